@@ -1,0 +1,1 @@
+"""When an alert opens, repeats and closes."""

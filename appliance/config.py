@@ -1,0 +1,179 @@
+"""The settings file as frozen structs; the only reader of the environment.
+
+One TOML file, read once. Unknown keys are refused, so that a typing error cannot silently leave a
+default in force. `HEADWORKS__SECTION__KEY` in the environment overrides a key, for containers.
+Secrets are given as the path of a file that holds them.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from appliance.errors import ApplianceError
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+PREFIX = "HEADWORKS__"
+
+
+class ConfigError(ApplianceError):
+    """The settings cannot be used; the message names the file, the key and what was expected."""
+
+    code = "invalid_config"
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What every section has in common."""
+
+
+class MqttConfig(_Section, frozen=True):
+    """Where devices connect."""
+
+    host: str = "0.0.0.0"  # noqa: S104  devices reach the gateway from the whole LAN
+    port: Port = 8883
+    plain_port: Port | None = None
+    """Unencrypted MQTT, on 127.0.0.1 only, without a certificate; off unless set."""
+
+
+class HttpConfig(_Section, frozen=True):
+    """Where people connect."""
+
+    host: str = "0.0.0.0"  # noqa: S104  people reach the gateway from the whole LAN
+    port: Port = 8443
+    trust_port: Port | None = 8080
+    """Plain HTTP: the page that offers the certificate of the web CA, and a redirect. None: off."""
+    names: tuple[str, ...] = ()
+    """Further host names by which people and devices reach this gateway."""
+    body_limit_bytes: Positive = 1_048_576
+    session_idle_ms: Positive = 30 * 60_000
+    session_length_ms: Positive = 12 * 3_600_000
+
+
+class IngestionConfig(_Section, frozen=True):
+    """How published messages are committed."""
+
+    commit_interval_ms: NotNegative = 100
+    """A batch waits this long for company before it is committed; 0 on an SSD."""
+    batch_bytes: Positive = 65_536
+    backlog_messages: Positive = 10_000
+    payload_limit_bytes: Positive = 131_072
+    future_tolerance_ms: NotNegative = 300_000
+    """A reading further ahead of the gateway's clock than this is filed under its arrival."""
+
+
+class TelemetryConfig(_Section, frozen=True):
+    """How readings are kept."""
+
+    seal_after_ms: Positive = 600_000
+    seal_after_reports: Positive = 720
+    memory_limit_reports: Positive = 2_000_000
+    """Reports held in open chunks of all devices together; beyond it the oldest chunk is sealed early."""
+
+
+class AlertsConfig(_Section, frozen=True):
+    """How often people are told."""
+
+    high_cooldown_ms: NotNegative = 300_000
+    """Least time between two notices of one rule and device, for the severities high and critical."""
+    cooldown_ms: NotNegative = 900_000
+    """The same for every other severity."""
+
+
+class EmailConfig(_Section, frozen=True):
+    """How e-mail leaves. Without a server it is put into the local mailbox, which the page shows."""
+
+    server: str = ""
+    port: Port = 587
+    security: str = "starttls"
+    """`starttls`, `tls` or `none`."""
+    username: str = ""
+    password_file: str = ""
+    sender: str = "headworks@localhost"
+    timeout_ms: Positive = 20_000
+
+
+class LogConfig(_Section, frozen=True):
+    """What is logged."""
+
+    level: str = "info"
+
+
+class Config(_Section, frozen=True):
+    """Everything that can be set."""
+
+    data: str = "var"
+    """The folder that holds the databases, keys and certificates."""
+    mqtt: MqttConfig = MqttConfig()
+    http: HttpConfig = HttpConfig()
+    ingestion: IngestionConfig = IngestionConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    alerts: AlertsConfig = AlertsConfig()
+    email: EmailConfig = EmailConfig()
+    log: LogConfig = LogConfig()
+
+    @property
+    def data_folder(self) -> Path:
+        """The data folder as an absolute path."""
+        return Path(self.data).absolute()
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the settings file and what the environment overrides; without a file, the defaults.
+
+    Raises `ConfigError` when the file is missing, is not TOML, or holds what is not known.
+    """
+    source = str(path) if path else "the environment"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    _override(raw, os.environ if environment is None else environment)
+    try:
+        # Not strict, so that a number given by the environment, which is text, is a number.
+        config = msgspec.convert(raw, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    _check(config, source)
+    return config
+
+
+def printed(config: Config) -> str:
+    """What is in force, as TOML-like lines. Secrets are only ever named by their file."""
+    lines = [f"data = {msgspec.json.encode(config.data).decode()}"]
+    for name in config.__struct_fields__:
+        section = getattr(config, name)
+        if not isinstance(section, _Section):
+            continue
+        lines.append(f"\n[{name}]")
+        for key in section.__struct_fields__:
+            value = getattr(section, key)
+            lines.append(f"{key} = {msgspec.json.encode(value).decode()}" if value is not None else f"# {key} is off")
+    return "\n".join(lines) + "\n"
+
+
+def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name in sorted(environment):
+        if not name.startswith(PREFIX):
+            continue
+        *sections, key = name.removeprefix(PREFIX).lower().split("__")
+        target = raw
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[key] = environment[name]
+
+
+def _check(config: Config, source: str) -> None:
+    if config.email.security not in ("starttls", "tls", "none"):
+        raise ConfigError(f"{source}: email.security is {config.email.security!r}, expected starttls, tls or none")
+    if config.log.level not in ("debug", "info", "warning", "error"):
+        raise ConfigError(f"{source}: log.level is {config.log.level!r}, expected debug, info, warning or error")
+    if config.email.username and not config.email.password_file:
+        raise ConfigError(f"{source}: email.username is set, so email.password_file must name the file of its password")

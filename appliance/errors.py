@@ -1,0 +1,42 @@
+"""Outcomes that a caller must hear of.
+
+Each kind has a stable `code`, which scripts may rely on; the message is for people.
+"""
+
+from typing import ClassVar
+
+
+class ApplianceError(Exception):
+    """Something was asked for that cannot be; the message says why and what would help."""
+
+    code: ClassVar[str] = "refused"
+
+
+class InvalidInputError(ApplianceError):
+    """What came does not have the form that was expected."""
+
+    code = "invalid_input"
+
+
+class NotFoundError(ApplianceError):
+    """Nothing of that name is here, or not for this caller."""
+
+    code = "not_found"
+
+
+class ConflictError(ApplianceError):
+    """What was asked for contradicts what is already there."""
+
+    code = "conflict"
+
+
+class NotSignedInError(ApplianceError):
+    """The caller has not shown who they are, or no longer."""
+
+    code = "not_signed_in"
+
+
+class TooManyAttemptsError(ApplianceError):
+    """The caller has to wait before trying again."""
+
+    code = "too_many_attempts"

@@ -1,0 +1,1 @@
+"""The way of a published message: decide, commit, acknowledge, announce."""

@@ -1,0 +1,1 @@
+"""Devices, certificates, policies."""

@@ -1,0 +1,1 @@
+"""Devices that do not exist, on the real path."""

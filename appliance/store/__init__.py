@@ -1,0 +1,1 @@
+"""gateway.db: one writer, some readers, migrations and the event log."""

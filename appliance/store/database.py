@@ -1,0 +1,180 @@
+"""One SQLite file: a thread that owns the writing connection, and reading connections beside it.
+
+Rules:
+- Exactly one connection per file writes and checkpoints; readers are `mode=ro` (SQLite before
+  3.51.3 can corrupt a WAL when two connections write and checkpoint at the same moment).
+- A transaction is one function, run whole in the writer thread: two tasks can never share one, and
+  a cancelled caller cannot leave one open.
+- `synchronous=FULL` where an acknowledgement hangs on the commit.
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import aiosqlite
+
+T = TypeVar("T")
+
+WRITES_LIMIT = 1_000
+"""How many transactions may wait for the writer before callers are made to wait themselves."""
+
+
+class Select(NamedTuple, Generic[T]):
+    """A question for a reader: SQL text, its bound values, and what to make of each row."""
+
+    sql: str
+    parameters: tuple[Any, ...]
+    into: Callable[..., T]
+
+
+class _Work(NamedTuple):
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+    transaction: bool
+
+
+def connect_writer(path: Path, *, page_bytes: int, cache_kb: int, synchronous: str) -> sqlite3.Connection:
+    """Open the one writing connection of a file, with the pragmas every file here has."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for pragma in (
+        f"page_size = {page_bytes}",
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        "foreign_keys = ON",
+        "busy_timeout = 5000",
+        "temp_store = MEMORY",
+        f"cache_size = -{cache_kb}",
+        "journal_size_limit = 4194304",
+        "mmap_size = 0",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+class Database:
+    """A SQLite file while it is open. Made by `opened`."""
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, readers: list[aiosqlite.Connection]) -> None:
+        self.path = path
+        self._writer = writer
+        self._readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        for reader in readers:
+            self._readers.put_nowait(reader)
+        self._work: queue.Queue[_Work | None] = queue.Queue(WRITES_LIMIT)
+        self._thread = threading.Thread(target=self._serve, name=f"writer {path.name}", daemon=True)
+        self._thread.start()
+
+    async def write(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run `function(connection, *arguments)` inside BEGIN IMMEDIATE … COMMIT, and give its result.
+
+        When this returns, the commit is on disk. If the function raises, nothing of it stays and the
+        error is raised here. A caller that is cancelled does not undo a transaction under way.
+        """
+        return await self._ask(function, arguments, transaction=True)
+
+    async def maintain(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run `function(connection, *arguments)` on the writing connection, outside a transaction.
+
+        For what SQLite refuses inside one: checkpoints, pragmas, backups.
+        """
+        return await self._ask(function, arguments, transaction=False)
+
+    async def read(self, select: Select[T]) -> list[T]:
+        """Every row that answers a question, each made into what the question asks for."""
+        reader = await self._readers.get()
+        try:
+            rows: Iterable[Any] = await reader.execute_fetchall(select.sql, select.parameters)
+        finally:
+            self._readers.put_nowait(reader)
+        return [select.into(*row) for row in rows]
+
+    async def close(self, reader_count: int) -> None:
+        """Finish the writes that wait, then close every connection."""
+        await asyncio.to_thread(self._work.put, None)
+        await asyncio.to_thread(self._thread.join)
+        for _ in range(reader_count):
+            await (await self._readers.get()).close()
+        await asyncio.to_thread(self._writer.close)
+
+    async def _ask(self, function: Callable[..., T], arguments: tuple[Any, ...], *, transaction: bool) -> T:
+        loop = asyncio.get_running_loop()
+        work = _Work(function, arguments, loop, loop.create_future(), transaction)
+        try:
+            self._work.put_nowait(work)
+        except queue.Full:
+            await asyncio.to_thread(self._work.put, work)
+        answer: T = await asyncio.shield(work.answer)
+        return answer
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            try:
+                result = self._run(work)
+            except BaseException as error:  # noqa: BLE001  whatever a transaction raises belongs to its caller
+                outcome: tuple[Callable[[Any], None], Any] = (work.answer.set_exception, error)
+            else:
+                outcome = (work.answer.set_result, result)
+            # The loop is closed only when its process is being torn down: nobody is left to be told.
+            with contextlib.suppress(RuntimeError):
+                work.loop.call_soon_threadsafe(_settle, work.answer, *outcome)
+
+    def _run(self, work: _Work) -> Any:
+        if not work.transaction:
+            return work.function(self._writer, *work.arguments)
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            result = work.function(self._writer, *work.arguments)
+            self._writer.execute("COMMIT")
+        except BaseException:
+            # A full disk rolls back by itself; a second ROLLBACK would raise and hide the cause.
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+        return result
+
+
+def _settle(answer: asyncio.Future[Any], settle: Callable[[Any], None], value: Any) -> None:
+    if not answer.done():
+        settle(value)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    path: Path,
+    *,
+    prepare: Callable[[sqlite3.Connection], None],
+    reader_count: int = 2,
+    page_bytes: int = 4096,
+    cache_kb: int = 32_000,
+    synchronous: str = "FULL",
+) -> AsyncIterator[Database]:
+    """Open a file, let `prepare` bring its tables up to date, and close it in order at the end."""
+    writer = await asyncio.to_thread(
+        connect_writer, path, page_bytes=page_bytes, cache_kb=cache_kb, synchronous=synchronous
+    )
+    try:
+        await asyncio.to_thread(prepare, writer)
+        readers = [await _connect_reader(path) for _ in range(reader_count)]
+    except BaseException:
+        writer.close()
+        raise
+    database = Database(path, writer, readers)
+    try:
+        yield database
+    finally:
+        await database.close(reader_count)
+
+
+async def _connect_reader(path: Path) -> aiosqlite.Connection:
+    reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    for pragma in ("query_only = ON", "busy_timeout = 5000", "wal_autocheckpoint = 0", "cache_size = -8000"):
+        await reader.execute(f"PRAGMA {pragma}")
+    return reader

@@ -1,0 +1,54 @@
+"""Brings the tables of gateway.db up to date: numbered SQL files, forward only, one transaction each.
+
+The number of the last one that ran is kept in `PRAGMA user_version`. A copy of the file is made
+before the first one runs on a database that already holds something.
+"""
+
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+
+from appliance.errors import ApplianceError
+
+
+class NewerDatabaseError(ApplianceError):
+    """The database was written by a newer release than this one."""
+
+    code = "newer_database"
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Every migration that ships with this release: its number and its SQL, in order."""
+    folder = files("appliance.store").joinpath("migrations")
+    named = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(int(name[:4]), entry.read_text(encoding="utf-8")) for name, entry in named]
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Run every migration that has not run yet.
+
+    Raises `NewerDatabaseError` when the file was written by a later release: it is left untouched.
+    """
+    steps = migrations()
+    version = _version(connection)
+    if version > steps[-1][0]:
+        raise NewerDatabaseError(
+            f"gateway.db has version {version}, this release knows {steps[-1][0]}: install the newer release again"
+        )
+    missing = [(number, sql) for number, sql in steps if number > version]
+    if missing and version > 0:
+        _copy(connection, version)
+    for number, sql in missing:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _copy(connection: sqlite3.Connection, version: int) -> None:
+    _, _, path = connection.execute("PRAGMA database_list").fetchone()
+    copy = Path(path).with_name(f"gateway-before-migration-{version + 1}.db")
+    copy.unlink(missing_ok=True)
+    connection.execute("VACUUM INTO ?", (str(copy),))

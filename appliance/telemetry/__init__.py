@@ -1,0 +1,1 @@
+"""Readings over time: chunks, day files and range queries."""

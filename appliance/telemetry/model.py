@@ -1,0 +1,57 @@
+"""The nouns of telemetry."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+import msgspec
+
+Value = float | int | bool | str | None
+"""One reading's value. None means that the device said it has no value."""
+
+
+class TimeSource(IntEnum):
+    """Where the moment of a report comes from."""
+
+    DEVICE = 0
+    ARRIVAL_NO_CLOCK = 1
+    """The device sent no moment, or one from before 2000: it has no clock."""
+    ARRIVAL_CLOCK_AHEAD = 2
+    """The device's moment lay too far in the future."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The readings of one device at one moment, as one message brought them."""
+
+    tenant_id: int
+    device_id: str
+    at: int
+    arrived_at: int
+    time_source: TimeSource
+    topic: str
+    client_id: str
+    values: Mapping[str, Value]
+    sequence: int | None = None
+
+
+class ReportsCommitted(msgspec.Struct, frozen=True):
+    """Event: these reports are on disk."""
+
+    reports: tuple[Report, ...]
+
+
+class Latest(msgspec.Struct, frozen=True):
+    """The newest reading of one metric of one device."""
+
+    at: int
+    value: Value
+    time_source: TimeSource
+
+
+class Series(msgspec.Struct, frozen=True):
+    """Readings of one metric of one device, oldest first, in two columns of equal length."""
+
+    metric: str
+    at: tuple[int, ...]
+    values: tuple[Value, ...]
+    truncated: bool
+    """More readings lie in the range than the limit let through; the newest were kept."""

@@ -1,0 +1,1 @@
+"""An MQTT broker that knows nothing of the product."""

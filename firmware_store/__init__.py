@@ -1,0 +1,1 @@
+"""Signed firmware images on disk and the deltas between them."""

@@ -1,0 +1,1 @@
+"""How people use the gateway, from a browser or a script."""
