@@ -60,7 +60,8 @@ class IngestionConfig(_Section, frozen=True):
 
     commit_interval_ms: NotNegative = 100
     """A batch waits this long for company before it is committed; 0 on an SSD."""
-    batch_bytes: Positive = 65_536
+    batch_messages: Positive = 2_000
+    """A batch of this many messages, about 64 kB of encoded log, is committed at once."""
     backlog_messages: Positive = 10_000
     payload_limit_bytes: Positive = 131_072
     future_tolerance_ms: NotNegative = 300_000

@@ -48,3 +48,8 @@ def watchdog_interval() -> float | None:
     """Seconds between two signs of life that systemd expects, halved; None without a watchdog."""
     microseconds = os.environ.get("WATCHDOG_USEC")
     return int(microseconds) / 2_000_000 if microseconds else None
+
+
+def is_logged_by_journald() -> bool:
+    """Whether standard output goes to the journal."""
+    return "JOURNAL_STREAM" in os.environ

@@ -27,14 +27,15 @@ class Client:
 
     __slots__ = ("_taker", "connection", "decoder", "keep_alive_s", "opened_at", "session")
 
-    def __init__(self, taker: Taker, connection: Connection, connect_packet_bytes: int) -> None:
+    def __init__(self, taker: Taker, connection: Connection, decoder: Decoder) -> None:
         self._taker = taker
         self.connection = connection
-        self.decoder = Decoder(connect_packet_bytes)
+        self.decoder = decoder
         self.session: Session | None = None
         self.keep_alive_s = 0.0
         """How long it may be silent, grace included; 0 is for ever."""
-        self.opened_at = connection.heard_at
+        self.opened_at = connection.opened_at
+        """When its time to send CONNECT began, in the seconds of the loop."""
 
     def received(self, data: bytes) -> None:
         """Take bytes of the client."""

@@ -45,34 +45,39 @@ class Decoder:
     `failure` holds what was wrong; after that, bytes are ignored.
     """
 
-    __slots__ = ("_missing", "_parts", "failure", "packet_limit_bytes")
+    __slots__ = ("_limit_bytes", "_missing", "_next_limit_bytes", "_unfinished", "failure")
 
-    def __init__(self, packet_limit_bytes: int = LARGEST_REMAINING_LENGTH) -> None:
-        self.packet_limit_bytes = packet_limit_bytes
+    def __init__(
+        self,
+        packet_limit_bytes: int = LARGEST_REMAINING_LENGTH,
+        first_packet_limit_bytes: int = LARGEST_REMAINING_LENGTH,
+    ) -> None:
+        """The first packet has a limit of its own, because nobody knows yet who sends it."""
         self.failure: ProtocolError | None = None
-        self._parts: list[bytes] = []
+        self._limit_bytes = packet_limit_bytes
+        self._next_limit_bytes = min(packet_limit_bytes, first_packet_limit_bytes)
+        self._unfinished = bytearray()
         self._missing = 0
 
     def feed(self, data: bytes) -> list[Packet]:
         """Every packet that these bytes complete, in order."""
         if self.failure is not None:
             return []
-        if self._parts:
-            # Joined only once the packet is whole: a large one that drips in costs one copy, not many.
-            self._parts.append(data)
+        if self._unfinished:
+            # Looked at only once the packet is whole: a large one that drips in costs one copy, not many.
+            self._unfinished += data
             self._missing -= len(data)
             if self._missing > 0:
                 return []
-            data = b"".join(self._parts)
-            self._parts.clear()
+            data = bytes(self._unfinished)
+            self._unfinished.clear()
         packets: list[Packet] = []
         try:
             rest = self._decode(data, packets)
         except ProtocolError as failure:
             self.failure = failure
             return packets
-        if rest:
-            self._parts.append(rest)
+        self._unfinished += rest
         return packets
 
     def _decode(self, data: bytes, packets: list[Packet]) -> bytes:
@@ -88,10 +93,10 @@ class Decoder:
                 if decoded is None:
                     break
                 length, start = decoded
-            if length > self.packet_limit_bytes:
+            if length > self._next_limit_bytes:
                 raise ProtocolError(
                     ReasonCode.PACKET_TOO_LARGE,
-                    f"packet of {length:,} bytes, at most {self.packet_limit_bytes:,} are taken",
+                    f"packet of {length:,} bytes, at most {self._next_limit_bytes:,} are taken",
                 )
             end = start + length
             if end > end_of_data:
@@ -103,6 +108,7 @@ class Decoder:
             else:
                 packets.append(_decode_other(first, data[start:end]))
             position = end
+            self._next_limit_bytes = self._limit_bytes
         self._missing = 1
         return data[position:]
 
@@ -185,9 +191,9 @@ class _Reader:
 def _connect(reader: _Reader) -> Connect:
     name = reader.binary()
     level = reader.byte()
-    if name not in (b"MQTT", b"MQIsdp"):
+    if name != b"MQTT" and (name, level) != (b"MQIsdp", 3):
         raise _malformed(f"protocol name {name[:16]!r} [MQTT-3.1.2-1]")
-    if (name, level) != (b"MQTT", 4):
+    if level != 4:  # noqa: PLR2004  [MQTT-3.1.2-2]
         # Only the level is known to stand here in every version: the rest is not ours to judge.
         reader.take(len(reader.body) - reader.position)
         return Connect(level, "", clean_session=True, keep_alive_s=0)
@@ -298,9 +304,10 @@ def encode(packet: Packet) -> bytes:
 
     Raises `ValueError` when a field does not fit into its place on the wire.
     """
-    if isinstance(packet, Publish):
-        return _encode_publish(packet)
-    return _encode_other(packet)
+    try:
+        return _encode_publish(packet) if isinstance(packet, Publish) else _encode_other(packet)
+    except struct.error as error:
+        raise ValueError(f"{type(packet).__name__} with a field that does not fit: {error}") from None
 
 
 def encode_puback(packet_id: int) -> bytes:
@@ -369,10 +376,7 @@ def _packet(first: int, body: bytes) -> bytes:
 
 
 def _field(content: bytes) -> bytes:
-    try:
-        return _TWO_BYTES.pack(len(content)) + content
-    except struct.error:
-        raise ValueError(f"a field of {len(content):,} bytes, at most 65,535 fit") from None
+    return _TWO_BYTES.pack(len(content)) + content
 
 
 def _length(length: int) -> bytes:

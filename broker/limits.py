@@ -16,9 +16,12 @@ class Limits(msgspec.Struct, frozen=True):
     topic_bytes: int = 1_024
     topic_levels: int = 32
     subscriptions: int = 100
-    """Per session."""
+    """Per session, and in one SUBSCRIBE."""
     in_flight: int = 100
     """QoS 1 messages sent to a client and not yet acknowledged by it."""
+    in_flight_bytes: int = 524_288
+    """Of their payloads. After a reconnect they go out again at once, so with one more packet they must be
+    fewer than `unsent_bytes`."""
     queue_messages: int = 1_000
     """Messages that wait for a client, connected or not."""
     queue_bytes: int = 1_048_576

@@ -70,7 +70,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.is_open = True
-        self._waiting: list[Connection] = []
+        self._waiting: dict[Connection, None] = {}
 
     def shut(self) -> None:
         """Read nothing more until `open`."""
@@ -79,22 +79,41 @@ class Gate:
     def open(self) -> None:
         """Read again, beginning with those that wait."""
         self.is_open = True
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, {}
         for connection in waiting:
             connection.resume()
 
     def wait(self, connection: "Connection") -> None:
         """Queue a connection that has something to be read."""
-        self._waiting.append(connection)
+        self._waiting[connection] = None
+
+    def forget(self, connection: "Connection") -> None:
+        """Let a connection out of the queue that has ended."""
+        self._waiting.pop(connection, None)
 
 
 class Connection:
     """One network connection: bytes in by callback, bytes out gathered and written once a turn."""
 
-    __slots__ = ("_fd", "_gate", "_is_writing", "_loop", "_out", "_receiver", "_socket", "address", "heard_at")
+    __slots__ = (
+        "_fd",
+        "_gate",
+        "_is_writing",
+        "_loop",
+        "_out",
+        "_receiver",
+        "_socket",
+        "address",
+        "heard_at",
+        "opened_at",
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, address: str, gate: Gate) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, address: str, gate: Gate, opened_at: float
+    ) -> None:
+        """`opened_at` is when it was accepted, in the seconds of the loop."""
         self.address = address
+        self.opened_at = opened_at
         self.heard_at = loop.time()
         self._loop = loop
         self._socket = sock
@@ -143,12 +162,14 @@ class Connection:
         receiver, self._receiver = self._receiver, None
         if receiver is None:
             return
+        self._gate.forget(self)
         self._loop.remove_reader(self._fd)
         if self._is_writing:
             self._loop.remove_writer(self._fd)
         with contextlib.suppress(OSError, ValueError):
-            if self._out:
-                self._socket.send(self._out)
+            while self._out:
+                # More than once: TLS takes one record at a time.
+                del self._out[: self._socket.send(self._out)]
             if isinstance(self._socket, ssl.SSLSocket):
                 self._socket.unwrap()
             self._socket.shutdown(socket.SHUT_WR)
@@ -177,8 +198,9 @@ class Connection:
                 return
             self.heard_at = self._loop.time()
             receiver.received(data)
-        # Decrypted bytes may remain where the loop cannot see them.
-        self._loop.call_soon(self._readable)
+        # What waits in the kernel brings the loop back here; what OpenSSL has decrypted, the loop cannot see.
+        if isinstance(self._socket, ssl.SSLSocket) and self._receiver is not None and self._socket.pending():
+            self._loop.call_soon(self._readable)
 
     def _write(self) -> None:
         if self._receiver is None or not self._out:
@@ -202,7 +224,8 @@ class Connection:
 class _Handshake(msgspec.Struct):
     sock: ssl.SSLSocket
     address: str
-    deadline: asyncio.TimerHandle | None = None
+    opened_at: float
+    deadline: asyncio.TimerHandle
 
 
 class Listener:
@@ -280,8 +303,9 @@ class Listener:
             self._loop.add_reader(self._socket, self._acceptable)
 
     def _begin(self, sock: socket.socket, address: str) -> None:
+        now = self._loop.time()
         if self._endpoint.tls is None:
-            self._opened(Connection(self._loop, sock, address, self._gate))
+            self._opened(Connection(self._loop, sock, address, self._gate, now))
             return
         try:
             wrapped = self._endpoint.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -290,7 +314,7 @@ class Listener:
             return
         fd = wrapped.fileno()
         deadline = self._loop.call_later(self._timeout_s, self._expire, fd)
-        self._handshakes[fd] = _Handshake(wrapped, address, deadline)
+        self._handshakes[fd] = _Handshake(wrapped, address, now, deadline)
         self._loop.add_reader(fd, self._step_later, fd)
 
     def _step_later(self, fd: int) -> None:
@@ -301,13 +325,13 @@ class Listener:
             self._loop.call_soon(self._step)
 
     def _step(self) -> None:
-        for _ in range(min(HANDSHAKE_STEPS_PER_TURN, len(self._ready))):
-            fd = self._ready.popleft()
+        due = [self._ready.popleft() for _ in range(min(HANDSHAKE_STEPS_PER_TURN, len(self._ready)))]
+        if self._ready:
+            self._loop.call_soon(self._step)
+        for fd in due:
             handshake = self._handshakes.get(fd)
             if handshake is not None:
                 self._advance(fd, handshake)
-        if self._ready:
-            self._loop.call_soon(self._step)
 
     def _advance(self, fd: int, handshake: _Handshake) -> None:
         try:
@@ -321,7 +345,7 @@ class Listener:
             self._fail(fd, "tls_handshake_failed", _explained(error))
         else:
             self._forget(fd)
-            self._opened(Connection(self._loop, handshake.sock, handshake.address, self._gate))
+            self._opened(Connection(self._loop, handshake.sock, handshake.address, self._gate, handshake.opened_at))
 
     def _expire(self, fd: int) -> None:
         self._fail(fd, "connect_timeout", f"no TLS handshake within {self._timeout_s:g} s")
@@ -334,8 +358,7 @@ class Listener:
     def _forget(self, fd: int) -> _Handshake:
         handshake = self._handshakes.pop(fd)
         self._loop.remove_reader(fd)
-        if handshake.deadline is not None:
-            handshake.deadline.cancel()
+        handshake.deadline.cancel()
         return handshake
 
 

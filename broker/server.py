@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import msgspec
 
 from broker.client import Client, Receipt
-from broker.codec import encode, encode_puback
+from broker.codec import Decoder, encode, encode_puback
 from broker.errors import ProtocolError
 from broker.limits import Limits
 from broker.listener import Connection, Endpoint, Gate, Listener
-from broker.packets import SUBSCRIBE_FAILURE, Connack, Connect, Packet, Publish, ReturnCode, Subscribe, Will
+from broker.packets import SUBSCRIBE_FAILURE, Connack, Connect, Packet, Publish, ReturnCode, Subscribe
 from broker.ports import (
     Authorizer,
     Connected,
@@ -30,9 +30,9 @@ from broker.ports import (
     TenantId,
 )
 from broker.reason_codes import ReasonCode
-from broker.session import HIGHEST_QOS, Accept, Close, Drop, Effect, Grant, Send, Session
+from broker.session import HIGHEST_QOS, Accept, Close, Drop, Effect, Grant, Send, Session, check_will
 from broker.session_table import SessionTable
-from broker.topics import SHARED, check_name, filter_fault
+from broker.topics import SHARED, filter_fault
 
 SWEEP_INTERVAL_S = 0.5
 SWEEP_SLICE = 500
@@ -56,6 +56,7 @@ class Broker:
         self._clock = clock
         self._gate = Gate()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._listeners: list[Listener] = []
         self._clients: set[Client] = set()
         self._sessions = SessionTable(self.limits)
         self._client_of: dict[Session, Client] = {}
@@ -89,12 +90,14 @@ class Broker:
                 listener = Listener(
                     endpoint, self._gate, self._enter, self._refuse_stranger, self.limits.connect_timeout_s
                 )
-                listener.may_accept = lambda: len(self._clients) < self.limits.connections
+                listener.may_accept = self._has_room
                 stack.enter_context(listener.listening())
+                self._listeners.append(listener)
                 ports.append(listener.port)
             try:
                 yield tuple(ports)
             finally:
+                self._listeners.clear()
                 self._gate.shut()
                 self._hand_over()
 
@@ -102,7 +105,7 @@ class Broker:
         """Send the PUBACK of messages that are on disk, in the order of their PUBLISH [MQTT-4.6.0-2]."""
         for receipt in receipts:
             if isinstance(receipt, Receipt):
-                receipt.client.connection.send(encode_puback(receipt.packet_id))
+                self._send(receipt.client, encode_puback(receipt.packet_id))
 
     def pause_reading(self) -> None:
         """Read from no connection until `resume_reading`."""
@@ -112,7 +115,7 @@ class Broker:
         """Read again. Nobody was silent while nobody was heard: every keep alive starts anew."""
         now = self._time()
         for client in self._clients:
-            client.connection.heard_at = now
+            client.connection.heard_at = client.opened_at = now
         self._gate.open()
 
     def publish(self, tenant_id: TenantId, message: Publish) -> None:
@@ -146,7 +149,9 @@ class Broker:
             self._perform(client, session, effect)
 
     def refuse(self, client: Client, error: ProtocolError) -> None:
-        """Disconnect a client for what it did, and tell the owner why."""
+        """Disconnect a client for what it did, and tell the owner why. Nothing happens when it is gone."""
+        if not client.connection.is_open:
+            return
         self._note_refused(client, error.code.kind, error.reason)
         client.connection.close(error.reason)
 
@@ -158,18 +163,16 @@ class Broker:
             return
         del self._client_of[session]
         will = session.disconnect()
-        session.left_at = self._time()
-        if session.is_clean:
-            self._sessions.discard(session)
+        self._sessions.leave(session, self._time())
         principal = session.principal
         self._owner.note(Disconnected(principal.tenant_id, principal.name, session.client_id, reason, self._clock()))
         if will is not None:
-            self._accept(principal, session.client_id, _will_message(will), None)
+            self._accept(principal, session.client_id, will, None)
 
     # The way of one connection.
 
     def _enter(self, connection: Connection) -> None:
-        client = Client(self, connection, self.limits.connect_packet_bytes)
+        client = Client(self, connection, Decoder(self.limits.packet_bytes, self.limits.connect_packet_bytes))
         self._clients.add(client)
         connection.start(client)
 
@@ -186,7 +189,8 @@ class Broker:
             )
         if not connect.client_id:
             connect = self._named(client, connect)
-        _check_will(connect.will, self.limits)
+        if connect.will is not None:
+            check_will(connect.will, self.limits)
         principal = self._admitted(client, connect)
         if principal is None:
             return
@@ -194,11 +198,10 @@ class Broker:
         session, present = self._sessions.take(principal, connect)
         client.session = session
         client.keep_alive_s = connect.keep_alive_s * KEEP_ALIVE_GRACE
-        client.decoder.packet_limit_bytes = self.limits.packet_bytes
         self._client_of[session] = client
         client.connection.send(encode(Connack(present, ReturnCode.ACCEPTED)))
         for effect in session.connect(connect):
-            client.connection.send(effect.data)
+            self._send(client, effect.data)
         self._owner.note(
             Connected(principal.tenant_id, principal.name, session.client_id, client.connection.address, self._clock())
         )
@@ -220,15 +223,21 @@ class Broker:
                 connect.client_id, connect.username, connect.password, connection.certificate, connection.address
             )
         )
-        if isinstance(answer, Principal) and connect.will is not None:
-            denied = self._authorizer.may_publish(answer, connect.will.topic)
-            answer = answer if denied is None else Denied(f"its will: {denied.reason}")
+        if isinstance(answer, Principal):
+            answer = self._objection(answer, connect) or answer
         if isinstance(answer, Denied):
             connection.send(encode(Connack(False, ReturnCode.NOT_AUTHORIZED)))
             self._note_refused(client, "connect_denied", answer.reason, connect.client_id)
             connection.close(answer.reason)
             return None
         return answer
+
+    def _objection(self, principal: Principal, connect: Connect) -> Denied | None:
+        held = self._sessions.find(principal.tenant_id, connect.client_id)
+        if held is not None and held.principal != principal:
+            return Denied("the session of this client identifier belongs to another client")
+        denied = self._authorizer.may_publish(principal, connect.will.topic) if connect.will else None
+        return denied and Denied(f"its will: {denied.reason}")
 
     def _end_older(self, principal: Principal, client_id: str) -> None:
         """Close the connection that a client of this identifier already has [MQTT-3.1.4-2]."""
@@ -247,7 +256,7 @@ class Broker:
                 receipt = Receipt(client, message.packet_id) if message.qos else None
                 self._accept(session.principal, session.client_id, message, receipt)
             case Send(data):
-                client.connection.send(data)
+                self._send(client, data)
             case Grant(request):
                 self._subscribe(client, session, request)
             case Drop(topic_filters):
@@ -286,31 +295,39 @@ class Broker:
             router.retained.keep(message)
         at_qos_0: bytes | None = None
         for session, granted in router.subscribers(message.topic):
-            if granted == 0 or message.qos == 0:
-                client = self._client_of.get(session)
-                if client is None or client.connection.unsent_bytes * 2 > self.limits.unsent_bytes:
-                    session.dropped_count += 1
-                    continue
+            if granted and message.qos:
+                self._deliver(session, Publish(message.topic, message.payload, qos=1))
+            elif (client := self._ready(session)) is not None:
                 # Encoded once for everyone: at QoS 0 nothing in it depends on who gets it.
                 at_qos_0 = at_qos_0 or encode(Publish(message.topic, message.payload))
                 client.connection.send(at_qos_0)
-            else:
-                self._deliver(session, Publish(message.topic, message.payload, qos=1))
+
+    def _ready(self, session: Session) -> Client | None:
+        """Find who takes a message at QoS 0 for a session; nobody when it is away or reads too slowly."""
+        client = self._client_of.get(session)
+        if client is not None and client.connection.unsent_bytes * 2 <= self.limits.unsent_bytes:
+            return client
+        session.dropped_count += 1
+        return None
 
     def _deliver(self, session: Session, message: Publish) -> None:
         data = session.deliver(message)
         client = self._client_of.get(session)
-        if data is None or client is None:
-            return
+        if data is not None and client is not None:
+            self._send(client, data)
+
+    def _send(self, client: Client, data: bytes) -> None:
         client.connection.send(data)
         if client.connection.unsent_bytes > self.limits.unsent_bytes:
+            # Later, because this may be a turn in the midst of everyone who receives a message.
             self._loop_now().call_soon(
                 self.refuse, client, ProtocolError(ReasonCode.QUOTA_EXCEEDED, "the client reads too slowly")
             )
 
     def _subscribe(self, client: Client, session: Session, request: Subscribe) -> None:
-        codes = tuple(self._granted_qos(client, session, *wanted) for wanted in request.requests)
-        client.connection.send(session.granted(request, codes).data)
+        held = set(session.subscriptions)
+        codes = tuple(self._granted_qos(client, session, held, *wanted) for wanted in request.requests)
+        self._send(client, session.granted(request, codes).data)
         router = self._sessions.router(session.principal.tenant_id)
         granted = [(name, code) for (name, _), code in zip(request.requests, codes, strict=True) if code <= HIGHEST_QOS]
         for topic_filter, qos in granted:
@@ -318,19 +335,22 @@ class Broker:
         for topic_filter, qos in granted:
             for message in router.retained.matching(topic_filter):
                 again = Publish(message.topic, message.payload, min(qos, message.qos), retain=True)
-                self._deliver(session, again)  # [MQTT-3.3.1-6]
+                if again.qos or self._ready(session) is not None:
+                    self._deliver(session, again)  # [MQTT-3.3.1-6]
 
-    def _granted_qos(self, client: Client, session: Session, topic_filter: str, qos: int) -> int:
+    def _granted_qos(self, client: Client, session: Session, held: set[str], topic_filter: str, qos: int) -> int:
+        """What SUBACK says to one filter; `held` grows by those that are granted."""
         fault = filter_fault(topic_filter, self.limits)
         kind = ReasonCode.TOPIC_FILTER_INVALID
         if fault is None and topic_filter.startswith(SHARED):
             fault, kind = "shared subscriptions are not supported", ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-        if fault is None and len(session.subscriptions) >= self.limits.subscriptions:
+        if fault is None and topic_filter not in held and len(held) >= self.limits.subscriptions:
             fault, kind = f"more than {self.limits.subscriptions} subscriptions", ReasonCode.QUOTA_EXCEEDED
         if fault is None:
             denied = self._authorizer.may_subscribe(session.principal, topic_filter)
             fault, kind = (denied.reason if denied else None), ReasonCode.NOT_AUTHORIZED
         if fault is None:
+            held.add(topic_filter)
             return min(qos, HIGHEST_QOS)
         self._note_refused(client, f"subscribe_{kind.kind}", fault)
         return SUBSCRIBE_FAILURE
@@ -347,13 +367,19 @@ class Broker:
                     await asyncio.sleep(0)
             self._sessions.discard_old(self._time())
 
+    def _has_room(self) -> bool:
+        handshake_count = sum(listener.handshake_count for listener in self._listeners)
+        return len(self._clients) + handshake_count < self.limits.connections
+
     def _check_silence(self, client: Client) -> None:
+        if not self._gate.is_open:
+            return  # Nobody is heard, so nobody can be called silent.
         now = self._time()
         if client.session is None:
             if now - client.opened_at > self.limits.connect_timeout_s:
                 limit = self.limits.connect_timeout_s
                 self.refuse(client, ProtocolError(ReasonCode.PROTOCOL_ERROR, f"no CONNECT within {limit:g} s"))
-        elif self._gate.is_open and client.keep_alive_s and now - client.connection.heard_at > client.keep_alive_s:
+        elif client.keep_alive_s and now - client.connection.heard_at > client.keep_alive_s:
             silent_s = now - client.connection.heard_at
             reason = f"nothing heard for {silent_s:.1f} s, more than its keep alive allows"
             self.refuse(client, ProtocolError(ReasonCode.KEEP_ALIVE_TIMEOUT, reason))
@@ -370,15 +396,3 @@ class Broker:
 
     def _time(self) -> float:
         return self._loop_now().time()
-
-
-def _check_will(will: Will | None, limits: Limits) -> None:
-    if will is None:
-        return
-    check_name(will.topic, limits)
-    if will.qos > HIGHEST_QOS:
-        raise ProtocolError(ReasonCode.QOS_NOT_SUPPORTED, "a will at QoS 2 is not supported")
-
-
-def _will_message(will: Will) -> Publish:
-    return Publish(will.topic, will.payload, will.qos, will.retain)

@@ -81,6 +81,7 @@ class Session:
         """When the connection ended, in the monotonic seconds of whoever keeps the session."""
         self._limits = limits
         self._in_flight: dict[int, Publish] = {}
+        self._in_flight_bytes = 0
         self._queue: deque[Publish] = deque()
         self._queue_bytes = 0
         self._last_packet_id = 0
@@ -94,11 +95,11 @@ class Session:
         self._in_flight = {message.packet_id: message for message in again}
         return [Send(encode(message)) for message in again] + self._refill()
 
-    def disconnect(self) -> Will | None:
+    def disconnect(self) -> Publish | None:
         """Lose the network connection; gives the will that is due, if any [MQTT-3.1.2-8]."""
         self.is_connected = False
         will, self.will = self.will, None
-        return will
+        return None if will is None else Publish(will.topic, will.payload, will.qos, will.retain)
 
     def receive(self, packet: Packet) -> Iterable[Effect]:
         """Say what a packet of the client asks for.
@@ -109,11 +110,12 @@ class Session:
             case Publish():
                 return (self._published(packet),)
             case Puback(packet_id):
-                self._in_flight.pop(packet_id, None)
-                return self._refill()
+                return self._acknowledged(packet_id)
             case Pingreq():
                 return (Send(PINGRESP),)
-            case Subscribe():
+            case Subscribe(_, requests):
+                if len(requests) > self._limits.subscriptions:
+                    raise ProtocolError(ReasonCode.QUOTA_EXCEEDED, f"{len(requests):,} topic filters in one SUBSCRIBE")
                 return (Grant(packet),)
             case Unsubscribe(packet_id, topic_filters):
                 return self._unsubscribed(packet_id, topic_filters)
@@ -143,7 +145,7 @@ class Session:
                 return encode(message)
             self.dropped_count += 1
             return None
-        if self.is_connected and not self._queue and len(self._in_flight) < self._limits.in_flight:
+        if self.is_connected and not self._queue and self._window_is_open:
             return self._dispatch(message)
         full = (
             len(self._queue) >= self._limits.queue_messages
@@ -172,9 +174,19 @@ class Session:
         answer = Send(encode(Unsuback(packet_id)))  # [MQTT-3.10.4-5]
         return (Drop(gone), answer) if gone else (answer,)
 
+    def _acknowledged(self, packet_id: int) -> list[Send]:
+        message = self._in_flight.pop(packet_id, None)
+        if message is not None:
+            self._in_flight_bytes -= len(message.payload)
+        return self._refill()
+
+    @property
+    def _window_is_open(self) -> bool:
+        return len(self._in_flight) < self._limits.in_flight and self._in_flight_bytes < self._limits.in_flight_bytes
+
     def _refill(self) -> list[Send]:
         sent = []
-        while self._queue and len(self._in_flight) < self._limits.in_flight:
+        while self._queue and self._window_is_open:
             message = self._queue.popleft()
             self._queue_bytes -= len(message.payload)
             sent.append(Send(self._dispatch(message)))
@@ -186,7 +198,15 @@ class Session:
         self._last_packet_id = next(number for number in numbers if number not in self._in_flight)
         sent = msgspec.structs.replace(message, packet_id=self._last_packet_id)
         self._in_flight[sent.packet_id] = sent
+        self._in_flight_bytes += len(sent.payload)
         return encode(sent)
+
+
+def check_will(will: Will, limits: Limits) -> None:
+    """Raise `ProtocolError` unless the broker can publish this when its client is gone."""
+    check_name(will.topic, limits)
+    if will.qos > HIGHEST_QOS:
+        raise ProtocolError(ReasonCode.QOS_NOT_SUPPORTED, "a will at QoS 2 is not supported")
 
 
 def _again(message: Publish) -> Publish:

@@ -13,6 +13,8 @@ class SessionTable:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._sessions: dict[tuple[TenantId, str], Session] = {}
+        self._away: dict[Session, None] = {}
+        """Sessions without a connection, in the order in which they lost it."""
         self._routers: dict[TenantId, Router] = {}
 
     def __len__(self) -> int:
@@ -27,13 +29,22 @@ class SessionTable:
         """The session for a CONNECT, and whether it was there before [MQTT-3.1.2-4] to [MQTT-3.1.2-6]."""
         key = (principal.tenant_id, connect.client_id)
         session = self._sessions.get(key)
-        if session is not None and (connect.clean_session or session.principal != principal):
+        if session is not None and connect.clean_session:
             self.discard(session)
             session = None
         if session is not None:
+            self._away.pop(session, None)
             return session, True
         session = self._sessions[key] = Session(principal, connect, self._limits)
         return session, False
+
+    def leave(self, session: Session, now: float) -> None:
+        """Keep a session whose client has gone, or end it; `now` is in the seconds of `discard_old`."""
+        if session.is_clean:
+            self.discard(session)
+            return
+        session.left_at = now
+        self._away[session] = None
 
     def discard(self, session: Session) -> None:
         """End a session and its subscriptions."""
@@ -41,6 +52,7 @@ class SessionTable:
         for topic_filter in session.subscriptions:
             router.unsubscribe(session, topic_filter)
         session.subscriptions.clear()
+        self._away.pop(session, None)
         self._sessions.pop((session.principal.tenant_id, session.client_id), None)
 
     def discard_old(self, now: float) -> None:
@@ -48,13 +60,12 @@ class SessionTable:
 
         `now` is in the same seconds as `Session.left_at`.
         """
-        away = [session for session in self._sessions.values() if not session.is_connected]
-        away.sort(key=lambda session: session.left_at)
-        surplus = len(away) - self._limits.offline_sessions
-        for index, session in enumerate(away):
-            if index >= surplus and now - session.left_at <= self._limits.offline_session_s:
+        while self._away:
+            oldest = next(iter(self._away))
+            is_surplus = len(self._away) > self._limits.offline_sessions
+            if not is_surplus and now - oldest.left_at <= self._limits.offline_session_s:
                 return
-            self.discard(session)
+            self.discard(oldest)
 
     def router(self, tenant_id: TenantId) -> Router:
         """The topics of a tenant."""

@@ -1,0 +1,239 @@
+"""The command line: run, check-config, claim, device, token, simulate."""
+
+import argparse
+import asyncio
+import json
+import logging
+import random
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from appliance import bundle_folder, control, logs, process
+from appliance import config as settings
+from appliance.config import Config
+from appliance.console import Console, Issued
+from appliance.errors import ApplianceError
+from appliance.health import is_logged_by_journald
+from appliance.registry import bundle
+from appliance.simulator.model import Scenario
+from appliance.simulator.service import Fleet, Simulation
+from appliance.simulator.wire import Endpoint
+
+log = logging.getLogger(__name__)
+
+Commands = Any
+"""What `add_subparsers` gives; its type is private to argparse."""
+
+INSTALLED_CONFIG = Path("/etc/headworks/config.toml")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = _config(options)
+        status: int = options.command(options, config)
+    except ApplianceError as error:
+        print(f"headworks: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="headworks", description="A self-hosted IoT gateway.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, help="the settings file (TOML)")
+    common.add_argument("--data", type=Path, help="the data folder, in place of the settings' own")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_run, _add_check_config, _add_claim, _add_device, _add_token, _add_simulate):
+        add(commands, common)
+    return parser
+
+
+def _add_run(commands: Commands, common: argparse.ArgumentParser) -> None:
+    run = commands.add_parser("run", parents=[common], help="run the gateway")
+    run.add_argument("--demo", action="store_true", help="add twenty simulated devices on the real path")
+    run.set_defaults(command=_run)
+
+
+def _add_check_config(commands: Commands, common: argparse.ArgumentParser) -> None:
+    check = commands.add_parser("check-config", parents=[common], help="check the settings and print what is in force")
+    check.set_defaults(command=_check_config)
+
+
+def _add_claim(commands: Commands, common: argparse.ArgumentParser) -> None:
+    claim = commands.add_parser("claim", parents=[common], help="make a new claim link for the first owner")
+    claim.set_defaults(command=_open_claim)
+
+
+def _add_device(commands: Commands, common: argparse.ArgumentParser) -> None:
+    device = commands.add_parser("device", help="register devices and issue their certificates")
+    actions = device.add_subparsers(required=True, metavar="ACTION")
+    add = actions.add_parser("add", parents=[common], help="register a device and write its bundle")
+    add.add_argument("device_id")
+    add.add_argument("--name", default="", help="what people call it")
+    add.add_argument("--type", default="")
+    add.add_argument("--zone", default="")
+    add.add_argument("--serial-number", default="")
+    add.add_argument("--out", type=Path, help="the folder for the bundle (default: DATA/bundles/DEVICE_ID)")
+    add.set_defaults(command=_register_device)
+    listing = actions.add_parser("list", parents=[common], help="list the devices")
+    listing.set_defaults(command=_list_devices)
+
+
+def _add_token(commands: Commands, common: argparse.ArgumentParser) -> None:
+    token = commands.add_parser("token", help="make tokens for scripts")
+    actions = token.add_subparsers(required=True, metavar="ACTION")
+    add = actions.add_parser("add", parents=[common], help="make a token; it is shown once")
+    add.add_argument("name")
+    add.set_defaults(command=_make_token)
+
+
+def _add_simulate(commands: Commands, common: argparse.ArgumentParser) -> None:
+    simulate = commands.add_parser("simulate", parents=[common], help="run devices that do not exist")
+    simulate.add_argument("--devices", type=int, default=20)
+    simulate.add_argument("--rate", type=float, default=1.0, help="messages a second of each device")
+    simulate.add_argument("--scenario", choices=[each.value for each in Scenario], default=Scenario.STEADY.value)
+    simulate.add_argument("--prefix", default="sim", help="their device ids begin with this")
+    simulate.add_argument("--seconds", type=float, default=None, help="stop after this long")
+    simulate.set_defaults(command=_simulate)
+
+
+def _config(options: argparse.Namespace) -> Config:
+    path = options.config
+    if path is None and INSTALLED_CONFIG.exists():
+        path = INSTALLED_CONFIG
+    config = settings.load(path)
+    return msgspec.structs.replace(config, data=str(options.data)) if options.data else config
+
+
+def _run(options: argparse.Namespace, config: Config) -> int:
+    logs.configure(config.log.level, for_journal=is_logged_by_journald())
+    try:
+        asyncio.run(process.run(config, _announce, demo=options.demo))
+    except ApplianceError:
+        raise
+    except BaseExceptionGroup as group:
+        for cause in _causes(group):
+            log.critical("ended by a failure", exc_info=cause)
+        return 1
+    except Exception:
+        log.critical("ended by a failure", exc_info=True)
+        return 1
+    return 0
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [cause for inner in error.exceptions for cause in _causes(inner)]
+    return [error]
+
+
+def _announce(started: process.Started) -> None:
+    lines = [
+        "",
+        f"  Dashboard  https://localhost:{started.web_port}/",
+        f"  MQTT       mqtts://localhost:{started.mqtt_port} (client certificate required)",
+        f"  Data       {started.data_folder}",
+    ]
+    if started.trust_port:
+        lines.append(f"  Trust      http://localhost:{started.trust_port}/trust (this gateway's web CA)")
+    if started.claim:
+        lines.append(f"  Claim      https://localhost:{started.web_port}/claim#{started.claim}")
+        lines.append("             Opens once, within 30 minutes, and makes you the owner.")
+    print("\n".join(lines) + "\n", flush=True)
+
+
+def _check_config(_: argparse.Namespace, config: Config) -> int:
+    print(settings.printed(config), end="")
+    return 0
+
+
+def _open_claim(_: argparse.Namespace, config: Config) -> int:
+    secret = _ask(config, "claim", {})
+    print(f"https://localhost:{config.http.port}/claim#{secret}")
+    return 0
+
+
+def _register_device(options: argparse.Namespace, config: Config) -> int:
+    device = {
+        "device_id": options.device_id,
+        "name": options.name,
+        "type": options.type,
+        "zone": options.zone,
+        "serial_number": options.serial_number,
+    }
+    issued = msgspec.convert(_ask(config, "device.add", {"devices": [device]}), Issued)
+    [one] = issued.bundles
+    folder = options.out or config.data_folder / "bundles" / one.device_id
+    bundle_folder.write(folder, one, issued.host, issued.port)
+    print(f"The bundle is in {folder}. Try it from there:\n")
+    print(f"  {bundle.publish_line(one, issued.host, issued.port)}")
+    return 0
+
+
+def _list_devices(_: argparse.Namespace, config: Config) -> int:
+    for device in _ask(config, "device.list", {}):
+        state = "connected" if device["connected"] else device["state"]
+        print(f"{device['device_id']}\t{state}\t{device['name']}")
+    return 0
+
+
+def _make_token(options: argparse.Namespace, config: Config) -> int:
+    print(_ask(config, "token.add", {"name": options.name}))
+    return 0
+
+
+def _simulate(options: argparse.Namespace, config: Config) -> int:
+    device_ids = [f"{options.prefix}-{number:05d}" for number in range(1, options.devices + 1)]
+    folder = config.data_folder / "simulator"
+    missing = [device_id for device_id in device_ids if not bundle_folder.is_whole(folder / device_id)]
+    host, port = "localhost", config.mqtt.port
+    if missing:
+        answer = _ask(config, "device.add", {"devices": [{"device_id": device_id} for device_id in missing]})
+        issued = msgspec.convert(answer, Issued)
+        host, port = issued.host, issued.port
+        for one in issued.bundles:
+            bundle_folder.write(folder / one.device_id, one, host, port)
+    simulation = Simulation(bundle_folder.simulated(folder, device_ids), options.rate, Scenario(options.scenario))
+    asyncio.run(_simulated(simulation, Endpoint("127.0.0.1", port, host), options.seconds))
+    return 0
+
+
+async def _simulated(simulation: Simulation, endpoint: Endpoint, seconds: float | None) -> None:
+    fleet = Fleet(simulation, endpoint, process.wall_clock, random.random)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with fleet.running():
+        try:
+            async with asyncio.timeout(seconds):
+                await stop.wait()
+        except TimeoutError:
+            pass
+        print(fleet.status().summary)
+
+
+def _ask(config: Config, call: str, arguments: dict[str, Any]) -> Any:
+    """Ask the gateway that runs on the data folder, or do it oneself when none does."""
+    try:
+        return asyncio.run(control.ask(config.data_folder / "control.sock", call, arguments))
+    except (ConnectionError, FileNotFoundError):
+        return asyncio.run(_do(config, call, arguments))
+
+
+async def _do(config: Config, call: str, arguments: dict[str, Any]) -> Any:
+    with process.folder_locked(config.data_folder):
+        async with process.base_opened(config, process.wall_clock) as base:
+            console = Console(base.registry, base.accounts, "localhost", config.mqtt.port)
+            result = await console.calls()[call](arguments)
+            return json.loads(msgspec.json.encode(result))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Bundles of devices as folders on this machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.registry import bundle
+from appliance.registry.model import Bundle
+from appliance.simulator.model import SimulatedDevice
+from appliance.simulator.wire import Identity
+
+
+def write(folder: Path, issued: Bundle, host: str, port: int) -> None:
+    """Write a bundle into a folder that nobody else may read; the root comes last, so that it tells `is_whole`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files = bundle.as_files(issued, host, port)
+    for name in sorted(files, key=lambda name: name == bundle.ROOT):
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_bytes(files[name])
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a bundle was written here to its end."""
+    return (folder / bundle.ROOT).exists()
+
+
+def simulated(folder: Path, device_ids: Sequence[str]) -> tuple[SimulatedDevice, ...]:
+    """The devices whose bundles lie in `folder`, as the simulator takes them."""
+    return tuple(
+        SimulatedDevice(
+            device_id,
+            Identity(
+                folder / device_id / bundle.CHAIN, folder / device_id / bundle.KEY, folder / device_id / bundle.ROOT
+            ),
+        )
+        for device_id in device_ids
+    )

@@ -1,0 +1,54 @@
+"""The demonstration: a fleet that does not exist on the real path, and a rule for it to break."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from appliance import bundle_folder
+from appliance.alerts.model import NewRule, Operator, Severity
+from appliance.alerts.service import Alerts
+from appliance.instant import Clock
+from appliance.registry.model import DEFAULT_TENANT, NewDevice
+from appliance.registry.service import Registry
+from appliance.simulator.fleet import demo_devices
+from appliance.simulator.model import Scenario
+from appliance.simulator.service import Fleet, Simulation
+from appliance.simulator.wire import Endpoint
+
+DEVICE_COUNT = 20
+MESSAGES_PER_SECOND = 0.5
+RULE = NewRule(
+    name="High pressure",
+    metric="pressure",
+    operator=Operator.GREATER_THAN,
+    threshold=60.0,
+    hold_ms=20_000,
+    severity=Severity.HIGH,
+    recipients=("operator@example.com",),
+)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    registry: Registry, alerts: Alerts, data_folder: Path, mqtt_port: int, clock: Clock
+) -> AsyncIterator[Fleet]:
+    """Let the demonstration fleet live on this gateway; what it was issued is kept and used again."""
+    if not any(rule.name == RULE.name for rule in alerts.rules(DEFAULT_TENANT)):
+        await alerts.add_rule(DEFAULT_TENANT, RULE)
+    devices = [NewDevice(each.device_id, each.name, each.type, each.zone) for each in demo_devices(DEVICE_COUNT)]
+    folder = data_folder / "simulator"
+    missing = [device for device in devices if not bundle_folder.is_whole(folder / device.device_id)]
+    if missing:
+        bundles = await registry.issue_many(DEFAULT_TENANT, missing)
+        for issued in bundles:
+            await asyncio.to_thread(bundle_folder.write, folder / issued.device_id, issued, "localhost", mqtt_port)
+    simulation = Simulation(
+        bundle_folder.simulated(folder, [device.device_id for device in devices]),
+        MESSAGES_PER_SECOND,
+        Scenario.PRESSURE_FAULT,
+    )
+    fleet = Fleet(simulation, Endpoint("127.0.0.1", mqtt_port, "localhost"), clock, random.random)
+    async with fleet.running():
+        yield fleet

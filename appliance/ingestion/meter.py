@@ -1,0 +1,41 @@
+"""How fast messages come and how long they wait for the disk, from the last few seconds."""
+
+from collections import deque
+
+RATE_WINDOW_S = 10
+BATCHES_REMEMBERED = 600
+"""One minute at the default commit interval."""
+
+
+class Meter:
+    """Counts by the second, and the waiting times of recent batches."""
+
+    def __init__(self) -> None:
+        self.committed_count = 0
+        self._seconds: deque[list[int]] = deque(maxlen=RATE_WINDOW_S + 1)
+        self._waits_ms: deque[int] = deque(maxlen=BATCHES_REMEMBERED)
+
+    def count(self, messages: int, now: int) -> None:
+        """Note that messages arrived at a moment (UTC milliseconds)."""
+        second = now // 1_000
+        if not self._seconds or self._seconds[-1][0] != second:
+            self._seconds.append([second, 0])
+        self._seconds[-1][1] += messages
+
+    def committed(self, messages: int, longest_wait_ms: int) -> None:
+        """Note that a batch is on disk, and how long its oldest message waited."""
+        self.committed_count += messages
+        self._waits_ms.append(max(0, longest_wait_ms))
+
+    def per_second(self, now: int) -> float:
+        """Messages a second, over the last whole seconds."""
+        current = now // 1_000
+        counted = sum(count for second, count in self._seconds if current - RATE_WINDOW_S <= second < current)
+        return counted / RATE_WINDOW_S
+
+    def wait_p95_ms(self) -> int:
+        """The time that 95 of 100 recent batches stayed under, milliseconds; 0 before the first one."""
+        if not self._waits_ms:
+            return 0
+        ordered = sorted(self._waits_ms)
+        return ordered[(len(ordered) - 1) * 95 // 100]

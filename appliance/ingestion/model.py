@@ -1,0 +1,62 @@
+"""The nouns of ingestion."""
+
+import msgspec
+
+from appliance.alerts.model import Change
+from appliance.telemetry.model import Report
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something of a device that was refused or not understood, counted since it was first seen."""
+
+    device_id: str
+    """Empty when it is not known whose it was."""
+    kind: str
+    reason: str
+    """In words for whoever can mend it, about the newest occurrence."""
+    occurrence_count: int
+    first_at: int
+    last_at: int
+
+
+class Mishap(msgspec.Struct, frozen=True):
+    """One occurrence of a problem, not yet written down."""
+
+    tenant_id: int
+    device_id: str
+    kind: str
+    reason: str
+    at: int
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a batch of messages comes to."""
+
+    reports: tuple[Report, ...]
+    mishaps: tuple[Mishap, ...]
+    changes: tuple[Change, ...]
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """How fast messages come and how long they wait for the disk."""
+
+    messages_per_second: float
+    lag_ms: int
+    """Now minus the arrival of the oldest message that is not committed."""
+    lag_p95_ms: int
+    """The time from arrival to commit that 95 of 100 recent batches stayed under."""
+
+
+class PresenceChanged(msgspec.Struct, frozen=True):
+    """Event: a device connected or its connection ended."""
+
+    tenant_id: int
+    device_id: str
+    connected: bool
+
+
+class ProblemsWritten(msgspec.Struct, frozen=True):
+    """Event: problems of these devices are on disk."""
+
+    tenant_id: int
+    device_ids: tuple[str, ...]

@@ -1,0 +1,305 @@
+"""Takes what the broker hands over, commits it, and lets the broker acknowledge what is on disk.
+
+One batch at a time decides and commits while the next one collects. The order is: decide, commit,
+remember, acknowledge, announce; so memory never runs ahead of the disk, and nobody is told of what
+is not on it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+import msgspec
+
+from appliance.alerts import queries as alert_queries
+from appliance.alerts.message import announcements, write_notice
+from appliance.alerts.model import AlertEvent
+from appliance.alerts.service import Alerts
+from appliance.bus import Bus
+from appliance.config import IngestionConfig
+from appliance.health import Status
+from appliance.ingestion import queries
+from appliance.ingestion.decide import Decision, Known
+from appliance.ingestion.meter import Meter
+from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
+from appliance.ingestion.payload import Tolerances
+from appliance.instant import Clock
+from appliance.notifications import queries as outbox_queries
+from appliance.notifications.model import NoticesQueued
+from appliance.registry.model import DEFAULT_TENANT
+from appliance.registry.service import Registry
+from appliance.store.database import Database
+from appliance.telemetry import log_record
+from appliance.telemetry import queries as telemetry_queries
+from appliance.telemetry.model import Report, ReportsCommitted
+from appliance.telemetry.service import Telemetry
+from broker.ports import Connected, Disconnected, Message, Refused
+
+log = logging.getLogger(__name__)
+
+SLICE_MESSAGES = 250
+"""Decided in one go; more would keep acknowledgements and pages waiting."""
+MISHAP_INTERVAL_S = 1.0
+"""Problems that come without a message are written down at most this often."""
+MISHAPS_LIMIT = 1_000
+RETRY_S = 1.0
+DRAIN_TIMEOUT_S = 10.0
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What one commit wrote, with the numbers that the database gave."""
+
+    log_ids: dict[int, int]
+    """By tenant."""
+    events: tuple[AlertEvent, ...]
+    notice_tenants: tuple[int, ...]
+
+
+class Ingestion:
+    """The owner of what devices publish."""
+
+    def __init__(
+        self,
+        database: Database,
+        rooms: "Rooms",
+        bus: Bus,
+        config: IngestionConfig,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._bus = bus
+        self._config = config
+        self._clock = clock
+        self._known = Known(
+            rooms.alerts.book,
+            rooms.registry.zone_of,
+            rooms.telemetry.newest_at,
+            Tolerances(payload_bytes=config.payload_limit_bytes, future_ms=config.future_tolerance_ms),
+        )
+        self._backlog: deque[Message] = deque()
+        self._mishaps: list[Mishap] = []
+        self._arrived = asyncio.Event()
+        self._meter = Meter()
+        self._is_paused = False
+        self._is_stopping = False
+        self._trouble = ""
+        self._pause: Callable[[], None] = lambda: None
+        self._resume: Callable[[], None] = lambda: None
+        self._acknowledge: Callable[[Iterable[object]], None] = lambda _: None
+
+    # What the broker calls.
+
+    def accept(self, batch: Sequence[Message]) -> None:
+        """Take the messages of one loop turn. When too many wait, reading pauses on every connection."""
+        was_empty = not self._backlog
+        self._backlog.extend(batch)
+        self._meter.count(len(batch), self._clock())
+        if was_empty or len(self._backlog) >= self._config.batch_messages:
+            self._arrived.set()
+        if not self._is_paused and len(self._backlog) >= self._config.backlog_messages:
+            self._is_paused = True
+            self._pause()
+
+    def note(self, event: Connected | Disconnected | Refused) -> None:
+        """Hear what happened to a client."""
+        registry = self._rooms.registry
+        match event:
+            case Connected():
+                registry.note_connected(event)
+                self._bus.announce([PresenceChanged(event.tenant_id, event.principal, connected=True)])
+            case Disconnected():
+                registry.note_disconnected(event)
+                self._bus.announce([PresenceChanged(event.tenant_id, event.principal, connected=False)])
+            case Refused():
+                self._note_refused(event)
+
+    # What the process calls.
+
+    @contextlib.asynccontextmanager
+    async def running(
+        self, acknowledge: Callable[[Iterable[object]], None], pause: Callable[[], None], resume: Callable[[], None]
+    ) -> AsyncIterator[None]:
+        """Commit what is accepted; on leaving, take in hand what waits, commit and acknowledge it."""
+        self._acknowledge, self._pause, self._resume = acknowledge, pause, resume
+        async with asyncio.TaskGroup() as tasks:
+            committing = tasks.create_task(self._commit_for_ever(), name="ingestion")
+            yield
+            self._is_stopping = True
+            self._arrived.set()
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                await committing
+
+    # What pages and scripts call.
+
+    async def problems(self, tenant_id: int, device_id: str) -> list[Problem]:
+        """What was refused or not understood of a device, the newest first."""
+        return await self._database.read(queries.select_problems(tenant_id, device_id))
+
+    async def recent_problems(self, tenant_id: int, limit: int) -> list[Problem]:
+        """The newest problems of all devices, and of strangers (with an empty device identifier)."""
+        return await self._database.read(queries.select_recent_problems(tenant_id, limit))
+
+    def rates(self) -> Rates:
+        """How fast messages come and how long they wait."""
+        now = self._clock()
+        oldest = self._backlog[0].arrived_at if self._backlog else now
+        return Rates(
+            messages_per_second=self._meter.per_second(now),
+            lag_ms=max(0, now - oldest),
+            lag_p95_ms=self._meter.wait_p95_ms(),
+        )
+
+    def status(self) -> Status:
+        """Say whether messages get to the disk."""
+        rates = self.rates()
+        summary = self._trouble or f"{rates.messages_per_second:.0f} messages/s, p95 {rates.lag_p95_ms} ms to disk"
+        return Status(
+            ok=not self._trouble,
+            summary=summary,
+            details={
+                "messages_per_second": round(rates.messages_per_second, 1),
+                "lag_ms": rates.lag_ms,
+                "lag_p95_ms": rates.lag_p95_ms,
+                "backlog_messages": len(self._backlog),
+                "committed_messages": self._meter.committed_count,
+            },
+        )
+
+    # The way of a batch.
+
+    async def _commit_for_ever(self) -> None:
+        while not (self._is_stopping and not self._backlog):
+            await self._wait_for_batch()
+            if self._backlog or self._mishaps:
+                await self._commit_batch()
+        if self._mishaps:
+            await self._commit_batch()
+
+    async def _wait_for_batch(self) -> None:
+        """Wait for the first message, and then for the company it may get until the interval is over."""
+        await self._wait_until(lambda: bool(self._backlog or self._mishaps), None)
+        if not self._backlog:
+            await self._wait_until(lambda: bool(self._backlog), MISHAP_INTERVAL_S)
+        if self._backlog:
+            interval_ms = self._config.commit_interval_ms
+            # Never longer than the interval: a clock that was set back must not keep a batch waiting.
+            left_ms = min(interval_ms, self._backlog[0].arrived_at + interval_ms - self._clock())
+            await self._wait_until(lambda: len(self._backlog) >= self._config.batch_messages, left_ms / 1_000)
+
+    async def _wait_until(self, is_enough: Callable[[], bool], timeout_s: float | None) -> None:
+        """Wait for enough to have arrived, for the time to be over or for the process to stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not (is_enough() or self._is_stopping):
+                    self._arrived.clear()
+                    await self._arrived.wait()
+
+    async def _commit_batch(self) -> None:
+        messages = [self._backlog.popleft() for _ in range(min(len(self._backlog), self._config.batch_messages))]
+        decision = Decision(self._known)
+        for start in range(0, len(messages), SLICE_MESSAGES):
+            decision.take(messages[start : start + SLICE_MESSAGES])
+            await asyncio.sleep(0)
+        outcome = decision.outcome()
+        noted, self._mishaps = self._mishaps, []
+        outcome = msgspec.structs.replace(outcome, mishaps=(*outcome.mishaps, *noted))
+        committed = await self._commit(outcome)
+        self._known.merge(decision)
+        self._remember(outcome, committed)
+        self._acknowledge([message.receipt for message in messages if message.receipt is not None])
+        if messages:
+            self._meter.committed(len(messages), self._clock() - messages[0].arrived_at)
+        self._announce(outcome, committed)
+        if self._is_paused and len(self._backlog) * 2 <= self._config.backlog_messages:
+            self._is_paused = False
+            self._resume()
+
+    async def _commit(self, outcome: Outcome) -> Committed:
+        """Commit, however long the disk refuses: nothing is acknowledged and reading pauses meanwhile."""
+        while True:
+            try:
+                committed = await self._database.write(_write, outcome, self._rooms.registry.name_of, self._clock())
+            except sqlite3.OperationalError as error:
+                if not self._trouble:
+                    log.error("commit failed, retried until it succeeds error=%s", error)  # noqa: TRY400  no traceback
+                self._trouble = f"nothing can be written: {error}"
+                await asyncio.sleep(RETRY_S)
+            else:
+                if self._trouble:
+                    log.info("commits succeed again")
+                self._trouble = ""
+                return committed
+
+    def _remember(self, outcome: Outcome, committed: Committed) -> None:
+        for tenant_id, log_id in committed.log_ids.items():
+            reports = [report for report in outcome.reports if report.tenant_id == tenant_id]
+            self._rooms.telemetry.absorb(reports, log_id)
+
+    def _announce(self, outcome: Outcome, committed: Committed) -> None:
+        events: list[object] = []
+        if outcome.reports:
+            events.append(ReportsCommitted(outcome.reports))
+        events += announcements(committed.events)
+        events += [NoticesQueued(tenant_id) for tenant_id in committed.notice_tenants]
+        for tenant_id in {mishap.tenant_id for mishap in outcome.mishaps}:
+            devices = {mishap.device_id for mishap in outcome.mishaps if mishap.tenant_id == tenant_id}
+            events.append(ProblemsWritten(tenant_id, tuple(sorted(devices))))
+        self._bus.announce(events)
+
+    def _note_refused(self, event: Refused) -> None:
+        """Write a refusal down where its owner looks: at the device it claims to be, if there is one."""
+        if len(self._mishaps) >= MISHAPS_LIMIT:
+            return
+        tenant_id = event.tenant_id or DEFAULT_TENANT
+        claimed = event.principal or event.client_id
+        device_id = claimed if self._rooms.registry.has_device(tenant_id, claimed) else ""
+        reason = f"{event.reason} (from {event.address})"
+        if claimed and not device_id:
+            reason = f"client identifier {claimed[:64]!r}: {reason}"
+        self._mishaps.append(Mishap(tenant_id, device_id, event.kind, reason, event.at))
+        self._arrived.set()
+
+
+class Rooms(msgspec.Struct, frozen=True):
+    """The rooms whose knowledge a batch is decided with, and which hear of its commit."""
+
+    registry: Registry
+    alerts: Alerts
+    telemetry: Telemetry
+
+
+def _write(connection: sqlite3.Connection, outcome: Outcome, name_of: Callable[[int, str], str], now: int) -> Committed:
+    """Everything of one batch in one transaction."""
+    log_ids = {}
+    for tenant_id, reports in _by_tenant(outcome.reports).items():
+        record = log_record.encode(reports)
+        log_ids[tenant_id] = telemetry_queries.insert_log(connection, tenant_id, now, len(reports), record)
+    events = alert_queries.save_changes(connection, outcome.changes)
+    noticed = [event for event in events if event.change.notice]
+    for event in noticed:
+        _queue_notices(connection, event, name_of, now)
+    queries.insert_mishaps(connection, outcome.mishaps)
+    return Committed(log_ids, tuple(events), tuple({event.alert.tenant_id for event in noticed}))
+
+
+def _queue_notices(
+    connection: sqlite3.Connection, event: AlertEvent, name_of: Callable[[int, str], str], now: int
+) -> None:
+    """An alert cannot be lost between deciding and sending: its notices are rows of the same transaction."""
+    alert = event.alert
+    subject, body = write_notice(event.change, name_of(alert.tenant_id, alert.device_id), alert.alert_id)
+    for recipient in event.change.limit.recipients:
+        outbox_queries.insert_notice(
+            connection, alert.tenant_id, alert.alert_id, "email", recipient, subject, body, now
+        )
+
+
+def _by_tenant(reports: Sequence[Report]) -> dict[int, list[Report]]:
+    groups: dict[int, list[Report]] = {}
+    for report in reports:
+        groups.setdefault(report.tenant_id, []).append(report)
+    return groups

@@ -1,0 +1,39 @@
+"""How log lines look: what happened, with keys; journald and terminals each get their own head."""
+
+import logging
+import sys
+
+# The numbers of syslog(3), which journald reads off the beginning of a line.
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+QUIET = ("apscheduler", "aiosqlite", "asyncio", "uvicorn", "uvicorn.error", "litestar", "httpx")
+"""Libraries that are only heard from warnings upwards."""
+
+
+class _Line(logging.Formatter):
+    def __init__(self, *, for_journal: bool) -> None:
+        super().__init__("%(name)s: %(message)s" if for_journal else "%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._for_journal = for_journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        # A client chooses its identifier: control characters in it must not forge lines or colours.
+        text = "".join(_visible(character) for character in super().format(record))
+        if not self._for_journal:
+            return text
+        mark = f"<{_PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(mark + line for line in text.split("\n"))
+
+
+def configure(level: str, *, for_journal: bool) -> None:
+    """Write log lines of this level and above to standard output."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Line(for_journal=for_journal))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or character == "\n":
+        return character
+    return character.encode("unicode_escape").decode()

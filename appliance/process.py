@@ -1,0 +1,322 @@
+"""The composition root: builds every part, starts and stops them.
+
+The parts are nested in the order of their start; the language gives the order of their stop. What
+lets work in stops first, then the work in hand is finished, then what carries it out, then storage.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import logging
+import signal
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from appliance import control, demonstration, schedule
+from appliance.accounts.service import Accounts
+from appliance.alerts.service import Alerts
+from appliance.bus import Bus
+from appliance.config import Config
+from appliance.console import Console
+from appliance.errors import ApplianceError
+from appliance.gateway import Gateway
+from appliance.health import Health, Status, notify_systemd, watchdog_interval
+from appliance.ingestion.service import Ingestion, Rooms
+from appliance.instant import Clock
+from appliance.notifications.channel import Channel
+from appliance.notifications.email import SmtpChannel
+from appliance.notifications.mailbox import MailboxChannel
+from appliance.notifications.service import Notifications
+from appliance.registry.model import DEFAULT_TENANT, TlsFiles
+from appliance.registry.service import Registry
+from appliance.store import database as store
+from appliance.store.database import Database
+from appliance.store.migrate import migrate
+from appliance.telemetry.service import Telemetry
+from broker.listener import Endpoint, tls_context
+from broker.server import Broker
+from web import server as web
+
+log = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may keep the interpreter: with Python's 5 ms, a commit waits 300 ms for a busy loop."""
+
+
+class FolderInUseError(ApplianceError):
+    """Another gateway runs on this data folder."""
+
+    code = "folder_in_use"
+
+
+class Started(msgspec.Struct, frozen=True):
+    """Where the gateway can be reached, once it can."""
+
+    web_port: int
+    trust_port: int | None
+    mqtt_port: int
+    plain_port: int | None
+    data_folder: Path
+    claim: str | None
+    """The secret with which the first owner claims the gateway; None when it has one."""
+
+
+class Base(msgspec.Struct, frozen=True):
+    """What the command line needs of the gateway, whether it runs or not."""
+
+    database: Database
+    registry: Registry
+    accounts: Accounts
+
+
+def wall_clock() -> int:
+    """The present moment, UTC milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@contextlib.contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Keep every other gateway off a data folder.
+
+    Raises `FolderInUseError` when one is already on it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUseError(f"a gateway already runs on {folder}") from None
+        yield
+
+
+@contextlib.asynccontextmanager
+async def base_opened(config: Config, clock: Clock) -> AsyncIterator[Base]:
+    """Open storage, the registry and the accounts; the folder must be locked."""
+    folder = config.data_folder
+    async with store.opened(folder / "gateway.db", prepare=migrate) as database:
+        registry = Registry(
+            database,
+            folder / "pki",
+            clock,
+            config.http.names,
+            trust_plain=config.mqtt.plain_port is not None,
+        )
+        accounts = Accounts(
+            database,
+            clock,
+            session_idle_ms=config.http.session_idle_ms,
+            session_length_ms=config.http.session_length_ms,
+        )
+        async with registry.opened():
+            yield Base(database, registry, accounts)
+
+
+async def run(config: Config, started: Callable[[Started], None], *, demo: bool = False) -> None:
+    """Run the gateway until it is asked to stop; `started` hears where it can be reached.
+
+    Raises whatever ended a part: the process is then to end with status 1.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    stop = _stop_requested()
+    clock = wall_clock
+    started_at = clock()
+    with folder_locked(config.data_folder):
+        async with _defects_end_the_process(), base_opened(config, clock) as base:
+            parts = _Parts(config, base, clock, started_at)
+            async with (
+                parts.telemetry.opened(),
+                parts.alerts.opened(),
+                parts.notifications.running(),
+                parts.broker.connected(),
+                parts.ingestion.running(
+                    parts.broker.acknowledge, parts.broker.pause_reading, parts.broker.resume_reading
+                ),
+                web.serving(parts.gateway, config.http) as pages,
+                schedule.running(parts.jobs(), _job_failed),
+                parts.broker.listening(*parts.endpoints()) as ports,
+                control.serving(config.data_folder / "control.sock", parts.console(ports[0]).calls()),
+                _alive(base.database),
+                contextlib.AsyncExitStack() as demonstration_stack,
+            ):
+                if demo:
+                    fleet = await demonstration_stack.enter_async_context(
+                        demonstration.running(base.registry, parts.alerts, config.data_folder, ports[0], clock)
+                    )
+                    parts.health.register("simulator", fleet.status)
+                claim = None
+                if not await base.accounts.has_owner(DEFAULT_TENANT):
+                    claim = await base.accounts.open_claim(DEFAULT_TENANT)
+                _settle_memory()
+                parts.health.ready = True
+                notify_systemd("READY=1")
+                plain = ports[1] if config.mqtt.plain_port is not None else None
+                started(Started(pages.port, pages.trust_port, ports[0], plain, config.data_folder, claim))
+                await stop.wait()
+                log.info("stop requested")
+                parts.health.ready = False
+                notify_systemd("STOPPING=1")
+    log.info("stopped")
+
+
+class _Parts:
+    """The parts of the process, built but not started."""
+
+    def __init__(self, config: Config, base: Base, clock: Clock, started_at: int) -> None:
+        folder = config.data_folder
+        self._config = config
+        self._base = base
+        self.bus = Bus()
+        self.health = Health()
+        self.telemetry = Telemetry(base.database, folder / "days", config.telemetry, clock)
+        self.alerts = Alerts(base.database, config.alerts, clock)
+        mailbox = None if config.email.server else MailboxChannel(folder / "mailbox")
+        email: Channel = mailbox or SmtpChannel(config.email)
+        self.notifications = Notifications(base.database, {"email": email}, self.bus, clock)
+        rooms = Rooms(base.registry, self.alerts, self.telemetry)
+        self.ingestion = Ingestion(base.database, rooms, self.bus, config.ingestion, clock)
+        self.broker = Broker(self.ingestion, base.registry, clock)
+        self.gateway = Gateway(
+            registry=base.registry,
+            accounts=base.accounts,
+            telemetry=self.telemetry,
+            alerts=self.alerts,
+            notifications=self.notifications,
+            mailbox=mailbox,
+            ingestion=self.ingestion,
+            bus=self.bus,
+            health=self.health,
+            version=_version(),
+            data_folder=folder,
+            started_at=started_at,
+        )
+        self._device_tls = _device_context(base.registry.device_tls())
+        self.health.register("broker", self._broker_status)
+        self.health.register("ingestion", self.ingestion.status)
+        self.health.register("telemetry", self.telemetry.status)
+        self.health.register("notifications", self.notifications.status)
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where devices connect: with certificates, and without them if that was asked for."""
+        mqtt = self._config.mqtt
+        secure = Endpoint(mqtt.host, mqtt.port, self._device_tls)
+        return (secure,) if mqtt.plain_port is None else (secure, Endpoint("127.0.0.1", mqtt.plain_port))
+
+    def console(self, mqtt_port: int) -> Console:
+        """The calls of the command line."""
+        return Console(self._base.registry, self._base.accounts, "localhost", mqtt_port)
+
+    def jobs(self) -> dict[str, tuple[str, schedule.Work]]:
+        """What is due by the clock."""
+        return {"renew server certificates": ("17 * * * *", self._renew_certificates)}
+
+    async def _renew_certificates(self) -> None:
+        if await self._base.registry.renew_server_certificates():
+            files = self._base.registry.device_tls()
+            # New handshakes get the new certificate; connections that are open go on.
+            self._device_tls.load_cert_chain(files.certificate, files.key)
+
+    def _broker_status(self) -> Status:
+        broker = self.broker
+        return Status(
+            ok=True,
+            summary=f"{broker.connection_count} connections",
+            details={
+                "connections": broker.connection_count,
+                "dropped_messages": broker.dropped_count,
+                **{f"refused_{kind}": count for kind, count in sorted(broker.refusals.items())},
+            },
+        )
+
+
+def _stop_requested() -> asyncio.Event:
+    """An event that the first SIGTERM or SIGINT sets; the second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask)
+    return stop
+
+
+@contextlib.asynccontextmanager
+async def _defects_end_the_process() -> AsyncIterator[None]:
+    """End the process when a callback of the loop raises: a part that fails quietly is worse than none."""
+    loop = asyncio.get_running_loop()
+    failed: asyncio.Future[None] = loop.create_future()
+
+    def hear(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception") or RuntimeError(str(context["message"]))
+        if not failed.done():
+            failed.set_exception(error)
+
+    loop.set_exception_handler(hear)
+    async with asyncio.TaskGroup() as tasks:
+        watch = tasks.create_task(_wait_for(failed), name="defects")
+        try:
+            yield
+        finally:
+            watch.cancel()
+
+
+async def _wait_for(future: asyncio.Future[None]) -> None:
+    await future
+
+
+@contextlib.asynccontextmanager
+async def _alive(database: Database) -> AsyncIterator[None]:
+    """Feed the watchdog while the loop turns and the writer answers."""
+
+    async def feed(interval_s: float) -> None:
+        while True:
+            await database.write(_nothing)
+            notify_systemd("WATCHDOG=1")
+            await asyncio.sleep(interval_s)
+
+    async with asyncio.TaskGroup() as tasks:
+        interval_s = watchdog_interval()
+        task = tasks.create_task(feed(interval_s), name="watchdog") if interval_s else None
+        try:
+            yield
+        finally:
+            if task is not None:
+                task.cancel()
+
+
+def _nothing(_: object) -> None:
+    """Run as a transaction of its own, to see that the writer answers."""
+
+
+def _device_context(files: TlsFiles) -> ssl.SSLContext:
+    return tls_context(files.certificate, files.key, files.trust)
+
+
+def _job_failed(name: str, error: BaseException) -> None:
+    log.error("scheduled work failed name=%r", name, exc_info=error)
+
+
+def _settle_memory() -> None:
+    """Keep the collector off what lives as long as the process: full collections paused it for seconds."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _version() -> str:
+    try:
+        return version("headworks")
+    except PackageNotFoundError:
+        return "0.1.0"

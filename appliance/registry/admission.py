@@ -1,0 +1,30 @@
+"""Who may connect: what a certificate, the device it stands for and the client identifier come to.
+
+A user name and a password never matter: the certificate's fingerprint, bound to a device in our own
+tables, is the identity. (spec/identity-firmware-security.md §2.1)
+"""
+
+from appliance.instant import to_text
+from appliance.registry import policy
+from appliance.registry.model import Certificate, Device, DeviceState
+
+
+def certificate_refusal(certificate: Certificate, device: Device, client_id: str, now: int) -> str | None:
+    """None when the bearer of the certificate may connect under this client identifier, else why not."""
+    if certificate.revoked_at is not None:
+        return f"the certificate of {device.device_id} was revoked at {to_text(certificate.revoked_at)}"
+    if certificate.expires_at <= now:
+        return f"the certificate of {device.device_id} expired at {to_text(certificate.expires_at)}"
+    return device_refusal(device, client_id)
+
+
+def device_refusal(device: Device, client_id: str) -> str | None:
+    """None when the device may connect under this client identifier, else why not."""
+    return state_refusal(device) or policy.may_connect(device.device_id, client_id)
+
+
+def state_refusal(device: Device) -> str | None:
+    """None when the device's state lets it take part, else why not."""
+    if device.state is DeviceState.ACTIVE:
+        return None
+    return f"device {device.device_id} is {device.state}: only an active device may take part"

@@ -1,0 +1,284 @@
+"""One column of values as bytes, and back, exactly.
+
+Whole and floating-point numbers are kept apart (1 and 1.0 come back as what they were); -0.0, infinities,
+NaN, integers of any size, text, booleans, null and missing values all come back. Decimal fractions are
+scaled to whole numbers when that loses nothing. The format is in docs/reference/chunks.md.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from enum import Enum, IntEnum
+from math import copysign, isfinite
+from typing import cast
+
+from appliance.telemetry.model import TimeSource, Value
+from appliance.telemetry.packing import (
+    INTEGER_LIMIT,
+    ChunkError,
+    Reader,
+    as_text,
+    put_doubles,
+    put_integers,
+    put_varint,
+    take_doubles,
+    take_integers,
+)
+
+
+class Missing(Enum):
+    """Stands where a report does not name the metric at all, which is not the same as saying null."""
+
+    MISSING = 0
+
+
+MISSING = Missing.MISSING
+
+Cell = Value | Missing
+"""What stands in one row of a column."""
+
+_PLACES_LIMIT = 9
+_SCALES = [10.0**places for places in range(_PLACES_LIMIT + 1)]
+_EXACT_LIMIT = 1 << 53
+_SAMPLE_COUNT = 8
+_TIME_SOURCES = {int(source): source for source in TimeSource}
+
+
+class _Form(IntEnum):
+    """How a column is stored; the number is its first byte."""
+
+    MISSING = 0
+    NULL = 1
+    DECIMAL = 2
+    DOUBLE = 3
+    INTEGER = 4
+    WIDE_INTEGER = 5
+    BOOLEAN = 6
+    TEXT = 7
+    MIXED = 8
+
+
+def put_column(out: bytearray, cells: Sequence[Cell]) -> None:
+    """Append a column; the count of its cells is the reader's to know."""
+    if not cells:
+        return
+    kinds = _kinds_of_array(cells) if isinstance(cells, array) else set(map(type, cells))
+    if kinds == {float}:
+        _put_floats(out, cast("Sequence[float]", cells))
+    elif kinds == {int} and _is_packable(cast("Sequence[int]", cells)):
+        out.append(_Form.INTEGER)
+        put_integers(out, cast("Sequence[int]", cells))
+    elif kinds == {str}:
+        out.append(_Form.TEXT)
+        _put_texts(out, cast("Sequence[str]", cells))
+    else:
+        _put_any(out, cells)
+
+
+def take_column(reader: Reader, count: int) -> list[Cell]:
+    """Read a column of `count` cells. Raises `ChunkError` when the bytes are none."""
+    if count == 0:
+        return []
+    form = reader.byte()
+    if form != _Form.MIXED:
+        return _take_uniform(reader, form, count)
+    forms = take_integers(reader, count)
+    columns: dict[int, Callable[[], Cell]] = {}
+    for kind in sorted(set(forms)):
+        cells = _take_uniform(reader, reader.byte(), forms.count(kind))
+        columns[kind] = iter(cells).__next__
+    return [columns[kind]() for kind in forms]
+
+
+def take_texts(reader: Reader, count: int) -> list[str]:
+    """Read a column that holds nothing but text. Raises `ChunkError` when it holds anything else."""
+    return cast("list[str]", _take_only(reader, count, {str}))
+
+
+def take_numbers(reader: Reader, count: int) -> list[int]:
+    """Read a column that holds nothing but whole numbers. Raises `ChunkError` when it holds anything else."""
+    return cast("list[int]", _take_only(reader, count, {int}))
+
+
+def take_optional_numbers(reader: Reader, count: int) -> list[int | None]:
+    """Read a column that holds nothing but whole numbers and nulls. Raises `ChunkError` otherwise."""
+    return cast("list[int | None]", _take_only(reader, count, {int, type(None)}))
+
+
+def take_time_sources(reader: Reader, count: int) -> list[TimeSource]:
+    """Read a column that says where moments come from. Raises `ChunkError` when it holds anything else."""
+    try:
+        return [_TIME_SOURCES[number] for number in take_numbers(reader, count)]
+    except KeyError as error:
+        raise ChunkError(f"a time source of {error} is not known") from error
+
+
+def _take_only(reader: Reader, count: int, kinds: set[type]) -> list[Cell]:
+    cells = take_column(reader, count)
+    if not set(map(type, cells)) <= kinds:
+        raise ChunkError("a column holds values of another kind than it may")
+    return cells
+
+
+def _kinds_of_array(cells: "array[int] | array[float]") -> set[type]:
+    return {float} if cells.typecode == "d" else {int}
+
+
+def _is_packable(values: Sequence[int]) -> bool:
+    return min(values) > -INTEGER_LIMIT and max(values) < INTEGER_LIMIT
+
+
+def _put_floats(out: bytearray, values: Sequence[float]) -> None:
+    if not all(map(isfinite, values)) or (0.0 in values and any(value == 0 and _is_special(value) for value in values)):
+        _put_any(out, values)
+        return
+    _put_finite(out, values)
+
+
+def _put_finite(out: bytearray, values: Sequence[float]) -> None:
+    decimal = _as_decimals(values)
+    if decimal is None:
+        out.append(_Form.DOUBLE)
+        put_doubles(out, values)
+        return
+    places, scaled = decimal
+    out.append(_Form.DECIMAL)
+    out.append(places)
+    put_integers(out, scaled)
+
+
+def _as_decimals(values: Sequence[float]) -> tuple[int, list[int]] | None:
+    """Whole numbers which, divided by the power of ten, give exactly the values; None when there are none."""
+    if max(values) > _EXACT_LIMIT or min(values) < -_EXACT_LIMIT:
+        return None
+    places = 0
+    for value in values[:_SAMPLE_COUNT]:
+        needed = _places_of(value, places)
+        if needed is None:
+            return None
+        places = needed
+    while True:
+        scale = _SCALES[places]
+        scaled = [round(value * scale) for value in values]
+        wrong = next((value for value, whole in zip(values, scaled, strict=True) if whole / scale != value), None)
+        if wrong is None:
+            break
+        needed = _places_of(wrong, places + 1)
+        if needed is None:
+            return None
+        places = needed
+    return (places, scaled) if min(scaled) >= -_EXACT_LIMIT and max(scaled) <= _EXACT_LIMIT else None
+
+
+def _places_of(value: float, least: int) -> int | None:
+    for places in range(least, _PLACES_LIMIT + 1):
+        scale = _SCALES[places]
+        if round(value * scale) / scale == value:
+            return places
+    return None
+
+
+def _put_any(out: bytearray, cells: Sequence[Cell]) -> None:
+    forms = [_form_of(cell) for cell in cells]
+    kinds = sorted(set(forms))
+    if len(kinds) > 1:
+        out.append(_Form.MIXED)
+        put_integers(out, forms)
+    for kind in kinds:
+        _put_uniform(out, kind, [cell for cell, form in zip(cells, forms, strict=True) if form is kind])
+
+
+def _form_of(cell: Cell) -> _Form:
+    match cell:
+        case Missing():
+            return _Form.MISSING
+        case None:
+            return _Form.NULL
+        case bool():
+            return _Form.BOOLEAN
+        case int():
+            return _Form.INTEGER if -INTEGER_LIMIT < cell < INTEGER_LIMIT else _Form.WIDE_INTEGER
+        case float():
+            return _Form.DOUBLE if _is_special(cell) else _Form.DECIMAL
+        case str():
+            return _Form.TEXT
+
+
+def _is_special(value: float) -> bool:
+    """Whether no scaling to a whole number can bring it back: infinities, NaN and -0.0."""
+    return not isfinite(value) or (value == 0 and copysign(1, value) < 0)
+
+
+def _put_uniform(out: bytearray, form: _Form, cells: Sequence[Cell]) -> None:
+    if form is _Form.DECIMAL:
+        _put_finite(out, cast("Sequence[float]", cells))
+        return
+    out.append(form)
+    match form:
+        case _Form.DOUBLE:
+            put_doubles(out, cast("Sequence[float]", cells))
+        case _Form.INTEGER | _Form.BOOLEAN:
+            put_integers(out, cast("Sequence[int]", cells))
+        case _Form.WIDE_INTEGER:
+            _put_wide(out, cast("Sequence[int]", cells))
+        case _Form.TEXT:
+            _put_texts(out, cast("Sequence[str]", cells))
+        case _Form.MISSING | _Form.NULL | _Form.MIXED:
+            pass  # the form says it all; a mixed column is none of one form
+
+
+def _take_uniform(reader: Reader, form: int, count: int) -> list[Cell]:
+    takers: dict[int, Callable[[Reader, int], Sequence[Cell]]] = {
+        _Form.MISSING: lambda _, count: [MISSING] * count,
+        _Form.NULL: lambda _, count: [None] * count,
+        _Form.DECIMAL: _take_decimals,
+        _Form.DOUBLE: take_doubles,
+        _Form.INTEGER: take_integers,
+        _Form.WIDE_INTEGER: _take_wide,
+        _Form.BOOLEAN: lambda reader, count: list(map(bool, take_integers(reader, count))),
+        _Form.TEXT: _take_texts,
+    }
+    take = takers.get(form)
+    if take is None:
+        raise ChunkError(f"a column of form {form} is not known")
+    return list(take(reader, count))
+
+
+def _take_decimals(reader: Reader, count: int) -> list[float]:
+    places = reader.byte()
+    if places > _PLACES_LIMIT:
+        raise ChunkError(f"{places} decimal places are not known")
+    scale = _SCALES[places]
+    try:
+        return [whole / scale for whole in take_integers(reader, count)]
+    except OverflowError as error:
+        raise ChunkError("a decimal number is too large") from error
+
+
+def _put_wide(out: bytearray, values: Sequence[int]) -> None:
+    for value in values:
+        size = value.bit_length() // 8 + 1
+        put_varint(out, size)
+        out += value.to_bytes(size, "little", signed=True)
+
+
+def _take_wide(reader: Reader, count: int) -> list[int]:
+    return [int.from_bytes(reader.piece(), "little", signed=True) for _ in range(count)]
+
+
+def _put_texts(out: bytearray, texts: Sequence[str]) -> None:
+    """Each different text once, then for each cell the number of its text."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    encoded = [text.encode("utf-8", "surrogatepass") for text in numbers]
+    put_varint(out, len(encoded))
+    put_integers(out, list(map(len, encoded)))
+    out += b"".join(encoded)
+    put_integers(out, list(map(numbers.__getitem__, texts)))
+
+
+def _take_texts(reader: Reader, count: int) -> list[str]:
+    lengths = take_integers(reader, reader.count())
+    texts = [as_text(reader.take(length)) for length in lengths]
+    numbers = take_integers(reader, count)
+    if min(numbers) < 0 or max(numbers) >= len(texts):
+        raise ChunkError("a text is named that is not there")
+    return [texts[number] for number in numbers]

@@ -1,0 +1,108 @@
+"""The reports of one commit as one blob of the event log, and back, exactly and in order.
+
+Written before devices are acknowledged, so it is made for little work: reports of the same shape (the same
+metrics) share columns. The format is in docs/reference/chunks.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from operator import add
+from typing import cast
+
+from appliance.telemetry import naming
+from appliance.telemetry.column import (
+    MISSING,
+    put_column,
+    take_column,
+    take_numbers,
+    take_optional_numbers,
+    take_texts,
+    take_time_sources,
+)
+from appliance.telemetry.model import Report, Value
+from appliance.telemetry.packing import (
+    ChunkError,
+    Reader,
+    deflate,
+    inflate,
+    put_integers,
+    put_text,
+    put_varint,
+    take_integers,
+)
+
+VERSION = 1
+
+
+def encode(reports: Sequence[Report]) -> bytes:
+    """The reports of one tenant in one commit as bytes; the tenant itself is not in them."""
+    out = bytearray()
+    put_varint(out, len(reports))
+    shapes: dict[tuple[str, ...], list[Report]] = {}
+    shape_of: dict[tuple[str, ...], int] = {}
+    shape_numbers = []
+    for report in reports:
+        shape = tuple(report.values)
+        shapes.setdefault(shape, []).append(report)
+        shape_numbers.append(shape_of.setdefault(shape, len(shape_of)))
+    put_column(out, [report.device_id for report in reports])
+    put_column(out, [naming.relative(report.topic, report.device_id) for report in reports])
+    put_column(out, [naming.relative(report.client_id, report.device_id) for report in reports])
+    put_column(out, [report.at for report in reports])
+    put_column(out, [report.arrived_at - report.at for report in reports])
+    put_column(out, [int(report.time_source) for report in reports])
+    put_column(out, [report.sequence for report in reports])
+    put_varint(out, len(shapes))
+    put_integers(out, shape_numbers)
+    for shape, alike in shapes.items():
+        put_varint(out, len(shape))
+        for metric in shape:
+            put_text(out, metric)
+        for cells in zip(*[report.values.values() for report in alike], strict=True):
+            put_column(out, cells)
+    return bytes((VERSION,)) + deflate(out)
+
+
+def decode(record: bytes, tenant_id: int) -> list[Report]:
+    """The reports that `encode` was given, as those of this tenant.
+
+    Raises `ChunkError`, and nothing else, when the bytes are not such a record.
+    """
+    if record[:1] != bytes((VERSION,)):
+        raise ChunkError(f"a log record of version {record[:1].hex()} is not known, expected {VERSION:02x}")
+    reader = Reader(inflate(record[1:]))
+    count = reader.count()
+    devices = take_texts(reader, count)
+    topics = map(naming.absolute, take_texts(reader, count), devices)
+    clients = map(naming.absolute, take_texts(reader, count), devices)
+    moments = take_numbers(reader, count)
+    arrivals = map(add, moments, take_numbers(reader, count))
+    sources = take_time_sources(reader, count)
+    sequences = take_optional_numbers(reader, count)
+    values = _take_values(reader, count)
+    reader.end()
+    return [
+        Report(tenant_id, device, at, arrived_at, source, topic, client, readings, sequence)
+        for device, at, arrived_at, source, topic, client, readings, sequence in zip(
+            devices, moments, arrivals, sources, topics, clients, values, sequences, strict=True
+        )
+    ]
+
+
+def _take_values(reader: Reader, count: int) -> Iterator[dict[str, Value]]:
+    """The values of each report, in the order of the reports."""
+    shape_count = reader.count()
+    shape_numbers = take_integers(reader, count)
+    shapes = [_take_shape(reader, shape_numbers.count(number)) for number in range(shape_count)]
+    if count and not 0 <= min(shape_numbers) <= max(shape_numbers) < shape_count:
+        raise ChunkError("a shape is named that is not there")
+    return (next(shapes[number]) for number in shape_numbers)
+
+
+def _take_shape(reader: Reader, count: int) -> Iterator[dict[str, Value]]:
+    metrics = [reader.text() for _ in range(reader.count())]
+    columns = [take_column(reader, count) for _ in metrics]
+    if any(MISSING in column for column in columns):
+        raise ChunkError("a value is missing where its shape says that there is one")
+    rows = zip(*cast("list[list[Value]]", columns), strict=True) if metrics else repeat((), count)
+    return (dict(zip(metrics, row, strict=True)) for row in rows)

@@ -1,0 +1,243 @@
+"""Whole numbers and pieces of bytes, packed: the bricks of columns, chunks and log records.
+
+The format is in docs/reference/chunks.md. Everything is little-endian. Reading never trusts what it
+reads: bytes that do not fit raise `ChunkError`, never anything else.
+"""
+
+import sys
+import zlib
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate, islice
+from operator import sub
+
+from appliance.errors import ApplianceError
+
+INTEGER_LIMIT = 1 << 61
+"""Packed integers lie strictly between its negative and itself, so that differences of differences fit 64 bits."""
+
+COUNT_LIMIT = 1 << 22
+"""More rows than any chunk or record can hold: a count beyond it is damage, not data."""
+
+SIZE_LIMIT = 1 << 28
+"""More bytes than any chunk or record unpacks to."""
+
+_LEVEL = 1
+"""How hard to compress: more costs much time and brings little (spec/storage.md section 1)."""
+
+_DELTA = 0x10
+_WIDTHS = ((0, 1), (0xFF, 1), (0xFFFF, 2), (0xFFFF_FFFF, 4))
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_IS_BIG_ENDIAN = sys.byteorder == "big"
+
+
+class ChunkError(ApplianceError):
+    """Stored bytes are not what was written: they were damaged, or written by a later release."""
+
+    code = "damaged_chunk"
+
+
+class Reader:
+    """Takes pieces off the front of some bytes."""
+
+    __slots__ = ("_bytes", "position")
+
+    def __init__(self, source: bytes) -> None:
+        self._bytes = source
+        self.position = 0
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes. Raises `ChunkError` when there are fewer."""
+        end = self.position + size
+        if size < 0 or end > len(self._bytes):
+            raise ChunkError(f"{size} bytes were expected at {self.position}, {len(self._bytes)} are there in all")
+        piece = self._bytes[self.position : end]
+        self.position = end
+        return piece
+
+    def byte(self) -> int:
+        """The next byte as a number."""
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        """The next unsigned number."""
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:  # noqa: PLR2004  the top bit says that more follows
+                return value
+            shift += 7
+            if shift > 63:  # noqa: PLR2004  no number here has more than 64 bits
+                raise ChunkError("a number has more than 64 bits")
+
+    def signed(self) -> int:
+        """The next signed number."""
+        value = self.varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def count(self) -> int:
+        """The next number, which counts something that must fit memory."""
+        value = self.varint()
+        if value > COUNT_LIMIT:
+            raise ChunkError(f"a count of {value} cannot be")
+        return value
+
+    def piece(self) -> bytes:
+        """The next bytes, whose length stands before them."""
+        return self.take(self.varint())
+
+    def text(self) -> str:
+        """The next text, whose length in bytes stands before it."""
+        return as_text(self.piece())
+
+    def end(self) -> None:
+        """Say that nothing may follow. Raises `ChunkError` when something does."""
+        if self.position != len(self._bytes):
+            raise ChunkError(f"{len(self._bytes) - self.position} bytes were not expected")
+
+
+def as_text(piece: bytes) -> str:
+    """Bytes as text. Raises `ChunkError` when they are none."""
+    try:
+        return piece.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise ChunkError("a text is not UTF-8") from error
+
+
+def deflate(raw: bytes | bytearray) -> bytes:
+    """The bytes, compressed."""
+    return zlib.compress(raw, _LEVEL)
+
+
+def inflate(compressed: bytes) -> bytes:
+    """The bytes that `deflate` was given. Raises `ChunkError` when these are none of its."""
+    stream = zlib.decompressobj()
+    try:
+        raw = stream.decompress(compressed, SIZE_LIMIT)
+    except zlib.error as error:
+        raise ChunkError(f"cannot be decompressed: {error}") from error
+    if not stream.eof or stream.unused_data:
+        raise ChunkError("the compressed bytes end too early or too late")
+    return raw
+
+
+def put_varint(out: bytearray, value: int) -> None:
+    """Append an unsigned number: seven bits a byte, the lowest first, the top bit set while more follow."""
+    while value > 0x7F:  # noqa: PLR2004  what seven bits hold
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+
+
+def put_signed(out: bytearray, value: int) -> None:
+    """Append a signed number: 0, -1, 1, -2, 2 … become 0, 1, 2, 3, 4 and so on."""
+    put_varint(out, value << 1 if value >= 0 else (-value << 1) - 1)
+
+
+def put_piece(out: bytearray, piece: bytes | bytearray) -> None:
+    """Append bytes with their length before them."""
+    put_varint(out, len(piece))
+    out += piece
+
+
+def put_text(out: bytearray, text: str) -> None:
+    """Append a text with its length in bytes before it."""
+    put_piece(out, text.encode("utf-8", "surrogatepass"))
+
+
+def put_integers(out: bytearray, values: Sequence[int]) -> None:
+    """Append whole numbers, each less than `INTEGER_LIMIT` in size; their count is the reader's to know.
+
+    Stored are the numbers, or their differences if those spread less, each less the smallest of them, in
+    the narrowest width that holds all.
+    """
+    if not values:
+        return
+    lowest = min(values)
+    spread = max(values) - lowest
+    if spread == 0:
+        out.append(0)
+        put_signed(out, lowest)
+        return
+    deltas = list(map(sub, islice(values, 1, None), values))
+    lowest_delta = min(deltas)
+    delta_spread = max(deltas) - lowest_delta
+    if delta_spread < spread:
+        width = _width(delta_spread)
+        out.append(_DELTA | width)
+        put_signed(out, values[0])
+        _put_residuals(out, deltas, lowest_delta, width)
+    else:
+        width = _width(spread)
+        out.append(width)
+        _put_residuals(out, values, lowest, width)
+
+
+def take_integers(reader: Reader, count: int) -> list[int]:
+    """Read whole numbers that `put_integers` wrote."""
+    if count == 0:
+        return []
+    form = reader.byte()
+    width = form & 0x0F
+    if form & ~(_DELTA | 0x0F) or (width and width not in _CODES):
+        raise ChunkError(f"integers of form {form} are not known")
+    if form & _DELTA:
+        first = reader.signed()
+        return list(accumulate(_take_residuals(reader, count - 1, width), initial=first))
+    return _take_residuals(reader, count, width)
+
+
+def put_doubles(out: bytearray, values: Sequence[float]) -> None:
+    """Append floating-point numbers as they are, bit by bit."""
+    numbers = values if isinstance(values, array) else array("d", values)
+    _put_planes(out, numbers, 8)
+
+
+def take_doubles(reader: Reader, count: int) -> list[float]:
+    """Read floating-point numbers that `put_doubles` wrote."""
+    doubles: array[float] = array("d")
+    doubles.frombytes(_take_planes(reader, count, 8))
+    return doubles.tolist()
+
+
+def _width(spread: int) -> int:
+    return next((width for highest, width in _WIDTHS[1:] if spread <= highest), 8) if spread else 0
+
+
+def _put_residuals(out: bytearray, values: Sequence[int], lowest: int, width: int) -> None:
+    put_signed(out, lowest)
+    if width:
+        _put_planes(out, array(_CODES[width], [value - lowest for value in values]), width)
+
+
+def _take_residuals(reader: Reader, count: int, width: int) -> list[int]:
+    lowest = reader.signed()
+    if not width:
+        return [lowest] * count
+    residuals: array[int] = array(_CODES[width])
+    residuals.frombytes(_take_planes(reader, count, width))
+    return [residual + lowest for residual in residuals] if lowest else residuals.tolist()
+
+
+def _put_planes(out: bytearray, numbers: "array[int] | array[float]", width: int) -> None:
+    """First the lowest byte of each number, then the next of each: alike bytes side by side compress better."""
+    if _IS_BIG_ENDIAN:
+        numbers = numbers[:]
+        numbers.byteswap()
+    raw = numbers.tobytes()
+    if width == 1:
+        out += raw
+        return
+    for plane in range(width):
+        out += raw[plane::width]
+
+
+def _take_planes(reader: Reader, count: int, width: int) -> bytearray:
+    """The numbers one after the other, in the byte order of this machine."""
+    planes = reader.take(count * width)
+    raw = bytearray(count * width)
+    for plane in range(width):
+        place = width - 1 - plane if _IS_BIG_ENDIAN else plane
+        raw[place::width] = planes[plane * count : (plane + 1) * count]
+    return raw

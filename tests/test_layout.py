@@ -1,0 +1,77 @@
+"""The tree is laid out as docs/architecture.md says: mirrored tests, small files, room files with known names."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("appliance", "broker", "web", "firmware_store")
+LINES_LIMIT = 400
+
+
+def _sources(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def _holds_code(path: Path) -> bool:
+    """Whether a file does something: declarations and the methods of a protocol do nothing."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _acts(node) for node in ast.walk(tree))
+
+
+def _acts(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return not all(isinstance(step, ast.Expr) and isinstance(step.value, ast.Constant) for step in function.body)
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+MODULES = [path for path in _sources(*PACKAGES) if _holds_code(path)]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=_name)
+def test_a_module_has_its_test_at_the_mirrored_path(module: Path) -> None:
+    inside = module.relative_to(ROOT)
+    name = module.stem if module.stem != "__main__" else "main"
+    expected = ROOT / "tests" / inside.parent / f"test_{name}.py"
+    assert expected.exists(), f"{inside} has code, so {_name(expected)} must test it"
+    assert "def test_" in expected.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("test", list(_sources(*(f"tests/{package}" for package in PACKAGES))), ids=_name)
+def test_a_test_has_its_module_at_the_mirrored_path(test: Path) -> None:
+    if not test.name.startswith("test_"):
+        return
+    inside = test.relative_to(ROOT / "tests").parent
+    name = test.stem.removeprefix("test_")
+    # A folder, and a file that is not Python, may have a test of its own.
+    found = [*(ROOT / inside).glob(f"{name}*"), *(ROOT / inside).glob(f"__{name}__.py")]
+    assert name in {path.stem.strip("_") for path in found}, f"{_name(test)} tests nothing of its path"
+
+
+@pytest.mark.parametrize("path", list(_sources(*PACKAGES, "tests", "bench", "scripts")), ids=_name)
+def test_no_file_is_too_long_to_read(path: Path) -> None:
+    count = len(path.read_text(encoding="utf-8").splitlines())
+    assert count <= LINES_LIMIT, f"{_name(path)} has {count} lines: it does more than one thing"
+
+
+def test_every_module_opens_with_a_sentence_of_purpose() -> None:
+    silent = [_name(path) for path in _sources(*PACKAGES) if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    assert silent == []
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    names = sorted(path.name for path in (ROOT / "appliance/store/migrations").glob("*.sql"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_nothing_names_this_machine_or_a_registry() -> None:
+    """Lock files and scripts must work anywhere, so they hold no address they were made with."""
+    for name in ("headworks", ".ci/run", "requirements.lock", "requirements-dev.lock", "pyproject.toml", "Dockerfile"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for forbidden in ("pypi.org", "pythonhosted", "/root/", "--index-url", "--find-links"):
+            assert forbidden not in text, f"{name} holds {forbidden}"

@@ -1,0 +1,1 @@
+"""`/v1`, for scripts. One file per noun."""

@@ -1,0 +1,76 @@
+"""The web application: which routes there are, and what every request passes."""
+
+from litestar import Litestar, Request
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.template import TemplateConfig
+
+from appliance.accounts.model import User
+from appliance.config import HttpConfig
+from appliance.gateway import Gateway
+from web import errors, live, shell
+from web.api import alert_rules, alerts as alerts_api, devices as devices_api, status, telemetry
+from web.assets import Assets
+from web.auth import Caller, SignedIn
+from web.pages import alerts, claim, device, devices, mailbox, overview, settings, sign_in
+from web.protection import BodyLimit, NoForgery, add_headers
+from web.static_files import static_file
+from web.templating import FOLDER, environment, renderer
+
+PAGES = (overview, devices, device, alerts, mailbox, settings, claim, sign_in)
+NOUNS = (devices_api, telemetry, alerts_api, alert_rules, status)
+
+
+def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
+    """The application over these services. Its `state.hub` is to be kept running while it is served."""
+    assets = Assets(FOLDER / "static")
+    templates = environment(assets)
+    painters = {"overview": overview.paint, "devices": devices.paint, "device": device.paint, "alerts": alerts.paint}
+    hub = live.Hub(gateway, painters, renderer(templates))
+
+    def provide_gateway() -> Gateway:
+        return gateway
+
+    def provide_hub() -> live.Hub:
+        return hub
+
+    def provide_assets() -> Assets:
+        return assets
+
+    def provide_http() -> HttpConfig:
+        return config
+
+    def provide_frame(request: Request[User, Caller, State]) -> shell.Frame:
+        return shell.provide_frame(gateway, request)
+
+    return Litestar(
+        route_handlers=[
+            *(handler for module in (*PAGES, *NOUNS) for handler in module.HANDLERS),
+            live.follow,
+            static_file,
+            *status.OPEN_HANDLERS,
+        ],
+        dependencies={
+            "gateway": Provide(provide_gateway, sync_to_thread=False),
+            "hub": Provide(provide_hub, sync_to_thread=False),
+            "assets": Provide(provide_assets, sync_to_thread=False),
+            "http": Provide(provide_http, sync_to_thread=False),
+            "frame": Provide(provide_frame, sync_to_thread=False),
+        },
+        middleware=[BodyLimit(config.body_limit_bytes), SignedIn(gateway), NoForgery()],
+        exception_handlers=errors.HANDLERS,
+        before_send=[add_headers],
+        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(templates)),
+        openapi_config=OpenAPIConfig(
+            title="Headworks",
+            version=gateway.version,
+            path="/v1",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        ),
+        request_max_body_size=config.body_limit_bytes,
+        state=State({"hub": hub}),
+        logging_config=None,
+    )

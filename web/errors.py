@@ -1,0 +1,114 @@
+"""Errors become a page, a problem document (RFC 9457) or a way to the sign-in page; nowhere else."""
+
+import logging
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import quote
+
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.response import Redirect, Template
+from litestar.types import ExceptionHandlersMap
+
+from appliance.errors import (
+    ApplianceError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    NotSignedInError,
+    TooManyAttemptsError,
+)
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[type[ApplianceError], HTTPStatus] = {
+    InvalidInputError: HTTPStatus.BAD_REQUEST,
+    NotSignedInError: HTTPStatus.UNAUTHORIZED,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
+    TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+AnyRequest = Request[Any, Any, Any]
+AnyResponse = Response[Any]
+
+
+def status_of(error: ApplianceError) -> HTTPStatus:
+    """The HTTP status that tells of this outcome."""
+    for kind, status in STATUS.items():
+        if isinstance(error, kind):
+            return status
+    return HTTPStatus.BAD_REQUEST
+
+
+def on_refusal(request: AnyRequest, error: ApplianceError) -> AnyResponse:
+    """What a service has refused."""
+    if isinstance(error, NotSignedInError) and not _wants_problem(request):
+        return to_sign_in(request)
+    return _answer(request, status_of(error), error.code, str(error))
+
+
+def on_http_error(request: AnyRequest, error: HTTPException) -> AnyResponse:
+    """What the framework has refused: no such page, wrong method, a body of the wrong form."""
+    status = HTTPStatus(error.status_code)
+    detail = error.detail or status.phrase
+    if isinstance(error, ValidationException):
+        detail = "; ".join(_complaints(error)) or detail
+    elif status == HTTPStatus.NOT_FOUND:
+        detail = "There is nothing at this address."
+    return _answer(request, status, status.phrase.lower().replace(" ", "_"), detail)
+
+
+def on_defect(request: AnyRequest, error: Exception) -> AnyResponse:
+    """What should not happen. The cause goes to the log, and never to the caller."""
+    log.error("a request failed method=%s path=%s", request.method, request.url.path, exc_info=error)
+    message = "The gateway made a mistake. Its log has the cause."
+    return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "defect", message)
+
+
+def to_sign_in(request: AnyRequest) -> AnyResponse:
+    """Send a person to the sign-in page, and back to where they wanted to go afterwards."""
+    address = "/sign-in"
+    if request.method == "GET" and request.url.path != "/":
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        address = f"/sign-in?next={quote(wanted, safe='')}"
+    if "hx-request" in request.headers:
+        # A fragment would be put into the page: htmx is told to leave the page instead.
+        return Response(None, status_code=HTTPStatus.UNAUTHORIZED, headers={"hx-redirect": address})
+    return cast("AnyResponse", Redirect(address, status_code=HTTPStatus.SEE_OTHER))
+
+
+def problem(status: HTTPStatus, code: str, detail: str) -> Response[dict[str, str | int]]:
+    """A problem document. `code` is stable, `detail` is for people."""
+    return Response(
+        {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code, "detail": detail},
+        status_code=status,
+        media_type="application/problem+json",
+        headers={"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None,
+    )
+
+
+def _answer(request: AnyRequest, status: HTTPStatus, code: str, detail: str) -> AnyResponse:
+    if _wants_problem(request):
+        return problem(status, code, detail)
+    context = {"status": status, "detail": detail}
+    return cast(
+        "AnyResponse",
+        Template("pages/error.html", context=context, status_code=status, media_type=MediaType.HTML),
+    )
+
+
+def _wants_problem(request: AnyRequest) -> bool:
+    return request.url.path.startswith("/v1") or "text/html" not in request.headers.get("accept", "text/html")
+
+
+def _complaints(error: ValidationException) -> list[str]:
+    extra = error.extra if isinstance(error.extra, list) else []
+    return [f"{item.get('key', '')}: {item.get('message', '')}".removeprefix(": ") for item in extra]
+
+
+HANDLERS: ExceptionHandlersMap = {
+    ApplianceError: on_refusal,
+    HTTPException: on_http_error,
+    Exception: on_defect,
+}

@@ -1,0 +1,130 @@
+"""The web's sockets: HTTPS for people and scripts, and plain HTTP that only leads there.
+
+uvicorn runs inside the gateway's own loop. Signals are the process's; on leaving, the live pages are
+closed first, then requests under way get some seconds.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple
+
+import uvicorn
+
+from appliance.config import HttpConfig
+from appliance.errors import ApplianceError
+from appliance.gateway import Gateway
+from web.app import create_app
+from web.trust import create_trust_app
+
+log = logging.getLogger(__name__)
+
+FINISH_SECONDS = 3
+"""How long requests under way may take after the stop was asked for."""
+HEADER_LIMIT_BYTES = 32_768
+CONNECTIONS_LIMIT = 1_000
+BACKLOG = 128
+
+
+class WebListenError(ApplianceError):
+    """A port of the web cannot be opened."""
+
+    code = "web_port"
+
+
+class Served(NamedTuple):
+    """Where the web is being served."""
+
+    port: int
+    trust_port: int | None
+
+
+class EmbeddedServer(uvicorn.Server):
+    """uvicorn without its own idea of signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave SIGTERM and SIGINT to the process."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(gateway: Gateway, config: HttpConfig) -> AsyncIterator[Served]:
+    """Serve the dashboard and `/v1`; on leaving, end live pages and finish requests within seconds.
+
+    Raises `WebListenError` when a port cannot be opened.
+    """
+    app = create_app(gateway, config)
+    files = gateway.registry.web_tls()
+    secure = _settings(app)
+    secure.ssl_certfile = files.certificate
+    secure.ssl_keyfile = files.key
+    async with contextlib.AsyncExitStack() as stack:
+        https_socket = stack.enter_context(_listening(config.host, config.port))
+        port = int(https_socket.getsockname()[1])
+        servers = [(EmbeddedServer(secure), https_socket, "web https")]
+        trust_port = None
+        if config.trust_port is not None:
+            http_socket = stack.enter_context(_listening(config.host, config.trust_port))
+            trust_port = int(http_socket.getsockname()[1])
+            plain = _settings(create_trust_app(gateway, _names(config), port))
+            servers.append((EmbeddedServer(plain), http_socket, "web http"))
+        await stack.enter_async_context(_running(servers))
+        await stack.enter_async_context(app.state.hub.running())
+        log.info("web serving port=%s trust_port=%s", port, trust_port)
+        yield Served(port, trust_port)
+
+
+@contextlib.asynccontextmanager
+async def _running(servers: list[tuple[EmbeddedServer, socket.socket, str]]) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        for server, listener, name in servers:
+            tasks.create_task(server.serve(sockets=[listener]), name=name)
+        try:
+            while not all(server.started for server, _, _ in servers):
+                await asyncio.sleep(0.01)
+            yield
+        finally:
+            for server, _, _ in servers:
+                server.should_exit = True
+
+
+def _settings(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  uvicorn's own idea of an ASGI application is narrower than Litestar's
+        http="h11",
+        ws="websockets-sansio",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+        h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
+        limit_concurrency=CONNECTIONS_LIMIT,
+        ws_max_size=4_096,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+    )
+
+
+def _names(config: HttpConfig) -> frozenset[str]:
+    host = socket.gethostname().lower()
+    return frozenset({"localhost", host, f"{host.partition('.')[0]}.local", *map(str.lower, config.names)})
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise WebListenError(f"http: {host} port {port} cannot be opened: {error.strerror}") from error
+    return listener
