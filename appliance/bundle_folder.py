@@ -10,12 +10,15 @@ from appliance.simulator.wire import Identity
 
 
 def write(folder: Path, issued: Bundle, host: str, port: int) -> None:
-    """Write a bundle into a folder that nobody else may read; the root comes last, so that it tells `is_whole`."""
+    """Write a bundle whose files nobody else may read; the root comes last, so that it tells `is_whole`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / bundle.ROOT).unlink(missing_ok=True)
     files = bundle.as_files(issued, host, port)
     for name in sorted(files, key=lambda name: name == bundle.ROOT):
         path = folder / name
         path.touch(mode=0o600)
+        # A file that was there already may have been open to others.
+        path.chmod(0o600)
         path.write_bytes(files[name])
 
 

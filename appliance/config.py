@@ -20,6 +20,7 @@ Positive = Annotated[int, msgspec.Meta(gt=0)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 PREFIX = "HEADWORKS__"
+OFF = "off"
 
 
 class ConfigError(ApplianceError):
@@ -38,7 +39,7 @@ class MqttConfig(_Section, frozen=True):
     host: str = "0.0.0.0"  # noqa: S104  devices reach the gateway from the whole LAN
     port: Port = 8883
     plain_port: Port | None = None
-    """Unencrypted MQTT, on 127.0.0.1 only, without a certificate; off unless set."""
+    """Unencrypted MQTT, on 127.0.0.1 only, without a certificate; `off` unless set."""
 
 
 class HttpConfig(_Section, frozen=True):
@@ -47,7 +48,7 @@ class HttpConfig(_Section, frozen=True):
     host: str = "0.0.0.0"  # noqa: S104  people reach the gateway from the whole LAN
     port: Port = 8443
     trust_port: Port | None = 8080
-    """Plain HTTP: the page that offers the certificate of the web CA, and a redirect. None: off."""
+    """Plain HTTP: the page that offers the certificate of the web CA, and a redirect. Or `off`."""
     names: tuple[str, ...] = ()
     """Further host names by which people and devices reach this gateway."""
     body_limit_bytes: Positive = 1_048_576
@@ -137,6 +138,7 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Con
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     _override(raw, os.environ if environment is None else environment)
+    _switch_off(raw)
     try:
         # Not strict, so that a number given by the environment, which is text, is a number.
         config = msgspec.convert(raw, Config, strict=False)
@@ -147,7 +149,7 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Con
 
 
 def printed(config: Config) -> str:
-    """What is in force, as TOML-like lines. Secrets are only ever named by their file."""
+    """What is in force, as a settings file that says the same. Secrets are only ever named by their file."""
     lines = [f"data = {msgspec.json.encode(config.data).decode()}"]
     for name in config.__struct_fields__:
         section = getattr(config, name)
@@ -156,7 +158,7 @@ def printed(config: Config) -> str:
         lines.append(f"\n[{name}]")
         for key in section.__struct_fields__:
             value = getattr(section, key)
-            lines.append(f"{key} = {msgspec.json.encode(value).decode()}" if value is not None else f"# {key} is off")
+            lines.append(f"{key} = {msgspec.json.encode(OFF if value is None else value).decode()}")
     return "\n".join(lines) + "\n"
 
 
@@ -165,10 +167,21 @@ def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
         if not name.startswith(PREFIX):
             continue
         *sections, key = name.removeprefix(PREFIX).lower().split("__")
-        target = raw
+        target: Any = raw
         for section in sections:
             target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"{name}: {section} is not a section of the settings")
         target[key] = environment[name]
+
+
+def _switch_off(raw: dict[str, Any]) -> None:
+    """Let the word `off` close a port: TOML has no null."""
+    for section in raw.values():
+        if isinstance(section, dict):
+            for key, value in section.items():
+                if key.endswith("_port") and value == OFF:
+                    section[key] = None
 
 
 def _check(config: Config, source: str) -> None:

@@ -83,10 +83,13 @@ async def ask(path: Path, call: str, arguments: dict[str, Any]) -> Any:
     try:
         writer.write(msgspec.json.encode(Request(call, arguments)) + b"\n")
         await writer.drain()
-        answer = msgspec.json.decode(await reader.readline(), type=Answer)
+        line = await reader.readline()
     finally:
         writer.close()
         await writer.wait_closed()
+    if not line.endswith(b"\n"):
+        raise ControlError("the gateway ended the connection before it had answered: ask again and see what was done")
+    answer = msgspec.json.decode(line, type=Answer)
     if answer.error is not None:
         raise ControlError(answer.error)
     return answer.result

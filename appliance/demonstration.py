@@ -39,7 +39,13 @@ async def running(
         await alerts.add_rule(DEFAULT_TENANT, RULE)
     devices = [NewDevice(each.device_id, each.name, each.type, each.zone) for each in demo_devices(DEVICE_COUNT)]
     folder = data_folder / "simulator"
-    missing = [device for device in devices if not bundle_folder.is_whole(folder / device.device_id)]
+    missing = [
+        device
+        for device in devices
+        if not (
+            registry.has_device(DEFAULT_TENANT, device.device_id) and bundle_folder.is_whole(folder / device.device_id)
+        )
+    ]
     if missing:
         bundles = await registry.issue_many(DEFAULT_TENANT, missing)
         for issued in bundles:

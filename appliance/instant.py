@@ -18,20 +18,23 @@ _MILLISECOND = timedelta(milliseconds=1)
 def to_text(at: int) -> str:
     """Print a moment as ISO 8601 with milliseconds, for example 2026-01-31T10:30:00.000Z."""
     moment = _EPOCH + timedelta(milliseconds=at)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def from_text(text: str) -> int:
     """Read an ISO 8601 moment; one without an offset is taken as UTC.
 
-    Raises `ValueError` when the text is not a moment.
+    Raises `ValueError` when the text is not a moment of the years 1 to 9999 in UTC.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MILLISECOND
+    try:
+        return (moment.astimezone(UTC) - _EPOCH) // _MILLISECOND
+    except OverflowError:
+        raise ValueError(f"{text!r} is not a moment of the years 1 to 9999") from None
 
 
 def day_of(at: int) -> str:
     """The UTC day that holds a moment, as YYYY-MM-DD."""
-    return (_EPOCH + timedelta(milliseconds=at)).strftime("%Y-%m-%d")
+    return (_EPOCH + timedelta(milliseconds=at)).date().isoformat()

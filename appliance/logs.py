@@ -15,9 +15,13 @@ class _Line(logging.Formatter):
         super().__init__("%(name)s: %(message)s" if for_journal else "%(asctime)s %(levelname)s %(name)s: %(message)s")
         self._for_journal = for_journal
 
-    def format(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name that logging calls
         # A client chooses its identifier: control characters in it must not forge lines or colours.
-        text = "".join(_visible(character) for character in super().format(record))
+        return _visible(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        # What has line breaks here is a traceback.
+        text = "\n".join(map(_visible, super().format(record).split("\n")))
         if not self._for_journal:
             return text
         mark = f"<{_PRIORITIES.get(record.levelno, 6)}>"
@@ -33,7 +37,7 @@ def configure(level: str, *, for_journal: bool) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _visible(character: str) -> str:
-    if character.isprintable() or character == "\n":
-        return character
-    return character.encode("unicode_escape").decode()
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

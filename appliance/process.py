@@ -175,7 +175,7 @@ class _Parts:
         self._base = base
         self.bus = Bus()
         self.health = Health()
-        self.telemetry = Telemetry(base.database, folder / "days", config.telemetry, clock)
+        self.telemetry = Telemetry(base.database, folder, config.telemetry, clock)
         self.alerts = Alerts(base.database, config.alerts, clock)
         mailbox = None if config.email.server else MailboxChannel(folder / "mailbox")
         email: Channel = mailbox or SmtpChannel(config.email)

@@ -19,8 +19,18 @@ async def running(
 ) -> AsyncIterator[None]:
     """Do each job by its crontab line (UTC) while the block lasts: name → (crontab, work).
 
-    `failed(name, error)` hears of work that raised; the other jobs go on.
+    `failed(name, error)` hears of work that raised; the other jobs go on. Raises `ValueError` when a
+    line is no crontab line.
     """
+    scheduler = _scheduler(jobs, failed)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+def _scheduler(jobs: Mapping[str, tuple[str, Work]], failed: Callable[[str, BaseException], None]) -> AsyncIOScheduler:
     scheduler = AsyncIOScheduler(timezone="UTC")
 
     def hear(event: JobExecutionEvent) -> None:
@@ -36,8 +46,4 @@ async def running(
             coalesce=True,
             misfire_grace_time=MISSED_BY_S,
         )
-    scheduler.start()
-    try:
-        yield
-    finally:
-        scheduler.shutdown(wait=False)
+    return scheduler

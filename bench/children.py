@@ -102,4 +102,4 @@ def machine() -> str:
     ]
     kernel = os.uname().release
     version = ".".join(map(str, sys.version_info[:3]))
-    return f"{len(names)} × {names[0] if names else os.uname().machine}, Linux {kernel}, Python {version}"
+    return f"{len(names)} x {names[0] if names else os.uname().machine}, Linux {kernel}, Python {version}"

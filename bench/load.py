@@ -13,13 +13,15 @@ import sys
 import time
 from array import array
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from appliance import bundle_folder
 from appliance.simulator.client import Client, Options
-from appliance.simulator.model import identity_in
-from appliance.simulator.wire import Endpoint, Identity
+from appliance.simulator.model import SimulatedDevice
+from appliance.simulator.wire import Endpoint
 from bench.message import FIRST_SEQUENCE, Press, device_ids, packet_id_of
 from bench.numbers import Spread, spread
 
@@ -63,19 +65,19 @@ class _Device(Client):
 
     __slots__ = ("acknowledged", "latencies", "press", "sent_at", "sequence")
 
-    def __init__(self, load: Load, device_id: str, place: int, latencies: "array[int]") -> None:
+    def __init__(self, load: Load, simulated: SimulatedDevice, place: int, latencies: "array[int]") -> None:
         super().__init__(
             Options(
-                device_id,
+                simulated.device_id,
                 Endpoint(load.host, load.port, "localhost"),
-                _identity(load, device_id),
+                simulated.identity,
                 clean_session=True,
                 # Flat out, only PUBACK may come: the bytes that arrive are counted, not read.
                 keep_alive_s=60 if load.rate else 0,
                 timeout_s=120.0,
             )
         )
-        self.press = Press(device_id, place)
+        self.press = Press(simulated.device_id, place)
         self.latencies = latencies
         self.sequence = FIRST_SEQUENCE
         self.acknowledged = 0
@@ -99,8 +101,8 @@ class _Torrent(_Device):
 
     __slots__ = ("batches", "is_flowing", "surplus_bytes")
 
-    def __init__(self, load: Load, device_id: str, place: int, latencies: "array[int]") -> None:
-        super().__init__(load, device_id, place, latencies)
+    def __init__(self, load: Load, simulated: SimulatedDevice, place: int, latencies: "array[int]") -> None:
+        super().__init__(load, simulated, place, latencies)
         self.batches: deque[tuple[int, int]] = deque()
         self.is_flowing = False
         self.surplus_bytes = 0
@@ -132,7 +134,7 @@ async def generate(load: Load) -> Result:
     """Connect, wait for the word, publish, wait for what is under way."""
     latencies: array[int] = array("Q")
     kind = _Device if load.rate else _Torrent
-    devices = [kind(load, name, place, latencies) for place, name in enumerate(device_ids(load.device_count))]
+    devices = [kind(load, simulated, place, latencies) for place, simulated in enumerate(_simulated(load))]
     lost: list[str] = []
     for device in devices:
         device.on_lost = lost.append
@@ -216,10 +218,11 @@ async def _drain(devices: list[_Device]) -> None:
         await asyncio.sleep(0.05)
 
 
-def _identity(load: Load, device_id: str) -> Identity | None:
-    if not load.folder:
-        return None
-    return identity_in(Path(load.folder) / device_id)
+def _simulated(load: Load) -> Sequence[SimulatedDevice]:
+    names = device_ids(load.device_count)
+    if load.folder:
+        return bundle_folder.simulated(Path(load.folder), names)
+    return [SimulatedDevice(name, None) for name in names]
 
 
 def _ignore(_: object) -> None:

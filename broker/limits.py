@@ -9,6 +9,8 @@ class Limits(msgspec.Struct, frozen=True):
     connections: int = 20_000
     connect_timeout_s: float = 10.0
     """From the first byte of TCP until CONNECT was accepted."""
+    sweep_interval_s: float = 0.5
+    """How often silent clients and old sessions are looked for: no time limit is kept more exactly."""
     connect_packet_bytes: int = 65_536
     """The largest first packet; identities are short."""
     packet_bytes: int = 262_144

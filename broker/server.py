@@ -34,7 +34,6 @@ from broker.session import HIGHEST_QOS, Accept, Close, Drop, Effect, Grant, Send
 from broker.session_table import SessionTable
 from broker.topics import SHARED, filter_fault
 
-SWEEP_INTERVAL_S = 0.5
 SWEEP_SLICE = 500
 """Connections looked at before the loop gets its turn back."""
 PROTOCOL_LEVEL = 4
@@ -360,7 +359,7 @@ class Broker:
     async def _sweep(self) -> None:
         """End connections whose keep alive or CONNECT is overdue, a slice at a time."""
         while True:
-            await asyncio.sleep(SWEEP_INTERVAL_S)
+            await asyncio.sleep(self.limits.sweep_interval_s)
             for index, client in enumerate(list(self._clients), 1):
                 self._check_silence(client)
                 if index % SWEEP_SLICE == 0:

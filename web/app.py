@@ -12,7 +12,9 @@ from appliance.accounts.model import User
 from appliance.config import HttpConfig
 from appliance.gateway import Gateway
 from web import errors, live, shell
-from web.api import alert_rules, alerts as alerts_api, devices as devices_api, status, telemetry
+from web.api import alert_rules, status, telemetry
+from web.api import alerts as alerts_api
+from web.api import devices as devices_api
 from web.assets import Assets
 from web.auth import Caller, SignedIn
 from web.pages import alerts, claim, device, devices, mailbox, overview, settings, sign_in

@@ -222,10 +222,10 @@ async def follow(
     gateway: NamedDependency[Gateway],
     http: NamedDependency[HttpConfig],
 ) -> None:
-    """Feed the page named by `page` of the query; its other parameters are those of the page's address."""
+    """Feed the page named by `view` in the query; its other parameters are those of the page's address."""
     await socket.accept()
     parameters = {name: value[:PARAMETER_LENGTH] for name, value in socket.query_params.items()}
-    page = parameters.pop("page", "")
+    page = parameters.pop("view", "")
     if not hub.knows(page):
         await socket.close(NOT_THERE)
         return

@@ -42,7 +42,16 @@ class Served(NamedTuple):
 
 
 class EmbeddedServer(uvicorn.Server):
-    """uvicorn without its own idea of signals."""
+    """uvicorn without its own idea of signals, which says when it has started."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_started = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        await super().startup(sockets)
+        self.has_started.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -83,8 +92,8 @@ async def _running(servers: list[tuple[EmbeddedServer, socket.socket, str]]) -> 
         for server, listener, name in servers:
             tasks.create_task(server.serve(sockets=[listener]), name=name)
         try:
-            while not all(server.started for server, _, _ in servers):
-                await asyncio.sleep(0.01)
+            for server, _, _ in servers:
+                await server.has_started.wait()
             yield
         finally:
             for server, _, _ in servers:

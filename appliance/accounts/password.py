@@ -14,13 +14,42 @@ MOST_LENGTH = 512
 _LEAST_DIFFERENT = 5
 
 _GUESSED_FIRST = frozenset(
-    """
-    administrator administrators adminadminadmin changemeplease changeme12345 correcthorsebatterystaple
-    defaultpassword headworksheadworks iloveyou12345 iloveyouforever internetofthings letmeinletmein
-    letmeinplease mypasswordispassword password12345 passwordpassword passwordsarehard qwertypassword
-    raspberrypi raspberrypi1 raspberrypi123 raspberrypi4 raspberrypi5 secretpassword superadministrator
-    supersecretpassword thisismypassword welcomewelcome whateverwhatever
-    """.split()
+    (
+        "admin",
+        "adminadminadmin",
+        "administrator",
+        "administrators",
+        "changeme",
+        "changemeplease",
+        "correcthorsebatterystaple",
+        "dashboard",
+        "defaultpassword",
+        "gateway",
+        "headworks",
+        "headworksheadworks",
+        "iloveyou",
+        "iloveyouforever",
+        "internetofthings",
+        "letmein",
+        "letmeinletmein",
+        "letmeinplease",
+        "mypasswordispassword",
+        "password",
+        "passwordpassword",
+        "passwordsarehard",
+        "passwort",
+        "qwerty",
+        "qwertypassword",
+        "raspberrypi",
+        "secret",
+        "secretpassword",
+        "superadministrator",
+        "supersecretpassword",
+        "thisismypassword",
+        "welcome",
+        "welcomewelcome",
+        "whateverwhatever",
+    )
 )
 """Without the digits and signs at either end, which are guessed along."""
 
@@ -34,19 +63,6 @@ _RUNS = (
     "1q2w3e4r5t6y7u8i9o0p",
 )
 """What fingers do on a keyboard."""
-
-_WORDS = (
-    "password",
-    "passwort",
-    "headworks",
-    "gateway",
-    "admin",
-    "welcome",
-    "letmein",
-    "qwerty",
-    "secret",
-    "dashboard",
-)
 
 
 def prepared(password: str) -> bytes:
@@ -71,7 +87,6 @@ def is_guessed_first(password: str, email: str) -> bool:
     return (
         len(set(password)) < _LEAST_DIFFERENT
         or letters in _GUESSED_FIRST
-        or letters in _WORDS
         or any(password in run + run or password in (run + run)[::-1] for run in _RUNS)
         or letters in (email, email.partition("@")[0])
         or _is_repeated(password)

@@ -4,6 +4,7 @@ Nothing here is kept: the batch is decided on an overlay of what is known, which
 over after the commit and which is simply dropped if the commit fails.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 
 from appliance.alerts.book import Book, Overlay
@@ -11,6 +12,8 @@ from appliance.ingestion.model import Mishap, Outcome
 from appliance.ingestion.payload import Envelope, Tolerances, read
 from appliance.telemetry.model import Report
 from broker.ports import Message
+
+log = logging.getLogger(__name__)
 
 ReadingKey = tuple[int, str, str]
 """Tenant, device, metric."""
@@ -29,24 +32,20 @@ class Known:
         newest_at: Callable[[int, str, str], int | None],
         tolerances: Tolerances,
     ) -> None:
-        """`newest_at` tells the newest reading before this process began to keep count itself."""
+        """`newest_at` tells the moment of the newest committed reading of a metric, None when there is none."""
         self.book = book
         self.zone_of = zone_of
         self.tolerances = tolerances
         self._newest_at = newest_at
-        self._newest: dict[ReadingKey, int] = {}
 
     def newest(self, key: ReadingKey) -> int:
         """The moment of the newest reading; 0 when there is none."""
-        found = self._newest.get(key)
-        if found is None:
-            found = self._newest[key] = self._newest_at(*key) or 0
-        return found
+        # Asked anew in every batch: readings also come while no rule looks at their metric.
+        return self._newest_at(*key) or 0
 
     def merge(self, decision: "Decision") -> None:
         """Take over what a batch changed, after its commit."""
         self.book.merge(decision.overlay)
-        self._newest.update(decision.newest)
 
 
 class Decision:
@@ -69,7 +68,8 @@ class Decision:
             try:
                 reports, mishaps = read(message.payload, envelope, self._known.tolerances)
                 self._judge(reports)
-            except Exception as error:  # noqa: BLE001  one bad message stops nobody: the one broad except
+            except Exception as error:  # one bad message stops nobody: the one broad except
+                log.exception("message not processed tenant_id=%s device_id=%s", message.tenant_id, device_id)
                 reason = f"the gateway could not process it ({type(error).__name__})"
                 mishaps = [Mishap(message.tenant_id, device_id, "defect", reason, message.arrived_at)]
                 reports = []

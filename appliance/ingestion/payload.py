@@ -152,9 +152,16 @@ def _value(name: str, value: Any) -> Value:
     if isinstance(value, str) and len(value) > TEXT_LIMIT:
         raise PayloadError("text_too_long", f"{name} has {len(value):,} characters, at most {TEXT_LIMIT:,} are taken")
     if isinstance(value, int) and not -_INT64_END <= value < _INT64_END:
-        return float(value)
+        return _as_float(name, value)
     plain: Value = value
     return plain
+
+
+def _as_float(name: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise PayloadError("number_too_large", f"{name} is larger than any number that can be kept") from None
 
 
 def _moment(stamp: Any, arrived_at: int, future_ms: int) -> tuple[int, TimeSource, PayloadError | None]:
@@ -177,7 +184,7 @@ def _parsed(stamp: Any) -> int | None:
     if isinstance(stamp, str):
         try:
             return from_text(stamp)
-        except (ValueError, OverflowError):
+        except ValueError:
             raise PayloadError("wrong_timestamp", f"timestamp {stamp[:64]!r} is not ISO 8601") from None
     if isinstance(stamp, (int, float)) and not isinstance(stamp, bool):
         if abs(stamp) < _SECONDS_END:

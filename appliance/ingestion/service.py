@@ -48,6 +48,9 @@ MISHAPS_LIMIT = 1_000
 RETRY_S = 1.0
 DRAIN_TIMEOUT_S = 10.0
 
+_PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
+"""What a commit can fail with and succeed later. After any other error the file is not trusted again."""
+
 
 class Committed(msgspec.Struct, frozen=True):
     """What one commit wrote, with the numbers that the database gave."""
@@ -77,10 +80,12 @@ class Ingestion:
         self._known = Known(
             rooms.alerts.book,
             rooms.registry.zone_of,
-            rooms.telemetry.newest_at,
+            self._newest_at,
             Tolerances(payload_bytes=config.payload_limit_bytes, future_ms=config.future_tolerance_ms),
         )
         self._backlog: deque[Message] = deque()
+        self._in_hand: list[Message] = []
+        """The batch that is being decided and committed."""
         self._mishaps: list[Mishap] = []
         self._arrived = asyncio.Event()
         self._meter = Meter()
@@ -146,7 +151,8 @@ class Ingestion:
     def rates(self) -> Rates:
         """How fast messages come and how long they wait."""
         now = self._clock()
-        oldest = self._backlog[0].arrived_at if self._backlog else now
+        waiting = self._in_hand or self._backlog
+        oldest = waiting[0].arrived_at if waiting else now
         return Rates(
             messages_per_second=self._meter.per_second(now),
             lag_ms=max(0, now - oldest),
@@ -200,6 +206,7 @@ class Ingestion:
 
     async def _commit_batch(self) -> None:
         messages = [self._backlog.popleft() for _ in range(min(len(self._backlog), self._config.batch_messages))]
+        self._in_hand = messages
         decision = Decision(self._known)
         for start in range(0, len(messages), SLICE_MESSAGES):
             decision.take(messages[start : start + SLICE_MESSAGES])
@@ -208,6 +215,7 @@ class Ingestion:
         noted, self._mishaps = self._mishaps, []
         outcome = msgspec.structs.replace(outcome, mishaps=(*outcome.mishaps, *noted))
         committed = await self._commit(outcome)
+        self._in_hand = []
         self._known.merge(decision)
         self._remember(outcome, committed)
         self._acknowledge([message.receipt for message in messages if message.receipt is not None])
@@ -219,11 +227,16 @@ class Ingestion:
             self._resume()
 
     async def _commit(self, outcome: Outcome) -> Committed:
-        """Commit, however long the disk refuses: nothing is acknowledged and reading pauses meanwhile."""
+        """Commit, however long the disk is full: nothing is acknowledged and reading pauses meanwhile.
+
+        Raises what else SQLite says, such as an I/O error: that ends the process.
+        """
         while True:
             try:
                 committed = await self._database.write(_write, outcome, self._rooms.registry.name_of, self._clock())
             except sqlite3.OperationalError as error:
+                if not _will_pass(error):
+                    raise
                 if not self._trouble:
                     log.error("commit failed, retried until it succeeds error=%s", error)  # noqa: TRY400  no traceback
                 self._trouble = f"nothing can be written: {error}"
@@ -249,6 +262,10 @@ class Ingestion:
             devices = {mishap.device_id for mishap in outcome.mishaps if mishap.tenant_id == tenant_id}
             events.append(ProblemsWritten(tenant_id, tuple(sorted(devices))))
         self._bus.announce(events)
+
+    def _newest_at(self, tenant_id: int, device_id: str, metric: str) -> int | None:
+        newest = self._rooms.telemetry.latest(tenant_id, device_id).get(metric)
+        return newest.at if newest else None
 
     def _note_refused(self, event: Refused) -> None:
         """Write a refusal down where its owner looks: at the device it claims to be, if there is one."""
@@ -284,6 +301,11 @@ def _write(connection: sqlite3.Connection, outcome: Outcome, name_of: Callable[[
         _queue_notices(connection, event, name_of, now)
     queries.insert_mishaps(connection, outcome.mishaps)
     return Committed(log_ids, tuple(events), tuple({event.alert.tenant_id for event in noticed}))
+
+
+def _will_pass(error: sqlite3.Error) -> bool:
+    # The low byte is the kind of the error; the rest of the number says more about the same kind.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
 
 def _queue_notices(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aiosmtplib import (
     SMTP,
+    SMTPConnectError,
     SMTPDataError,
     SMTPException,
     SMTPRecipientRefused,
@@ -107,6 +108,10 @@ class SmtpChannel:
             case TimeoutError():
                 seconds = self._config.timeout_ms / SECOND_MS
                 return ChannelError(f"{where} did not answer within {seconds:g} s", permanent=False)
+            case SMTPConnectError():
+                return ChannelError(
+                    _shortened(f"no connection to {where}: {error.__cause__ or error}"), permanent=False
+                )
             case SMTPServerDisconnected():
                 return ChannelError(f"{where} closed the connection", permanent=False)
             case _:

@@ -71,7 +71,7 @@ class MailboxChannel:
     def _write(self, name: str, message: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = self._folder / f".{name}"
-        with unfinished.open("wb") as file:
+        with open(unfinished, "wb", opener=_private) as file:
             file.write(message)
             file.flush()
             os.fsync(file.fileno())
@@ -88,3 +88,8 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read."""
+    return os.open(path, flags, 0o600)

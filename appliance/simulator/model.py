@@ -1,11 +1,9 @@
 """The nouns of the simulator."""
 
 from enum import Enum
-from pathlib import Path
 
 import msgspec
 
-from appliance.registry.bundle import CHAIN, KEY, ROOT
 from appliance.simulator.wire import Identity
 
 
@@ -41,8 +39,3 @@ class SimulatedDevice(msgspec.Struct, frozen=True):
     device_id: str
     identity: Identity | None
     """None: it connects without TLS."""
-
-
-def identity_in(folder: Path) -> Identity:
-    """The identity whose files, named as a device's bundle names them, lie in a folder."""
-    return Identity(certificate=folder / CHAIN, key=folder / KEY, trust=folder / ROOT)

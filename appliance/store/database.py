@@ -25,6 +25,10 @@ WRITES_LIMIT = 1_000
 """How many transactions may wait for the writer before callers are made to wait themselves."""
 
 
+class ClosedError(Exception):
+    """A defect of the caller: the file was closed before its last write."""
+
+
 class Select(NamedTuple, Generic[T]):
     """A question for a reader: SQL text, its bound values, and what to make of each row."""
 
@@ -44,18 +48,22 @@ class _Work(NamedTuple):
 def connect_writer(path: Path, *, page_bytes: int, cache_kb: int, synchronous: str) -> sqlite3.Connection:
     """Open the one writing connection of a file, with the pragmas every file here has."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in (
-        f"page_size = {page_bytes}",
-        "journal_mode = WAL",
-        f"synchronous = {synchronous}",
-        "foreign_keys = ON",
-        "busy_timeout = 5000",
-        "temp_store = MEMORY",
-        f"cache_size = -{cache_kb}",
-        "journal_size_limit = 4194304",
-        "mmap_size = 0",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in (
+            f"page_size = {page_bytes}",
+            "journal_mode = WAL",
+            f"synchronous = {synchronous}",
+            "foreign_keys = ON",
+            "busy_timeout = 5000",
+            "temp_store = MEMORY",
+            f"cache_size = -{cache_kb}",
+            "journal_size_limit = 4194304",
+            "mmap_size = 0",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -68,7 +76,9 @@ class Database:
         self._readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         for reader in readers:
             self._readers.put_nowait(reader)
-        self._work: queue.Queue[_Work | None] = queue.Queue(WRITES_LIMIT)
+        self._room = asyncio.Semaphore(WRITES_LIMIT)
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name=f"writer {path.name}", daemon=True)
         self._thread.start()
 
@@ -77,6 +87,7 @@ class Database:
 
         When this returns, the commit is on disk. If the function raises, nothing of it stays and the
         error is raised here. A caller that is cancelled does not undo a transaction under way.
+        Raises `ClosedError` when the file has been closed.
         """
         return await self._ask(function, arguments, transaction=True)
 
@@ -96,22 +107,23 @@ class Database:
             self._readers.put_nowait(reader)
         return [select.into(*row) for row in rows]
 
-    async def close(self, reader_count: int) -> None:
-        """Finish the writes that wait, then close every connection."""
-        await asyncio.to_thread(self._work.put, None)
+    async def close(self) -> None:
+        """Finish the writes that wait and end the writer's thread. The connections are closed by `opened`."""
+        self._is_closed = True
+        self._work.put(None)
         await asyncio.to_thread(self._thread.join)
-        for _ in range(reader_count):
-            await (await self._readers.get()).close()
-        await asyncio.to_thread(self._writer.close)
 
     async def _ask(self, function: Callable[..., T], arguments: tuple[Any, ...], *, transaction: bool) -> T:
+        await self._room.acquire()
+        if self._is_closed:
+            # Left as it was found, so that everyone else who waited for room hears it too.
+            self._room.release()
+            raise ClosedError(f"{self.path.name} is closed, nothing more can be written to it")
         loop = asyncio.get_running_loop()
         work = _Work(function, arguments, loop, loop.create_future(), transaction)
-        try:
-            self._work.put_nowait(work)
-        except queue.Full:
-            await asyncio.to_thread(self._work.put, work)
-        answer: T = await asyncio.shield(work.answer)
+        self._work.put(work)
+        # Cancelling the caller cancels only this answer: the thread knows nothing of it.
+        answer: T = await work.answer
         return answer
 
     def _serve(self) -> None:
@@ -124,7 +136,12 @@ class Database:
                 outcome = (work.answer.set_result, result)
             # The loop is closed only when its process is being torn down: nobody is left to be told.
             with contextlib.suppress(RuntimeError):
-                work.loop.call_soon_threadsafe(_settle, work.answer, *outcome)
+                work.loop.call_soon_threadsafe(self._settle, work.answer, *outcome)
+
+    def _settle(self, answer: asyncio.Future[Any], settle: Callable[[Any], None], value: Any) -> None:
+        self._room.release()
+        if not answer.done():
+            settle(value)
 
     def _run(self, work: _Work) -> Any:
         if not work.transaction:
@@ -141,11 +158,6 @@ class Database:
         return result
 
 
-def _settle(answer: asyncio.Future[Any], settle: Callable[[Any], None], value: Any) -> None:
-    if not answer.done():
-        settle(value)
-
-
 @contextlib.asynccontextmanager
 async def opened(
     path: Path,
@@ -157,24 +169,25 @@ async def opened(
     synchronous: str = "FULL",
 ) -> AsyncIterator[Database]:
     """Open a file, let `prepare` bring its tables up to date, and close it in order at the end."""
-    writer = await asyncio.to_thread(
-        connect_writer, path, page_bytes=page_bytes, cache_kb=cache_kb, synchronous=synchronous
-    )
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        writer = await asyncio.to_thread(
+            connect_writer, path, page_bytes=page_bytes, cache_kb=cache_kb, synchronous=synchronous
+        )
+        # After the readers: the last connection to close empties the write-ahead log, and a reader cannot.
+        stack.push_async_callback(asyncio.to_thread, writer.close)
         await asyncio.to_thread(prepare, writer)
-        readers = [await _connect_reader(path) for _ in range(reader_count)]
-    except BaseException:
-        writer.close()
-        raise
-    database = Database(path, writer, readers)
-    try:
-        yield database
-    finally:
-        await database.close(reader_count)
+        readers = [await stack.enter_async_context(_reader(path)) for _ in range(reader_count)]
+        database = Database(path, writer, readers)
+        try:
+            yield database
+        finally:
+            await database.close()
 
 
-async def _connect_reader(path: Path) -> aiosqlite.Connection:
-    reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
-    for pragma in ("query_only = ON", "busy_timeout = 5000", "wal_autocheckpoint = 0", "cache_size = -8000"):
-        await reader.execute(f"PRAGMA {pragma}")
-    return reader
+@contextlib.asynccontextmanager
+async def _reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """A connection that only reads; closing it waits for the question it is answering."""
+    async with aiosqlite.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None) as reader:
+        for pragma in ("query_only = ON", "busy_timeout = 5000", "wal_autocheckpoint = 0", "cache_size = -8000"):
+            await reader.execute(f"PRAGMA {pragma}")
+        yield reader

@@ -5,6 +5,7 @@ before the first one runs on a database that already holds something.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,11 +26,19 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Run every migration that has not run yet.
+    """Run every migration of this release that has not run yet.
 
     Raises `NewerDatabaseError` when the file was written by a later release: it is left untouched.
     """
-    steps = migrations()
+    run(connection, migrations())
+
+
+def run(connection: sqlite3.Connection, steps: Sequence[tuple[int, str]]) -> None:
+    """Run those of the steps, each a number and its SQL, that have not run yet.
+
+    A step that fails leaves nothing of itself, and the steps before it in place. Raises
+    `NewerDatabaseError`, and what SQLite raises.
+    """
     version = _version(connection)
     if version > steps[-1][0]:
         raise NewerDatabaseError(
@@ -39,7 +48,12 @@ def migrate(connection: sqlite3.Connection) -> None:
     if missing and version > 0:
         _copy(connection, version)
     for number, sql in missing:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 def _version(connection: sqlite3.Connection) -> int:

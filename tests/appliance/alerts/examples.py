@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -14,6 +14,9 @@ from appliance.store.database import Select
 from appliance.store.migrate import migrate
 
 T = TypeVar("T")
+
+Steps = list[tuple[int, float]]
+"""(gap, value) pairs, as Hypothesis makes them."""
 
 COOLDOWNS = Cooldowns(high_ms=300, other_ms=900)
 
@@ -43,15 +46,15 @@ def limit(
     )
 
 
-def rule(name: str = "pressure high", **fields: object) -> NewRule:
-    asked: dict[str, object] = {
+def rule(name: str = "pressure high", **fields: Any) -> NewRule:
+    asked: dict[str, Any] = {
         "metric": "pressure",
         "operator": "GREATER_THAN",
         "threshold": 60.0,
         "severity": "high",
         "recipients": ("maria@example.com",),
     }
-    return NewRule(name=name, **(asked | fields))  # type: ignore[arg-type]  # what a form sends may be anything
+    return NewRule(name=name, **(asked | fields))
 
 
 # Values and gaps from small ranges, so that thresholds, holds and cooldowns are met often.

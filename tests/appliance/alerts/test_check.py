@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,16 +12,18 @@ from tests.appliance.alerts.examples import rule
 
 
 @given(st.builds(NewRule))
-def test_whatever_is_asked_for_is_put_in_its_final_form_or_refused_with_a_reason(asked):
+def test_whatever_is_asked_for_is_put_in_its_final_form_or_refused_with_a_reason(asked: NewRule) -> None:
     try:
         checked = check_rule(asked)
     except InvalidInputError as error:
-        assert str(error)
+        reason = str(error)
     else:
+        reason = "taken"
         assert check_rule(checked) == checked
+    assert reason
 
 
-def test_the_rule_of_the_handbook_is_taken_as_it_stands():
+def test_the_rule_of_the_handbook_is_taken_as_it_stands() -> None:
     checked = check_rule(
         NewRule(
             name=" Pressure ",
@@ -62,7 +65,7 @@ def test_the_rule_of_the_handbook_is_taken_as_it_stands():
         ({"recipients": ("maria@example.com\r\nBcc: eve@example.com",)}, "expected an e-mail address"),
     ],
 )
-def test_a_refusal_says_what_was_expected_and_what_came(fields, reason):
+def test_a_refusal_says_what_was_expected_and_what_came(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(InvalidRuleError) as caught:
         check_rule(rule(**fields))
     assert reason in str(caught.value)
@@ -78,5 +81,5 @@ def test_a_refusal_says_what_was_expected_and_what_came(fields, reason):
         {"zones": (), "recipients": ()},
     ],
 )
-def test_what_lies_just_inside_the_borders_is_taken(fields):
+def test_what_lies_just_inside_the_borders_is_taken(fields: dict[str, Any]) -> None:
     assert check_rule(rule(**fields)).name

@@ -33,7 +33,7 @@ async def judge(alerts: Alerts, database: Database, value: float, at: int) -> No
     alerts.book.merge(overlay)
 
 
-async def test_a_rule_is_in_force_at_once_and_after_a_restart(tmp_path):
+async def test_a_rule_is_in_force_at_once_and_after_a_restart(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (alerts, _):
         limit = await alerts.add_rule(1, rule(hold_ms=300_000))
         assert alerts.rules(1) == [limit]
@@ -43,7 +43,7 @@ async def test_a_rule_is_in_force_at_once_and_after_a_restart(tmp_path):
         assert alerts.rules(1) == [limit]
 
 
-async def test_where_a_rule_stands_survives_a_restart(tmp_path):
+async def test_where_a_rule_stands_survives_a_restart(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (alerts, database):
         await alerts.add_rule(1, rule(hold_ms=100))
         await judge(alerts, database, 61, 0)
@@ -57,7 +57,7 @@ async def test_where_a_rule_stands_survives_a_restart(tmp_path):
         assert [alert.resolved_at for alert in await alerts.alerts(1)] == [200]
 
 
-async def test_a_rule_that_cannot_be_kept_leaves_nothing(tmp_path):
+async def test_a_rule_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (alerts, _):
         with pytest.raises(InvalidRuleError):
             await alerts.add_rule(1, rule(operator="LIKE"))
@@ -67,7 +67,7 @@ async def test_a_rule_that_cannot_be_kept_leaves_nothing(tmp_path):
         assert [limit.threshold for limit in alerts.rules(1)] == [60.0]
 
 
-async def test_disabling_a_rule_resolves_its_alert_now_and_enabling_begins_anew(tmp_path):
+async def test_disabling_a_rule_resolves_its_alert_now_and_enabling_begins_anew(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (alerts, database):
         limit = await alerts.add_rule(1, rule())
         await judge(alerts, database, 61, 0)
@@ -81,7 +81,7 @@ async def test_disabling_a_rule_resolves_its_alert_now_and_enabling_begins_anew(
         assert [alert.opened_at for alert in await alerts.alerts(1, state="firing")] == [2]
 
 
-async def test_an_unknown_rule_and_an_unknown_alert_are_said_to_be_unknown(tmp_path):
+async def test_an_unknown_rule_and_an_unknown_alert_are_said_to_be_unknown(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (alerts, _):
         with pytest.raises(UnknownRuleError, match="no alert rule 7"):
             await alerts.set_enabled(1, 7, enabled=False)
@@ -89,7 +89,7 @@ async def test_an_unknown_rule_and_an_unknown_alert_are_said_to_be_unknown(tmp_p
             await alerts.acknowledge(1, 7, "maria@example.com")
 
 
-async def test_an_alert_of_another_tenant_is_not_found(tmp_path):
+async def test_an_alert_of_another_tenant_is_not_found(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (alerts, database):
         await alerts.add_rule(1, rule())
         await judge(alerts, database, 61, 0)
@@ -99,7 +99,7 @@ async def test_an_alert_of_another_tenant_is_not_found(tmp_path):
         assert (await alerts.alert(1, 1)).acknowledged_at is None
 
 
-async def test_an_acknowledged_alert_is_still_firing_and_says_who_saw_it(tmp_path):
+async def test_an_acknowledged_alert_is_still_firing_and_says_who_saw_it(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (alerts, database):
         await alerts.add_rule(1, rule())
         await judge(alerts, database, 61, 0)
@@ -110,7 +110,7 @@ async def test_an_acknowledged_alert_is_still_firing_and_says_who_saw_it(tmp_pat
         assert await alerts.alerts(1, state="resolved") == []
 
 
-async def test_an_unknown_state_is_refused(tmp_path):
+async def test_an_unknown_state_is_refused(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (alerts, _):
         with pytest.raises(InvalidInputError, match="expected one of all, firing, acknowledged, resolved"):
             await alerts.alerts(1, state="closed")

@@ -1,0 +1,211 @@
+"""What was received and is not in a day file yet, in memory: open chunks, newest values, recent values.
+
+Rules:
+- An open chunk belongs to one device and one UTC day, and is sealed whole and only between two log
+  records. So whatever the log holds of that device and day up to the chunk's last log id is sealed with it,
+  and a restart can skip exactly that.
+- A chunk that is being sealed stays readable here until it is in its day file.
+- Devices are sealed one after the other, spread over the interval by a number drawn from their name, in the
+  same order every time: work comes evenly, and day files grow at their end.
+"""
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from appliance.config import TelemetryConfig
+from appliance.instant import DAY_MS
+from appliance.telemetry.model import Latest, Report
+from appliance.telemetry.newest import Newest
+from appliance.telemetry.rows import Rows
+
+METRICS_LIMIT = 64
+"""Beyond this many columns a chunk takes no further metrics: a device that names ever new ones costs no more."""
+
+
+class OpenChunk:
+    """The reports of one device and day that are not sealed yet."""
+
+    __slots__ = ("device", "due_at", "opened_at", "parts", "rows")
+
+    def __init__(self, device: "OpenDevice", rows: Rows, opened_at: int, due_at: int) -> None:
+        self.device = device
+        self.rows = rows
+        """Where the next report goes."""
+        self.parts = [rows]
+        """Each becomes one chunk; all of them are sealed in one transaction."""
+        self.opened_at = opened_at
+        self.due_at = due_at
+
+    @property
+    def day(self) -> int:
+        """Whole UTC days since 1970."""
+        return self.rows.day
+
+    @property
+    def first_log_id(self) -> int:
+        """The oldest log record that this chunk still needs."""
+        return self.parts[0].first_log_id
+
+    @property
+    def report_count(self) -> int:
+        """How many reports there are."""
+        return sum(part.count for part in self.parts)
+
+    def continue_in_new_part(self) -> Rows:
+        """Leave the part at hand as it is."""
+        self.rows = Rows(self.rows.tenant_id, self.rows.device_id, self.rows.day)
+        self.parts.append(self.rows)
+        return self.rows
+
+
+class OpenDevice:
+    """What memory holds of one device."""
+
+    __slots__ = ("device_id", "newest", "open", "phase", "sealing", "tenant_id")
+
+    def __init__(self, tenant_id: int, device_id: str) -> None:
+        self.tenant_id = tenant_id
+        self.device_id = device_id
+        self.phase = zlib.crc32(device_id.encode("utf-8", "surrogatepass"))
+        self.newest = Newest()
+        self.open: dict[int, OpenChunk] = {}
+        """By day."""
+        self.sealing: list[OpenChunk] = []
+
+    def parts(self) -> Iterable[Rows]:
+        """Every column set in memory, oldest chunk first."""
+        for chunk in (*self.sealing, *self.open.values()):
+            yield from chunk.parts
+
+
+class OpenChunks:
+    """Every device that was heard of, and its reports that are not in a day file."""
+
+    def __init__(self, config: TelemetryConfig) -> None:
+        self._seal_after_ms = config.seal_after_ms
+        self._seal_after_reports = config.seal_after_reports
+        self._memory_limit_reports = config.memory_limit_reports
+        self._devices: dict[tuple[int, str], OpenDevice] = {}
+        self.sealing: list[OpenChunk] = []
+        """Chunks on their way to a day file, in the order in which they must get there."""
+        self.report_count = 0
+        """Reports in open chunks and in those being sealed."""
+        self.last_log_id = 0
+        """The newest log record that was taken."""
+        self.tenants: set[int] = set()
+
+    def absorb(self, reports: Sequence[Report], log_id: int, now: int) -> None:
+        """Take the reports of one log record. Log ids only ever grow."""
+        devices = self._devices
+        limit = self._seal_after_reports
+        for report in reports:
+            device = devices.get((report.tenant_id, report.device_id)) or self.device(
+                report.tenant_id, report.device_id
+            )
+            chunk = device.open.get(report.at // DAY_MS) or self._open(device, report, now)
+            rows = chunk.rows
+            if len(rows.at) >= limit or (
+                len(rows.columns) > METRICS_LIMIT and not report.values.keys() <= rows.columns.keys()
+            ):
+                rows = chunk.continue_in_new_part()
+                chunk.due_at = now
+            rows.append(report, log_id)
+            device.newest.note(report)
+        self.report_count += len(reports)
+        self.note_log(log_id)
+
+    def note_log(self, log_id: int) -> None:
+        """Say that everything up to this log record was taken."""
+        self.last_log_id = max(self.last_log_id, log_id)
+
+    def device(self, tenant_id: int, device_id: str) -> OpenDevice:
+        """What memory holds of a device; nothing yet if it was not heard of before."""
+        device = self._devices.get((tenant_id, device_id))
+        if device is None:
+            device = self._devices[tenant_id, device_id] = OpenDevice(tenant_id, device_id)
+            self.tenants.add(tenant_id)
+        return device
+
+    def newest(self, tenant_id: int, device_id: str) -> Newest | None:
+        """The newest values of a device; None when it was never heard of."""
+        device = self._devices.get((tenant_id, device_id))
+        return device.newest if device else None
+
+    def latest_of_all(self, tenant_id: int) -> dict[str, dict[str, Latest]]:
+        """The newest reading of every metric of every device of a tenant."""
+        return {
+            device.device_id: device.newest.latest()
+            for device in self._devices.values()
+            if device.tenant_id == tenant_id
+        }
+
+    def recent(self, tenant_id: int, device_id: str, metric: str, count: int) -> list[tuple[int, float]]:
+        """The newest numbers of a metric that memory holds, oldest first."""
+        device = self._devices.get((tenant_id, device_id))
+        return device.newest.recent(metric, count, device.parts()) if device else []
+
+    def copied_parts(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Rows]:
+        """The reports of a device on the days of a range, for another thread to read."""
+        device = self._devices.get((tenant_id, device_id))
+        if device is None:
+            return []
+        days = range(start // DAY_MS, (end - 1) // DAY_MS + 1)
+        return [part.copy() for part in device.parts() if part.day in days]
+
+    def begin_sealing(self, now: int) -> None:
+        """Let go of the chunks that are due, and of the oldest ones while memory holds too much."""
+        open_chunks = [chunk for device in self._devices.values() for chunk in device.open.values()]
+        # A clock that was set back must not keep a chunk open: what was opened later than now is due.
+        due = [chunk for chunk in open_chunks if not chunk.opened_at <= now < chunk.due_at or self._is_full(chunk)]
+        excess = self.report_count - sum(chunk.report_count for chunk in due) - self._memory_limit_reports
+        if excess > 0:
+            taken = set(map(id, due))
+            for chunk in sorted(open_chunks, key=lambda chunk: chunk.opened_at):
+                if excess <= 0:
+                    break
+                if id(chunk) not in taken:
+                    due.append(chunk)
+                    excess -= chunk.report_count
+        self._seal(due)
+
+    def begin_sealing_all(self) -> None:
+        """Let go of every open chunk."""
+        self._seal([chunk for device in self._devices.values() for chunk in device.open.values()])
+
+    def finish_sealing(self, chunks: Sequence[OpenChunk]) -> None:
+        """Forget chunks that are in their day file now. They are the first of those being sealed."""
+        done = set(map(id, chunks))
+        self.sealing = [chunk for chunk in self.sealing if id(chunk) not in done]
+        for chunk in chunks:
+            chunk.device.sealing.remove(chunk)
+            chunk.device.newest.remember(chunk.parts)
+            self.report_count -= chunk.report_count
+
+    def oldest_needed(self) -> int:
+        """The oldest log id that must stay: every record before it is sealed whole."""
+        needed = [chunk.first_log_id for device in self._devices.values() for chunk in device.open.values()]
+        needed += [chunk.first_log_id for chunk in self.sealing]
+        return min(needed, default=self.last_log_id + 1)
+
+    @property
+    def open_count(self) -> int:
+        """How many chunks are open."""
+        return sum(len(device.open) for device in self._devices.values())
+
+    def _is_full(self, chunk: OpenChunk) -> bool:
+        return len(chunk.rows.at) >= self._seal_after_reports
+
+    def _open(self, device: OpenDevice, report: Report, now: int) -> OpenChunk:
+        interval = self._seal_after_ms
+        due_at = now + interval - (now - device.phase) % interval
+        day = report.at // DAY_MS
+        chunk = device.open[day] = OpenChunk(device, Rows(device.tenant_id, device.device_id, day), now, due_at)
+        return chunk
+
+    def _seal(self, chunks: list[OpenChunk]) -> None:
+        phases: Mapping[int, int] = {id(chunk): chunk.device.phase % self._seal_after_ms for chunk in chunks}
+        chunks.sort(key=lambda chunk: (chunk.day, phases[id(chunk)]))
+        for chunk in chunks:
+            del chunk.device.open[chunk.day]
+            chunk.device.sealing.append(chunk)
+        self.sealing += chunks

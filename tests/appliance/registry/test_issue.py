@@ -1,0 +1,86 @@
+"""Device certificates, tried in real handshakes in both directions."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from appliance.registry import issue, pki
+from appliance.registry.model import Bundle
+from tests.appliance.registry.examples import NAMES, NOW, client_context, der, server_context, shake_hands
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> pki.Pki:
+    opened = pki.opened(tmp_path_factory.mktemp("gateway") / "pki", "gateway-7f3a", NOW)
+    pki.renew(opened, NAMES, NOW)
+    return opened
+
+
+@pytest.fixture
+def bundle(opened: pki.Pki) -> Bundle:
+    [issued] = issue.issue(opened, ["sensor-001"], NOW)
+    return issued.bundle
+
+
+def device_context(bundle: Bundle, folder: Path, *, root: str = "", chain: str = "") -> ssl.SSLContext:
+    (folder / "chain.pem").write_text(chain or bundle.chain_pem)
+    (folder / "key.pem").write_text(bundle.key_pem)
+    return client_context(root or bundle.root_pem, folder / "chain.pem", folder / "key.pem")
+
+
+@pytest.mark.parametrize("name", [*NAMES.hosts, *NAMES.addresses])
+def test_device_and_gateway_trust_each_other_by_every_name(
+    opened: pki.Pki, bundle: Bundle, tmp_path: Path, name: str
+) -> None:
+    server = server_context(opened.device_tls, asks_certificate=True)
+    assert shake_hands(server, device_context(bundle, tmp_path), name) == der(bundle)
+
+
+def test_a_device_that_sends_its_certificate_alone_gets_in(opened: pki.Pki, bundle: Bundle, tmp_path: Path) -> None:
+    server = server_context(opened.device_tls, asks_certificate=True)
+    client = device_context(bundle, tmp_path, chain=bundle.certificate_pem)
+    assert shake_hands(server, client, "localhost") == der(bundle)
+
+
+def test_a_device_without_a_certificate_is_refused(opened: pki.Pki, bundle: Bundle) -> None:
+    server = server_context(opened.device_tls, asks_certificate=True)
+    with pytest.raises(ssl.SSLError):
+        shake_hands(server, client_context(bundle.root_pem), "localhost")
+
+
+def test_devices_and_gateways_of_another_house_are_refused(opened: pki.Pki, bundle: Bundle, tmp_path: Path) -> None:
+    other = pki.opened(tmp_path / "other", "gateway-7f3a", NOW)
+    pki.renew(other, NAMES, NOW)
+    [stranger] = issue.issue(other, ["sensor-001"], NOW)
+    server = server_context(opened.device_tls, asks_certificate=True)
+    with pytest.raises(ssl.SSLError):
+        shake_hands(server, device_context(stranger.bundle, tmp_path, root=bundle.root_pem), "localhost")
+    with pytest.raises(ssl.SSLError):
+        shake_hands(server, device_context(bundle, tmp_path, root=stranger.bundle.root_pem), "localhost")
+
+
+def test_the_web_is_trusted_through_its_own_ca(opened: pki.Pki, bundle: Bundle) -> None:
+    server = server_context(opened.web_tls, asks_certificate=False)
+    assert shake_hands(server, client_context(opened.web_ca_path.read_text()), "gateway-7f3a.local") is None
+    with pytest.raises(ssl.SSLError):
+        shake_hands(server, client_context(bundle.root_pem), "gateway-7f3a.local")
+
+
+def test_a_device_cannot_stand_in_for_the_gateway(opened: pki.Pki, bundle: Bundle, tmp_path: Path) -> None:
+    device_context(bundle, tmp_path)
+    impostor = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    impostor.load_cert_chain(tmp_path / "chain.pem", tmp_path / "key.pem")
+    client = client_context(bundle.root_pem)
+    client.check_hostname = False
+    with pytest.raises(ssl.SSLError):
+        shake_hands(impostor, client, "localhost")
+
+
+def test_what_is_kept_has_no_key_and_names_what_was_given(opened: pki.Pki) -> None:
+    first, second = issue.issue(opened, ["a", "b"], NOW)
+    assert (first.kept.device_id, second.kept.device_id) == ("a", "b")
+    assert first.kept.certificate.fingerprint == first.bundle.fingerprint != second.bundle.fingerprint
+    assert first.kept.pem == first.bundle.certificate_pem
+    assert "PRIVATE" not in first.kept.pem
+    assert first.bundle.chain_pem.count("BEGIN CERTIFICATE") == 2

@@ -1,0 +1,158 @@
+"""Keys and certificates on disk: made once, kept, and never half made."""
+
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+
+from appliance.instant import DAY_MS
+from appliance.registry import authority, files, issue, pki
+from appliance.registry.model import KeyFolderError
+from appliance.registry.names import ServerNames
+from tests.appliance.registry.examples import NAMES, NOW, client_context, server_context, shake_hands
+
+HOST = "gateway-7f3a"
+EVERYTHING = {
+    *("root.key", "root.pem", "issuing.key", "issuing.pem", "web-ca.key", "web-ca.pem"),
+    *("device-trust.pem", "mqtt.key", "mqtt.pem", "web.key", "web.pem"),
+}
+
+
+class PowerCutError(Exception):
+    """The machine went dark."""
+
+
+class FailingDisk:
+    """Writes a number of files, and then no more: the next one stays half written."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self, path: Path, text: str, mode: int) -> None:
+        if self.left == 0:
+            path.with_name(path.name + files.UNFINISHED).write_text(text[: len(text) // 2])
+            raise PowerCutError
+        self.left -= 1
+        files.write(path, text, mode)
+
+
+def start(folder: Path, write: pki.Write = files.write, names: ServerNames = NAMES, now: int = NOW) -> pki.Pki:
+    opened = pki.opened(folder, HOST, now, write)
+    pki.renew(opened, names, now, write)
+    return opened
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_first_start_makes_everything_and_the_second_changes_nothing(tmp_path: Path) -> None:
+    start(tmp_path / "pki")
+    first = contents(tmp_path / "pki")
+    assert set(first) == EVERYTHING
+    start(tmp_path / "pki", now=NOW + 50 * DAY_MS)
+    assert contents(tmp_path / "pki") == first
+
+
+@pytest.mark.parametrize("count", range(len(EVERYTHING)))
+def test_a_first_start_that_was_cut_short_is_finished_by_the_next(tmp_path: Path, count: int) -> None:
+    folder = tmp_path / "pki"
+    with pytest.raises(PowerCutError):
+        start(folder, FailingDisk(count))
+    before = {name: content for name, content in contents(folder).items() if not name.endswith(files.UNFINISHED)}
+    assert len(before) == count
+
+    opened = start(folder)
+    after = contents(folder)
+    assert set(after) == EVERYTHING
+    assert {name: after[name] for name in before} == before
+    assert_devices_get_in(opened, tmp_path)
+
+
+@pytest.mark.parametrize("count", range(2))
+def test_a_renewal_that_was_cut_short_leaves_listeners_that_work(tmp_path: Path, count: int) -> None:
+    folder = tmp_path / "pki"
+    opened = start(folder)
+    other = ServerNames(("localhost",), ("10.0.0.9", "127.0.0.1"))
+    with pytest.raises(PowerCutError):
+        pki.renew(opened, other, NOW, FailingDisk(count))
+    assert_devices_get_in(pki.opened(folder, HOST, NOW), tmp_path)
+
+
+def assert_devices_get_in(opened: pki.Pki, folder: Path) -> None:
+    [issued] = issue.issue(opened, ["sensor-001"], NOW)
+    (folder / "chain.pem").write_text(issued.bundle.chain_pem)
+    (folder / "key.pem").write_text(issued.bundle.key_pem)
+    client = client_context(issued.bundle.root_pem, folder / "chain.pem", folder / "key.pem")
+    seen = shake_hands(server_context(opened.device_tls, asks_certificate=True), client, "localhost")
+    assert seen == ssl.PEM_cert_to_DER_cert(issued.bundle.certificate_pem)
+
+
+def test_private_keys_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    start(tmp_path / "pki")
+    keys = list((tmp_path / "pki").glob("*.key"))
+    assert len(keys) == 5
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
+    assert stat.S_IMODE((tmp_path / "pki").stat().st_mode) == 0o700
+
+
+def test_other_names_give_other_server_certificates_and_the_same_authorities(tmp_path: Path) -> None:
+    start(tmp_path)
+    first = contents(tmp_path)
+    opened = start(tmp_path, names=ServerNames(("localhost",), ("10.0.0.9", "127.0.0.1")))
+    changed = {name for name, content in contents(tmp_path).items() if first[name] != content}
+    assert changed == {"mqtt.pem", "web.pem"}
+    leaf = authority.read_certificate(opened.device_tls.certificate.read_bytes())
+    assert "10.0.0.9" in authority.names_in(leaf).addresses
+
+
+def test_a_server_certificate_is_renewed_in_the_last_third_of_its_life(tmp_path: Path) -> None:
+    opened = start(tmp_path)
+    assert not pki.renew(opened, NAMES, NOW + 59 * DAY_MS)
+    before = opened.web_tls.certificate.read_bytes()
+    assert pki.renew(opened, NAMES, NOW + 61 * DAY_MS)
+    assert opened.web_tls.certificate.read_bytes() == before
+    assert pki.renew(opened, NAMES, NOW + 300 * DAY_MS)
+    assert opened.web_tls.certificate.read_bytes() != before
+
+
+def test_a_name_beyond_the_lan_is_for_devices_only(tmp_path: Path) -> None:
+    names = ServerNames(("localhost", "www.example.com"), ("127.0.0.1", "192.0.2.1"))
+    opened = start(tmp_path, names=names)
+    web = authority.read_certificate(opened.web_tls.certificate.read_bytes())
+    assert authority.names_in(web) == ServerNames(("localhost",), ("127.0.0.1",))
+    assert authority.names_in(authority.read_certificate(opened.device_tls.certificate.read_bytes())) == names
+    # What cannot be signed for is not missed at each start.
+    assert not pki.renew(opened, names, NOW)
+
+
+@pytest.mark.parametrize("name", ["root", "issuing", "web-ca"])
+def test_a_lost_key_of_an_authority_is_told_and_not_replaced(tmp_path: Path, name: str) -> None:
+    start(tmp_path)
+    (tmp_path / f"{name}.key").unlink()
+    with pytest.raises(KeyFolderError, match=f"{name}.key"):
+        pki.opened(tmp_path, HOST, NOW)
+    assert not (tmp_path / f"{name}.key").exists()
+
+
+@pytest.mark.parametrize("name", ["root.pem", "issuing.key", "web-ca.pem"])
+def test_a_damaged_file_is_told_by_its_name(tmp_path: Path, name: str) -> None:
+    start(tmp_path)
+    (tmp_path / name).write_text("")
+    with pytest.raises(KeyFolderError, match=f"{name}: cannot be read"):
+        pki.opened(tmp_path, HOST, NOW)
+
+
+def test_a_key_of_another_authority_is_told(tmp_path: Path) -> None:
+    start(tmp_path)
+    (tmp_path / "root.key").write_bytes((tmp_path / "web-ca.key").read_bytes())
+    with pytest.raises(KeyFolderError, match=r"not the key of root\.pem"):
+        pki.opened(tmp_path, HOST, NOW)
+
+
+def test_a_lost_server_key_is_made_again_with_its_certificate(tmp_path: Path) -> None:
+    opened = start(tmp_path / "pki")
+    opened.device_tls.key.unlink()
+    assert pki.renew(opened, NAMES, NOW)
+    assert_devices_get_in(opened, tmp_path)

@@ -1,0 +1,288 @@
+"""The registry at work, over a real database and a real folder of keys."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import ConflictError, InvalidInputError, NotFoundError
+from appliance.instant import DAY_MS
+from appliance.registry.model import (
+    DEFAULT_TENANT,
+    Bundle,
+    DeviceExistsError,
+    DeviceRetiredError,
+    DeviceState,
+    InvalidDeviceIdError,
+    InvalidHostNameError,
+    KeyFolderError,
+    NewDevice,
+    UnknownCertificateError,
+    UnknownDeviceError,
+)
+from appliance.registry.service import Registry
+from appliance.store.database import Database
+from broker.ports import Authorizer, Connected, Denied, Disconnected, Principal
+from tests.appliance.registry.examples import (
+    NOW,
+    FakeClock,
+    client_context,
+    credentials,
+    der,
+    server_context,
+    shake_hands,
+)
+
+
+async def add(registry: Registry, device_id: str) -> Bundle:
+    await registry.add_device(DEFAULT_TENANT, device_id)
+    return await registry.issue_certificate(DEFAULT_TENANT, device_id)
+
+
+def refusal(registry: Registry, client_id: str, certificate: bytes | None, username: str | None = None) -> str:
+    answer = registry.authenticate(credentials(client_id, certificate, username))
+    return answer.reason if isinstance(answer, Denied) else ""
+
+
+async def test_a_device_is_who_its_certificate_says(registry: Registry) -> None:
+    bundle = await add(registry, "sensor-001")
+    authorizer: Authorizer = registry
+    answer = authorizer.authenticate(credentials("sensor-001", der(bundle)))
+    assert answer == Principal(DEFAULT_TENANT, "sensor-001")
+
+
+async def test_a_device_cannot_use_the_name_of_another(registry: Registry) -> None:
+    bundle = await add(registry, "sensor-001")
+    await add(registry, "sensor-002")
+    assert "client id 'sensor-002' is not the device's" in refusal(registry, "sensor-002", der(bundle))
+
+
+async def test_a_user_name_changes_nothing(registry: Registry) -> None:
+    bundle = await add(registry, "sensor-001")
+    await add(registry, "sensor-002")
+    assert refusal(registry, "sensor-001", der(bundle), "sensor-002") == ""
+    assert refusal(registry, "sensor-001", None, "sensor-001")
+
+
+async def test_a_valid_chain_that_is_bound_to_no_device_is_refused(
+    registry: Registry, tmp_path: Path, clock: FakeClock
+) -> None:
+    bundle = await add(registry, "sensor-001")
+    # The same keys over another database: the chain is right, and nobody here was given it.
+    other_folder = tmp_path / "other"
+    other_folder.mkdir()
+    reason = refusal(registry, "sensor-001", der(bundle)[:-1] + b"\0")
+    assert "bound to no device" in reason
+
+
+async def test_a_revoked_certificate_is_refused_and_the_other_one_stays_good(
+    registry: Registry, clock: FakeClock
+) -> None:
+    old = await add(registry, "sensor-001")
+    new = await registry.issue_certificate(DEFAULT_TENANT, "sensor-001")
+    assert refusal(registry, "sensor-001", der(old)) == ""
+    await registry.revoke_certificate(DEFAULT_TENANT, "sensor-001", old.fingerprint)
+    assert "was revoked" in refusal(registry, "sensor-001", der(old))
+    assert refusal(registry, "sensor-001", der(new)) == ""
+    with pytest.raises(UnknownCertificateError):
+        await registry.revoke_certificate(DEFAULT_TENANT, "sensor-001", "f" * 64)
+
+
+async def test_an_expired_certificate_is_refused(registry: Registry, clock: FakeClock) -> None:
+    bundle = await add(registry, "sensor-001")
+    clock.now = bundle.expires_at
+    assert "expired" in refusal(registry, "sensor-001", der(bundle))
+    # A clock that is behind does not lock a device out.
+    clock.now = 0
+    assert refusal(registry, "sensor-001", der(bundle)) == ""
+
+
+async def test_without_a_certificate_nobody_gets_in(registry: Registry) -> None:
+    await add(registry, "sensor-001")
+    assert "no certificate was shown" in refusal(registry, "sensor-001", None)
+
+
+async def test_on_the_plain_listener_the_client_id_names_the_device(
+    database: Database, tmp_path: Path, clock: FakeClock
+) -> None:
+    async with Registry(database, tmp_path / "pki", clock, trust_plain=True).opened() as registry:
+        bundle = await add(registry, "sensor-001")
+        answer = registry.authenticate(credentials("sensor-001", None))
+        assert answer == Principal(DEFAULT_TENANT, "sensor-001")
+        assert "no device has the client id" in refusal(registry, "sensor-002", None)
+        assert "not the device's" in refusal(registry, "sensor-002", der(bundle))
+        await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.SUSPENDED)
+        assert "is suspended" in refusal(registry, "sensor-001", None)
+
+
+async def test_a_device_that_is_not_active_may_do_nothing(registry: Registry) -> None:
+    bundle = await add(registry, "sensor-001")
+    principal = Principal(DEFAULT_TENANT, "sensor-001")
+    assert registry.may_publish(principal, "sensors/sensor-001/telemetry") is None
+    assert registry.may_subscribe(principal, "cmd/sensor-001/#") is None
+    await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.SUSPENDED)
+    assert "is suspended" in refusal(registry, "sensor-001", der(bundle))
+    assert registry.may_publish(principal, "sensors/sensor-001/telemetry")
+    assert registry.may_subscribe(principal, "cmd/sensor-001/#")
+    await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.ACTIVE)
+    assert refusal(registry, "sensor-001", der(bundle)) == ""
+
+
+async def test_a_retired_device_never_comes_back(registry: Registry) -> None:
+    await add(registry, "sensor-001")
+    await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.RETIRED)
+    with pytest.raises(DeviceRetiredError):
+        await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.ACTIVE)
+    with pytest.raises(DeviceRetiredError):
+        await registry.issue_certificate(DEFAULT_TENANT, "sensor-001")
+    with pytest.raises(DeviceRetiredError):
+        await registry.issue_many(DEFAULT_TENANT, [NewDevice("sensor-002"), NewDevice("sensor-001")])
+    assert [device.device_id for device in registry.devices(DEFAULT_TENANT)] == ["sensor-001"]
+    with pytest.raises(DeviceExistsError):
+        await registry.add_device(DEFAULT_TENANT, "sensor-001")
+
+
+async def test_rights_are_refused_with_their_reason(registry: Registry) -> None:
+    await add(registry, "sensor-001")
+    principal = Principal(DEFAULT_TENANT, "sensor-001")
+    denied = registry.may_publish(principal, "sensors/sensor-002/telemetry")
+    assert denied is not None
+    assert "no statement lets sensor-001 publish" in denied.reason
+    assert registry.may_subscribe(principal, "cmd/+/x")
+    for stranger in (Principal(DEFAULT_TENANT, "sensor-009"), Principal(2, "sensor-001")):
+        assert registry.may_publish(stranger, f"sensors/{stranger.name}/telemetry")
+
+
+async def test_devices_are_sorted_and_apart_by_tenant(registry: Registry) -> None:
+    for device_id in ("b", "a", "C"):
+        await registry.add_device(DEFAULT_TENANT, device_id, zone="cellar")
+    assert [device.device_id for device in registry.devices(DEFAULT_TENANT)] == ["C", "a", "b"]
+    assert registry.devices(2) == []
+    assert registry.device(DEFAULT_TENANT, "a").zone == "cellar"
+    with pytest.raises(UnknownDeviceError):
+        registry.device(2, "a")
+    registry.devices(DEFAULT_TENANT).clear()
+    assert len(registry.devices(DEFAULT_TENANT)) == 3
+
+
+async def test_what_cannot_be_added_is_refused_by_kind(registry: Registry) -> None:
+    await registry.add_device(DEFAULT_TENANT, "a")
+    with pytest.raises(DeviceExistsError) as exists:
+        await registry.add_device(DEFAULT_TENANT, "a")
+    assert isinstance(exists.value, ConflictError)
+    with pytest.raises(InvalidDeviceIdError):
+        await registry.add_device(DEFAULT_TENANT, "a/b")
+    with pytest.raises(InvalidInputError):
+        await registry.add_device(DEFAULT_TENANT, "b", zone="x" * 1000)
+    with pytest.raises(NotFoundError):
+        await registry.issue_certificate(DEFAULT_TENANT, "b")
+    with pytest.raises(NotFoundError):
+        await registry.certificates(DEFAULT_TENANT, "b")
+
+
+async def test_of_many_that_add_one_device_one_succeeds(registry: Registry) -> None:
+    answers = await asyncio.gather(
+        *(registry.add_device(DEFAULT_TENANT, "a") for _ in range(20)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, DeviceExistsError) for answer in answers) == 19
+
+
+async def test_two_thousand_devices_take_seconds_and_the_loop_goes_on(registry: Registry) -> None:
+    news = [NewDevice(f"sensor-{number:04}", zone="hall") for number in range(2_000)]
+    turns = 0
+    started = time.monotonic()
+    issuing = asyncio.ensure_future(registry.issue_many(DEFAULT_TENANT, news))
+    while not issuing.done():
+        turns += 1
+        await asyncio.sleep(0.001)
+    bundles = await issuing
+    assert time.monotonic() - started < 15
+    assert turns > 50
+    assert [bundle.device_id for bundle in bundles] == [new.device_id for new in news]
+    assert len({bundle.fingerprint for bundle in bundles}) == 2_000
+    assert refusal(registry, "sensor-1999", der(bundles[-1])) == ""
+    assert registry.device(DEFAULT_TENANT, "sensor-1999").zone == "hall"
+
+
+async def test_many_with_one_bad_name_change_nothing(registry: Registry) -> None:
+    with pytest.raises(InvalidDeviceIdError):
+        await registry.issue_many(DEFAULT_TENANT, [NewDevice("a"), NewDevice("b/c")])
+    assert registry.devices(DEFAULT_TENANT) == []
+
+
+async def test_a_restart_keeps_devices_certificates_and_authorities(
+    database: Database, tmp_path: Path, clock: FakeClock
+) -> None:
+    async with Registry(database, tmp_path / "pki", clock).opened() as first:
+        good, revoked = await add(first, "a"), await add(first, "b")
+        await first.revoke_certificate(DEFAULT_TENANT, "b", revoked.fingerprint)
+        await first.issue_many(DEFAULT_TENANT, [NewDevice("c")])
+        devices, fingerprint = first.devices(DEFAULT_TENANT), first.web_ca_fingerprint
+        root = first.root_path.read_bytes()
+    clock.now += DAY_MS
+    async with Registry(database, tmp_path / "pki", clock).opened() as second:
+        assert second.devices(DEFAULT_TENANT) == devices
+        assert second.web_ca_fingerprint == fingerprint
+        assert second.root_path.read_bytes() == root
+        assert refusal(second, "a", der(good)) == ""
+        assert "was revoked" in refusal(second, "b", der(revoked))
+
+
+async def test_the_certificates_of_a_device_can_be_listed(registry: Registry, clock: FakeClock) -> None:
+    old = await add(registry, "a")
+    clock.now += DAY_MS
+    new = await registry.issue_certificate(DEFAULT_TENANT, "a")
+    found = await registry.certificates(DEFAULT_TENANT, "a")
+    assert [one.fingerprint for one in found] == [new.fingerprint, old.fingerprint]
+    assert [one.issued_at for one in found] == [NOW + DAY_MS, NOW]
+    assert found[0].expires_at == new.expires_at
+
+
+async def test_no_private_key_of_a_device_is_kept(registry: Registry, database: Database, tmp_path: Path) -> None:
+    bundle = await add(registry, "a")
+    secret = "".join(bundle.key_pem.splitlines()[1:-1]).encode()[20:60]
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert secret not in path.read_bytes().replace(b"\n", b"")
+
+
+async def test_presence_follows_the_broker(registry: Registry) -> None:
+    await registry.add_device(DEFAULT_TENANT, "a")
+    assert registry.presence(DEFAULT_TENANT, "a").since == NOW
+    registry.note_connected(Connected(DEFAULT_TENANT, "a", "a", "192.168.4.20:5000", NOW + 1))
+    assert registry.presence(DEFAULT_TENANT, "a").connected
+    assert registry.connected_count(DEFAULT_TENANT) == 1
+    registry.note_disconnected(Disconnected(DEFAULT_TENANT, "a", "a", "closed", NOW + 2))
+    assert registry.presence(DEFAULT_TENANT, "a").reason == "closed"
+    assert registry.connected_count(DEFAULT_TENANT) == 0
+
+
+async def test_the_files_it_names_open_both_listeners(registry: Registry, tmp_path: Path) -> None:
+    bundle = await add(registry, "a")
+    (tmp_path / "chain.pem").write_text(bundle.chain_pem)
+    (tmp_path / "key.pem").write_text(bundle.key_pem)
+    device = client_context(bundle.root_pem, tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert shake_hands(server_context(registry.device_tls(), asks_certificate=True), device, "localhost") == der(bundle)
+    person = client_context(registry.web_ca_path.read_text())
+    assert shake_hands(server_context(registry.web_tls(), asks_certificate=False), person, "127.0.0.1") is None
+    assert registry.root_path.read_text() == bundle.root_pem
+    assert len(registry.web_ca_fingerprint.split(":")) == 32
+
+
+async def test_configured_names_are_in_the_certificates(database: Database, tmp_path: Path, clock: FakeClock) -> None:
+    async with Registry(database, tmp_path / "pki", clock, ["gw.lan"]).opened() as registry:
+        person = client_context(registry.web_ca_path.read_text())
+        assert shake_hands(server_context(registry.web_tls(), asks_certificate=False), person, "gw.lan") is None
+        assert not await registry.renew_server_certificates()
+    with pytest.raises(InvalidHostNameError):
+        async with Registry(database, tmp_path / "pki", clock, ["not a name"]).opened():
+            pass
+
+
+async def test_a_damaged_folder_of_keys_stops_the_start(database: Database, tmp_path: Path, clock: FakeClock) -> None:
+    async with Registry(database, tmp_path / "pki", clock).opened() as registry:
+        registry.root_path.with_name("root.key").unlink()
+    with pytest.raises(KeyFolderError):
+        async with Registry(database, tmp_path / "pki", clock).opened():
+            pass

@@ -1,0 +1,128 @@
+import asyncio
+import contextlib
+import itertools
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.simulator.client import Client
+from appliance.simulator.model import Scenario, SimulatedDevice
+from appliance.simulator.service import Fleet, Simulation, _Unit
+from appliance.simulator.wire import Endpoint
+from tests.appliance.simulator.gateways import Gate, broker
+from tests.fakes import FakeOwner
+
+NAMES = ("pump-001", "pump-002", "pump-003")
+
+
+def ticking(step_ms: int = 1) -> Callable[[], int]:
+    """A clock that goes on by itself whenever it is looked at."""
+    moments = itertools.count(1_769_855_400_000, step_ms)
+    return lambda: next(moments)
+
+
+def fleet(gate: Gate, scenario: Scenario = Scenario.STEADY, clock: Callable[[], int] | None = None) -> Fleet:
+    devices = tuple(SimulatedDevice(name, gate.identity) for name in NAMES)
+    return Fleet(Simulation(devices, 200.0, scenario), gate.endpoint, clock or ticking(), lambda: 0.5)
+
+
+def sequences(owner: FakeOwner) -> dict[str, list[int]]:
+    """What the owner got of each device, in the order it came."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for message in owner.messages:
+        found[message.client_id].append(msgspec.json.decode(message.payload)["sequence"])
+    return found
+
+
+async def test_every_device_publishes_in_turn_over_tls(tmp_path: Path) -> None:
+    async with broker(tmp_path) as gate:
+        async with fleet(gate).running():
+            await gate.owner.until(lambda owner: len(owner.messages) >= 30)
+        found = sequences(gate.owner)
+        assert set(found) == set(NAMES)
+        for numbers in found.values():
+            assert numbers == list(range(1, len(numbers) + 1))
+        assert {message.topic for message in gate.owner.messages} == {f"sensors/{name}/telemetry" for name in NAMES}
+
+
+async def test_leaving_waits_for_acknowledgements_and_says_goodbye() -> None:
+    async with broker() as gate:
+        running = fleet(gate)
+        async with running.running():
+            await gate.owner.until(lambda owner: len(owner.messages) >= 10)
+            assert running.status().ok
+        details = running.status().details
+        assert details["connected"] == 0
+        assert details["waiting"] == 0
+        assert details["sent"] == details["acknowledged"] == len(gate.owner.messages)
+        await gate.owner.until(lambda owner: len(owner.left) == len(NAMES))
+        assert {event.reason for event in gate.owner.left} == {"the client disconnected"}
+
+
+async def test_a_broker_that_starts_again_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with contextlib.AsyncExitStack() as first, contextlib.AsyncExitStack() as second:
+        before = await first.enter_async_context(broker())
+        running = fleet(before)
+        await second.enter_async_context(running.running())
+        await before.owner.until(lambda owner: len(owner.messages) >= 10)
+        await first.aclose()
+        while "Connect call failed" not in caplog.text:
+            await asyncio.sleep(0)
+        assert not running.status().ok
+        async with broker(port=before.endpoint.port) as after:
+            await after.owner.until(lambda owner: len(owner.messages) >= 100)
+            await second.aclose()
+        found, found_before = sequences(after.owner), sequences(before.owner)
+        for name in NAMES:
+            known = found_before[name] + found[name]
+            assert set(known) == set(range(1, max(known) + 1))
+
+
+async def test_in_a_storm_all_are_lost_at_once_and_come_back() -> None:
+    async with broker() as gate:
+        # A clock that runs a minute for every few looks brings storm upon storm.
+        async with fleet(gate, Scenario.STORM, ticking(1_000)).running():
+            await gate.owner.until(lambda owner: len(owner.left) >= len(NAMES))
+            came_back = len(gate.owner.messages) + 30
+            await gate.owner.until(lambda owner: len(owner.messages) >= came_back)
+        assert {event.client_id for event in gate.owner.left} == set(NAMES)
+        for numbers in sequences(gate.owner).values():
+            assert set(numbers) == set(range(1, max(numbers) + 1))
+
+
+async def test_the_faulty_device_measures_too_much() -> None:
+    async with broker() as gate:
+        async with fleet(gate, Scenario.PRESSURE_FAULT, ticking(100)).running():
+            await gate.owner.until(lambda owner: any(_pressure(each.payload) > 60 for each in owner.messages))
+        assert {each.client_id for each in gate.owner.messages if _pressure(each.payload) > 60} == {"pump-003"}
+
+
+async def test_a_defect_in_the_block_is_not_hidden_by_the_fleet() -> None:
+    async with broker() as gate:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with fleet(gate).running():
+                raise LookupError
+        assert caught.group_contains(LookupError)
+
+
+async def test_a_fleet_without_devices_does_nothing() -> None:
+    async with Fleet(Simulation((), 1.0, Scenario.STEADY), Endpoint("127.0.0.1", 1, ""), ticking(), float).running():
+        await asyncio.sleep(0)
+
+
+def test_a_device_without_a_connection_keeps_the_newest() -> None:
+    unit = _Unit(SimulatedDevice("pump-001", None), Endpoint("127.0.0.1", 1, ""))
+    for number in range(610):
+        unit.report(b"%d" % number)
+    assert unit.waiting_count == 600
+    assert unit.given_up_count == 10
+    assert isinstance(unit.client, Client)
+    assert unit._waiting[0] == b"10"
+
+
+def _pressure(payload: bytes) -> float:
+    pressure: float = msgspec.json.decode(payload)["readings"]["pressure"]
+    return pressure

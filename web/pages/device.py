@@ -1,0 +1,228 @@
+"""One device: what it says now, how that went over time, who it is, and what went wrong."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Template
+
+from appliance.alerts.model import Alert
+from appliance.gateway import Gateway
+from appliance.ingestion.model import Problem
+from appliance.instant import DAY_MS, HOUR_MS
+from appliance.registry.model import Certificate, Device, Presence
+from appliance.telemetry.model import TimeSource
+from web import fleet, words
+from web.figures import Point, Sparkline, sparkline, thinned, with_gaps
+from web.fleet import CONDITION_WORDS, Condition, Standing
+from web.painting import Painting, Part, Stage
+from web.shell import Frame
+
+RANGES = {"1h": HOUR_MS, "6h": 6 * HOUR_MS, "24h": DAY_MS, "7d": 7 * DAY_MS}
+RANGE_WORDS = {"1h": "1 h", "6h": "6 h", "24h": "24 h", "7d": "7 d"}
+DEFAULT_RANGE = "1h"
+POINTS_LIMIT = 600
+READINGS_LIMIT = 150_000
+
+
+class Tile(msgspec.Struct, frozen=True):
+    """The newest reading of one metric."""
+
+    metric: str
+    label: str
+    value: str
+    unit: str
+    at: int
+    is_arrival: bool
+    """The device's own moment could not be used: it is filed under its arrival."""
+    address: str
+    """Where the chart shows this metric; empty when it cannot be drawn."""
+    is_charted: bool
+
+
+class Newest(msgspec.Struct, frozen=True):
+    """The newest reading of the charted metric, for the chart to go on with."""
+
+    at: int
+    value: float
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """What of the page is live."""
+
+    device: Device
+    title: str
+    condition: Condition
+    condition_word: str
+    presence: Presence
+    seen_at: int | None
+    alert: Alert | None
+    tiles: tuple[Tile, ...]
+    newest: Newest | None
+    problems: tuple[Problem, ...]
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One of the ranges."""
+
+    label: str
+    address: str
+    is_current: bool
+
+
+class Chart(msgspec.Struct, frozen=True):
+    """One metric over time."""
+
+    metric: str
+    label: str
+    unit: str
+    limit: float | None
+    start: int
+    end: int
+    points: tuple[tuple[int, float | None], ...]
+    is_truncated: bool
+    drawing: Sparkline | None
+    """The same as a plain drawing, for a browser without script."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who the device is."""
+
+    device: Device
+    certificates: tuple[Certificate, ...]
+
+
+class _Question(NamedTuple):
+    device_id: str
+    metric: str
+    range: str
+
+
+@get("/devices/{device_id:str}", include_in_schema=False)
+async def show_device(
+    device_id: FromPath[str],
+    gateway: NamedDependency[Gateway],
+    frame: NamedDependency[Frame],
+    metric: FromQuery[str] = "",
+    range: FromQuery[str] = DEFAULT_RANGE,  # noqa: A002  the word in the address
+) -> Template:
+    """The page."""
+    tenant_id = frame.user.tenant_id
+    question = _Question(device_id, metric, range if range in RANGES else DEFAULT_RANGE)
+    stage = Stage(gateway, tenant_id, question._asdict(), frame.now)
+    sight = await _look(stage)
+    charted = next((tile.metric for tile in sight.tiles if tile.is_charted), "")
+    context = {
+        "frame": frame,
+        "now": frame.now,
+        "view": sight,
+        "chart": await _chart(gateway, sight.device, charted, question.range, frame.now) if charted else None,
+        "ranges": [
+            Link(words_, _address(question._replace(range=key)), key == question.range)
+            for key, words_ in RANGE_WORDS.items()
+        ],
+        "identity": Identity(sight.device, tuple(await gateway.registry.certificates(tenant_id, device_id))),
+        "live_address": "/live?" + urlencode({"view": "device", **question._asdict()}),
+    }
+    return Template("pages/device.html", context=context)
+
+
+async def paint(stage: Stage) -> Painting:
+    """The live pieces of the page."""
+    sight = await _look(stage)
+    parts = {
+        "device-head": Part("fragments/device_head.html", sight),
+        "device-tiles": Part("fragments/device_tiles.html", sight.tiles),
+        "chart-newest": Part("fragments/chart_newest.html", sight.newest),
+        "device-presence": Part("fragments/device_presence.html", (sight.presence, sight.seen_at)),
+        "device-problems": Part("fragments/device_problems.html", sight.problems),
+    }
+    return Painting(tuple(parts.values()), parts)
+
+
+async def _look(stage: Stage) -> Sight:
+    question = _Question(
+        stage.parameters.get("device_id", ""),
+        stage.parameters.get("metric", ""),
+        stage.parameters.get("range", DEFAULT_RANGE),
+    )
+    gateway, tenant_id = stage.gateway, stage.tenant_id
+    device = gateway.registry.device(tenant_id, question.device_id)
+    alerts = await gateway.alerts.alerts(tenant_id, state="firing", limit=1000)
+    own = [alert for alert in alerts if alert.device_id == device.device_id]
+    standing = Standing(
+        device=device,
+        presence=gateway.registry.presence(tenant_id, device.device_id),
+        alert=max(own, key=fleet.badness, default=None),
+        latest=gateway.telemetry.latest(tenant_id, device.device_id),
+        seen_at=gateway.telemetry.last_seen(tenant_id, device.device_id),
+    )
+    metrics = fleet.numeric_metrics([standing])
+    charted = fleet.chosen_metric(metrics, gateway.alerts.rules(tenant_id), question.metric)
+    newest = standing.latest.get(charted)
+    return Sight(
+        device=device,
+        title=standing.title,
+        condition=standing.condition,
+        condition_word=CONDITION_WORDS[standing.condition],
+        presence=standing.presence,
+        seen_at=standing.seen_at,
+        alert=standing.alert,
+        tiles=_tiles(standing, metrics, question._replace(metric=charted)),
+        newest=Newest(newest.at, float(newest.value)) if newest and isinstance(newest.value, (int, float)) else None,
+        problems=tuple(await gateway.ingestion.problems(tenant_id, device.device_id)),
+    )
+
+
+def _tiles(standing: Standing, metrics: Sequence[str], question: _Question) -> tuple[Tile, ...]:
+    others = sorted(metric for metric in standing.latest if metric not in metrics)
+    return tuple(
+        Tile(
+            metric=metric,
+            label=words.metric_name(metric),
+            value=words.reading(standing.latest[metric].value),
+            unit=words.unit(metric),
+            at=standing.latest[metric].at,
+            is_arrival=standing.latest[metric].time_source is not TimeSource.DEVICE,
+            address=_address(question._replace(metric=metric)) if metric in metrics else "",
+            is_charted=metric == question.metric,
+        )
+        for metric in (*metrics, *others)
+    )
+
+
+async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now: int) -> Chart:
+    start = now - RANGES[range_]
+    [series] = await gateway.telemetry.series(
+        device.tenant_id, device.device_id, [metric], start, now + HOUR_MS, READINGS_LIMIT
+    )
+    readings: list[Point] = [
+        (at, float(value))
+        for at, value in zip(series.at, series.values, strict=True)
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    points = thinned(readings, start, now, POINTS_LIMIT)
+    limit = fleet.limit_for(gateway.alerts.rules(device.tenant_id), metric, device.zone)
+    return Chart(
+        metric=metric,
+        label=words.metric_name(metric),
+        unit=words.unit(metric),
+        limit=limit,
+        start=start,
+        end=now,
+        points=tuple(with_gaps(points)),
+        is_truncated=series.truncated,
+        drawing=sparkline(points, start, now + HOUR_MS, limit),
+    )
+
+
+def _address(question: _Question) -> str:
+    told = {"metric": question.metric, "range": question.range}
+    return f"/devices/{question.device_id}?{urlencode(told)}"
+
+
+HANDLERS = (show_device,)

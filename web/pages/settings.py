@@ -1,0 +1,75 @@
+"""Settings: the account, tokens for scripts, the web CA, and how each part of the gateway is."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.enums import RequestEncodingType
+from litestar.params import Body, FromPath
+from litestar.response import Template
+
+from appliance.config import HttpConfig
+from appliance.errors import ApplianceError
+from appliance.gateway import Gateway
+from web.errors import status_of
+from web.shell import Frame
+
+
+class TokenForm(msgspec.Struct, frozen=True):
+    """A token as it is asked for."""
+
+    name: str = ""
+
+
+@get("/settings", include_in_schema=False)
+async def show_settings(
+    gateway: NamedDependency[Gateway], frame: NamedDependency[Frame], http: NamedDependency[HttpConfig]
+) -> Template:
+    """The page."""
+    return await _page(gateway, frame, http, new_token="", complaint="")
+
+
+@post("/tokens", include_in_schema=False, status_code=200)
+async def add_token(
+    gateway: NamedDependency[Gateway],
+    frame: NamedDependency[Frame],
+    http: NamedDependency[HttpConfig],
+    data: Annotated[TokenForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+) -> Template:
+    """Make a token. This answer is the one time that it is shown."""
+    try:
+        token = await gateway.accounts.add_token(frame.user.tenant_id, data.name)
+    except ApplianceError as error:
+        page = await _page(gateway, frame, http, new_token="", complaint=str(error))
+        page.status_code = status_of(error)
+        return page
+    return await _page(gateway, frame, http, new_token=token, complaint="")
+
+
+@post("/tokens/{token_id:int}/revoke", include_in_schema=False, status_code=303)
+async def revoke_token(
+    token_id: FromPath[int], gateway: NamedDependency[Gateway], frame: NamedDependency[Frame]
+) -> Response[None]:
+    """Let a token open nothing any more."""
+    await gateway.accounts.revoke_token(frame.user.tenant_id, token_id)
+    return Response(None, headers={"location": "/settings"})
+
+
+async def _page(gateway: Gateway, frame: Frame, http: HttpConfig, *, new_token: str, complaint: str) -> Template:
+    context = {
+        "frame": frame,
+        "now": frame.now,
+        "tokens": await gateway.accounts.tokens(frame.user.tenant_id),
+        "new_token": new_token,
+        "complaint": complaint,
+        "web_ca_fingerprint": gateway.registry.web_ca_fingerprint,
+        "statuses": gateway.health.statuses(),
+        "data_folder": str(gateway.data_folder),
+        "trust_port": http.trust_port,
+        "has_mailbox": gateway.mailbox is not None,
+    }
+    return Template("pages/settings.html", context=context)
+
+
+HANDLERS = (show_settings, add_token, revoke_token)
