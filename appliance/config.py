@@ -1,7 +1,8 @@
 """The settings file as frozen structs; the only reader of the environment.
 
 One TOML file, read once. Unknown keys are refused, so that a typing error cannot silently leave a
-default in force. `HEADWORKS__SECTION__KEY` in the environment overrides a key, for containers.
+default in force. `HEADWORKS__SECTION__KEY` in the environment overrides a key, for containers; a
+list is written between commas there.
 Secrets are given as the path of a file that holds them.
 """
 
@@ -130,14 +131,14 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Con
 
     Raises `ConfigError` when the file is missing, is not TOML, or holds what is not known.
     """
-    source = str(path) if path else "the environment"
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    _override(raw, os.environ if environment is None else environment)
+    is_overridden = _override(raw, os.environ if environment is None else environment)
+    source = f"{path} and the environment" if path and is_overridden else str(path or "the environment")
     _switch_off(raw)
     try:
         # Not strict, so that a number given by the environment, which is text, is a number.
@@ -162,17 +163,28 @@ def printed(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
-    for name in sorted(environment):
-        if not name.startswith(PREFIX):
-            continue
+def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> bool:
+    """Put in what the environment says; whether it says anything."""
+    names = sorted(name for name in environment if name.startswith(PREFIX))
+    for name in names:
         *sections, key = name.removeprefix(PREFIX).lower().split("__")
         target: Any = raw
         for section in sections:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
                 raise ConfigError(f"{name}: {section} is not a section of the settings")
-        target[key] = environment[name]
+        target[key] = _split(sections, key, environment[name])
+    return bool(names)
+
+
+def _split(sections: list[str], key: str, text: str) -> str | list[str]:
+    """What a variable says, which is a list between commas where the setting is a list."""
+    default: Any = Config()
+    for name in (*sections, key):
+        default = getattr(default, name, None)
+    if not isinstance(default, tuple):
+        return text
+    return [stripped for each in text.split(",") if (stripped := each.strip())]
 
 
 def _switch_off(raw: dict[str, Any]) -> None:

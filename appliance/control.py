@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
 """A fleet of thousands is provisioned by one call."""
 
+PATIENCE_S = 5.0
+"""How long a caller may take to say what it wants; it must not keep the gateway from stopping."""
+
 Call = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
@@ -46,16 +49,17 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def serving(path: Path, calls: Mapping[str, Call]) -> AsyncIterator[None]:
-    """Answer calls on a socket file until the block is left."""
+async def serving(path: Path, calls: Mapping[str, Call], *, patience_s: float = PATIENCE_S) -> AsyncIterator[None]:
+    """Answer calls on a socket file until the block is left; who says nothing in time is sent away."""
     path.unlink(missing_ok=True)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await reader.readline()
+            async with asyncio.timeout(patience_s):
+                line = await reader.readline()
             writer.write(msgspec.json.encode(await _answered(line, calls)) + b"\n")
             await writer.drain()
-        except (ConnectionError, ValueError) as error:
+        except (ConnectionError, TimeoutError, ValueError) as error:
             log.info("control call broken off reason=%s", error)
         finally:
             writer.close()

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,13 +25,13 @@ class BenchError(Exception):
 
 @contextmanager
 def started(command: Sequence[str], log: Path, core: int) -> Iterator[subprocess.Popen[str]]:
-    """Run a command on one core while the block lasts; its standard input and output are pipes.
+    """Run a command on one core while the block lasts; what it says goes to `log`, its standard input is a pipe.
 
     On leaving it is asked to stop, and raises `BenchError` when it had ended by itself or ended badly.
     """
     with log.open("a", encoding="utf-8") as errors:
         child = subprocess.Popen(  # noqa: S603  the commands are this package's own
-            pinned(command, core), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            pinned(command, core), stdin=subprocess.PIPE, stdout=errors, stderr=errors, text=True
         )
     try:
         yield child
@@ -44,9 +44,8 @@ def started(command: Sequence[str], log: Path, core: int) -> Iterator[subprocess
         if child.poll() is None:
             child.kill()
             child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                pipe.close()
+        if child.stdin is not None:
+            child.stdin.close()
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -60,10 +59,10 @@ def pinned(command: Sequence[str], core: int) -> list[str]:
     return ["taskset", "-c", str(sorted(cores)[core]), *command] if len(cores) > 1 else list(command)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+def run(command: Sequence[str]) -> str:
     """Run a command to its end and give what it printed; raises `BenchError` when it fails."""
     done = subprocess.run(  # noqa: S603  the commands are this package's own
-        command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
+        command, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise BenchError(f"{' '.join(command[:4])} … failed: {done.stderr[-2000:]}")
@@ -79,7 +78,7 @@ def await_port(host: str, port: int, child: subprocess.Popen[str]) -> None:
             if probe.connect_ex((host, port)) == 0:
                 return
         time.sleep(0.1)
-    raise BenchError(f"nobody listens at {host}:{port}; status {child.poll()}")
+    raise BenchError(f"nobody listens at {host}:{port}: the status of its process is {child.poll()}")
 
 
 def cpu_seconds(pid: int) -> float:

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import msgspec
-from appliance.telemetry.service import Telemetry
 
 from appliance import config, process
 from appliance.config import Config
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Select
+from appliance.telemetry.service import Telemetry
 from bench.gateway import OnDisk
 from bench.message import device_ids
 
@@ -24,21 +24,18 @@ LIMIT = 10_000_000
 
 async def count(settings: Config, device_count: int) -> OnDisk:
     """Ask for the whole range of one metric of every device."""
-    async with (
-        process.base_opened(settings, process.wall_clock) as base,
-        Telemetry(
-            base.database, settings.data_folder / "days", settings.telemetry, process.wall_clock
-        ).opened() as telemetry,
-    ):
-        logged = await base.database.read(_select_logged(DEFAULT_TENANT))
-        readings = [
-            sum(
-                len(series.at)
-                for series in await telemetry.series(DEFAULT_TENANT, name, [METRIC], 0, EVERYTHING, LIMIT)
-            )
-            for name in device_ids(device_count)
-        ]
-    return OnDisk(logged[0], tuple(readings))
+    clock = process.wall_clock
+    async with process.base_opened(settings, clock) as base:
+        telemetry = Telemetry(base.database, settings.data_folder / "days", settings.telemetry, clock)
+        async with telemetry.opened():
+            [logged] = await base.database.read(_select_logged(DEFAULT_TENANT))
+            readings = [await _readings(telemetry, name) for name in device_ids(device_count)]
+    return OnDisk(logged, tuple(readings))
+
+
+async def _readings(telemetry: Telemetry, device_id: str) -> int:
+    found = await telemetry.series(DEFAULT_TENANT, device_id, [METRIC], 0, EVERYTHING, LIMIT)
+    return sum(len(series.at) for series in found)
 
 
 def _select_logged(tenant_id: int) -> Select[int]:

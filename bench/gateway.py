@@ -12,10 +12,10 @@ from bench.children import SERVER_CORE, await_port, python, run, started
 HOST = "127.77.0.1"
 """An address of its own, so that whatever else runs on this machine is not in the way."""
 PLAIN_HOST = "127.0.0.1"
-TLS_PORT = 18_883
-PLAIN_PORT = 18_884
-WEB_PORT = 18_443
-TRUST_PORT = 18_080
+TLS_PORT = 20_883
+PLAIN_PORT = 20_884
+WEB_PORT = 20_443
+TRUST_PORT = 20_080
 
 
 class OnDisk(msgspec.Struct, frozen=True):

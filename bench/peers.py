@@ -18,7 +18,7 @@ CONNECTIONS = 50
 WINDOW = 20
 SECONDS = 8.0
 ROUNDS = 5
-PORT = 18_990
+PORT = 20_990
 
 Contender = Callable[[Path], Measured]
 

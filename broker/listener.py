@@ -376,6 +376,7 @@ _EXPLANATIONS = {
     "TLSV1_ALERT_UNKNOWN_CA": "the client does not trust this gateway: give it the root certificate",
     "SSLV3_ALERT_BAD_CERTIFICATE": "the client does not accept this gateway's certificate",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the client does not accept this gateway's certificate",
+    "UNEXPECTED_EOF_WHILE_READING": "the client went away during the handshake: perhaps it does not trust this gateway",
     "HTTP_REQUEST": "the client speaks HTTP, not TLS",
     "WRONG_VERSION_NUMBER": "the client speaks something other than TLS",
     "UNSUPPORTED_PROTOCOL": "the client speaks an outdated version of TLS",

@@ -103,7 +103,7 @@ def _routes() -> Iterator[str]:
 def _paths(call: ast.Call) -> list[str]:
     given = call.args[0] if call.args else next((word.value for word in call.keywords if word.arg == "path"), None)
     elements = given.elts if isinstance(given, ast.List) else [given]
-    return [element.value for element in elements if isinstance(element, ast.Constant)]
+    return [str(element.value) for element in elements if isinstance(element, ast.Constant)]
 
 
 ROUTES = sorted(set(_routes()))

@@ -92,17 +92,13 @@ def test_the_script_makes_an_environment_once_and_hands_over_to_its_python(tmp_p
     assert "making .venv" in first.stderr
     assert _headworks(checkout, "run").stderr == ""
 
+    # Another lock file, and what a start leaves behind that was killed in the middle.
     (checkout / "requirements.lock").write_text("# another lock file\n", encoding="utf-8")
-    assert "making .venv" in _headworks(checkout, "run").stderr
-
-
-def test_a_lock_left_by_a_killed_start_does_not_block_the_next_one(tmp_path: Path) -> None:
-    checkout = _checkout_without_dependencies(tmp_path)
-    (checkout / ".venv/.lock").mkdir(parents=True)
     ended = subprocess.Popen(["true"])
     ended.wait()
+    (checkout / ".venv/.lock").mkdir()
     (checkout / ".venv/.lock/pid").write_text(str(ended.pid), encoding="utf-8")
-    assert _headworks(checkout, "run").returncode == 7
+    assert "making .venv" in _headworks(checkout, "run").stderr
     assert not (checkout / ".venv/.lock").exists()
 
 

@@ -53,7 +53,6 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
             *(handler for module in (*PAGES, *NOUNS) for handler in module.HANDLERS),
             live.follow,
             static_file,
-            *status.OPEN_HANDLERS,
         ],
         dependencies={
             "gateway": Provide(provide_gateway, sync_to_thread=False),

@@ -75,7 +75,7 @@ def to_sign_in(request: AnyRequest) -> AnyResponse:
     if "hx-request" in request.headers:
         # A fragment would be put into the page: htmx is told to leave the page instead.
         return Response(None, status_code=HTTPStatus.UNAUTHORIZED, headers={"hx-redirect": address})
-    return cast("AnyResponse", Redirect(address, status_code=HTTPStatus.SEE_OTHER))
+    return cast("AnyResponse", Redirect(address, status_code=303))
 
 
 def problem(status: HTTPStatus, code: str, detail: str) -> Response[dict[str, str | int]]:

@@ -1,10 +1,11 @@
 """What every request passes and every answer carries: size, origin, form token, security headers."""
 
 import hmac
+from typing import Any
 from urllib.parse import urlsplit
 
 from litestar import Request
-from litestar.datastructures import Headers, MutableScopeHeaders
+from litestar.datastructures import Headers, MutableScopeHeaders, State
 from litestar.enums import RequestEncodingType, ScopeType
 from litestar.exceptions import ClientException, PermissionDeniedException
 from litestar.middleware import ASGIMiddleware
@@ -76,7 +77,7 @@ class NoForgery(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Go on, or raise `PermissionDeniedException`."""
-        request = Request[object, object, object](scope, receive)
+        request = Request[Any, Any, State](scope, receive)
         is_socket = scope["type"] == ScopeType.WEBSOCKET
         if is_socket or request.method not in SAFE_METHODS:
             caller = scope.get("auth")
@@ -86,7 +87,7 @@ class NoForgery(ASGIMiddleware):
                     await self._check_token(request)
         await next_app(scope, receive, send)
 
-    async def _check_token(self, request: Request[object, object, object]) -> None:
+    async def _check_token(self, request: Request[Any, Any, State]) -> None:
         shown = request.headers.get(TOKEN_HEADER, "")
         if not shown and request.content_type[0] == RequestEncodingType.URL_ENCODED:
             shown = str((await request.form()).get(TOKEN_FIELD, ""))

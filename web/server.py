@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
-from typing import NamedTuple
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, NamedTuple, cast
 
 import uvicorn
+from litestar import Litestar
 
 from appliance.config import HttpConfig
 from appliance.errors import ApplianceError
@@ -39,6 +41,8 @@ class Served(NamedTuple):
 
     port: int
     trust_port: int | None
+    reload_certificate: Callable[[], None]
+    """Takes up a renewed server certificate: new connections get it, open ones go on."""
 
 
 class EmbeddedServer(uvicorn.Server):
@@ -67,9 +71,11 @@ async def serving(gateway: Gateway, config: HttpConfig) -> AsyncIterator[Served]
     """
     app = create_app(gateway, config)
     files = gateway.registry.web_tls()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    tls.load_cert_chain(files.certificate, files.key)
     secure = _settings(app)
-    secure.ssl_certfile = files.certificate
-    secure.ssl_keyfile = files.key
+    secure.ssl_context_factory = lambda _config, _default: tls
     async with contextlib.AsyncExitStack() as stack:
         https_socket = stack.enter_context(_listening(config.host, config.port))
         port = int(https_socket.getsockname()[1])
@@ -83,7 +89,7 @@ async def serving(gateway: Gateway, config: HttpConfig) -> AsyncIterator[Served]
         await stack.enter_async_context(_running(servers))
         await stack.enter_async_context(app.state.hub.running())
         log.info("web serving port=%s trust_port=%s", port, trust_port)
-        yield Served(port, trust_port)
+        yield Served(port, trust_port, lambda: tls.load_cert_chain(files.certificate, files.key))
 
 
 @contextlib.asynccontextmanager
@@ -100,9 +106,10 @@ async def _running(servers: list[tuple[EmbeddedServer, socket.socket, str]]) -> 
                 server.should_exit = True
 
 
-def _settings(app: object) -> uvicorn.Config:
+def _settings(app: Litestar) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]  uvicorn's own idea of an ASGI application is narrower than Litestar's
+        # Each has types of its own for the same ASGI messages.
+        cast("Any", app),
         http="h11",
         ws="websockets-sansio",
         loop="none",

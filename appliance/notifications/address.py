@@ -14,7 +14,8 @@ _ADDRESS = re.compile(rf"(?P<local>{_ATOM}(?:\.{_ATOM})*)@{_LABEL}(?:\.{_LABEL})
 
 def is_address(text: str) -> bool:
     """Whether the text is one bare address, `local@host`."""
-    if len(text) > ADDRESS_LIMIT:
+    # What looks like an encoded word (RFC 2047) may be decoded by whoever reads the header.
+    if len(text) > ADDRESS_LIMIT or "=?" in text:
         return False
     found = _ADDRESS.fullmatch(text)
     return found is not None and len(found["local"]) <= _LOCAL_LIMIT

@@ -63,7 +63,7 @@ class MailboxChannel:
             notice_id=int(name[:12]),
             recipient=str(message["To"]),
             subject=one_line(str(message["Subject"])),
-            body=message.get_content(),
+            body=message.get_content().replace("\r\n", "\n"),
             created_at=int(message["Date"].datetime.timestamp()) * SECOND_MS,
             message_id=str(message["Message-ID"]),
         )

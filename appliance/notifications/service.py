@@ -41,7 +41,7 @@ class Notifications:
         waiting = await self._database.read(queries.select_waiting_channels())
         names = sorted({*self._channels, *waiting})
         self._loops = [
-            _ChannelLoop(name, self._channels.get(name, _NoChannel(name)), self._database, self._bus, self._clock)
+            _ChannelLoop(name, self._channels.get(name, _NoChannel()), self._database, self._bus, self._clock)
             for name in names
         ]
         with self._bus.subscribe(NoticesQueued) as queued:
@@ -79,11 +79,8 @@ class Notifications:
 class _NoChannel:
     """Stands for a channel that notices wait for and that is no longer set up."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-
     async def send(self, notice: Notice) -> None:
-        raise ChannelError(f"no channel named {self._name} is set up (notice {notice.notice_id})", permanent=False)
+        raise ChannelError(f"no channel named {notice.channel} is set up", permanent=False)
 
 
 class _ChannelLoop:
@@ -108,8 +105,10 @@ class _ChannelLoop:
             while True:
                 # Cleared before looking: what is queued while we look wakes us again.
                 self._awake.clear()
+                # So too what is under way: a notice that is marked as sent while we look is still due in what we see.
+                busy = frozenset(self._sending)
                 upcoming = await self._database.read(queries.select_upcoming(self.name, UPCOMING_LIMIT))
-                turn = next_turn(upcoming, self._sending, self._clock())
+                turn = next_turn(upcoming, busy, self._clock())
                 for notice in turn.start:
                     self._sending.add(notice.notice_id)
                     group.create_task(self._attempt(notice), name=f"notice {notice.notice_id}")

@@ -2,14 +2,24 @@
 
 The number of the last one that ran is kept in `PRAGMA user_version`. A copy of the file is made
 before the first one runs on a database that already holds something.
+
+`schema.sql` shows what all of them give. After adding one, write it anew with
+`python -m appliance.store.migrate > appliance/store/schema.sql`.
 """
 
 import sqlite3
+import sys
 from collections.abc import Sequence
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
 from appliance.errors import ApplianceError
+
+_SCHEMA_HEAD = """\
+-- What all migrations together give; nothing reads this but people and a test.
+-- Written by: python -m appliance.store.migrate > appliance/store/schema.sql
+"""
 
 
 class NewerDatabaseError(ApplianceError):
@@ -56,6 +66,17 @@ def run(connection: sqlite3.Connection, steps: Sequence[tuple[int, str]]) -> Non
             raise
 
 
+def schema(connection: sqlite3.Connection) -> str:
+    """Every table and index of a database as SQL: by table, each table before its indexes."""
+    rows = connection.execute(
+        """
+        SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
+        ORDER BY tbl_name, type DESC, name
+        """
+    )
+    return _SCHEMA_HEAD + "".join(f"\n{sql};\n" for (sql,) in rows)
+
+
 def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
@@ -66,3 +87,9 @@ def _copy(connection: sqlite3.Connection, version: int) -> None:
     copy = Path(path).with_name(f"gateway-before-migration-{version + 1}.db")
     copy.unlink(missing_ok=True)
     connection.execute("VACUUM INTO ?", (str(copy),))
+
+
+if __name__ == "__main__":
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+        migrate(empty)
+        sys.stdout.write(schema(empty))

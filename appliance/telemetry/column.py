@@ -67,6 +67,8 @@ def put_column(out: bytearray, cells: Sequence[Cell]) -> None:
     elif kinds == {int} and _is_packable(cast("Sequence[int]", cells)):
         out.append(_Form.INTEGER)
         put_integers(out, cast("Sequence[int]", cells))
+    elif kinds == {type(None)}:
+        out.append(_Form.NULL)
     elif kinds == {str}:
         out.append(_Form.TEXT)
         _put_texts(out, cast("Sequence[str]", cells))

@@ -4,6 +4,8 @@ A relative name is `T` + what stands before the device's name + NUL + what stand
 itself where it does not hold the device's name.
 """
 
+from collections.abc import Sequence
+
 from appliance.telemetry.packing import ChunkError
 
 
@@ -15,10 +17,38 @@ def relative(name: str, device_id: str) -> str:
 
 def absolute(relative_name: str, device_id: str) -> str:
     """What `relative` was given. Raises `ChunkError` when it cannot have given this."""
+    before, found, after = _parsed(relative_name)
+    return f"{before}{device_id}{after}" if found else before
+
+
+def relative_all(names: Sequence[str], device_ids: Sequence[str]) -> list[str]:
+    """The same for many; quick when all are formed alike, as they mostly are."""
+    if not names:
+        return []
+    first = relative(names[0], device_ids[0])
+    if absolute_all([first] * len(names), device_ids) == names:
+        return [first] * len(names)
+    return list(map(relative, names, device_ids))
+
+
+def absolute_all(relative_names: Sequence[str], device_ids: Sequence[str]) -> list[str]:
+    """What `relative_all` was given. Raises `ChunkError` when it cannot have given this."""
+    if len(set(relative_names)) != 1:
+        return list(map(absolute, relative_names, device_ids))
+    before, found, after = _parsed(relative_names[0])
+    if not found:
+        return [before] * len(device_ids)
+    if not before and not after:
+        return list(device_ids)
+    return [f"{before}{device_id}{after}" for device_id in device_ids]
+
+
+def _parsed(relative_name: str) -> tuple[str, bool, str]:
+    """What stands before the device's name, whether the name is there, and what stands after it."""
     kind, rest = relative_name[:1], relative_name[1:]
     if kind == "L":
-        return rest
+        return rest, False, ""
     before, found, after = rest.partition("\0")
     if kind != "T" or not found:
         raise ChunkError(f"a name of kind {kind!r} is not known")
-    return f"{before}{device_id}{after}"
+    return before, True, after

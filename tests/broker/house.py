@@ -60,6 +60,13 @@ class Wire:
         assert isinstance(packet, kind), packet
         return packet
 
+    async def until(self, kind: type[Packet]) -> list[Packet]:
+        """What comes before the first packet of this kind."""
+        packets = []
+        while not isinstance(packet := await self.receive(), kind):
+            packets.append(packet)
+        return packets
+
     async def until_closed(self) -> list[Packet]:
         """What still came before the broker closed the connection."""
         packets = []

@@ -162,11 +162,11 @@ class Device:
 
     def __init__(self, gateway: RunningGateway, device_id: str, bundle: Path | None = None) -> None:
         self.device_id = device_id
-        self.acknowledged: list[int] = []
         self.is_connected = threading.Event()
         self.is_gone = threading.Event()
         self.has_acknowledged = threading.Condition()
         self._sent: dict[int, int] = {}
+        self._acknowledged: list[int] = []
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, device_id, protocol=paho.MQTTv311)
         self.client.max_inflight_messages_set(1_000)
         folder = bundle or gateway.add_device(device_id)
@@ -183,13 +183,18 @@ class Device:
 
     def publish(self, payload: dict[str, Any] | bytes, number: int = 0, topic: str | None = None) -> None:
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        with self.has_acknowledged:
-            sent = self.client.publish(topic or f"sensors/{self.device_id}/telemetry", body, qos=1)
-            self._sent[sent.mid] = number
+        # No lock here: the library holds its own while it calls back.
+        sent = self.client.publish(topic or f"sensors/{self.device_id}/telemetry", body, qos=1)
+        self._sent[sent.mid] = number
+
+    @property
+    def acknowledged(self) -> list[int]:
+        """The numbers of what was acknowledged. Packet identifiers are not used twice in a story."""
+        return [self._sent[mid] for mid in self._acknowledged]
 
     def wait_acknowledged(self, count: int, timeout_s: float = 30.0) -> None:
         with self.has_acknowledged:
-            assert self.has_acknowledged.wait_for(lambda: len(self.acknowledged) >= count, timeout_s)
+            assert self.has_acknowledged.wait_for(lambda: len(self._acknowledged) >= count, timeout_s)
 
     def close(self) -> None:
         self.client.disconnect()
@@ -197,5 +202,5 @@ class Device:
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
         with self.has_acknowledged:
-            self.acknowledged.append(self._sent.pop(mid))
+            self._acknowledged.append(mid)
             self.has_acknowledged.notify_all()

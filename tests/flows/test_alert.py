@@ -1,5 +1,6 @@
 """From a breach to an e-mail."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
 
 from tests.flows.running import Device, RunningGateway, running
 
@@ -35,11 +36,16 @@ class Postbox:
 @pytest.fixture
 def postbox() -> Iterator[tuple[Postbox, int]]:
     box = Postbox()
-    controller = Controller(box, hostname="127.0.0.1", port=0)
-    controller.start()
-    assert controller.server is not None
-    yield box, controller.server.sockets[0].getsockname()[1]
-    controller.stop()
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(loop.create_server(lambda: SMTP(box, loop=loop), "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield box, server.sockets[0].getsockname()[1]
+    server.close()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.run_until_complete(server.wait_closed())
+    loop.close()
 
 
 def _settings(port: int) -> str:

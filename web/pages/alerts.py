@@ -7,7 +7,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
-from litestar.params import Body, FromPath, FromQuery
+from litestar.params import Body, FromPath, QueryParameter
 from litestar.response import Template
 
 from appliance.alerts.model import Alert, Limit, NewRule, Operator, Severity
@@ -102,10 +102,12 @@ class AcknowledgeForm(msgspec.Struct, frozen=True):
 
 @get("/alerts", include_in_schema=False)
 async def show_alerts(
-    gateway: NamedDependency[Gateway], frame: NamedDependency[Frame], state: FromQuery[str] = DEFAULT_TAB
+    gateway: NamedDependency[Gateway],
+    frame: NamedDependency[Frame],
+    tab: Annotated[str, QueryParameter(name="state")] = DEFAULT_TAB,
 ) -> Template:
     """The page."""
-    return await _page(gateway, frame, state, RuleForm(), "")
+    return await _page(gateway, frame, tab, RuleForm(), "")
 
 
 @post("/alerts/{alert_id:int}/acknowledge", include_in_schema=False, status_code=303)

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 from litestar.response import Template
 
 from appliance.gateway import Gateway
@@ -77,13 +78,13 @@ class DeviceList(msgspec.Struct, frozen=True):
 async def show_devices(
     gateway: NamedDependency[Gateway],
     frame: NamedDependency[Frame],
-    state: FromQuery[str] = "all",
+    tab: Annotated[str, QueryParameter(name="state")] = "all",
     q: FromQuery[str] = "",
     metric: FromQuery[str] = "",
     page: FromQuery[str] = "1",
 ) -> Template:
     """The page; a search by htmx takes the list out of it."""
-    parameters = {"state": state, "q": q, "metric": metric, "page": page}
+    parameters = {"state": tab, "q": q, "metric": metric, "page": page}
     view = await _look(Stage(gateway, frame.user.tenant_id, parameters, frame.now))
     return Template("pages/devices.html", context={"frame": frame, "view": view, "now": frame.now})
 

@@ -42,6 +42,7 @@ def test_addresses_of_a_lan_are_taken(text: str) -> None:
         "Maria <maria@example.com>",
         "maria@example.com,eve@example.com",
         "maría@example.com",
+        "=?utf-8?q?=0d=0abcc=3a?=@example.com",
         f"{'x' * 65}@example.com",
         f"maria@{'x' * 64}.com",
         f"maria@{'.'.join(['x' * 60] * 5)}",

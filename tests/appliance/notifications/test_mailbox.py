@@ -1,5 +1,4 @@
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
@@ -88,4 +87,4 @@ async def test_an_unusable_recipient_is_given_up(tmp_path: Path) -> None:
 async def test_a_message_is_for_its_owner_only(tmp_path: Path) -> None:
     await MailboxChannel(tmp_path / "mailbox").send(NOTICE)
     (file,) = (tmp_path / "mailbox").iterdir()
-    assert os.stat(file).st_mode & 0o077 == 0
+    assert file.stat().st_mode & 0o077 == 0

@@ -22,7 +22,8 @@ from appliance.registry.model import (
     UnknownDeviceError,
 )
 from appliance.registry.service import Registry
-from appliance.store.database import Database
+from appliance.store.database import Database, opened
+from appliance.store.migrate import migrate
 from broker.ports import Authorizer, Connected, Denied, Disconnected, Principal
 from tests.appliance.registry.examples import (
     NOW,
@@ -68,12 +69,15 @@ async def test_a_user_name_changes_nothing(registry: Registry) -> None:
 async def test_a_valid_chain_that_is_bound_to_no_device_is_refused(
     registry: Registry, tmp_path: Path, clock: FakeClock
 ) -> None:
-    bundle = await add(registry, "sensor-001")
-    # The same keys over another database: the chain is right, and nobody here was given it.
-    other_folder = tmp_path / "other"
-    other_folder.mkdir()
-    reason = refusal(registry, "sensor-001", der(bundle)[:-1] + b"\0")
-    assert "bound to no device" in reason
+    await add(registry, "sensor-001")
+    # The same CA over another database: the chain is right, but nobody here was given this certificate.
+    async with (
+        opened(tmp_path / "other.db", prepare=migrate) as other_database,
+        Registry(other_database, tmp_path / "pki", clock).opened() as other,
+    ):
+        stranger = await add(other, "sensor-001")
+    assert stranger.root_pem == registry.root_path.read_text()
+    assert "is bound to no device here" in refusal(registry, "sensor-001", der(stranger))
 
 
 async def test_a_revoked_certificate_is_refused_and_the_other_one_stays_good(

@@ -58,7 +58,10 @@ async def scripted(answer: Callable[[Packet], bytes]) -> AsyncIterator[tuple[End
     """A server that answers every packet as it is told; gives what it hears, packet by packet."""
     heard: asyncio.Queue[Packet] = asyncio.Queue()
 
+    writers: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers[writer] = asyncio.current_task()
         decoder = Decoder()
         with contextlib.suppress(OSError):
             while arrived := await reader.read(65_536):
@@ -70,6 +73,10 @@ async def scripted(answer: Callable[[Packet], bytes]) -> AsyncIterator[tuple[End
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], "127.0.0.1"), heard
+        for writer, task in writers.items():
+            writer.transport.abort()
+            if task is not None:
+                await task
 
 
 WELCOME = encode(Connack(False, ReturnCode.ACCEPTED))

@@ -62,6 +62,8 @@ def reports(
 def exact(found: Report) -> tuple[Any, ...]:
     """A report as what can be compared exactly: 1 is not 1.0, 0.0 is not -0.0, NaN is NaN."""
     return tuple(
-        sorted((name, repr(value)) for name, value in found.values.items()) if field == "values" else getattr(found, field)
+        sorted((name, repr(value)) for name, value in found.values.items())
+        if field == "values"
+        else getattr(found, field)
         for field in found.__struct_fields__
     )

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +18,7 @@ from appliance.store.migrate import migrate
 from appliance.telemetry import log_record, queries
 from appliance.telemetry.model import Latest, Report, TimeSource
 from appliance.telemetry.service import Telemetry
-from tests.appliance.telemetry.reports import DAY, NOON, report
+from tests.appliance.telemetry.reports import NOON, report
 
 FOREVER = (0, 1 << 45)
 
@@ -59,12 +58,12 @@ class Gateway:
 operations = st.one_of(
     st.tuples(
         st.just("take"),
-        st.lists(
-            st.tuples(st.sampled_from("abc"), st.integers(-2, 1), st.integers(0, 40)), min_size=1, max_size=5
-        ),
+        st.lists(st.tuples(st.sampled_from("abc"), st.integers(-2, 1), st.integers(0, 40)), min_size=1, max_size=5),
     ),
     st.tuples(st.just("wait"), st.integers(0, 12)),
-    st.tuples(st.sampled_from(["seal", "seal_all", "insert", "insert_checkpoint", "restart", "kill", "power"]), st.none()),
+    st.tuples(
+        st.sampled_from(["seal", "seal_all", "insert", "insert_checkpoint", "restart", "kill", "power"]), st.none()
+    ),
     st.tuples(st.just("kill_before_absorb"), st.integers(0, 40)),
 )
 
@@ -148,13 +147,9 @@ class Story:
             found = await gateway.stored(device)
             assert sorted(found) == sorted(expected)
             assert [at for at, _ in found] == sorted(at for at, _ in expected)
-            first_of_newest = next(
-                (pair for pair in expected if pair[0] == max(at for at, _ in expected)), None
-            )
+            first_of_newest = next((pair for pair in expected if pair[0] == max(at for at, _ in expected)), None)
             latest = gateway.telemetry.latest(1, device)
-            assert latest == (
-                {"pressure": Latest(*first_of_newest, TimeSource.DEVICE)} if first_of_newest else {}
-            )
+            assert latest == ({"pressure": Latest(*first_of_newest, TimeSource.DEVICE)} if first_of_newest else {})
             arrived = max((at + 20 for at, _ in expected), default=None)
             assert gateway.telemetry.last_seen(1, device) == arrived
 

@@ -1,0 +1,151 @@
+-- What all migrations together give; nothing reads this but people and a test.
+-- Written by: python -m appliance.store.migrate > appliance/store/schema.sql
+
+CREATE TABLE alert (
+    alert_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    rule_id INTEGER NOT NULL REFERENCES alert_rule,
+    device_id TEXT NOT NULL,
+    breached_at INTEGER NOT NULL,
+    opened_at INTEGER NOT NULL,
+    opened_value REAL NOT NULL,
+    resolved_at INTEGER,
+    acknowledged_at INTEGER,
+    acknowledged_by TEXT
+) STRICT;
+
+CREATE INDEX alert_open ON alert (tenant_id, rule_id, device_id) WHERE resolved_at IS NULL;
+
+CREATE TABLE alert_rule (
+    rule_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    metric TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    threshold REAL NOT NULL,
+    clear_threshold REAL NOT NULL,
+    hold_ms INTEGER NOT NULL,
+    severity TEXT NOT NULL,
+    zones TEXT NOT NULL DEFAULT '[]',
+    recipients TEXT NOT NULL DEFAULT '[]',
+    enabled INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL,
+    UNIQUE (tenant_id, name)
+) STRICT;
+
+CREATE TABLE alert_state (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    rule_id INTEGER NOT NULL REFERENCES alert_rule,
+    device_id TEXT NOT NULL,
+    phase TEXT NOT NULL CHECK (phase IN ('normal', 'pending', 'firing')),
+    breached_at INTEGER,
+    opened_at INTEGER,
+    noticed_at INTEGER,
+    PRIMARY KEY (tenant_id, rule_id, device_id)
+) STRICT;
+
+CREATE TABLE certificate (
+    certificate_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    device_number INTEGER NOT NULL REFERENCES device,
+    fingerprint TEXT NOT NULL UNIQUE,
+    serial TEXT NOT NULL,
+    issued_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER,
+    pem TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX certificate_of_device ON certificate (device_number);
+
+CREATE TABLE claim (
+    claim_hash TEXT PRIMARY KEY,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER
+) STRICT;
+
+CREATE TABLE device (
+    device_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    device_id TEXT NOT NULL,
+    name TEXT NOT NULL DEFAULT '',
+    type TEXT NOT NULL DEFAULT '',
+    zone TEXT NOT NULL DEFAULT '',
+    serial_number TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL CHECK (state IN ('pending', 'active', 'suspended', 'retired')),
+    created_at INTEGER NOT NULL,
+    UNIQUE (tenant_id, device_id)
+) STRICT;
+
+CREATE TABLE log (
+    log_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    committed_at INTEGER NOT NULL,
+    message_count INTEGER NOT NULL,
+    record BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE outbox (
+    notice_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    alert_id INTEGER REFERENCES alert,
+    channel TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    due_at INTEGER,
+    attempt_count INTEGER NOT NULL DEFAULT 0,
+    sent_at INTEGER,
+    given_up_at INTEGER,
+    last_error TEXT
+) STRICT;
+
+CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE problem (
+    problem_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    device_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    occurrence_count INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    UNIQUE (tenant_id, device_id, kind)
+) STRICT;
+
+CREATE TABLE tenant (
+    tenant_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE token (
+    token_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    secret_hash TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT;
+
+CREATE TABLE user (
+    user_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    email TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('owner', 'operator', 'viewer', 'installer')),
+    password_hash TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (email)
+) STRICT;
+
+CREATE TABLE web_session (
+    session_hash TEXT PRIMARY KEY,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    user_id INTEGER NOT NULL REFERENCES user,
+    created_at INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,116 @@
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from appliance.store.migrate import NewerDatabaseError, migrate, migrations, run, schema
+
+SCHEMA = Path(__file__).parents[3] / "appliance" / "store" / "schema.sql"
+
+FIRST = (1, "CREATE TABLE word (text TEXT) STRICT; INSERT INTO word VALUES ('kept');")
+SECOND = (2, "ALTER TABLE word ADD COLUMN language TEXT;")
+BROKEN = (3, "CREATE TABLE half (done TEXT) STRICT; CREATE TABLE half (done TEXT) STRICT;")
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        yield connection
+
+
+def version(connection: sqlite3.Connection) -> int:
+    (number,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(number)
+
+
+def tables(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+    )
+    return [name for (name,) in rows]
+
+
+def test_all_migrations_together_give_exactly_schema_sql(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    assert schema(connection) == SCHEMA.read_text(encoding="utf-8")
+    assert version(connection) == len(migrations())
+
+
+def test_schema_sql_is_sql_that_gives_itself(connection: sqlite3.Connection) -> None:
+    text = SCHEMA.read_text(encoding="utf-8")
+    connection.executescript(text)
+    assert schema(connection) == text
+
+
+def test_every_table_names_its_tenant_and_is_strict(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    for name in tables(connection):
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
+        assert "tenant_id" in columns, name
+    assert [
+        row[1] for row in connection.execute("PRAGMA table_list") if not row[5] and row[1] in tables(connection)
+    ] == []
+
+
+def test_no_number_is_ever_given_twice(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    for (sql,) in connection.execute(
+        "SELECT sql FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%INTEGER PRIMARY KEY%'"
+    ):
+        assert "INTEGER PRIMARY KEY AUTOINCREMENT" in sql
+
+
+def test_migrating_again_changes_nothing_and_copies_nothing(connection: sqlite3.Connection, tmp_path: Path) -> None:
+    migrate(connection)
+    before = list(connection.iterdump())
+    migrate(connection)
+    assert list(connection.iterdump()) == before
+    assert [path.name for path in tmp_path.glob("*.db")] == ["gateway.db"]
+
+
+def test_stopping_after_any_step_and_going_on_gives_what_not_stopping_gives(connection: sqlite3.Connection) -> None:
+    run(connection, [FIRST])
+    run(connection, [FIRST, SECOND])
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as whole:
+        run(whole, [FIRST, SECOND])
+        assert list(connection.iterdump()) == list(whole.iterdump())
+    assert version(connection) == 2
+
+
+def test_a_file_of_a_later_release_is_left_untouched(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    connection.execute("PRAGMA user_version = 9999")
+    before = list(connection.iterdump())
+    with pytest.raises(NewerDatabaseError, match=r"version 9999.*install the newer release again"):
+        migrate(connection)
+    assert list(connection.iterdump()) == before
+    assert version(connection) == 9999
+
+
+def test_a_step_that_fails_leaves_nothing_of_itself_and_the_steps_before_it_in_place(
+    connection: sqlite3.Connection,
+) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="half already exists"):
+        run(connection, [FIRST, SECOND, BROKEN])
+    assert not connection.in_transaction
+    assert (version(connection), tables(connection)) == (2, ["word"])
+
+
+def test_what_is_there_is_copied_before_the_first_step_that_changes_it(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    run(connection, [FIRST])
+    (tmp_path / "gateway-before-migration-2.db").write_text("left behind by an attempt that was cut short")
+    with pytest.raises(sqlite3.OperationalError):
+        run(connection, [FIRST, SECOND, BROKEN])
+    with closing(sqlite3.connect(tmp_path / "gateway-before-migration-2.db")) as copy:
+        assert copy.execute("SELECT * FROM word").fetchall() == [("kept",)]
+        assert version(copy) == 1
+
+
+def test_a_new_file_is_not_copied(connection: sqlite3.Connection, tmp_path: Path) -> None:
+    run(connection, [FIRST, SECOND])
+    assert [path.name for path in tmp_path.glob("*.db")] == ["gateway.db"]

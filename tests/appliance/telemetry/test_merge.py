@@ -1,0 +1,58 @@
+"""Whatever chunks readings lie in, they come out in time order, each once."""
+
+from itertools import accumulate, pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.telemetry.merge import Readings, merge, newest
+from appliance.telemetry.model import Report
+from appliance.telemetry.rows import Rows
+from tests.appliance.telemetry.reports import NOON, report
+
+small = st.builds(
+    report,
+    at=st.integers(NOON, NOON + 12),
+    sequence=st.none() | st.integers(0, 2),
+    values=st.dictionaries(st.sampled_from("ab"), st.sampled_from([1, 1.0, None, "x", float("nan")]), max_size=2),
+)
+
+
+def naive(reports: list[Report], metric: str, start: int, end: int) -> list[tuple[int, str]]:
+    seen = set()
+    found = []
+    for each in reports:
+        identity = (each.at, each.sequence, repr(sorted((name, repr(value)) for name, value in each.values.items())))
+        if identity not in seen and start <= each.at < end and metric in each.values:
+            found.append((each.at, repr(each.values[metric])))
+        seen.add(identity)
+    return sorted(found, key=lambda pair: pair[0])
+
+
+@given(st.lists(small, max_size=14), st.lists(st.integers(1, 5), max_size=8), st.integers(0, 6), st.integers(6, 13))
+def test_any_split_into_chunks_gives_the_same_readings(
+    reports: list[Report], lengths: list[int], first: int, last: int
+) -> None:
+    cuts = [0, *(cut for cut in accumulate(lengths) if cut < len(reports)), len(reports)]
+    parts = [Rows.of(reports[start:end], log_id) for log_id, (start, end) in enumerate(pairwise(cuts)) if start < end]
+    start, end = NOON + first, NOON + last
+    merged = merge(parts, ["a", "b", "unknown"], start, end, lambda: parts)
+    for metric, readings in merged.items():
+        assert list(zip(readings.at, map(repr, readings.values), strict=True)) == naive(reports, metric, start, end)
+
+
+def test_whole_chunks_are_asked_for_only_when_moments_are_equal() -> None:
+    def unexpected() -> list[Rows]:
+        raise AssertionError("nothing is equal here")
+
+    parts = [Rows.of([report(at=NOON + 5)], 1), Rows.of([report(at=NOON)], 2)]
+    assert merge(parts, ["pressure"], 0, NOON * 2, unexpected)["pressure"].at == [NOON, NOON + 5]
+
+
+def test_the_limit_keeps_the_newest_and_says_so() -> None:
+    days = [Readings([1, 2], [10, 20]), Readings([3], [30])]
+    cut = newest("pressure", days, 2)
+    assert (cut.at, cut.values, cut.truncated) == ((2, 3), (20, 30), True)
+    whole = newest("pressure", days, 3)
+    assert (whole.at, whole.values, whole.truncated) == ((1, 2, 3), (10, 20, 30), False)
+    assert newest("pressure", days, 0).at == ()

@@ -1,0 +1,109 @@
+"""Open chunks are sealed in time, stay readable while they are, and cost bounded memory."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.config import TelemetryConfig
+from appliance.instant import DAY_MS, MINUTE_MS
+from appliance.telemetry.open_chunks import METRICS_LIMIT, OpenChunks
+from tests.appliance.telemetry.reports import NOON, report
+
+
+def found(chunks: OpenChunks, device_id: str = "sensor-001") -> list[int]:
+    return sorted(at for part in chunks.copied_parts(1, device_id, 0, 1 << 45) for at in part.at)
+
+
+def seal(chunks: OpenChunks, now: int) -> int:
+    chunks.begin_sealing(now)
+    sealed = list(chunks.sealing)
+    chunks.finish_sealing(sealed)
+    return len(sealed)
+
+
+@given(st.text(max_size=5), st.integers(0, 10**13), st.integers(1, 10**6))
+def test_every_chunk_is_sealed_within_its_time_and_not_at_once(name: str, now: int, seal_after_ms: int) -> None:
+    chunks = OpenChunks(TelemetryConfig(seal_after_ms=seal_after_ms))
+    chunks.absorb([report(name)], 1, now)
+    assert seal(chunks, now) == 0
+    assert seal(chunks, now + seal_after_ms) == 1
+
+
+def test_devices_are_sealed_one_after_the_other() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    chunks.absorb([report(f"sensor-{number:03}") for number in range(200)], 1, NOON)
+    counts = [seal(chunks, NOON + minute * MINUTE_MS) for minute in range(11)]
+    assert sum(counts) == 200
+    assert max(counts) < 40
+
+
+def test_a_chunk_that_is_being_sealed_stays_readable() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    chunks.absorb([report(at=NOON)], 1, NOON)
+    chunks.begin_sealing_all()
+    chunks.absorb([report(at=NOON + 1)], 2, NOON)
+    assert found(chunks) == [NOON, NOON + 1]
+    assert chunks.oldest_needed() == 1
+    chunks.finish_sealing(list(chunks.sealing))
+    assert found(chunks) == [NOON + 1]
+    assert chunks.oldest_needed() == 2
+    assert chunks.report_count == 1
+
+
+def test_no_part_holds_more_reports_than_it_may_and_the_full_chunk_is_due() -> None:
+    chunks = OpenChunks(TelemetryConfig(seal_after_reports=3))
+    chunks.absorb([report(at=NOON + row) for row in range(8)], 1, NOON)
+    chunks.begin_sealing(NOON)
+    (sealed,) = chunks.sealing
+    assert [part.count for part in sealed.parts] == [3, 3, 2]
+
+
+def test_a_chunk_never_spans_days() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    midnight = (NOON // DAY_MS + 1) * DAY_MS
+    chunks.absorb([report(at=midnight - 1), report(at=midnight), report(at=midnight - 2)], 1, NOON)
+    chunks.begin_sealing_all()
+    assert [[list(part.at) for part in chunk.parts] for chunk in chunks.sealing] == [
+        [[midnight - 1, midnight - 2]],
+        [[midnight]],
+    ]
+
+
+def test_beyond_the_memory_limit_the_oldest_chunks_go_first() -> None:
+    chunks = OpenChunks(TelemetryConfig(memory_limit_reports=10, seal_after_ms=10**9))
+    for row, device in enumerate("abcd"):
+        chunks.absorb([report(device, NOON + tick) for tick in range(4)], row + 1, NOON + row)
+    assert seal(chunks, NOON + 10) == 2
+    assert found(chunks, "a") == found(chunks, "b") == []
+    assert len(found(chunks, "c")) == 4
+    assert chunks.report_count == 8
+
+
+def test_a_clock_that_was_set_back_does_not_keep_a_chunk_open() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    chunks.absorb([report()], 1, NOON)
+    assert seal(chunks, NOON - 10 * DAY_MS) == 1
+
+
+def test_a_device_that_names_ever_new_metrics_costs_no_more_than_others() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    for row in range(10 * METRICS_LIMIT):
+        chunks.absorb([report(at=NOON + row, values={f"metric-{row}": 1.5})], row + 1, NOON)
+    parts = chunks.copied_parts(1, "sensor-001", 0, 1 << 45)
+    assert max(len(part.columns) for part in parts) == METRICS_LIMIT + 1
+    assert len(found(chunks)) == 10 * METRICS_LIMIT
+
+
+def test_what_is_asked_of_an_unknown_device_is_empty() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    assert chunks.newest(1, "unknown") is None
+    assert chunks.recent(1, "unknown", "pressure", 60) == []
+    assert found(chunks, "unknown") == []
+    assert chunks.oldest_needed() == 1
+
+
+def test_tenants_do_not_see_each_other() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    chunks.absorb([report(), report(tenant_id=2, values={"pressure": 9})], 1, NOON)
+    assert {device: latest["pressure"].value for device, latest in chunks.latest_of_all(2).items()} == {"sensor-001": 9}
+    assert chunks.tenants == {1, 2}
+    assert chunks.open_count == 2

@@ -1,0 +1,103 @@
+"""Whole numbers and pieces survive packing, and damaged bytes say so."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.telemetry import packing
+from appliance.telemetry.packing import INTEGER_LIMIT, ChunkError, Reader
+
+packable = st.integers(-INTEGER_LIMIT + 1, INTEGER_LIMIT - 1)
+
+
+@given(st.lists(packable) | st.lists(st.integers(-300, 300)) | st.lists(st.integers(0, 2**40)))
+def test_integers_come_back(values: list[int]) -> None:
+    out = bytearray()
+    packing.put_integers(out, values)
+    reader = Reader(bytes(out))
+    assert packing.take_integers(reader, len(values)) == values
+    reader.end()
+
+
+@given(st.integers(0, 2**63), st.integers(-(2**62), 2**62))
+def test_numbers_come_back(unsigned: int, signed: int) -> None:
+    out = bytearray()
+    packing.put_varint(out, unsigned)
+    packing.put_signed(out, signed)
+    reader = Reader(bytes(out))
+    assert (reader.varint(), reader.signed()) == (unsigned, signed)
+    reader.end()
+
+
+@given(st.text(), st.binary())
+def test_texts_and_pieces_come_back(text: str, piece: bytes) -> None:
+    out = bytearray()
+    packing.put_text(out, text)
+    packing.put_piece(out, piece)
+    reader = Reader(bytes(out))
+    assert (reader.text(), reader.piece()) == (text, piece)
+    reader.end()
+
+
+@given(st.lists(st.floats()))
+def test_doubles_come_back(values: list[float]) -> None:
+    out = bytearray()
+    packing.put_doubles(out, values)
+    assert list(map(repr, packing.take_doubles(Reader(bytes(out)), len(values)))) == list(map(repr, values))
+
+
+@given(st.binary(), st.integers(0, 1000))
+def test_no_bytes_raise_anything_but_a_chunk_error(source: bytes, count: int) -> None:
+    for take in (packing.take_integers, packing.take_doubles):
+        with contextlib.suppress(ChunkError):
+            take(Reader(source), count)
+    for read in (Reader.varint, Reader.signed, Reader.count, Reader.piece, Reader.text):
+        with contextlib.suppress(ChunkError):
+            read(Reader(source))
+
+
+@given(st.binary())
+def test_compression_loses_nothing(raw: bytes) -> None:
+    assert packing.inflate(packing.deflate(raw)) == raw
+
+
+@given(st.binary(min_size=20), st.integers(0, 10))
+def test_cut_compressed_bytes_are_damage(raw: bytes, kept: int) -> None:
+    with pytest.raises(ChunkError):
+        packing.inflate(packing.deflate(raw)[:kept])
+
+
+def test_regular_steps_need_no_bytes_each() -> None:
+    out = bytearray()
+    packing.put_integers(out, range(0, 5_000_000, 5_000))
+    assert len(out) < 8
+
+
+def test_small_steps_need_one_byte_each() -> None:
+    out = bytearray()
+    packing.put_integers(out, [10**12 + step * 7 + step % 3 for step in range(1000)])
+    assert len(out) < 1020
+
+
+def test_numbers_of_more_than_64_bits_are_damage() -> None:
+    with pytest.raises(ChunkError, match="64 bits"):
+        Reader(b"\xff" * 12).varint()
+
+
+def test_what_is_left_over_is_damage() -> None:
+    with pytest.raises(ChunkError, match="not expected"):
+        Reader(b"x").end()
+
+
+def test_an_unknown_form_of_integers_is_damage() -> None:
+    with pytest.raises(ChunkError, match="form 3"):
+        packing.take_integers(Reader(b"\x03\x00\x00"), 2)
+
+
+def test_a_count_that_cannot_fit_memory_is_damage() -> None:
+    out = bytearray()
+    packing.put_varint(out, 2**40)
+    with pytest.raises(ChunkError, match="count"):
+        Reader(bytes(out)).count()

@@ -1,0 +1,152 @@
+"""The event log and day files keep what is put into them."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.instant import DAY_MS
+from appliance.store.database import connect_writer
+from appliance.store.migrate import migrate
+from appliance.telemetry import queries
+from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.queries import SealedChunk, SealedDevice
+from tests.appliance.telemetry.reports import DAY
+
+START = DAY * DAY_MS
+FOREVER = (START, START + DAY_MS)
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    path = tmp_path / "2026-01-31.db"
+    with closing(connect_writer(path, page_bytes=16_384, cache_kb=100, synchronous="NORMAL")) as connection:
+        queries.prepare_day(connection)
+        yield connection
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    path = tmp_path / "gateway.db"
+    with closing(connect_writer(path, page_bytes=4096, cache_kb=100, synchronous="FULL")) as connection:
+        migrate(connection)
+        yield connection
+
+
+def sealed(device_id: str, log_id: int, *spans: tuple[int, int], tenant_id: int = 1) -> SealedDevice:
+    chunks = [
+        SealedChunk(1, START + first, START + last, f"{device_id} {first} {last}".encode()) for first, last in spans
+    ]
+    return SealedDevice(tenant_id, device_id, log_id, log_id, START, b"", chunks)
+
+
+spans = st.tuples(st.integers(0, DAY_MS - 1), st.integers(0, DAY_MS - 1)).map(lambda span: (min(span), max(span)))
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), spans), max_size=12), spans)
+def test_the_chunks_of_a_range_are_found(
+    tmp_path: Path, day: sqlite3.Connection, stored: list[tuple[str, tuple[int, int]]], asked: tuple[int, int]
+) -> None:
+    day.execute("DELETE FROM chunk")
+    for log_id, (device_id, span) in enumerate(stored):
+        queries.insert_sealed(day, [sealed(device_id, log_id, span)])
+    start, end = START + asked[0], START + asked[1]
+    found = queries.read_chunks(tmp_path / "2026-01-31.db", 1, "a", start, end)
+    expected = [
+        f"a {first} {last}".encode()
+        for device_id, (first, last) in stored
+        if device_id == "a" and START + first < end and START + last >= start
+    ]
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_second_chunk_of_the_same_ten_minutes_does_not_replace_the_first(
+    tmp_path: Path, day: sqlite3.Connection
+) -> None:
+    queries.insert_sealed(day, [sealed("a", 1, (0, 5), (1, 6))])
+    queries.insert_sealed(day, [sealed("a", 2, (0, 5))])
+    assert len(queries.read_chunks(tmp_path / "2026-01-31.db", 1, "a", *FOREVER)) == 3
+
+
+def test_tenants_do_not_see_each_other(tmp_path: Path, day: sqlite3.Connection) -> None:
+    queries.insert_sealed(day, [sealed("a", 1, (0, 5)), sealed("a", 1, (7, 8), tenant_id=2)])
+    assert queries.read_chunks(tmp_path / "2026-01-31.db", 2, "a", *FOREVER) == [b"a 7 8"]
+    assert queries.read_chunks(tmp_path / "2026-01-31.db", 3, "a", *FOREVER) == []
+
+
+def test_how_far_the_log_is_covered_never_goes_back(tmp_path: Path, day: sqlite3.Connection) -> None:
+    queries.insert_sealed(day, [sealed("a", 9, (0, 5))])
+    queries.insert_sealed(day, [sealed("a", 4, (0, 5))])
+    (device,) = queries.read_devices(tmp_path / "2026-01-31.db")
+    assert (device.last_log_id, device.latest_log_id) == (9, 4)
+
+
+def test_preparing_twice_changes_nothing(tmp_path: Path, day: sqlite3.Connection) -> None:
+    queries.insert_sealed(day, [sealed("a", 9, (0, 5))])
+    queries.prepare_day(day)
+    assert queries.checkpoint(day)
+    assert len(queries.read_devices(tmp_path / "2026-01-31.db")) == 1
+
+
+def test_a_reader_in_the_way_of_a_checkpoint_is_told(tmp_path: Path, day: sqlite3.Connection) -> None:
+    day.execute("PRAGMA busy_timeout = 1")
+    with closing(sqlite3.connect(tmp_path / "2026-01-31.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM chunk").fetchall()
+        queries.insert_sealed(day, [sealed("a", 9, (0, 5))])
+        assert not queries.checkpoint(day)
+    assert queries.checkpoint(day)
+
+
+def test_a_file_without_tables_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-30.db").touch()
+    assert queries.read_chunks(tmp_path / "2026-01-30.db", 1, "a", *FOREVER) == []
+    assert queries.read_devices(tmp_path / "2026-01-30.db") == []
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-30.db").write_bytes(b"not a database" * 1000)
+    with pytest.raises(ChunkError, match=r"2026-01-30\.db"):
+        queries.read_chunks(tmp_path / "2026-01-30.db", 1, "a", *FOREVER)
+    with pytest.raises(ChunkError, match=r"2026-01-30\.db"):
+        queries.read_devices(tmp_path / "2026-01-30.db")
+
+
+def test_a_file_of_a_later_release_is_left_alone(day: sqlite3.Connection) -> None:
+    day.execute("PRAGMA user_version = 9")
+    with pytest.raises(ChunkError, match="version 9"):
+        queries.prepare_day(day)
+
+
+def test_log_ids_grow_and_are_never_given_twice(gateway: sqlite3.Connection) -> None:
+    first = queries.insert_log(gateway, 1, START, 2, b"record")
+    second = queries.insert_log(gateway, 1, START, 2, b"record")
+    assert second > first
+    queries.delete_log(gateway, [1], second)
+    assert queries.insert_log(gateway, 1, START, 2, b"record") > second
+
+
+def test_log_ids_start_behind_what_day_files_know(gateway: sqlite3.Connection) -> None:
+    queries.raise_log_id(gateway, 50)
+    queries.raise_log_id(gateway, 7)
+    assert queries.insert_log(gateway, 1, START, 2, b"record") == 51
+
+
+def test_the_log_is_read_in_order_and_trimmed_to_the_id(gateway: sqlite3.Connection) -> None:
+    ids = [queries.insert_log(gateway, 1, START, 1, bytes([row])) for row in range(5)]
+    queries.delete_log(gateway, [1], ids[1])
+    select = queries.select_log(1, ids[2], 10)
+    rows = [select.into(*row) for row in gateway.execute(select.sql, select.parameters)]
+    assert [(row.log_id, row.record) for row in rows] == [(ids[3], b"\x03"), (ids[4], b"\x04")]
+    oldest = queries.select_oldest_log(1)
+    assert gateway.execute(oldest.sql, oldest.parameters).fetchall() == [(ids[2],)]
+    assert gateway.execute(queries.select_tenants().sql).fetchall() == [(1,)]
+
+
+def test_a_day_file_is_named_for_its_day() -> None:
+    assert queries.day_number(Path("2026-01-31.db")) == DAY

@@ -1,0 +1,49 @@
+"""Rows hold the reports that were appended, and a copy stays as it was."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.telemetry.model import Report
+from appliance.telemetry.rows import Rows
+from tests.appliance.telemetry.reports import exact, report, reports
+
+of_one_device = st.lists(reports(devices=st.just("a")), min_size=1, max_size=12)
+
+
+@given(of_one_device)
+def test_every_report_comes_back(written: list[Report]) -> None:
+    rows = Rows.of(written, 7)
+    assert list(map(exact, rows.reports())) == list(map(exact, written))
+    assert (rows.count, rows.first_log_id, rows.last_log_id) == (len(written), 7, 7)
+
+
+@given(of_one_device, of_one_device)
+def test_a_copy_stays_as_it_was(written: list[Report], later: list[Report]) -> None:
+    rows = Rows.of(written, 1)
+    copied = rows.copy()
+    for each in later:
+        rows.append(each, 2)
+    assert list(map(exact, copied.reports())) == list(map(exact, written))
+    assert list(map(exact, rows.reports())) == list(map(exact, [*written, *later]))
+    assert (rows.first_log_id, rows.last_log_id, copied.last_log_id) == (1, 2, 1)
+
+
+def test_a_redelivery_has_the_same_identity_and_nothing_else_has() -> None:
+    first = report(values={"pressure": float("nan"), "count": 1})
+    others = [
+        report(values={"pressure": float("nan"), "count": 1.0}),
+        report(values={"pressure": float("nan")}),
+        report(values={"pressure": None, "count": 1}),
+        report(at=first.at + 1, values=first.values),
+        report(sequence=4, values=first.values),
+    ]
+    redelivered = report(arrived_at=first.arrived_at + 5000, values={"count": 1, "pressure": float("nan")})
+    rows = Rows.of([first, redelivered, *others], 1)
+    assert rows.identity(0) == rows.identity(1)
+    assert len({rows.identity(row) for row in range(rows.count)}) == 1 + len(others)
+
+
+def test_what_stays_the_same_is_kept_once() -> None:
+    rows = Rows.of([report(), report(), report(topic="other")], 1)
+    assert rows.topics.starts == [0, 2]
+    assert rows.client_ids.starts == [0]
