@@ -19,7 +19,8 @@ LABEL org.opencontainers.image.title="headworks" \
       org.opencontainers.image.description="Self-hosted IoT gateway: broker, registry, alerts, time series, dashboard" \
       org.opencontainers.image.licenses="Apache-2.0"
 # A fixed number, so that a mounted volume keeps its owner from release to release.
-RUN useradd --system --uid 10001 --home-dir /var/lib/headworks --create-home --shell /usr/sbin/nologin headworks
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/headworks --shell /usr/sbin/nologin headworks \
+ && install -d -m 700 -o headworks -g headworks /var/lib/headworks
 COPY --from=build /opt/headworks /opt/headworks
 ENV PATH=/opt/headworks/bin:$PATH \
     PYTHONPATH=/opt/headworks/product \

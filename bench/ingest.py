@@ -47,6 +47,7 @@ def _text(load: Load, seen: Measured, disk: OnDisk) -> str:
         ["resident memory before the first device", f"{seen.idle_kb / 1024:,.0f} MB", "", ""],
         ["memory of an idle connection", f"{seen.kb_per_connection:,.1f} kB", "", ""],
         ["connections made a second", f"{load.device_count / result.connect_seconds:,.0f}", "", ""],
+        ["processor time of a connection made", f"{seen.connect_cpu_ms:,.2f} ms", "", ""],
         ["connections lost", f"{result.lost_connections:,}", "", ""],
         ["events in the log, as readings", f"{disk.logged:,}, {sum(disk.readings):,}", "", ""],
         ["generator late by, p99", f"{result.lateness.p99:,.1f} ms", "", ""],

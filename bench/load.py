@@ -138,6 +138,7 @@ async def generate(load: Load) -> Result:
     lost: list[str] = []
     for device in devices:
         device.on_lost = lost.append
+        device.prepare()
     began = time.perf_counter()
     await _connect(devices)
     connect_seconds = time.perf_counter() - began

@@ -19,6 +19,8 @@ class Measured(msgspec.Struct, frozen=True):
     result: Result
     cpu_percent: float
     """Of one core, over the measured seconds."""
+    connect_cpu_ms: float
+    """Processor time for each connection, until all were connected."""
     idle_kb: int
     """Resident memory before anybody connected."""
     connected_kb: int
@@ -40,6 +42,7 @@ class Measured(msgspec.Struct, frozen=True):
 def measured(load: Load, pid: int, log: Path) -> Measured:
     """Put a load on the process `pid` from a process of its own; raises `BenchError` when that fails."""
     idle_kb = resident_kb(pid)
+    cpu_idle = cpu_seconds(pid)
     command = pinned(python("bench.load", msgspec.json.encode(load).decode()), LOAD_CORE)
     with (
         log.open("a", encoding="utf-8") as errors,
@@ -48,14 +51,14 @@ def measured(load: Load, pid: int, log: Path) -> Measured:
         ) as child,
     ):
         try:
-            return _watched(child, load, pid, idle_kb)
+            return _watched(child, load, pid, idle_kb, cpu_idle)
         except BenchError as error:
             raise BenchError(f"{error}: see {log}") from error
         finally:
             child.kill()
 
 
-def _watched(child: "subprocess.Popen[str]", load: Load, pid: int, idle_kb: int) -> Measured:
+def _watched(child: "subprocess.Popen[str]", load: Load, pid: int, idle_kb: int, cpu_idle: float) -> Measured:
     if child.stdin is None or child.stdout is None:
         raise BenchError("the load generator has no pipes")
     if child.stdout.readline().strip() != "connected":
@@ -66,6 +69,7 @@ def _watched(child: "subprocess.Popen[str]", load: Load, pid: int, idle_kb: int)
     child.stdin.flush()
     began = time.monotonic()
     cpu_before = cpu_seconds(pid)
+    connect_cpu_ms = 1_000 * (cpu_before - cpu_idle) / load.device_count
     while (left := began + load.seconds - time.monotonic()) > 0:
         time.sleep(min(left, SAMPLE_S))
         peak_kb = max(peak_kb, resident_kb(pid))
@@ -73,4 +77,6 @@ def _watched(child: "subprocess.Popen[str]", load: Load, pid: int, idle_kb: int)
     printed = child.stdout.readline()
     if not printed:
         raise BenchError("the load generator ended without a result")
-    return Measured(msgspec.json.decode(printed.encode(), type=Result), cpu_percent, idle_kb, connected_kb, peak_kb)
+    return Measured(
+        msgspec.json.decode(printed.encode(), type=Result), cpu_percent, connect_cpu_ms, idle_kb, connected_kb, peak_kb
+    )

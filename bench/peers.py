@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from bench import gateway
 from bench.children import SERVER_CORE, BenchError, await_port, python, started
 from bench.load import Load
@@ -20,18 +22,26 @@ SECONDS = 8.0
 ROUNDS = 5
 PORT = 20_990
 
-Contender = Callable[[Path], Measured]
+
+class Contender(msgspec.Struct, frozen=True):
+    """Something that takes messages in."""
+
+    name: str
+    promise: str
+    """What is so of a message when it has been acknowledged."""
+    contend: Callable[[Path, float], Measured]
+    """Takes a folder of its own and how many seconds to measure."""
 
 
 def measure(folder: Path, *, quick: bool) -> str:
     """Run every contender in every round; gives the table. `quick` is one short round."""
     seconds, rounds = (1.0, 1) if quick else (SECONDS, ROUNDS)
-    seen: dict[str, list[Measured]] = {name: [] for name in _CONTENDERS}
+    seen: dict[str, list[Measured]] = {contender.name: [] for contender in _CONTENDERS}
     for number in range(rounds):
-        for name, contend in _CONTENDERS.items():
-            place = folder / f"{name.replace(' ', '-')}-{number}"
-            place.mkdir(parents=True)
-            seen[name].append(contend(place, seconds))
+        for place, contender in enumerate(_CONTENDERS):
+            scratch = folder / f"peers-{number}-{place}"
+            scratch.mkdir(parents=True)
+            seen[contender.name].append(contender.contend(scratch, seconds))
     title = (
         f"Flat out without TLS: {CONNECTIONS} connections, window {WINDOW}, 500 bytes, QoS 1, "
         f"median of {rounds} rounds of {seconds:.0f} s in turn"
@@ -40,29 +50,39 @@ def measure(folder: Path, *, quick: bool) -> str:
 
 
 def _table(seen: dict[str, list[Measured]], seconds: float) -> str:
-    rates = {
-        name: median([one.result.acknowledged_in_time / seconds for one in measures]) for name, measures in seen.items()
-    }
-    own = rates[_OWN]
-    rows = [
-        [
-            name,
-            f"{rates[name]:,.0f}",
-            f"{rates[name] / own:.2f}",
-            f"{median([one.result.latency.p50 for one in measures]):,.1f}",
-            f"{median([one.result.latency.p99 for one in measures]):,.1f}",
-            f"{median([one.cpu_percent for one in measures]):,.0f}",
-            f"{median([one.peak_kb / 1024 for one in measures]):,.0f}",
-            _PROMISES[name],
-        ]
-        for name, measures in seen.items()
+    own = _rate(seen[_CONTENDERS[0].name], seconds)
+    rows = [_row(contender, seen[contender.name], seconds, own) for contender in _CONTENDERS]
+    return table(("", "acks a second", "ratio", "p50", "p99", "processor", "peak", "an acknowledged message is"), rows)
+
+
+def _row(contender: Contender, measures: list[Measured], seconds: float, own: float) -> list[str]:
+    rate = _rate(measures, seconds)
+    return [
+        contender.name,
+        f"{rate:,.0f}",
+        f"{rate / own:.2f}",
+        f"{median([one.result.latency.p50 for one in measures]):,.1f} ms",
+        f"{median([one.result.latency.p99 for one in measures]):,.1f} ms",
+        f"{median([one.cpu_percent for one in measures]):,.0f} %",
+        f"{median([one.peak_kb / 1024 for one in measures]):,.0f} MB",
+        contender.promise,
     ]
-    head = ("", "acks a second", "ratio", "p50 ms", "p99 ms", "cpu %", "peak MB", "an acknowledged message is")
-    return table(head, rows)
+
+
+def _rate(measures: list[Measured], seconds: float) -> float:
+    return median([one.result.acknowledged_in_time / seconds for one in measures])
 
 
 def _gateway(folder: Path, seconds: float) -> Measured:
-    made = gateway.prepared(folder / "gateway", CONNECTIONS)
+    return _durable(folder, seconds, "")
+
+
+def _gateway_at_once(folder: Path, seconds: float) -> Measured:
+    return _durable(folder, seconds, "\n[ingestion]\ncommit_interval_ms = 0\n")
+
+
+def _durable(folder: Path, seconds: float, settings: str) -> Measured:
+    made = gateway.prepared(folder / "gateway", CONNECTIONS, settings)
     with gateway.running(made) as child:
         seen = measured(_load(gateway.PLAIN_HOST, gateway.PLAIN_PORT, seconds), child.pid, made.log)
     disk = gateway.counted(made)
@@ -101,16 +121,11 @@ def _load(host: str, port: int, seconds: float) -> Load:
     return Load(host, port, "", CONNECTIONS, seconds, rate=0.0, window=WINDOW)
 
 
-_OWN = "headworks"
-_CONTENDERS: dict[str, Callable[[Path, float], Measured]] = {
-    _OWN: _gateway,
-    "its broker alone": _bare,
-    "stock amqtt 0.12": _amqtt,
-    "mosquitto 2": _mosquitto,
-}
-_PROMISES = {
-    _OWN: "on disk (SQLite, FULL)",
-    "its broker alone": "taken",
-    "stock amqtt 0.12": "read, handed to an unbounded queue",
-    "mosquitto 2": "in memory",
-}
+_CONTENDERS = (
+    Contender("headworks", "on disk (SQLite, FULL)", _gateway),
+    Contender("headworks, commit interval 0", "on disk (SQLite, FULL)", _gateway_at_once),
+    Contender("its broker alone", "taken", _bare),
+    Contender("stock amqtt", "read, in an unbounded queue", _amqtt),
+    Contender("mosquitto", "in memory", _mosquitto),
+)
+"""The first one is what the others are compared with."""

@@ -20,6 +20,10 @@ import msgspec
 log = logging.getLogger(__name__)
 
 READ_BYTES = 65_536
+"""More than a TLS record holds: a record is taken whole, so nothing decrypted stays in OpenSSL, where the loop
+could not see it."""
+MUCH_BYTES = 16_384
+"""A read of fewer bytes (a full TLS record has as many) has emptied the socket, most likely."""
 READS_PER_TURN = 4
 """How often one connection is read before the others get their turn."""
 ACCEPTS_PER_TURN = 64
@@ -129,10 +133,9 @@ class Connection:
         self.resume()
 
     def resume(self) -> None:
-        """Read (again): what TLS already decrypted does not show on the descriptor, so look at once."""
+        """Read (again)."""
         if self._receiver is not None:
             self._loop.add_reader(self._fd, self._readable)
-            self._loop.call_soon(self._readable)
 
     @property
     def certificate(self) -> bytes | None:
@@ -167,9 +170,8 @@ class Connection:
         if self._is_writing:
             self._loop.remove_writer(self._fd)
         with contextlib.suppress(OSError, ValueError):
-            while self._out:
-                # More than once: TLS takes one record at a time.
-                del self._out[: self._socket.send(self._out)]
+            if self._out:
+                self._socket.send(self._out)
             if isinstance(self._socket, ssl.SSLSocket):
                 self._socket.unwrap()
             self._socket.shutdown(socket.SHUT_WR)
@@ -198,9 +200,8 @@ class Connection:
                 return
             self.heard_at = self._loop.time()
             receiver.received(data)
-        # What waits in the kernel brings the loop back here; what OpenSSL has decrypted, the loop cannot see.
-        if isinstance(self._socket, ssl.SSLSocket) and self._receiver is not None and self._socket.pending():
-            self._loop.call_soon(self._readable)
+            if len(data) < MUCH_BYTES:
+                return
 
     def _write(self) -> None:
         if self._receiver is None or not self._out:

@@ -1,10 +1,22 @@
-"""The newest retained message of each topic name: MQTT 3.1.1, section 3.3.1.3."""
+"""The newest retained message of each topic name: MQTT 3.1.1, section 3.3.1.3.
+
+They lie in a tree of their topics' levels, so that a filter costs what it finds and not what there is.
+"""
 
 from collections.abc import Iterator
 
 from broker.limits import Limits
 from broker.packets import Publish
-from broker.topics import matches
+
+
+class _Level:
+    """One level of the topic names."""
+
+    __slots__ = ("below", "message")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Level] = {}
+        self.message: Publish | None = None
 
 
 class RetainedMessages:
@@ -13,6 +25,7 @@ class RetainedMessages:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._messages: dict[str, Publish] = {}
+        self._root = _Level()
         self.stored_bytes = 0
         self.refused_count = 0
 
@@ -32,19 +45,54 @@ class RetainedMessages:
             if full or grown > self._limits.retained_bytes:
                 self.refused_count += 1
                 return False
-            self._messages[message.topic] = message
-        else:
-            self._messages.pop(message.topic, None)
+            self._put(message)
+        elif before is not None:
+            self._clear(message.topic)
         self.stored_bytes = grown
         return True
 
     def matching(self, topic_filter: str) -> Iterator[Publish]:
         """Every retained message whose topic matches the filter."""
-        if "+" not in topic_filter and "#" not in topic_filter:
-            message = self._messages.get(topic_filter)
-            if message is not None:
-                yield message
-            return
-        for topic, message in self._messages.items():
-            if matches(topic_filter, topic):
-                yield message
+        levels = topic_filter.split("/")
+        # A stack instead of recursion: its depth is the client's choice.
+        waiting = [(self._root, 0)]
+        while waiting:
+            level, depth = waiting.pop()
+            wanted = levels[depth] if depth < len(levels) else None
+            # The level itself too: # matches its parent [4.7.1.2].
+            if wanted in (None, "#") and level.message is not None:
+                yield level.message
+            if wanted == "#":
+                waiting += [(below, depth) for below in _below(level, is_root=level is self._root)]
+            elif wanted == "+":
+                waiting += [(below, depth + 1) for below in _below(level, is_root=level is self._root)]
+            elif wanted is not None and (same := level.below.get(wanted)) is not None:
+                waiting.append((same, depth + 1))
+
+    def _put(self, message: Publish) -> None:
+        level = self._root
+        for name in message.topic.split("/"):
+            below = level.below.get(name)
+            if below is None:
+                below = level.below[name] = _Level()
+            level = below
+        level.message = self._messages[message.topic] = message
+
+    def _clear(self, topic: str) -> None:
+        """Remove a message that is there, and levels that nobody needs any more."""
+        del self._messages[topic]
+        names = topic.split("/")
+        path = [self._root]
+        for name in names:
+            path.append(path[-1].below[name])
+        path[-1].message = None
+        for name in reversed(names):
+            level = path.pop()
+            if level.message is not None or level.below:
+                return
+            del path[-1].below[name]
+
+
+def _below(level: _Level, *, is_root: bool) -> Iterator[_Level]:
+    """What a wildcard finds: in the first level, no names that begin with $ [MQTT-4.7.2-1]."""
+    return (below for name, below in level.below.items() if not (is_root and name.startswith("$")))

@@ -17,6 +17,7 @@ class FakeAuthorizer:
         self.denied_topics: set[str] = set()
         self.denied_filters: set[str] = set()
         self.tenants: dict[str, int] = {}
+        self.asked_for_filter = asyncio.Event()
 
     def authenticate(self, credentials: Credentials) -> Principal | Denied:
         self.shown.append(credentials)
@@ -29,6 +30,7 @@ class FakeAuthorizer:
         return Denied(f"no right to publish to {topic}") if topic in self.denied_topics else None
 
     def may_subscribe(self, principal: Principal, topic_filter: str) -> Denied | None:
+        self.asked_for_filter.set()
         return Denied(f"no right to subscribe to {topic_filter}") if topic_filter in self.denied_filters else None
 
 

@@ -84,6 +84,7 @@ def test_without_python_the_script_says_the_line_to_run(tmp_path: Path) -> None:
     assert "sudo apt-get install -y python3 python3-venv ca-certificates" in result.stderr
 
 
+@pytest.mark.timeout(180)
 def test_the_script_makes_an_environment_once_and_hands_over_to_its_python(tmp_path: Path) -> None:
     """The real script over an empty lock file: what it does, without the downloads."""
     checkout = _checkout_without_dependencies(tmp_path / "a folder")

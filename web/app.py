@@ -12,7 +12,7 @@ from appliance.accounts.model import User
 from appliance.config import HttpConfig
 from appliance.gateway import Gateway
 from web import errors, live, shell
-from web.api import alert_rules, status, telemetry
+from web.api import alert_rules, openapi, status, telemetry
 from web.api import alerts as alerts_api
 from web.api import devices as devices_api
 from web.assets import Assets
@@ -23,7 +23,7 @@ from web.static_files import static_file
 from web.templating import FOLDER, environment, renderer
 
 PAGES = (overview, devices, device, alerts, mailbox, settings, claim, sign_in)
-NOUNS = (devices_api, telemetry, alerts_api, alert_rules, status)
+NOUNS = (devices_api, telemetry, alerts_api, alert_rules, openapi, status)
 
 
 def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
@@ -68,7 +68,9 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="Headworks",
             version=gateway.version,
-            path="/v1",
+            # Litestar serves this in its own way, with an answer of its own below it to whatever it does not
+            # know: it stands where it is in nobody's way. Ours is api/openapi.py.
+            path="/v1/openapi",
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
         ),
         request_max_body_size=config.body_limit_bytes,

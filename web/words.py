@@ -46,6 +46,13 @@ def number(value: float) -> str:
     return text.replace("-", MINUS, 1)
 
 
+def measured(value: float) -> str:
+    """A measured number: always with the decimals its size asks for, so that columns of them line up."""
+    if math.isfinite(value) and value == int(value) and _UNITS <= abs(value) < _LARGE:
+        return f"{value:.1f}".replace("-", MINUS, 1)
+    return number(value)
+
+
 def count(value: float) -> str:
     """A whole number, with its thousands set apart."""
     return f"{value:,.0f}".replace(",", NARROW_SPACE)
@@ -60,8 +67,10 @@ def reading(value: Value) -> str:
             return "on" if value else "off"
         case str():
             return value
-        case int() | float():
+        case int():
             return number(value)
+        case float():
+            return measured(value)
 
 
 def unit(metric: str) -> str:

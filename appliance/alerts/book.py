@@ -28,11 +28,7 @@ class Cooldowns(msgspec.Struct, frozen=True):
 
     def of(self, severity: Severity) -> int:
         """The cooldown of a severity, milliseconds."""
-        match severity:
-            case Severity.HIGH | Severity.CRITICAL:
-                return self.high_ms
-            case Severity.LOW | Severity.MEDIUM:
-                return self.other_ms
+        return self.high_ms if severity in (Severity.HIGH, Severity.CRITICAL) else self.other_ms
 
 
 class StateKey(NamedTuple):

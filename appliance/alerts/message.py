@@ -26,7 +26,9 @@ def write_notice(change: Change, device_name: str, alert_id: int) -> tuple[str, 
     name = _one_line(device_name)
     device = f"{name} ({device_id})" if name and name != device_id else device_id
     metric = _one_line(limit.metric)
-    subject = f"[{limit.severity.upper()}] {device}: {metric} is {change.value:g} ({_one_line(limit.name)})"
+    subject = (
+        f"[{limit.severity.upper()}] Alert {alert_id}, {device}: {metric} is {change.value:g} ({_one_line(limit.name)})"
+    )
     body = "\n".join(
         (
             f"{metric} of {device} is {change.value:g}.",

@@ -52,11 +52,9 @@ def advance(state: AlertState, limit: Limit, value: float, at: int, cooldown_ms:
     """What a finite value at the moment `at` does to a rule for one device."""
     if state.breached_at is not None and at < state.breached_at:
         return Step(state)
-    match state.phase:
-        case Phase.NORMAL | Phase.PENDING:
-            return _advance_closed(state, limit, value, at, cooldown_ms)
-        case Phase.FIRING:
-            return _advance_open(state, limit, value, at, cooldown_ms)
+    if state.phase is Phase.FIRING:
+        return _advance_open(state, limit, value, at, cooldown_ms)
+    return _advance_closed(state, limit, value, at, cooldown_ms)
 
 
 def withdraw(state: AlertState) -> Step:

@@ -38,4 +38,4 @@ class Meter:
         if not self._waits_ms:
             return 0
         ordered = sorted(self._waits_ms)
-        return ordered[(len(ordered) - 1) * 95 // 100]
+        return ordered[(len(ordered) * 95 + 99) // 100 - 1]

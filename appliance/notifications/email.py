@@ -94,9 +94,10 @@ class SmtpChannel:
             return None
         path = Path(self._config.password_file)
         try:
-            return (await asyncio.to_thread(path.read_text, encoding="utf-8")).strip()
+            text = await asyncio.to_thread(path.read_text, encoding="utf-8")
         except (OSError, UnicodeError) as error:
             raise ChannelError(f"email.password_file {path} cannot be read", permanent=False) from error
+        return text.partition("\n")[0].strip()
 
     def _failure(self, error: Exception) -> ChannelError:
         where = f"{self._config.server}:{self._config.port}"

@@ -3,7 +3,8 @@
 Rules:
 - A notice is marked as sent after its channel took it: a crash in between repeats it, nothing loses it.
 - Every channel has a loop and places of its own: one that hangs delays no other.
-- A notice that is being sent when the gateway stops stays due.
+- A stop begins nothing new and gives what is under way a moment; what is not done then stays due.
+- While the disk is full, what was sent waits to be marked: it is not sent again, and nothing else is.
 - Time passes by the clock that was given; whoever moves that clock calls `wake`.
 """
 
@@ -24,11 +25,25 @@ from appliance.store.database import Database
 
 log = logging.getLogger(__name__)
 
+STOP_GRACE_MS = 2_000
+"""How long a stop waits for what is under way."""
+RETRY_S = 0.5
+"""How long to wait before marking again when the disk is full."""
+
 
 class Notifications:
     """The outbox while the gateway runs."""
 
-    def __init__(self, database: Database, channels: Mapping[str, Channel], bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        channels: Mapping[str, Channel],
+        bus: Bus,
+        clock: Clock,
+        *,
+        stop_grace_ms: int = STOP_GRACE_MS,
+    ) -> None:
+        self._stop_grace_ms = stop_grace_ms
         self._database = database
         self._channels = channels
         self._bus = bus
@@ -37,7 +52,7 @@ class Notifications:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Send what is due, until left; what is under way then stays due."""
+        """Send what is due, until left."""
         waiting = await self._database.read(queries.select_waiting_channels())
         names = sorted({*self._channels, *waiting})
         self._loops = [
@@ -46,13 +61,15 @@ class Notifications:
         ]
         with self._bus.subscribe(NoticesQueued) as queued:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._listen(queued), name="notifications of new notices")]
-                tasks += [group.create_task(loop.run(), name=f"notifications by {loop.name}") for loop in self._loops]
-                try:
-                    yield
-                finally:
-                    for task in tasks:
-                        task.cancel()
+                listening = group.create_task(self._listen(queued), name="notifications of new notices")
+                tasks = [group.create_task(loop.run(), name=f"notifications by {loop.name}") for loop in self._loops]
+                yield
+                for loop in self._loops:
+                    loop.stop()
+                if tasks:
+                    await asyncio.wait(tasks, timeout=self._stop_grace_ms / SECOND_MS)
+                for task in (listening, *tasks):
+                    task.cancel()
 
     def wake(self) -> None:
         """Look at the outbox and the clock again now."""
@@ -96,18 +113,26 @@ class _ChannelLoop:
         self._clock = clock
         self._awake = asyncio.Event()
         self._sending: set[int] = set()
+        self._is_stopping = False
 
     def wake(self) -> None:
         self._awake.set()
 
+    def stop(self) -> None:
+        """Begin nothing new; `run` ends when what is under way is done."""
+        self._is_stopping = True
+        self._awake.set()
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            while True:
+            while not self._is_stopping:
                 # Cleared before looking: what is queued while we look wakes us again.
                 self._awake.clear()
                 # So too what is under way: a notice that is marked as sent while we look is still due in what we see.
                 busy = frozenset(self._sending)
                 upcoming = await self._database.read(queries.select_upcoming(self.name, UPCOMING_LIMIT))
+                if self._is_stopping:
+                    return
                 turn = next_turn(upcoming, busy, self._clock())
                 for notice in turn.start:
                     self._sending.add(notice.notice_id)
@@ -127,11 +152,23 @@ class _ChannelLoop:
             after = after_failure(notice, error.reason, self._clock(), permanent=error.permanent)
         else:
             after = after_success(notice, self._clock())
-        await self._database.write(queries.update_attempted, after)
+        await self._mark(after)
         # Only now: until the outcome is on disk, the outbox still shows this notice as due.
         self._sending.discard(notice.notice_id)
         self._note(after)
         self._awake.set()
+
+    async def _mark(self, notice: Notice) -> None:
+        while True:
+            try:
+                await self._database.write(queries.update_attempted, notice)
+            except queries.WriteError as error:
+                if not queries.will_pass(error):
+                    raise
+                log.warning("notice not marked, tried again notice_id=%s error=%s", notice.notice_id, error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
     def _note(self, notice: Notice) -> None:
         self.last_error = notice.last_error

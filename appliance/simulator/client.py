@@ -122,6 +122,11 @@ class Client:
         """How many messages at QoS 1 are not acknowledged."""
         return len(self._in_flight)
 
+    def prepare(self) -> None:
+        """Read the certificate now, not while connecting for the first time; raises `OSError`."""
+        if self._context is None and self._options.identity is not None:
+            self._context = tls_context(self._options.identity)
+
     async def connect(self) -> None:
         """Connect, introduce itself and wait for CONNACK.
 
@@ -221,8 +226,7 @@ class Client:
         """Open a socket, send CONNECT, wait for CONNACK; with ACCEPTED the client is connected."""
         self._end("another connection was asked for")
         loop = asyncio.get_running_loop()
-        if self._context is None and self._options.identity is not None:
-            self._context = tls_context(self._options.identity)
+        self.prepare()
         self._decoder = Decoder()
         opened = await open_socket(loop, self._options.endpoint, self._context)
         self._wire = Wire(loop, opened, self.take, self._end)

@@ -1,5 +1,6 @@
 """Readings of one device and one day, out of chunks and memory, in the order of time, each once."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from operator import attrgetter, lt
@@ -66,19 +67,17 @@ def _places(parts: Sequence[Rows], start: int, end: int) -> list[tuple[int, int,
     places = sorted(
         (at, number, row) for number, part in enumerate(parts) for row, at in enumerate(part.at) if start <= at < end
     )
+    counts = Counter(at for at, _, _ in places)
     kept = []
-    seen: set[object] = set()
-    previous = None
-    for place, following in zip(places, [*places[1:], None], strict=True):
+    seen = set()
+    for place in places:
         at, number, row = place
-        if at != previous:
-            seen.clear()
-        is_alone = at != previous and (following is None or following[0] != at)
-        previous = at
-        identity = None if is_alone else parts[number].identity(row)
-        if is_alone or identity not in seen:
-            kept.append(place)
+        if counts[at] > 1:
+            identity = parts[number].identity(row)
+            if identity in seen:
+                continue
             seen.add(identity)
+        kept.append(place)
     return kept
 
 

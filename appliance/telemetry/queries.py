@@ -40,6 +40,13 @@ class SealedChunk(NamedTuple):
     blob: bytes
 
 
+class StoredChunk(NamedTuple):
+    """One chunk out of a day file."""
+
+    chunk_id: int
+    blob: bytes
+
+
 class SealedDevice(NamedTuple):
     """What is sealed of one device in one transaction."""
 
@@ -178,7 +185,7 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
     return bool(busy == 0)
 
 
-def read_chunks(path: Path, tenant_id: int, device_id: str, start: int, end: int) -> list[bytes]:
+def read_chunks(path: Path, tenant_id: int, device_id: str, start: int, end: int) -> list[StoredChunk]:
     """The chunks of a day file that may hold readings of a device with `start <= at < end`.
 
     Opens the file for itself, in whatever thread. Raises `ChunkError` when the file cannot be read.
@@ -219,7 +226,9 @@ def _is_prepared(connection: sqlite3.Connection) -> bool:
     return bool(version)
 
 
-def _select_chunks(connection: sqlite3.Connection, tenant_id: int, device_id: str, start: int, end: int) -> list[bytes]:
+def _select_chunks(
+    connection: sqlite3.Connection, tenant_id: int, device_id: str, start: int, end: int
+) -> list[StoredChunk]:
     if not _is_prepared(connection):
         return []
     numbers = connection.execute(
@@ -230,12 +239,12 @@ def _select_chunks(connection: sqlite3.Connection, tenant_id: int, device_id: st
     key = _key(0, numbers[0][0])
     rows = connection.execute(
         "WITH RECURSIVE slot (first_id) AS (SELECT ? UNION ALL SELECT first_id + ? FROM slot WHERE first_id < ?)"
-        " SELECT chunk.record FROM slot CROSS JOIN chunk"
+        " SELECT chunk.chunk_id, chunk.record FROM slot CROSS JOIN chunk"
         " ON chunk.chunk_id BETWEEN slot.first_id AND slot.first_id + ?"
         " WHERE chunk.tenant_id = ? AND chunk.first_at < ? AND chunk.last_at >= ?",
         (key, 1 << _SLOT_SHIFT, _key(DAY_MS // _SLOT_MS - 1, numbers[0][0]), _NUMBER_MASK, tenant_id, end, start),
     )
-    return [record for (record,) in rows]
+    return [StoredChunk(*row) for row in rows]
 
 
 def _key(slot: int, device_number: int) -> int:

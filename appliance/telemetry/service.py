@@ -26,7 +26,7 @@ from appliance.telemetry.model import Latest, Report, Series
 from appliance.telemetry.newest import NewestValues
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.queries import DayDevice, LogRow, SealedChunk, SealedDevice
+from appliance.telemetry.queries import DayDevice, LogRow, SealedChunk, SealedDevice, StoredChunk
 from appliance.telemetry.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Telemetry:
         self._unsynced: dict[int, int] = {}
         """Day files with chunks that may not be on disk yet, and the oldest log id these need."""
         self._trimmed_log_id = 0
-        self._damaged_count = 0
+        self._damages: set[str] = set()
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -143,7 +143,7 @@ class Telemetry:
             await self._recover()
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._seal_until(stop), name="telemetry seal")
+                tasks.create_task(self._seal_until(stop, SEAL_INTERVAL_MS), name="telemetry seal")
                 try:
                     yield
                 finally:
@@ -181,9 +181,9 @@ class Telemetry:
         details = {
             "open_chunks": self._chunks.open_count,
             "reports_in_memory": self._chunks.report_count,
-            "damaged": self._damaged_count,
+            "damaged": len(self._damages),
         }
-        if self._damaged_count:
+        if self._damages:
             return Status(ok=False, summary="some stored readings were damaged; the log names them", details=details)
         return Status(ok=True, summary=f"{self._chunks.report_count} reports not in day files yet", details=details)
 
@@ -220,10 +220,10 @@ class Telemetry:
             self._chunks.begin_sealing_all()
             await self._write_sealing()
 
-    async def _seal_until(self, stop: asyncio.Event) -> None:
+    async def _seal_until(self, stop: asyncio.Event, interval_ms: int) -> None:
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), SEAL_INTERVAL_MS / SECOND_MS)
+                await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
             if not stop.is_set():
                 await self.seal_due()
 
@@ -318,7 +318,7 @@ class Telemetry:
     ) -> dict[str, Readings]:
         """The readings of one day. Runs in a thread."""
         path = self._files.path(day)
-        blobs: list[bytes] = []
+        blobs: list[StoredChunk] = []
         if path.exists():
             try:
                 blobs = queries.read_chunks(path, *device, *span)
@@ -327,18 +327,19 @@ class Telemetry:
         sealed = self._decode_all(blobs, metrics, path)
         return merge([*sealed, *memory], metrics, *span, lambda: [*self._decode_all(blobs, None, path), *memory])
 
-    def _decode_all(self, blobs: Sequence[bytes], metrics: Sequence[str] | None, path: Path) -> list[Rows]:
+    def _decode_all(self, blobs: Sequence[StoredChunk], metrics: Sequence[str] | None, path: Path) -> list[Rows]:
         decoded = []
-        for blob in blobs:
+        for chunk_id, blob in blobs:
             try:
                 decoded.append(chunk.decode(blob, metrics))
             except ChunkError as error:
-                self._note_damage(f"{path.name}: {error}")
+                self._note_damage(f"{path.name} chunk {chunk_id}: {error}")
         return decoded
 
     def _note_damage(self, what: str) -> None:
-        self._damaged_count += 1
-        log.error("stored readings were damaged where=%s", what)
+        if what not in self._damages:
+            self._damages.add(what)
+            log.error("stored readings were damaged where=%s", what)
 
 
 def _sealed_devices(

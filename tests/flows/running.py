@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 ROOT = Path(__file__).parents[2]
 START_S = 30.0
@@ -167,7 +168,7 @@ class Device:
         self.has_acknowledged = threading.Condition()
         self._sent: dict[int, int] = {}
         self._acknowledged: list[int] = []
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, device_id, protocol=paho.MQTTv311)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, device_id, protocol=paho.MQTTv311)
         self.client.max_inflight_messages_set(1_000)
         folder = bundle or gateway.add_device(device_id)
         self.client.tls_set(str(folder / "root.pem"), str(folder / "certificate.pem"), str(folder / "key.pem"))

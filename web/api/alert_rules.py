@@ -4,7 +4,7 @@ import msgspec
 from litestar import Request, get, patch, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from appliance.accounts.model import User
 from appliance.alerts.model import Limit, NewRule, Severity
@@ -62,7 +62,7 @@ async def list_rules(request: Request[User, Caller, State], gateway: NamedDepend
 
 @post("/v1/alert-rules", tags=["alerts"], summary="Add an alert rule")
 async def add_rule(
-    data: NewRuleIn, request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
+    data: JSONBody[NewRuleIn], request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
 ) -> RuleOut:
     """Keep a rule; it is in force at once."""
     rule = NewRule(
@@ -82,7 +82,7 @@ async def add_rule(
 @patch("/v1/alert-rules/{rule_id:int}", tags=["alerts"], summary="Switch an alert rule on or off")
 async def change_rule(
     rule_id: FromPath[int],
-    data: RuleChangeIn,
+    data: JSONBody[RuleChangeIn],
     request: Request[User, Caller, State],
     gateway: NamedDependency[Gateway],
 ) -> RuleOut:

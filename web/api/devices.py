@@ -6,7 +6,7 @@ import msgspec
 from litestar import Request, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from appliance.accounts.model import User
 from appliance.gateway import Gateway
@@ -93,7 +93,7 @@ async def list_devices(request: Request[User, Caller, State], gateway: NamedDepe
 
 @post("/v1/devices", tags=["devices"], summary="Register a device")
 async def add_device(
-    data: NewDeviceIn, request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
+    data: JSONBody[NewDeviceIn], request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
 ) -> DeviceOut:
     """Register a device; a certificate is issued separately."""
     told: Mapping[str, str] = {

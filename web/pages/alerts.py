@@ -6,8 +6,7 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.enums import RequestEncodingType
-from litestar.params import Body, FromPath, QueryParameter
+from litestar.params import FromPath, QueryParameter, URLEncodedBody
 from litestar.response import Template
 
 from appliance.alerts.model import Alert, Limit, NewRule, Operator, Severity
@@ -115,7 +114,7 @@ async def acknowledge(
     alert_id: FromPath[int],
     gateway: NamedDependency[Gateway],
     frame: NamedDependency[Frame],
-    data: Annotated[AcknowledgeForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    data: URLEncodedBody[AcknowledgeForm],
 ) -> Response[None]:
     """Note that somebody has seen the alert."""
     await gateway.alerts.acknowledge(frame.user.tenant_id, alert_id, frame.user.email)
@@ -126,7 +125,7 @@ async def acknowledge(
 async def add_rule(
     gateway: NamedDependency[Gateway],
     frame: NamedDependency[Frame],
-    data: Annotated[RuleForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    data: URLEncodedBody[RuleForm],
 ) -> Response[None] | Template:
     """Keep the rule; or the page again, with what is wrong with it."""
     try:
@@ -143,7 +142,7 @@ async def switch_rule(
     rule_id: FromPath[int],
     gateway: NamedDependency[Gateway],
     frame: NamedDependency[Frame],
-    data: Annotated[SwitchForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    data: URLEncodedBody[SwitchForm],
 ) -> Response[None]:
     """Switch a rule on or off."""
     await gateway.alerts.set_enabled(frame.user.tenant_id, rule_id, enabled=data.enabled == "yes")

@@ -1,13 +1,10 @@
 """The page that makes the first owner. The secret stands behind `#` in the link, which browsers keep to themselves."""
 
-from typing import Annotated
-
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import URLEncodedBody
 from litestar.response import Redirect, Template
 
 from appliance.errors import ApplianceError
@@ -37,7 +34,7 @@ async def show_claim(request: Request[None, None, State], gateway: NamedDependen
 async def claim(
     request: Request[None, None, State],
     gateway: NamedDependency[Gateway],
-    data: Annotated[ClaimForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    data: URLEncodedBody[ClaimForm],
 ) -> Response[None] | Template:
     """Make the owner and sign them in; or the form again, with what was wrong."""
     try:

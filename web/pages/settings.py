@@ -1,12 +1,9 @@
 """Settings: the account, tokens for scripts, the web CA, and how each part of the gateway is."""
 
-from typing import Annotated
-
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.enums import RequestEncodingType
-from litestar.params import Body, FromPath
+from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Template
 
 from appliance.config import HttpConfig
@@ -35,7 +32,7 @@ async def add_token(
     gateway: NamedDependency[Gateway],
     frame: NamedDependency[Frame],
     http: NamedDependency[HttpConfig],
-    data: Annotated[TokenForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    data: URLEncodedBody[TokenForm],
 ) -> Template:
     """Make a token. This answer is the one time that it is shown."""
     try:

@@ -1,13 +1,10 @@
 """Signing in and out."""
 
-from typing import Annotated
-
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.enums import RequestEncodingType
-from litestar.params import Body, FromQuery
+from litestar.params import FromQuery, URLEncodedBody
 from litestar.response import Redirect, Template
 
 from appliance.accounts.model import User
@@ -60,7 +57,7 @@ async def show_sign_in(
 async def sign_in(
     request: Request[None, None, State],
     gateway: NamedDependency[Gateway],
-    data: Annotated[SignInForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    data: URLEncodedBody[SignInForm],
 ) -> Response[None] | Template:
     """Open a new session; or the form again, with what was wrong."""
     address = request.client.host if request.client else ""

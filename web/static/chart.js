@@ -16,7 +16,9 @@ if (box) {
   };
   const pad = (part) => String(part).padStart(2, "0");
   const clock = (t) => { const d = new Date(t * 1e3); return `${pad(d.getHours())}:${pad(d.getMinutes())}`; };
-  const label = (t) => { const d = new Date(t * 1e3); return length > 864e5 ? `${pad(d.getDate())}.${pad(d.getMonth() + 1)}. ${clock(t)}` : clock(t); };
+  const shown = () => Math.min(length, chart.end - times[0] * 1e3);
+  const day = (t) => new Date(t * 1e3).toLocaleDateString(undefined, { day: "numeric", month: "short" });
+  const label = (t) => (shown() > 864e5 ? `${day(t)} ${clock(t)}` : shown() < 6e5 ? `${clock(t)}:${pad(new Date(t * 1e3).getSeconds())}` : clock(t));
   const size = () => ({ width: box.clientWidth, height: 236 });
   const range = (_, low, high) => {
     if (low == null) return [0, 1];
@@ -35,8 +37,10 @@ if (box) {
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
     ctx.beginPath(); ctx.moveTo(left, y); ctx.lineTo(left + width, y); ctx.stroke();
+    ctx.textAlign = "left";
+    ctx.textBaseline = "bottom";
     ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
-    ctx.fillText(`limit ${chart.limit}`, left + 6 * devicePixelRatio, y - 5 * devicePixelRatio);
+    ctx.fillText(`limit ${chart.limit}`, left + 6 * devicePixelRatio, y - 3 * devicePixelRatio);
     ctx.restore();
   }
 
@@ -49,13 +53,13 @@ if (box) {
       ...size(),
       padding: [8, 8, 0, 0],
       cursor: { points: { size: 6 } },
-      scales: { x: { range: () => [(chart.end - length) / 1e3, chart.end / 1e3] }, y: { range } },
+      scales: { x: { range: () => [Math.max((chart.end - length) / 1e3, times[0]), Math.max(chart.end / 1e3, times[0] + 1)] }, y: { range } },
       axes: [
-        { ...axis, size: 30, space: length > 864e5 ? 90 : 56, values: (_, ticks) => ticks.map(label) },
+        { ...axis, size: 30, space: () => (shown() > 864e5 ? 96 : 66), values: (_, ticks) => ticks.map(label) },
         { ...axis, size: 52 },
       ],
       series: [
-        { label: "Time", value: (_, t) => (t == null ? "–" : `${label(t)}:${pad(new Date(t * 1e3).getSeconds())}`) },
+        { label: "Time", value: (_, t) => (t == null ? "–" : `${shown() > 864e5 ? `${day(t)} ` : ""}${clock(t)}:${pad(new Date(t * 1e3).getSeconds())}`) },
         { label: `${chart.label} ${chart.unit}`.trim(), stroke: accent, width: 1.6, fill: accent.replace("rgb(", "rgba(").replace(")", ", .08)"), points: { show: times.length < 40, size: 4 }, value: (_, v) => (v == null ? "–" : +v.toPrecision(5)) },
       ],
       hooks: { draw: [limit] },

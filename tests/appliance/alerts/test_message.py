@@ -44,7 +44,7 @@ def test_no_name_can_add_a_line(rule_name: str, metric: str, device_id: str, dev
 
 def test_a_notice_says_what_is_wrong_where_and_since_when() -> None:
     subject, body = write_notice(change(), "Feed pump", 12)
-    assert subject == "[HIGH] Feed pump (sensor-001): pressure is 71.5 (rule 1)"
+    assert subject == "[HIGH] Alert 12, Feed pump (sensor-001): pressure is 71.5 (rule 1)"
     assert "pressure of Feed pump (sensor-001) is 71.5." in body
     assert "The limit is above 60 for 5 min." in body
     assert "Breached:  since 1970-01-01T00:00:00.000Z" in body
@@ -54,7 +54,7 @@ def test_a_notice_says_what_is_wrong_where_and_since_when() -> None:
 
 def test_a_device_without_a_name_is_called_by_its_identifier() -> None:
     for name in ("", "sensor-001"):
-        assert write_notice(change(), name, 1)[0].startswith("[HIGH] sensor-001: pressure")
+        assert write_notice(change(), name, 1)[0].startswith("[HIGH] Alert 1, sensor-001: pressure")
 
 
 def test_a_rule_without_a_hold_says_nothing_of_it() -> None:

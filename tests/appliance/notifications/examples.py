@@ -99,11 +99,11 @@ class Outbox:
 
 
 @asynccontextmanager
-async def sending(folder: Path, clock: Hands, **channels: Channel) -> AsyncIterator[Outbox]:
+async def sending(folder: Path, clock: Hands, stop_grace_ms: int = 0, **channels: Channel) -> AsyncIterator[Outbox]:
     """An outbox on the database in a folder, while its notices are sent by these channels."""
     bus = Bus()
     async with opened(folder / "gateway.db", prepare=migrate) as database:
-        notifications = Notifications(database, channels, bus, clock)
+        notifications = Notifications(database, channels, bus, clock, stop_grace_ms=stop_grace_ms)
         outbox = Outbox(database, clock, bus, notifications)
         async with outbox.listening(), notifications.running():
             yield outbox

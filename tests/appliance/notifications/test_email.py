@@ -112,7 +112,7 @@ async def test_the_password_comes_from_its_file_at_each_attempt_and_is_not_shown
         error = await refusal(channel)
         assert not error.permanent
         assert "535" in error.reason
-        file.write_text(f"{PASSWORD}\n", encoding="utf-8")
+        file.write_text(f"{PASSWORD}\nwhat is below is a note\n", encoding="utf-8")
         await channel.send(NOTICE)
     assert server.logins[-1] == ("gateway", True)
     assert len(server.messages) == 1

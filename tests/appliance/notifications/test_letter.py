@@ -49,6 +49,7 @@ def test_nothing_that_was_named_can_add_or_break_a_header(subject: str, body: st
 
 
 @given(words, words)
+@example("=?utf-8?q?=0D=0ABcc:_eve?=", "")
 def test_what_a_notice_says_arrives(subject: str, body: str) -> None:
     read = parsed(compose(notice(subject=subject, body=body), SENDER))
     assert "".join(read["Subject"].split()) == "".join(one_line(subject).split())

@@ -17,7 +17,8 @@ from tests.appliance.notifications.smtp_server import SmtpServer, silence
 class Tray:
     """A channel that keeps what it gets, one at a time when its lid is shut."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, reason: str = "busy") -> None:
+        self.reason = reason
         self.taken: list[int] = []
         self.begun: list[int] = []
         self.failures = failures
@@ -29,7 +30,7 @@ class Tray:
         await self.lid.wait()
         if self.failures:
             self.failures -= 1
-            raise ChannelError("busy", permanent=False)
+            raise ChannelError(self.reason, permanent=False)
         self.taken.append(notice.notice_id)
 
 
@@ -208,6 +209,37 @@ async def test_a_notice_for_a_channel_that_is_no_longer_set_up_waits_and_says_so
     async with sending(tmp_path, clock, pager=tray) as outbox:
         await outbox.attempted()
     assert tray.taken == [1]
+
+
+async def test_a_stop_lets_what_is_under_way_finish_and_begins_nothing_new(tmp_path: Path) -> None:
+    tray = Tray()
+    tray.lid.clear()
+    async with sending(tmp_path, Hands(), 10_000, email=tray) as outbox:
+        for _ in range(5):
+            await outbox.queue()
+        await outbox.settle()
+        asyncio.get_running_loop().call_later(0.05, tray.lid.set)
+    assert sorted(tray.taken) == [1, 2, 3, 4]
+    async with sending(tmp_path, Hands(), email=tray) as outbox:
+        await outbox.attempted()
+    assert sorted(tray.taken) == [1, 2, 3, 4, 5]
+
+
+async def test_a_full_disk_neither_loses_nor_repeats_a_notice(tmp_path: Path) -> None:
+    tray = Tray(reason="busy" * 50_000, failures=1)
+    async with sending(tmp_path, Hands(), email=tray) as outbox:
+        await outbox.database.maintain(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchone())
+        # What is to be written down does not fit; the first attempt to do so fails before this returns.
+        notice_id = await outbox.queue(body="")
+        await outbox.settle()
+        assert tray.begun == [notice_id]
+        outbox.advance(DAY_MS)
+        await outbox.settle()
+        assert tray.begun == [notice_id]
+        assert [notice.attempt_count for notice in await outbox.kept()] == [0]
+        await outbox.database.maintain(lambda connection: connection.execute("PRAGMA max_page_count = 9999").fetchone())
+        (after,) = await outbox.attempted()
+        assert (after.attempt_count, after.last_error) == (1, "busy" * 50_000)
 
 
 async def test_a_commit_that_fails_ends_the_sender_and_the_notice_stays_due(tmp_path: Path) -> None:

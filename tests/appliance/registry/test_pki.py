@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from appliance.instant import DAY_MS
 from appliance.registry import authority, files, issue, pki
@@ -87,6 +88,15 @@ def assert_devices_get_in(opened: pki.Pki, folder: Path) -> None:
     client = client_context(issued.bundle.root_pem, folder / "chain.pem", folder / "key.pem")
     seen = shake_hands(server_context(opened.device_tls, asks_certificate=True), client, "localhost")
     assert seen == ssl.PEM_cert_to_DER_cert(issued.bundle.certificate_pem)
+
+
+def test_the_listener_of_devices_shows_all_that_lies_under_the_root(tmp_path: Path) -> None:
+    opened = start(tmp_path)
+    [leaf, between] = x509.load_pem_x509_certificates(opened.device_tls.certificate.read_bytes())
+    assert leaf.issuer == between.subject
+    assert between == opened.issuing.certificate
+    assert x509.load_pem_x509_certificates(opened.device_tls.trust.read_bytes()) == [opened.root, between]
+    assert len(x509.load_pem_x509_certificates(opened.web_tls.certificate.read_bytes())) == 1
 
 
 def test_private_keys_are_readable_by_their_owner_alone(tmp_path: Path) -> None:

@@ -168,6 +168,8 @@ async def test_devices_are_sorted_and_apart_by_tenant(registry: Registry) -> Non
         registry.device(2, "a")
     registry.devices(DEFAULT_TENANT).clear()
     assert len(registry.devices(DEFAULT_TENANT)) == 3
+    await registry.add_device(DEFAULT_TENANT, "B")
+    assert [device.device_id for device in registry.devices(DEFAULT_TENANT)] == ["B", "C", "a", "b"]
 
 
 async def test_what_cannot_be_added_is_refused_by_kind(registry: Registry) -> None:

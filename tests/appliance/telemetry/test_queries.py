@@ -44,6 +44,10 @@ def sealed(device_id: str, log_id: int, *spans: tuple[int, int], tenant_id: int 
     return SealedDevice(tenant_id, device_id, log_id, log_id, START, b"", chunks)
 
 
+def read(folder: Path, tenant_id: int, start: int, end: int) -> list[bytes]:
+    return [stored.blob for stored in queries.read_chunks(folder / "2026-01-31.db", tenant_id, "a", start, end)]
+
+
 spans = st.tuples(st.integers(0, DAY_MS - 1), st.integers(0, DAY_MS - 1)).map(lambda span: (min(span), max(span)))
 
 
@@ -56,7 +60,7 @@ def test_the_chunks_of_a_range_are_found(
     for log_id, (device_id, span) in enumerate(stored):
         queries.insert_sealed(day, [sealed(device_id, log_id, span)])
     start, end = START + asked[0], START + asked[1]
-    found = queries.read_chunks(tmp_path / "2026-01-31.db", 1, "a", start, end)
+    found = read(tmp_path, 1, start, end)
     expected = [
         f"a {first} {last}".encode()
         for device_id, (first, last) in stored
@@ -70,13 +74,13 @@ def test_a_second_chunk_of_the_same_ten_minutes_does_not_replace_the_first(
 ) -> None:
     queries.insert_sealed(day, [sealed("a", 1, (0, 5), (1, 6))])
     queries.insert_sealed(day, [sealed("a", 2, (0, 5))])
-    assert len(queries.read_chunks(tmp_path / "2026-01-31.db", 1, "a", *FOREVER)) == 3
+    assert len(read(tmp_path, 1, *FOREVER)) == 3
 
 
 def test_tenants_do_not_see_each_other(tmp_path: Path, day: sqlite3.Connection) -> None:
     queries.insert_sealed(day, [sealed("a", 1, (0, 5)), sealed("a", 1, (7, 8), tenant_id=2)])
-    assert queries.read_chunks(tmp_path / "2026-01-31.db", 2, "a", *FOREVER) == [b"a 7 8"]
-    assert queries.read_chunks(tmp_path / "2026-01-31.db", 3, "a", *FOREVER) == []
+    assert read(tmp_path, 2, *FOREVER) == [b"a 7 8"]
+    assert read(tmp_path, 3, *FOREVER) == []
 
 
 def test_how_far_the_log_is_covered_never_goes_back(tmp_path: Path, day: sqlite3.Connection) -> None:

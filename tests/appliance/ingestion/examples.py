@@ -1,0 +1,24 @@
+"""Messages as the tests of ingestion make them."""
+
+import msgspec
+
+from appliance.ingestion.payload import Envelope, Tolerances
+from broker.ports import Message
+
+NOW = 1_800_000_000_000
+"""When messages arrive unless a test says otherwise."""
+FUTURE_MS = 300_000
+TOLERANCES = Tolerances(payload_bytes=10_000, future_ms=FUTURE_MS)
+
+
+def envelope(device_id: str = "pump", arrived_at: int = NOW) -> Envelope:
+    return Envelope(1, device_id, f"sensors/{device_id}/telemetry", device_id, arrived_at)
+
+
+def message(
+    payload: object, device_id: str = "pump", *, arrived_at: int = NOW, receipt: object = None, tenant_id: int = 1
+) -> Message:
+    """A telemetry message; what is not bytes is sent as JSON."""
+    encoded = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+    topic = f"sensors/{device_id}/telemetry"
+    return Message(tenant_id, device_id, device_id, topic, encoded, 1, False, arrived_at, receipt)

@@ -1,0 +1,36 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.ingestion.meter import BATCHES_REMEMBERED, RATE_WINDOW_S, Meter
+
+START = 1_800_000_000_000
+
+
+@given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(1, 50)), max_size=40), st.integers(0, 20_000))
+def test_the_rate_is_what_came_in_the_last_ten_whole_seconds(arrivals: list[tuple[int, int]], later_ms: int) -> None:
+    meter, at, counted = Meter(), START, []
+    for gap_ms, messages in arrivals:
+        at += gap_ms
+        meter.count(messages, at)
+        counted.append((at // 1_000, messages))
+    now = at + later_ms
+    second = now // 1_000
+    expected = sum(messages for each, messages in counted if second - RATE_WINDOW_S <= each < second)
+    assert meter.per_second(now) == expected / RATE_WINDOW_S
+
+
+@given(st.lists(st.integers(-5, 1_000), min_size=1, max_size=700))
+def test_at_most_five_of_a_hundred_recent_batches_waited_longer(waits_ms: list[int]) -> None:
+    meter = Meter()
+    for wait_ms in waits_ms:
+        meter.committed(3, wait_ms)
+    recent = [max(0, wait_ms) for wait_ms in waits_ms[-BATCHES_REMEMBERED:]]
+    limit = meter.wait_p95_ms()
+    assert limit in recent
+    assert sum(1 for wait_ms in recent if wait_ms > limit) <= len(recent) * 5 / 100
+    assert sum(1 for wait_ms in recent if wait_ms < limit) <= len(recent) * 95 / 100
+    assert meter.committed_count == 3 * len(waits_ms)
+
+
+def test_a_new_meter_says_nothing_has_come() -> None:
+    assert (Meter().per_second(START), Meter().wait_p95_ms(), Meter().committed_count) == (0.0, 0, 0)

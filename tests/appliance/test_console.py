@@ -1,0 +1,96 @@
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance import control
+from appliance.console import Console, Issued
+from appliance.control import ControlError
+from appliance.errors import ConflictError
+from appliance.registry.model import InvalidDeviceIdError
+from appliance.registry.service import Registry
+from broker.ports import Connected
+from tests.appliance.examples import NOW, accounts_of, registered, stored
+
+
+@contextlib.asynccontextmanager
+async def console(folder: Path) -> AsyncIterator[tuple[Registry, Console]]:
+    async with stored(folder) as database, registered(database, folder) as registry:
+        yield registry, Console(registry, accounts_of(database), "gateway.local", 8883)
+
+
+async def call(console: Console, call_name: str, **arguments: Any) -> Any:
+    return await console.calls()[call_name](arguments)
+
+
+async def test_devices_are_registered_and_each_is_given_its_bundle_and_where_to_connect(tmp_path: Path) -> None:
+    async with console(tmp_path) as (registry, asked):
+        devices = [{"device_id": "pump-1", "name": "Pump"}, {"device_id": "pump-2", "zone": "north"}]
+        issued = await call(asked, "device.add", devices=devices)
+        assert [bundle.device_id for bundle in issued.bundles] == ["pump-1", "pump-2"]
+        assert (issued.host, issued.port) == ("gateway.local", 8883)
+        assert registry.device(1, "pump-1").name == "Pump"
+        assert registry.zone_of(1, "pump-2") == "north"
+
+
+async def test_a_device_that_is_known_is_given_one_more_bundle(tmp_path: Path) -> None:
+    async with console(tmp_path) as (registry, asked):
+        for _ in range(2):
+            await call(asked, "device.add", devices=[{"device_id": "pump-1"}])
+        assert len(await registry.certificates(1, "pump-1")) == 2
+
+
+async def test_one_impossible_device_among_others_changes_nothing(tmp_path: Path) -> None:
+    async with console(tmp_path) as (registry, asked):
+        with pytest.raises(InvalidDeviceIdError):
+            await call(asked, "device.add", devices=[{"device_id": "pump-1"}, {"device_id": "pump/#"}])
+        assert registry.devices(1) == []
+
+
+async def test_devices_are_listed_with_what_they_are_and_whether_they_are_connected(tmp_path: Path) -> None:
+    async with console(tmp_path) as (registry, asked):
+        await call(asked, "device.add", devices=[{"device_id": "pump-2"}, {"device_id": "pump-1"}])
+        registry.note_connected(Connected(1, "pump-2", "pump-2", "192.168.1.7", NOW))
+        listed = await call(asked, "device.list")
+        shown = [(device["device_id"], device["connected"], device["state"]) for device in listed]
+        assert shown == [("pump-1", False, "active"), ("pump-2", True, "active")]
+
+
+async def test_a_claim_is_given_until_there_is_an_owner(tmp_path: Path) -> None:
+    async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
+        accounts = accounts_of(database)
+        asked = Console(registry, accounts, "gateway.local", 8883)
+        await accounts.claim(await call(asked, "claim"), "maria@example.com", "correct horse battery staple")
+        with pytest.raises(ConflictError):
+            await call(asked, "claim")
+
+
+async def test_a_token_opens_what_its_tenant_may(tmp_path: Path) -> None:
+    async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
+        accounts = accounts_of(database)
+        token = await call(Console(registry, accounts, "gateway.local", 8883), "token.add", name="backup script")
+        assert (await accounts.user_of_token(token)).tenant_id == 1
+
+
+async def test_what_is_answered_over_the_socket_is_what_was_answered_here(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with console(tmp_path) as (registry, asked), control.serving(path, asked.calls()):
+        answer = await control.ask(path, "device.add", {"devices": [{"device_id": "pump-1"}]})
+        [bundle] = msgspec.convert(answer, Issued).bundles
+        [certificate] = await registry.certificates(1, "pump-1")
+        assert bundle.fingerprint == certificate.fingerprint
+        assert [device["device_id"] for device in await control.ask(path, "device.list", {})] == ["pump-1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("device.add", {}), ("device.add", {"devices": [{}]}), ("device.add", {"devices": 7}), ("token.add", {})],
+)
+async def test_wrong_arguments_are_said_to_be_wrong(tmp_path: Path, name: str, arguments: dict[str, Any]) -> None:
+    path = tmp_path / "control.sock"
+    async with console(tmp_path) as (_, asked), control.serving(path, asked.calls()):
+        with pytest.raises(ControlError, match=f"{name}: wrong arguments"):
+            await control.ask(path, name, arguments)

@@ -1,0 +1,146 @@
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from appliance.__main__ import _announce, _causes, main
+from appliance.process import Started, folder_locked
+
+
+@pytest.fixture(name="config")
+def _config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(f"data = '{tmp_path / 'var'}'\n[mqtt]\nport = 18883\n[http]\nport = 18443\n")
+    return path
+
+
+def run(config: Path, *words: str) -> int:
+    return main([*words, "--config", str(config)])
+
+
+def test_check_config_prints_what_is_in_force(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(config, "check-config") == 0
+    shown = capsys.readouterr()
+    assert "[mqtt]" in shown.out
+    assert "port = 18883" in shown.out
+    assert shown.err == ""
+
+
+def test_the_data_folder_of_the_command_line_wins(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(config, "check-config", "--data", str(tmp_path / "other")) == 0
+    assert f'data = "{tmp_path / "other"}"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[mqtt]\nprot = 1", "unknown field `prot`"),
+        ("[mqtt]\nport = 'many'", "Expected `int`"),
+        ("[mqtt", "not TOML"),
+        ("[log]\nlevel = 'loud'", "expected debug, info, warning or error"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check-config", "run"])
+def test_a_broken_settings_file_is_refused_with_its_name_and_what_is_wrong(
+    config: Path, capsys: pytest.CaptureFixture[str], text: str, words: str, command: str
+) -> None:
+    config.write_text(text)
+    assert run(config, command) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"headworks: {config}: ")
+    assert words in shown.err
+
+
+def test_a_settings_file_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path / "none.toml", "check-config") == 2
+    assert "none.toml: cannot be read" in capsys.readouterr().err
+
+
+def test_a_device_is_added_with_a_bundle_and_a_line_that_tries_it(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(config, "device", "add", "pump-1", "--name", "Pump", "--zone", "north") == 0
+    folder = tmp_path / "var" / "bundles" / "pump-1"
+    shown = capsys.readouterr().out
+    assert str(folder) in shown
+    assert re.search(r"mosquitto_pub -h localhost -p 18883 -i pump-1 .* -t sensors/pump-1/telemetry", shown)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.txt", "certificate.pem", "key.pem", "root.pem"]
+    assert stat.S_IMODE((folder / "key.pem").stat().st_mode) == 0o600
+    assert run(config, "device", "list") == 0
+    assert capsys.readouterr().out == "pump-1\tactive\tPump\n"
+
+
+def test_a_bundle_goes_where_it_is_asked_for(config: Path, tmp_path: Path) -> None:
+    assert run(config, "device", "add", "pump-1", "--out", str(tmp_path / "stick")) == 0
+    assert (tmp_path / "stick" / "root.pem").exists()
+    assert not (tmp_path / "var" / "bundles").exists()
+
+
+def test_a_name_that_cannot_be_a_devices_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(config, "device", "add", "pump/#") == 2
+    assert "headworks: 'pump/#' cannot be a device id" in capsys.readouterr().err
+
+
+def test_a_token_is_shown_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = []
+    for _ in range(2):
+        assert run(config, "token", "add", "backup") == 0
+        tokens.append(capsys.readouterr().out.strip())
+    assert all(re.fullmatch(r"hw_\d+\.\S+", token) for token in tokens)
+    assert tokens[0] != tokens[1]
+
+
+def test_a_claim_link_is_made_for_the_dashboards_port(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(config, "claim") == 0
+    assert re.fullmatch(r"https://localhost:18443/claim#\S{20,}\n", capsys.readouterr().out)
+
+
+def test_a_folder_that_a_silent_gateway_holds_is_not_touched(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with folder_locked(tmp_path / "var"):
+        assert run(config, "device", "list") == 2
+        assert run(config, "run") == 2
+    assert "a gateway already runs on" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "var").iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize("words", [[], ["dance"], ["device"], ["device", "add"], ["simulate", "--scenario", "calm"]])
+def test_a_command_that_is_none_ends_with_how_it_is_used(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "usage: headworks" in capsys.readouterr().err
+
+
+def test_every_cause_of_a_failure_is_named_once_however_deep_it_lies() -> None:
+    first, second, third = ValueError("first"), OSError("second"), KeyError("third")
+    group = BaseExceptionGroup("all", [first, BaseExceptionGroup("some", [second, ExceptionGroup("one", [third])])])
+    assert _causes(group) == [first, second, third]
+    assert _causes(first) == [first]
+
+
+def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _announce(Started(8443, 8080, 8883, None, tmp_path, "secret"))
+    shown = capsys.readouterr().out
+    for words in (
+        "https://localhost:8443/\n",
+        "mqtts://localhost:8883",
+        str(tmp_path),
+        "/claim#secret\n",
+        "8080/trust",
+    ):
+        assert words in shown
+
+
+def test_a_gateway_with_an_owner_offers_no_claim_and_without_the_trust_page_names_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _announce(Started(8443, None, 8883, None, tmp_path, None))
+    shown = capsys.readouterr().out
+    assert "Claim" not in shown
+    assert "Trust" not in shown

@@ -1,0 +1,141 @@
+import asyncio
+import os
+import signal
+import socket
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.config import Config
+from appliance.process import (
+    FolderInUseError,
+    _alive,
+    _defects_end_the_process,
+    _stop_requested,
+    _version,
+    base_opened,
+    folder_locked,
+    wall_clock,
+)
+from tests.appliance.examples import clock, stored
+
+
+class PartBrokenError(Exception):
+    """Raised by a callback of the loop."""
+
+
+def test_only_one_gateway_runs_on_a_folder_and_the_next_one_after_it(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "var"
+    for _ in range(2):
+        with folder_locked(folder):
+            assert folder.stat().st_mode & 0o777 == 0o700
+            with pytest.raises(FolderInUseError, match=f"already runs on {folder}"), folder_locked(folder):
+                raise AssertionError
+
+
+def test_folders_do_not_lock_each_other(tmp_path: Path) -> None:
+    with folder_locked(tmp_path / "one"), folder_locked(tmp_path / "other"):
+        pass
+
+
+def test_moments_are_milliseconds_that_do_not_stand_still() -> None:
+    first = wall_clock()
+    assert first > 1_700_000_000_000
+    while wall_clock() == first:
+        pass
+
+
+async def test_storage_the_registry_and_accounts_open_together_and_keep_what_they_know(tmp_path: Path) -> None:
+    config = Config(data=str(tmp_path))
+    async with base_opened(config, clock) as base:
+        await base.registry.add_device(1, "pump-1")
+        assert not await base.accounts.has_owner(1)
+    async with base_opened(config, clock) as base:
+        assert [device.device_id for device in base.registry.devices(1)] == ["pump-1"]
+    assert (tmp_path / "gateway.db").exists()
+    assert (tmp_path / "pki").is_dir()
+
+
+async def test_a_callback_that_raises_ends_what_runs_with_its_error() -> None:
+    def fail() -> None:
+        raise PartBrokenError
+
+    async def body() -> None:
+        async with _defects_end_the_process():
+            asyncio.get_running_loop().call_soon(fail)
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await body()
+    assert caught.group_contains(PartBrokenError)
+
+
+async def test_what_the_loop_complains_of_without_an_error_ends_what_runs_too() -> None:
+    async def body() -> None:
+        async with _defects_end_the_process():
+            context: dict[str, Any] = {"message": "a transport was lost"}
+            asyncio.get_running_loop().call_exception_handler(context)
+            asyncio.get_running_loop().call_exception_handler(context)
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await body()
+    assert caught.group_contains(RuntimeError, match="a transport was lost")
+
+
+async def test_without_defects_nothing_is_left_running() -> None:
+    async with _defects_end_the_process():
+        await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_first_signal_asks_to_stop_and_the_second_would_end_the_process(number: signal.Signals) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    stop = _stop_requested()
+    try:
+        os.kill(os.getpid(), number)
+        await stop.wait()
+        assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == [signal.SIG_DFL] * 2
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def test_the_watchdog_is_fed_while_the_writer_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "20000")
+        loop = asyncio.get_running_loop()
+        async with stored(tmp_path) as database, _alive(database):
+            for _ in range(2):
+                assert await loop.sock_recv(systemd, 100) == b"WATCHDOG=1"
+
+
+async def test_a_writer_that_fails_starves_the_watchdog_and_ends_what_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "20000")
+
+    async def body() -> None:
+        async with stored(tmp_path) as database:
+            await database.maintain(sqlite3.Connection.close)
+            async with _alive(database):
+                await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await body()
+    assert caught.group_contains(sqlite3.ProgrammingError)
+
+
+async def test_without_systemd_there_is_no_watchdog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    async with stored(tmp_path) as database, _alive(database):
+        assert len(asyncio.all_tasks()) == 1
+
+
+def test_the_version_is_a_number_that_people_can_quote() -> None:
+    assert _version()[0].isdigit()

@@ -1,0 +1,85 @@
+import pytest
+
+from appliance.errors import InvalidInputError
+from appliance.instant import from_text, to_text
+from tests.web.house import Client, House
+from web.api.telemetry import parsed
+
+NOON = from_text("2026-03-01T12:00:00Z")
+
+
+async def filled(house: House) -> None:
+    await house.add_device("a")
+    for second in range(5):
+        await house.send("a", {"pressure": 40.0 + second, "mode": "auto"}, at=NOON + second * 1_000)
+
+
+async def test_what_was_sent_is_read(script: Client, house: House) -> None:
+    await filled(house)
+    answer = await script.get(f"/v1/devices/a/telemetry?metric=pressure&start={NOON}&end={NOON + 4_001}")
+    assert answer.json() == {
+        "device_id": "a",
+        "series": [
+            {
+                "metric": "pressure",
+                "at": [to_text(NOON + second * 1_000) for second in range(5)],
+                "values": [40.0, 41.0, 42.0, 43.0, 44.0],
+            }
+        ],
+        "truncated": False,
+    }
+
+
+async def test_without_a_metric_all_are_read(script: Client, house: House) -> None:
+    await filled(house)
+    answer = await script.get("/v1/devices/a/telemetry?start=2026-03-01T12:00:00Z&end=2026-03-01T12:01:00%2B00:00")
+    assert [series["metric"] for series in answer.json()["series"]] == ["mode", "pressure"]
+
+
+async def test_a_limit_keeps_the_newest_and_says_so(script: Client, house: House) -> None:
+    await filled(house)
+    answer = await script.get(f"/v1/devices/a/telemetry?metric=pressure&start={NOON}&end={NOON + 9_000}&limit=2")
+    assert answer.json()["series"][0]["values"] == [43.0, 44.0]
+    assert answer.json()["truncated"] is True
+
+
+async def test_an_unknown_metric_names_the_known_ones(script: Client, house: House) -> None:
+    await filled(house)
+    answer = await script.get("/v1/devices/a/telemetry?metric=presure")
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "the device has no metric 'presure'; it has: mode, pressure"
+
+
+async def test_wrong_ranges_are_explained(script: Client, house: House) -> None:
+    await house.add_device("a")
+    for query, word in (
+        ("start=yesterday", "start is 'yesterday'"),
+        ("start=5000&end=4000", "after end"),
+        ("limit=0", "limit is 0"),
+        ("limit=many", "limit"),
+        ("end=99999999999999999999", "end is"),
+    ):
+        answer = await script.get(f"/v1/devices/a/telemetry?{query}")
+        assert answer.status_code == 400, query
+        assert word in answer.json()["detail"], answer.json()
+    assert (await script.get("/v1/devices/nobody/telemetry")).status_code == 404
+
+
+async def test_the_newest_readings_of_all_devices(script: Client, house: House) -> None:
+    await filled(house)
+    await house.add_device("silent")
+    [device] = (await script.get("/v1/tenants/1/telemetry/latest")).json()["devices"]
+    assert device["device_id"] == "a"
+    assert device["readings"]["pressure"] == {"at": to_text(NOON + 4_000), "value": 44.0}
+
+
+async def test_another_tenant_is_not_there(script: Client) -> None:
+    assert (await script.get("/v1/tenants/2/telemetry/latest")).status_code == 404
+
+
+def test_moments_are_read_in_both_forms() -> None:
+    assert parsed("start", "2026-03-01T12:00:00Z") == NOON
+    assert parsed("start", "2026-03-01T13:00:00 01:00") == NOON
+    assert parsed("start", str(NOON)) == NOON
+    with pytest.raises(InvalidInputError):
+        parsed("start", "²")

@@ -1,0 +1,145 @@
+"""A whole gateway without its sockets: real services on a real database, a clock that stands, a client."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from litestar import Litestar
+
+from appliance.accounts.service import Accounts
+from appliance.alerts.service import Alerts
+from appliance.bus import Bus
+from appliance.config import AlertsConfig, HttpConfig, IngestionConfig, TelemetryConfig
+from appliance.gateway import Gateway
+from appliance.health import Health
+from appliance.ingestion.service import Ingestion, Rooms
+from appliance.instant import HOUR_MS, Clock, to_text
+from appliance.notifications.mailbox import MailboxChannel
+from appliance.notifications.service import Notifications
+from appliance.registry.model import DEFAULT_TENANT
+from appliance.registry.service import Registry
+from appliance.store import database as store
+from appliance.store.migrate import migrate
+from appliance.telemetry.service import Telemetry
+from broker.ports import Connected, Message
+from web.app import create_app
+from web.auth import SESSION_COOKIE, form_token
+from web.protection import TOKEN_FIELD
+from web.shell import moment
+
+EMAIL = "owner@example.com"
+PASSWORD = "seven grey herons wade"
+HOST = "gateway.local:8443"
+
+
+class House:
+    """The services, and the short ways in which tests use them."""
+
+    def __init__(self, gateway: Gateway, config: HttpConfig, clock: Clock) -> None:
+        self.gateway = gateway
+        self.config = config
+        self.clock = clock
+        self._acknowledged_count = 0
+        self._expected_count = 0
+
+    async def add_device(self, device_id: str, *, name: str = "", zone: str = "", is_connected: bool = True) -> None:
+        await self.gateway.registry.add_device(DEFAULT_TENANT, device_id, name=name, zone=zone)
+        if is_connected:
+            self.gateway.ingestion.note(
+                Connected(DEFAULT_TENANT, device_id, device_id, "192.0.2.7:4711", self.clock() - HOUR_MS)
+            )
+
+    async def send(self, device_id: str, payload: dict[str, Any] | bytes, *, at: int | None = None) -> None:
+        """One message on its real way, until it is on disk."""
+        if isinstance(payload, dict):
+            payload = json.dumps({"timestamp": to_text(at or self.clock()), **payload}).encode()
+        self._expected_count += 1
+        topic = f"sensors/{device_id}/telemetry"
+        message = Message(DEFAULT_TENANT, device_id, device_id, topic, payload, 1, False, self.clock(), object())
+        with self.gateway.bus.subscribe(object) as committed:
+            self.gateway.ingestion.accept([message])
+            while self._acknowledged_count < self._expected_count:
+                await committed.next_batch()
+
+    def acknowledge(self, receipts: Any) -> None:
+        self._acknowledged_count += len(list(receipts))
+
+    async def claim(self) -> str:
+        """Make the owner; gives the secret of their session."""
+        secret = await self.gateway.accounts.open_claim(DEFAULT_TENANT)
+        return await self.gateway.accounts.claim(secret, EMAIL, PASSWORD)
+
+
+@asynccontextmanager
+async def opened(folder: Path, config: HttpConfig | None = None, clock: Clock = moment) -> AsyncIterator[House]:
+    """Every service of a gateway, open. E-mail goes into the mailbox."""
+    config = config or HttpConfig(host="127.0.0.1", port=0, trust_port=0)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(store.opened(folder / "gateway.db", prepare=migrate))
+        registry = Registry(database, folder / "pki", clock, config.names)
+        await stack.enter_async_context(registry.opened())
+        accounts = Accounts(
+            database, clock, session_idle_ms=config.session_idle_ms, session_length_ms=config.session_length_ms
+        )
+        telemetry = Telemetry(database, folder, TelemetryConfig(), clock)
+        await stack.enter_async_context(telemetry.opened())
+        alerts = Alerts(database, AlertsConfig(), clock)
+        await stack.enter_async_context(alerts.opened())
+        bus, health = Bus(), Health()
+        mailbox = MailboxChannel(folder / "mailbox")
+        notifications = Notifications(database, {"email": mailbox}, bus, clock)
+        await stack.enter_async_context(notifications.running())
+        rooms = Rooms(registry, alerts, telemetry)
+        ingestion = Ingestion(database, rooms, bus, IngestionConfig(commit_interval_ms=0), clock)
+        gateway = Gateway(
+            registry,
+            accounts,
+            telemetry,
+            alerts,
+            notifications,
+            mailbox,
+            ingestion,
+            bus,
+            health,
+            "1.2.3",
+            folder,
+            clock(),
+        )
+        health.register("ingestion", ingestion.status)
+        house = House(gateway, config, clock)
+        await stack.enter_async_context(ingestion.running(house.acknowledge, _nothing, _nothing))
+        yield house
+
+
+def _nothing() -> None:
+    """There is no broker whose reading could pause."""
+
+
+class Client(httpx.AsyncClient):
+    """A browser without script: keeps cookies, sends forms with their token and its own origin."""
+
+    def __init__(self, app: Litestar, session_secret: str = "") -> None:
+        # What ends in a defect must show as the answer that people would get.
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+        super().__init__(transport=transport, base_url=f"https://{HOST}", headers={"accept": "text/html"})
+        self.session_secret = session_secret
+        if session_secret:
+            self.cookies.set(SESSION_COOKIE, session_secret, domain="gateway.local", path="/")
+
+    async def submit(self, path: str, fields: dict[str, str] | None = None, **headers: str) -> httpx.Response:
+        """Send a form of the signed-in user."""
+        body = urlencode({TOKEN_FIELD: form_token(self.session_secret), **(fields or {})})
+        told = {"origin": f"https://{HOST}", "content-type": "application/x-www-form-urlencoded", **headers}
+        return await self.post(path, content=body, headers=told)
+
+
+Browse = Callable[..., Client]
+
+
+def app_of(house: House) -> Litestar:
+    """The application over the house's services."""
+    return create_app(house.gateway, house.config)

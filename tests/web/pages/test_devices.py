@@ -1,0 +1,64 @@
+from tests.web.house import Client, House
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+async def test_an_empty_list_tells_the_next_step(owner: Client) -> None:
+    page = (await owner.get("/devices")).text
+    assert "headworks device add sensor-001" in page
+    assert "mosquitto_pub" in page
+
+
+async def test_a_device_is_listed_with_what_it_says_now(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001", name="Pump house", zone="north")
+    await house.send("sensor-001", {"readings": {"pressure": 45.25}, "batteryLevel": 12})
+    page = (await owner.get("/devices")).text
+    assert 'id="device-sensor-001"' in page
+    for text in ("Pump house", "north", "45.2", "12 %", "Pressure, 1 h"):
+        assert text in page
+
+
+async def test_only_columns_with_anything_in_them_are_shown(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001")
+    await house.send("sensor-001", {"pressure": 1.5})
+    page = (await owner.get("/devices")).text
+    assert "Battery" not in page
+    assert ">Zone<" not in page
+
+
+async def test_tabs_and_search_choose_devices(owner: Client, house: House) -> None:
+    await house.add_device("alpha", name="Reservoir")
+    await house.add_device("beta", is_connected=False)
+    assert 'id="device-beta"' not in (await owner.get("/devices?q=RESERV")).text
+    offline = (await owner.get("/devices?state=offline")).text
+    assert 'id="device-beta"' in offline
+    assert 'id="device-alpha"' not in offline
+    assert "No device matches" in (await owner.get("/devices?q=nothing-like-it")).text
+
+
+async def test_what_people_and_devices_write_is_never_markup(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001", name=HOSTILE, zone=HOSTILE)
+    await house.send("sensor-001", {HOSTILE: 1.0, "text": HOSTILE})
+    await house.send("sensor-001", b'{"' + HOSTILE.encode() + b"not json")
+    for path in (
+        "/",
+        "/devices",
+        f"/devices?q={HOSTILE}",
+        "/devices/sensor-001",
+        "/alerts",
+        f"/devices?metric={HOSTILE}",
+    ):
+        answer = await owner.get(path)
+        assert answer.status_code == 200
+        assert "<img" not in answer.text, path
+
+
+async def test_long_lists_have_pages(owner: Client, house: House) -> None:
+    for number in range(55):
+        await house.add_device(f"sensor-{number:03d}")
+    first, second = (await owner.get("/devices")).text, (await owner.get("/devices?page=2")).text
+    assert "1\N{EN DASH}50 of 55" in first
+    assert 'id="device-sensor-054"' in second
+    assert 'id="device-sensor-000"' not in second
+    assert 'id="device-sensor-054"' in (await owner.get("/devices?page=99")).text
+    assert 'id="device-sensor-000"' in (await owner.get("/devices?page=nonsense")).text
