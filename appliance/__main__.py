@@ -16,7 +16,7 @@ import msgspec
 from appliance import bundle_folder, control, logs, process
 from appliance import config as settings
 from appliance.config import Config
-from appliance.console import Console, Issued
+from appliance.console import Console, Issued, local_host
 from appliance.errors import ApplianceError
 from appliance.health import is_logged_by_journald
 from appliance.registry import bundle
@@ -140,6 +140,7 @@ def _announce(started: process.Started) -> None:
         f"  Dashboard  https://localhost:{started.web_port}/",
         f"  MQTT       mqtts://localhost:{started.mqtt_port} (client certificate required)",
         f"  Data       {started.data_folder}",
+        f"  From elsewhere in the LAN, put {started.lan_host} in the place of localhost.",
     ]
     if started.trust_port:
         lines.append(f"  Trust      http://localhost:{started.trust_port}/trust (this gateway's web CA)")
@@ -173,7 +174,7 @@ def _register_device(options: argparse.Namespace, config: Config) -> int:
     folder = options.out or config.data_folder / "bundles" / one.device_id
     bundle_folder.write(folder, one, issued.host, issued.port)
     print(f"The bundle is in {folder}. Try it from there:\n")
-    print(f"  {bundle.publish_line(one, issued.host, issued.port)}")
+    print(f"  {bundle.publish_line(one, issued.local_host, issued.port)}")
     return 0
 
 
@@ -193,15 +194,15 @@ def _simulate(options: argparse.Namespace, config: Config) -> int:
     device_ids = [f"{options.prefix}-{number:05d}" for number in range(1, options.devices + 1)]
     folder = config.data_folder / "simulator"
     missing = [device_id for device_id in device_ids if not bundle_folder.is_whole(folder / device_id)]
-    host, port = "localhost", config.mqtt.port
+    host, port = local_host(config.mqtt.host), config.mqtt.port
     if missing:
         answer = _ask(config, "device.add", {"devices": [{"device_id": device_id} for device_id in missing]})
         issued = msgspec.convert(answer, Issued)
-        host, port = issued.host, issued.port
+        port = issued.port
         for one in issued.bundles:
-            bundle_folder.write(folder / one.device_id, one, host, port)
+            bundle_folder.write(folder / one.device_id, one, issued.host, port)
     simulation = Simulation(bundle_folder.simulated(folder, device_ids), options.rate, Scenario(options.scenario))
-    asyncio.run(_simulated(simulation, Endpoint("127.0.0.1", port, host), options.seconds))
+    asyncio.run(_simulated(simulation, Endpoint(host, port, host), options.seconds))
     return 0
 
 
@@ -230,7 +231,7 @@ def _ask(config: Config, call: str, arguments: dict[str, Any]) -> Any:
 async def _do(config: Config, call: str, arguments: dict[str, Any]) -> Any:
     with process.folder_locked(config.data_folder):
         async with process.base_opened(config, process.wall_clock) as base:
-            console = Console(base.registry, base.accounts, "localhost", config.mqtt.port)
+            console = Console(base.registry, base.accounts, config.mqtt.host, config.mqtt.port)
             result = await console.calls()[call](arguments)
             return json.loads(msgspec.json.encode(result))
 

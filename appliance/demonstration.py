@@ -32,7 +32,7 @@ RULE = NewRule(
 
 @contextlib.asynccontextmanager
 async def running(
-    registry: Registry, alerts: Alerts, data_folder: Path, mqtt_port: int, clock: Clock
+    registry: Registry, alerts: Alerts, data_folder: Path, endpoint: Endpoint, clock: Clock
 ) -> AsyncIterator[Fleet]:
     """Let the demonstration fleet live on this gateway; what it was issued is kept and used again."""
     if not any(rule.name == RULE.name for rule in alerts.rules(DEFAULT_TENANT)):
@@ -49,12 +49,14 @@ async def running(
     if missing:
         bundles = await registry.issue_many(DEFAULT_TENANT, missing)
         for issued in bundles:
-            await asyncio.to_thread(bundle_folder.write, folder / issued.device_id, issued, "localhost", mqtt_port)
+            await asyncio.to_thread(
+                bundle_folder.write, folder / issued.device_id, issued, endpoint.host, endpoint.port
+            )
     simulation = Simulation(
         bundle_folder.simulated(folder, [device.device_id for device in devices]),
         MESSAGES_PER_SECOND,
         Scenario.PRESSURE_FAULT,
     )
-    fleet = Fleet(simulation, Endpoint("127.0.0.1", mqtt_port, "localhost"), clock, random.random)
+    fleet = Fleet(simulation, endpoint, clock, random.random)
     async with fleet.running():
         yield fleet

@@ -25,7 +25,7 @@ from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.config import Config
-from appliance.console import Console
+from appliance.console import Console, local_host
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
 from appliance.health import Health, Status, notify_systemd, watchdog_interval
@@ -37,6 +37,7 @@ from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
 from appliance.registry.model import DEFAULT_TENANT, TlsFiles
 from appliance.registry.service import Registry
+from appliance.simulator import wire as simulator
 from appliance.store import database as store
 from appliance.store.database import Database
 from appliance.store.migrate import migrate
@@ -60,6 +61,7 @@ class FolderInUseError(ApplianceError):
 class Started(msgspec.Struct, frozen=True):
     """Where the gateway can be reached, once it can."""
 
+    lan_host: str
     web_port: int
     trust_port: int | None
     mqtt_port: int
@@ -148,7 +150,9 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
             ):
                 if demo:
                     fleet = await demonstration_stack.enter_async_context(
-                        demonstration.running(base.registry, parts.alerts, config.data_folder, ports[0], clock)
+                        demonstration.running(
+                            base.registry, parts.alerts, config.data_folder, parts.own_endpoint(ports[0]), clock
+                        )
                     )
                     parts.health.register("simulator", fleet.status)
                 claim = None
@@ -158,7 +162,8 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 parts.health.ready = True
                 notify_systemd("READY=1")
                 plain = ports[1] if config.mqtt.plain_port is not None else None
-                started(Started(pages.port, pages.trust_port, ports[0], plain, config.data_folder, claim))
+                lan_host = base.registry.lan_host
+                started(Started(lan_host, pages.port, pages.trust_port, ports[0], plain, config.data_folder, claim))
                 await stop.wait()
                 log.info("stop requested")
                 parts.health.ready = False
@@ -211,7 +216,12 @@ class _Parts:
 
     def console(self, mqtt_port: int) -> Console:
         """The calls of the command line."""
-        return Console(self._base.registry, self._base.accounts, "localhost", mqtt_port)
+        return Console(self._base.registry, self._base.accounts, self._config.mqtt.host, mqtt_port)
+
+    def own_endpoint(self, mqtt_port: int) -> simulator.Endpoint:
+        """Where simulated devices on this machine connect."""
+        host = local_host(self._config.mqtt.host)
+        return simulator.Endpoint(host, mqtt_port, host)
 
     def jobs(self) -> dict[str, tuple[str, schedule.Work]]:
         """What is due by the clock."""

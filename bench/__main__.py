@@ -4,10 +4,11 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import ingest, peers
-from bench.children import BenchError, machine
+from bench.children import BenchError, alone, machine
 
 MEASUREMENTS = {"ingest": ingest.measure, "peers": peers.measure}
 
@@ -22,17 +23,23 @@ def main() -> int:
     unknown = set(arguments.names) - MEASUREMENTS.keys()
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))} cannot be measured; there is {', '.join(MEASUREMENTS)}")
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.folder)).absolute()
-    print(f"Machine: {machine()}\n", flush=True)
     try:
-        for name in arguments.names or MEASUREMENTS:
-            print(MEASUREMENTS[name](folder, quick=arguments.quick), end="\n\n", flush=True)
+        with alone():
+            _measure(arguments.names or list(MEASUREMENTS), arguments.folder, quick=arguments.quick)
     except BenchError as error:
         print(f"headworks bench: {error}", file=sys.stderr)
         return 1
-    shutil.rmtree(folder)
     return 0
+
+
+def _measure(names: Sequence[str], parent: Path, *, quick: bool) -> None:
+    parent.mkdir(parents=True, exist_ok=True)
+    # Left there when something fails: its logs say why.
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent)).absolute()
+    print(f"Machine: {machine()}\n", flush=True)
+    for name in names:
+        print(MEASUREMENTS[name](folder, quick=quick), end="\n\n", flush=True)
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,25 @@ LOAD_CORE = 1
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 90.0
 
+_LOCK = ("127.77.0.1", 20_999)
+"""An address that is taken while something is measured."""
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class BenchError(Exception):
     """Something that is measured did not start, or ended by itself; the message says what to read."""
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other measurements off this machine; raises `BenchError` when one is under way."""
+    with socket.socket() as taken:
+        try:
+            taken.bind(_LOCK)
+        except OSError:
+            raise BenchError("another one runs on this machine, and they would spoil each other's figures") from None
+        yield
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from bench.numbers import median, table
 
 CONNECTIONS = 50
 WINDOW = 20
-SECONDS = 8.0
+SECONDS = 5.0
 ROUNDS = 5
 PORT = 20_990
 

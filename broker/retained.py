@@ -3,7 +3,7 @@
 They lie in a tree of their topics' levels, so that a filter costs what it finds and not what there is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from broker.limits import Limits
 from broker.packets import Publish
@@ -62,12 +62,17 @@ class RetainedMessages:
             # The level itself too: # matches its parent [4.7.1.2].
             if wanted in (None, "#") and level.message is not None:
                 yield level.message
-            if wanted == "#":
-                waiting += [(below, depth) for below in _below(level, is_root=level is self._root)]
-            elif wanted == "+":
-                waiting += [(below, depth + 1) for below in _below(level, is_root=level is self._root)]
+            if wanted in ("+", "#"):
+                next_depth = depth if wanted == "#" else depth + 1
+                waiting += [(below, next_depth) for below in self._below(level)]
             elif wanted is not None and (same := level.below.get(wanted)) is not None:
                 waiting.append((same, depth + 1))
+
+    def _below(self, level: _Level) -> Iterable[_Level]:
+        """What a wildcard finds: in the first level, no names that begin with $ [MQTT-4.7.2-1]."""
+        if level is not self._root:
+            return level.below.values()
+        return [below for name, below in level.below.items() if not name.startswith("$")]
 
     def _put(self, message: Publish) -> None:
         level = self._root
@@ -91,8 +96,3 @@ class RetainedMessages:
             if level.message is not None or level.below:
                 return
             del path[-1].below[name]
-
-
-def _below(level: _Level, *, is_root: bool) -> Iterator[_Level]:
-    """What a wildcard finds: in the first level, no names that begin with $ [MQTT-4.7.2-1]."""
-    return (below for name, below in level.below.items() if not (is_root and name.startswith("$")))

@@ -4,14 +4,14 @@
 #   scripts/fresh_machine.sh bookworm|trixie COMMAND [ARGUMENTS]
 #
 # Needs root and debootstrap. FRESH_ROOT keeps the root in that folder and uses it again (the clone is
-# made anew); otherwise it is removed at the end. Only what is committed is tried.
+# made anew); otherwise it is removed at the end. FRESH_MIRROR is where Debian comes from, if not from
+# debootstrap's own choice. Only what is committed is tried.
 set -eu
-[ $# -ge 2 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
 checkout=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 suite=$1
 shift
 root=${FRESH_ROOT:-$(mktemp -d)}
-mirror=${FRESH_MIRROR:-http://deb.debian.org/debian}
 
 leave() {
     for place in dev/shm dev/pts dev proc; do
@@ -23,7 +23,7 @@ trap leave EXIT
 trap 'exit 143' INT TERM
 
 [ -x "$root/usr/bin/apt-get" ] ||
-    debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" >"$root.log" 2>&1 ||
+    debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" ${FRESH_MIRROR:+"$FRESH_MIRROR"} >"$root.log" 2>&1 ||
     { tail "$root.log" >&2; exit 1; }
 rm -f "$root.log"
 

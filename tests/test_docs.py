@@ -168,3 +168,11 @@ def test_decisions_are_numbered_without_gaps_and_have_their_four_parts() -> None
         ]
         assert -1 not in positions, page.name
         assert positions == sorted(positions), page.name
+
+
+def test_a_change_note_is_named_by_its_kind_and_says_something() -> None:
+    for note in (ROOT / "changes").glob("*.md"):
+        if note.name == "README.md":
+            continue
+        assert re.fullmatch(r"[a-z0-9-]+\.(added|changed|fixed|removed|security)\.md", note.name), note.name
+        assert len(note.read_text(encoding="utf-8").split()) > 3, note.name

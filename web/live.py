@@ -3,15 +3,16 @@
 Rules:
 - What changed is looked at when something was committed, at most twice a second, once for all who
   see the same page of the same tenant.
-- A page that is slow loses its oldest updates, never its newest, and then gets the whole again.
+- A page that is slow loses the updates that wait for it and gets the whole again, as it is by then.
 - A socket lives no longer than the session that opened it.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from litestar import WebSocket, websocket
@@ -66,22 +67,22 @@ class Viewer:
     def __init__(self, topic: Topic, session_secret: str) -> None:
         self.topic = topic
         self.session_secret = session_secret
-        self.is_behind = True
-        """The next update must be the whole."""
         self.dropped_count = 0
         self.close_code: int | None = None
-        self._updates: deque[str] = deque(maxlen=UPDATES_LIMIT)
+        self._is_new = True
+        self._updates: deque[str] = deque()
         self._arrived = asyncio.Event()
 
-    def feed(self, update: Sequence[str] | None, whole: Sequence[str] | None) -> None:
-        """Queue what changed, or the whole when something was missed or there is nothing to compare with."""
-        texts = whole if update is None or self.is_behind else update
-        self.is_behind = False
-        for text in texts or ():
-            if len(self._updates) == UPDATES_LIMIT:
-                self.dropped_count += 1
-                self.is_behind = True
-            self._updates.append(text)
+    def feed(self, update: Sequence[str] | None, whole: Callable[[], Sequence[str]]) -> None:
+        """Queue what changed; the whole when there is nothing to compare with or no room for changes."""
+        texts = whole() if update is None or self._is_new else update
+        self._is_new = False
+        if len(self._updates) + len(texts) > UPDATES_LIMIT:
+            self.dropped_count += len(self._updates)
+            self._updates.clear()
+            texts = whole()
+        self._updates.extend(texts)
+        if texts:
             self._arrived.set()
 
     def end(self, code: int) -> None:
@@ -111,7 +112,8 @@ class Hub:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Feed the open pages; on leaving, end their sockets."""
-        with self._gateway.bus.subscribe(*KINDS) as subscription:
+        # One batch is enough to know that there is something to look at.
+        with self._gateway.bus.subscribe(*KINDS, limit=1) as subscription:
             async with asyncio.TaskGroup() as tasks:
                 feeding = tasks.create_task(self._feed(subscription), name="live pages")
                 try:
@@ -174,12 +176,12 @@ class Hub:
     async def _feed(self, subscription: Subscription) -> None:
         while True:
             await self._something(subscription)
+            self._joined.clear()
             await self.paint_all(shell.moment())
             # What is committed during the pause is seen by the next look, all of it at once.
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _something(self, subscription: Subscription) -> None:
-        self._joined.clear()
         async with asyncio.TaskGroup() as tasks:
             waits = {
                 tasks.create_task(subscription.next_batch(), name="live: a commit"),
@@ -193,18 +195,17 @@ class Hub:
         stage = Stage(self._gateway, topic.tenant_id, dict(topic.parameters), now)
         painting = await self._painters[topic.page](stage)
         frame = shell.live_parts(shell.pulse(self._gateway, topic.tenant_id))
-        painting = Painting((*painting.whole, *frame.values()), {**painting.parts, **frame})
+        painting = Painting((*painting.whole, *frame.values()), {**painting.parts, **frame}, painting.shape)
         before = self._shown.get(topic)
         # While it was painted the last viewer may have gone.
         if topic not in self._viewers:
             return
         self._shown[topic] = painting
-        update = whole = None
-        if before is not None and before.parts.keys() == painting.parts.keys():
+        update = None
+        if before and (before.shape, before.parts.keys()) == (painting.shape, painting.parts.keys()):
             update = self._rendered([part for key, part in painting.parts.items() if part != before.parts[key]], now)
+        whole = functools.cache(lambda: self._rendered(painting.whole, now))
         for viewer in self._viewers[topic]:
-            if update is None or viewer.is_behind:
-                whole = whole or self._rendered(painting.whole, now)
             viewer.feed(update, whole)
 
     def _rendered(self, parts: Sequence[Part], now: int) -> list[str]:

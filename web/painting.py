@@ -23,6 +23,8 @@ class Painting(NamedTuple):
     """Everything, for a page that has missed something or whose set of parts is another now."""
     parts: Mapping[str, Part]
     """The same in the smallest pieces, by the identifier of their element."""
+    shape: object = None
+    """What stands around the pieces; when it changes, the whole is sent."""
 
 
 class Stage(NamedTuple):

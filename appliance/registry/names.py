@@ -66,6 +66,15 @@ def gather(hostname: str, configured: Sequence[str], addresses: Iterable[str]) -
     return ServerNames(tuple(sorted(hosts)), tuple(sorted(str(address) for address in found)))
 
 
+def lan_host(names: ServerNames) -> str:
+    """The name or address to tell others in the LAN: an address that is not only this machine's own, else a name."""
+    for text in names.addresses:
+        address = ip_address(text)
+        if address.version == 4 and not (address.is_loopback or address.is_link_local):  # noqa: PLR2004  as in IPv4
+            return text
+    return next((host for host in names.hosts if host.endswith(".local")), "localhost")
+
+
 def within(names: ServerNames, domains: Sequence[str], networks: Sequence[Network]) -> ServerNames:
     """The names that lie in these domains and networks, as RFC 5280 4.2.1.10 judges it."""
     hosts = tuple(host for host in names.hosts if any(_is_in_domain(host, domain) for domain in domains))

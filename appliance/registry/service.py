@@ -44,6 +44,7 @@ class Registry:
 
     _pki: pki.Pki
     _presence: PresenceBook
+    _gathered: names.ServerNames
 
     def __init__(
         self, database: Database, folder: Path, clock: Clock, names: Sequence[str] = (), *, trust_plain: bool = False
@@ -165,6 +166,11 @@ class Registry:
         return self._pki.web_tls
 
     @property
+    def lan_host(self) -> str:
+        """The name or address by which others in the LAN reach this gateway."""
+        return names.lan_host(self._gathered)
+
+    @property
     def root_path(self) -> Path:
         """The CA that devices trust, PEM."""
         return self._pki.root_path
@@ -268,8 +274,8 @@ class Registry:
             for adapter in ifaddr.get_adapters()
             for address in adapter.ips
         ]
-        gathered = names.gather(socket.gethostname(), self._names, addresses)
-        return pki.renew(self._pki, gathered, self._clock())
+        self._gathered = names.gather(socket.gethostname(), self._names, addresses)
+        return pki.renew(self._pki, self._gathered, self._clock())
 
     def _authenticate_plain(self, credentials: Credentials) -> Principal | Denied:
         if not self._trust_plain:

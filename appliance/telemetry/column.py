@@ -201,7 +201,7 @@ def _form_of(cell: Cell) -> _Form:
             return _Form.INTEGER if -INTEGER_LIMIT < cell < INTEGER_LIMIT else _Form.WIDE_INTEGER
         case float():
             return _Form.DOUBLE if _is_special(cell) else _Form.DECIMAL
-        case str():
+        case _:
             return _Form.TEXT
 
 
@@ -224,8 +224,8 @@ def _put_uniform(out: bytearray, form: _Form, cells: Sequence[Cell]) -> None:
             _put_wide(out, cast("Sequence[int]", cells))
         case _Form.TEXT:
             _put_texts(out, cast("Sequence[str]", cells))
-        case _Form.MISSING | _Form.NULL | _Form.MIXED:
-            pass  # the form says it all; a mixed column is none of one form
+        case _:
+            pass  # missing, null: the form says it all
 
 
 def _take_uniform(reader: Reader, form: int, count: int) -> list[Cell]:
@@ -250,10 +250,7 @@ def _take_decimals(reader: Reader, count: int) -> list[float]:
     if places > _PLACES_LIMIT:
         raise ChunkError(f"{places} decimal places are not known")
     scale = _SCALES[places]
-    try:
-        return [whole / scale for whole in take_integers(reader, count)]
-    except OverflowError as error:
-        raise ChunkError("a decimal number is too large") from error
+    return [whole / scale for whole in take_integers(reader, count)]
 
 
 def _put_wide(out: bytearray, values: Sequence[int]) -> None:

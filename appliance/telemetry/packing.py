@@ -1,10 +1,10 @@
 """Whole numbers and pieces of bytes, packed: the bricks of columns, chunks and log records.
 
-The format is in docs/reference/chunks.md. Everything is little-endian. Reading never trusts what it
+The format is in docs/reference/chunks.md. Everything is little-endian, as every machine is that the gateway
+runs on (x86-64, aarch64), so arrays are written as they lie in memory. Reading never trusts what it
 reads: bytes that do not fit raise `ChunkError`, never anything else.
 """
 
-import sys
 import zlib
 from array import array
 from collections.abc import Sequence
@@ -28,7 +28,6 @@ _LEVEL = 1
 _DELTA = 0x10
 _WIDTHS = ((0, 1), (0xFF, 1), (0xFFFF, 2), (0xFFFF_FFFF, 4))
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_IS_BIG_ENDIAN = sys.byteorder == "big"
 
 
 class ChunkError(ApplianceError):
@@ -222,9 +221,6 @@ def _take_residuals(reader: Reader, count: int, width: int) -> list[int]:
 
 def _put_planes(out: bytearray, numbers: "array[int] | array[float]", width: int) -> None:
     """First the lowest byte of each number, then the next of each: alike bytes side by side compress better."""
-    if _IS_BIG_ENDIAN:
-        numbers = numbers[:]
-        numbers.byteswap()
     raw = numbers.tobytes()
     if width == 1:
         out += raw
@@ -234,10 +230,9 @@ def _put_planes(out: bytearray, numbers: "array[int] | array[float]", width: int
 
 
 def _take_planes(reader: Reader, count: int, width: int) -> bytearray:
-    """The numbers one after the other, in the byte order of this machine."""
+    """The numbers one after the other, as an array takes them."""
     planes = reader.take(count * width)
     raw = bytearray(count * width)
     for plane in range(width):
-        place = width - 1 - plane if _IS_BIG_ENDIAN else plane
-        raw[place::width] = planes[plane * count : (plane + 1) * count]
+        raw[plane::width] = planes[plane * count : (plane + 1) * count]
     return raw

@@ -48,10 +48,6 @@ class Column:
         """The same values, which stay as they are now."""
         return Column(self.cells[:], self.kind)
 
-    def tail(self, count: int) -> "Column":
-        """The last values."""
-        return Column(self.cells[-count:], self.kind)
-
 
 def new_column(cell: Cell) -> Column:
     """An empty column of the kind that suits its first value."""

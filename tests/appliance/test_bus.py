@@ -1,7 +1,7 @@
 import asyncio
 from typing import NamedTuple
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.bus import Bus
@@ -28,6 +28,7 @@ async def taken(bus: Bus, batches: list[list[Rain | Sun]], limit: int) -> tuple[
         return got, subscription.dropped_count
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(events, max_size=12), st.integers(1, 6))
 def test_a_listener_gets_the_newest_batches_of_its_kinds_in_order_and_knows_how_many_it_missed(
     batches: list[list[Rain | Sun]], limit: int

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.config import (
@@ -74,11 +74,13 @@ def _printed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("config") / "printed.toml"
 
 
+@settings(deadline=None, max_examples=40)
 @given(configs)
 def test_what_is_printed_is_a_settings_file_that_says_the_same(printed_file: Path, config: Config) -> None:
     assert loaded(printed_file, printed(config)) == config
 
 
+@settings(deadline=None, max_examples=20)
 @given(configs)
 def test_what_is_printed_names_files_of_secrets_and_holds_none(printed_file: Path, config: Config) -> None:
     printed_file.write_text("very secret", encoding="utf-8")
@@ -183,6 +185,7 @@ def test_an_override_of_what_is_no_section_is_named(file: Path, text: str) -> No
 def test_a_port_is_switched_off_by_a_word_in_the_file_and_in_the_environment(file: Path) -> None:
     assert loaded(file, "[http]\ntrust_port = 'off'").http.trust_port is None
     assert loaded(file, "", HEADWORKS__HTTP__TRUST_PORT="off").http.trust_port is None
+    assert loaded(file, "[email]\nserver = 'off'").email.server == "off"
     assert 'trust_port = "off"' in printed(loaded(file, "[http]\ntrust_port = 'off'"))
 
 

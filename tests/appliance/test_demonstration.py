@@ -8,9 +8,10 @@ from appliance.config import AlertsConfig
 from appliance.registry.service import Registry
 from appliance.simulator.fleet import demo_devices
 from appliance.simulator.service import Fleet
+from appliance.simulator.wire import Endpoint
 from tests.appliance.examples import clock, registered, stored
 
-NOBODY_LISTENS = 1
+NOWHERE = Endpoint("localhost", 1, "localhost")
 """A port that refuses at once: the fleet is to wait for its gateway, as real devices do."""
 
 
@@ -20,7 +21,7 @@ async def demonstrated(folder: Path) -> AsyncIterator[tuple[Registry, Alerts, Fl
         alerts = Alerts(database, AlertsConfig(), clock)
         async with (
             alerts.opened(),
-            demonstration.running(registry, alerts, folder, NOBODY_LISTENS, clock) as fleet,
+            demonstration.running(registry, alerts, folder, NOWHERE, clock) as fleet,
         ):
             yield registry, alerts, fleet
 

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, day_of, from_text, to_text
@@ -14,16 +14,19 @@ LAST = 253_402_300_799_999
 moments = st.integers(FIRST, LAST)
 
 
+@settings(deadline=None)
 @given(moments)
 def test_reading_what_was_printed_gives_the_same_moment(at: int) -> None:
     assert from_text(to_text(at)) == at
 
 
+@settings(deadline=None)
 @given(moments, moments)
 def test_printed_moments_sort_as_the_moments_do(first: int, second: int) -> None:
     assert (to_text(first) < to_text(second)) == (first < second)
 
 
+@settings(deadline=None)
 @given(moments, st.integers(-23 * 60 - 59, 23 * 60 + 59))
 def test_an_offset_changes_how_a_moment_is_written_and_not_which_it_is(at: int, minutes: int) -> None:
     try:
@@ -34,6 +37,7 @@ def test_an_offset_changes_how_a_moment_is_written_and_not_which_it_is(at: int, 
     assert from_text(text) == at
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | st.datetimes(timezones=st.just(timezone(timedelta(hours=-23)))).map(datetime.isoformat))
 def test_a_text_is_a_moment_that_can_be_printed_or_no_moment_at_all(text: str) -> None:
     try:
@@ -44,6 +48,7 @@ def test_a_text_is_a_moment_that_can_be_printed_or_no_moment_at_all(text: str) -
     assert from_text(to_text(at)) == at
 
 
+@settings(deadline=None)
 @given(moments)
 def test_a_moment_lies_in_its_day(at: int) -> None:
     start = from_text(day_of(at))

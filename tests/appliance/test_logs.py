@@ -2,7 +2,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.logs import QUIET, _Line, configure
@@ -26,6 +26,7 @@ def _restored() -> Iterator[None]:
         logging.getLogger(name).setLevel(level)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=30), st.booleans())
 def test_whatever_a_client_calls_itself_a_record_is_one_line_without_control_characters(
     client_id: str, for_journal: bool

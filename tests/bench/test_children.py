@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.children import BenchError, cpu_seconds, machine, resident_kb, run, started
+from bench.children import BenchError, alone, cpu_seconds, machine, resident_kb, run, started
 
 
 def test_linux_says_what_this_process_uses() -> None:
@@ -38,3 +38,8 @@ def test_a_command_that_fails_is_told_with_its_words() -> None:
 
 def test_the_machine_is_named() -> None:
     assert "Linux" in machine()
+
+
+def test_two_measurements_do_not_run_at_once() -> None:
+    with pytest.raises(BenchError, match="another one"), alone(), alone():
+        pass

@@ -5,6 +5,7 @@ import contextlib
 import resource
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
@@ -179,6 +180,20 @@ async def test_a_client_that_vanishes_is_noticed_when_writing() -> None:
         connection.send(b"x")
         await ear.changed.wait()
         assert ear.lost_reasons == ["connection lost: Broken pipe"]
+
+
+async def test_a_connection_that_is_reset_is_lost_with_the_cause() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        connection, ear = Connection(loop, ours, "here", Gate(), loop.time()), Ear()
+        connection.start(ear)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()
+        await ear.changed.wait()
+        assert ear.lost_reasons == ["connection lost: Connection reset by peer"]
 
 
 async def test_one_connection_that_never_pauses_does_not_keep_the_others_waiting() -> None:

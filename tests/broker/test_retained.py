@@ -49,6 +49,10 @@ def test_what_finds_no_room_leaves_what_was_there() -> None:
     assert retained.keep(Publish("b", b"12"))
     assert {message.payload for message in retained.matching("+")} == {b"12345678", b"12"}
     assert retained.keep(Publish("c", b"")), "clearing what is not there always works"
+    assert retained.keep(Publish("a", b"1"))
+    assert retained.keep(Publish("c", b"1"))
+    assert not retained.keep(Publish("d", b"1"))
+    assert retained.keep(Publish("a", b"2")), "a topic that is there takes no more room"
 
 
 @given(st.lists(messages, max_size=30))

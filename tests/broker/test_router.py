@@ -44,6 +44,21 @@ class RememberedRoutes(RuleBasedStateMachine):
         assert dict(self.router.subscribers(topic)) == expected
         assert len(self.router._routes) <= LIMITS.routes
 
+    @rule()
+    def publish_what_is_remembered(self) -> None:
+        for topic in tuple(self.router._routes):
+            self.publish(topic)
+
 
 TestRoutes = RememberedRoutes.TestCase
 TestRoutes.settings = settings(max_examples=40)
+
+
+def test_a_remembered_route_ends_with_the_next_change() -> None:
+    router, (first, second, _) = Router(LIMITS), SESSIONS
+    router.subscribe(first, "a", 1)
+    assert router.subscribers("a") == ((first, 1),)
+    router.subscribe(second, "+", 0)
+    assert dict(router.subscribers("a")) == {first: 1, second: 0}
+    router.unsubscribe(first, "a")
+    assert router.subscribers("a") == ((second, 0),)

@@ -208,7 +208,7 @@ class TestLimits:
             wire.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             (client,) = house.broker._clients
             client.connection._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-            pings = encode(Pingreq()) * 1_000_000
+            pings = encode(Pingreq()) * 300_000
             with contextlib.suppress(ConnectionError):
                 await wire.send(pings)
             await house.owner.until(lambda owner: bool(owner.refused))
@@ -238,13 +238,15 @@ class TestLimits:
             assert house.broker.refusals == {"protocol_error": 100}
 
     async def test_nobody_is_called_silent_while_nobody_is_heard(self) -> None:
-        async with serving(Limits(connect_timeout_s=0.1, sweep_interval_s=0.01)) as house:
+        async with serving(Limits(connect_timeout_s=0.2, sweep_interval_s=0.01)) as house:
+            wires = [await house.knock(), await house.knock()]
             house.broker.pause_reading()
-            wire = await house.knock()
-            await wire.send(Connect(4, "c", clean_session=True, keep_alive_s=0))
-            await asyncio.sleep(0.2)
+            await wires[0].send(Connect(4, "before", clean_session=True, keep_alive_s=0))
+            await asyncio.sleep(0.4)
             house.broker.resume_reading()
-            assert await wire.receive() == Connack(False, ReturnCode.ACCEPTED)
+            assert await wires[0].receive() == Connack(False, ReturnCode.ACCEPTED)
+            await asyncio.sleep(0.05)
+            assert await wires[1].connect("after") == Connack(False, ReturnCode.ACCEPTED)
 
     async def test_keep_alive_ends_after_one_and_a_half_times_and_publishes_the_will(self) -> None:
         async with serving(QUICK) as house:

@@ -1,7 +1,7 @@
 """The tree finds what the plain statement of section 4.7 says, whatever was added and removed before."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -59,6 +59,7 @@ class TreeAgainstPlainMatching(RuleBasedStateMachine):
 
 
 TestTree = TreeAgainstPlainMatching.TestCase
+TestTree.settings = settings(max_examples=50, stateful_step_count=30)
 
 
 @given(names)

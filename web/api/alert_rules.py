@@ -4,12 +4,13 @@ import msgspec
 from litestar import Request, get, patch, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 
 from appliance.accounts.model import User
 from appliance.alerts.model import Limit, NewRule, Severity
 from appliance.gateway import Gateway
 from web.auth import Caller
+from web.parameters import RowNumber
 
 
 class RuleOut(msgspec.Struct, frozen=True):
@@ -81,7 +82,7 @@ async def add_rule(
 
 @patch("/v1/alert-rules/{rule_id:int}", tags=["alerts"], summary="Switch an alert rule on or off")
 async def change_rule(
-    rule_id: FromPath[int],
+    rule_id: RowNumber,
     data: JSONBody[RuleChangeIn],
     request: Request[User, Caller, State],
     gateway: NamedDependency[Gateway],

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Request, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromQuery, QueryParameter
 
 from appliance.accounts.model import User
 from appliance.alerts.model import Alert
@@ -14,6 +14,7 @@ from appliance.errors import InvalidInputError
 from appliance.gateway import Gateway
 from appliance.instant import to_text
 from web.auth import Caller
+from web.parameters import RowNumber
 
 HIGHEST_LIMIT = 1_000
 
@@ -59,7 +60,7 @@ async def list_alerts(
 
 @post("/v1/alerts/{alert_id:int}/acknowledge", status_code=200, tags=["alerts"], summary="Acknowledge an alert")
 async def acknowledge_alert(
-    alert_id: FromPath[int], request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
+    alert_id: RowNumber, request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
 ) -> AlertOut:
     """Note that somebody has seen the alert; the first one stays noted."""
     user = request.user

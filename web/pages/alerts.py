@@ -1,12 +1,13 @@
 """Alerts: what fires, who was told, and the rules behind it."""
 
+import math
 from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter, URLEncodedBody
+from litestar.params import QueryParameter, URLEncodedBody
 from litestar.response import Template
 
 from appliance.alerts.model import Alert, Limit, NewRule, Operator, Severity
@@ -18,6 +19,7 @@ from web import fleet
 from web.errors import status_of
 from web.figures import Sparkline, sparkline
 from web.painting import Painting, Part, Stage
+from web.parameters import RowNumber
 from web.shell import Frame
 
 SHOWN_LIMIT = 100
@@ -111,7 +113,7 @@ async def show_alerts(
 
 @post("/alerts/{alert_id:int}/acknowledge", include_in_schema=False, status_code=303)
 async def acknowledge(
-    alert_id: FromPath[int],
+    alert_id: RowNumber,
     gateway: NamedDependency[Gateway],
     frame: NamedDependency[Frame],
     data: URLEncodedBody[AcknowledgeForm],
@@ -139,7 +141,7 @@ async def add_rule(
 
 @post("/alert-rules/{rule_id:int}", include_in_schema=False, status_code=303)
 async def switch_rule(
-    rule_id: FromPath[int],
+    rule_id: RowNumber,
     gateway: NamedDependency[Gateway],
     frame: NamedDependency[Frame],
     data: URLEncodedBody[SwitchForm],
@@ -251,9 +253,12 @@ def _back(state: str) -> Response[None]:
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text.strip().replace(",", "."))
+        number = float(text.strip().replace(",", "."))
     except ValueError:
-        raise InvalidInputError(f"{name} is {text[:40]!r}, expected a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidInputError(f"{name} is {text[:40]!r}, expected a number")
+    return number
 
 
 def _several(text: str) -> tuple[str, ...]:

@@ -3,13 +3,14 @@
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, URLEncodedBody
+from litestar.params import URLEncodedBody
 from litestar.response import Template
 
 from appliance.config import HttpConfig
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
 from web.errors import status_of
+from web.parameters import RowNumber
 from web.shell import Frame
 
 
@@ -46,7 +47,7 @@ async def add_token(
 
 @post("/tokens/{token_id:int}/revoke", include_in_schema=False, status_code=303)
 async def revoke_token(
-    token_id: FromPath[int], gateway: NamedDependency[Gateway], frame: NamedDependency[Frame]
+    token_id: RowNumber, gateway: NamedDependency[Gateway], frame: NamedDependency[Frame]
 ) -> Response[None]:
     """Let a token open nothing any more."""
     await gateway.accounts.revoke_token(frame.user.tenant_id, token_id)

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.alerts.book import Book
@@ -87,6 +87,7 @@ def messages_of(steps: Sequence[Sent]) -> list[Message]:
     ]
 
 
+@settings(deadline=None, max_examples=60)
 @given(sent, st.lists(st.integers(0, 30), max_size=5))
 def test_a_batch_split_at_any_border_comes_to_the_same_as_the_whole(steps: list[Sent], borders: list[int]) -> None:
     messages = messages_of(steps)
@@ -98,6 +99,7 @@ def test_a_batch_split_at_any_border_comes_to_the_same_as_the_whole(steps: list[
     assert parts.book.states() == whole.book.states()
 
 
+@settings(deadline=None, max_examples=60)
 @given(sent, st.lists(st.integers(0, 30), max_size=5))
 def test_a_batch_taken_in_slices_comes_to_the_same_as_at_once(steps: list[Sent], borders: list[int]) -> None:
     messages = messages_of(steps)
@@ -108,6 +110,7 @@ def test_a_batch_taken_in_slices_comes_to_the_same_as_at_once(steps: list[Sent],
     assert sliced.outcome() == gateway.decide(messages).outcome()
 
 
+@settings(deadline=None, max_examples=60)
 @given(sent, sent)
 def test_a_decision_that_is_not_merged_changes_nothing(before: list[Sent], steps: list[Sent]) -> None:
     gateway = Gateway()
@@ -118,6 +121,7 @@ def test_a_decision_that_is_not_merged_changes_nothing(before: list[Sent], steps
     assert gateway.decide(messages_of(steps)).outcome() == first
 
 
+@settings(deadline=None, max_examples=60)
 @given(sent, bad, st.integers(0, 30), devices | st.just(BROKEN))
 def test_one_bad_message_changes_nothing_for_the_others(
     steps: list[Sent], payload: bytes, place: int, device_id: str
@@ -158,6 +162,12 @@ def test_a_late_reading_is_kept_and_moves_no_alert() -> None:
     outcome = gateway.commit(messages_of([Sent("pump", 9, 10)]))
     assert len(outcome.reports) == 1
     assert outcome.changes == ()
+
+
+def test_a_reading_of_the_same_moment_as_the_newest_is_not_late() -> None:
+    gateway = Gateway()
+    gateway.commit(messages_of([Sent("pump", 10, 0)]))
+    assert gateway.commit(messages_of([Sent("pump", 10, 10)])).changes != ()
 
 
 def test_readings_count_as_the_newest_also_while_no_rule_looks_at_them() -> None:

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.ingestion.meter import BATCHES_REMEMBERED, RATE_WINDOW_S, Meter
@@ -6,6 +6,7 @@ from appliance.ingestion.meter import BATCHES_REMEMBERED, RATE_WINDOW_S, Meter
 START = 1_800_000_000_000
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(1, 50)), max_size=40), st.integers(0, 20_000))
 def test_the_rate_is_what_came_in_the_last_ten_whole_seconds(arrivals: list[tuple[int, int]], later_ms: int) -> None:
     meter, at, counted = Meter(), START, []
@@ -19,6 +20,7 @@ def test_the_rate_is_what_came_in_the_last_ten_whole_seconds(arrivals: list[tupl
     assert meter.per_second(now) == expected / RATE_WINDOW_S
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(-5, 1_000), min_size=1, max_size=700))
 def test_at_most_five_of_a_hundred_recent_batches_waited_longer(waits_ms: list[int]) -> None:
     meter = Meter()

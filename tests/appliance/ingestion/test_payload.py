@@ -2,7 +2,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.ingestion.model import Mishap
@@ -97,6 +97,7 @@ def check_report(report: Report, sent: Envelope) -> None:
         assert report.at == sent.arrived_at
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), moments)
 @example(b'{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}", NOW)
 @example(b'{"deviceId":' + b"[" * 900 + b"]" * 900 + b"}", NOW)
@@ -107,6 +108,7 @@ def test_no_bytes_raise_and_whatever_they_give_is_consistent(payload: bytes, arr
     check(payload, envelope(arrived_at=arrived_at))
 
 
+@settings(deadline=None)
 @given(payloads, moments)
 @example({"a": 10**400}, NOW)
 @example({"a": 1, "timestamp": "9999-12-31T23:59:59-23:59"}, NOW)
@@ -115,6 +117,7 @@ def test_no_json_raises_and_whatever_it_gives_is_consistent(payload: object, arr
     check(json_of(payload), envelope(arrived_at=arrived_at))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(objects, min_size=1, max_size=5))
 def test_objects_in_an_array_are_read_as_if_each_came_alone(items: list[dict[str, Any]]) -> None:
     alone = [read(json_of(item), envelope(), TOLERANCES) for item in items]

@@ -32,7 +32,7 @@ def _connection() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mishaps, st.integers(0, 20))
 def test_every_mishap_is_counted_whichever_batch_it_came_in(
     connection: sqlite3.Connection, noted: list[Mishap], border: int

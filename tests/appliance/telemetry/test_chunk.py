@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.telemetry import chunk
 from appliance.telemetry.model import Report
-from appliance.telemetry.packing import ChunkError, deflate, inflate
+from appliance.telemetry.packing import ChunkError, deflate, inflate, put_signed, put_text
 from appliance.telemetry.rows import Rows
 from tests.appliance.telemetry.reports import NOON, exact, report, reports
 
@@ -64,6 +64,27 @@ def test_no_bytes_raise_anything_but_a_chunk_error(source: bytes) -> None:
 def test_only_the_metrics_that_are_asked_for_are_unpacked() -> None:
     blob = chunk.encode(Rows.of([report(), report()], 1))
     assert set(chunk.decode(blob, ["pressure", "unknown"]).columns) == {"pressure"}
+
+
+def checked(count: int, body: bytes) -> bytes:
+    rest = struct.pack("<Iqqq", count, 0, 0, 0) + deflate(body)
+    return b"\x01" + struct.pack("<I", zlib.crc32(rest)) + rest
+
+
+def test_a_chunk_without_reports_cannot_be() -> None:
+    with pytest.raises(ChunkError, match="0 reports"):
+        chunk.decode(checked(0, b""))
+
+
+def test_moments_of_more_than_64_bits_are_damage() -> None:
+    body = bytearray()
+    put_signed(body, 1)
+    put_text(body, "a")
+    body.append(0x10)
+    put_signed(body, 1 << 62)
+    put_signed(body, 1 << 62)
+    with pytest.raises(ChunkError, match="64 bits"):
+        chunk.decode(checked(3, bytes(body)))
 
 
 def test_a_later_version_is_not_guessed_at() -> None:

@@ -75,6 +75,8 @@ def test_a_changed_column_raises_nothing_but_a_chunk_error(cells: list[Cell], da
         [5e-324, 1.7976931348623157e308],
         [0.1, 9007199254740993.0],
         [1e15, 0.1],
+        [*[0.5] * 8, 0.123, 1.5],
+        [*[0.5] * 8, 0.1 + 0.2, 1.5],
     ],
 )
 def test_the_hard_ones_come_back(cells: list[Cell]) -> None:

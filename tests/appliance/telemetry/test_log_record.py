@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.telemetry import log_record
+from appliance.telemetry.column import MISSING, Cell, put_column
 from appliance.telemetry.model import Report
-from appliance.telemetry.packing import ChunkError, deflate, inflate
+from appliance.telemetry.packing import ChunkError, deflate, inflate, put_integers, put_text
 from tests.appliance.telemetry.reports import NOON, exact, report, reports
 
 
@@ -37,6 +38,28 @@ def test_a_changed_record_raises_nothing_but_a_chunk_error(written: list[Report]
 def test_the_tenant_is_the_one_that_is_asked_for() -> None:
     (read,) = log_record.decode(log_record.encode([report()]), tenant_id=7)
     assert read.tenant_id == 7
+
+
+def one_report(shape_number: int, cell: Cell) -> bytes:
+    body = bytearray(b"\x01")
+    columns: list[Cell] = ["a", "Lt", "Lc", NOON, 20, 0, None]
+    for written in columns:
+        put_column(body, [written])
+    body.append(1)
+    put_integers(body, [shape_number])
+    body.append(1)
+    put_text(body, "pressure")
+    put_column(body, [cell] * (shape_number == 0))
+    return b"\x01" + deflate(body)
+
+
+def test_a_shape_that_is_not_there_is_damage() -> None:
+    (read,) = log_record.decode(one_report(0, 1.5), 1)
+    assert read.values == {"pressure": 1.5}
+    with pytest.raises(ChunkError, match="shape"):
+        log_record.decode(one_report(1, 1.5), 1)
+    with pytest.raises(ChunkError, match="missing"):
+        log_record.decode(one_report(0, MISSING), 1)
 
 
 def test_a_later_version_is_not_guessed_at() -> None:

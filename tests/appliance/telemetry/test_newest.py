@@ -68,6 +68,9 @@ def test_only_what_can_be_drawn_is_recent() -> None:
 
 
 def test_a_device_that_names_ever_new_metrics_stays_small() -> None:
-    newest = noted([report(at=NOON + row, values={f"metric-{row}": row}) for row in range(3 * METRICS_LIMIT)])
+    reports = [report(at=NOON + row, values={f"metric-{row}": row}) for row in range(3 * METRICS_LIMIT)]
+    newest = noted(reports)
+    newest.remember([Rows.of(reports[:1], 1)])
+    assert newest.recent("metric-0", 60, []) == []
     assert len(newest.metrics()) <= METRICS_LIMIT
     assert f"metric-{3 * METRICS_LIMIT - 1}" in newest.metrics()

@@ -78,6 +78,14 @@ def test_beyond_the_memory_limit_the_oldest_chunks_go_first() -> None:
     assert chunks.report_count == 8
 
 
+def test_what_is_due_counts_towards_the_memory_limit_once() -> None:
+    chunks = OpenChunks(TelemetryConfig(memory_limit_reports=1, seal_after_ms=MINUTE_MS))
+    chunks.absorb([report("a", NOON + tick) for tick in range(4)], 1, NOON)
+    chunks.absorb([report("b", NOON + tick) for tick in range(4)], 2, NOON + MINUTE_MS)
+    assert seal(chunks, NOON + MINUTE_MS) == 2
+    assert chunks.device(1, "a") is chunks.device(1, "a")
+
+
 def test_a_clock_that_was_set_back_does_not_keep_a_chunk_open() -> None:
     chunks = OpenChunks(TelemetryConfig())
     chunks.absorb([report()], 1, NOON)

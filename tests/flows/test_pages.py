@@ -1,0 +1,239 @@
+"""The pages in a real browser: they look right at every size, live, and let nobody lose what they type."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+
+from appliance.alerts.model import NewRule
+from appliance.instant import MINUTE_MS, SECOND_MS
+from appliance.notifications.model import NoticeAttempted
+from tests.flows.browser import OPTIONS
+from tests.web import house as houses
+from tests.web.house import EMAIL, PASSWORD, House
+from web.auth import SESSION_COOKIE
+from web.server import serving
+
+PATHS = ("/", "/devices", "/devices/sensor-001", "/alerts", "/alerts?state=all", "/mailbox", "/settings", "/nothing")
+DESKTOP = {"viewport": {"width": 1440, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        made = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(OPTIONS))
+        yield made
+        await made.close()
+
+
+class Window:
+    """A page of a browser that is signed in, unless there is nobody yet, and what its console complains of."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page = page
+        self.base = base
+        self.complaints: list[str] = []
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    async def open(self, path: str) -> Page:
+        await self.page.goto(self.base + path)
+        return self.page
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        # A page that is not there is itself looked at: that its status is 404 is meant.
+        if message.type in ("error", "warning") and "404" not in message.text:
+            self.complaints.append(message.text)
+
+
+@asynccontextmanager
+async def opened(browser: Browser, house: House, secret: str = "", **options: Any) -> AsyncIterator[Window]:
+    async with serving(house.gateway, house.config) as served:
+        base = f"https://localhost:{served.port}"
+        context: BrowserContext = await browser.new_context(ignore_https_errors=True, **(options or DESKTOP))
+        if secret:
+            await context.add_cookies([{"name": SESSION_COOKIE, "value": secret, "url": base, "secure": True}])
+        window = Window(await context.new_page(), base)
+        yield window
+        await context.close()
+        assert window.complaints == []
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with houses.opened(tmp_path) as made:
+        yield made
+
+
+async def furnish(house: House) -> None:
+    """Devices in every condition, an alert, its e-mail, problems."""
+    rule = NewRule(
+        "High pressure", "pressure", "GREATER_THAN", 60.0, severity="high", recipients=("maria@example.com",)
+    )
+    await house.gateway.alerts.add_rule(1, rule)
+    await house.add_device("sensor-001", name="Pump house 1 with a rather long name of its own", zone="zone-a")
+    await house.add_device("sensor-002", name="Reservoir", zone="zone-b")
+    await house.add_device("sensor-003", zone="zone-b", is_connected=False)
+    await house.add_device("x" * 128)
+    now = house.clock()
+    for step in range(40):
+        values = {"pressure": 48 + step % 7, "flowRate": 120.5, "batteryLevel": 81, "signalStrength": -64}
+        await house.send("sensor-001", values, at=now - 20 * MINUTE_MS + step * 20 * SECOND_MS)
+        await house.send("sensor-002", values, at=now - 20 * MINUTE_MS + step * 20 * SECOND_MS)
+    with house.gateway.bus.subscribe(NoticeAttempted) as sent:
+        await house.send("sensor-001", {"pressure": 63.4}, at=now - SECOND_MS)
+        await sent.next_batch()
+    await house.send("sensor-002", b"{not json " + b"y" * 300)
+    await house.gateway.registry.issue_certificate(1, "sensor-001")
+
+
+async def test_the_claim_link_makes_an_owner(browser: Browser, house: House) -> None:
+    code = await house.gateway.accounts.open_claim(1)
+    async with opened(browser, house) as window:
+        page = await window.open(f"/claim#{code}")
+        await expect(page.get_by_label("Code")).to_have_value(code)
+        assert code not in page.url
+        await page.get_by_label("E-mail").fill(EMAIL)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Become the owner").click()
+        await expect(page.get_by_role("heading", name="Connect the first device")).to_be_visible()
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        await page.get_by_label("E-mail").fill(EMAIL)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+async def test_without_script_the_gateway_can_be_claimed_and_used(browser: Browser, house: House) -> None:
+    await furnish(house)
+    code = await house.gateway.accounts.open_claim(1)
+    async with opened(browser, house, java_script_enabled=False) as window:
+        page = await window.open(f"/claim#{code}")
+        await page.get_by_label("Code").fill(code)
+        await page.get_by_label("E-mail").fill(EMAIL)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Become the owner").click()
+        await page.get_by_role("link", name="Devices", exact=True).click()
+        await page.get_by_label("Search devices").fill("reservoir")
+        await page.get_by_label("Search devices").press("Enter")
+        await expect(page.locator("tr[id^=device-]")).to_have_count(1)
+        await page.get_by_role("link", name="Reservoir").click()
+        await expect(page.locator("#chart svg.large")).to_be_visible()
+        await page.get_by_role("link", name="Alerts").click()
+        await page.get_by_role("button", name="Acknowledge").click()
+        await expect(page.locator("#alert-1")).to_contain_text(EMAIL)
+        await page.get_by_role("switch", name="High pressure").click()
+        await expect(page.get_by_role("switch", name="High pressure")).to_have_attribute("aria-checked", "false")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_no_page_overflows_or_complains(
+    browser: Browser, house: House, size: dict[str, Any], scheme: str
+) -> None:
+    await furnish(house)
+    async with opened(browser, house, await house.claim(), color_scheme=scheme, **size) as window:
+        for path in PATHS:
+            page = await window.open(path)
+            await page.wait_for_load_state("networkidle")
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            assert width == size["viewport"]["width"], path
+
+
+async def test_empty_pages_are_whole_pages(browser: Browser, house: House) -> None:
+    async with opened(browser, house, await house.claim()) as window:
+        for path in ("/", "/devices", "/alerts", "/mailbox", "/settings"):
+            page = await window.open(path)
+            await expect(page.get_by_role("heading").first).to_be_visible()
+
+
+async def test_the_first_device_appears_on_the_empty_list(browser: Browser, house: House) -> None:
+    async with opened(browser, house, await house.claim()) as window:
+        page = await window.open("/devices")
+        await expect(page.get_by_role("heading", name="Connect the first device")).to_be_visible()
+        await house.add_device("sensor-001")
+        await house.send("sensor-001", {"temperature": 21.5})
+        await expect(page.locator("#device-sensor-001")).to_contain_text("21.5")
+        await house.send("sensor-001", {"temperature": 22.5})
+        await expect(page.locator("#device-sensor-001")).to_contain_text("22.5")
+
+
+async def test_a_committed_value_is_on_an_open_page_within_a_second(browser: Browser, house: House) -> None:
+    await furnish(house)
+    async with opened(browser, house, await house.claim()) as window:
+        page = await window.open("/devices")
+        row = page.locator("#device-sensor-002")
+        await expect(row).to_contain_text("Reservoir")
+        await page.evaluate("document.getElementById('device-sensor-002').mark = 'kept'")
+        took = []
+        for value in (71.1, 72.2, 73.3):
+            sent_at = time.monotonic()
+            await house.send("sensor-002", {"pressure": value})
+            await expect(row).to_contain_text(str(value))
+            took.append(time.monotonic() - sent_at)
+        assert sorted(took)[1] < 1.0, took
+        await expect(row).to_contain_text("High pressure")
+        assert await page.evaluate("document.getElementById('device-sensor-002').mark") == "kept"
+
+
+async def test_what_is_typed_survives_what_is_live(browser: Browser, house: House) -> None:
+    await furnish(house)
+    async with opened(browser, house, await house.claim()) as window:
+        page = await window.open("/alerts")
+        name = page.get_by_label("Name")
+        await name.press_sequentially("Too wa")
+        await house.send("sensor-002", {"pressure": 99.9})
+        await expect(page.locator("article.alert")).to_have_count(2)
+        await name.press_sequentially("rm")
+        await expect(name).to_have_value("Too warm")
+        await expect(name).to_be_focused()
+
+
+async def test_a_search_narrows_the_list_and_stays_live(browser: Browser, house: House) -> None:
+    await furnish(house)
+    async with opened(browser, house, await house.claim()) as window:
+        page = await window.open("/devices")
+        await page.keyboard.press("/")
+        await page.keyboard.type("reser")
+        await expect(page.locator("tr[id^=device-]")).to_have_count(1)
+        assert "q=reser" in page.url
+        await house.send("sensor-002", {"pressure": 41.7})
+        await expect(page.locator("#device-sensor-002")).to_contain_text("41.7")
+        await expect(page.locator("tr[id^=device-]")).to_have_count(1)
+        await expect(page.get_by_label("Search devices")).to_have_value("reser")
+
+
+async def test_a_device_page_goes_on_by_itself(browser: Browser, house: House) -> None:
+    await furnish(house)
+    async with opened(browser, house, await house.claim()) as window:
+        page = await window.open("/devices/sensor-002?metric=pressure")
+        await expect(page.locator("#chart canvas")).to_be_visible()
+        await house.send("sensor-002", {"pressure": 42.5})
+        await expect(page.locator("#device-tiles")).to_contain_text("42.5")
+        await expect(page.locator("#chart-newest")).to_have_attribute("value", "42.5")
+        await house.send("sensor-002", b"[]")
+        await expect(page.locator("#device-problems")).to_contain_text("an empty array")
+
+
+async def test_a_page_whose_session_ends_asks_to_sign_in(browser: Browser, house: House) -> None:
+    await furnish(house)
+    async with opened(browser, house, await house.claim()) as window:
+        page = await window.open("/devices")
+        other = await page.context.new_page()
+        await other.goto(window.base + "/settings")
+        await other.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_the_colours_that_were_chosen_stay(browser: Browser, house: House) -> None:
+    async with opened(browser, house, await house.claim(), color_scheme="light", **DESKTOP) as window:
+        page = await window.open("/")
+        await page.get_by_role("button", name="Switch colour theme").click()
+        await window.open("/settings")
+        assert await page.evaluate("document.documentElement.dataset.theme") == "dark"

@@ -1,0 +1,76 @@
+import html
+import json
+import re
+
+from appliance.alerts.model import NewRule
+from appliance.instant import DAY_MS, MINUTE_MS
+from tests.web.house import Client, House
+
+
+async def test_a_device_that_sent_nothing_shows_how_to_send(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001", is_connected=False)
+    page = (await owner.get("/devices/sensor-001")).text
+    assert "mosquitto_pub" in page
+    assert "sensors/sensor-001/telemetry" in page
+    assert "none yet" in page
+
+
+async def test_the_newest_reading_of_each_metric_is_a_tile(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001", name="Pump", zone="north")
+    await house.send("sensor-001", {"pressure": 45.2, "valve": True, "mode": "auto", "nothing": None})
+    page = (await owner.get("/devices/sensor-001")).text
+    for text in ("Pump", "45.2", ">on<", "auto", "north", "192.0.2.7:4711"):
+        assert text in page, text
+
+
+async def test_the_chart_holds_the_readings_of_its_range(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001")
+    now = house.clock()
+    for minutes in (3 * 24 * 60, 120, 30, 20, 10):
+        await house.send("sensor-001", {"pressure": float(minutes)}, at=now - minutes * MINUTE_MS)
+    for range_, values in (("1h", [30, 20, 10]), ("6h", [120, 30, 20, 10]), ("7d", [4320, 120, 30, 20, 10])):
+        page = (await owner.get(f"/devices/sensor-001?range={range_}")).text
+        chart = json.loads(html.unescape(_found(r'data-chart="([^"]*)"', page)))
+        assert [value for _, value in chart["points"] if value is not None] == values
+    assert 'aria-current="true">1 h<' in (await owner.get("/devices/sensor-001?range=nonsense")).text
+
+
+async def test_the_chart_shows_the_metric_that_was_picked(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001")
+    await house.gateway.alerts.add_rule(1, NewRule("High", "pressure", "GREATER_THAN", 60.0))
+    await house.send("sensor-001", {"flow": 1.0, "pressure": 45.2})
+    assert '<h2 id="chart-title">Pressure</h2>' in (await owner.get("/devices/sensor-001")).text
+    assert '<h2 id="chart-title">Flow</h2>' in (await owner.get("/devices/sensor-001?metric=flow")).text
+
+
+async def test_an_open_alert_and_problems_are_in_sight(owner: Client, house: House) -> None:
+    await house.gateway.alerts.add_rule(1, NewRule("High pressure", "pressure", "GREATER_THAN", 60.0))
+    await house.add_device("sensor-001")
+    await house.send("sensor-001", {"pressure": 61.0})
+    await house.send("sensor-001", b'{"pressure": NaN}')
+    await house.send("sensor-001", {"pressure": 61.0}, at=house.clock() + DAY_MS)
+    page = (await owner.get("/devices/sensor-001")).text
+    assert 'class="banner"' in page
+    assert "High pressure" in page
+    assert "not json" in page
+    assert "JSON has no NaN" in page
+    assert "clock ahead" in page
+    assert "time of arrival" in page
+
+
+async def test_certificates_are_told_by_fingerprint_and_end(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001")
+    bundle = await house.gateway.registry.issue_certificate(1, "sensor-001")
+    page = (await owner.get("/devices/sensor-001")).text
+    assert bundle.fingerprint[:8] in page
+    assert "Expires" in page
+
+
+async def test_an_unknown_device_is_not_found(owner: Client) -> None:
+    assert (await owner.get("/devices/nobody")).status_code == 404
+
+
+def _found(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    assert found
+    return found[1]
