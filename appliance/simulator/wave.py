@@ -27,10 +27,10 @@ _TURN = 2 * pi
 def measure(seed: int, device: int, at: int, fault: float) -> Measurement:
     """What the device measures at a moment; `fault` (0 to 1) is how far its pressure has failed."""
     lane = _mixed(seed * 1_000_003 + device)
-    healthy = 47 + 3 * _tide(lane, at) + 2.5 * _sway(lane + 1, at, 97) + 1.5 * _noise(lane + 2, at, 6)
+    healthy = 47 + 3 * _tide(lane, at) + 2.5 * _sway(lane + 1, at, 97) + 1.5 * _noise(lane + 2, at, 10)
     pressure = healthy + FAULT_RISE * fault
     # What presses more flows more; a fault that closes a valve lets less through.
-    flow = 125 + 4 * (healthy - 47) + 6 * _sway(lane + 3, at, 61) + 3 * _noise(lane + 4, at, 5) - 70 * fault
+    flow = 125 + 4 * (healthy - 47) + 6 * _sway(lane + 3, at, 61) + 2 * _noise(lane + 4, at, 10) - 70 * fault
     temperature = 16 + _share(lane + 5) * 5 + 1.5 * _sway(lane + 6, at, 1_801) + 0.2 * _noise(lane + 7, at, 20)
     battery = 99 - 35 * ((at / (20 * DAY_MS) + _share(lane + 8)) % 1)
     signal = -62 - 12 * _share(lane + 9) + 5 * _sway(lane + 10, at, 233) + 2 * _noise(lane + 11, at, 10)

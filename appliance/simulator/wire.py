@@ -84,21 +84,18 @@ class Wire:
         self._socket.close()
 
     def _read(self) -> None:
-        while True:
-            try:
-                arrived = self._socket.recv(_READ_BYTES)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
-                return
-            except OSError as error:
-                self._end(words(error))
-                return
-            if not arrived:
-                self._end("the broker closed the connection")
-                return
+        try:
+            # As much as a TLS record can hold: nothing decrypted stays behind, where no readiness would tell of it.
+            arrived = self._socket.recv(_READ_BYTES)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            return
+        except OSError as error:
+            self._end(words(error))
+            return
+        if arrived:
             self._take(arrived)
-            # What OpenSSL has already decrypted does not make the socket readable again.
-            if not self.is_open or not isinstance(self._socket, ssl.SSLSocket) or not self._socket.pending():
-                return
+        else:
+            self._end("the broker closed the connection")
 
     def _write(self, packets: bytes | bytearray) -> int:
         try:

@@ -82,6 +82,7 @@ def _paho_story(gateway: Gateway) -> list[tuple[str, bytes, int, bool]]:
 
 async def test_paho_publishes_and_receives(gateway: Gateway) -> None:
     assert await asyncio.to_thread(_paho_story, gateway) == [("paho/x", PAYLOAD, 1, False)]
+    await gateway.house.owner.until(lambda owner: bool(owner.left))
     (message,) = gateway.house.owner.messages
     assert (message.client_id, message.payload, message.retain) == ("paho", PAYLOAD, True)
     assert [event.reason for event in gateway.house.owner.left] == ["the client disconnected"]

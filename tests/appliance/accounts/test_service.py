@@ -19,7 +19,13 @@ from appliance.accounts.model import (
     UnknownTokenError,
     WeakPasswordError,
 )
-from appliance.accounts.service import CLAIM_LENGTH_MS, HASHING_LIMIT, Accounts
+from appliance.accounts.service import (
+    CLAIM_LENGTH_MS,
+    HASHING_LIMIT,
+    REMEMBERED_ADDRESSES,
+    Accounts,
+    _forget_oldest,
+)
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError, NotSignedInError, TooManyAttemptsError
 from appliance.store.database import Database
 
@@ -195,6 +201,12 @@ async def test_only_a_few_wait_for_hashing(accounts: Accounts) -> None:
     )
     assert sum(isinstance(answer, NotSignedInError) for answer in answers) == HASHING_LIMIT
     assert sum(isinstance(answer, TooManyAttemptsError) for answer in answers) == 30 - HASHING_LIMIT
+
+
+def test_the_throttle_forgets_the_oldest_and_never_grows_beyond_its_bound() -> None:
+    remembered = dict.fromkeys(range(REMEMBERED_ADDRESSES + 5))
+    _forget_oldest(remembered)
+    assert list(remembered) == list(range(5, REMEMBERED_ADDRESSES + 5))
 
 
 async def test_a_session_ends_when_nobody_uses_it(accounts: Accounts, clock: FakeClock) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -167,3 +169,11 @@ def test_what_was_written_as_pem_reads_the_same() -> None:
     assert authority.read_certificate(authority.certificate_pem(root, root).encode()) == root
     assert authority.read_key(authority.key_pem(key).encode()).public_key() == key.public_key()
     assert len(authority.fingerprint(root)) == 64
+
+
+def test_a_key_of_another_kind_is_refused() -> None:
+    other = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(ValueError, match="expected a key on an elliptic curve"):
+        authority.read_key(other)

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.registry.model import InvalidHostNameError
-from appliance.registry.names import LOCAL_DOMAINS, LOCAL_NETWORKS, ServerNames, canonical_host, gather, within
+from appliance.registry.names import (
+    LOCAL_DOMAINS,
+    LOCAL_NETWORKS,
+    ServerNames,
+    canonical_host,
+    gather,
+    lan_host,
+    within,
+)
 
 addresses = st.ip_addresses().map(str)
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
@@ -79,3 +87,9 @@ def test_what_was_left_out_can_be_told() -> None:
     names = ServerNames(("gw.lan", "www.example.com"), ("10.0.0.1", "192.0.2.1"))
     allowed = within(names, LOCAL_DOMAINS, [ip_network("10.0.0.0/8")])
     assert allowed.missing_from(names) == ("192.0.2.1", "www.example.com")
+
+
+def test_others_are_told_an_address_of_the_lan_before_a_name() -> None:
+    assert lan_host(gather("gw", (), ["fe80::1", "169.254.3.4", "192.168.4.2"])) == "192.168.4.2"
+    assert lan_host(gather("gw", (), ["fd00::2"])) == "gw.local"
+    assert lan_host(gather("", (), [])) == "localhost"

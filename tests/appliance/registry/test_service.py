@@ -8,6 +8,7 @@ import pytest
 
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
 from appliance.instant import DAY_MS
+from appliance.registry.authority import names_in, read_certificate
 from appliance.registry.model import (
     DEFAULT_TENANT,
     Bundle,
@@ -170,6 +171,21 @@ async def test_devices_are_sorted_and_apart_by_tenant(registry: Registry) -> Non
     assert len(registry.devices(DEFAULT_TENANT)) == 3
     await registry.add_device(DEFAULT_TENANT, "B")
     assert [device.device_id for device in registry.devices(DEFAULT_TENANT)] == ["B", "C", "a", "b"]
+
+
+async def test_what_others_ask_of_a_device_is_answered_for_strangers_too(registry: Registry) -> None:
+    await registry.add_device(DEFAULT_TENANT, "a", name="Boiler", zone="cellar")
+    await registry.add_device(DEFAULT_TENANT, "b")
+    names = [registry.name_of(DEFAULT_TENANT, device_id) for device_id in "abc"]
+    zones = [registry.zone_of(DEFAULT_TENANT, device_id) for device_id in "abc"]
+    assert (names, zones) == (["Boiler", "b", "c"], ["cellar", "", ""])
+    assert [registry.has_device(tenant_id, "a") for tenant_id in (DEFAULT_TENANT, 2)] == [True, False]
+
+
+async def test_the_address_told_to_others_is_in_the_certificate(registry: Registry) -> None:
+    certificate = read_certificate(registry.device_tls().certificate.read_bytes())
+    names = names_in(certificate)
+    assert registry.lan_host in (*names.addresses, *names.hosts)
 
 
 async def test_what_cannot_be_added_is_refused_by_kind(registry: Registry) -> None:

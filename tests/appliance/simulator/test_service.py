@@ -3,7 +3,7 @@ import contextlib
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from appliance.simulator.client import Client
 from appliance.simulator.model import Scenario, SimulatedDevice
 from appliance.simulator.service import Fleet, Simulation, _Unit
 from appliance.simulator.wire import Endpoint
+from broker.ports import Message
 from tests.appliance.simulator.gateways import Gate, broker
 from tests.fakes import FakeOwner
 
@@ -30,10 +31,10 @@ def fleet(gate: Gate, scenario: Scenario = Scenario.STEADY, clock: Callable[[], 
     return Fleet(Simulation(devices, 200.0, scenario), gate.endpoint, clock or ticking(), lambda: 0.5)
 
 
-def sequences(owner: FakeOwner) -> dict[str, list[int]]:
-    """What the owner got of each device, in the order it came."""
+def sequences(messages: Sequence[Message]) -> dict[str, list[int]]:
+    """What came of each device, in the order it came."""
     found: dict[str, list[int]] = defaultdict(list)
-    for message in owner.messages:
+    for message in messages:
         found[message.client_id].append(msgspec.json.decode(message.payload)["sequence"])
     return found
 
@@ -58,7 +59,7 @@ async def test_every_device_publishes_in_turn_over_tls(tmp_path: Path) -> None:
     async with broker(tmp_path) as gate:
         async with fleet(gate).running():
             await gate.owner.until(lambda owner: len(owner.messages) >= 30)
-        found = sequences(gate.owner)
+        found = sequences(gate.owner.messages)
         assert set(found) == set(NAMES)
         for numbers in found.values():
             assert numbers == list(range(1, len(numbers) + 1))
@@ -67,10 +68,12 @@ async def test_every_device_publishes_in_turn_over_tls(tmp_path: Path) -> None:
 
 async def test_leaving_waits_for_acknowledgements_and_says_goodbye() -> None:
     async with broker() as gate:
+        gate.owner.holds_back = True
         running = fleet(gate)
         async with running.running():
             await gate.owner.until(lambda owner: len(owner.messages) >= 10)
             assert running.status().ok
+            asyncio.get_running_loop().call_later(0.1, _acknowledge_all, gate.owner)
         details = running.status().details
         assert details["connected"] == 0
         assert details["waiting"] == 0
@@ -87,16 +90,19 @@ async def test_a_broker_that_starts_again_loses_nothing() -> None:
         second.enter_context(logged(trouble))
         await second.enter_async_context(running.running())
         await before.owner.until(lambda owner: len(owner.messages) >= 10)
+        before.owner.holds_back = True
+        known = len(before.owner.messages)
+        await before.owner.until(lambda owner: len(owner.messages) >= known + 10)
         await first.aclose()
+        acknowledged = sequences(before.owner.messages[:known])
         await trouble.wait()
         assert not running.status().ok
         async with broker(port=before.endpoint.port) as after:
             await after.owner.until(lambda owner: len(owner.messages) >= 100)
             await second.aclose()
-        found, found_before = sequences(after.owner), sequences(before.owner)
+        found = sequences(after.owner.messages)
         for name in NAMES:
-            known = found_before[name] + found[name]
-            assert set(known) == set(range(1, max(known) + 1))
+            assert set(acknowledged[name] + found[name]) == set(range(1, max(found[name]) + 1))
 
 
 async def test_in_a_storm_all_are_lost_at_once_and_come_back() -> None:
@@ -107,7 +113,7 @@ async def test_in_a_storm_all_are_lost_at_once_and_come_back() -> None:
             came_back = len(gate.owner.messages) + 30
             await gate.owner.until(lambda owner: len(owner.messages) >= came_back)
         assert {event.client_id for event in gate.owner.left} == set(NAMES)
-        for numbers in sequences(gate.owner).values():
+        for numbers in sequences(gate.owner.messages).values():
             assert set(numbers) == set(range(1, max(numbers) + 1))
 
 
@@ -144,3 +150,8 @@ def test_a_device_without_a_connection_keeps_the_newest() -> None:
 def _pressure(payload: bytes) -> float:
     pressure: float = msgspec.json.decode(payload)["readings"]["pressure"]
     return pressure
+
+
+def _acknowledge_all(owner: FakeOwner) -> None:
+    owner.holds_back = False
+    owner.acknowledge(owner.receipts(owner.messages))

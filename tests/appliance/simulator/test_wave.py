@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS, SECOND_MS
@@ -31,11 +31,12 @@ def test_the_same_question_has_the_same_answer(seed: int, device: int, at: int, 
 @given(seeds, devices, moments)
 def test_nothing_jumps_within_a_second(seed: int, device: int, at: int) -> None:
     now, later = measure(seed, device, at, 0.0), measure(seed, device, at + SECOND_MS, 0.0)
-    assert abs(now.pressure - later.pressure) <= 1.5
+    assert abs(now.pressure - later.pressure) <= 1
     assert abs(now.flow_rate - later.flow_rate) <= 4
     assert abs(now.temperature - later.temperature) <= 0.1
 
 
+@settings(deadline=None)
 @given(seeds, devices, moments)
 def test_the_battery_empties_over_days_and_is_changed_once(seed: int, device: int, at: int) -> None:
     levels = [measure(seed, device, at + day * DAY_MS, 0.0).battery_level for day in range(20)]
@@ -46,6 +47,7 @@ def test_devices_differ() -> None:
     assert len({measure(1, device, 0, 0.0) for device in range(1_000)}) == 1_000
 
 
+@settings(deadline=None)
 @given(seeds, moments)
 def test_a_fault_stays_above_60_for_40_s_and_is_there_within_10(seed: int, began: int) -> None:
     pressures = _pressures_of_the_faulty_device(seed, began, 0)
@@ -55,6 +57,7 @@ def test_a_fault_stays_above_60_for_40_s_and_is_there_within_10(seed: int, began
     assert above[-1] - above[0] >= 40
 
 
+@settings(deadline=None)
 @given(seeds, moments, st.integers(1, 20))
 def test_the_next_fault_is_like_the_first(seed: int, began: int, cycle: int) -> None:
     pressures = _pressures_of_the_faulty_device(seed, began, cycle * FAULT_EVERY_MS)

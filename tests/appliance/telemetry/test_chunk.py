@@ -6,7 +6,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.telemetry import chunk
@@ -20,6 +20,7 @@ of_one_device = st.lists(reports(devices=st.just("a") | st.just("")), min_size=1
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(of_one_device, st.integers(0, 2**60))
 def test_every_chunk_comes_back(written: list[Report], log_id: int) -> None:
     blob = chunk.encode(Rows.of(written, log_id))
@@ -28,6 +29,7 @@ def test_every_chunk_comes_back(written: list[Report], log_id: int) -> None:
     assert chunk.header(blob) == (len(written), min(moments), max(moments), log_id)
 
 
+@settings(max_examples=40, deadline=None)
 @given(of_one_device, st.data())
 def test_any_changed_byte_is_noticed(written: list[Report], data: st.DataObject) -> None:
     blob = bytearray(chunk.encode(Rows.of(written, 1)))
@@ -36,6 +38,7 @@ def test_any_changed_byte_is_noticed(written: list[Report], data: st.DataObject)
         chunk.decode(bytes(blob))
 
 
+@settings(max_examples=40, deadline=None)
 @given(of_one_device, st.data())
 def test_any_missing_end_is_noticed(written: list[Report], data: st.DataObject) -> None:
     blob = chunk.encode(Rows.of(written, 1))
@@ -43,6 +46,7 @@ def test_any_missing_end_is_noticed(written: list[Report], data: st.DataObject) 
         chunk.decode(blob[: data.draw(st.integers(0, len(blob) - 1))])
 
 
+@settings(max_examples=40, deadline=None)
 @given(of_one_device, st.data())
 def test_bytes_that_match_their_checksum_raise_nothing_but_a_chunk_error(
     written: list[Report], data: st.DataObject

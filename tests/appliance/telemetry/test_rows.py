@@ -1,6 +1,6 @@
 """Rows hold the reports that were appended, and a copy stays as it was."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.telemetry.model import Report
@@ -10,6 +10,7 @@ from tests.appliance.telemetry.reports import exact, report, reports
 of_one_device = st.lists(reports(devices=st.just("a")), min_size=1, max_size=12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(of_one_device)
 def test_every_report_comes_back(written: list[Report]) -> None:
     rows = Rows.of(written, 7)
@@ -17,6 +18,7 @@ def test_every_report_comes_back(written: list[Report]) -> None:
     assert (rows.count, rows.first_log_id, rows.last_log_id) == (len(written), 7, 7)
 
 
+@settings(max_examples=40, deadline=None)
 @given(of_one_device, of_one_device)
 def test_a_copy_stays_as_it_was(written: list[Report], later: list[Report]) -> None:
     rows = Rows.of(written, 1)

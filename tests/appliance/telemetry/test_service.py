@@ -168,7 +168,7 @@ class Story:
             assert gateway.telemetry.last_seen(1, device) == arrived
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(operations, max_size=25))
 def test_no_restart_at_any_point_loses_or_doubles_a_reading(steps: list[tuple[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
