@@ -143,7 +143,8 @@ def _announce(started: process.Started) -> None:
         f"  From elsewhere in the LAN, put {started.lan_host} in the place of localhost.",
     ]
     if started.trust_port:
-        lines.append(f"  Trust      http://localhost:{started.trust_port}/trust (this gateway's web CA)")
+        lines.append(f"  Trust      http://localhost:{started.trust_port}/trust, the CA behind the dashboard:")
+        lines.append(f"             {started.web_ca_fingerprint}")
     if started.claim:
         lines.append(f"  Claim      https://localhost:{started.web_port}/claim#{started.claim}")
         lines.append("             Opens once, within 30 minutes, and makes you the owner.")

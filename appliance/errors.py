@@ -30,6 +30,12 @@ class ConflictError(ApplianceError):
     code = "conflict"
 
 
+class UnavailableError(ApplianceError):
+    """It cannot be done now; the same may succeed later."""
+
+    code = "unavailable"
+
+
 class NotSignedInError(ApplianceError):
     """The caller has not shown who they are, or no longer."""
 

@@ -62,6 +62,7 @@ class Started(msgspec.Struct, frozen=True):
     """Where the gateway can be reached, once it can."""
 
     lan_host: str
+    web_ca_fingerprint: str
     web_port: int
     trust_port: int | None
     mqtt_port: int
@@ -142,7 +143,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                     parts.broker.acknowledge, parts.broker.pause_reading, parts.broker.resume_reading
                 ),
                 web.serving(parts.gateway, config.http) as pages,
-                schedule.running(parts.jobs(), _job_failed),
+                schedule.running(parts.jobs(pages.reload_certificate), _job_failed),
                 parts.broker.listening(*parts.endpoints()) as ports,
                 control.serving(config.data_folder / "control.sock", parts.console(ports[0]).calls()),
                 _alive(base.database),
@@ -161,9 +162,18 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 _settle_memory()
                 parts.health.ready = True
                 notify_systemd("READY=1")
-                plain = ports[1] if config.mqtt.plain_port is not None else None
-                lan_host = base.registry.lan_host
-                started(Started(lan_host, pages.port, pages.trust_port, ports[0], plain, config.data_folder, claim))
+                started(
+                    Started(
+                        lan_host=base.registry.lan_host,
+                        web_ca_fingerprint=base.registry.web_ca_fingerprint,
+                        web_port=pages.port,
+                        trust_port=pages.trust_port,
+                        mqtt_port=ports[0],
+                        plain_port=ports[1] if config.mqtt.plain_port is not None else None,
+                        data_folder=config.data_folder,
+                        claim=claim,
+                    )
+                )
                 await stop.wait()
                 log.info("stop requested")
                 parts.health.ready = False
@@ -223,15 +233,17 @@ class _Parts:
         host = local_host(self._config.mqtt.host)
         return simulator.Endpoint(host, mqtt_port, host)
 
-    def jobs(self) -> dict[str, tuple[str, schedule.Work]]:
+    def jobs(self, reload_web_certificate: Callable[[], None]) -> dict[str, tuple[str, schedule.Work]]:
         """What is due by the clock."""
-        return {"renew server certificates": ("17 * * * *", self._renew_certificates)}
 
-    async def _renew_certificates(self) -> None:
-        if await self._base.registry.renew_server_certificates():
-            files = self._base.registry.device_tls()
-            # New handshakes get the new certificate; connections that are open go on.
-            self._device_tls.load_cert_chain(files.certificate, files.key)
+        async def renew_certificates() -> None:
+            if await self._base.registry.renew_server_certificates():
+                files = self._base.registry.device_tls()
+                # New handshakes get the new certificate; connections that are open go on.
+                self._device_tls.load_cert_chain(files.certificate, files.key)
+                reload_web_certificate()
+
+        return {"renew server certificates": ("17 * * * *", renew_certificates)}
 
     def _broker_status(self) -> Status:
         broker = self.broker

@@ -85,6 +85,7 @@ class Session:
         self._queue: deque[Publish] = deque()
         self._queue_bytes = 0
         self._last_packet_id = 0
+        self._checked_topic: str | None = None
 
     def connect(self, connect: Connect) -> list[Send]:
         """Take a new network connection; what was not acknowledged goes out again [MQTT-4.4.0-1]."""
@@ -166,7 +167,10 @@ class Session:
     def _published(self, message: Publish) -> Accept:
         if message.qos > HIGHEST_QOS:
             raise ProtocolError(ReasonCode.QOS_NOT_SUPPORTED, "QoS 2 is not supported, publish at QoS 1 or 0")
-        check_name(message.topic, self._limits)
+        if message.topic != self._checked_topic:
+            check_name(message.topic, self._limits)
+            # A device publishes to the same few topics for ever.
+            self._checked_topic = message.topic
         return Accept(message)
 
     def _unsubscribed(self, packet_id: int, topic_filters: tuple[str, ...]) -> Iterable[Effect]:

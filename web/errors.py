@@ -17,6 +17,7 @@ from appliance.errors import (
     NotFoundError,
     NotSignedInError,
     TooManyAttemptsError,
+    UnavailableError,
 )
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ STATUS: dict[type[ApplianceError], HTTPStatus] = {
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
+    UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 AnyRequest = Request[Any, Any, Any]
@@ -99,7 +101,7 @@ def _answer(request: AnyRequest, status: HTTPStatus, code: str, detail: str) -> 
 
 
 def _wants_problem(request: AnyRequest) -> bool:
-    return request.url.path.startswith("/v1") or "text/html" not in request.headers.get("accept", "text/html")
+    return request.url.path.startswith("/v1") or "application/json" in request.headers.get("accept", "")
 
 
 def _complaints(error: ValidationException) -> list[str]:

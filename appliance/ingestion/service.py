@@ -31,7 +31,7 @@ from appliance.notifications import queries as outbox_queries
 from appliance.notifications.model import NoticesQueued
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.service import Registry
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
 from appliance.telemetry import log_record
 from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.model import Report, ReportsCommitted
@@ -47,9 +47,6 @@ MISHAP_INTERVAL_S = 1.0
 MISHAPS_LIMIT = 1_000
 RETRY_S = 1.0
 DRAIN_TIMEOUT_S = 10.0
-
-_PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
-"""What a commit can fail with and succeed later. After any other error the file is not trusted again."""
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -234,12 +231,10 @@ class Ingestion:
         while True:
             try:
                 committed = await self._database.write(_write, outcome, self._rooms.registry.name_of, self._clock())
-            except sqlite3.OperationalError as error:
-                if not _will_pass(error):
-                    raise
+            except UnwritableError as error:
                 if not self._trouble:
                     log.error("commit failed, retried until it succeeds error=%s", error)  # noqa: TRY400  no traceback
-                self._trouble = f"nothing can be written: {error}"
+                self._trouble = str(error)
                 await asyncio.sleep(RETRY_S)
             else:
                 if self._trouble:
@@ -301,11 +296,6 @@ def _write(connection: sqlite3.Connection, outcome: Outcome, name_of: Callable[[
         _queue_notices(connection, event, name_of, now)
     queries.insert_mishaps(connection, outcome.mishaps)
     return Committed(log_ids, tuple(events), tuple({event.alert.tenant_id for event in noticed}))
-
-
-def _will_pass(error: sqlite3.Error) -> bool:
-    # The low byte is the kind of the error; the rest of the number says more about the same kind.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
 
 def _queue_notices(

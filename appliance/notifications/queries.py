@@ -5,10 +5,8 @@ import sqlite3
 from appliance.notifications.model import Notice
 from appliance.store.database import Select
 
-WriteError = sqlite3.OperationalError
 """What a transaction raises when the disk or the file refuses it."""
 
-_PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
 
 _NOTICE = """
 SELECT notice_id, tenant_id, alert_id, channel, recipient, subject, body, created_at, due_at, attempt_count, sent_at,
@@ -86,9 +84,3 @@ def update_attempted(connection: sqlite3.Connection, notice: Notice) -> None:
             notice.notice_id,
         ),
     )
-
-
-def will_pass(error: WriteError) -> bool:
-    """Whether the same transaction may succeed later, because the disk was full or the file busy."""
-    # The low byte is the kind of the error; the rest of the number says more about the same kind.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING

@@ -21,7 +21,7 @@ from appliance.notifications.channel import Channel, ChannelError
 from appliance.notifications.model import Notice, NoticeAttempted, NoticesQueued
 from appliance.notifications.retry import after_failure, after_success
 from appliance.notifications.turn import UPCOMING_LIMIT, next_turn
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
 
 log = logging.getLogger(__name__)
 
@@ -162,9 +162,7 @@ class _ChannelLoop:
         while True:
             try:
                 await self._database.write(queries.update_attempted, notice)
-            except queries.WriteError as error:
-                if not queries.will_pass(error):
-                    raise
+            except UnwritableError as error:
                 log.warning("notice not marked, tried again notice_id=%s error=%s", notice.notice_id, error)
                 await asyncio.sleep(RETRY_S)
             else:

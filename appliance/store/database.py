@@ -13,11 +13,13 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import aiosqlite
+
+from appliance.errors import UnavailableError
 
 T = TypeVar("T")
 
@@ -25,8 +27,15 @@ WRITES_LIMIT = 1_000
 """How many transactions may wait for the writer before callers are made to wait themselves."""
 
 
+_PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
+
+
 class ClosedError(Exception):
     """A defect of the caller: the file was closed before its last write."""
+
+
+class UnwritableError(UnavailableError):
+    """The disk is full or another program holds the file: the same transaction may succeed later."""
 
 
 class Select(NamedTuple, Generic[T]):
@@ -144,6 +153,10 @@ class Database:
             settle(value)
 
     def _run(self, work: _Work) -> Any:
+        with _passing_told(self.path):
+            return self._perform(work)
+
+    def _perform(self, work: _Work) -> Any:
         if not work.transaction:
             return work.function(self._writer, *work.arguments)
         self._writer.execute("BEGIN IMMEDIATE")
@@ -158,6 +171,25 @@ class Database:
         return result
 
 
+def will_pass(error: sqlite3.Error) -> bool:
+    """Whether the cause goes away by itself or by somebody's hand.
+
+    An I/O error does not: what is on the disk after one is not known, and only a new start finds out.
+    """
+    # The low byte is the kind of the error; the rest of the number says more about the same kind.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
+
+
+@contextlib.contextmanager
+def _passing_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if not will_pass(error):
+            raise
+        raise UnwritableError(f"{path.name} cannot be written: {error}") from error
+
+
 @contextlib.asynccontextmanager
 async def opened(
     path: Path,
@@ -170,12 +202,13 @@ async def opened(
 ) -> AsyncIterator[Database]:
     """Open a file, let `prepare` bring its tables up to date, and close it in order at the end."""
     async with contextlib.AsyncExitStack() as stack:
-        writer = await asyncio.to_thread(
-            connect_writer, path, page_bytes=page_bytes, cache_kb=cache_kb, synchronous=synchronous
-        )
-        # After the readers: the last connection to close empties the write-ahead log, and a reader cannot.
-        stack.push_async_callback(asyncio.to_thread, writer.close)
-        await asyncio.to_thread(prepare, writer)
+        with _passing_told(path):
+            writer = await asyncio.to_thread(
+                connect_writer, path, page_bytes=page_bytes, cache_kb=cache_kb, synchronous=synchronous
+            )
+            # After the readers: the last connection to close empties the write-ahead log, and a reader cannot.
+            stack.push_async_callback(asyncio.to_thread, writer.close)
+            await asyncio.to_thread(prepare, writer)
         readers = [await stack.enter_async_context(_reader(path)) for _ in range(reader_count)]
         database = Database(path, writer, readers)
         try:

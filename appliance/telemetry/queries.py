@@ -10,11 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.instant import DAY_MS, from_text
+from appliance.instant import DAY_MS, day_of, from_text
 from appliance.store.database import Select
 from appliance.telemetry.packing import ChunkError
 
 DAY_VERSION = 1
+DAY_NAMES = "????-??-??.db"
+"""What the names of day files look like."""
 DAY_PAGE_BYTES = 16_384
 
 _SLOT_MS = 600_000
@@ -118,6 +120,11 @@ def select_log(tenant_id: int, after_log_id: int, count: int) -> Select[LogRow]:
 def select_oldest_log(tenant_id: int) -> Select[int]:
     """The oldest log id of a tenant; no row when its log is empty."""
     return Select("SELECT log_id FROM log WHERE tenant_id = ? ORDER BY log_id LIMIT 1", (tenant_id,), int)
+
+
+def day_name(day: int) -> str:
+    """The file name of a day, counted since 1970."""
+    return f"{day_of(day * DAY_MS)}.db"
 
 
 def day_number(path: Path) -> int:

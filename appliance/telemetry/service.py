@@ -8,18 +8,16 @@ between replays the log and skips what the day files already hold, so nothing is
 import asyncio
 import contextlib
 import logging
-import os
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from appliance.config import TelemetryConfig
 from appliance.health import Status
-from appliance.instant import DAY_MS, SECOND_MS, Clock, day_of
-from appliance.store.database import Database, opened
+from appliance.instant import DAY_MS, SECOND_MS, Clock
+from appliance.store.database import Database, UnwritableError
+from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.telemetry import chunk, log_record, queries
 from appliance.telemetry.merge import Readings, merge, newest
 from appliance.telemetry.model import Latest, Report, Series
@@ -59,68 +57,6 @@ class Survey:
     highest_log_id: int
 
 
-class DayFiles:
-    """The folder of day files, and the writers of the few that are open."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._open: OrderedDict[int, tuple[Database, AsyncExitStack]] = OrderedDict()
-
-    @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """Close every file at the end."""
-        await asyncio.to_thread(self._make_folder)
-        try:
-            yield
-        finally:
-            while self._open:
-                await self._close_oldest()
-
-    def path(self, day: int) -> Path:
-        """Where the file of a day lies, whether or not it exists."""
-        return self.folder / f"{day_of(day * DAY_MS)}.db"
-
-    def paths(self) -> list[Path]:
-        """Every file there is, newest day first."""
-        return sorted(self.folder.glob("????-??-??.db"), reverse=True)
-
-    async def writer(self, day: int) -> Database:
-        """The file of a day, open for writing; it stays open until others are needed more."""
-        if day not in self._open:
-            while len(self._open) >= OPEN_FILES_LIMIT:
-                await self._close_oldest()
-            self._open[day] = await self._open_file(self.path(day))
-        self._open.move_to_end(day)
-        return self._open[day][0]
-
-    async def _open_file(self, path: Path) -> tuple[Database, AsyncExitStack]:
-        is_new = not path.exists()
-        stack = AsyncExitStack()
-        database = await stack.enter_async_context(
-            opened(
-                path,
-                prepare=queries.prepare_day,
-                reader_count=0,
-                page_bytes=queries.DAY_PAGE_BYTES,
-                cache_kb=8_000,
-                synchronous="NORMAL",
-            )
-        )
-        if is_new:
-            await asyncio.to_thread(_sync_folder, self.folder)
-            log.info("day file created name=%s", path.name)
-        return database, stack
-
-    async def _close_oldest(self) -> None:
-        _, (_, stack) = self._open.popitem(last=False)
-        await stack.aclose()
-
-    def _make_folder(self) -> None:
-        if not self.folder.exists():
-            self.folder.mkdir(parents=True)
-            _sync_folder(self.folder.parent)
-
-
 class Telemetry:
     """Readings over time. `folder` is the gateway's data folder; day files lie in `days` inside it."""
 
@@ -128,13 +64,18 @@ class Telemetry:
         self._database = database
         self._clock = clock
         self._chunks = OpenChunks(config)
-        self._files = DayFiles(folder / "days")
+        self._files = DatabaseFolder(
+            folder / "days",
+            FileSettings(prepare=queries.prepare_day, page_bytes=queries.DAY_PAGE_BYTES, cache_kb=8_000),
+            OPEN_FILES_LIMIT,
+        )
         self._sealing = asyncio.Lock()
         self._reading = asyncio.Semaphore(READERS_LIMIT)
         self._unsynced: dict[int, int] = {}
         """Day files with chunks that may not be on disk yet, and the oldest log id these need."""
         self._trimmed_log_id = 0
         self._damages: set[str] = set()
+        self._trouble = ""
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -183,6 +124,8 @@ class Telemetry:
             "reports_in_memory": self._chunks.report_count,
             "damaged": len(self._damages),
         }
+        if self._trouble:
+            return Status(ok=False, summary=self._trouble, details=details)
         if self._damages:
             return Status(ok=False, summary="some stored readings were damaged; the log names them", details=details)
         return Status(ok=True, summary=f"{self._chunks.report_count} reports not in day files yet", details=details)
@@ -225,7 +168,18 @@ class Telemetry:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
             if not stop.is_set():
-                await self.seal_due()
+                await self._seal_if_writable()
+
+    async def _seal_if_writable(self) -> None:
+        """Seal what is due. On a full disk it stays in memory and in the log, and is tried again later."""
+        try:
+            await self.seal_due()
+        except UnwritableError as error:
+            if not self._trouble:
+                log.error("sealing failed, tried again later error=%s", error)  # noqa: TRY400  no traceback
+            self._trouble = str(error)
+        else:
+            self._trouble = ""
 
     async def _write_sealing(self) -> None:
         await self._insert_sealing()
@@ -237,7 +191,7 @@ class Telemetry:
             sorted(self._chunks.sealing, key=lambda sealed: sealed.day), lambda sealed: sealed.day
         ):
             waiting = list(same_day)
-            file = await self._files.writer(day)
+            file = await self._files.writer(queries.day_name(day))
             for first in range(0, len(waiting), CHUNKS_PER_TRANSACTION):
                 batch = waiting[first : first + CHUNKS_PER_TRANSACTION]
                 states = [sealed.device.newest.as_of_now() for sealed in batch]
@@ -249,7 +203,7 @@ class Telemetry:
 
     async def _checkpoint(self) -> None:
         for day in list(self._unsynced):
-            file = await self._files.writer(day)
+            file = await self._files.writer(queries.day_name(day))
             if await file.maintain(queries.checkpoint):
                 del self._unsynced[day]
 
@@ -264,7 +218,7 @@ class Telemetry:
         oldest = [
             log_id for tenant in tenants for log_id in await self._database.read(queries.select_oldest_log(tenant))
         ]
-        paths = await asyncio.to_thread(self._files.paths)
+        paths = await asyncio.to_thread(self._files.paths, queries.DAY_NAMES)
         survey = await asyncio.to_thread(_surveyed, paths, min(oldest, default=None))
         for damage in survey.damages:
             self._note_damage(damage)
@@ -310,14 +264,16 @@ class Telemetry:
 
     def _days_between(self, start: int, end: int, memory: Sequence[Rows]) -> list[int]:
         """The days of a range that hold anything, newest first."""
-        days = {part.day for part in memory} | {queries.day_number(path) for path in self._files.paths()}
+        days = {part.day for part in memory} | {
+            queries.day_number(path) for path in self._files.paths(queries.DAY_NAMES)
+        }
         return sorted((day for day in days if day * DAY_MS < end and (day + 1) * DAY_MS > start), reverse=True)
 
     def _read_day(
         self, device: tuple[int, str], day: int, metrics: Sequence[str], span: tuple[int, int], memory: list[Rows]
     ) -> dict[str, Readings]:
         """The readings of one day. Runs in a thread."""
-        path = self._files.path(day)
+        path = self._files.path(queries.day_name(day))
         blobs: list[StoredChunk] = []
         if path.exists():
             try:
@@ -378,12 +334,3 @@ def _surveyed(paths: Sequence[Path], oldest_log_id: int | None) -> Survey:
             if known is None or device.latest_log_id > known.latest_log_id:
                 survey.latest[device.tenant_id, device.device_id] = device
     return survey
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names of new files survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -125,7 +125,7 @@ def test_every_cause_of_a_failure_is_named_once_however_deep_it_lies() -> None:
 
 
 def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _announce(Started("192.168.4.2", 8443, 8080, 8883, None, tmp_path, "secret"))
+    _announce(Started("192.168.4.2", "AB:CD", 8443, 8080, 8883, None, tmp_path, "secret"))
     shown = capsys.readouterr().out
     for words in (
         "https://localhost:8443/\n",
@@ -133,6 +133,7 @@ def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.Capture
         str(tmp_path),
         "/claim#secret\n",
         "192.168.4.2",
+        "AB:CD",
         "8080/trust",
     ):
         assert words in shown
@@ -141,7 +142,7 @@ def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.Capture
 def test_a_gateway_with_an_owner_offers_no_claim_and_without_the_trust_page_names_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _announce(Started("192.168.4.2", 8443, None, 8883, None, tmp_path, None))
+    _announce(Started("192.168.4.2", "AB:CD", 8443, None, 8883, None, tmp_path, None))
     shown = capsys.readouterr().out
     assert "Claim" not in shown
     assert "Trust" not in shown

@@ -11,7 +11,7 @@ API = ("/v1/devices", "/v1/devices/x", "/v1/alerts", "/v1/alert-rules", "/v1/sta
 
 async def test_a_stranger_is_led_to_the_sign_in_page(stranger: Client) -> None:
     for path in PAGES:
-        answer = await stranger.get(path)
+        answer = await stranger.get(path, headers={"accept": "*/*"})
         assert answer.status_code == 303, path
         assert answer.headers["location"].startswith("/sign-in"), path
 

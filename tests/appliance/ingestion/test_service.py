@@ -9,7 +9,7 @@ import pytest
 from appliance.alerts.model import AlertOpened, AlertResolved, NewRule, Phase
 from appliance.config import IngestionConfig
 from appliance.ingestion.model import PresenceChanged, Problem, ProblemsWritten
-from appliance.ingestion.service import MISHAPS_LIMIT, SLICE_MESSAGES, _will_pass
+from appliance.ingestion.service import MISHAPS_LIMIT, SLICE_MESSAGES
 from appliance.notifications.model import NoticesQueued
 from appliance.telemetry import log_record
 from appliance.telemetry.model import ReportsCommitted
@@ -167,7 +167,7 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_acknowledged_meanwhile(t
         await until(lambda: not gateway.ingestion.status().ok)
         gateway.now += 5_000
         status = gateway.ingestion.status()
-        assert "nothing can be written: database or disk is full" in status.summary
+        assert "gateway.db cannot be written: database or disk is full" in status.summary
         assert status.details["lag_ms"] == 5_000
         assert gateway.broker.receipts == []
         assert gateway.alerts.firing_count(1) == 0
@@ -179,28 +179,6 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_acknowledged_meanwhile(t
         assert gateway.alerts.firing_count(1) == 1
         assert len(gateway.on_disk("SELECT * FROM alert")) == 1
     assert gateway.on_disk("SELECT occurrence_count FROM problem") == [(1,)]
-
-
-@pytest.mark.parametrize(
-    ("code", "passes"),
-    [
-        (sqlite3.SQLITE_FULL, True),
-        (sqlite3.SQLITE_BUSY, True),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, True),
-        (sqlite3.SQLITE_IOERR, False),
-        (sqlite3.SQLITE_IOERR_WRITE, False),
-        (sqlite3.SQLITE_IOERR_FSYNC, False),
-        (sqlite3.SQLITE_READONLY, False),
-        (sqlite3.SQLITE_CORRUPT, False),
-        (sqlite3.SQLITE_ERROR, False),
-        (None, False),
-    ],
-)
-def test_only_a_full_disk_and_a_lock_pass_by_themselves(code: int | None, passes: bool) -> None:
-    error = sqlite3.OperationalError("as SQLite says it")
-    if code is not None:
-        error.sqlite_errorcode = code
-    assert _will_pass(error) is passes
 
 
 @pytest.mark.parametrize(

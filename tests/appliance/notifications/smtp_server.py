@@ -106,7 +106,8 @@ class _Session(SMTP):
     """One connection, which its server can cut off."""
 
     def cut_off(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport):
+        # Debian 12's Python cannot abort a TLS transport that is already closed.
+        if isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
             self.transport.abort()
         if self._handler_coroutine is not None:
             self._handler_coroutine.cancel()

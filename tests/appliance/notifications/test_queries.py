@@ -13,7 +13,6 @@ from appliance.notifications.queries import (
     select_upcoming,
     select_waiting_channels,
     update_attempted,
-    will_pass,
 )
 from appliance.notifications.retry import after_failure, after_success
 from appliance.store.database import Select
@@ -103,12 +102,3 @@ def test_notices_are_asked_for_by_tenant_and_by_alert_the_newest_first(connectio
     ]
     assert numbers == [[2, 1], [2], [3]]
     assert len(answer(connection, select_notices(1, None, 1))) == 1
-
-
-def test_a_full_disk_passes_and_a_missing_table_does_not(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA max_page_count = 1")
-    with pytest.raises(sqlite3.OperationalError) as full:
-        insert_notice(connection, 1, None, "email", "maria@example.com", "subject", "body" * 5_000, 1)
-    with pytest.raises(sqlite3.OperationalError) as wrong:
-        connection.execute("SELECT 1 FROM absent")
-    assert (will_pass(full.value), will_pass(wrong.value)) == (True, False)

@@ -155,7 +155,9 @@ class Story:
                 path.unlink()
 
     async def check(self, gateway: Gateway) -> None:
-        in_files = [count for path in gateway.telemetry._files.paths() for count in report_counts(path)]
+        in_files = [
+            count for path in gateway.telemetry._files.paths(queries.DAY_NAMES) for count in report_counts(path)
+        ]
         assert sum(in_files) + gateway.telemetry._chunks.report_count == self.count
         for device, expected in self.expected.items():
             found = await gateway.stored(device)
@@ -251,7 +253,7 @@ async def test_a_damaged_chunk_is_named_and_the_rest_is_given(gateway: Gateway) 
     await gateway.telemetry.seal_all()
     await gateway.take(report(at=NOON + 1))
     await gateway.telemetry.seal_all()
-    file = await gateway.telemetry._files.writer(NOON // DAY_MS)
+    file = await gateway.telemetry._files.writer(queries.day_name(NOON // DAY_MS))
     await file.write(
         lambda connection: connection.execute("UPDATE chunk SET record = x'00' WHERE first_at = ?", (NOON,))
     )
@@ -300,7 +302,7 @@ async def test_a_restored_gateway_database_loses_nothing_that_comes_after_it(tmp
 
 async def test_a_seal_that_failed_is_done_again(gateway: Gateway) -> None:
     await gateway.take(report())
-    file = await gateway.telemetry._files.writer(NOON // DAY_MS)
+    file = await gateway.telemetry._files.writer(queries.day_name(NOON // DAY_MS))
     await file.write(lambda connection: connection.execute("ALTER TABLE chunk RENAME TO elsewhere"))
     with pytest.raises(sqlite3.OperationalError):
         await gateway.telemetry.seal_all()
@@ -341,7 +343,7 @@ async def test_a_failure_to_seal_ends_the_task(gateway: Gateway) -> None:
 
 async def test_the_log_stays_while_a_reader_keeps_a_day_file_from_the_disk(gateway: Gateway) -> None:
     await gateway.take(report())
-    file = await gateway.telemetry._files.writer(NOON // DAY_MS)
+    file = await gateway.telemetry._files.writer(queries.day_name(NOON // DAY_MS))
     await file.maintain(lambda connection: connection.execute("PRAGMA busy_timeout = 1"))
     with contextlib.closing(queries._connect(file.path)) as reader:
         reader.execute("BEGIN")

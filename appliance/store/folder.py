@@ -1,0 +1,102 @@
+"""A folder of SQLite files, of which only a few are open for writing at a time."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sqlite3
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+
+from appliance.store.database import Database, opened
+
+log = logging.getLogger(__name__)
+
+
+class FileSettings(msgspec.Struct, frozen=True):
+    """How the files of a folder are opened. A checkpoint puts them on disk, a commit alone does not."""
+
+    prepare: Callable[[sqlite3.Connection], None]
+    page_bytes: int
+    cache_kb: int
+
+
+class DatabaseFolder:
+    """The files of one folder by their names."""
+
+    def __init__(self, folder: Path, settings: FileSettings, open_limit: int) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._open_limit = open_limit
+        self._open: OrderedDict[str, tuple[Database, AsyncExitStack]] = OrderedDict()
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Make the folder if it is missing, and close every file at the end."""
+        await asyncio.to_thread(self._make)
+        try:
+            yield
+        finally:
+            while self._open:
+                await self._close_oldest()
+
+    def path(self, name: str) -> Path:
+        """Where a file lies, whether or not it exists."""
+        return self._folder / name
+
+    def paths(self, pattern: str) -> list[Path]:
+        """Every file there is whose name matches the pattern, the last name first."""
+        return sorted(self._folder.glob(pattern), reverse=True)
+
+    async def writer(self, name: str) -> Database:
+        """A file, open for writing; it stays open until others are needed more.
+
+        Raises `UnwritableError` when there is no room to make it.
+        """
+        if name not in self._open:
+            while len(self._open) >= self._open_limit:
+                await self._close_oldest()
+            self._open[name] = await self._open_file(self.path(name))
+        self._open.move_to_end(name)
+        return self._open[name][0]
+
+    async def _open_file(self, path: Path) -> tuple[Database, AsyncExitStack]:
+        is_new = not path.exists()
+        stack = AsyncExitStack()
+        settings = self._settings
+        database = await stack.enter_async_context(
+            opened(
+                path,
+                prepare=settings.prepare,
+                reader_count=0,
+                page_bytes=settings.page_bytes,
+                cache_kb=settings.cache_kb,
+                synchronous="NORMAL",
+            )
+        )
+        if is_new:
+            await asyncio.to_thread(_sync, self._folder)
+            log.info("file created name=%s", path.name)
+        return database, stack
+
+    async def _close_oldest(self) -> None:
+        _, (_, stack) = self._open.popitem(last=False)
+        await stack.aclose()
+
+    def _make(self) -> None:
+        if not self._folder.exists():
+            self._folder.mkdir(parents=True)
+            _sync(self._folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Put the names in a folder on disk: a file whose name is lost in a power cut is lost."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

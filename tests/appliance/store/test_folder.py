@@ -1,0 +1,61 @@
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.store.database import Database, Select
+from appliance.store.folder import DatabaseFolder, FileSettings
+
+WORDS = Select("SELECT text FROM word", (), str)
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE IF NOT EXISTS word (text TEXT) STRICT")
+
+
+def insert(connection: sqlite3.Connection, text: str) -> None:
+    connection.execute("INSERT INTO word (text) VALUES (?)", (text,))
+
+
+def words(connection: sqlite3.Connection) -> list[str]:
+    return [text for (text,) in connection.execute(WORDS.sql)]
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> AsyncIterator[DatabaseFolder]:
+    made = DatabaseFolder(tmp_path / "deep" / "days", FileSettings(prepare, 4096, 1_000), 2)
+    async with made.opened():
+        yield made
+
+
+async def test_a_file_is_made_when_it_is_first_written(folder: DatabaseFolder) -> None:
+    assert folder.paths("*.db") == []
+    await (await folder.writer("a.db")).write(insert, "kept")
+    assert folder.paths("*.db") == [folder.path("a.db")]
+    assert folder.path("a.db").exists()
+
+
+async def test_a_file_stays_open_while_it_is_among_the_last_that_were_used(folder: DatabaseFolder) -> None:
+    first = await folder.writer("a.db")
+    await folder.writer("b.db")
+    assert await folder.writer("a.db") is first
+    await folder.writer("c.db")
+    assert await folder.writer("a.db") is first
+
+
+async def test_a_file_that_was_closed_for_others_is_opened_again_whole(folder: DatabaseFolder) -> None:
+    first: Database = await folder.writer("a.db")
+    await first.write(insert, "kept")
+    await folder.writer("b.db")
+    await folder.writer("c.db")
+    again = await folder.writer("a.db")
+    assert again is not first
+    assert await again.maintain(words) == ["kept"]
+
+
+async def test_the_last_name_comes_first_and_other_names_not_at_all(folder: DatabaseFolder) -> None:
+    for name in ("2026-01-01.db", "2026-01-02.db", "notes.db"):
+        await folder.writer(name)
+    names = [path.name for path in folder.paths("????-??-??.db")]
+    assert names == ["2026-01-02.db", "2026-01-01.db"]
