@@ -12,6 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = dt.timedelta(days=1)
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def _name(text: str) -> x509.Name:
@@ -34,6 +45,7 @@ class Authority:
             _unsigned(name, name, key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
             .sign(key, hashes.SHA256())
         )
         authority = cls(folder, name, key, certificate)
@@ -48,8 +60,13 @@ class Authority:
         """The certificate and the key of `name`, as files; it is good for 127.0.0.1 too."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        # Python 3.13 verifies strictly and asks for the key identifier of the authority.
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         certificate = (
-            _unsigned(name, self.name, key).add_extension(names, critical=False).sign(self.key, hashes.SHA256())
+            _unsigned(name, self.name, key)
+            .add_extension(names, critical=False)
+            .add_extension(issuer, critical=False)
+            .sign(self.key, hashes.SHA256())
         )
         certificate_path, key_path = self.folder / f"{self.name}.{name}.pem", self.folder / f"{self.name}.{name}.key"
         certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
