@@ -180,6 +180,8 @@ def _register_device(options: argparse.Namespace, config: Config) -> int:
 
 
 def _list_devices(_: argparse.Namespace, config: Config) -> int:
+    # Whoever reads, such as `head`, may have seen enough before the end.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     for device in _ask(config, "device.list", {}):
         state = "connected" if device["connected"] else device["state"]
         print(f"{device['device_id']}\t{state}\t{device['name']}")
