@@ -34,6 +34,6 @@ EXPOSE 8080 8443 8883
 STOPSIGNAL SIGTERM
 # The certificate is the gateway's own, for the names of the LAN: asking oneself needs no proof of identity.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import ssl, urllib.request as r; r.urlopen('https://127.0.0.1:8443/healthz', timeout=4, context=ssl._create_unverified_context())"]
+    CMD ["python", "-c", "import ssl, urllib.request as r; r.urlopen('https://127.0.0.1:8443/readyz', timeout=4, context=ssl._create_unverified_context())"]
 ENTRYPOINT ["python", "-m", "appliance"]
 CMD ["run"]

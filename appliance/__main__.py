@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import random
 import signal
 import sys
@@ -17,6 +18,7 @@ from appliance import bundle_folder, control, logs, process
 from appliance import config as settings
 from appliance.config import Config
 from appliance.console import Console, Issued, local_host
+from appliance.control import ControlError
 from appliance.errors import ApplianceError
 from appliance.health import is_logged_by_journald
 from appliance.registry import bundle
@@ -119,13 +121,23 @@ def _run(options: argparse.Namespace, config: Config) -> int:
     except ApplianceError:
         raise
     except BaseExceptionGroup as group:
-        for cause in _causes(group):
-            log.critical("ended by a failure", exc_info=cause)
-        return 1
+        return _ended(_causes(group))
     except Exception:
         log.critical("ended by a failure", exc_info=True)
         return 1
     return 0
+
+
+def _ended(causes: Sequence[BaseException]) -> int:
+    """Tell why the gateway ended: in a sentence where a person can mend it, with a traceback where it is a defect."""
+    defects = [cause for cause in causes if not isinstance(cause, ApplianceError)]
+    for cause in defects:
+        log.critical("ended by a failure", exc_info=cause)
+    if defects:
+        return 1
+    for cause in causes:
+        print(f"headworks: {cause}", file=sys.stderr)
+    return 2
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -140,8 +152,9 @@ def _announce(started: process.Started) -> None:
         f"  Dashboard  https://localhost:{started.web_port}/",
         f"  MQTT       mqtts://localhost:{started.mqtt_port} (client certificate required)",
         f"  Data       {started.data_folder}",
-        f"  From elsewhere in the LAN, put {started.lan_host} in the place of localhost.",
     ]
+    if started.lan_host:
+        lines.append(f"  From elsewhere in the LAN, put {started.lan_host} in the place of localhost.")
     if started.trust_port:
         lines.append(f"  Trust      http://localhost:{started.trust_port}/trust, the CA behind the dashboard:")
         lines.append(f"             {started.web_ca_fingerprint}")
@@ -180,11 +193,15 @@ def _register_device(options: argparse.Namespace, config: Config) -> int:
 
 
 def _list_devices(_: argparse.Namespace, config: Config) -> int:
-    # Whoever reads, such as `head`, may have seen enough before the end.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for device in _ask(config, "device.list", {}):
-        state = "connected" if device["connected"] else device["state"]
-        print(f"{device['device_id']}\t{state}\t{device['name']}")
+    devices = _ask(config, "device.list", {})
+    try:
+        for device in devices:
+            state = "connected" if device["connected"] else device["state"]
+            print(f"{device['device_id']}\t{state}\t{device['name']}")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads, such as `head`, has seen enough: what is still to be written goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -228,13 +245,16 @@ def _ask(config: Config, call: str, arguments: dict[str, Any]) -> Any:
     try:
         return asyncio.run(control.ask(config.data_folder / "control.sock", call, arguments))
     except (ConnectionError, FileNotFoundError):
-        return asyncio.run(_do(config, call, arguments))
+        return asyncio.run(_done_alone(config, call, arguments))
+    except PermissionError:
+        folder = config.data_folder
+        raise ControlError(f"{folder} belongs to another user: run this as that user (sudo -u headworks …)") from None
 
 
-async def _do(config: Config, call: str, arguments: dict[str, Any]) -> Any:
+async def _done_alone(config: Config, call: str, arguments: dict[str, Any]) -> Any:
     with process.folder_locked(config.data_folder):
-        async with process.base_opened(config, process.wall_clock) as base:
-            console = Console(base.registry, base.accounts, config.mqtt.host, config.mqtt.port)
+        async with process.foundation_opened(config, process.wall_clock) as foundation:
+            console = Console(foundation.registry, foundation.accounts, config.mqtt.host, config.mqtt.port)
             result = await console.calls()[call](arguments)
             return json.loads(msgspec.json.encode(result))
 

@@ -68,6 +68,8 @@ class IngestionConfig(_Section, frozen=True):
     payload_limit_bytes: Positive = 131_072
     future_tolerance_ms: NotNegative = 300_000
     """A reading further ahead of the gateway's clock than this is filed under its arrival."""
+    past_tolerance_ms: NotNegative = 31_622_400_000
+    """The same for a reading further back, 366 days: no clock that is wrong may fill the disk with old days."""
 
 
 class TelemetryConfig(_Section, frozen=True):

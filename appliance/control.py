@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ LINE_LIMIT_BYTES = 64 * 1024 * 1024
 """A fleet of thousands is provisioned by one call."""
 
 PATIENCE_S = 5.0
-"""How long a caller may take to say what it wants; it must not keep the gateway from stopping."""
+"""How long a caller may take to say what it wants, and to hear it; it must not keep the gateway from stopping."""
 
 Call = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -58,7 +58,8 @@ async def serving(path: Path, calls: Mapping[str, Call], *, patience_s: float = 
             async with asyncio.timeout(patience_s):
                 line = await reader.readline()
             writer.write(msgspec.json.encode(await _answered(line, calls)) + b"\n")
-            await writer.drain()
+            async with asyncio.timeout(patience_s):
+                await writer.drain()
         except (ConnectionError, TimeoutError, ValueError) as error:
             log.info("control call broken off reason=%s", error)
         finally:
@@ -67,7 +68,8 @@ async def serving(path: Path, calls: Mapping[str, Call], *, patience_s: float = 
     # The mask is set before the file appears: at no moment may another user open it.
     mask = os.umask(0o177)
     try:
-        server = await asyncio.start_unix_server(answer, path, limit=LINE_LIMIT_BYTES)
+        with _short(path) as address:
+            server = await asyncio.start_unix_server(answer, address, limit=LINE_LIMIT_BYTES)
     finally:
         os.umask(mask)
     async with server:
@@ -83,7 +85,8 @@ async def ask(path: Path, call: str, arguments: dict[str, Any]) -> Any:
     Raises `ControlError` with the gateway's words, or `ConnectionError` / `FileNotFoundError` when
     none runs.
     """
-    reader, writer = await asyncio.open_unix_connection(path, limit=LINE_LIMIT_BYTES)
+    with _short(path) as address:
+        reader, writer = await asyncio.open_unix_connection(address, limit=LINE_LIMIT_BYTES)
     try:
         writer.write(msgspec.json.encode(Request(call, arguments)) + b"\n")
         await writer.drain()
@@ -97,6 +100,16 @@ async def ask(path: Path, call: str, arguments: dict[str, Any]) -> Any:
     if answer.error is not None:
         raise ControlError(answer.error)
     return answer.result
+
+
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Another name of the same file: the address of a socket holds 107 bytes, a path may be longer (unix(7))."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 async def _answered(line: bytes, calls: Mapping[str, Call]) -> Answer:

@@ -9,11 +9,12 @@ import contextlib
 import fcntl
 import gc
 import logging
+import os
 import signal
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.config import Config
-from appliance.console import Console, local_host
+from appliance.console import EVERY_ADDRESS, Console, local_host
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
 from appliance.health import Health, Status, notify_systemd, watchdog_interval
@@ -39,7 +40,7 @@ from appliance.registry.model import DEFAULT_TENANT, TlsFiles
 from appliance.registry.service import Registry
 from appliance.simulator import wire as simulator
 from appliance.store import database as store
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
 from appliance.store.migrate import migrate
 from appliance.telemetry.service import Telemetry
 from broker.listener import Endpoint, tls_context
@@ -52,16 +53,33 @@ SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter: with Python's 5 ms, a commit waits 300 ms for a busy loop."""
 
 
+_OF_ONE_CONNECTION = frozenset(("socket", "transport", "protocol"))
+"""The keys by which the loop's exception handler is told whose failure it is."""
+
+
 class FolderInUseError(ApplianceError):
     """Another gateway runs on this data folder."""
 
     code = "folder_in_use"
 
 
+class MqttListenError(ApplianceError):
+    """A port for devices cannot be opened."""
+
+    code = "mqtt_port"
+
+
+class FolderOwnerError(ApplianceError):
+    """The data folder belongs to another user than the one who asks."""
+
+    code = "folder_owner"
+
+
 class Started(msgspec.Struct, frozen=True):
     """Where the gateway can be reached, once it can."""
 
     lan_host: str
+    """For others in the LAN; empty when the dashboard listens on one address only."""
     web_ca_fingerprint: str
     web_port: int
     trust_port: int | None
@@ -72,7 +90,7 @@ class Started(msgspec.Struct, frozen=True):
     """The secret with which the first owner claims the gateway; None when it has one."""
 
 
-class Base(msgspec.Struct, frozen=True):
+class Foundation(msgspec.Struct, frozen=True):
     """What the command line needs of the gateway, whether it runs or not."""
 
     database: Database
@@ -92,6 +110,10 @@ def folder_locked(folder: Path) -> Iterator[None]:
     Raises `FolderInUseError` when one is already on it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = folder.stat().st_uid
+    if owner != os.geteuid():
+        # Files made by another user, root included, would lock the gateway out of its own folder.
+        raise FolderOwnerError(f"{folder} belongs to the user {owner}: run this as that user, for example by sudo -u")
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,7 +123,7 @@ def folder_locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def base_opened(config: Config, clock: Clock) -> AsyncIterator[Base]:
+async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Foundation]:
     """Open storage, the registry and the accounts; the folder must be locked."""
     folder = config.data_folder
     async with store.opened(folder / "gateway.db", prepare=migrate) as database:
@@ -119,7 +141,7 @@ async def base_opened(config: Config, clock: Clock) -> AsyncIterator[Base]:
             session_length_ms=config.http.session_length_ms,
         )
         async with registry.opened():
-            yield Base(database, registry, accounts)
+            yield Foundation(database, registry, accounts)
 
 
 async def run(config: Config, started: Callable[[Started], None], *, demo: bool = False) -> None:
@@ -132,8 +154,10 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
     clock = wall_clock
     started_at = clock()
     with folder_locked(config.data_folder):
-        async with _defects_end_the_process(), base_opened(config, clock) as base:
-            parts = _Parts(config, base, clock, started_at)
+        # What the gateway makes is for its own user, whatever its folder lets others do.
+        os.umask(0o077)
+        async with _defects_end_the_process(), foundation_opened(config, clock) as foundation:
+            parts = _Parts(config, foundation, clock, started_at)
             async with (
                 parts.telemetry.opened(),
                 parts.alerts.opened(),
@@ -144,28 +168,28 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 ),
                 web.serving(parts.gateway, config.http) as pages,
                 schedule.running(parts.jobs(pages.reload_certificate), _job_failed),
-                parts.broker.listening(*parts.endpoints()) as ports,
+                _devices_let_in(parts.broker, parts.endpoints()) as ports,
                 control.serving(config.data_folder / "control.sock", parts.console(ports[0]).calls()),
-                _alive(base.database),
+                _alive(foundation.database),
                 contextlib.AsyncExitStack() as demonstration_stack,
             ):
                 if demo:
                     fleet = await demonstration_stack.enter_async_context(
                         demonstration.running(
-                            base.registry, parts.alerts, config.data_folder, parts.own_endpoint(ports[0]), clock
+                            foundation.registry, parts.alerts, config.data_folder, parts.own_endpoint(ports[0]), clock
                         )
                     )
                     parts.health.register("simulator", fleet.status)
                 claim = None
-                if not await base.accounts.has_owner(DEFAULT_TENANT):
-                    claim = await base.accounts.open_claim(DEFAULT_TENANT)
+                if not await foundation.accounts.has_owner(DEFAULT_TENANT):
+                    claim = await foundation.accounts.open_claim(DEFAULT_TENANT)
                 _settle_memory()
                 parts.health.ready = True
                 notify_systemd("READY=1")
                 started(
                     Started(
-                        lan_host=base.registry.lan_host,
-                        web_ca_fingerprint=base.registry.web_ca_fingerprint,
+                        lan_host=foundation.registry.lan_host if config.http.host in EVERY_ADDRESS else "",
+                        web_ca_fingerprint=foundation.registry.web_ca_fingerprint,
                         web_port=pages.port,
                         trust_port=pages.trust_port,
                         mqtt_port=ports[0],
@@ -184,23 +208,23 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
 class _Parts:
     """The parts of the process, built but not started."""
 
-    def __init__(self, config: Config, base: Base, clock: Clock, started_at: int) -> None:
+    def __init__(self, config: Config, foundation: Foundation, clock: Clock, started_at: int) -> None:
         folder = config.data_folder
         self._config = config
-        self._base = base
+        self._foundation = foundation
         self.bus = Bus()
         self.health = Health()
-        self.telemetry = Telemetry(base.database, folder, config.telemetry, clock)
-        self.alerts = Alerts(base.database, config.alerts, clock)
+        self.telemetry = Telemetry(foundation.database, folder, config.telemetry, clock)
+        self.alerts = Alerts(foundation.database, config.alerts, clock)
         mailbox = None if config.email.server else MailboxChannel(folder / "mailbox")
         email: Channel = mailbox or SmtpChannel(config.email)
-        self.notifications = Notifications(base.database, {"email": email}, self.bus, clock)
-        rooms = Rooms(base.registry, self.alerts, self.telemetry)
-        self.ingestion = Ingestion(base.database, rooms, self.bus, config.ingestion, clock)
-        self.broker = Broker(self.ingestion, base.registry, clock)
+        self.notifications = Notifications(foundation.database, {"email": email}, self.bus, clock)
+        rooms = Rooms(foundation.registry, self.alerts, self.telemetry)
+        self.ingestion = Ingestion(foundation.database, rooms, self.bus, config.ingestion, clock)
+        self.broker = Broker(self.ingestion, foundation.registry, clock)
         self.gateway = Gateway(
-            registry=base.registry,
-            accounts=base.accounts,
+            registry=foundation.registry,
+            accounts=foundation.accounts,
             telemetry=self.telemetry,
             alerts=self.alerts,
             notifications=self.notifications,
@@ -212,7 +236,7 @@ class _Parts:
             data_folder=folder,
             started_at=started_at,
         )
-        self._device_tls = _device_context(base.registry.device_tls())
+        self._device_tls = _device_context(foundation.registry.device_tls())
         self.health.register("broker", self._broker_status)
         self.health.register("ingestion", self.ingestion.status)
         self.health.register("telemetry", self.telemetry.status)
@@ -226,7 +250,7 @@ class _Parts:
 
     def console(self, mqtt_port: int) -> Console:
         """The calls of the command line."""
-        return Console(self._base.registry, self._base.accounts, self._config.mqtt.host, mqtt_port)
+        return Console(self._foundation.registry, self._foundation.accounts, self._config.mqtt.host, mqtt_port)
 
     def own_endpoint(self, mqtt_port: int) -> simulator.Endpoint:
         """Where simulated devices on this machine connect."""
@@ -237,8 +261,8 @@ class _Parts:
         """What is due by the clock."""
 
         async def renew_certificates() -> None:
-            if await self._base.registry.renew_server_certificates():
-                files = self._base.registry.device_tls()
+            if await self._foundation.registry.renew_server_certificates():
+                files = self._foundation.registry.device_tls()
                 # New handshakes get the new certificate; connections that are open go on.
                 self._device_tls.load_cert_chain(files.certificate, files.key)
                 reload_web_certificate()
@@ -276,11 +300,18 @@ def _stop_requested() -> asyncio.Event:
 
 @contextlib.asynccontextmanager
 async def _defects_end_the_process() -> AsyncIterator[None]:
-    """End the process when a callback of the loop raises: a part that fails quietly is worse than none."""
+    """End the process when a callback of the loop raises: a part that fails quietly is worse than none.
+
+    What the loop says of a socket or a transport is about that one: asyncio has closed it, or tries again
+    (no descriptors left to accept with). A stranger who connects must not be able to end the process.
+    """
     loop = asyncio.get_running_loop()
     failed: asyncio.Future[None] = loop.create_future()
 
     def hear(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not _OF_ONE_CONNECTION.isdisjoint(context):
+            log.warning("connection failed reason=%s", context["message"], exc_info=context.get("exception"))
+            return
         error = context.get("exception") or RuntimeError(str(context["message"]))
         if not failed.done():
             failed.set_exception(error)
@@ -292,10 +323,24 @@ async def _defects_end_the_process() -> AsyncIterator[None]:
             yield
         finally:
             watch.cancel()
+            # Whatever goes wrong from here on is logged: nobody waits for `failed` any more.
+            loop.set_exception_handler(None)
 
 
 async def _wait_for(future: asyncio.Future[None]) -> None:
     await future
+
+
+@contextlib.asynccontextmanager
+async def _devices_let_in(broker: Broker, endpoints: Sequence[Endpoint]) -> AsyncIterator[tuple[int, ...]]:
+    """Accept devices; gives the ports. Raises `MqttListenError` when one cannot be opened."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            ports = await stack.enter_async_context(broker.listening(*endpoints))
+        except OSError as error:
+            tried = ", ".join(f"{endpoint.host} port {endpoint.port}" for endpoint in endpoints)
+            raise MqttListenError(f"mqtt: {tried} cannot be opened: {error.strerror}") from error
+        yield ports
 
 
 @contextlib.asynccontextmanager
@@ -304,7 +349,9 @@ async def _alive(database: Database) -> AsyncIterator[None]:
 
     async def feed(interval_s: float) -> None:
         while True:
-            await database.write(_nothing)
+            # A full disk, or another program that holds the file, is waited for elsewhere: the writer has answered.
+            with contextlib.suppress(UnwritableError):
+                await database.write(_nothing)
             notify_systemd("WATCHDOG=1")
             await asyncio.sleep(interval_s)
 

@@ -25,10 +25,10 @@ LIMIT = 10_000_000
 async def count(settings: Config, device_count: int) -> OnDisk:
     """Ask for the whole range of one metric of every device."""
     clock = process.wall_clock
-    async with process.base_opened(settings, clock) as base:
-        telemetry = Telemetry(base.database, settings.data_folder / "days", settings.telemetry, clock)
+    async with process.foundation_opened(settings, clock) as foundation:
+        telemetry = Telemetry(foundation.database, settings.data_folder, settings.telemetry, clock)
         async with telemetry.opened():
-            [logged] = await base.database.read(_select_logged(DEFAULT_TENANT))
+            [logged] = await foundation.database.read(_select_logged(DEFAULT_TENANT))
             readings = [await _readings(telemetry, name) for name in device_ids(device_count)]
     return OnDisk(logged, tuple(readings))
 

@@ -16,8 +16,10 @@ from bench.message import device_ids
 async def provision(settings: Config, count: int, bundles: Path) -> None:
     """Write a bundle for each device, in a folder of its name."""
     with process.folder_locked(settings.data_folder):
-        async with process.base_opened(settings, process.wall_clock) as base:
-            issued = await base.registry.issue_many(DEFAULT_TENANT, [NewDevice(name) for name in device_ids(count)])
+        async with process.foundation_opened(settings, process.wall_clock) as foundation:
+            issued = await foundation.registry.issue_many(
+                DEFAULT_TENANT, [NewDevice(name) for name in device_ids(count)]
+            )
     for bundle in issued:
         bundle_folder.write(bundles / bundle.device_id, bundle, "localhost", settings.mqtt.port)
 

@@ -112,6 +112,8 @@ class Broker:
 
     def resume_reading(self) -> None:
         """Read again. Nobody was silent while nobody was heard: every keep alive starts anew."""
+        if not self._listeners:
+            return  # A stop: the owner works off what it has, and is given nothing more.
         now = self._time()
         for client in self._clients:
             client.connection.heard_at = client.opened_at = now

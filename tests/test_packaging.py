@@ -157,7 +157,7 @@ def test_the_image_has_two_stages_and_the_second_is_not_root() -> None:
     assert len(stages) == 2
     final = instructions[stages[1] :]
     assert ("USER", "10001:10001") in final
-    assert any(word == "HEALTHCHECK" and "/healthz" in rest for word, rest in final)
+    assert any(word == "HEALTHCHECK" and "/readyz" in rest for word, rest in final)
     assert ("STOPSIGNAL", "SIGTERM") in final
     # In the form of a list nothing stands between the signal and Python.
     assert all(rest.startswith("[") for word, rest in final if word in ("ENTRYPOINT", "CMD"))

@@ -54,7 +54,7 @@ class SignedIn(ASGIMiddleware):
 
     async def _caller(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-        if connection.url.path.startswith("/v1/") and scheme.lower() == "bearer":
+        if connection.scope["path"].startswith("/v1/") and scheme.lower() == "bearer":
             return Caller(await self._gateway.accounts.user_of_token(token.strip()), "")
         secret = connection.cookies.get(SESSION_COOKIE, "")
         if not secret:

@@ -63,7 +63,7 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> AnyResponse:
 
 def on_defect(request: AnyRequest, error: Exception) -> AnyResponse:
     """What should not happen. The cause goes to the log, and never to the caller."""
-    log.error("a request failed method=%s path=%s", request.method, request.url.path, exc_info=error)
+    log.error("a request failed method=%s path=%s", request.method, request.scope["path"], exc_info=error)
     message = "The gateway made a mistake. Its log has the cause."
     return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "defect", message)
 
@@ -71,8 +71,10 @@ def on_defect(request: AnyRequest, error: Exception) -> AnyResponse:
 def to_sign_in(request: AnyRequest) -> AnyResponse:
     """Send a person to the sign-in page, and back to where they wanted to go afterwards."""
     address = "/sign-in"
-    if request.method == "GET" and request.url.path != "/":
-        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    # From the scope: an address is also made of `Host`, and a stranger can write anything there.
+    path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+    if request.method == "GET" and path != "/":
+        wanted = f"{path}?{query}" if query else path
         address = f"/sign-in?next={quote(wanted, safe='')}"
     if "hx-request" in request.headers:
         # A fragment would be put into the page: htmx is told to leave the page instead.
@@ -101,7 +103,7 @@ def _answer(request: AnyRequest, status: HTTPStatus, code: str, detail: str) -> 
 
 
 def _wants_problem(request: AnyRequest) -> bool:
-    return request.url.path.startswith("/v1") or "application/json" in request.headers.get("accept", "")
+    return request.scope["path"].startswith("/v1") or "application/json" in request.headers.get("accept", "")
 
 
 def _complaints(error: ValidationException) -> list[str]:

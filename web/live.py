@@ -22,7 +22,6 @@ from litestar.exceptions import WebSocketDisconnect
 from appliance.accounts.model import User
 from appliance.alerts.model import AlertOpened, AlertResolved
 from appliance.bus import Subscription
-from appliance.config import HttpConfig
 from appliance.errors import NotFoundError, NotSignedInError
 from appliance.gateway import Gateway
 from appliance.ingestion.model import PresenceChanged, ProblemsWritten
@@ -221,7 +220,6 @@ async def follow(
     socket: WebSocket[User, Caller, Any],
     hub: NamedDependency[Hub],
     gateway: NamedDependency[Gateway],
-    http: NamedDependency[HttpConfig],
 ) -> None:
     """Feed the page named by `view` in the query; its other parameters are those of the page's address."""
     await socket.accept()
@@ -241,7 +239,7 @@ async def follow(
             sides = [
                 tasks.create_task(_send(socket, viewer), name="live: sending"),
                 tasks.create_task(_listen(socket), name="live: listening"),
-                tasks.create_task(_watch(gateway, viewer, http.session_idle_ms), name="live: session"),
+                tasks.create_task(_watch(gateway, viewer), name="live: session"),
             ]
             await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
             for side in sides:
@@ -265,16 +263,12 @@ async def _listen(socket: WebSocket[User, Caller, Any]) -> None:
             await socket.receive_text()
 
 
-async def _watch(gateway: Gateway, viewer: Viewer, idle_ms: int) -> None:
-    """End the viewer when its session has.
-
-    Asking counts as use, so it is asked only after a whole idle time: by then a session that nobody
-    used is over.
-    """
-    while True:
-        await asyncio.sleep((idle_ms + SECOND_MS) / SECOND_MS)
-        try:
-            await gateway.accounts.user_of_session(viewer.session_secret)
-        except NotSignedInError:
-            viewer.end(SESSION_ENDED)
-            return
+async def _watch(gateway: Gateway, viewer: Viewer) -> None:
+    """End the viewer when its session has. An open page alone does not keep a session alive."""
+    try:
+        while True:
+            rest_ms = await gateway.accounts.session_rest_ms(viewer.session_secret)
+            # It may be used meanwhile, and is then asked for again.
+            await asyncio.sleep(rest_ms / SECOND_MS)
+    except NotSignedInError:
+        viewer.end(SESSION_ENDED)

@@ -100,7 +100,7 @@ def check_origin(headers: Headers, *, must_say: bool) -> None:
     """Raise `PermissionDeniedException` when a browser says that the request comes from another site."""
     site = headers.get("sec-fetch-site", "none")
     origin = headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    foreign = origin is not None and _netloc(origin) != headers.get("host", "").lower()
     if foreign or site not in ("same-origin", "none") or (must_say and origin is None):
         raise PermissionDeniedException("This request comes from another site.")
 
@@ -114,3 +114,10 @@ async def add_headers(message: Message, _: Scope) -> None:
         headers[name] = value
     if "cache-control" not in headers:
         headers["cache-control"] = "no-store"
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None

@@ -12,8 +12,10 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple, cast
 
+import h11
 import uvicorn
 from litestar import Litestar
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from appliance.config import HttpConfig
 from appliance.errors import ApplianceError
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 FINISH_SECONDS = 3
 """How long requests under way may take after the stop was asked for."""
+REQUEST_SECONDS = 30
+"""How long a client may take to send a request, and to begin with one."""
 HEADER_LIMIT_BYTES = 32_768
 CONNECTIONS_LIMIT = 1_000
 BACKLOG = 128
@@ -61,6 +65,42 @@ class EmbeddedServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave SIGTERM and SIGINT to the process."""
         yield
+
+
+class PunctualProtocol(H11Protocol):
+    """HTTP/1.1 that cuts off a client whose request does not come.
+
+    uvicorn waits for ever: a thousand connections that say nothing would keep everybody else out.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Expect the first request."""
+        super().connection_made(transport)
+        self._set_deadline()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in a piece of a request."""
+        super().data_received(data)
+        self._set_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing any more."""
+        self._clear_deadline()
+        super().connection_lost(exc)
+
+    def _set_deadline(self) -> None:
+        """One deadline for the whole of a request: pieces that trickle in do not put it off."""
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._clear_deadline()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
+    def _clear_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 @contextlib.asynccontextmanager
@@ -110,7 +150,7 @@ def _settings(app: Litestar) -> uvicorn.Config:
     return uvicorn.Config(
         # Each has types of its own for the same ASGI messages.
         cast("Any", app),
-        http="h11",
+        http=PunctualProtocol,
         ws="websockets-sansio",
         loop="none",
         lifespan="off",

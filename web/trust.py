@@ -88,9 +88,9 @@ async def redirect(
     https_port: NamedDependency[int],
 ) -> Redirect:
     """Lead to the same place over HTTPS."""
-    query = f"?{request.url.query}" if request.url.query else ""
-    address = secure_address(request, names, https_port) + quote(request.url.path.lstrip("/"), safe="/:") + query
-    return Redirect(address, status_code=307)
+    path, query = request.scope["path"].lstrip("/"), request.scope["query_string"].decode("latin-1")
+    address = secure_address(request, names, https_port) + quote(path, safe="/:")
+    return Redirect(f"{address}?{query}" if query else address, status_code=307)
 
 
 def secure_address(request: Request[None, None, State], names: frozenset[str], https_port: int) -> str:
@@ -99,7 +99,14 @@ def secure_address(request: Request[None, None, State], names: frozenset[str], h
     The name that was asked for is used only if it is one of ours; otherwise the address that the
     connection has reached. What a stranger writes into `Host` never comes back.
     """
-    asked = urlsplit(f"//{request.headers.get('host', '')}").hostname
+    asked = _host_name(request.headers.get("host", ""))
     server = request.scope.get("server")
     host = asked if asked in names else server[0] if server else "localhost"
     return f"https://[{host}]:{https_port}/" if ":" in host else f"https://{host}:{https_port}/"
+
+
+def _host_name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None

@@ -1,7 +1,4 @@
-"""Which passwords are good enough: long ones that nobody guesses first. No rule on their composition.
-
-(spec/identity-firmware-security.md S-03)
-"""
+"""Which passwords are good enough: long ones that nobody guesses first. No rule on their composition."""
 
 import unicodedata
 

@@ -2,7 +2,7 @@
 
 Rules: of a secret only its SHA-256 is kept; of a password, argon2id. Hashing a password costs much
 on purpose, so one is hashed at a time, a few may wait, and nobody without a valid claim or within
-the throttle gets that far. (spec/identity-firmware-security.md S-01 to S-06, S-14)
+the throttle gets that far.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from appliance.accounts import queries, throttle
 from appliance.accounts.model import (
     TOKEN_NAME_LENGTH,
     Role,
+    Session,
     SpentClaimError,
     Token,
     UnknownClaimError,
@@ -128,14 +129,16 @@ class Accounts:
     async def user_of_session(self, session_secret: str) -> User:
         """Whose session this is. Raises `NotSignedInError` when it has ended or never was."""
         session_hash = _hashed(session_secret)
-        found = await self._database.read(queries.select_session(session_hash))
         now = self._clock()
-        if not found or self._lifetime.has_ended(found[0], now):
-            raise NotSignedInError("the session has ended: sign in again")
-        [session] = found
+        session = await self._session(session_hash, now)
         if self._lifetime.is_worth_noting(session, now):
             await self._database.write(queries.update_session_seen, session.user.tenant_id, session_hash, now)
         return session.user
+
+    async def session_rest_ms(self, session_secret: str) -> int:
+        """How much longer a session lasts that nobody uses; asking is no use. Raises `NotSignedInError`."""
+        now = self._clock()
+        return self._lifetime.ends_at(await self._session(_hashed(session_secret), now)) - now
 
     # Tokens.
 
@@ -173,6 +176,12 @@ class Accounts:
         """Let a token open nothing from now on. Raises `UnknownTokenError`."""
         await self._database.write(queries.update_token_revoked, tenant_id, token_id, self._clock())
         log.info("token revoked tenant_id=%s token_id=%s", tenant_id, token_id)
+
+    async def _session(self, session_hash: str, now: int) -> Session:
+        found = await self._database.read(queries.select_session(session_hash))
+        if not found or self._lifetime.has_ended(found[0], now):
+            raise NotSignedInError("the session has ended: sign in again")
+        return found[0]
 
     async def _check_claim(self, claim_hash: str) -> None:
         # Before any hashing: who has no valid claim costs the gateway nothing.

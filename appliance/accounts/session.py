@@ -22,7 +22,11 @@ class Lifetime(msgspec.Struct, frozen=True):
 
     def has_ended(self, session: Session, now: int) -> bool:
         """Whether the session is over."""
-        return session.created_at <= self.earliest_created_at(now) or session.seen_at <= self.earliest_seen_at(now)
+        return self.ends_at(session) <= now
+
+    def ends_at(self, session: Session) -> int:
+        """When the session is over unless it is used before then."""
+        return min(session.created_at + self.length_ms, session.seen_at + self.idle_ms)
 
     def is_worth_noting(self, session: Session, now: int) -> bool:
         """Whether its use should be written down: not at each request, each would be a write to the card."""

@@ -2,7 +2,6 @@
 
 Five mistakes are free; from then on each doubles the wait, for one account from one address. An
 address may try twenty times a minute, whatever the accounts. Devices are never touched by this.
-(spec/identity-firmware-security.md S-04)
 """
 
 import msgspec

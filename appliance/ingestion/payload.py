@@ -4,7 +4,7 @@ Rules:
 - A message is one object or an array of objects. An object either has its readings under `readings`,
   or is flat. Unknown fields are kept as readings; what is nested in them is kept as its JSON text.
 - No `timestamp`, or one from before 2000: the device has no clock, its arrival is taken.
-- A `timestamp` further ahead than the tolerance: the arrival is taken, and it is said.
+- A `timestamp` further ahead or further back than the tolerances: the arrival is taken, and it is said.
 - Good objects of an array are kept when others are not understood.
 """
 
@@ -57,6 +57,7 @@ class Tolerances(msgspec.Struct, frozen=True):
 
     payload_bytes: int
     future_ms: int
+    past_ms: int
 
 
 def read(payload: bytes, envelope: Envelope, tolerances: Tolerances) -> tuple[list[Report], list[Mishap]]:
@@ -111,7 +112,7 @@ def _report(item: Any, envelope: Envelope, tolerances: Tolerances) -> tuple[Repo
         shown = str(claimed)[:METRIC_NAME_LIMIT]
         raise PayloadError("wrong_device", f"deviceId is {shown!r}, but the topic belongs to {envelope.device_id!r}")
     values = _values(item)
-    at, source, remark = _moment(item.get("timestamp"), envelope.arrived_at, tolerances.future_ms)
+    at, source, remark = _moment(item.get("timestamp"), envelope.arrived_at, tolerances)
     report = Report(
         envelope.tenant_id,
         envelope.device_id,
@@ -164,18 +165,18 @@ def _as_float(name: str, value: int) -> float:
         raise PayloadError("number_too_large", f"{name} is larger than any number that can be kept") from None
 
 
-def _moment(stamp: Any, arrived_at: int, future_ms: int) -> tuple[int, TimeSource, PayloadError | None]:
+def _moment(stamp: Any, arrived_at: int, tolerances: Tolerances) -> tuple[int, TimeSource, PayloadError | None]:
     at = _parsed(stamp)
     if at is None or at < _YEAR_2000:
         return arrived_at, TimeSource.ARRIVAL_NO_CLOCK, None
     ahead_ms = at - arrived_at
-    if ahead_ms <= future_ms:
+    if -tolerances.past_ms <= ahead_ms <= tolerances.future_ms:
         return at, TimeSource.DEVICE, None
-    remark = PayloadError(
-        "clock_ahead",
-        f"timestamp {to_text(at)} is {ahead_ms // 1000:,} s ahead of the gateway; filed under its arrival",
-    )
-    return arrived_at, TimeSource.ARRIVAL_CLOCK_AHEAD, remark
+    kind, source, words = "clock_ahead", TimeSource.ARRIVAL_CLOCK_AHEAD, "ahead of the gateway"
+    if ahead_ms < 0:
+        kind, source, words = "clock_behind", TimeSource.ARRIVAL_CLOCK_BEHIND, "behind the gateway"
+    shift = f"{abs(ahead_ms) // 1000:,} s {words}"
+    return arrived_at, source, PayloadError(kind, f"timestamp {to_text(at)} is {shift}; filed under its arrival")
 
 
 def _parsed(stamp: Any) -> int | None:

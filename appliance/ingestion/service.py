@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 SLICE_MESSAGES = 250
 """Decided in one go; more would keep acknowledgements and pages waiting."""
+BACKLOG_BYTES_LIMIT = 33_554_432
+"""Of payloads that wait; a few large messages must not fill the memory that many small ones may have."""
 MISHAP_INTERVAL_S = 1.0
 """Problems that come without a message are written down at most this often."""
 MISHAPS_LIMIT = 1_000
@@ -77,10 +79,15 @@ class Ingestion:
         self._known = Known(
             rooms.alerts.book,
             rooms.registry.zone_of,
-            self._newest_at,
-            Tolerances(payload_bytes=config.payload_limit_bytes, future_ms=config.future_tolerance_ms),
+            rooms.telemetry.newest_at,
+            Tolerances(
+                payload_bytes=config.payload_limit_bytes,
+                future_ms=config.future_tolerance_ms,
+                past_ms=config.past_tolerance_ms,
+            ),
         )
         self._backlog: deque[Message] = deque()
+        self._backlog_bytes = 0
         self._in_hand: list[Message] = []
         """The batch that is being decided and committed."""
         self._mishaps: list[Mishap] = []
@@ -99,10 +106,11 @@ class Ingestion:
         """Take the messages of one loop turn. When too many wait, reading pauses on every connection."""
         was_empty = not self._backlog
         self._backlog.extend(batch)
+        self._backlog_bytes += _payload_bytes(batch)
         self._meter.count(len(batch), self._clock())
         if was_empty or len(self._backlog) >= self._config.batch_messages:
             self._arrived.set()
-        if not self._is_paused and len(self._backlog) >= self._config.backlog_messages:
+        if not self._is_paused and self._is_filled(1):
             self._is_paused = True
             self._pause()
 
@@ -203,6 +211,7 @@ class Ingestion:
 
     async def _commit_batch(self) -> None:
         messages = [self._backlog.popleft() for _ in range(min(len(self._backlog), self._config.batch_messages))]
+        self._backlog_bytes -= _payload_bytes(messages)
         self._in_hand = messages
         decision = Decision(self._known)
         for start in range(0, len(messages), SLICE_MESSAGES):
@@ -219,9 +228,16 @@ class Ingestion:
         if messages:
             self._meter.committed(len(messages), self._clock() - messages[0].arrived_at)
         self._announce(outcome, committed)
-        if self._is_paused and len(self._backlog) * 2 <= self._config.backlog_messages:
+        if self._is_paused and not self._is_filled(2):
             self._is_paused = False
             self._resume()
+
+    def _is_filled(self, part: int) -> bool:
+        """Whether the backlog has reached this part of what it may hold: 1 is all of it, 2 is half."""
+        return (
+            len(self._backlog) * part >= self._config.backlog_messages
+            or self._backlog_bytes * part >= BACKLOG_BYTES_LIMIT
+        )
 
     async def _commit(self, outcome: Outcome) -> Committed:
         """Commit, however long the disk is full: nothing is acknowledged and reading pauses meanwhile.
@@ -257,10 +273,6 @@ class Ingestion:
             devices = {mishap.device_id for mishap in outcome.mishaps if mishap.tenant_id == tenant_id}
             events.append(ProblemsWritten(tenant_id, tuple(sorted(devices))))
         self._bus.announce(events)
-
-    def _newest_at(self, tenant_id: int, device_id: str, metric: str) -> int | None:
-        newest = self._rooms.telemetry.latest(tenant_id, device_id).get(metric)
-        return newest.at if newest else None
 
     def _note_refused(self, event: Refused) -> None:
         """Write a refusal down where its owner looks: at the device it claims to be, if there is one."""
@@ -308,6 +320,10 @@ def _queue_notices(
         outbox_queries.insert_notice(
             connection, alert.tenant_id, alert.alert_id, "email", recipient, subject, body, now
         )
+
+
+def _payload_bytes(messages: Sequence[Message]) -> int:
+    return sum([len(message.payload) for message in messages])
 
 
 def _by_tenant(reports: Sequence[Report]) -> dict[int, list[Report]]:

@@ -5,9 +5,6 @@ import sqlite3
 from appliance.notifications.model import Notice
 from appliance.store.database import Select
 
-"""What a transaction raises when the disk or the file refuses it."""
-
-
 _NOTICE = """
 SELECT notice_id, tenant_id, alert_id, channel, recipient, subject, body, created_at, due_at, attempt_count, sent_at,
        given_up_at, last_error

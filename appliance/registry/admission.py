@@ -1,7 +1,7 @@
 """Who may connect: what a certificate, the device it stands for and the client identifier come to.
 
 A user name and a password never matter: the certificate's fingerprint, bound to a device in our own
-tables, is the identity. (spec/identity-firmware-security.md §2.1)
+tables, is the identity.
 """
 
 from appliance.instant import to_text

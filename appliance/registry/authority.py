@@ -5,7 +5,6 @@ devices trust and are known by; and the web CA, which a person may put into a br
 because its name constraints confine it to the LAN. They are apart because small TLS libraries
 refuse a CA with name constraints. Certificates of the device CA begin in the past: a device without
 a battery behind its clock must not see them as not yet valid.
-(spec/identity-firmware-security.md §2.1, spec/operations-dashboard.md B6)
 """
 
 from datetime import UTC, datetime, timedelta

@@ -2,7 +2,6 @@
 
 Everything that no statement allows is denied. A topic filter is judged by containment: it is allowed
 when every topic it could match is allowed, so `cmd/+/x` is denied though it also matches own topics.
-(spec/identity-firmware-security.md §2.4)
 """
 
 from enum import StrEnum

@@ -28,6 +28,9 @@ WRITES_LIMIT = 1_000
 
 
 _PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
+"""Kinds of errors."""
+_PASSING_EXACTLY = (sqlite3.SQLITE_IOERR_SHMSIZE,)
+"""No room for the index of the write-ahead log: what is on the disk was not touched."""
 
 
 class ClosedError(Exception):
@@ -176,8 +179,9 @@ def will_pass(error: sqlite3.Error) -> bool:
 
     An I/O error does not: what is on the disk after one is not known, and only a new start finds out.
     """
+    code = getattr(error, "sqlite_errorcode", 0)
     # The low byte is the kind of the error; the rest of the number says more about the same kind.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
+    return code & 0xFF in _PASSING or code in _PASSING_EXACTLY
 
 
 @contextlib.contextmanager

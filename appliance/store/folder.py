@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import sqlite3
@@ -13,6 +14,8 @@ from pathlib import Path
 import msgspec
 
 from appliance.store.database import Database, opened
+
+_DAMAGE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,8 @@ class DatabaseFolder:
     async def writer(self, name: str) -> Database:
         """A file, open for writing; it stays open until others are needed more.
 
-        Raises `UnwritableError` when there is no room to make it.
+        A file that is damaged is set aside under another name, and a new one takes its place. Raises
+        `UnwritableError` when there is no room to make it.
         """
         if name not in self._open:
             while len(self._open) >= self._open_limit:
@@ -66,22 +70,34 @@ class DatabaseFolder:
 
     async def _open_file(self, path: Path) -> tuple[Database, AsyncExitStack]:
         is_new = not path.exists()
-        stack = AsyncExitStack()
-        settings = self._settings
-        database = await stack.enter_async_context(
-            opened(
-                path,
-                prepare=settings.prepare,
-                reader_count=0,
-                page_bytes=settings.page_bytes,
-                cache_kb=settings.cache_kb,
-                synchronous="NORMAL",
-            )
-        )
+        try:
+            file = await self._entered(path)
+        except sqlite3.DatabaseError as error:
+            if _kind(error) not in _DAMAGE:
+                raise
+            aside = await asyncio.to_thread(_set_aside, path)
+            log.error("damaged file set aside name=%s as=%s error=%s", path.name, aside.name, error)  # noqa: TRY400  no traceback
+            is_new = True
+            file = await self._entered(path)
         if is_new:
             await asyncio.to_thread(_sync, self._folder)
             log.info("file created name=%s", path.name)
-        return database, stack
+        return file
+
+    async def _entered(self, path: Path) -> tuple[Database, AsyncExitStack]:
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(
+                opened(
+                    path,
+                    prepare=settings.prepare,
+                    reader_count=0,
+                    page_bytes=settings.page_bytes,
+                    cache_kb=settings.cache_kb,
+                    synchronous="NORMAL",
+                )
+            )
+            return database, stack.pop_all()
 
     async def _close_oldest(self) -> None:
         _, (_, stack) = self._open.popitem(last=False)
@@ -91,6 +107,23 @@ class DatabaseFolder:
         if not self._folder.exists():
             self._folder.mkdir(parents=True)
             _sync(self._folder.parent)
+
+
+def _kind(error: sqlite3.Error) -> int:
+    """The kind of an error: the low byte of its number."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _set_aside(path: Path) -> Path:
+    """Keep a file that cannot be used under a name that is free, with its log, and make room for a new one."""
+    numbers = itertools.count(1)
+    aside = next(name for number in numbers if not (name := path.with_name(f"{path.name}.damaged-{number}")).exists())
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        companion = path.with_name(path.name + suffix)
+        if companion.exists():
+            companion.rename(aside.with_name(aside.name + suffix))
+    return aside
 
 
 def _sync(folder: Path) -> None:

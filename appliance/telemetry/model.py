@@ -17,6 +17,8 @@ class TimeSource(IntEnum):
     """The device sent no moment, or one from before 2000: it has no clock."""
     ARRIVAL_CLOCK_AHEAD = 2
     """The device's moment lay too far in the future."""
+    ARRIVAL_CLOCK_BEHIND = 3
+    """The device's moment lay too far in the past."""
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):

@@ -66,6 +66,11 @@ class Newest:
             for metric, report in self._reports.items()
         }
 
+    def moment_of(self, metric: str) -> int | None:
+        """The moment of the newest reading of a metric; None when there is none."""
+        report = self._reports.get(metric)
+        return report.at if report else None
+
     def metrics(self) -> list[str]:
         """The names of the metrics, sorted."""
         return sorted(self._reports)

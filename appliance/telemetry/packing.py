@@ -23,7 +23,7 @@ SIZE_LIMIT = 1 << 28
 """More bytes than any chunk or record unpacks to."""
 
 _LEVEL = 1
-"""How hard to compress: more costs much time and brings little (spec/storage.md section 1)."""
+"""How hard to compress: more costs much time and brings little."""
 
 _DELTA = 0x10
 _WIDTHS = ((0, 1), (0xFF, 1), (0xFFFF, 2), (0xFFFF_FFFF, 4))

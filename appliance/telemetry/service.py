@@ -99,6 +99,11 @@ class Telemetry:
         known = self._chunks.newest(tenant_id, device_id)
         return known.latest() if known else {}
 
+    def newest_at(self, tenant_id: int, device_id: str, metric: str) -> int | None:
+        """The moment of the newest reading of a metric; None when there is none."""
+        known = self._chunks.newest(tenant_id, device_id)
+        return known.moment_of(metric) if known else None
+
     def latest_of_all(self, tenant_id: int) -> dict[str, dict[str, Latest]]:
         """The newest reading of each metric of every device of a tenant that was ever heard of."""
         return self._chunks.latest_of_all(tenant_id)

@@ -134,3 +134,12 @@ async def test_a_call_may_be_as_long_as_the_bundles_of_a_fleet(path: Path) -> No
     text = "x" * 3_000_000
     async with serving(path, {"repeat": repeat}):
         assert await ask(path, "repeat", {"text": text}) == text
+
+
+async def test_a_folder_may_lie_deeper_than_the_address_of_a_socket_is_long(tmp_path: Path) -> None:
+    deep = tmp_path / ("deep" * 40) / "control.sock"
+    deep.parent.mkdir()
+    assert len(str(deep)) > 107
+    async with serving(deep, CALLS):
+        assert await ask(deep, "double", {"number": 21}) == {"number": 42}
+    assert not deep.exists()

@@ -1,11 +1,20 @@
+import os
 import re
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from appliance.__main__ import _announce, _causes, main
+from appliance.__main__ import _announce, _ask, _causes, _ended, main
+from appliance.config import Config
+from appliance.control import ControlError
+from appliance.errors import ApplianceError
 from appliance.process import Started, folder_locked
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(name="config")
@@ -74,6 +83,22 @@ def test_a_device_is_added_with_a_bundle_and_a_line_that_tries_it(
     assert capsys.readouterr().out == "pump-1\tactive\tPump\n"
 
 
+def test_a_list_may_go_to_a_reader_that_has_seen_enough(config: Path) -> None:
+    assert run(config, "device", "add", "pump-1") == 0
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "appliance", "device", "list", "--config", str(config)]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_command_leaves_the_signals_of_its_process_alone(config: Path) -> None:
+    before = signal.getsignal(signal.SIGPIPE)
+    assert run(config, "device", "list") == 0
+    assert signal.getsignal(signal.SIGPIPE) == before
+
+
 def test_a_bundle_goes_where_it_is_asked_for(config: Path, tmp_path: Path) -> None:
     assert run(config, "device", "add", "pump-1", "--out", str(tmp_path / "stick")) == 0
     assert (tmp_path / "stick" / "root.pem").exists()
@@ -122,6 +147,28 @@ def test_every_cause_of_a_failure_is_named_once_however_deep_it_lies() -> None:
     group = BaseExceptionGroup("all", [first, BaseExceptionGroup("some", [second, ExceptionGroup("one", [third])])])
     assert _causes(group) == [first, second, third]
     assert _causes(first) == [first]
+
+
+def test_what_a_person_can_mend_is_said_in_a_sentence_and_a_defect_with_its_trace(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    taken = ApplianceError("http: port 8443 cannot be opened")
+    assert _ended([taken]) == 2
+    assert capsys.readouterr().err == "headworks: http: port 8443 cannot be opened\n"
+    assert caplog.text == ""
+    assert _ended([taken, ValueError("a defect")]) == 1
+    assert "a defect" in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_folder_of_another_user_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    os.seteuid(65_534)
+    try:
+        with pytest.raises(ControlError, match="var belongs to another user"):
+            _ask(Config(data=str(tmp_path / "var")), "device.list", {})
+    finally:
+        os.seteuid(0)
 
 
 def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -11,15 +12,21 @@ import pytest
 from appliance.config import Config
 from appliance.process import (
     FolderInUseError,
+    FolderOwnerError,
+    MqttListenError,
     _alive,
     _defects_end_the_process,
+    _devices_let_in,
     _stop_requested,
     _version,
-    base_opened,
     folder_locked,
+    foundation_opened,
     wall_clock,
 )
+from broker.listener import Endpoint
+from broker.server import Broker
 from tests.appliance.examples import clock, stored
+from tests.fakes import FakeAuthorizer, FakeOwner
 
 
 class PartBrokenError(Exception):
@@ -49,11 +56,11 @@ def test_moments_are_milliseconds_that_do_not_stand_still() -> None:
 
 async def test_storage_the_registry_and_accounts_open_together_and_keep_what_they_know(tmp_path: Path) -> None:
     config = Config(data=str(tmp_path))
-    async with base_opened(config, clock) as base:
-        await base.registry.add_device(1, "pump-1")
-        assert not await base.accounts.has_owner(1)
-    async with base_opened(config, clock) as base:
-        assert [device.device_id for device in base.registry.devices(1)] == ["pump-1"]
+    async with foundation_opened(config, clock) as foundation:
+        await foundation.registry.add_device(1, "pump-1")
+        assert not await foundation.accounts.has_owner(1)
+    async with foundation_opened(config, clock) as foundation:
+        assert [device.device_id for device in foundation.registry.devices(1)] == ["pump-1"]
     assert (tmp_path / "gateway.db").exists()
     assert (tmp_path / "pki").is_dir()
 
@@ -83,6 +90,35 @@ async def test_what_the_loop_complains_of_without_an_error_ends_what_runs_too() 
     with pytest.raises(ExceptionGroup) as caught:
         await body()
     assert caught.group_contains(RuntimeError, match="a transport was lost")
+
+
+@pytest.mark.parametrize("key", ["socket", "transport", "protocol"])
+async def test_a_connection_that_fails_ends_nothing_and_is_logged(key: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with _defects_end_the_process():
+        asyncio.get_running_loop().call_exception_handler(
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": OSError(24, "Too many open files"),
+                key: 1,
+            }
+        )
+        await asyncio.sleep(0)
+    assert "connection failed reason=socket.accept() out of system resource" in caplog.text
+
+
+async def test_after_the_parts_have_ended_defects_are_the_loops_own_again() -> None:
+    async with _defects_end_the_process():
+        pass
+    assert asyncio.get_running_loop().get_exception_handler() is None
+
+
+async def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        broker = Broker(FakeOwner(), FakeAuthorizer(), clock)
+        with pytest.raises(MqttListenError, match=f"127.0.0.1 port {port} cannot be opened: Address already in use"):
+            async with _devices_let_in(broker, [Endpoint("127.0.0.1", port)]):
+                raise AssertionError
 
 
 async def test_without_defects_nothing_is_left_running() -> None:
@@ -115,6 +151,23 @@ async def test_the_watchdog_is_fed_while_the_writer_answers(tmp_path: Path, monk
                 assert await loop.sock_recv(systemd, 100) == b"WATCHDOG=1"
 
 
+async def test_a_file_that_another_program_holds_does_not_starve_the_watchdog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "20000")
+        loop = asyncio.get_running_loop()
+        async with stored(tmp_path) as database:
+            await database.maintain(lambda writer: writer.execute("PRAGMA busy_timeout = 0"))
+            with contextlib.closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                async with _alive(database):
+                    assert await loop.sock_recv(systemd, 100) == b"WATCHDOG=1"
+
+
 async def test_a_writer_that_fails_starves_the_watchdog_and_ends_what_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,3 +192,13 @@ async def test_without_systemd_there_is_no_watchdog(tmp_path: Path, monkeypatch:
 
 def test_the_version_is_a_number_that_people_can_quote() -> None:
     assert _version()[0].isdigit()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.chown(folder, 12_345, -1)
+    with pytest.raises(FolderOwnerError, match="belongs to the user 12345"), folder_locked(folder):
+        pass
+    assert list(folder.iterdir()) == []

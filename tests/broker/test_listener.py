@@ -14,8 +14,10 @@ from broker.limits import Limits
 from broker.listener import Connection, Endpoint, Gate, Listener, tls_context
 from broker.packets import Connect, Publish
 from broker.ports import Message
+from broker.server import Broker
 from tests.broker.conftest import Certificates
 from tests.broker.house import House, serving
+from tests.fakes import FakeAuthorizer, FakeOwner
 
 BURST = [b"%06d" % number + bytes(500) for number in range(2_000)]
 
@@ -74,6 +76,19 @@ async def test_while_reading_is_paused_nothing_is_read_and_afterwards_nothing_is
     await any_house.owner.until(lambda owner: len(owner.messages) == len(BURST))
     await sending
     assert [message.payload for message in any_house.owner.messages] == BURST
+
+
+async def test_a_stop_reads_nothing_more_even_when_the_owner_has_room_again() -> None:
+    owner = FakeOwner()
+    broker = Broker(owner, FakeAuthorizer(), lambda: 1_000)
+    async with broker.connected(), contextlib.AsyncExitStack() as clients:
+        async with broker.listening(Endpoint("127.0.0.1", 0)) as ports:
+            wire = await House(broker, owner, FakeAuthorizer(), ports[0], None, clients).client("c")
+            broker.pause_reading()
+        broker.resume_reading()
+        await wire.send(Publish("t", b"late"))
+        await _some_turns()
+        assert owner.messages == []
 
 
 async def test_pausing_after_every_batch_loses_nothing_and_keeps_the_order(any_house: House) -> None:

@@ -18,7 +18,7 @@ def test_a_reading_is_on_an_open_page_within_a_second(tmp_path: Path) -> None:
         device.wait_acknowledged(1)
         browser.claim(page, gateway)
         page.goto(f"https://localhost:{gateway.web_port}/devices")
-        row = page.locator("#device-sensor-001")
+        row = page.locator("#row-sensor-001")
         expect(row).to_contain_text("45.2")
         took = []
         for step in range(5):
@@ -36,8 +36,8 @@ def test_the_demonstration_shows_its_fleet_an_alert_and_the_email(tmp_path: Path
     with running(tmp_path, "", "--demo") as gateway, browser.opened() as (page, errors):
         browser.claim(page, gateway)
         page.goto(f"https://localhost:{gateway.web_port}/devices")
-        expect(page.locator("tr[id^=device-]")).to_have_count(20, timeout=20_000)
-        first = page.locator("tr[id^=device-]").first
+        expect(page.locator("tr[id^=row-]")).to_have_count(20, timeout=20_000)
+        first = page.locator("tr[id^=row-]").first
         expect(first).to_contain_text(re.compile(r"\d+\.\d"), timeout=20_000)
         page.goto(f"https://localhost:{gateway.web_port}/alerts")
         expect(page.locator("article.alert").first).to_contain_text("High pressure", timeout=60_000)

@@ -122,7 +122,7 @@ async def test_without_script_the_gateway_can_be_claimed_and_used(browser: Brows
         await page.get_by_role("link", name="Devices", exact=True).click()
         await page.get_by_label("Search devices").fill("reservoir")
         await page.get_by_label("Search devices").press("Enter")
-        await expect(page.locator("tr[id^=device-]")).to_have_count(1)
+        await expect(page.locator("tr[id^=row-]")).to_have_count(1)
         await page.get_by_role("link", name="Reservoir").click()
         await expect(page.locator("#chart svg.large")).to_be_visible()
         await page.get_by_role("link", name="Alerts").click()
@@ -159,18 +159,18 @@ async def test_the_first_device_appears_on_the_empty_list(browser: Browser, hous
         await expect(page.get_by_role("heading", name="Connect the first device")).to_be_visible()
         await house.add_device("sensor-001")
         await house.send("sensor-001", {"temperature": 21.5})
-        await expect(page.locator("#device-sensor-001")).to_contain_text("21.5")
+        await expect(page.locator("#row-sensor-001")).to_contain_text("21.5")
         await house.send("sensor-001", {"temperature": 22.5})
-        await expect(page.locator("#device-sensor-001")).to_contain_text("22.5")
+        await expect(page.locator("#row-sensor-001")).to_contain_text("22.5")
 
 
 async def test_a_committed_value_is_on_an_open_page_within_a_second(browser: Browser, house: House) -> None:
     await furnish(house)
     async with opened(browser, house, await house.claim()) as window:
         page = await window.open("/devices")
-        row = page.locator("#device-sensor-002")
+        row = page.locator("#row-sensor-002")
         await expect(row).to_contain_text("Reservoir")
-        await page.evaluate("document.getElementById('device-sensor-002').mark = 'kept'")
+        await page.evaluate("document.getElementById('row-sensor-002').mark = 'kept'")
         took = []
         for value in (71.1, 72.2, 73.3):
             sent_at = time.monotonic()
@@ -179,7 +179,7 @@ async def test_a_committed_value_is_on_an_open_page_within_a_second(browser: Bro
             took.append(time.monotonic() - sent_at)
         assert sorted(took)[1] < 1.0, took
         await expect(row).to_contain_text("High pressure")
-        assert await page.evaluate("document.getElementById('device-sensor-002').mark") == "kept"
+        assert await page.evaluate("document.getElementById('row-sensor-002').mark") == "kept"
 
 
 async def test_what_is_typed_survives_what_is_live(browser: Browser, house: House) -> None:
@@ -201,11 +201,11 @@ async def test_a_search_narrows_the_list_and_stays_live(browser: Browser, house:
         page = await window.open("/devices")
         await page.keyboard.press("/")
         await page.keyboard.type("reser")
-        await expect(page.locator("tr[id^=device-]")).to_have_count(1)
+        await expect(page.locator("tr[id^=row-]")).to_have_count(1)
         assert "q=reser" in page.url
         await house.send("sensor-002", {"pressure": 41.7})
-        await expect(page.locator("#device-sensor-002")).to_contain_text("41.7")
-        await expect(page.locator("tr[id^=device-]")).to_have_count(1)
+        await expect(page.locator("#row-sensor-002")).to_contain_text("41.7")
+        await expect(page.locator("tr[id^=row-]")).to_have_count(1)
         await expect(page.get_by_label("Search devices")).to_have_value("reser")
 
 

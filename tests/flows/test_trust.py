@@ -1,8 +1,10 @@
 """Who gets in, and what a device may do."""
 
+import sqlite3
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,11 @@ def test_a_client_without_a_certificate_is_refused(gateway: RunningGateway) -> N
         check=False,
     )
     assert done.returncode != 0
+    # A message of somebody else carries the refusal to disk.
+    assert _publish(gateway, "without", bundle, "sensors/without/telemetry").returncode == 0
+    with closing(sqlite3.connect(f"file:{gateway.data / 'gateway.db'}?mode=ro", uri=True)) as connection:
+        reasons = connection.execute("SELECT reason FROM problem WHERE device_id = ''").fetchall()
+    assert any("showed no certificate" in reason for (reason,) in reasons), reasons
 
 
 def test_a_certificate_of_a_stranger_is_refused(gateway: RunningGateway, tmp_path: Path) -> None:

@@ -81,14 +81,14 @@ async def test_the_first_update_is_the_whole_and_the_next_only_what_changed(hous
         await hub.paint_all(house.clock())
         whole = "".join(await taken(page))
         assert 'id="device-list"' in whole
-        assert 'id="device-a"' in whole
+        assert 'id="row-a"' in whole
         await hub.paint_all(house.clock())
         await taken(page)
         await house.send("b", {"pressure": 55.5})
         await hub.paint_all(house.clock())
         changed = "".join(await taken(page))
         assert "55.5" in changed
-        assert 'id="device-a"' not in changed
+        assert 'id="row-a"' not in changed
         assert 'id="device-list"' not in changed
     assert hub.viewer_count == 0
 
@@ -187,7 +187,7 @@ async def test_what_is_committed_reaches_an_open_page(house: House) -> None:
     await house.add_device("a")
     page = viewer()
     async with hub.running(), asyncio.timeout(10), seeing(hub, page):
-        while "device-a" not in (await page.next_update() or ""):
+        while "row-a" not in (await page.next_update() or ""):
             pass
         await house.send("a", {"pressure": 47.25})
         while "47.2" not in (await page.next_update() or ""):

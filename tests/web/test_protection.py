@@ -38,6 +38,7 @@ async def test_a_form_without_its_token_changes_nothing(owner: Client, house: Ho
 async def test_a_form_from_another_site_changes_nothing(owner: Client, house: House) -> None:
     for headers in (
         {"origin": "https://evil.example"},
+        {"origin": "https://["},
         {"origin": "null"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
@@ -77,6 +78,18 @@ async def test_the_host_that_was_asked_for_never_comes_back(stranger: Client) ->
     for path in ("/", "/sign-in", "/nothing-here", "/devices?next=1"):
         answer = await stranger.get(path, headers={"host": "evil.example"})
         assert "evil.example" not in answer.text + str(answer.headers)
+
+
+async def test_a_host_that_is_no_address_is_no_defect(stranger: Client) -> None:
+    for host in ("[", "a[b", "[::1", "x:99999", ""):
+        for path, status in (
+            ("/sign-in", 200),
+            ("/", 303),
+            ("/devices?q=1", 303),
+            ("/v1/devices", 401),
+            ("/none", 404),
+        ):
+            assert (await stranger.get(path, headers={"host": host})).status_code == status, (host, path)
 
 
 def test_a_socket_must_say_where_it_comes_from() -> None:

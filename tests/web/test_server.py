@@ -1,21 +1,23 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+import uvicorn
 import websockets
+from uvicorn.server import ServerState
 
 from appliance.config import HttpConfig
 from tests.web import house as houses
 from tests.web.house import House
 from web.auth import SESSION_COOKIE, form_token
 from web.live import GOING_AWAY, NOT_THERE, SESSION_ENDED
-from web.server import Served, WebListenError, serving
+from web.server import REQUEST_SECONDS, PunctualProtocol, Served, WebListenError, serving
 from web.shell import moment
 
 
@@ -72,7 +74,7 @@ async def test_plain_http_leads_to_https(served: Served) -> None:
 async def test_a_live_page_gets_what_is_committed(house: House, served: Served) -> None:
     await house.add_device("a")
     async with asyncio.timeout(10), socket(house, served, await house.claim()) as live:
-        while "device-a" not in await live.recv():
+        while "row-a" not in await live.recv():
             pass
         await house.send("a", {"pressure": 47.25})
         while "47.2" not in await live.recv():
@@ -120,6 +122,51 @@ async def test_a_session_that_nobody_uses_closes_its_page(tmp_path: Path) -> Non
         async with asyncio.timeout(10), socket(house, served, await house.claim()) as live:
             moved[0] = 60_000
             assert await close_code(live) == SESSION_ENDED
+
+
+async def test_a_used_session_that_is_too_old_closes_its_page(tmp_path: Path) -> None:
+    config = HttpConfig(host="127.0.0.1", port=0, trust_port=None, session_length_ms=1_500)
+    async with (
+        asyncio.timeout(10),
+        houses.opened(tmp_path, config) as house,
+        serving(house.gateway, config) as served,
+        socket(house, served, await house.claim()) as live,
+    ):
+        assert await close_code(live) == SESSION_ENDED
+
+
+class PlannedLoop:
+    """A loop that only notes what is to happen later."""
+
+    def __init__(self) -> None:
+        self.planned: list[float] = []
+        self.cancelled_count = 0
+
+    def call_later(self, seconds: float, *_: Any) -> "PlannedLoop":
+        self.planned.append(seconds)
+        return self
+
+    def cancel(self) -> None:
+        self.cancelled_count += 1
+
+    def create_task(self, work: Coroutine[Any, Any, None], **_: Any) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work)
+
+
+async def test_a_request_has_one_deadline_however_it_trickles_in() -> None:
+    async def answer(_scope: Any, _receive: Any, _send: Any) -> None:
+        await asyncio.Event().wait()
+
+    config = uvicorn.Config(answer, lifespan="off", log_config=None)
+    config.load()
+    loop = PlannedLoop()
+    protocol = PunctualProtocol(config, ServerState(), {}, cast("asyncio.AbstractEventLoop", loop))
+    protocol.connection_made(asyncio.Transport())
+    for piece in (b"POST / HTTP/1.1\r\n", b"Host: a\r\nContent-Length: 3\r\n", b"\r\n", b"ab"):
+        protocol.data_received(piece)
+    assert (loop.planned, loop.cancelled_count) == ([REQUEST_SECONDS], 0)
+    protocol.data_received(b"c")
+    assert (loop.planned, loop.cancelled_count) == ([REQUEST_SECONDS], 1)
 
 
 async def test_leaving_closes_open_pages_within_seconds(house: House) -> None:

@@ -28,7 +28,7 @@ async def test_everything_else_leads_to_https(house: House) -> None:
 
 
 async def test_a_strange_host_is_not_repeated(house: House) -> None:
-    for host in ("evil.example", "evil.example:80", "@evil.example", ""):
+    for host in ("evil.example", "evil.example:80", "@evil.example", "", "[", "a[b", "[::1", "evil.example:99999"):
         answer = await get(house, "/x", host)
         # The address that the connection has reached, as the transport of this test tells it.
         assert answer.headers["location"].startswith("https://192.0.2.1:8443/"), host

@@ -12,7 +12,6 @@ from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, from_text, to_text
 from appliance.telemetry.model import Value
 from web.auth import Caller
-from web.parameters import RowNumber
 from web.shell import moment
 
 DEFAULT_LIMIT = 1_000
@@ -101,7 +100,7 @@ async def read_series(
 
 @get("/v1/tenants/{tenant_id:int}/telemetry/latest", tags=["telemetry"], summary="The newest readings of all devices")
 async def read_latest(
-    tenant_id: RowNumber, request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
+    tenant_id: FromPath[int], request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
 ) -> LatestOut:
     """The newest reading of each metric of each device."""
     if tenant_id != request.user.tenant_id:

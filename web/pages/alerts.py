@@ -55,6 +55,8 @@ class Entry(msgspec.Struct, frozen=True):
     zone: str
     comparison: str
     told: tuple[Told, ...]
+    has_recipients: bool
+    """Whether its rule names somebody. Who is not told all the same was told a short time before."""
     spark: Sparkline | None
 
 
@@ -166,7 +168,7 @@ def new_rule(form: RuleForm) -> NewRule:
         operator=form.operator,
         threshold=_number("threshold", form.threshold),
         clear_threshold=_number("clear threshold", form.clear_threshold) if form.clear_threshold.strip() else None,
-        hold_ms=round(_number("hold", form.hold_seconds) * SECOND_MS),
+        hold_ms=_milliseconds("hold", form.hold_seconds),
         severity=form.severity,
         zones=_several(form.zones),
         recipients=_several(form.recipients),
@@ -216,6 +218,7 @@ async def _look(stage: Stage) -> AlertList:
                 zone=devices[alert.device_id].zone if alert.device_id in devices else "",
                 comparison=OPERATOR_SIGNS[alert.operator],
                 told=tuple(told.get(alert.alert_id, ())),
+                has_recipients=alert.rule_id in rules and bool(rules[alert.rule_id].recipients),
                 spark=_line(gateway, alert, rules.get(alert.rule_id)),
             )
             for alert in alerts
@@ -259,6 +262,13 @@ def _number(name: str, text: str) -> float:
     if not math.isfinite(number):
         raise InvalidInputError(f"{name} is {text[:40]!r}, expected a number")
     return number
+
+
+def _milliseconds(name: str, text: str) -> int:
+    milliseconds = _number(name, text) * SECOND_MS
+    if not math.isfinite(milliseconds):
+        raise InvalidInputError(f"{name} is {text[:40]!r}, expected a number of seconds")
+    return round(milliseconds)
 
 
 def _several(text: str) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ async def paint(stage: Stage) -> Painting:
     view = await _look(stage)
     summary = Part("fragments/device_summary.html", view.summary)
     tabs = Part("fragments/device_tabs.html", view.tabs)
-    rows = {f"device-{row.device_id}": Part("fragments/device_row.html", row) for row in view.rows}
+    rows = {f"row-{row.device_id}": Part("fragments/device_row.html", row) for row in view.rows}
     whole = (Part("fragments/device_list.html", view), summary)
     parts = {"device-summary": summary, "device-tabs": tabs, **rows}
     return Painting(whole, parts, shape=(view.columns, view.metrics, view.pager))

@@ -219,6 +219,15 @@ async def test_a_session_ends_when_nobody_uses_it(accounts: Accounts, clock: Fak
         await accounts.user_of_session(session)
 
 
+async def test_asking_how_long_a_session_lasts_does_not_prolong_it(accounts: Accounts, clock: FakeClock) -> None:
+    session = await owned(accounts)
+    for rest in range(30, 0, -1):
+        assert await accounts.session_rest_ms(session) == rest * MINUTE
+        clock.now += MINUTE
+    with pytest.raises(NotSignedInError):
+        await accounts.session_rest_ms(session)
+
+
 async def test_a_session_ends_after_twelve_hours_however_much_it_is_used(accounts: Accounts, clock: FakeClock) -> None:
     session = await owned(accounts)
     for _ in range(12 * 60 // 20 - 1):

@@ -25,6 +25,13 @@ def test_a_session_that_has_ended_never_comes_back(lifetime: Lifetime, later: in
         assert lifetime.has_ended(session, later + 1)
 
 
+@given(lifetime=lifetimes, created_at=st.integers(0, 10**12), used=st.integers(0, 10**9))
+def test_a_session_ends_at_the_moment_it_is_said_to(lifetime: Lifetime, created_at: int, used: int) -> None:
+    session = Session(USER, created_at, created_at + used)
+    assert lifetime.has_ended(session, lifetime.ends_at(session))
+    assert not lifetime.has_ended(session, lifetime.ends_at(session) - 1)
+
+
 @given(lifetime=lifetimes)
 def test_use_is_noted_well_before_the_session_would_end(lifetime: Lifetime) -> None:
     session = Session(USER, 0, 0)

@@ -8,7 +8,8 @@ from broker.ports import Message
 NOW = 1_800_000_000_000
 """When messages arrive unless a test says otherwise."""
 FUTURE_MS = 300_000
-TOLERANCES = Tolerances(payload_bytes=10_000, future_ms=FUTURE_MS)
+PAST_MS = 366 * 86_400_000
+TOLERANCES = Tolerances(payload_bytes=10_000, future_ms=FUTURE_MS, past_ms=PAST_MS)
 
 
 def envelope(device_id: str = "pump", arrived_at: int = NOW) -> Envelope:

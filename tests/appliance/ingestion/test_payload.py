@@ -10,7 +10,7 @@ from appliance.ingestion.payload import METRICS_LIMIT, OBJECTS_LIMIT, TEXT_LIMIT
 from appliance.instant import to_text
 from appliance.telemetry import log_record
 from appliance.telemetry.model import Report, TimeSource, Value
-from tests.appliance.ingestion.examples import FUTURE_MS, NOW, TOLERANCES, envelope
+from tests.appliance.ingestion.examples import FUTURE_MS, NOW, PAST_MS, TOLERANCES, envelope
 
 YEAR_2000 = 946_684_800_000
 
@@ -92,7 +92,7 @@ def check_report(report: Report, sent: Envelope) -> None:
     assert report.values
     assert all(isinstance(value, float | int | bool | str | None) for value in report.values.values())
     if report.time_source is TimeSource.DEVICE:
-        assert YEAR_2000 <= report.at <= sent.arrived_at + FUTURE_MS
+        assert sent.arrived_at - PAST_MS <= report.at <= sent.arrived_at + FUTURE_MS
     else:
         assert report.at == sent.arrived_at
 
@@ -130,7 +130,7 @@ def test_objects_in_an_array_are_read_as_if_each_came_alone(items: list[dict[str
     )
 
 
-@given(st.integers(YEAR_2000, NOW + FUTURE_MS))
+@given(st.integers(NOW - PAST_MS, NOW + FUTURE_MS))
 def test_a_moment_is_the_same_as_text_as_seconds_and_as_milliseconds(at: int) -> None:
     seconds = at // 1_000
     assert one(a=1, timestamp=to_text(at)).at == at
@@ -162,7 +162,15 @@ def test_a_device_without_a_clock_is_filed_under_its_arrival(stamp: object) -> N
 
 
 def test_a_late_reading_keeps_its_own_moment() -> None:
-    assert one(a=1, timestamp=YEAR_2000).at == YEAR_2000
+    assert one(a=1, timestamp=NOW - PAST_MS).at == NOW - PAST_MS
+
+
+def test_a_clock_that_is_far_behind_is_said_and_arrival_is_taken_beyond_the_tolerance_only() -> None:
+    assert one(a=1, timestamp=NOW - PAST_MS).time_source is TimeSource.DEVICE
+    [report], [mishap] = read_object(a=1, timestamp=NOW - PAST_MS - 1)
+    assert (report.at, report.time_source) == (NOW, TimeSource.ARRIVAL_CLOCK_BEHIND)
+    assert mishap.kind == "clock_behind"
+    assert "31,622,400 s behind the gateway" in mishap.reason
 
 
 def test_a_clock_that_is_ahead_is_said_and_arrival_is_taken_beyond_the_tolerance_only() -> None:

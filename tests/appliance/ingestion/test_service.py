@@ -9,7 +9,7 @@ import pytest
 from appliance.alerts.model import AlertOpened, AlertResolved, NewRule, Phase
 from appliance.config import IngestionConfig
 from appliance.ingestion.model import PresenceChanged, Problem, ProblemsWritten
-from appliance.ingestion.service import MISHAPS_LIMIT, SLICE_MESSAGES
+from appliance.ingestion.service import BACKLOG_BYTES_LIMIT, MISHAPS_LIMIT, SLICE_MESSAGES
 from appliance.notifications.model import NoticesQueued
 from appliance.telemetry import log_record
 from appliance.telemetry.model import ReportsCommitted
@@ -131,6 +131,19 @@ async def test_a_full_backlog_pauses_reading_until_half_of_it_is_gone(tmp_path: 
         assert left == [4]
         gateway.ingestion.accept(numbered(12))
         assert gateway.broker.turns == ["pause", "resume", "pause"]
+
+
+async def test_few_large_messages_pause_reading_as_many_small_ones_do(tmp_path: Path) -> None:
+    count = 8
+    async with ingesting(tmp_path) as gateway:
+        async with gateway.disk_busy():
+            large = [message(b" " * (BACKLOG_BYTES_LIMIT // count)) for _ in range(count)]
+            gateway.ingestion.accept(large[:-1])
+            assert gateway.broker.turns == []
+            gateway.ingestion.accept(large[-1:])
+            assert gateway.broker.turns == ["pause"]
+        await gateway.broker.until(lambda broker: broker.turns == ["pause", "resume"])
+        assert gateway.ingestion._backlog_bytes == 0
 
 
 async def test_stopping_commits_and_acknowledges_what_waits(tmp_path: Path) -> None:

@@ -297,6 +297,7 @@ async def test_a_body_that_raises_still_closes_the_file(tmp_path: Path) -> None:
         (sqlite3.SQLITE_FULL, True),
         (sqlite3.SQLITE_BUSY, True),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, True),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, True),
         (sqlite3.SQLITE_IOERR, False),
         (sqlite3.SQLITE_IOERR_WRITE, False),
         (sqlite3.SQLITE_IOERR_FSYNC, False),

@@ -59,3 +59,25 @@ async def test_the_last_name_comes_first_and_other_names_not_at_all(folder: Data
         await folder.writer(name)
     names = [path.name for path in folder.paths("????-??-??.db")]
     assert names == ["2026-01-02.db", "2026-01-01.db"]
+
+
+async def test_a_damaged_file_is_set_aside_and_a_new_one_takes_its_place(folder: DatabaseFolder) -> None:
+    for number in (1, 2):
+        damage = b"not a database " * 1_000
+        folder.path("a.db").write_bytes(damage)
+        await (await folder.writer("a.db")).write(insert, "new")
+        assert folder.path(f"a.db.damaged-{number}").read_bytes() == damage
+        await folder.writer("b.db")
+        await folder.writer("c.db")
+    assert await (await folder.writer("a.db")).maintain(words) == ["new"]
+
+
+async def test_a_file_that_is_refused_for_another_reason_is_left_alone(tmp_path: Path) -> None:
+    def refuse(_: sqlite3.Connection) -> None:
+        raise ValueError("written by a later release")
+
+    made = DatabaseFolder(tmp_path, FileSettings(refuse, 4096, 1_000), 2)
+    async with made.opened():
+        with pytest.raises(ValueError, match="later release"):
+            await made.writer("a.db")
+    assert [path.name for path in tmp_path.iterdir() if "damaged" in path.name] == []

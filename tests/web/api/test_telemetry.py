@@ -74,7 +74,8 @@ async def test_the_newest_readings_of_all_devices(script: Client, house: House) 
 
 
 async def test_another_tenant_is_not_there(script: Client) -> None:
-    assert (await script.get("/v1/tenants/2/telemetry/latest")).status_code == 404
+    for number in ("2", "0", "-1", "9" * 30):
+        assert (await script.get(f"/v1/tenants/{number}/telemetry/latest")).status_code == 404, number
 
 
 def test_moments_are_read_in_both_forms() -> None:

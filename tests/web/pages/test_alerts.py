@@ -33,6 +33,17 @@ async def test_a_rule_is_typed_in_and_fires(owner: Client, house: House) -> None
         assert text in page, text
 
 
+async def test_an_alert_within_the_cooldown_says_why_nobody_was_told(owner: Client, house: House) -> None:
+    await owner.submit("/alert-rules", RULE)
+    await house.add_device("sensor-001")
+    for pressure in (61.0, 50.0, 62.0):
+        await house.send("sensor-001", {"pressure": pressure})
+    page = (await owner.get("/alerts")).text
+    assert "within the cooldown" in page
+    assert "nobody to tell" not in page
+    assert "for 0.0 s" not in page
+
+
 async def test_a_wrong_rule_comes_back_with_what_was_typed(owner: Client) -> None:
     answer = await owner.submit("/alert-rules", {**RULE, "threshold": "high"})
     assert answer.status_code == 400
@@ -69,7 +80,11 @@ def test_what_is_typed_becomes_a_rule() -> None:
     form = RuleForm("n", "m", threshold="60,5", clear_threshold=" ", hold_seconds="1.5", zones="a, b ,", recipients="")
     rule = new_rule(form)
     assert (rule.threshold, rule.clear_threshold, rule.hold_ms, rule.zones) == (60.5, None, 1_500, ("a", "b"))
-    for wrong in (RuleForm(threshold=""), RuleForm(threshold="1", hold_seconds="long")):
+    for wrong in (
+        RuleForm(threshold=""),
+        RuleForm(threshold="1", hold_seconds="long"),
+        RuleForm(threshold="1", hold_seconds="1e307"),
+    ):
         with pytest.raises(InvalidInputError):
             new_rule(wrong)
 

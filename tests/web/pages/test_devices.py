@@ -13,7 +13,7 @@ async def test_a_device_is_listed_with_what_it_says_now(owner: Client, house: Ho
     await house.add_device("sensor-001", name="Pump house", zone="north")
     await house.send("sensor-001", {"readings": {"pressure": 45.25}, "batteryLevel": 12})
     page = (await owner.get("/devices")).text
-    assert 'id="device-sensor-001"' in page
+    assert 'id="row-sensor-001"' in page
     for text in ("Pump house", "north", "45.2", "12 %", "Pressure, 1 h"):
         assert text in page
 
@@ -29,10 +29,10 @@ async def test_only_columns_with_anything_in_them_are_shown(owner: Client, house
 async def test_tabs_and_search_choose_devices(owner: Client, house: House) -> None:
     await house.add_device("alpha", name="Reservoir")
     await house.add_device("beta", is_connected=False)
-    assert 'id="device-beta"' not in (await owner.get("/devices?q=RESERV")).text
+    assert 'id="row-beta"' not in (await owner.get("/devices?q=RESERV")).text
     offline = (await owner.get("/devices?state=offline")).text
-    assert 'id="device-beta"' in offline
-    assert 'id="device-alpha"' not in offline
+    assert 'id="row-beta"' in offline
+    assert 'id="row-alpha"' not in offline
     assert "No device matches" in (await owner.get("/devices?q=nothing-like-it")).text
 
 
@@ -58,7 +58,7 @@ async def test_long_lists_have_pages(owner: Client, house: House) -> None:
         await house.add_device(f"sensor-{number:03d}")
     first, second = (await owner.get("/devices")).text, (await owner.get("/devices?page=2")).text
     assert "1\N{EN DASH}50 of 55" in first
-    assert 'id="device-sensor-054"' in second
-    assert 'id="device-sensor-000"' not in second
-    assert 'id="device-sensor-054"' in (await owner.get("/devices?page=99")).text
-    assert 'id="device-sensor-000"' in (await owner.get("/devices?page=nonsense")).text
+    assert 'id="row-sensor-054"' in second
+    assert 'id="row-sensor-000"' not in second
+    assert 'id="row-sensor-054"' in (await owner.get("/devices?page=99")).text
+    assert 'id="row-sensor-000"' in (await owner.get("/devices?page=nonsense")).text
