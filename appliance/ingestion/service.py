@@ -196,9 +196,10 @@ class Ingestion:
         if not self._backlog:
             await self._wait_until(lambda: bool(self._backlog), MISHAP_INTERVAL_S)
         if self._backlog:
-            interval_ms = self._config.commit_interval_ms
-            # Never longer than the interval: a clock that was set back must not keep a batch waiting.
-            left_ms = min(interval_ms, self._backlog[0].arrived_at + interval_ms - self._clock())
+            # Closed early enough for the oldest message to be on disk when the interval is over.
+            wait_ms = self._config.commit_interval_ms - self._meter.expected_work_ms(self._config.commit_interval_ms)
+            # Never longer than that: a clock that was set back must not keep a batch waiting.
+            left_ms = min(wait_ms, self._backlog[0].arrived_at + wait_ms - self._clock())
             await self._wait_until(lambda: len(self._backlog) >= self._config.batch_messages, left_ms / 1_000)
 
     async def _wait_until(self, is_enough: Callable[[], bool], timeout_s: float | None) -> None:
@@ -210,6 +211,8 @@ class Ingestion:
                     await self._arrived.wait()
 
     async def _commit_batch(self) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         messages = [self._backlog.popleft() for _ in range(min(len(self._backlog), self._config.batch_messages))]
         self._backlog_bytes -= _payload_bytes(messages)
         self._in_hand = messages
@@ -226,7 +229,8 @@ class Ingestion:
         self._remember(outcome, committed)
         self._acknowledge([message.receipt for message in messages if message.receipt is not None])
         if messages:
-            self._meter.committed(len(messages), self._clock() - messages[0].arrived_at)
+            work_ms = (loop.time() - begun) * 1_000
+            self._meter.committed(len(messages), self._clock() - messages[0].arrived_at, work_ms)
         self._announce(outcome, committed)
         if self._is_paused and not self._is_filled(2):
             self._is_paused = False

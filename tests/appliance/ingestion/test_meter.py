@@ -25,7 +25,7 @@ def test_the_rate_is_what_came_in_the_last_ten_whole_seconds(arrivals: list[tupl
 def test_at_most_five_of_a_hundred_recent_batches_waited_longer(waits_ms: list[int]) -> None:
     meter = Meter()
     for wait_ms in waits_ms:
-        meter.committed(3, wait_ms)
+        meter.committed(3, wait_ms, 1.0)
     recent = [max(0, wait_ms) for wait_ms in waits_ms[-BATCHES_REMEMBERED:]]
     limit = meter.wait_p95_ms()
     assert limit in recent
@@ -36,3 +36,24 @@ def test_at_most_five_of_a_hundred_recent_batches_waited_longer(waits_ms: list[i
 
 def test_a_new_meter_says_nothing_has_come() -> None:
     assert (Meter().per_second(START), Meter().wait_p95_ms(), Meter().committed_count) == (0.0, 0, 0)
+
+
+@given(st.lists(st.floats(0, 10_000), max_size=40), st.floats(0, 1_000))
+def test_the_expected_work_lies_among_those_seen_and_is_half_of_the_interval_at_most(
+    works: list[float], interval_ms: float
+) -> None:
+    meter = Meter()
+    for work_ms in works:
+        meter.committed(1, 1, work_ms)
+    expected = meter.expected_work_ms(interval_ms)
+    assert 0 <= expected <= interval_ms / 2
+    recent = works[-15:]
+    assert expected == interval_ms / 2 or min(recent, default=0) <= expected <= max(recent, default=0)
+    assert works or expected == 0
+
+
+def test_one_slow_write_does_not_change_what_is_expected() -> None:
+    meter = Meter()
+    for work_ms in (5.0, 6.0, 500.0, 7.0, 5.0):
+        meter.committed(1, 1, work_ms)
+    assert meter.expected_work_ms(100) == 6.0
