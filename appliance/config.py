@@ -61,7 +61,7 @@ class IngestionConfig(_Section, frozen=True):
     """How published messages are committed."""
 
     commit_interval_ms: NotNegative = 100
-    """A batch waits this long for company before it is committed; 0 on an SSD."""
+    """How long a message waits for its place on the disk while its batch collects; 0 on an SSD."""
     batch_messages: Positive = 2_000
     """A batch of this many messages, about 64 kB of encoded log, is committed at once."""
     backlog_messages: Positive = 10_000
