@@ -74,6 +74,7 @@ def test_migrations_are_numbered_without_gaps() -> None:
 def test_nothing_names_this_machine_or_a_registry() -> None:
     """Lock files and scripts must work anywhere, so they hold no address they were made with."""
     for name in ("headworks", ".ci/run", "requirements.lock", "requirements-dev.lock", "pyproject.toml", "Dockerfile"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        for forbidden in ("pypi.org", "pythonhosted", "/root/", "--index-url", "--find-links"):
+        # The health check of the image asks the gateway in the same container.
+        text = (ROOT / name).read_text(encoding="utf-8").replace("https://127.0.0.1", "")
+        for forbidden in ("://", "/root/", "--index-url", "--find-links"):
             assert forbidden not in text, f"{name} holds {forbidden}"
