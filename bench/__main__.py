@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import ingest, peers
+from bench import ingest, peers, suites
 from bench.children import BenchError, alone, machine
 
 MEASUREMENTS = {"ingest": ingest.measure, "peers": peers.measure}
@@ -15,7 +15,14 @@ MEASUREMENTS = {"ingest": ingest.measure, "peers": peers.measure}
 
 def main() -> int:
     """Measure what is named, or everything; gives the exit status."""
-    parser = argparse.ArgumentParser(prog="headworks bench", description="Measures the gateway beside its peers.")
+    if sys.argv[1:2] == ["suites"]:
+        # They measure nothing, and have options of their own.
+        return suites.main(sys.argv[2:])
+    parser = argparse.ArgumentParser(
+        prog="headworks bench",
+        description="Measures the gateway beside its peers.",
+        epilog="`suites` as the first word runs public test suites instead; `suites --help` says how.",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(MEASUREMENTS)}")
     parser.add_argument("--quick", action="store_true", help="a fraction of each load, to see that it works")
     parser.add_argument("--folder", type=Path, default=Path("var"), help="where data is written while measuring")

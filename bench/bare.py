@@ -1,18 +1,43 @@
 """The broker alone: an owner that keeps nothing and acknowledges at once.
 
-Run as `python -m bench.bare HOST PORT`; ends with SIGTERM.
+Run as `python -m bench.bare HOST PORT`, with `--tls FOLDER` for mutual TLS with the certificates of
+`bench.certificates`, and with `--lag` to watch the loop. On SIGUSR1 it prints a line with a `Report`; ends with SIGTERM.
 """
 
+import argparse
 import asyncio
+import contextlib
 import gc
 import signal
-import sys
 import time
-from collections.abc import Sequence
+from array import array
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
+import msgspec
+
+from bench import certificates
+from bench.numbers import Spread, spread
 from broker.listener import Endpoint
-from broker.ports import Connected, Credentials, Denied, Disconnected, Message, Principal, Refused
+from broker.tls import tls_context
+from broker.ports import ALLOWED, Connected, Credentials, Decision, Denied, Disconnected, Principal, Refused, Turn
+from broker.retained import RetainedMessages
 from broker.server import Broker
+from broker.session import Session
+
+TICK_S = 0.01
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What the broker says of itself."""
+
+    lag: Spread
+    """How much later than due a ticker of 10 ms ran, since the report before."""
+    connections: int
+    sessions: int
+    subscriptions: int
+    retained: int
+    dropped: int
 
 
 class Anybody:
@@ -22,13 +47,17 @@ class Anybody:
         """Whoever comes is who they say."""
         return Principal(1, credentials.client_id)
 
-    def may_publish(self, principal: Principal, topic: str) -> Denied | None:  # noqa: ARG002  asked, not needed
+    def may_publish(self, principal: Principal, topic: str) -> Decision:  # noqa: ARG002  asked, not needed
         """Yes."""
-        return None
+        return ALLOWED
 
-    def may_subscribe(self, principal: Principal, topic_filter: str) -> Denied | None:  # noqa: ARG002  asked, not needed
+    def may_subscribe(self, principal: Principal, topic_filter: str) -> Decision:  # noqa: ARG002  asked, not needed
         """Yes."""
-        return None
+        return ALLOWED
+
+    def may_receive(self, principal: Principal, topic: str) -> Decision:  # noqa: ARG002  asked, not needed
+        """Yes."""
+        return ALLOWED
 
 
 class Nobody:
@@ -36,24 +65,90 @@ class Nobody:
 
     broker: Broker
 
-    def accept(self, batch: Sequence[Message]) -> None:
+    def accept(self, turn: Turn) -> None:
         """Acknowledge at once."""
-        self.broker.acknowledge([message.receipt for message in batch])
+        self.broker.acknowledge(turn.receipts)
 
     def note(self, event: Connected | Disconnected | Refused) -> None:
         """Hear of it."""
 
 
-async def serve(host: str, port: int) -> None:
+class Ticker:
+    """Finds out how long a turn of the loop keeps others waiting."""
+
+    def __init__(self) -> None:
+        self.late: array[int] = array("Q")
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, wanted: bool) -> AsyncIterator[None]:
+        """Watch the loop while the block lasts."""
+        async with asyncio.TaskGroup() as tasks:
+            ticking = tasks.create_task(self._tick(), name="tick") if wanted else None
+            try:
+                yield
+            finally:
+                if ticking is not None:
+                    ticking.cancel()
+
+    def taken(self) -> Spread:
+        """How late it was since this was last asked."""
+        late, self.late = self.late, array("Q")
+        return spread(late)
+
+    async def _tick(self) -> None:
+        while True:
+            due = time.perf_counter_ns() + int(TICK_S * 1e9)
+            await asyncio.sleep(TICK_S)
+            self.late.append(max(0, time.perf_counter_ns() - due))
+
+
+async def serve(host: str, port: int, tls: Path | None, *, watched: bool) -> None:
     """Run the broker until SIGTERM."""
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    ticker = Ticker()
+    # Before the broker is made: all that it makes is counted by `_report`.
+    gc.freeze()
     owner = Nobody()
     owner.broker = Broker(owner, Anybody(), lambda: time.time_ns() // 1_000_000)
-    gc.freeze()
-    async with owner.broker.connected(), owner.broker.listening(Endpoint(host, port)):
+    loop.add_signal_handler(
+        signal.SIGUSR1, lambda: print(msgspec.json.encode(_report(owner.broker, ticker)).decode(), flush=True)
+    )
+    async with (
+        owner.broker.connected(),
+        owner.broker.listening(_endpoint(host, port, tls)),
+        ticker.running(wanted=watched),
+    ):
         await stop.wait()
 
 
+def _endpoint(host: str, port: int, tls: Path | None) -> Endpoint:
+    if tls is None:
+        return Endpoint(host, port)
+    context = tls_context(tls / certificates.SERVER, tls / certificates.SERVER_KEY, tls / certificates.ROOT)
+    return Endpoint(host, port, context)
+
+
+def _report(broker: Broker, ticker: Ticker) -> Report:
+    """Count what there is by looking at all objects: whatever the broker forgot to let go of is seen too."""
+    alive = gc.get_objects()
+    sessions = [thing for thing in alive if isinstance(thing, Session)]
+    return Report(
+        ticker.taken(),
+        broker.connection_count,
+        len(sessions),
+        sum(len(session.subscriptions) for session in sessions),
+        sum(len(thing) for thing in alive if isinstance(thing, RetainedMessages)),
+        broker.dropped_count,
+    )
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], int(sys.argv[2])))
+    parser = argparse.ArgumentParser(prog="bench.bare")
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--tls", type=Path)
+    parser.add_argument("--lag", action="store_true")
+    given = parser.parse_args()
+    asyncio.run(serve(given.host, given.port, given.tls, watched=given.lag))

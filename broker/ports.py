@@ -1,11 +1,22 @@
 """What the owner of the broker provides, and the values that cross that border."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 
+from broker.packets import NO_PROPERTIES, Properties, Subscription
+
 TenantId = int
+
+
+class Principal(msgspec.Struct, frozen=True, gc=False):
+    """Who a client is: the tenant it belongs to and the name its rights hang on."""
+
+    tenant_id: TenantId
+    name: str
+    is_operator: bool = False
+    """Whether this is a person or script of the gateway itself, not a device."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -19,46 +30,217 @@ class Credentials(msgspec.Struct, frozen=True):
     address: str
 
 
-class Principal(msgspec.Struct, frozen=True):
-    """Who a client is: the tenant it belongs to and the name its rights hang on."""
-
-    tenant_id: TenantId
-    name: str
+# What an authoriser answers.
 
 
-class Denied(msgspec.Struct, frozen=True):
+class Allowed(msgspec.Struct, frozen=True, gc=False):
+    """It may be done."""
+
+
+ALLOWED = Allowed()
+
+
+class Denied(msgspec.Struct, frozen=True, gc=False):
     """Why something may not be done, in words for the person who can change it."""
 
     reason: str
+    code: int = 0x87
+    """What a client of MQTT 5 is told: a reason code, not authorized unless the authoriser says better."""
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """The answer comes later: `then` keeps a function that is called with it, once, on the loop.
+
+    What waits for it waits in order. An answer that takes too long is a denial.
+    """
+
+    then: Callable[[Callable[[Principal | Allowed | Denied], None]], None]
+
+
+Decision = Allowed | Denied | Pending
 
 
 class Authorizer(Protocol):
-    """Decides who may connect and what they may do. Answers from memory, at once."""
+    """Decides who may connect and what they may do. Answers at once, `Pending` at worst.
 
-    def authenticate(self, credentials: Credentials) -> Principal | Denied:
+    Whatever it raises is a denial.
+    """
+
+    def authenticate(self, credentials: Credentials) -> Principal | Denied | Pending:
         """Who this is, or why it may not connect."""
 
-    def may_publish(self, principal: Principal, topic: str) -> Denied | None:
-        """None when the principal may publish to this topic name."""
+    def may_publish(self, principal: Principal, topic: str) -> Decision:
+        """Whether the principal may publish to this topic name."""
 
-    def may_subscribe(self, principal: Principal, topic_filter: str) -> Denied | None:
-        """None when the principal may receive everything this topic filter can match."""
+    def may_subscribe(self, principal: Principal, topic_filter: str) -> Decision:
+        """Whether the principal may receive everything this topic filter can match (without `$share/…/`)."""
+
+    def may_receive(self, principal: Principal, topic: str) -> Decision:
+        """Whether the principal may be sent a message of this topic name: asked for every topic delivered."""
 
 
-class Message(NamedTuple):
-    """One published message on its way to the owner. A tuple, because millions are made."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One application message on its way: to the owner, to subscribers, into a queue, retained."""
 
     tenant_id: TenantId
     principal: str
     client_id: str
+    """Whose it is; the owner's own messages have an empty one."""
     topic: str
     payload: bytes
     qos: int
     retain: bool
     arrived_at: int
     """UTC milliseconds."""
-    receipt: object | None
-    """What the broker needs to acknowledge it; None when nobody waits for an acknowledgement."""
+    properties: Properties = NO_PROPERTIES
+    """Those that travel with the message: content type, user properties and so on."""
+    expires_at: int | None = None
+    """UTC milliseconds [MQTT 5, 3.3.2.3.3]; None is never."""
+
+
+# What is kept of sessions. A change says how one row is from now on; two changes with the same key are one.
+
+
+class SessionKept(msgspec.Struct, frozen=True):
+    """A session that outlives its connection, as it is now."""
+
+    number: int
+    """Given by the broker, never twice."""
+    tenant_id: TenantId
+    principal: str
+    client_id: str
+    expiry_s: int
+    """How long it is kept after the connection ended."""
+    left_at: int | None
+    """When its connection ended, UTC milliseconds; None while there is one."""
+
+
+class SessionGone(msgspec.Struct, frozen=True):
+    """The session has ended, with all that is kept of it."""
+
+    number: int
+
+
+class SubscriptionKept(msgspec.Struct, frozen=True):
+    """A subscription of a session, as it is now."""
+
+    session_number: int
+    subscription: Subscription
+
+
+class SubscriptionGone(msgspec.Struct, frozen=True):
+    """A subscription has ended."""
+
+    session_number: int
+    topic_filter: str
+
+
+class Delivery(msgspec.Struct, gc=False):
+    """One message for one client, until the client has answered for it."""
+
+    number: int
+    """Given by the broker, never twice; deliveries of a session are in this order."""
+    message: Message
+    message_number: int
+    """The same for all deliveries of one message."""
+    qos: int
+    retain: bool
+    identifiers: tuple[int, ...] = ()
+    """The subscription identifiers to send along."""
+    packet_id: int = 0
+    """0 while it waits for its turn."""
+    is_released: bool = False
+    """QoS 2: whether PUBREC has come, so that only PUBREL may still be sent."""
+
+
+class DeliveryKept(msgspec.Struct, frozen=True):
+    """A delivery of a session, as it is now."""
+
+    session_number: int
+    delivery: Delivery
+
+
+class DeliveryGone(msgspec.Struct, frozen=True):
+    """A delivery is over: answered for, expired or withdrawn."""
+
+    session_number: int
+    number: int
+
+
+class IdentifierTaken(msgspec.Struct, frozen=True):
+    """A QoS 2 message of the client with this packet identifier has been taken; PUBREL has not come yet."""
+
+    session_number: int
+    packet_id: int
+
+
+class IdentifierFreed(msgspec.Struct, frozen=True):
+    """PUBREL has come for this packet identifier."""
+
+    session_number: int
+    packet_id: int
+
+
+class RetainedKept(msgspec.Struct, frozen=True):
+    """The retained message of a topic, as it is now."""
+
+    message: Message
+
+
+class RetainedGone(msgspec.Struct, frozen=True):
+    """A topic has no retained message any more."""
+
+    tenant_id: TenantId
+    topic: str
+
+
+Change = (
+    SessionKept
+    | SessionGone
+    | SubscriptionKept
+    | SubscriptionGone
+    | DeliveryKept
+    | DeliveryGone
+    | IdentifierTaken
+    | IdentifierFreed
+    | RetainedKept
+    | RetainedGone
+)
+ChangeKey = tuple[str, int, int | str]
+"""Kind of row, session number (or tenant), and what tells rows of one session apart."""
+
+
+class StoredSession(msgspec.Struct, frozen=True):
+    """A session as it was kept."""
+
+    session: SessionKept
+    subscriptions: tuple[Subscription, ...]
+    deliveries: tuple[Delivery, ...]
+    """In their order."""
+    taken_identifiers: tuple[int, ...]
+
+
+class SessionStore(Protocol):
+    """Where sessions and retained messages outlive the process.
+
+    The broker reads it once, when it starts. What changes afterwards is handed to the owner in each `Turn`,
+    to be committed together with the turn's messages.
+    """
+
+    def sessions(self) -> Iterable[StoredSession]:
+        """Every session that is kept."""
+
+    def retained(self) -> Iterable[Message]:
+        """Every retained message that is kept."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What one turn of the loop brought. Commit all of it or nothing, in order, then acknowledge its receipts."""
+
+    messages: Sequence[Message]
+    changes: dict[ChangeKey, Change]
+    receipts: Sequence[object]
+    """What waits for the commit: acknowledgements of clients. For `Broker.acknowledge`, unopened."""
 
 
 class Connected(msgspec.Struct, frozen=True):
@@ -98,8 +280,90 @@ class Refused(msgspec.Struct, frozen=True):
 class Owner(Protocol):
     """Takes what clients publish, and hears what happens to them. Never waits."""
 
-    def accept(self, batch: Sequence[Message]) -> None:
-        """Take the messages of one loop turn; their receipts come back through `Broker.acknowledge`."""
+    def accept(self, turn: Turn) -> None:
+        """Take what one loop turn brought; its receipts come back through `Broker.acknowledge`."""
 
     def note(self, event: Connected | Disconnected | Refused) -> None:
         """Hear what happened to a client."""
+
+
+class Evidence(Protocol):
+    """Hears what became of a message that the owner published."""
+
+    def written(self, client_id: str) -> None:
+        """It was written to a live connection of this client."""
+
+    def acknowledged(self, client_id: str) -> None:
+        """This client has answered for it (QoS 1 and 2)."""
+
+    def untaken(self) -> None:
+        """No session took it: nobody is subscribed, or every queue was full."""
+
+
+class Observer(Protocol):
+    """Hears what happens in the broker, for plugins. Never waits, and nothing hangs on what it does."""
+
+    def connected(self, principal: Principal, client_id: str) -> None:
+        """A client has connected."""
+
+    def disconnected(self, principal: Principal, client_id: str) -> None:
+        """A client's connection has ended."""
+
+    def subscribed(self, principal: Principal, client_id: str, subscription: Subscription) -> None:
+        """A subscription was granted."""
+
+    def unsubscribed(self, principal: Principal, client_id: str, topic_filter: str) -> None:
+        """A subscription was ended by its client."""
+
+    def published(self, message: Message) -> None:
+        """A message was accepted."""
+
+    def delivered(self, client_id: str, message: Message) -> None:
+        """A message was written to a client."""
+
+
+class Receiver(Protocol):
+    """Takes what comes out of one connection."""
+
+    def received(self, data: bytes) -> None:
+        """Take bytes of the client."""
+
+    def lost(self, reason: str) -> None:
+        """Hear that the connection is gone; nothing comes after this."""
+
+
+class Stream(Protocol):
+    """One network connection, whatever carries it: TCP, TLS or WebSocket frames."""
+
+    address: str
+    opened_at: float
+    """When it was accepted, in the seconds of the loop."""
+    heard_at: float
+    """When the client was last heard, in the seconds of the loop. The broker moves it on when nobody is heard."""
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The verified certificate of the client, DER; None where there is none."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether bytes can still be sent."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the client has not taken yet."""
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to read, and give what comes to the receiver."""
+
+    def pause(self) -> None:
+        """Read nothing more until `resume`."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def send(self, data: bytes) -> None:
+        """Write soon."""
+
+    def close(self, reason: str) -> None:
+        """Write what waits as far as it goes, and end the connection; `lost` is called with the reason."""

@@ -1,12 +1,13 @@
-"""The newest retained message of each topic name: MQTT 3.1.1, section 3.3.1.3.
+"""The newest retained message of each topic name: section 3.3.1.3 of both versions.
 
 They lie in a tree of their topics' levels, so that a filter costs what it finds and not what there is.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from broker.limits import Limits
-from broker.packets import Publish
+from broker.ports import Message
 
 
 class _Level:
@@ -16,15 +17,16 @@ class _Level:
 
     def __init__(self) -> None:
         self.below: dict[str, _Level] = {}
-        self.message: Publish | None = None
+        self.message: Message | None = None
 
 
 class RetainedMessages:
-    """Retained messages of one tenant, bounded by count and bytes."""
+    """Retained messages of one tenant, bounded by count and bytes, and by count for each client."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._messages: dict[str, Publish] = {}
+        self._messages: dict[str, Message] = {}
+        self._count_of: Counter[str] = Counter()
         self._root = _Level()
         self.stored_bytes = 0
         self.refused_count = 0
@@ -33,26 +35,27 @@ class RetainedMessages:
         """Count the topics that have a retained message."""
         return len(self._messages)
 
-    def keep(self, message: Publish) -> bool:
+    def keep(self, message: Message) -> str | None:
         """Put a message in the place of the one before; an empty payload clears it [MQTT-3.3.1-10].
 
-        False when the bounds leave no room: what was kept before stays.
+        Gives why not when the bounds leave no room: what was kept before stays.
         """
         before = self._messages.get(message.topic)
-        grown = self.stored_bytes + len(message.payload) - (len(before.payload) if before else 0)
-        if message.payload:
-            full = before is None and len(self._messages) >= self._limits.retained_messages
-            if full or grown > self._limits.retained_bytes:
-                self.refused_count += 1
-                return False
-            self._put(message)
-        elif before is not None:
-            self._clear(message.topic)
-        self.stored_bytes = grown
-        return True
+        if not message.payload:
+            if before is not None:
+                self._clear(before)
+            return None
+        fault = self._fault(message, before)
+        if fault:
+            self.refused_count += 1
+            return fault
+        if before is not None:
+            self._forget(before)
+        self._put(message)
+        return None
 
-    def matching(self, topic_filter: str) -> Iterator[Publish]:
-        """Every retained message whose topic matches the filter."""
+    def matching(self, topic_filter: str, now: int) -> Iterator[Message]:
+        """Every retained message whose topic matches the filter and that has not expired (UTC ms)."""
         levels = topic_filter.split("/")
         # A stack instead of recursion: its depth is the client's choice.
         waiting = [(self._root, 0)]
@@ -60,13 +63,33 @@ class RetainedMessages:
             level, depth = waiting.pop()
             wanted = levels[depth] if depth < len(levels) else None
             # The level itself too: # matches its parent [4.7.1.2].
-            if wanted in (None, "#") and level.message is not None:
-                yield level.message
+            message = level.message
+            if wanted in (None, "#") and message is not None and not _has_expired(message, now):
+                yield message
             if wanted in ("+", "#"):
                 next_depth = depth if wanted == "#" else depth + 1
                 waiting += [(below, next_depth) for below in self._below(level)]
             elif wanted is not None and (same := level.below.get(wanted)) is not None:
                 waiting.append((same, depth + 1))
+
+    def expired(self, now: int) -> list[Message]:
+        """Take out what has expired (UTC ms)."""
+        gone = [message for message in self._messages.values() if _has_expired(message, now)]
+        for message in gone:
+            self._clear(message)
+        return gone
+
+    def _fault(self, message: Message, before: Message | None) -> str | None:
+        limits = self._limits
+        is_more_of_client = before is None or before.principal != message.principal
+        if is_more_of_client and message.client_id and self._count_of[message.principal] >= limits.retained_per_client:
+            return f"it already retains {limits.retained_per_client:,} messages, as many as one client may"
+        if before is None and len(self._messages) >= limits.retained_messages:
+            return f"{limits.retained_messages:,} messages are retained, as many as there may be"
+        grown = self.stored_bytes + len(message.payload) - (len(before.payload) if before else 0)
+        if grown > limits.retained_bytes:
+            return f"retained messages may take {limits.retained_bytes:,} bytes together"
+        return None
 
     def _below(self, level: _Level) -> Iterable[_Level]:
         """What a wildcard finds: in the first level, no names that begin with $ [MQTT-4.7.2-1]."""
@@ -74,7 +97,7 @@ class RetainedMessages:
             return level.below.values()
         return [below for name, below in level.below.items() if not name.startswith("$")]
 
-    def _put(self, message: Publish) -> None:
+    def _put(self, message: Message) -> None:
         level = self._root
         for name in message.topic.split("/"):
             below = level.below.get(name)
@@ -82,11 +105,20 @@ class RetainedMessages:
                 below = level.below[name] = _Level()
             level = below
         level.message = self._messages[message.topic] = message
+        self.stored_bytes += len(message.payload)
+        self._count_of[message.principal] += 1
 
-    def _clear(self, topic: str) -> None:
+    def _forget(self, message: Message) -> None:
+        self.stored_bytes -= len(message.payload)
+        self._count_of[message.principal] -= 1
+        if not self._count_of[message.principal]:
+            del self._count_of[message.principal]
+
+    def _clear(self, message: Message) -> None:
         """Remove a message that is there, and levels that nobody needs any more."""
-        del self._messages[topic]
-        names = topic.split("/")
+        self._forget(message)
+        del self._messages[message.topic]
+        names = message.topic.split("/")
         path = [self._root]
         for name in names:
             path.append(path[-1].below[name])
@@ -96,3 +128,7 @@ class RetainedMessages:
             if level.message is not None or level.below:
                 return
             del path[-1].below[name]
+
+
+def _has_expired(message: Message, now: int) -> bool:
+    return message.expires_at is not None and message.expires_at <= now

@@ -1,11 +1,21 @@
 """Who receives a message: subscriptions, retained messages and remembered routes of one tenant."""
 
 from broker.limits import Limits
+from broker.packets import Subscription
 from broker.retained import RetainedMessages
 from broker.session import Session
-from broker.topics import SubscriptionTree
+from broker.subscriptions import Matches, SubscriptionTree
 
-Subscribers = tuple[tuple[Session, int], ...]
+
+class Route:
+    """Everyone who wants a topic name, as long as the version of the subscriptions is this one."""
+
+    __slots__ = ("is_used", "matches", "version")
+
+    def __init__(self, version: int, matches: Matches[Session]) -> None:
+        self.version = version
+        self.matches = matches
+        self.is_used = bool(matches.targets or matches.groups)
 
 
 class Router:
@@ -13,27 +23,32 @@ class Router:
 
     def __init__(self, limits: Limits) -> None:
         self.retained = RetainedMessages(limits)
+        self.subscriptions: SubscriptionTree[Session] = SubscriptionTree()
         self._limits = limits
-        self._tree: SubscriptionTree[Session] = SubscriptionTree()
-        self._routes: dict[str, tuple[int, Subscribers]] = {}
+        self._routes: dict[str, Route] = {}
 
-    def subscribe(self, session: Session, topic_filter: str, qos: int) -> None:
+    def subscribe(self, session: Session, subscription: Subscription) -> None:
         """Let a session receive what a filter matches."""
-        self._tree.add(topic_filter, session, qos)
+        self.subscriptions.add(session, subscription)
 
     def unsubscribe(self, session: Session, topic_filter: str) -> None:
         """End a subscription."""
-        self._tree.remove(topic_filter, session)
+        self.subscriptions.remove(session, topic_filter)
 
-    def subscribers(self, topic: str) -> Subscribers:
-        """Who receives a topic and at which QoS at most; remembered until a subscription changes."""
-        if self._tree.is_empty:
-            return ()
-        version, subscribers = self._routes.get(topic, (-1, ()))
-        if version != self._tree.version:
-            subscribers = self._tree.match(topic)
-            if len(self._routes) >= self._limits.routes:
-                # The oldest goes: topics come from clients, so what is remembered must be bounded.
-                del self._routes[next(iter(self._routes))]
-            self._routes[topic] = (self._tree.version, subscribers)
-        return subscribers
+    def known_route(self, topic: str) -> Route | None:
+        """The remembered route of a topic; None when there is none or a subscription has changed since."""
+        route = self._routes.get(topic)
+        return route if route is not None and route.version == self.subscriptions.version else None
+
+    def remember(self, topic: str, matches: Matches[Session]) -> Route:
+        """Remember who receives a topic until a subscription changes."""
+        if len(self._routes) >= self._limits.routes and topic not in self._routes:
+            # The oldest goes: topics come from clients, so what is remembered must be bounded.
+            del self._routes[next(iter(self._routes))]
+        route = self._routes[topic] = Route(self.subscriptions.version, matches)
+        return route
+
+    def forget_routes(self) -> None:
+        """Find every route anew: who may receive what has changed."""
+        self._routes.clear()
+        self.subscriptions.version += 1

@@ -1,127 +1,192 @@
-"""Connections, sessions, and the way between them.
-
-One callback carries a published message from its socket to the batch; nothing is awaited on the way.
-Once per turn of the loop the batch is handed to the owner, who acknowledges it when it is on disk.
-"""
+"""The broker as its owner has it: it listens, keeps clients connected, and looks after what time brings."""
 
 import asyncio
 import contextlib
+import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
-import msgspec
-
-from broker.client import Client, Receipt
-from broker.codec import Decoder, encode, encode_puback
+from broker import sys_topics
+from broker.client import Client
+from broker.codec import Decoder
+from broker.connecting import Reception, refusal
+from broker.connection import Traffic
 from broker.errors import ProtocolError
+from broker.exchange import Exchange, Receipt
 from broker.limits import Limits
-from broker.listener import Connection, Endpoint, Gate, Listener
-from broker.packets import SUBSCRIBE_FAILURE, Connack, Connect, Packet, Publish, ReturnCode, Subscribe
+from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
+from broker.packets import Connect, Subscribe, Unsubscribe
+from broker.permissions import Permissions
 from broker.ports import (
     Authorizer,
-    Connected,
     Credentials,
     Denied,
     Disconnected,
+    Evidence,
     Message,
+    Observer,
     Owner,
     Principal,
     Refused,
+    SessionStore,
+    Stream,
     TenantId,
 )
+from broker.publication import Publication
 from broker.reason_codes import ReasonCode
-from broker.session import HIGHEST_QOS, Accept, Close, Drop, Effect, Grant, Send, Session, check_will
+from broker.session import Session
 from broker.session_table import SessionTable
-from broker.topics import SHARED, filter_fault
+from broker.subscribing import Desk
+from broker.trace import Trace, TraceEntry
 
-SWEEP_SLICE = 500
-"""Connections looked at before the loop gets its turn back."""
-PROTOCOL_LEVEL = 4
-KEEP_ALIVE_GRACE = 1.5
-"""[MQTT-3.1.2-24]"""
+SLICE = 500
+"""Connections or sessions looked at before the loop gets its turn back."""
 
 
 class Broker:
     """Routes messages between clients and hands what they publish to the owner."""
 
     def __init__(
-        self, owner: Owner, authorizer: Authorizer, clock: Callable[[], int], limits: Limits | None = None
+        self,
+        owner: Owner,
+        authorizer: Authorizer,
+        clock: Callable[[], int],
+        limits: Limits | None = None,
+        store: SessionStore | None = None,
     ) -> None:
-        """`clock` gives UTC milliseconds."""
+        """`clock` gives UTC milliseconds. Without a store, sessions end with the process."""
         self.limits = limits or Limits()
         self.refusals: Counter[str] = Counter()
         self._owner = owner
         self._authorizer = authorizer
         self._clock = clock
-        self._gate = Gate()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._listeners: list[Listener] = []
+        self._store = store
+        self._traffic = Traffic()
         self._clients: set[Client] = set()
         self._sessions = SessionTable(self.limits)
-        self._client_of: dict[Session, Client] = {}
-        self._batch: list[Message] = []
-        self._unnamed_count = 0
+        self._permissions = Permissions(authorizer, self.limits, self._time, self._later)
+        self.exchange = Exchange(owner, self._sessions, self._permissions, self.limits, clock, self._soon)
+        self._reception = Reception(self.exchange, owner, lambda: secrets.token_hex(12))
+        self._desk = Desk(self.exchange, self.note_denied)
+        self._started_at = 0
+        self._is_stopping = False
 
     # What the owner calls.
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Keep clients connected; on leaving, what waits for them is written and they are let go."""
-        self._loop = asyncio.get_running_loop()
+        self._started_at = self._clock()
+        self._restore()
         async with asyncio.TaskGroup() as tasks:
-            sweep = tasks.create_task(self._sweep(), name="mqtt sweep")
+            running = [
+                tasks.create_task(self._sweep(), name="mqtt sweep"),
+                tasks.create_task(self._tell_figures(), name="mqtt figures"),
+            ]
             try:
                 yield
             finally:
-                sweep.cancel()
-                for client in list(self._clients):
-                    # A will is for clients that fail, not for a gateway that stops.
-                    if client.session is not None:
-                        client.session.will = None
-                    client.connection.close("the gateway is shutting down")
+                for task in running:
+                    task.cancel()
+                await self._let_go()
 
     @contextlib.asynccontextmanager
-    async def listening(self, *endpoints: Endpoint) -> AsyncIterator[tuple[int, ...]]:
+    async def listening(self, *endpoints: Endpoint | SharedEndpoint) -> AsyncIterator[tuple[int, ...]]:
         """Accept clients; gives the ports. On leaving, nobody is accepted and nothing more is read."""
+        entrance = Entrance(self._traffic, self.attach, self._refuse_stranger, self.limits)
         with contextlib.ExitStack() as stack:
-            ports = []
-            for endpoint in endpoints:
-                listener = Listener(
-                    endpoint, self._gate, self._enter, self._refuse_stranger, self.limits.connect_timeout_s
-                )
-                listener.may_accept = self._has_room
-                stack.enter_context(listener.listening())
-                self._listeners.append(listener)
-                ports.append(listener.port)
+            stack.enter_context(entrance.running())
+            listeners = [stack.enter_context(Listener(endpoint, entrance).listening()) for endpoint in endpoints]
             try:
-                yield tuple(ports)
+                yield tuple(listener.port for listener in listeners)
             finally:
-                self._listeners.clear()
-                self._gate.shut()
-                self._hand_over()
+                self._is_stopping = True
+                self._traffic.shut()
+                self.exchange.hand_over()
+
+    def attach(self, stream: Stream, principal: Principal | None = None) -> None:
+        """Take a connection. Who has been signed in elsewhere, as over a WebSocket, is not asked again who it is."""
+        client = Client(
+            self, self.exchange, stream, Decoder(self.limits.packet_bytes, self.limits.connect_packet_bytes)
+        )
+        client.admitted = principal
+        self._clients.add(client)
+        stream.start(client)
 
     def acknowledge(self, receipts: Iterable[object]) -> None:
-        """Send the PUBACK of messages that are on disk, in the order of their PUBLISH [MQTT-4.6.0-2]."""
+        """Send what waited for the commit, in order [MQTT-4.6.0-2]."""
         for receipt in receipts:
-            if isinstance(receipt, Receipt):
-                self._send(receipt.client, encode_puback(receipt.packet_id))
+            assert isinstance(receipt, Receipt)  # noqa: S101  receipts come from here
+            receipt.client.acknowledged(receipt.data, receipt.answered)
 
     def pause_reading(self) -> None:
         """Read from no connection until `resume_reading`."""
-        self._gate.shut()
+        self._traffic.shut()
 
     def resume_reading(self) -> None:
         """Read again. Nobody was silent while nobody was heard: every keep alive starts anew."""
-        if not self._listeners:
-            return  # A stop: the owner works off what it has, and is given nothing more.
+        if self._is_stopping:
+            return  # The owner works off what it has, and is given nothing more.
         now = self._time()
         for client in self._clients:
-            client.connection.heard_at = client.opened_at = now
-        self._gate.open()
+            client.stream.heard_at = client.opened_at = now
+        self._traffic.open()
 
-    def publish(self, tenant_id: TenantId, message: Publish) -> None:
-        """Publish in the owner's own name: to subscribers, not back to the owner."""
-        self._route(tenant_id, message)
+    def publish(self, message: Message, evidence: Evidence | None = None) -> Publication:
+        """Publish in the owner's own name: to subscribers, not back to the owner.
+
+        `evidence` hears what becomes of it, and what is given can be withdrawn while it waits.
+        """
+        return self.exchange.publish(message, evidence)
+
+    async def review(self, tenant_id: TenantId, name: str | None = None) -> None:
+        """Ask the authoriser again about live sessions: a policy, or all that hangs on one name, has changed."""
+        self._permissions.changed()
+        router = self._sessions.router(tenant_id)
+        router.forget_routes()
+        sessions = [
+            session
+            for session in self._sessions
+            if session.principal.tenant_id == tenant_id and name in (None, session.principal.name)
+        ]
+        for index, session in enumerate(sessions, 1):
+            self._review(session)
+            if index % SLICE == 0:
+                await asyncio.sleep(0)
+
+    def disconnect(self, tenant_id: TenantId, client_id: str, reason: str) -> bool:
+        """End the connection of a client, for a reason that it is told; whether it had one."""
+        session = self._sessions.find(tenant_id, client_id)
+        if session is None or session.client is None:
+            return False
+        session.client.close_with(ReasonCode.ADMINISTRATIVE_ACTION, reason)
+        return True
+
+    def observe(self, observer: Observer) -> None:
+        """Tell an observer of everything from here on."""
+        self.exchange.observers.append(observer)
+
+    @contextlib.contextmanager
+    def tracing(self, tenant_id: TenantId, client_id: str, sink: Callable[[TraceEntry], None]) -> Iterator[bool]:
+        """Log the packets of a connected client; whether it is connected. Others are not slowed by it."""
+        session = self._sessions.find(tenant_id, client_id)
+        client = session.client if session is not None else None
+        if client is None:
+            yield False
+            return
+        client.look_on(Trace(sink, self._clock))
+        try:
+            yield True
+        finally:
+            client.look_on(None)
+
+    def sessions(self, tenant_id: TenantId) -> Iterator[Session]:
+        """The sessions of a tenant, to be looked at."""
+        return (session for session in self._sessions if session.principal.tenant_id == tenant_id)
+
+    def retained(self, tenant_id: TenantId, topic_filter: str) -> Iterator[Message]:
+        """The retained messages of a tenant that match a filter."""
+        return self._sessions.router(tenant_id).retained.matching(topic_filter, self._clock())
 
     @property
     def connection_count(self) -> int:
@@ -133,267 +198,189 @@ class Broker:
         """Messages that sessions known now did not get because their bounds were reached."""
         return self._sessions.dropped_count
 
-    # What connections call.
+    # What clients call.
 
-    def take(self, client: Client, packet: Packet) -> None:
-        """Take one packet of a client.
+    def connect(self, client: Client, connect: Connect) -> None:
+        """Take its CONNECT."""
+        self._reception.connect(client, connect)
 
-        Raises `ProtocolError` when the client must be disconnected for it.
-        """
-        session = client.session
-        if session is None:
-            if not isinstance(packet, Connect):
-                raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "the first packet is not CONNECT [MQTT-3.1.0-1]")
-            self._connect(client, packet)
-            return
-        for effect in session.receive(packet):
-            self._perform(client, session, effect)
+    def subscribe(self, client: Client, session: Session, packet: Subscribe) -> None:
+        """Take a SUBSCRIBE."""
+        self._desk.subscribe(client, session, packet)
+
+    def unsubscribe(self, client: Client, session: Session, packet: Unsubscribe) -> None:
+        """Take an UNSUBSCRIBE."""
+        self._desk.unsubscribe(client, session, packet)
 
     def refuse(self, client: Client, error: ProtocolError) -> None:
         """Disconnect a client for what it did, and tell the owner why. Nothing happens when it is gone."""
-        if not client.connection.is_open:
+        if not client.stream.is_open:
             return
         self._note_refused(client, error.code.kind, error.reason)
-        client.connection.close(error.reason)
+        if client.session is not None:
+            client.close_with(error.code, error.reason)
+            return
+        # The level of a CONNECT is known even when the rest of it is broken.
+        client.level = client.decoder.protocol_level
+        data = refusal(error, client.level, client.reason(error.reason, is_last=True))
+        if data is not None:
+            client.stream.send(data)
+        client.stream.close(error.reason)
+
+    def note_denied(self, client: Client, kind: str, reason: str) -> None:
+        """Tell the owner of something that was denied, while the connection goes on."""
+        self._note_refused(client, kind, reason)
+
+    def slow_down(self, client: Client) -> None:
+        """Read a client that sends too much no more until its second is over."""
+        now = self._time()
+        left_s = client.window_began_at + 1.0 - now
+        if left_s <= 0:
+            client.new_allowance(now)
+            return
+        self.refusals["slowed_down"] += 1
+        client.stream.pause()
+        self._later(left_s, lambda: self._read_again(client))
 
     def leave(self, client: Client, reason: str) -> None:
         """Forget a connection that is gone."""
         self._clients.discard(client)
         session = client.session
-        if session is None or self._client_of.get(session) is not client:
+        if session is None or session.client is not client:
             return
-        del self._client_of[session]
-        will = session.disconnect()
-        self._sessions.leave(session, self._time())
+        session.client = None
+        now = session.left_at = self._clock()
+        session.deliveries.disconnect()
         principal = session.principal
-        self._owner.note(Disconnected(principal.tenant_id, principal.name, session.client_id, reason, self._clock()))
-        if will is not None:
-            self._accept(principal, session.client_id, will, None)
+        self._owner.note(Disconnected(principal.tenant_id, principal.name, session.client_id, reason, now))
+        for observer in self.exchange.observers:
+            observer.disconnected(principal, session.client_id)
+        if session.will is not None:
+            delay_s = min(session.will.properties.will_delay_s or 0, session.expiry_s)
+            session.will_due_at = now + delay_s * 1_000
+            if not delay_s:
+                self.exchange.publish_will(session)
+        if session.is_stored:
+            self._sessions.leave(session)
+            self.exchange.journal.session(session)
+        else:
+            self.exchange.discard(session)
 
     # The way of one connection.
 
-    def _enter(self, connection: Connection) -> None:
-        client = Client(self, connection, Decoder(self.limits.packet_bytes, self.limits.connect_packet_bytes))
-        self._clients.add(client)
-        connection.start(client)
+    def _restore(self) -> None:
+        if self._store is None:
+            return
+        for stored in self._store.sessions():
+            session = self._sessions.restore(stored)
+            for delivery in session.deliveries:
+                self.exchange.restore(max(delivery.number, delivery.message_number))
+        for message in self._store.retained():
+            self._sessions.router(message.tenant_id).retained.keep(message)
+
+    async def _let_go(self) -> None:
+        """End every connection, a slice at a time."""
+        for index, client in enumerate(list(self._clients), 1):
+            # A will is for clients that fail, not for a gateway that stops.
+            if client.session is not None:
+                client.session.will = None
+            client.close_with(ReasonCode.SERVER_SHUTTING_DOWN, "the gateway is shutting down")
+            if index % SLICE == 0:
+                await asyncio.sleep(0)
+        self.exchange.hand_over()
+
+    def _read_again(self, client: Client) -> None:
+        client.new_allowance(self._time())
+        client.stream.resume()
+
+    def _review(self, session: Session) -> None:
+        """Ask again about one session: who it is, what it subscribed to, where its will goes."""
+        client = session.client
+        if client is not None and client.stream.certificate is not None:
+            credentials = Credentials(session.client_id, None, None, client.stream.certificate, client.stream.address)
+            answer = self._permissions.authenticate(credentials, lambda _: None)
+            if isinstance(answer, Denied):
+                self._note_refused(client, "connection_ended", answer.reason)
+                client.close_with(ReasonCode.NOT_AUTHORIZED, answer.reason)
+        self._desk.review(session)
+        if session.will is not None and not self._permissions.may_still_publish(session.principal, session.will.topic):
+            session.will = session.will_due_at = None
 
     def _refuse_stranger(self, address: str, kind: str, reason: str) -> None:
         self.refusals[kind] += 1
         self._owner.note(Refused(0, "", "", address, kind, reason, self._clock()))
 
-    def _connect(self, client: Client, connect: Connect) -> None:
-        if connect.protocol_level != PROTOCOL_LEVEL:
-            client.connection.send(encode(Connack(False, ReturnCode.UNACCEPTABLE_PROTOCOL_VERSION)))
-            raise ProtocolError(
-                ReasonCode.UNSUPPORTED_PROTOCOL_VERSION,
-                f"protocol level {connect.protocol_level}; this gateway speaks MQTT 3.1.1, which is level 4",
-            )
-        if not connect.client_id:
-            connect = self._named(client, connect)
-        if connect.will is not None:
-            check_will(connect.will, self.limits)
-        principal = self._admitted(client, connect)
-        if principal is None:
-            return
-        self._end_older(principal, connect.client_id)
-        session, present = self._sessions.take(principal, connect)
-        client.session = session
-        client.keep_alive_s = connect.keep_alive_s * KEEP_ALIVE_GRACE
-        self._client_of[session] = client
-        client.connection.send(encode(Connack(present, ReturnCode.ACCEPTED)))
-        for effect in session.connect(connect):
-            self._send(client, effect.data)
-        self._owner.note(
-            Connected(principal.tenant_id, principal.name, session.client_id, client.connection.address, self._clock())
-        )
-
-    def _named(self, client: Client, connect: Connect) -> Connect:
-        """Give a client without an identifier one of its own [MQTT-3.1.3-6]."""
-        if not connect.clean_session:
-            client.connection.send(encode(Connack(False, ReturnCode.IDENTIFIER_REJECTED)))
-            raise ProtocolError(
-                ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "no client identifier, but a session to keep [MQTT-3.1.3-8]"
-            )
-        self._unnamed_count += 1
-        return msgspec.structs.replace(connect, client_id=f"unnamed-{self._unnamed_count}")
-
-    def _admitted(self, client: Client, connect: Connect) -> Principal | None:
-        connection = client.connection
-        answer = self._authorizer.authenticate(
-            Credentials(
-                connect.client_id, connect.username, connect.password, connection.certificate, connection.address
-            )
-        )
-        if isinstance(answer, Principal):
-            answer = self._objection(answer, connect) or answer
-        if isinstance(answer, Denied):
-            connection.send(encode(Connack(False, ReturnCode.NOT_AUTHORIZED)))
-            self._note_refused(client, "connect_denied", answer.reason, connect.client_id)
-            connection.close(answer.reason)
-            return None
-        return answer
-
-    def _objection(self, principal: Principal, connect: Connect) -> Denied | None:
-        held = self._sessions.find(principal.tenant_id, connect.client_id)
-        if held is not None and held.principal != principal:
-            return Denied("the session of this client identifier belongs to another client")
-        denied = self._authorizer.may_publish(principal, connect.will.topic) if connect.will else None
-        return denied and Denied(f"its will: {denied.reason}")
-
-    def _end_older(self, principal: Principal, client_id: str) -> None:
-        """Close the connection that a client of this identifier already has [MQTT-3.1.4-2]."""
-        session = self._sessions.find(principal.tenant_id, client_id)
-        if session is not None and (older := self._client_of.get(session)) is not None:
-            older.connection.close("another connection took the session over")
-
-    # The way of one message.
-
-    def _perform(self, client: Client, session: Session, effect: Effect) -> None:
-        match effect:
-            case Accept(message):
-                denied = self._authorizer.may_publish(session.principal, message.topic)
-                if denied is not None:
-                    raise ProtocolError(ReasonCode.NOT_AUTHORIZED, denied.reason)
-                receipt = Receipt(client, message.packet_id) if message.qos else None
-                self._accept(session.principal, session.client_id, message, receipt)
-            case Send(data):
-                self._send(client, data)
-            case Grant(request):
-                self._subscribe(client, session, request)
-            case Drop(topic_filters):
-                router = self._sessions.router(session.principal.tenant_id)
-                for topic_filter in topic_filters:
-                    router.unsubscribe(session, topic_filter)
-            case Close():
-                client.connection.close("the client disconnected")
-
-    def _accept(self, principal: Principal, client_id: str, message: Publish, receipt: Receipt | None) -> None:
-        self._route(principal.tenant_id, message)
-        if not self._batch and self._loop is not None:
-            self._loop.call_soon(self._hand_over)
-        self._batch.append(
-            Message(
-                principal.tenant_id,
-                principal.name,
-                client_id,
-                message.topic,
-                message.payload,
-                message.qos,
-                message.retain,
-                self._clock(),
-                receipt,
-            )
-        )
-
-    def _hand_over(self) -> None:
-        batch, self._batch = self._batch, []
-        if batch:
-            self._owner.accept(batch)
-
-    def _route(self, tenant_id: TenantId, message: Publish) -> None:
-        router = self._sessions.router(tenant_id)
-        if message.retain:
-            router.retained.keep(message)
-        at_qos_0: bytes | None = None
-        for session, granted in router.subscribers(message.topic):
-            if granted and message.qos:
-                self._deliver(session, Publish(message.topic, message.payload, qos=1))
-            elif (client := self._ready(session)) is not None:
-                # Encoded once for everyone: at QoS 0 nothing in it depends on who gets it.
-                at_qos_0 = at_qos_0 or encode(Publish(message.topic, message.payload))
-                client.connection.send(at_qos_0)
-
-    def _ready(self, session: Session) -> Client | None:
-        """Find who takes a message at QoS 0 for a session; nobody when it is away or reads too slowly."""
-        client = self._client_of.get(session)
-        if client is not None and client.connection.unsent_bytes * 2 <= self.limits.unsent_bytes:
-            return client
-        session.dropped_count += 1
-        return None
-
-    def _deliver(self, session: Session, message: Publish) -> None:
-        data = session.deliver(message)
-        client = self._client_of.get(session)
-        if data is not None and client is not None:
-            self._send(client, data)
-
-    def _send(self, client: Client, data: bytes) -> None:
-        client.connection.send(data)
-        if client.connection.unsent_bytes > self.limits.unsent_bytes:
-            # Later, because this may be a turn in the midst of everyone who receives a message.
-            self._loop_now().call_soon(
-                self.refuse, client, ProtocolError(ReasonCode.QUOTA_EXCEEDED, "the client reads too slowly")
-            )
-
-    def _subscribe(self, client: Client, session: Session, request: Subscribe) -> None:
-        held = set(session.subscriptions)
-        codes = tuple(self._granted_qos(client, session, held, *wanted) for wanted in request.requests)
-        self._send(client, session.granted(request, codes).data)
-        router = self._sessions.router(session.principal.tenant_id)
-        granted = [(name, code) for (name, _), code in zip(request.requests, codes, strict=True) if code <= HIGHEST_QOS]
-        for topic_filter, qos in granted:
-            router.subscribe(session, topic_filter, qos)
-        for topic_filter, qos in granted:
-            for message in router.retained.matching(topic_filter):
-                again = Publish(message.topic, message.payload, min(qos, message.qos), retain=True)
-                if again.qos or self._ready(session) is not None:
-                    self._deliver(session, again)  # [MQTT-3.3.1-6]
-
-    def _granted_qos(self, client: Client, session: Session, held: set[str], topic_filter: str, qos: int) -> int:
-        """What SUBACK says to one filter; `held` grows by those that are granted."""
-        fault = filter_fault(topic_filter, self.limits)
-        kind = ReasonCode.TOPIC_FILTER_INVALID
-        if fault is None and topic_filter.startswith(SHARED):
-            fault, kind = "shared subscriptions are not supported", ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-        if fault is None and topic_filter not in held and len(held) >= self.limits.subscriptions:
-            fault, kind = f"more than {self.limits.subscriptions} subscriptions", ReasonCode.QUOTA_EXCEEDED
-        if fault is None:
-            denied = self._authorizer.may_subscribe(session.principal, topic_filter)
-            fault, kind = (denied.reason if denied else None), ReasonCode.NOT_AUTHORIZED
-        if fault is None:
-            held.add(topic_filter)
-            return min(qos, HIGHEST_QOS)
-        self._note_refused(client, f"subscribe_{kind.kind}", fault)
-        return SUBSCRIBE_FAILURE
-
     # What nobody calls.
 
     async def _sweep(self) -> None:
-        """End connections whose keep alive or CONNECT is overdue, a slice at a time."""
+        """End connections whose keep alive or CONNECT is overdue, sessions and messages whose time is over."""
         while True:
             await asyncio.sleep(self.limits.sweep_interval_s)
             for index, client in enumerate(list(self._clients), 1):
                 self._check_silence(client)
-                if index % SWEEP_SLICE == 0:
+                if index % SLICE == 0:
                     await asyncio.sleep(0)
-            self._sessions.discard_old(self._time())
+            now = self._clock()
+            for session in self._sessions.wills_due(now):
+                self.exchange.publish_will(session)
+            for index, session in enumerate(self._sessions.overdue(now), 1):
+                if session.client is None:
+                    self.exchange.discard(session)
+                if index % SLICE == 0:
+                    await asyncio.sleep(0)
 
-    def _has_room(self) -> bool:
-        handshake_count = sum(listener.handshake_count for listener in self._listeners)
-        return len(self._clients) + handshake_count < self.limits.connections
+    async def _tell_figures(self) -> None:
+        """Publish what the broker says of itself, and let retained messages expire."""
+        while True:
+            now = self._clock()
+            for tenant_id, router in list(self._sessions.routers.items()):
+                for gone in router.retained.expired(now):
+                    self.exchange.journal.retained_gone(gone)
+                for topic, payload in sys_topics.messages(self._figures(tenant_id)).items():
+                    self.exchange.tell(Message(tenant_id, "", "", topic, payload, 0, retain=True, arrived_at=now))
+            await asyncio.sleep(self.limits.sys_interval_s)
+
+    def _figures(self, tenant_id: TenantId) -> sys_topics.Figures:
+        sessions = list(self.sessions(tenant_id))
+        return sys_topics.Figures(
+            uptime_s=(self._clock() - self._started_at) // 1_000,
+            version="1",
+            connections=sum(session.client is not None for session in sessions),
+            sessions=len(sessions),
+            subscriptions=sum(len(session.subscriptions) for session in sessions),
+            retained=len(self._sessions.router(tenant_id).retained),
+            queued_bytes=self._sessions.queued_bytes,
+            received=self.exchange.message_count,
+            delivered=self.exchange.delivered_count,
+            dropped=self.dropped_count,
+            refused=self.refusals.total(),
+        )
 
     def _check_silence(self, client: Client) -> None:
-        if not self._gate.is_open:
+        if not self._traffic.is_open:
             return  # Nobody is heard, so nobody can be called silent.
         now = self._time()
         if client.session is None:
             if now - client.opened_at > self.limits.connect_timeout_s:
                 limit = self.limits.connect_timeout_s
                 self.refuse(client, ProtocolError(ReasonCode.PROTOCOL_ERROR, f"no CONNECT within {limit:g} s"))
-        elif client.keep_alive_s and now - client.connection.heard_at > client.keep_alive_s:
-            silent_s = now - client.connection.heard_at
+        elif client.keep_alive_s and now - client.stream.heard_at > client.keep_alive_s:
+            silent_s = now - client.stream.heard_at
             reason = f"nothing heard for {silent_s:.1f} s, more than its keep alive allows"
             self.refuse(client, ProtocolError(ReasonCode.KEEP_ALIVE_TIMEOUT, reason))
 
-    def _note_refused(self, client: Client, kind: str, reason: str, client_id: str = "") -> None:
+    def _note_refused(self, client: Client, kind: str, reason: str) -> None:
         self.refusals[kind] += 1
         principal = client.session.principal if client.session else Principal(0, "")
-        client_id = client.session.client_id if client.session else client_id
-        address = client.connection.address
+        client_id = client.session.client_id if client.session else client.claimed_id
+        address = client.stream.address
         self._owner.note(Refused(principal.tenant_id, principal.name, client_id, address, kind, reason, self._clock()))
 
-    def _loop_now(self) -> asyncio.AbstractEventLoop:
-        return self._loop or asyncio.get_running_loop()
-
     def _time(self) -> float:
-        return self._loop_now().time()
+        return asyncio.get_running_loop().time()
+
+    def _later(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(delay_s, call)
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(call)

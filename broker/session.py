@@ -1,217 +1,68 @@
-"""One client's session: packets in, effects out. MQTT 3.1.1, sections 3 and 4.
-
-Rules for editing: no socket, clock or authorisation here. `receive` says what a packet asks for;
-whoever may decide that answers through `granted`. A session outlives its network connection when
-the client asked for it (clean session 0); `is_connected` says whether there is one.
-"""
+"""One client's session: what outlives its connection. Section 4.1 of MQTT 5."""
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import chain
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from broker.codec import PINGRESP, encode
-from broker.errors import ProtocolError
+from broker.deliveries import Budget, Deliveries
 from broker.limits import Limits
-from broker.packets import (
-    Connect,
-    Disconnect,
-    Packet,
-    Pingreq,
-    Puback,
-    Publish,
-    Suback,
-    Subscribe,
-    Unsuback,
-    Unsubscribe,
-    Will,
-)
-from broker.ports import Principal
-from broker.reason_codes import ReasonCode
-from broker.topics import check_name
+from broker.packets import Subscription, Will
+from broker.ports import Decision, Message, Principal, SessionKept
+from broker.subscriptions import Target
 
-LARGEST_PACKET_ID = 65_535
-HIGHEST_QOS = 1
-
-
-class Accept(msgspec.Struct, frozen=True, gc=False):
-    """Effect: the client published this."""
-
-    message: Publish
-
-
-class Send(msgspec.Struct, frozen=True, gc=False):
-    """Effect: write these bytes to the client."""
-
-    data: bytes
-
-
-class Grant(msgspec.Struct, frozen=True, gc=False):
-    """Effect: decide about these subscriptions, then call `granted`."""
-
-    request: Subscribe
-
-
-class Drop(msgspec.Struct, frozen=True, gc=False):
-    """Effect: these topic filters are no longer subscribed to."""
-
-    topic_filters: tuple[str, ...]
-
-
-class Close(msgspec.Struct, frozen=True, gc=False):
-    """Effect: the client said goodbye; end its network connection without its will."""
-
-
-Effect = Accept | Send | Grant | Drop | Close
+if TYPE_CHECKING:
+    from broker.client import Client
 
 
 class Session:
     """What the broker knows of one client while its session lasts."""
 
-    def __init__(self, principal: Principal, connect: Connect, limits: Limits) -> None:
+    __slots__ = (
+        "client",
+        "client_id",
+        "decisions",
+        "deliveries",
+        "dropped_count",
+        "expiry_s",
+        "held",
+        "left_at",
+        "number",
+        "principal",
+        "subscriptions",
+        "taken_identifiers",
+        "will",
+        "will_due_at",
+    )
+
+    def __init__(self, number: int, principal: Principal, client_id: str, limits: Limits, budget: Budget) -> None:
+        self.number = number
         self.principal = principal
-        self.client_id = connect.client_id
-        self.subscriptions: dict[str, int] = {}
-        self.dropped_count = 0
-        self.is_connected = False
-        self.is_clean = connect.clean_session
+        self.client_id = client_id
+        self.expiry_s = 0
+        """How long it is kept after its connection ended; 0 is not at all."""
+        self.client: Client | None = None
+        """Its connection, while there is one."""
+        self.left_at = 0
+        """When its connection ended, UTC milliseconds."""
+        self.subscriptions: dict[str, Subscription] = {}
+        self.deliveries = Deliveries(limits, budget)
+        self.taken_identifiers: set[int] | None = None
+        """Of QoS 2 messages of the client that wait for its PUBREL."""
         self.will: Will | None = None
-        self.left_at = 0.0
-        """When the connection ended, in the monotonic seconds of whoever keeps the session."""
-        self._limits = limits
-        self._in_flight: dict[int, Publish] = {}
-        self._in_flight_bytes = 0
-        self._queue: deque[Publish] = deque()
-        self._queue_bytes = 0
-        self._last_packet_id = 0
-        self._checked_topic: str | None = None
-
-    def connect(self, connect: Connect) -> list[Send]:
-        """Take a new network connection; what was not acknowledged goes out again [MQTT-4.4.0-1]."""
-        self.is_connected = True
-        self.is_clean = connect.clean_session
-        self.will = connect.will
-        again = [_again(message) for message in self._in_flight.values()]
-        self._in_flight = {message.packet_id: message for message in again}
-        return [Send(encode(message)) for message in again] + self._refill()
-
-    def disconnect(self) -> Publish | None:
-        """Lose the network connection; gives the will that is due, if any [MQTT-3.1.2-8]."""
-        self.is_connected = False
-        will, self.will = self.will, None
-        return None if will is None else Publish(will.topic, will.payload, will.qos, will.retain)
-
-    def receive(self, packet: Packet) -> Iterable[Effect]:
-        """Say what a packet of the client asks for.
-
-        Raises `ProtocolError` when the client may not send it, or not now.
-        """
-        match packet:
-            case Publish():
-                return (self._published(packet),)
-            case Puback(packet_id):
-                return self._acknowledged(packet_id)
-            case Pingreq():
-                return (Send(PINGRESP),)
-            case Subscribe(_, requests):
-                if len(requests) > self._limits.subscriptions:
-                    raise ProtocolError(ReasonCode.QUOTA_EXCEEDED, f"{len(requests):,} topic filters in one SUBSCRIBE")
-                return (Grant(packet),)
-            case Unsubscribe(packet_id, topic_filters):
-                return self._unsubscribed(packet_id, topic_filters)
-            case Disconnect():
-                self.will = None  # [MQTT-3.14.4-3]
-                return (Close(),)
-            case Connect():
-                raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a second CONNECT [MQTT-3.1.0-2]")
-            case _:
-                name = type(packet).__name__.upper()
-                raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"{name} is for servers to send")
-
-    def granted(self, request: Subscribe, return_codes: tuple[int, ...]) -> Send:
-        """Note the decision about subscriptions; gives SUBACK. Codes above QoS 2 are refusals."""
-        for (topic_filter, _), code in zip(request.requests, return_codes, strict=True):
-            if code <= HIGHEST_QOS:
-                self.subscriptions[topic_filter] = code
-        return Send(encode(Suback(request.packet_id, return_codes)))
-
-    def deliver(self, message: Publish) -> bytes | None:
-        """Take a message for this client: the bytes to send now, or None when it waits or is dropped.
-
-        `message.qos` is already the lower of what was published and what was granted [MQTT-3.8.4-6].
-        """
-        if message.qos == 0:
-            if self.is_connected:
-                return encode(message)
-            self.dropped_count += 1
-            return None
-        if self.is_connected and not self._queue and self._window_is_open:
-            return self._dispatch(message)
-        full = (
-            len(self._queue) >= self._limits.queue_messages
-            or self._queue_bytes + len(message.payload) > self._limits.queue_bytes
-        )
-        if full:
-            self.dropped_count += 1
-            return None
-        self._queue.append(message)
-        self._queue_bytes += len(message.payload)
-        return None
+        self.will_due_at: int | None = None
+        """When a will that was put off is published, UTC milliseconds."""
+        self.dropped_count = 0
+        self.decisions: dict[tuple[str, str], tuple[Decision, float, int]] | None = None
+        """What an authoriser said after thinking, by action and topic; until when and for which policy it counts."""
+        self.held: deque[tuple[Message, Target[Session]]] | None = None
+        """Messages for this client about which the authoriser still thinks, and those behind them."""
 
     @property
-    def waiting_count(self) -> int:
-        """Messages for this client that it has not acknowledged, or has not been sent."""
-        return len(self._queue) + len(self._in_flight)
+    def is_stored(self) -> bool:
+        """Whether it outlives its connection, and so the process."""
+        return self.expiry_s > 0
 
-    def _published(self, message: Publish) -> Accept:
-        if message.qos > HIGHEST_QOS:
-            raise ProtocolError(ReasonCode.QOS_NOT_SUPPORTED, "QoS 2 is not supported, publish at QoS 1 or 0")
-        if message.topic != self._checked_topic:
-            check_name(message.topic, self._limits)
-            # A device publishes to the same few topics for ever.
-            self._checked_topic = message.topic
-        return Accept(message)
-
-    def _unsubscribed(self, packet_id: int, topic_filters: tuple[str, ...]) -> Iterable[Effect]:
-        gone = tuple(name for name in topic_filters if self.subscriptions.pop(name, None) is not None)
-        answer = Send(encode(Unsuback(packet_id)))  # [MQTT-3.10.4-5]
-        return (Drop(gone), answer) if gone else (answer,)
-
-    def _acknowledged(self, packet_id: int) -> list[Send]:
-        message = self._in_flight.pop(packet_id, None)
-        if message is not None:
-            self._in_flight_bytes -= len(message.payload)
-        return self._refill()
-
-    @property
-    def _window_is_open(self) -> bool:
-        return len(self._in_flight) < self._limits.in_flight and self._in_flight_bytes < self._limits.in_flight_bytes
-
-    def _refill(self) -> list[Send]:
-        sent = []
-        while self._queue and self._window_is_open:
-            message = self._queue.popleft()
-            self._queue_bytes -= len(message.payload)
-            sent.append(Send(self._dispatch(message)))
-        return sent
-
-    def _dispatch(self, message: Publish) -> bytes:
-        numbers = chain(range(self._last_packet_id + 1, LARGEST_PACKET_ID + 1), range(1, self._last_packet_id + 1))
-        # Never empty: the window is smaller than the range of identifiers.
-        self._last_packet_id = next(number for number in numbers if number not in self._in_flight)
-        sent = msgspec.structs.replace(message, packet_id=self._last_packet_id)
-        self._in_flight[sent.packet_id] = sent
-        self._in_flight_bytes += len(sent.payload)
-        return encode(sent)
-
-
-def check_will(will: Will, limits: Limits) -> None:
-    """Raise `ProtocolError` unless the broker can publish this when its client is gone."""
-    check_name(will.topic, limits)
-    if will.qos > HIGHEST_QOS:
-        raise ProtocolError(ReasonCode.QOS_NOT_SUPPORTED, "a will at QoS 2 is not supported")
-
-
-def _again(message: Publish) -> Publish:
-    return msgspec.structs.replace(message, duplicate=True)  # [MQTT-3.3.1-1]
+    def kept(self) -> SessionKept:
+        """The session as it is now, for the store."""
+        left_at = None if self.client is not None else self.left_at
+        principal = self.principal
+        return SessionKept(self.number, principal.tenant_id, principal.name, self.client_id, self.expiry_s, left_at)

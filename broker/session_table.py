@@ -1,8 +1,10 @@
 """The sessions of all clients, connected or away, and the topics of each tenant."""
 
+from collections.abc import Iterator
+
+from broker.deliveries import Budget
 from broker.limits import Limits
-from broker.packets import Connect
-from broker.ports import Principal, TenantId
+from broker.ports import Principal, StoredSession, TenantId
 from broker.router import Router
 from broker.session import Session
 
@@ -16,34 +18,56 @@ class SessionTable:
         self._away: dict[Session, None] = {}
         """Sessions without a connection, in the order in which they lost it."""
         self._routers: dict[TenantId, Router] = {}
+        self._budget = Budget(limits.queues_bytes)
+        self._last_number = 0
 
     def __len__(self) -> int:
         """Count the sessions."""
         return len(self._sessions)
 
+    def __iter__(self) -> Iterator[Session]:
+        """Every session, in no order."""
+        return iter(self._sessions.values())
+
     def find(self, tenant_id: TenantId, client_id: str) -> Session | None:
         """The session of a client, if it has one."""
         return self._sessions.get((tenant_id, client_id))
 
-    def take(self, principal: Principal, connect: Connect) -> tuple[Session, bool]:
-        """The session for a CONNECT, and whether it was there before [MQTT-3.1.2-4] to [MQTT-3.1.2-6]."""
-        key = (principal.tenant_id, connect.client_id)
-        session = self._sessions.get(key)
-        if session is not None and connect.clean_session:
-            self.discard(session)
-            session = None
-        if session is not None:
-            self._away.pop(session, None)
-            return session, True
-        session = self._sessions[key] = Session(principal, connect, self._limits)
-        return session, False
+    def prepare(self, principal: Principal, client_id: str) -> Session:
+        """Make a session that nobody finds yet."""
+        self._last_number += 1
+        return Session(self._last_number, principal, client_id, self._limits, self._budget)
 
-    def leave(self, session: Session, now: float) -> None:
-        """Keep a session whose client has gone, or end it; `now` is in the seconds of `discard_old`."""
-        if session.is_clean:
-            self.discard(session)
-            return
-        session.left_at = now
+    def open(self, session: Session) -> None:
+        """Begin a session that was prepared; its client must have none."""
+        self._sessions[session.principal.tenant_id, session.client_id] = session
+
+    def restore(self, stored: StoredSession) -> Session:
+        """Take up a session that was kept while the process was not there."""
+        kept = stored.session
+        self._last_number = max(self._last_number, kept.number)
+        principal = Principal(kept.tenant_id, kept.principal)
+        session = Session(kept.number, principal, kept.client_id, self._limits, self._budget)
+        session.expiry_s = kept.expiry_s
+        session.left_at = kept.left_at or 0
+        router = self.router(kept.tenant_id)
+        for subscription in stored.subscriptions:
+            session.subscriptions[subscription.topic_filter] = subscription
+            router.subscribe(session, subscription)
+        for delivery in stored.deliveries:
+            session.deliveries.restore(delivery)
+        if stored.taken_identifiers:
+            session.taken_identifiers = set(stored.taken_identifiers)
+        self._sessions[kept.tenant_id, kept.client_id] = session
+        self._away[session] = None
+        return session
+
+    def join(self, session: Session) -> None:
+        """Its client is back."""
+        self._away.pop(session, None)
+
+    def leave(self, session: Session) -> None:
+        """Its client has gone, at `session.left_at`."""
         self._away[session] = None
 
     def discard(self, session: Session) -> None:
@@ -52,20 +76,25 @@ class SessionTable:
         for topic_filter in session.subscriptions:
             router.unsubscribe(session, topic_filter)
         session.subscriptions.clear()
+        session.deliveries.clear()
+        session.held = None
         self._away.pop(session, None)
-        self._sessions.pop((session.principal.tenant_id, session.client_id), None)
+        key = (session.principal.tenant_id, session.client_id)
+        if self._sessions.get(key) is session:
+            del self._sessions[key]
 
-    def discard_old(self, now: float) -> None:
-        """End sessions of clients that have been away too long, or are too many; the oldest first.
+    def overdue(self, now: int) -> list[Session]:
+        """Sessions of clients that have been away too long (UTC ms), or are too many; the oldest first."""
+        surplus = len(self._sessions) - self._limits.sessions
+        return [
+            session
+            for place, session in enumerate(self._away)
+            if place < surplus or now - session.left_at >= session.expiry_s * 1_000
+        ]
 
-        `now` is in the same seconds as `Session.left_at`.
-        """
-        while self._away:
-            oldest = next(iter(self._away))
-            is_surplus = len(self._away) > self._limits.offline_sessions
-            if not is_surplus and now - oldest.left_at <= self._limits.offline_session_s:
-                return
-            self.discard(oldest)
+    def wills_due(self, now: int) -> list[Session]:
+        """Sessions whose will was put off until now (UTC ms)."""
+        return [session for session in self._away if session.will_due_at is not None and session.will_due_at <= now]
 
     def router(self, tenant_id: TenantId) -> Router:
         """The topics of a tenant."""
@@ -73,6 +102,16 @@ class SessionTable:
         if router is None:
             router = self._routers[tenant_id] = Router(self._limits)
         return router
+
+    @property
+    def routers(self) -> dict[TenantId, Router]:
+        """The topics of every tenant that has any."""
+        return self._routers
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for clients, in bytes of payloads."""
+        return self._budget.used_bytes
 
     @property
     def dropped_count(self) -> int:

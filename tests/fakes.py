@@ -3,7 +3,21 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from broker.ports import Connected, Credentials, Denied, Disconnected, Message, Principal, Refused
+from broker.ports import (
+    ALLOWED,
+    Change,
+    ChangeKey,
+    Connected,
+    Credentials,
+    Decision,
+    Denied,
+    Disconnected,
+    Message,
+    Pending,
+    Principal,
+    Refused,
+    Turn,
+)
 
 TENANT = 1
 
@@ -15,23 +29,32 @@ class FakeAuthorizer:
         self.shown: list[Credentials] = []
         self.denied_clients: set[str] = set()
         self.denied_topics: set[str] = set()
+        """Topic names that nobody may publish to."""
         self.denied_filters: set[str] = set()
+        self.unreceivable_topics: set[str] = set()
+        """Topic names of which nobody may be sent anything."""
+        self.operators: set[str] = set()
+        """Client identifiers of people and scripts of the gateway itself."""
         self.tenants: dict[str, int] = {}
         self.asked_for_filter = asyncio.Event()
 
-    def authenticate(self, credentials: Credentials) -> Principal | Denied:
+    def authenticate(self, credentials: Credentials) -> Principal | Denied | Pending:
         self.shown.append(credentials)
-        if credentials.client_id in self.denied_clients:
+        client_id = credentials.client_id
+        if client_id in self.denied_clients:
             return Denied("this client is not known")
-        tenant_id = self.tenants.get(credentials.client_id, TENANT)
-        return Principal(tenant_id, credentials.username or credentials.client_id)
+        tenant_id = self.tenants.get(client_id, TENANT)
+        return Principal(tenant_id, credentials.username or client_id, is_operator=client_id in self.operators)
 
-    def may_publish(self, principal: Principal, topic: str) -> Denied | None:
-        return Denied(f"no right to publish to {topic}") if topic in self.denied_topics else None
+    def may_publish(self, principal: Principal, topic: str) -> Decision:
+        return Denied(f"no right to publish to {topic}") if topic in self.denied_topics else ALLOWED
 
-    def may_subscribe(self, principal: Principal, topic_filter: str) -> Denied | None:
+    def may_subscribe(self, principal: Principal, topic_filter: str) -> Decision:
         self.asked_for_filter.set()
-        return Denied(f"no right to subscribe to {topic_filter}") if topic_filter in self.denied_filters else None
+        return Denied(f"no right to subscribe to {topic_filter}") if topic_filter in self.denied_filters else ALLOWED
+
+    def may_receive(self, principal: Principal, topic: str) -> Decision:
+        return Denied(f"no right to receive {topic}") if topic in self.unreceivable_topics else ALLOWED
 
 
 class FakeOwner:
@@ -40,27 +63,40 @@ class FakeOwner:
     def __init__(self) -> None:
         self.acknowledge: Callable[[Sequence[object]], None] = lambda _: None
         self.holds_back = False
-        self.batches: list[list[Message]] = []
+        self.turns: list[Turn] = []
+        self.kept: dict[ChangeKey, Change] = {}
+        """How every row that was ever changed is now."""
         self.events: list[Connected | Disconnected | Refused] = []
+        self._held: list[object] = []
         self._changed = asyncio.Event()
 
-    def accept(self, batch: Sequence[Message]) -> None:
-        self.batches.append(list(batch))
+    def accept(self, turn: Turn) -> None:
+        self.turns.append(turn)
+        self.kept.update(turn.changes)
+        self._held += turn.receipts
         self._changed.set()
         if not self.holds_back:
-            self.acknowledge(self.receipts(batch))
+            self.release()
 
     def note(self, event: Connected | Disconnected | Refused) -> None:
         self.events.append(event)
         self._changed.set()
 
-    @staticmethod
-    def receipts(messages: Sequence[Message]) -> list[object]:
-        return [message.receipt for message in messages if message.receipt is not None]
+    def release(self, count: int | None = None) -> None:
+        """Acknowledge what was held back, or so many receipts of it, the oldest first."""
+        end = len(self._held) if count is None else count
+        released, self._held = self._held[:end], self._held[end:]
+        if released:
+            self.acknowledge(released)
+
+    @property
+    def held_count(self) -> int:
+        """How many receipts wait to be released."""
+        return len(self._held)
 
     @property
     def messages(self) -> list[Message]:
-        return [message for batch in self.batches for message in batch]
+        return [message for turn in self.turns for message in turn.messages]
 
     @property
     def refused(self) -> list[Refused]:

@@ -2,15 +2,15 @@
 
 One batch at a time decides and commits while the next one collects. The order is: decide, commit,
 remember, acknowledge, announce; so memory never runs ahead of the disk, and nobody is told of what
-is not on it.
+is not on it. What the broker changed of its sessions and retained messages is in the same commit as
+the messages of its turn.
 """
 
 import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -22,6 +22,7 @@ from appliance.bus import Bus
 from appliance.config import IngestionConfig
 from appliance.health import Status
 from appliance.ingestion import queries
+from appliance.ingestion.backlog import Backlog, Batch
 from appliance.ingestion.decide import Decision, Known
 from appliance.ingestion.meter import Meter
 from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
@@ -31,19 +32,18 @@ from appliance.notifications import queries as outbox_queries
 from appliance.notifications.model import NoticesQueued
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.service import Registry
+from appliance.sessions import queries as session_queries
 from appliance.store.database import Database, UnwritableError
 from appliance.telemetry import log_record
 from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.model import Report, ReportsCommitted
 from appliance.telemetry.service import Telemetry
-from broker.ports import Connected, Disconnected, Message, Refused
+from broker.ports import Change, ChangeKey, Connected, Disconnected, Refused, Turn
 
 log = logging.getLogger(__name__)
 
 SLICE_MESSAGES = 250
 """Decided in one go; more would keep acknowledgements and pages waiting."""
-BACKLOG_BYTES_LIMIT = 33_554_432
-"""Of payloads that wait; a few large messages must not fill the memory that many small ones may have."""
 MISHAP_INTERVAL_S = 1.0
 """Problems that come without a message are written down at most this often."""
 MISHAPS_LIMIT = 1_000
@@ -86,10 +86,9 @@ class Ingestion:
                 past_ms=config.past_tolerance_ms,
             ),
         )
-        self._backlog: deque[Message] = deque()
-        self._backlog_bytes = 0
-        self._in_hand: list[Message] = []
-        """The batch that is being decided and committed."""
+        self._backlog = Backlog(config.backlog_messages)
+        self._in_hand_at: int | None = None
+        """When the oldest turn of the batch came that is being decided and committed; None when there is none."""
         self._mishaps: list[Mishap] = []
         self._arrived = asyncio.Event()
         self._meter = Meter()
@@ -98,19 +97,19 @@ class Ingestion:
         self._trouble = ""
         self._pause: Callable[[], None] = lambda: None
         self._resume: Callable[[], None] = lambda: None
-        self._acknowledge: Callable[[Iterable[object]], None] = lambda _: None
+        self._acknowledge: Callable[[Sequence[object]], None] = lambda _: None
 
     # What the broker calls.
 
-    def accept(self, batch: Sequence[Message]) -> None:
-        """Take the messages of one loop turn. When too many wait, reading pauses on every connection."""
+    def accept(self, turn: Turn) -> None:
+        """Take what one loop turn brought. When too much waits, reading pauses on every connection."""
         was_empty = not self._backlog
-        self._backlog.extend(batch)
-        self._backlog_bytes += _payload_bytes(batch)
-        self._meter.count(len(batch), self._clock())
-        if was_empty or len(self._backlog) >= self._config.batch_messages:
+        now = self._clock()
+        self._backlog.add(turn, now)
+        self._meter.count(len(turn.messages), now)
+        if was_empty or self._backlog.weight >= self._config.batch_messages:
             self._arrived.set()
-        if not self._is_paused and self._is_filled(1):
+        if not self._is_paused and self._backlog.is_filled(1):
             self._is_paused = True
             self._pause()
 
@@ -131,7 +130,7 @@ class Ingestion:
 
     @contextlib.asynccontextmanager
     async def running(
-        self, acknowledge: Callable[[Iterable[object]], None], pause: Callable[[], None], resume: Callable[[], None]
+        self, acknowledge: Callable[[Sequence[object]], None], pause: Callable[[], None], resume: Callable[[], None]
     ) -> AsyncIterator[None]:
         """Commit what is accepted; on leaving, take in hand what waits, commit and acknowledge it."""
         self._acknowledge, self._pause, self._resume = acknowledge, pause, resume
@@ -156,11 +155,10 @@ class Ingestion:
     def rates(self) -> Rates:
         """How fast messages come and how long they wait."""
         now = self._clock()
-        waiting = self._in_hand or self._backlog
-        oldest = waiting[0].arrived_at if waiting else now
+        oldest_at = self._backlog.oldest_at if self._in_hand_at is None else self._in_hand_at
         return Rates(
             messages_per_second=self._meter.per_second(now),
-            lag_ms=max(0, now - oldest),
+            lag_ms=0 if oldest_at is None else max(0, now - oldest_at),
             lag_p95_ms=self._meter.wait_p95_ms(),
         )
 
@@ -175,7 +173,7 @@ class Ingestion:
                 "messages_per_second": round(rates.messages_per_second, 1),
                 "lag_ms": rates.lag_ms,
                 "lag_p95_ms": rates.lag_p95_ms,
-                "backlog_messages": len(self._backlog),
+                "backlog_messages": self._backlog.message_count,
                 "committed_messages": self._meter.committed_count,
             },
         )
@@ -191,16 +189,17 @@ class Ingestion:
             await self._commit_batch()
 
     async def _wait_for_batch(self) -> None:
-        """Wait for the first message, and then for the company it may get until the interval is over."""
+        """Wait for the first turn, and then for the company it may get until the interval is over."""
         await self._wait_until(lambda: bool(self._backlog or self._mishaps), None)
         if not self._backlog:
             await self._wait_until(lambda: bool(self._backlog), MISHAP_INTERVAL_S)
-        if self._backlog:
-            # Closed early enough for the oldest message to be on disk when the interval is over.
+        oldest_at = self._backlog.oldest_at
+        if oldest_at is not None:
+            # Closed early enough for the oldest turn to be on disk when the interval is over.
             wait_ms = self._config.commit_interval_ms - self._meter.expected_work_ms(self._config.commit_interval_ms)
             # Never longer than that: a clock that was set back must not keep a batch waiting.
-            left_ms = min(wait_ms, self._backlog[0].arrived_at + wait_ms - self._clock())
-            await self._wait_until(lambda: len(self._backlog) >= self._config.batch_messages, left_ms / 1_000)
+            left_ms = min(wait_ms, oldest_at + wait_ms - self._clock())
+            await self._wait_until(lambda: self._backlog.weight >= self._config.batch_messages, left_ms / 1_000)
 
     async def _wait_until(self, is_enough: Callable[[], bool], timeout_s: float | None) -> None:
         """Wait for enough to have arrived, for the time to be over or for the process to stop."""
@@ -213,44 +212,44 @@ class Ingestion:
     async def _commit_batch(self) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        messages = [self._backlog.popleft() for _ in range(min(len(self._backlog), self._config.batch_messages))]
-        self._backlog_bytes -= _payload_bytes(messages)
-        self._in_hand = messages
-        decision = Decision(self._known)
-        for start in range(0, len(messages), SLICE_MESSAGES):
-            decision.take(messages[start : start + SLICE_MESSAGES])
-            await asyncio.sleep(0)
-        outcome = decision.outcome()
+        batch = self._backlog.take(self._config.batch_messages)
+        self._in_hand_at = batch.arrived_at
+        decision = await self._decide(batch)
         noted, self._mishaps = self._mishaps, []
+        outcome = decision.outcome()
         outcome = msgspec.structs.replace(outcome, mishaps=(*outcome.mishaps, *noted))
-        committed = await self._commit(outcome)
-        self._in_hand = []
+        committed = await self._commit(outcome, batch.changes)
+        self._in_hand_at = None
         self._known.merge(decision)
         self._remember(outcome, committed)
-        self._acknowledge([message.receipt for message in messages if message.receipt is not None])
-        if messages:
+        if batch.receipts:
+            self._acknowledge(batch.receipts)
+        if batch.messages and batch.arrived_at is not None:
             work_ms = (loop.time() - begun) * 1_000
-            self._meter.committed(len(messages), self._clock() - messages[0].arrived_at, work_ms)
+            self._meter.committed(len(batch.messages), self._clock() - batch.arrived_at, work_ms)
         self._announce(outcome, committed)
-        if self._is_paused and not self._is_filled(2):
+        if self._is_paused and not self._backlog.is_filled(2):
             self._is_paused = False
             self._resume()
 
-    def _is_filled(self, part: int) -> bool:
-        """Whether the backlog has reached this part of what it may hold: 1 is all of it, 2 is half."""
-        return (
-            len(self._backlog) * part >= self._config.backlog_messages
-            or self._backlog_bytes * part >= BACKLOG_BYTES_LIMIT
-        )
+    async def _decide(self, batch: Batch) -> Decision:
+        """Decide in slices, so that the loop gets its turn."""
+        decision = Decision(self._known)
+        for start in range(0, len(batch.messages), SLICE_MESSAGES):
+            decision.take(batch.messages[start : start + SLICE_MESSAGES])
+            await asyncio.sleep(0)
+        return decision
 
-    async def _commit(self, outcome: Outcome) -> Committed:
+    async def _commit(self, outcome: Outcome, changes: Mapping[ChangeKey, Change]) -> Committed:
         """Commit, however long the disk is full: nothing is acknowledged and reading pauses meanwhile.
 
         Raises what else SQLite says, such as an I/O error: that ends the process.
         """
         while True:
             try:
-                committed = await self._database.write(_write, outcome, self._rooms.registry.name_of, self._clock())
+                committed = await self._database.write(
+                    _write, outcome, changes, self._rooms.registry.name_of, self._clock()
+                )
             except UnwritableError as error:
                 if not self._trouble:
                     log.error("commit failed, retried until it succeeds error=%s", error)  # noqa: TRY400  no traceback
@@ -300,7 +299,13 @@ class Rooms(msgspec.Struct, frozen=True):
     telemetry: Telemetry
 
 
-def _write(connection: sqlite3.Connection, outcome: Outcome, name_of: Callable[[int, str], str], now: int) -> Committed:
+def _write(
+    connection: sqlite3.Connection,
+    outcome: Outcome,
+    changes: Mapping[ChangeKey, Change],
+    name_of: Callable[[int, str], str],
+    now: int,
+) -> Committed:
     """Everything of one batch in one transaction."""
     log_ids = {}
     for tenant_id, reports in _by_tenant(outcome.reports).items():
@@ -311,6 +316,7 @@ def _write(connection: sqlite3.Connection, outcome: Outcome, name_of: Callable[[
     for event in noticed:
         _queue_notices(connection, event, name_of, now)
     queries.insert_mishaps(connection, outcome.mishaps)
+    session_queries.save(connection, changes)
     return Committed(log_ids, tuple(events), tuple({event.alert.tenant_id for event in noticed}))
 
 
@@ -324,10 +330,6 @@ def _queue_notices(
         outbox_queries.insert_notice(
             connection, alert.tenant_id, alert.alert_id, "email", recipient, subject, body, now
         )
-
-
-def _payload_bytes(messages: Sequence[Message]) -> int:
-    return sum([len(message.payload) for message in messages])
 
 
 def _by_tenant(reports: Sequence[Report]) -> dict[int, list[Report]]:

@@ -2,6 +2,8 @@
 
 Everything that no statement allows is denied. A topic filter is judged by containment: it is allowed
 when every topic it could match is allowed, so `cmd/+/x` is denied though it also matches own topics.
+What a device may be sent is what it may subscribe to: it is judged again for every topic, because
+queues outlive subscriptions and rights.
 """
 
 from enum import StrEnum
@@ -64,6 +66,21 @@ def may_subscribe(device_id: str, topic_filter: str) -> str | None:
     Raises `InvalidDeviceIdError` for a name that no device can have.
     """
     return _judge(Action.SUBSCRIBE, device_id, topic_filter)
+
+
+def may_receive(device_id: str, topic: str) -> str | None:
+    """None when the device may be sent messages of this topic name, else why not.
+
+    Raises `InvalidDeviceIdError` for a name that no device can have.
+    """
+    refusal = _judge(Action.SUBSCRIBE, device_id, topic)
+    return f"{device_id} may not be sent messages of {topic!r}: {refusal}" if refusal else None
+
+
+def may_operator_publish(topic: str) -> str | None:
+    """None when whoever operates the gateway may publish to this topic name, else why not."""
+    # What begins with $ is the server's own [MQTT-4.7.2-1].
+    return f"{topic!r} begins with $: only the gateway itself publishes there" if topic.startswith("$") else None
 
 
 def contains(resource: str, topic_filter: str) -> bool:

@@ -34,7 +34,7 @@ from appliance.registry.model import (
 )
 from appliance.registry.presence import PresenceBook
 from appliance.store.database import Database
-from broker.ports import Connected, Credentials, Denied, Disconnected, Principal
+from broker.ports import ALLOWED, Allowed, Connected, Credentials, Denied, Disconnected, Principal
 
 log = logging.getLogger(__name__)
 
@@ -101,15 +101,23 @@ class Registry:
         reason = admission.certificate_refusal(bound.certificate, device, credentials.client_id, self._clock())
         return Denied(reason) if reason else Principal(device.tenant_id, device.device_id)
 
-    def may_publish(self, principal: Principal, topic: str) -> Denied | None:
-        """None when the device may publish to this topic name."""
-        reason = self._absence(principal) or policy.may_publish(principal.name, topic)
-        return Denied(reason) if reason else None
+    def may_publish(self, principal: Principal, topic: str) -> Allowed | Denied:
+        """Whether the device, or whoever operates the gateway, may publish to this topic name."""
+        if principal.is_operator:
+            return _decision(policy.may_operator_publish(topic))
+        return _decision(self._absence(principal) or policy.may_publish(principal.name, topic))
 
-    def may_subscribe(self, principal: Principal, topic_filter: str) -> Denied | None:
-        """None when the device may receive everything this topic filter can match."""
-        reason = self._absence(principal) or policy.may_subscribe(principal.name, topic_filter)
-        return Denied(reason) if reason else None
+    def may_subscribe(self, principal: Principal, topic_filter: str) -> Allowed | Denied:
+        """Whether the device may receive everything this topic filter can match; an operator always may."""
+        if principal.is_operator:
+            return ALLOWED
+        return _decision(self._absence(principal) or policy.may_subscribe(principal.name, topic_filter))
+
+    def may_receive(self, principal: Principal, topic: str) -> Allowed | Denied:
+        """Whether the device may be sent messages of this topic name; an operator always may."""
+        if principal.is_operator:
+            return ALLOWED
+        return _decision(self._absence(principal) or policy.may_receive(principal.name, topic))
 
     def note_connected(self, event: Connected) -> None:
         """Hear that a device has a connection."""
@@ -305,3 +313,7 @@ class Registry:
             self._certificates[one.certificate.fingerprint] = BoundCertificate(
                 tenant_id, one.device_id, one.certificate
             )
+
+
+def _decision(reason: str | None) -> Allowed | Denied:
+    return Denied(reason) if reason else ALLOWED

@@ -1,9 +1,11 @@
-"""Messages as the tests of ingestion make them."""
+"""Messages and turns as the tests of ingestion make them."""
+
+from collections.abc import Sequence
 
 import msgspec
 
 from appliance.ingestion.payload import Envelope, Tolerances
-from broker.ports import Message
+from broker.ports import Change, ChangeKey, Message, Turn
 
 NOW = 1_800_000_000_000
 """When messages arrive unless a test says otherwise."""
@@ -17,9 +19,17 @@ def envelope(device_id: str = "pump", arrived_at: int = NOW) -> Envelope:
 
 
 def message(
-    payload: object, device_id: str = "pump", *, arrived_at: int = NOW, receipt: object = None, tenant_id: int = 1
+    payload: object, device_id: str = "pump", *, arrived_at: int = NOW, tenant_id: int = 1, topic: str = ""
 ) -> Message:
-    """A telemetry message; what is not bytes is sent as JSON."""
+    """A telemetry message unless it has a topic of its own; what is not bytes is sent as JSON."""
     encoded = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
-    topic = f"sensors/{device_id}/telemetry"
-    return Message(tenant_id, device_id, device_id, topic, encoded, 1, False, arrived_at, receipt)
+    topic = topic or f"sensors/{device_id}/telemetry"
+    return Message(tenant_id, device_id, device_id, topic, encoded, 1, False, arrived_at)
+
+
+def turn(
+    messages: Sequence[Message] = (),
+    receipts: Sequence[object] = (),
+    changes: dict[ChangeKey, Change] | None = None,
+) -> Turn:
+    return Turn(messages, changes or {}, receipts)

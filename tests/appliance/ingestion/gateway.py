@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class FakeBroker:
         self.on_resume: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
 
-    def acknowledge(self, receipts: Iterable[object]) -> None:
+    def acknowledge(self, receipts: Sequence[object]) -> None:
         self.receipts += receipts
         self.on_acknowledge()
         self._changed.set()

@@ -203,7 +203,7 @@ def test_another_tenants_device_of_the_same_name_is_another_device() -> None:
 
 
 def test_a_message_that_is_no_telemetry_comes_to_nothing() -> None:
-    other = message({"pressure": 9})._replace(topic="fw/pump/status")
+    other = message({"pressure": 9}, topic="fw/pump/status")
     assert Gateway().commit([other]) == Outcome((), (), ())
 
 

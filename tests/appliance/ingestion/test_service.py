@@ -8,13 +8,14 @@ import pytest
 
 from appliance.alerts.model import AlertOpened, AlertResolved, NewRule, Phase
 from appliance.config import IngestionConfig
+from appliance.ingestion.backlog import BYTES_LIMIT
 from appliance.ingestion.model import PresenceChanged, Problem, ProblemsWritten
-from appliance.ingestion.service import BACKLOG_BYTES_LIMIT, MISHAPS_LIMIT, SLICE_MESSAGES
+from appliance.ingestion.service import MISHAPS_LIMIT, SLICE_MESSAGES
 from appliance.notifications.model import NoticesQueued
 from appliance.telemetry import log_record
 from appliance.telemetry.model import ReportsCommitted
-from broker.ports import Connected, Disconnected, Message, Refused
-from tests.appliance.ingestion.examples import NOW, message
+from broker.ports import Change, ChangeKey, Connected, Disconnected, Message, Refused, SessionKept, Turn
+from tests.appliance.ingestion.examples import NOW, message, turn
 from tests.appliance.ingestion.gateway import AT_ONCE, TOGETHER, Gateway, built, ingesting, until
 
 RULE = NewRule(
@@ -32,12 +33,17 @@ class BodyBrokenError(Exception):
     """Raised by whoever lets ingestion run."""
 
 
-def numbered(count: int, device_id: str = "pump") -> list[Message]:
-    return [message({"flow": number}, device_id, receipt=number) for number in range(count)]
+def numbered(end: int, start: int = 0) -> Turn:
+    """Messages that count, with a receipt each."""
+    return turn([message({"flow": number}) for number in range(start, end)], range(start, end))
 
 
-def pressure(value: float, after_ms: int, receipt: object = None) -> Message:
-    return message({"pressure": value, "timestamp": NOW + after_ms}, receipt=receipt)
+def pressure(value: float, after_ms: int) -> Message:
+    return message({"pressure": value, "timestamp": NOW + after_ms})
+
+
+def session_kept(number: int) -> dict[ChangeKey, Change]:
+    return {("session", number, 0): SessionKept(number, 1, "pump", "pump", 60, None)}
 
 
 def refused(client_id: str, *, principal: str = "", kind: str = "publish_denied") -> Refused:
@@ -50,7 +56,7 @@ async def test_a_message_is_acknowledged_only_once_another_program_sees_it_on_di
         broker = gateway.broker
         broker.on_acknowledge = lambda: seen.append((len(broker.receipts), gateway.messages_on_disk()))
         for first in range(0, 30, 3):
-            gateway.ingestion.accept(numbered(30)[first : first + 3])
+            gateway.ingestion.accept(numbered(first + 3, first))
             await asyncio.sleep(0)
         await broker.until(lambda broker: len(broker.receipts) == 30)
     assert all(acknowledged <= on_disk for acknowledged, on_disk in seen)
@@ -60,7 +66,7 @@ async def test_nothing_is_acknowledged_or_remembered_while_the_commit_is_under_w
     async with ingesting(tmp_path) as gateway:
         async with gateway.disk_busy():
             gateway.ingestion.accept(numbered(3))
-            await until(lambda: bool(gateway.ingestion._in_hand))
+            await until(lambda: not gateway.ingestion._backlog)
             for _ in range(20):
                 await asyncio.sleep(0)
             assert gateway.broker.receipts == []
@@ -74,34 +80,62 @@ async def test_nothing_is_acknowledged_or_remembered_while_the_commit_is_under_w
 
 
 async def test_receipts_come_back_once_each_in_the_order_of_arrival(tmp_path: Path) -> None:
-    messages = numbered(3 * SLICE_MESSAGES)
+    count = 3 * SLICE_MESSAGES
     async with ingesting(tmp_path, IngestionConfig(commit_interval_ms=0, batch_messages=400)) as gateway:
         start = 0
         for size in (1, 2, 600, 7, 140):
-            gateway.ingestion.accept(messages[start : start + size])
+            gateway.ingestion.accept(numbered(start + size, start))
             start += size
             await asyncio.sleep(0)
-        assert start == len(messages)
-    assert gateway.broker.receipts == list(range(len(messages)))
+        assert start == count
+    assert gateway.broker.receipts == list(range(count))
     rows = gateway.on_disk("SELECT record, tenant_id FROM log ORDER BY log_id")
     reports = [report for record, tenant_id in rows for report in log_record.decode(record, tenant_id)]
-    assert [report.values["flow"] for report in reports] == list(range(len(messages)))
+    assert [report.values["flow"] for report in reports] == list(range(count))
 
 
 async def test_what_nobody_waits_for_is_kept_and_what_is_no_telemetry_is_acknowledged(tmp_path: Path) -> None:
-    other = message({"flow": 1}, receipt="other")._replace(topic="fw/pump/status")
+    other = message({"flow": 1}, topic="fw/pump/status")
     async with ingesting(tmp_path) as gateway:
-        gateway.ingestion.accept([message({"flow": 1}), other, message(b"{", receipt="bad")])
+        gateway.ingestion.accept(turn([message({"flow": 1}), other, message(b"{")], ["other", "bad"]))
     assert gateway.broker.receipts == ["other", "bad"]
     assert gateway.messages_on_disk() == 1
+
+
+async def test_what_a_turn_changes_is_on_disk_exactly_when_it_is_acknowledged(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    async with ingesting(tmp_path) as gateway:
+        broker = gateway.broker
+        broker.on_acknowledge = lambda: seen.append(
+            (len(broker.receipts), len(gateway.on_disk("SELECT * FROM session")))
+        )
+        for number in range(1, 31):
+            gateway.ingestion.accept(turn([], [number], session_kept(number)))
+            await asyncio.sleep(0)
+        await broker.until(lambda broker: len(broker.receipts) == 30)
+    assert all(acknowledged == on_disk for acknowledged, on_disk in seen)
+    assert gateway.broker.receipts == list(range(1, 31))
+
+
+async def test_a_turn_is_committed_whole_however_many_messages_it_has(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(TOGETHER, batch_messages=4)
+    async with ingesting(tmp_path, config) as gateway:
+        gateway.ingestion.accept(turn([message({"flow": 1})] * 3, ["a"], session_kept(1)))
+        gateway.ingestion.accept(turn([message({"flow": 1})] * 6, ["b"], session_kept(2)))
+        gateway.ingestion.accept(turn([message({"flow": 1})], ["c"], session_kept(3)))
+        await gateway.broker.until(lambda broker: broker.receipts == ["a", "b"])
+        assert gateway.on_disk("SELECT message_count FROM log") == [(9,)]
+        assert gateway.on_disk("SELECT session_number FROM session") == [(1,), (2,)]
+    assert gateway.on_disk("SELECT message_count FROM log") == [(9,), (1,)]
+    assert gateway.broker.receipts == ["a", "b", "c"]
 
 
 async def test_a_batch_waits_for_company_until_it_is_full(tmp_path: Path) -> None:
     config = msgspec.structs.replace(TOGETHER, batch_messages=4)
     async with ingesting(tmp_path, config) as gateway:
-        for each in numbered(4):
+        for number in range(4):
             assert gateway.messages_on_disk() == 0
-            gateway.ingestion.accept([each])
+            gateway.ingestion.accept(numbered(number + 1, number))
             await asyncio.sleep(0)
         await gateway.broker.until(lambda broker: len(broker.receipts) == 4)
         assert len(gateway.on_disk("SELECT * FROM log")) == 1
@@ -118,13 +152,13 @@ async def test_a_full_backlog_pauses_reading_until_half_of_it_is_gone(tmp_path: 
     config = IngestionConfig(commit_interval_ms=0, batch_messages=4, backlog_messages=10)
     left: list[int] = []
     async with ingesting(tmp_path, config) as gateway:
-        gateway.broker.on_resume = lambda: left.append(len(gateway.ingestion._backlog))
+        gateway.broker.on_resume = lambda: left.append(gateway.ingestion._backlog.weight)
         async with gateway.disk_busy():
-            messages = numbered(20)
-            gateway.ingestion.accept(messages[:9])
+            for number in range(9):
+                gateway.ingestion.accept(numbered(number + 1, number))
             assert gateway.broker.turns == []
-            gateway.ingestion.accept(messages[9:10])
-            gateway.ingestion.accept(messages[10:])
+            for number in range(9, 20):
+                gateway.ingestion.accept(numbered(number + 1, number))
             assert gateway.broker.turns == ["pause"]
         await gateway.broker.until(lambda broker: len(broker.receipts) == 20)
         assert gateway.broker.turns == ["pause", "resume"]
@@ -137,13 +171,13 @@ async def test_few_large_messages_pause_reading_as_many_small_ones_do(tmp_path: 
     count = 8
     async with ingesting(tmp_path) as gateway:
         async with gateway.disk_busy():
-            large = [message(b" " * (BACKLOG_BYTES_LIMIT // count)) for _ in range(count)]
-            gateway.ingestion.accept(large[:-1])
+            large = [message(b" " * (BYTES_LIMIT // count)) for _ in range(count)]
+            gateway.ingestion.accept(turn(large[:-1]))
             assert gateway.broker.turns == []
-            gateway.ingestion.accept(large[-1:])
+            gateway.ingestion.accept(turn(large[-1:]))
             assert gateway.broker.turns == ["pause"]
         await gateway.broker.until(lambda broker: broker.turns == ["pause", "resume"])
-        assert gateway.ingestion._backlog_bytes == 0
+        assert not gateway.ingestion._backlog.is_filled(1_000_000)
 
 
 async def test_stopping_commits_and_acknowledges_what_waits(tmp_path: Path) -> None:
@@ -175,7 +209,7 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_acknowledged_meanwhile(t
     async with ingesting(tmp_path) as gateway:
         await gateway.alerts.add_rule(1, msgspec.structs.replace(RULE, metric="flow", threshold=0, hold_ms=0))
         await gateway.limit_pages(2)
-        gateway.ingestion.accept([message({"flow": 1, **large}, receipt="large")])
+        gateway.ingestion.accept(turn([message({"flow": 1, **large})], ["large"], session_kept(1)))
         gateway.ingestion.note(refused("pump"))
         await until(lambda: not gateway.ingestion.status().ok)
         gateway.now += 5_000
@@ -185,12 +219,13 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_acknowledged_meanwhile(t
         assert gateway.broker.receipts == []
         assert gateway.alerts.firing_count(1) == 0
         assert gateway.on_disk("SELECT * FROM alert") == gateway.on_disk("SELECT * FROM outbox") == []
+        assert gateway.on_disk("SELECT * FROM session") == []
         await gateway.limit_pages(None)
         await gateway.broker.until(lambda broker: broker.receipts == ["large"])
         assert gateway.ingestion.status().ok
         assert gateway.messages_on_disk() == 1
         assert gateway.alerts.firing_count(1) == 1
-        assert len(gateway.on_disk("SELECT * FROM alert")) == 1
+        assert len(gateway.on_disk("SELECT * FROM alert")) == len(gateway.on_disk("SELECT * FROM session")) == 1
     assert gateway.on_disk("SELECT occurrence_count FROM problem") == [(1,)]
 
 
@@ -208,7 +243,7 @@ async def test_any_other_error_ends_ingestion_and_leaves_nothing_of_the_batch(tm
 
         async def body() -> None:
             async with gateway.ingesting():
-                gateway.ingestion.accept([pressure(70, 0, "lost"), message(b"{")])
+                gateway.ingestion.accept(turn([pressure(70, 0), message(b"{")], ["lost"], session_kept(1)))
                 await asyncio.Event().wait()
 
         with pytest.raises(ExceptionGroup) as caught:
@@ -217,14 +252,14 @@ async def test_any_other_error_ends_ingestion_and_leaves_nothing_of_the_batch(tm
         assert gateway.broker.receipts == []
         assert gateway.alerts.firing_count(1) == 0
         assert gateway.telemetry.latest(1, "pump") == {}
-        for table in ("alert", "alert_state", "outbox", "problem", *(() if "log" in damage else ("log",))):
+        for table in ("alert", "alert_state", "outbox", "problem", "session", *(() if "log" in damage else ("log",))):
             assert gateway.on_disk(f"SELECT * FROM {table}") == [], table
 
 
 async def test_a_breach_shorter_than_its_hold_tells_nobody(tmp_path: Path) -> None:
     async with ingesting(tmp_path) as gateway:
         await gateway.alerts.add_rule(1, RULE)
-        gateway.ingestion.accept([pressure(70, -30_000), pressure(70, -21_000), pressure(50, -20_500)])
+        gateway.ingestion.accept(turn([pressure(70, -30_000), pressure(70, -21_000), pressure(50, -20_500)]))
     assert gateway.on_disk("SELECT * FROM alert") == gateway.on_disk("SELECT * FROM outbox") == []
 
 
@@ -240,9 +275,9 @@ async def test_a_breach_as_long_as_its_hold_is_on_disk_with_its_alert_and_a_noti
                 gateway.on_disk("SELECT phase FROM alert_state"),
             )
         )
-        gateway.ingestion.accept([pressure(70, -20_000, "first")])
+        gateway.ingestion.accept(turn([pressure(70, -20_000)], ["first"]))
         await gateway.broker.until(lambda broker: broker.receipts == ["first"])
-        gateway.ingestion.accept([pressure(71, -10_000, "second")])
+        gateway.ingestion.accept(turn([pressure(71, -10_000)], ["second"]))
         await gateway.broker.until(lambda broker: broker.receipts == ["first", "second"])
         assert gateway.alerts.firing_count(1) == 1
     notices = [("maria@example.com", "email", 1), ("juan@example.com", "email", 1)]
@@ -255,9 +290,9 @@ async def test_a_breach_as_long_as_its_hold_is_on_disk_with_its_alert_and_a_noti
 async def test_a_breach_that_began_before_a_restart_opens_after_it(tmp_path: Path) -> None:
     async with ingesting(tmp_path) as gateway:
         await gateway.alerts.add_rule(1, RULE)
-        gateway.ingestion.accept([pressure(70, -20_000)])
+        gateway.ingestion.accept(turn([pressure(70, -20_000)]))
     async with ingesting(tmp_path) as gateway:
-        gateway.ingestion.accept([pressure(0, -25_000), pressure(70, -10_000)])
+        gateway.ingestion.accept(turn([pressure(0, -25_000), pressure(70, -10_000)]))
     assert gateway.on_disk("SELECT breached_at, opened_at FROM alert") == [(NOW - 20_000, NOW - 10_000)]
     assert gateway.messages_on_disk() == 3
 
@@ -267,7 +302,7 @@ async def test_what_was_committed_is_announced_to_those_who_asked(tmp_path: Path
         await gateway.alerts.add_rule(1, msgspec.structs.replace(RULE, hold_ms=0))
         kinds = (ReportsCommitted, AlertOpened, AlertResolved, NoticesQueued, ProblemsWritten)
         with gateway.bus.subscribe(*kinds) as subscription:
-            gateway.ingestion.accept([pressure(70, 0), pressure(50, 1), message(b"{", "valve")])
+            gateway.ingestion.accept(turn([pressure(70, 0), pressure(50, 1), message(b"{", "valve")]))
             announced = await subscription.next_batch()
     assert [type(event) for event in announced] == list(kinds)
     assert announced[-1] == ProblemsWritten(1, ("valve",))
@@ -294,7 +329,7 @@ async def test_a_refused_device_finds_the_reason_in_its_own_problems(tmp_path: P
 
 async def test_messages_that_are_not_understood_are_counted_at_their_device(tmp_path: Path) -> None:
     async with ingesting(tmp_path) as gateway:
-        gateway.ingestion.accept([message(b"{", "valve"), message({"flow": 1}), message(b"[", "valve")])
+        gateway.ingestion.accept(turn([message(b"{", "valve"), message({"flow": 1}), message(b"[", "valve")]))
     async with built(tmp_path) as gateway:
         [problem] = await gateway.ingestion.problems(1, "valve")
         assert (problem.kind, problem.occurrence_count) == ("not_json", 2)
@@ -341,7 +376,8 @@ async def test_where_a_rule_stands_in_memory_is_where_it_stands_on_disk(tmp_path
     async with ingesting(tmp_path) as gateway:
         await gateway.alerts.add_rule(1, msgspec.structs.replace(RULE, hold_ms=5))
         for step in range(60):
-            gateway.ingestion.accept([pressure(70 if step % 7 in (1, 2, 3, 5) else 50, step * 3 - 1_000, step)])
+            value = 70 if step % 7 in (1, 2, 3, 5) else 50
+            gateway.ingestion.accept(turn([pressure(value, step * 3 - 1_000)], [step]))
             await gateway.broker.until(lambda broker, step=step: len(broker.receipts) == step + 1)  # type: ignore[misc]
             assert phases(gateway) == gateway.on_disk("SELECT phase FROM alert_state")
     assert len(gateway.on_disk("SELECT * FROM alert")) > 3

@@ -61,6 +61,27 @@ def test_an_allowed_filter_matches_only_topics_that_are_allowed(topic_filter: st
 
 
 @given(topic=topics)
+def test_a_device_may_be_sent_exactly_what_it_may_subscribe_to(topic: str) -> None:
+    allowed = any(matches(text, topic) for text in ("cmd/a/#", "fw/a/offer"))
+    assert (policy.may_receive("a", topic) is None) == allowed
+    assert (policy.may_subscribe("a", topic) is None) == allowed
+
+
+@given(rest=topics, topic_filter=filters)
+def test_what_begins_with_a_dollar_is_no_devices(rest: str, topic_filter: str) -> None:
+    for mine in ("a", "SYS"):
+        for word in ("$SYS", "$", "$cmd"):
+            assert policy.may_subscribe(mine, f"{word}/{topic_filter}")
+            assert policy.may_receive(mine, f"{word}/{rest}")
+            assert policy.may_publish(mine, f"{word}/{rest}")
+
+
+@given(topic=topics)
+def test_who_operates_the_gateway_publishes_what_does_not_begin_with_a_dollar(topic: str) -> None:
+    assert (policy.may_operator_publish(topic) is None) == (not topic.startswith("$"))
+
+
+@given(topic=topics)
 def test_a_device_may_publish_exactly_what_the_table_says(topic: str) -> None:
     allowed = any(matches(text, topic) for text in ("sensors/a/#", "cmd/a/response/#", "fw/a/status"))
     assert (policy.may_publish("a", topic) is None) == allowed
@@ -136,6 +157,8 @@ def test_a_name_that_could_widen_a_filter_has_no_rights(device_id: str) -> None:
         policy.may_subscribe(device_id, "cmd/a/x")
     with pytest.raises(InvalidDeviceIdError):
         policy.may_publish(device_id, "sensors/a/x")
+    with pytest.raises(InvalidDeviceIdError):
+        policy.may_receive(device_id, "cmd/a/x")
 
 
 def test_a_refusal_says_what_was_missing() -> None:

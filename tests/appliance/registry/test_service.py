@@ -25,7 +25,7 @@ from appliance.registry.model import (
 from appliance.registry.service import Registry
 from appliance.store.database import Database, opened
 from appliance.store.migrate import migrate
-from broker.ports import Authorizer, Connected, Denied, Disconnected, Principal
+from broker.ports import ALLOWED, Authorizer, Connected, Decision, Denied, Disconnected, Principal
 from tests.appliance.registry.examples import (
     NOW,
     FakeClock,
@@ -45,6 +45,21 @@ async def add(registry: Registry, device_id: str) -> Bundle:
 def refusal(registry: Registry, client_id: str, certificate: bytes | None, username: str | None = None) -> str:
     answer = registry.authenticate(credentials(client_id, certificate, username))
     return answer.reason if isinstance(answer, Denied) else ""
+
+
+def rights(registry: Registry, principal: Principal) -> list[Decision]:
+    """What a device is told of its own topics."""
+    name = principal.name
+    return [
+        registry.may_publish(principal, f"sensors/{name}/telemetry"),
+        registry.may_subscribe(principal, f"cmd/{name}/#"),
+        registry.may_receive(principal, f"cmd/{name}/restart"),
+    ]
+
+
+def denied_reason(decision: Decision) -> str:
+    assert isinstance(decision, Denied)
+    return decision.reason
 
 
 async def test_a_device_is_who_its_certificate_says(registry: Registry) -> None:
@@ -124,14 +139,15 @@ async def test_on_the_plain_listener_the_client_id_names_the_device(
 async def test_a_device_that_is_not_active_may_do_nothing(registry: Registry) -> None:
     bundle = await add(registry, "sensor-001")
     principal = Principal(DEFAULT_TENANT, "sensor-001")
-    assert registry.may_publish(principal, "sensors/sensor-001/telemetry") is None
-    assert registry.may_subscribe(principal, "cmd/sensor-001/#") is None
+    assert rights(registry, principal) == [ALLOWED] * 3
     await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.SUSPENDED)
     assert "is suspended" in refusal(registry, "sensor-001", der(bundle))
-    assert registry.may_publish(principal, "sensors/sensor-001/telemetry")
-    assert registry.may_subscribe(principal, "cmd/sensor-001/#")
+    assert [denied_reason(each) for each in rights(registry, principal)] == [
+        "device sensor-001 is suspended: only an active device may take part"
+    ] * 3
     await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.ACTIVE)
     assert refusal(registry, "sensor-001", der(bundle)) == ""
+    assert rights(registry, principal) == [ALLOWED] * 3
 
 
 async def test_a_retired_device_never_comes_back(registry: Registry) -> None:
@@ -151,12 +167,22 @@ async def test_a_retired_device_never_comes_back(registry: Registry) -> None:
 async def test_rights_are_refused_with_their_reason(registry: Registry) -> None:
     await add(registry, "sensor-001")
     principal = Principal(DEFAULT_TENANT, "sensor-001")
-    denied = registry.may_publish(principal, "sensors/sensor-002/telemetry")
-    assert denied is not None
-    assert "no statement lets sensor-001 publish" in denied.reason
-    assert registry.may_subscribe(principal, "cmd/+/x")
+    denied = denied_reason(registry.may_publish(principal, "sensors/sensor-002/telemetry"))
+    assert "no statement lets sensor-001 publish" in denied
+    assert denied_reason(registry.may_subscribe(principal, "cmd/+/x"))
+    assert "may not be sent messages" in denied_reason(registry.may_receive(principal, "cmd/sensor-002/x"))
     for stranger in (Principal(DEFAULT_TENANT, "sensor-009"), Principal(2, "sensor-001")):
-        assert registry.may_publish(stranger, f"sensors/{stranger.name}/telemetry")
+        assert all(denied_reason(each) == f"{stranger.name} is not registered" for each in rights(registry, stranger))
+
+
+async def test_whoever_operates_the_gateway_may_do_everything_but_speak_for_it(registry: Registry) -> None:
+    person = Principal(DEFAULT_TENANT, "maria@example.com", is_operator=True)
+    for topic in ("cmd/sensor-001/restart", "sensors/sensor-001/telemetry", "anything"):
+        assert registry.may_publish(person, topic) == registry.may_receive(person, topic) == ALLOWED
+    for topic_filter in ("#", "+/+", "$SYS/#"):
+        assert registry.may_subscribe(person, topic_filter) == ALLOWED
+    assert registry.may_receive(person, "$SYS/broker/uptime") == ALLOWED
+    assert "only the gateway itself" in denied_reason(registry.may_publish(person, "$SYS/broker/uptime"))
 
 
 async def test_devices_are_sorted_and_apart_by_tenant(registry: Registry) -> None:

@@ -1,0 +1,1 @@
+"""The sessions, waiting messages and retained messages of the broker on disk."""

@@ -1,0 +1,218 @@
+"""CONNECT: who may come in, with which session, and what CONNACK says. Sections 3.1 and 3.2."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from broker.client import Client
+from broker.encode import encode
+from broker.errors import ProtocolError
+from broker.exchange import Exchange
+from broker.limits import Limits
+from broker.packets import V4, V5, Connack, Connect, Properties, ReturnCode, Will
+from broker.permissions import Undecided
+from broker.ports import Connected, Credentials, Denied, Owner, Principal
+from broker.reason_codes import ReasonCode
+from broker.session import Session
+from broker.topics import check_name
+
+KEEP_ALIVE_GRACE = 1.5
+"""[MQTT-3.1.2-24]"""
+LARGEST_RECEIVE_MAXIMUM = 65_535
+LONGEST_CLAIM = 128
+"""Characters of a client identifier that are repeated to people."""
+
+# What a client of 3.1.1 can be told.
+_RETURN_CODES = {
+    ReasonCode.UNSUPPORTED_PROTOCOL_VERSION: ReturnCode.UNACCEPTABLE_PROTOCOL_VERSION,
+    ReasonCode.CLIENT_IDENTIFIER_NOT_VALID: ReturnCode.IDENTIFIER_REJECTED,
+    ReasonCode.SERVER_UNAVAILABLE: ReturnCode.SERVER_UNAVAILABLE,
+    ReasonCode.SERVER_BUSY: ReturnCode.SERVER_UNAVAILABLE,
+    ReasonCode.BAD_USERNAME_OR_PASSWORD: ReturnCode.BAD_USERNAME_OR_PASSWORD,
+    ReasonCode.NOT_AUTHORIZED: ReturnCode.NOT_AUTHORIZED,
+}
+
+
+class Reception:
+    """Lets clients in."""
+
+    def __init__(self, exchange: Exchange, owner: Owner, unique: Callable[[], str]) -> None:
+        """`unique` gives names that nobody has and nobody can guess."""
+        self._exchange = exchange
+        self._owner = owner
+        self._unique = unique
+
+    def connect(self, client: Client, connect: Connect) -> None:
+        """Let a client in, or raise `ProtocolError` with the code for its CONNACK; `Undecided` is later."""
+        client.claimed_id = connect.client_id[:LONGEST_CLAIM]
+        _check_level(connect)
+        client.level = V5 if connect.protocol_level == V5 else V4
+        assigned = ""
+        if not connect.client_id:
+            assigned = self._assigned(connect)
+            connect = msgspec.structs.replace(connect, client_id=assigned)
+        self._check(connect)
+        principal = self._principal(client, connect)
+        held = self._exchange.sessions.find(principal.tenant_id, connect.client_id)
+        if held is not None and held.principal != principal:
+            raise _refused("the session of this client identifier belongs to another client")
+        self._check_will_rights(client, principal, connect)
+        is_replaced = held is not None and self._end_older(held, connect)
+        self._enter(client, principal, connect, assigned, is_replaced=is_replaced)
+
+    def _assigned(self, connect: Connect) -> str:
+        """A client identifier for a client without one [MQTT-3.1.3-6]."""
+        if connect.protocol_level != V5 and not connect.clean_start:
+            reason = "no client identifier, but a session to keep [MQTT-3.1.3-8]"
+            raise ProtocolError(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, reason)
+        return f"auto-{self._unique()}"
+
+    def _check(self, connect: Connect) -> None:
+        limits = self._exchange.limits
+        if len(connect.client_id.encode()) > limits.client_id_bytes:
+            reason = f"a client identifier of more than {limits.client_id_bytes} bytes"
+            raise ProtocolError(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, reason)
+        if connect.properties.authentication_method is not None:
+            reason = f"authentication method {connect.properties.authentication_method[:32]!r} is not known here"
+            raise ProtocolError(ReasonCode.BAD_AUTHENTICATION_METHOD, reason)
+        if connect.will is not None:
+            _check_will(connect.will, limits)
+
+    def _principal(self, client: Client, connect: Connect) -> Principal:
+        """Who it is. What an authoriser said after thinking is asked for only once."""
+        answer = client.admitted
+        if answer is None:
+            stream = client.stream
+            certificate = stream.certificate
+            username = connect.username
+            if certificate is not None and username is not None and username.startswith("?"):
+                username = None  # AWS's own clients tell their version there.
+            credentials = Credentials(connect.client_id, username, connect.password, certificate, stream.address)
+            answer = self._exchange.permissions.authenticate(credentials, lambda said: _admit(client, said))
+        if answer is None:
+            raise Undecided
+        if isinstance(answer, Denied):
+            raise ProtocolError(ReasonCode(answer.code), answer.reason)
+        return answer
+
+    def _check_will_rights(self, client: Client, principal: Principal, connect: Connect) -> None:
+        if connect.will is None:
+            return
+        if client.candidate is None:
+            client.candidate = self._exchange.sessions.prepare(principal, connect.client_id)
+        denied = self._exchange.permissions.may_publish(client.candidate, connect.will.topic, client.go_on)
+        if denied is not None:
+            raise _refused(f"its will: {denied.reason}")
+
+    def _end_older(self, held: Session, connect: Connect) -> bool:
+        """Close the connection that a client of this identifier already has [MQTT-3.1.4-3], and its session if asked.
+
+        Gives whether a session on disk was ended.
+        """
+        exchange = self._exchange
+        was_stored = held.is_stored
+        if held.client is not None:
+            held.client.close_with(ReasonCode.SESSION_TAKEN_OVER, "another connection took the session over")
+        has_expired = held.client is None and exchange.clock() - held.left_at >= held.expiry_s * 1_000
+        if connect.clean_start or has_expired:
+            exchange.discard(held)
+            return was_stored
+        # Back before the delay was over [MQTT-3.1.3-9].
+        held.will = held.will_due_at = None
+        return False
+
+    def _enter(
+        self, client: Client, principal: Principal, connect: Connect, assigned: str, *, is_replaced: bool
+    ) -> None:
+        exchange = self._exchange
+        session = exchange.sessions.find(principal.tenant_id, connect.client_id)
+        is_present = session is not None
+        if session is None:
+            session = client.candidate or exchange.sessions.prepare(principal, connect.client_id)
+            exchange.sessions.open(session)
+        exchange.sessions.join(session)
+        was_stored = session.is_stored
+        session.expiry_s = self._expiry_s(connect)
+        told = self._agree(client, connect, session, assigned)
+        answer = encode(Connack(is_present, ReasonCode.SUCCESS, told), client.level)
+        if client.packet_limit_out is not None and len(answer) > client.packet_limit_out:
+            client.stream.close("the client takes packets smaller than CONNACK")
+            return
+        session.client, session.principal, client.session = client, principal, session
+        session.will, session.will_due_at = connect.will, None
+        exchange.journal.session(session)
+        if was_stored and not session.is_stored:
+            exchange.journal.session_gone(session)
+        if is_replaced:
+            # The session before must be gone from the disk, or a power cut would bring it back.
+            exchange.answer_after_commit(client, answer)
+        else:
+            client.send(answer)
+        self._owner.note(
+            Connected(principal.tenant_id, principal.name, session.client_id, client.stream.address, exchange.clock())
+        )
+        for observer in exchange.observers:
+            observer.connected(principal, session.client_id)
+        session.deliveries.connect(connect.properties.receive_maximum or LARGEST_RECEIVE_MAXIMUM)
+        exchange.refill(session)
+
+    def _expiry_s(self, connect: Connect) -> int:
+        longest = self._exchange.limits.session_expiry_s
+        if connect.protocol_level == V5:
+            return min(connect.properties.session_expiry_s or 0, longest)
+        return 0 if connect.clean_start else longest
+
+    def _agree(self, client: Client, connect: Connect, session: Session, assigned: str) -> Properties:
+        """Take what the client set for its connection; gives what CONNACK tells it [3.2.2.3]."""
+        limits = self._exchange.limits
+        wanted = connect.properties
+        keep_alive_s = connect.keep_alive_s
+        longest_s = limits.keep_alive_s
+        is_shortened = longest_s is not None and client.level == V5 and not 0 < keep_alive_s <= longest_s
+        if is_shortened and longest_s is not None:
+            keep_alive_s = longest_s
+        client.keep_alive_s = keep_alive_s * KEEP_ALIVE_GRACE
+        client.alias_limit_out = wanted.topic_alias_maximum or 0
+        client.packet_limit_out = wanted.maximum_packet_bytes
+        client.tells_reasons = wanted.request_problem_information != 0
+        client.is_plain = not client.alias_limit_out and client.packet_limit_out is None
+        asked_s = wanted.session_expiry_s or 0
+        return Properties(
+            session_expiry_s=session.expiry_s if asked_s > session.expiry_s else None,
+            assigned_client_id=assigned or None,
+            server_keep_alive_s=keep_alive_s if is_shortened else None,
+            topic_alias_maximum=limits.topic_aliases,
+            maximum_packet_bytes=limits.packet_bytes,
+            receive_maximum=limits.receive_maximum,
+        )
+
+
+def refusal(error: ProtocolError, level: int, properties: Properties) -> bytes | None:
+    """The CONNACK that refuses a client; None when its version has no word for it [MQTT-3.2.2-6]."""
+    if level == V5:
+        return encode(Connack(session_present=False, code=error.code, properties=properties), V5)
+    code = _RETURN_CODES.get(error.code)
+    return None if code is None else encode(Connack(session_present=False, code=code), V4)
+
+
+def _check_will(will: Will, limits: Limits) -> None:
+    """Raise `ProtocolError` unless the broker can publish this when its client is gone."""
+    check_name(will.topic, limits)
+    response_topic = will.properties.response_topic
+    if response_topic is not None and (not response_topic or "+" in response_topic or "#" in response_topic):
+        raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "the response topic of a will is no topic name [MQTT-3.3.2-14]")
+
+
+def _check_level(connect: Connect) -> None:
+    if connect.protocol_level not in (3, V4, V5):
+        reason = f"protocol level {connect.protocol_level}; this gateway speaks MQTT 3.1.1 and 5, which are 4 and 5"
+        raise ProtocolError(ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, reason)
+
+
+def _admit(client: Client, answer: Principal | Denied) -> None:
+    client.admitted = answer
+    client.go_on()
+
+
+def _refused(reason: str) -> ProtocolError:
+    return ProtocolError(ReasonCode.NOT_AUTHORIZED, reason)

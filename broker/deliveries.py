@@ -1,0 +1,174 @@
+"""The outgoing half of a session: what waits for a client, and what is in flight to it. Section 4.4.
+
+Rules: no more in flight than the client's window; in the order in which messages came; a packet
+identifier stays with its message until the client has answered for it.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+
+from broker.limits import Limits
+from broker.ports import Delivery
+
+LARGEST_PACKET_ID = 65_535
+
+
+class Budget:
+    """What all queues together may hold, in bytes of payloads."""
+
+    __slots__ = ("limit_bytes", "used_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+
+
+class Deliveries:
+    """The messages of QoS 1 and 2 for one client that it has not answered for."""
+
+    __slots__ = (
+        "_budget",
+        "_in_flight",
+        "_in_flight_bytes",
+        "_last_packet_id",
+        "_limits",
+        "_queue",
+        "_queue_bytes",
+        "window",
+    )
+
+    def __init__(self, limits: Limits, budget: Budget) -> None:
+        self.window = 0
+        """How many may be in flight: the receive maximum of the client; 0 while it is away."""
+        self._limits = limits
+        self._budget = budget
+        # Most sessions never wait for anything: an empty queue would be the largest part of them.
+        self._queue: deque[Delivery] | None = None
+        self._queue_bytes = 0
+        self._in_flight: dict[int, Delivery] = {}
+        self._in_flight_bytes = 0
+        self._last_packet_id = 0
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """Every delivery that is not over, in order."""
+        return chain(self._in_flight.values(), self._queue or ())
+
+    def __len__(self) -> int:
+        """Count the deliveries that are not over."""
+        return len(self._in_flight) + len(self._queue or ())
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether anything waits for its turn."""
+        return bool(self._queue)
+
+    def connect(self, receive_maximum: int) -> None:
+        """Take a new connection: all that was in flight goes out again, first of all [MQTT-4.4.0-1]."""
+        self.window = min(receive_maximum, self._limits.in_flight)
+        again = [*self._in_flight.values()]
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+        if again:
+            self._queue = deque(chain(again, self._queue or ()))
+            for delivery in again:
+                self._hold(delivery)
+
+    def disconnect(self) -> None:
+        """Send nothing more until the next connection."""
+        self.window = 0
+
+    def restore(self, delivery: Delivery) -> None:
+        """Put back what was kept; in order, before the first connection."""
+        self._enqueue(delivery)
+        self._last_packet_id = max(self._last_packet_id, delivery.packet_id)
+
+    def push(self, delivery: Delivery) -> bool | None:
+        """Take a delivery. True: send it now. False: it waits. None: there is no room, it is dropped."""
+        if not self._queue and self._is_open:
+            self._dispatch(delivery)
+            return True
+        size = len(delivery.message.payload)
+        limits = self._limits
+        if (
+            (self._queue is not None and len(self._queue) >= limits.queue_messages)
+            or self._queue_bytes + size > limits.queue_bytes
+            or self._budget.used_bytes + size > self._budget.limit_bytes
+        ):
+            return None
+        self._enqueue(delivery)
+        return False
+
+    def next(self) -> tuple[Delivery, bool] | None:
+        """The next delivery to be sent, and whether it was sent before; None when none may be."""
+        if not self._queue or not self._is_open:
+            return None
+        delivery = self._queue.popleft()
+        self._release(delivery)
+        was_sent = delivery.packet_id > 0
+        self._dispatch(delivery)
+        return delivery, was_sent
+
+    def find(self, packet_id: int) -> Delivery | None:
+        """What is in flight with this packet identifier."""
+        return self._in_flight.get(packet_id)
+
+    def finish(self, packet_id: int) -> Delivery | None:
+        """The client has answered for it; gives what was in flight with this packet identifier."""
+        delivery = self._in_flight.pop(packet_id, None)
+        if delivery is not None:
+            self._in_flight_bytes -= len(delivery.message.payload)
+        return delivery
+
+    def withdraw(self, number: int) -> bool:
+        """Take back a delivery that still waits; whether it did."""
+        for delivery in self._queue or ():
+            if delivery.number == number and not delivery.packet_id:
+                assert self._queue is not None  # noqa: S101  for the type checker
+                self._queue.remove(delivery)
+                self._release(delivery)
+                return True
+        return False
+
+    def clear(self) -> None:
+        """Give everything up: the session has ended."""
+        for delivery in self._queue or ():
+            self._release(delivery)
+        self._queue = None
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+
+    @property
+    def _is_open(self) -> bool:
+        return len(self._in_flight) < self.window and self._in_flight_bytes < self._limits.in_flight_bytes
+
+    def _enqueue(self, delivery: Delivery) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(delivery)
+        self._hold(delivery)
+
+    def _hold(self, delivery: Delivery) -> None:
+        size = len(delivery.message.payload)
+        self._queue_bytes += size
+        self._budget.used_bytes += size
+
+    def _release(self, delivery: Delivery) -> None:
+        size = len(delivery.message.payload)
+        self._queue_bytes -= size
+        self._budget.used_bytes -= size
+
+    def _dispatch(self, delivery: Delivery) -> None:
+        if not delivery.packet_id:
+            delivery.packet_id = self._free_packet_id()
+        self._in_flight[delivery.packet_id] = delivery
+        self._in_flight_bytes += len(delivery.message.payload)
+
+    def _free_packet_id(self) -> int:
+        number = self._last_packet_id % LARGEST_PACKET_ID + 1
+        # Ends: the window is smaller than the range of identifiers. What was sent before goes out before this,
+        # so every identifier in use is in flight.
+        while number in self._in_flight:
+            number = number % LARGEST_PACKET_ID + 1
+        self._last_packet_id = number
+        return number

@@ -1,0 +1,423 @@
+"""The way of a message: from whoever published it to the owner, to subscribers, to what is retained.
+
+One callback carries a published message from its socket to the turn; nothing is awaited on the way.
+Once per turn of the loop everything is handed to the owner, who acknowledges it when it is on disk.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from broker.journal import Journal
+from broker.limits import Limits
+from broker.packets import Pubrel, Subscription
+from broker.permissions import Permissions, Undecided
+from broker.ports import Delivery, Denied, Evidence, Message, Observer, Owner, Principal, Refused, Turn
+from broker.publication import Publication, qos_0_bytes, will_message
+from broker.router import Route, Router
+from broker.session import Session
+from broker.session_table import SessionTable
+from broker.subscriptions import Group, Matches, Target
+from broker.topics import matches
+
+if TYPE_CHECKING:
+    from broker.client import Client
+
+
+class Receipt:
+    """Bytes for a client that wait for the commit of their turn."""
+
+    __slots__ = ("answered", "client", "data")
+
+    def __init__(self, client: "Client", data: bytes, answered: int) -> None:
+        self.client = client
+        self.data = data
+        self.answered = answered
+        """How many messages of the client these bytes answer for."""
+
+
+class Exchange:
+    """Where messages cross over. Everything a connection needs of the rest of the broker."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        sessions: SessionTable,
+        permissions: Permissions,
+        limits: Limits,
+        clock: Callable[[], int],
+        soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        """`clock` gives UTC milliseconds; `soon` calls back at the end of this turn of the loop."""
+        self.limits = limits
+        self.sessions = sessions
+        self.permissions = permissions
+        self.clock = clock
+        self.journal = Journal(self.wake)
+        self.receipts: list[Receipt] = []
+        self.observers: list[Observer] = []
+        self.retained_source_is_checked = True
+        self.owner_is_subscriber = True
+        """Whether a message that no client wants counts as received, because the owner takes everything."""
+        self.tells_reasons = True
+        """Whether clients of MQTT 5 get reason strings."""
+        self.now_filters: tuple[str, ...] = ()
+        """Topic filters whose messages are acknowledged at once, before they are on disk."""
+        self.message_count = 0
+        """Published messages accepted since the start."""
+        self.delivered_count = 0
+        """Messages written to clients since the start."""
+        self._owner = owner
+        self.soon = soon
+        self._messages: list[Message] = []
+        self._is_awake = False
+        self._last_number = 0
+        self._evidence: dict[int, Evidence] = {}
+
+    # The turn.
+
+    def wake(self) -> None:
+        """See that what there is gets handed over at the end of this turn."""
+        if not self._is_awake:
+            self._is_awake = True
+            self.soon(self.hand_over)
+
+    def hand_over(self) -> None:
+        """Give the owner everything of this turn."""
+        self._is_awake = False
+        messages, self._messages = self._messages, []
+        receipts, self.receipts = self.receipts, []
+        changes = self.journal.take()
+        if messages or changes or receipts:
+            self._owner.accept(Turn(messages, changes, receipts))
+
+    def answer_after_commit(self, client: "Client", data: bytes, answered: int = 0) -> None:
+        """Send bytes to a client once this turn is on disk."""
+        self.wake()
+        client.owed_count += 1
+        self.receipts.append(Receipt(client, data, answered))
+
+    # A message comes in.
+
+    def accept(self, message: Message) -> bool:
+        """Take a message that its publisher may publish; whether any client wants it."""
+        if not self._is_awake:
+            self.wake()
+        self._messages.append(message)
+        router = self.sessions.router(message.tenant_id)
+        if message.retain:
+            self._retain(router, message)
+        route = router.known_route(message.topic) or self._found_route(router, message.topic)
+        if route.is_used:
+            self.distribute(message, route.matches)
+        for observer in self.observers:
+            observer.published(message)
+        return route.is_used
+
+    def publish(self, message: Message, evidence: Evidence | None = None) -> Publication:
+        """Publish in the owner's own name: to subscribers, not back to the owner."""
+        router = self.sessions.router(message.tenant_id)
+        if message.retain:
+            self._retain(router, message)
+        route = router.known_route(message.topic) or self._found_route(router, message.topic)
+        publication = Publication(self)
+        self.distribute(message, route.matches, evidence, publication)
+        if evidence is not None and not publication.is_taken:
+            evidence.untaken()
+        return publication
+
+    def tell(self, message: Message) -> None:
+        """Keep and publish what the broker says of itself; nothing of it goes to the owner or the disk."""
+        router = self.sessions.router(message.tenant_id)
+        router.retained.keep(message)
+        route = router.known_route(message.topic) or self._found_route(router, message.topic)
+        if route.is_used:
+            self.distribute(message, route.matches)
+
+    def publish_will(self, session: Session) -> None:
+        """Publish the will of a client that is gone, if it still may."""
+        will, session.will, session.will_due_at = session.will, None, None
+        if will is None or not self.permissions.may_still_publish(session.principal, will.topic):
+            return
+        self.accept(will_message(will, session, self.clock()))
+
+    def is_acknowledged_now(self, topic: str) -> bool:
+        """Whether messages of this topic name are acknowledged before they are on disk."""
+        return any(matches(topic_filter, topic) for topic_filter in self.now_filters)
+
+    def discard(self, session: Session) -> None:
+        """End a session: its will, if that was put off, is due now [MQTT-3.1.2-8]."""
+        if session.client is None:
+            self.publish_will(session)
+        if session.is_stored:
+            self.journal.session_gone(session)
+        self.sessions.discard(session)
+
+    def restore(self, number: int) -> None:
+        """Never give this number, or one before it, to a delivery or message again."""
+        self._last_number = max(self._last_number, number)
+
+    # A message goes out.
+
+    def distribute(
+        self,
+        message: Message,
+        wanted: Matches[Session],
+        evidence: Evidence | None = None,
+        publication: Publication | None = None,
+    ) -> None:
+        """Give a message to everyone who wants it."""
+        message_qos = message.qos
+        half = self.limits.unsent_bytes // 2
+        plain: dict[int, bytes] = {}
+        message_number = self.next_number() if message_qos else 0
+        targets: Iterable[Target[Session]] = wanted.targets
+        if wanted.own or wanted.groups:
+            targets = self._chosen(message, wanted)
+        for target in targets:
+            session = target.subscriber
+            if session.held is not None:
+                self._hold(session, message, target)
+                continue
+            qos = min(message_qos, target.qos)
+            retain = message.retain and target.retain_as_published
+            if qos:
+                delivery = Delivery(self.next_number(), message, message_number, qos, retain, target.identifiers)
+                if self._deliver(session, delivery, evidence) and publication is not None:
+                    publication.note(session, delivery)
+                continue
+            client = session.client
+            if client is None:
+                continue
+            if client.stream.unsent_bytes > half:
+                session.dropped_count += 1
+                continue
+            self.delivered_count += 1
+            if client.is_plain and not retain and not target.identifiers and message.expires_at is None:
+                level = client.level
+                # Encoded once for everyone: at QoS 0 nothing in it depends on who gets it.
+                data = plain.get(level) or plain.setdefault(level, qos_0_bytes(message, level))
+                client.stream.send(data)
+            else:
+                client.send_message(message, retain=retain, identifiers=target.identifiers)
+            if publication is not None:
+                publication.is_taken = True
+            if evidence is not None:
+                evidence.written(session.client_id)
+
+    def send_retained(self, session: Session, subscription: Subscription, topic_filter: str) -> None:
+        """Give a new subscription what is retained for it [MQTT-3.3.1-6]."""
+        router = self.sessions.router(session.principal.tenant_id)
+        identifiers = (subscription.identifier,) if subscription.identifier else ()
+        for message in router.retained.matching(topic_filter, self.clock()):
+            if not self._is_still_its_publishers(message):
+                continue
+            # As published, whatever the option says: it is sent because it is retained [MQTT-3.3.1-8].
+            target: Target[Session] = Target(session, (subscription,))
+            target.retain_as_published = True
+            target.identifiers = identifiers
+            self._deliver_if_allowed(message, target)
+
+    def refill(self, session: Session) -> None:
+        """Send what waits, as far as the client's window is open."""
+        now = self.clock()
+        deliveries = session.deliveries
+        while (following := deliveries.next()) is not None:
+            delivery, was_sent = following
+            expires_at = delivery.message.expires_at
+            if not was_sent and expires_at is not None and expires_at <= now:
+                deliveries.finish(delivery.packet_id)
+                self._over(session, delivery)
+                session.dropped_count += 1
+            elif delivery.is_released:
+                self._release(session, delivery)
+            else:
+                self._write(session, delivery, duplicate=was_sent)
+
+    def answered(self, session: Session, packet_id: int) -> None:
+        """A client has answered for a delivery: PUBACK, PUBCOMP, or PUBREC with a fault."""
+        delivery = session.deliveries.finish(packet_id)
+        if delivery is None:
+            return
+        evidence = self._over(session, delivery)
+        if evidence is not None:
+            evidence.acknowledged(session.client_id)
+        if session.deliveries.has_queue:
+            self.refill(session)
+
+    def recorded(self, session: Session, delivery: Delivery) -> None:
+        """A client has PUBREC'd a delivery: from here on only PUBREL is sent [MQTT-4.3.3-5]."""
+        delivery.is_released = True
+        self.journal.delivery(session, delivery)
+        self._release(session, delivery)
+
+    def withdraw(self, session: Session, delivery: Delivery) -> bool:
+        """Take back a delivery that still waits; whether it did."""
+        if not session.deliveries.withdraw(delivery.number):
+            return False
+        self._over(session, delivery)
+        return True
+
+    def next_number(self) -> int:
+        """A number for a delivery or a message."""
+        self._last_number += 1
+        return self._last_number
+
+    # Private.
+
+    def _retain(self, router: Router, message: Message) -> None:
+        fault = router.retained.keep(message)
+        if fault is None:
+            self.journal.retained(message)
+            return
+        principal = message.principal
+        self._owner.note(
+            Refused(message.tenant_id, principal, message.client_id, "", "retain_quota", fault, message.arrived_at)
+        )
+
+    def _found_route(self, router: Router, topic: str) -> Route:
+        """Find everyone who wants a topic and may receive it."""
+        found = router.subscriptions.match(topic)
+        if not found.targets:
+            return router.remember(topic, found)
+        targets = []
+        is_decided = True
+        for target in found.targets:
+            try:
+                denied = self._denied(target.subscriber, topic)
+            except Undecided:
+                is_decided = False
+                # Whoever waits for the answer gets this message, and those after it, when the answer is there.
+                target.subscriber.held = target.subscriber.held or deque()
+                denied = None
+            if denied is None:
+                targets.append(target)
+        allowed = Matches(tuple(targets), found.groups, found.own)
+        if is_decided:
+            return router.remember(topic, allowed)
+        return Route(-1, allowed)
+
+    def _denied(self, session: Session, topic: str) -> Denied | None:
+        return self.permissions.may_receive(session, topic, lambda: self._release_held(session))
+
+    def _chosen(self, message: Message, wanted: Matches[Session]) -> Sequence[Target[Session]]:
+        """The targets, without those who do not want their own messages, and one of each shared subscription."""
+        chosen = []
+        for target in wanted.targets:
+            session = target.subscriber
+            if session in wanted.own and session.client_id == message.client_id:
+                own = wanted.own[session]
+                if own is not None:
+                    chosen.append(own)
+            else:
+                chosen.append(target)
+        for group in wanted.groups:
+            member = self._member(group, message)
+            if member is not None:
+                chosen.append(member)
+        return chosen
+
+    def _member(self, group: Group[Session], message: Message) -> Target[Session] | None:
+        """Whose turn it is among those who may receive it: connected and not behind first, then whoever keeps it."""
+        allowed = []
+        for target in group.in_turn():
+            session = target.subscriber
+            try:
+                if self._denied(session, message.topic) is None:
+                    allowed.append(target)
+            except Undecided:
+                continue  # Somebody else of the group can have it at once.
+        for target in allowed:
+            client = target.subscriber.client
+            if client is not None and not target.subscriber.deliveries.has_queue:
+                return target
+        connected = [target for target in allowed if target.subscriber.client is not None]
+        return next(iter(connected or allowed), None)
+
+    def _hold(self, session: Session, message: Message, target: Target[Session]) -> None:
+        if session.held is not None and len(session.held) < self.limits.queue_messages:
+            session.held.append((message, target))
+        else:
+            session.dropped_count += 1
+
+    def _release_held(self, session: Session) -> None:
+        """Deliver what was held, in order, up to the next message about which nothing is known yet."""
+        held, session.held = session.held, None
+        while held:
+            message, target = held[0]
+            try:
+                denied = self._denied(session, message.topic)
+            except Undecided:
+                session.held = held
+                return
+            held.popleft()
+            if denied is None:
+                self.distribute(message, Matches((target,), (), {}))
+
+    def _deliver_if_allowed(self, message: Message, target: Target[Session]) -> None:
+        session = target.subscriber
+        if session.held is not None:
+            self._hold(session, message, target)
+            return
+        try:
+            denied = self._denied(session, message.topic)
+        except Undecided:
+            session.held = deque([(message, target)])
+            return
+        if denied is None:
+            self.distribute(message, Matches((target,), (), {}))
+
+    def _is_still_its_publishers(self, message: Message) -> bool:
+        """Whether a retained message may be shown: what a client may no longer say is not repeated for it."""
+        if not self.retained_source_is_checked or not message.client_id:
+            return True
+        return self.permissions.may_still_publish(Principal(message.tenant_id, message.principal), message.topic)
+
+    def _deliver(self, session: Session, delivery: Delivery, evidence: Evidence | None) -> bool:
+        outcome = session.deliveries.push(delivery)
+        if outcome is None:
+            session.dropped_count += 1
+            return False
+        if evidence is not None:
+            self._evidence[delivery.number] = evidence
+        if session.expiry_s:
+            self.journal.delivery(session, delivery)
+        if outcome:
+            self._write(session, delivery, duplicate=False)
+        return True
+
+    def _write(self, session: Session, delivery: Delivery, *, duplicate: bool) -> None:
+        client = session.client
+        if client is None:
+            return
+        # A QoS 2 packet that is sent before it is on disk could be lost or doubled by a power cut: its
+        # identifier would be given again. It cannot use a topic alias either: others overtake it.
+        must_wait = delivery.qos > 1 and session.is_stored
+        data = client.delivery_bytes(delivery, duplicate=duplicate, may_alias=not must_wait)
+        if data is None:
+            # Too large for this client: as if it had been delivered [MQTT-3.1.2-25].
+            session.deliveries.finish(delivery.packet_id)
+            self._over(session, delivery)
+            session.dropped_count += 1
+            return
+        if session.expiry_s and not duplicate:
+            self.journal.delivery(session, delivery)
+        self.delivered_count += 1
+        if must_wait:
+            self.answer_after_commit(client, data)
+        else:
+            client.send(data)
+        evidence = self._evidence.get(delivery.number)
+        if evidence is not None:
+            evidence.written(session.client_id)
+        for observer in self.observers:
+            observer.delivered(session.client_id, delivery.message)
+
+    def _release(self, session: Session, delivery: Delivery) -> None:
+        client = session.client
+        if client is not None:
+            client.answer(Pubrel(delivery.packet_id), waits=session.is_stored)
+
+    def _over(self, session: Session, delivery: Delivery) -> Evidence | None:
+        self.journal.delivery_gone(session, delivery)
+        return self._evidence.pop(delivery.number, None)

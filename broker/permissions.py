@@ -1,0 +1,173 @@
+"""What the authoriser says, asked at the right moments and remembered as long as it counts.
+
+Rules: failure denies; thinking too long denies; whoever waits for an answer waits in order. An answer
+given at once is never remembered here, so a policy that changes counts at once.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from broker.limits import Limits
+from broker.ports import ALLOWED, Allowed, Authorizer, Credentials, Decision, Denied, Pending, Principal
+from broker.session import Session
+
+log = logging.getLogger(__name__)
+
+DECISIONS_LIMIT = 1_000
+"""Remembered for one session: its topics are its client's choice."""
+
+
+class Cancellable(Protocol):
+    """Something that was put off and can be called off."""
+
+    def cancel(self) -> None:
+        """Call it off."""
+
+
+class Undecided(Exception):  # noqa: N818  not an error: the answer comes later
+    """The authoriser is thinking; whoever asked is told when it has thought."""
+
+
+class Permissions:
+    """Asks the authoriser on behalf of sessions."""
+
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        limits: Limits,
+        time: Callable[[], float],
+        later: Callable[[float, Callable[[], None]], Cancellable],
+    ) -> None:
+        """`time` gives monotonic seconds; `later(delay_s, call)` calls back."""
+        self.version = 0
+        """Grows when answers given before may be wrong now."""
+        self._authorizer = authorizer
+        self._limits = limits
+        self._time = time
+        self._later = later
+        self._waiting: dict[tuple[Session, str, str], list[Callable[[], None]]] = {}
+
+    def authenticate(
+        self, credentials: Credentials, answer: Callable[[Principal | Denied], None]
+    ) -> Principal | Denied | None:
+        """Who this is; None when `answer` will be called with it."""
+        try:
+            decision = self._authorizer.authenticate(credentials)
+        except Exception:  # whatever an authoriser raises must let nobody in
+            log.exception("authentication failed client_id=%s", credentials.client_id)
+            return Denied("the gateway could not authenticate it")
+        if not isinstance(decision, Pending):
+            return decision
+        self._ask_later(decision, lambda result: answer(result if not isinstance(result, Allowed) else _NOBODY))
+        return None
+
+    def may_publish(self, session: Session, topic: str, told: Callable[[], None]) -> Denied | None:
+        """None when the session's client may publish there. Raises `Undecided`, and then calls `told`."""
+        return self._decide(session, "publish", topic, self._authorizer.may_publish, told)
+
+    def may_subscribe(self, session: Session, topic_filter: str, told: Callable[[], None]) -> Denied | None:
+        """None when the session's client may subscribe to it. Raises `Undecided`, and then calls `told`."""
+        return self._decide(session, "subscribe", topic_filter, self._authorizer.may_subscribe, told)
+
+    def may_receive(self, session: Session, topic: str, told: Callable[[], None]) -> Denied | None:
+        """None when the session's client may be sent this topic. Raises `Undecided`, and then calls `told`."""
+        return self._decide(session, "receive", topic, self._authorizer.may_receive, told)
+
+    def may_still_publish(self, principal: Principal, topic: str) -> bool:
+        """Whether the publisher of a message that was kept may publish it today; no answer at once is no."""
+        try:
+            return self._authorizer.may_publish(principal, topic) is ALLOWED
+        except Exception:  # whatever an authoriser raises is a denial
+            log.exception("authorisation failed principal=%s", principal.name)
+            return False
+
+    def may_still_subscribe(self, principal: Principal, topic_filter: str) -> bool:
+        """Whether a subscription that was granted would be granted today; an answer that takes time is no denial."""
+        try:
+            return not isinstance(self._authorizer.may_subscribe(principal, topic_filter), Denied)
+        except Exception:  # whatever an authoriser raises is a denial
+            log.exception("authorisation failed principal=%s", principal.name)
+            return False
+
+    def changed(self) -> None:
+        """Forget what was answered: the policy is another one now."""
+        self.version += 1
+
+    def _decide(
+        self,
+        session: Session,
+        action: str,
+        topic: str,
+        ask: Callable[[Principal, str], Decision],
+        told: Callable[[], None],
+    ) -> Denied | None:
+        decision = self._remembered(session, action, topic)
+        if decision is None:
+            try:
+                decision = ask(session.principal, topic)
+            except Exception:  # whatever an authoriser raises is a denial
+                log.exception("authorisation failed client_id=%s action=%s", session.client_id, action)
+                return Denied("the gateway could not decide about it")
+        if decision is ALLOWED:
+            return None
+        if isinstance(decision, Pending):
+            decision = self._wait(session, action, topic, decision, told)
+        return decision if isinstance(decision, Denied) else None
+
+    def _remembered(self, session: Session, action: str, topic: str) -> Decision | None:
+        if session.decisions is None:
+            return None
+        decision, until, version = session.decisions.get((action, topic), (None, 0.0, 0))
+        return decision if version == self.version and self._time() < until else None
+
+    def _wait(self, session: Session, action: str, topic: str, pending: Pending, told: Callable[[], None]) -> Decision:
+        key = (session, action, topic)
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.append(told)
+            raise Undecided
+        self._waiting[key] = [told]
+        is_over = False
+
+        def remember(decision: Decision) -> None:
+            if session.decisions is None or len(session.decisions) >= DECISIONS_LIMIT:
+                session.decisions = {}
+            until = self._time() + self._limits.decision_memory_s
+            session.decisions[action, topic] = (decision, until, self.version)
+            waiting = self._waiting.pop(key)
+            if is_over:
+                for tell in waiting:
+                    tell()
+
+        self._ask_later(pending, lambda result: remember(_decision(result)))
+        is_over = True
+        if key not in self._waiting:  # It was answered at once after all.
+            assert session.decisions is not None  # noqa: S101  for the type checker
+            return session.decisions[action, topic][0]
+        raise Undecided
+
+    def _ask_later(self, pending: Pending, answer: Callable[[Principal | Allowed | Denied], None]) -> None:
+        """Hear the answer once, or that it took too long."""
+        is_answered = False
+        timer: Cancellable | None = None
+
+        def hear(result: Principal | Allowed | Denied) -> None:
+            nonlocal is_answered
+            if is_answered:
+                return
+            is_answered = True
+            if timer is not None:
+                timer.cancel()
+            answer(result)
+
+        limit_s = self._limits.decision_timeout_s
+        timer = self._later(limit_s, lambda: hear(Denied(f"the authoriser did not answer within {limit_s:g} s")))
+        pending.then(hear)
+
+
+_NOBODY = Denied("the authoriser did not say who it is")
+
+
+def _decision(result: Principal | Allowed | Denied) -> Decision:
+    return result if isinstance(result, Denied) else ALLOWED

@@ -1,0 +1,97 @@
+"""One message as it is published: its bytes for whom nothing special holds, and where it went."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from broker.encode import publish_bytes
+from broker.packets import NO_PROPERTIES, V5, Properties, Will
+from broker.ports import Delivery, Message
+from broker.properties import encode_properties
+from broker.session import Session
+
+if TYPE_CHECKING:
+    from broker.exchange import Exchange
+
+QOS_0 = 0x30
+"""The first byte of a PUBLISH without any flag."""
+
+
+class Publication:
+    """A message of the owner on its way; it can be withdrawn while it waits."""
+
+    __slots__ = ("_deliveries", "_exchange", "is_taken")
+
+    def __init__(self, exchange: "Exchange") -> None:
+        self.is_taken = False
+        """Whether any session took it."""
+        self._exchange = exchange
+        self._deliveries: list[tuple[Session, Delivery]] = []
+
+    def note(self, session: Session, delivery: Delivery) -> None:
+        """A session took it."""
+        self.is_taken = True
+        self._deliveries.append((session, delivery))
+
+    def withdraw(self) -> int:
+        """Take it back from those to whom it was not sent yet; gives how many those were."""
+        return sum([self._exchange.withdraw(session, delivery) for session, delivery in self._deliveries])
+
+
+def qos_0_bytes(message: Message, level: int) -> bytes:
+    """The PUBLISH of a message at QoS 0 that is not told as retained."""
+    properties = encode_properties(message.properties) if level == V5 else b""
+    return publish_bytes(QOS_0, message.topic.encode(), 0, properties, message.payload)
+
+
+def travelling(properties: Properties) -> Properties:
+    """Those properties of a PUBLISH or a will that are the message's own [MQTT-3.3.2-4] and following."""
+    if properties is NO_PROPERTIES:
+        return properties
+    own = Properties(
+        payload_format_indicator=properties.payload_format_indicator,
+        content_type=properties.content_type,
+        response_topic=properties.response_topic,
+        correlation_data=properties.correlation_data,
+        user_properties=properties.user_properties,
+    )
+    return NO_PROPERTIES if own == NO_PROPERTIES else own
+
+
+def delivered_properties(
+    message: Message, now: int, identifiers: tuple[int, ...], topic_alias: int | None
+) -> Properties:
+    """The properties with which a message is delivered to one client; `now` is UTC milliseconds.
+
+    The message expiry is what is left of it [MQTT-3.3.2-6].
+    """
+    if message.expires_at is None and not identifiers and topic_alias is None:
+        return message.properties
+    left_s = None
+    if message.expires_at is not None:
+        # Rounded up: what has a moment left has not expired.
+        left_s = max(0, -((now - message.expires_at) // 1_000))
+    return msgspec.structs.replace(
+        message.properties,
+        message_expiry_s=left_s,
+        subscription_identifiers=identifiers,
+        topic_alias=topic_alias,
+    )
+
+
+def will_message(will: Will, session: Session, now: int) -> Message:
+    """The will of a session as the message it becomes (UTC ms)."""
+    principal = session.principal
+    expiry_s = will.properties.message_expiry_s
+    return Message(
+        principal.tenant_id,
+        principal.name,
+        session.client_id,
+        will.topic,
+        will.payload,
+        will.qos,
+        will.retain,
+        now,
+        travelling(will.properties),
+        None if expiry_s is None else now + expiry_s * 1_000,
+    )

@@ -1,0 +1,146 @@
+"""SUBSCRIBE and UNSUBSCRIBE. Sections 3.8 to 3.11."""
+
+from collections.abc import Callable, Sequence
+
+from broker.client import Client
+from broker.errors import ProtocolError
+from broker.exchange import Exchange
+from broker.limits import Limits
+from broker.packets import SUBSCRIBE_FAILURE, V4, V5, Suback, Subscribe, Subscription, Unsuback, Unsubscribe
+from broker.reason_codes import ReasonCode
+from broker.session import Session
+from broker.topics import filter_fault, shared_parts
+
+AS_RETAINED_IF_NEW = 1
+NOT_AS_RETAINED = 2
+"""Retain handling [3.8.3.1]."""
+
+
+class Desk:
+    """Takes subscriptions and gives them up."""
+
+    def __init__(self, exchange: Exchange, note_denied: Callable[[Client, str, str], None]) -> None:
+        """`note_denied(client, kind, reason)` hears of each filter that was refused."""
+        self._exchange = exchange
+        self._note_denied = note_denied
+
+    def subscribe(self, client: Client, session: Session, packet: Subscribe) -> None:
+        """Decide about each topic filter and say so. Raises `ProtocolError`, `Undecided`."""
+        exchange = self._exchange
+        if len(packet.requests) > exchange.limits.filters_per_subscribe:
+            raise ProtocolError(ReasonCode.QUOTA_EXCEEDED, f"{len(packet.requests):,} topic filters in one SUBSCRIBE")
+        if client.level == V4:
+            _check_filters([wanted.topic_filter for wanted in packet.requests], exchange.limits)
+        for wanted in packet.requests:
+            if wanted.no_local and shared_parts(wanted.topic_filter)[0]:
+                reason = "No Local on a shared subscription [MQTT-3.8.3-4]"
+                raise ProtocolError(ReasonCode.PROTOCOL_ERROR, reason)
+        # All are asked about before anything changes: the packet comes again if one answer takes time.
+        faults = self._faults(client, session, packet.requests)
+        codes = []
+        has_changed = False
+        granted: list[tuple[Subscription, bool]] = []
+        for wanted, fault in zip(packet.requests, faults, strict=True):
+            if fault is not None:
+                self._note_denied(client, f"subscribe_{fault.code.kind}", f"{wanted.topic_filter}: {fault.reason}")
+                codes.append(fault.told if client.level == V5 else SUBSCRIBE_FAILURE)
+                continue
+            codes.append(wanted.qos)
+            before = session.subscriptions.get(wanted.topic_filter)
+            granted.append((wanted, before is None))
+            if before != wanted:
+                has_changed = True
+                self._take(session, wanted)
+        # What a session on disk was granted must be there after a power cut, too.
+        client.answer(Suback(packet.packet_id, tuple(codes)), waits=has_changed and session.is_stored)
+        for subscription, is_new in granted:
+            self._send_retained(session, subscription, is_new=is_new)
+
+    def unsubscribe(self, client: Client, session: Session, packet: Unsubscribe) -> None:
+        """Give up subscriptions [MQTT-3.10.4-1] and following."""
+        exchange = self._exchange
+        if client.level == V4:
+            _check_filters(packet.topic_filters, exchange.limits)
+        router = exchange.sessions.router(session.principal.tenant_id)
+        codes = []
+        for topic_filter in packet.topic_filters:
+            if session.subscriptions.pop(topic_filter, None) is None:
+                codes.append(int(ReasonCode.NO_SUBSCRIPTION_EXISTED))
+                continue
+            codes.append(int(ReasonCode.SUCCESS))
+            router.unsubscribe(session, topic_filter)
+            exchange.journal.unsubscribed(session, topic_filter)
+            for observer in exchange.observers:
+                observer.unsubscribed(session.principal, session.client_id, topic_filter)
+        has_changed = ReasonCode.SUCCESS in codes
+        client.answer(Unsuback(packet.packet_id, tuple(codes)), waits=has_changed and session.is_stored)
+
+    def review(self, session: Session) -> None:
+        """End the subscriptions that a changed policy does not allow any more."""
+        exchange = self._exchange
+        router = exchange.sessions.router(session.principal.tenant_id)
+        for topic_filter in list(session.subscriptions):
+            plain = shared_parts(topic_filter)[1]
+            if exchange.permissions.may_still_subscribe(session.principal, plain):
+                continue
+            del session.subscriptions[topic_filter]
+            router.unsubscribe(session, topic_filter)
+            exchange.journal.unsubscribed(session, topic_filter)
+            if session.client is not None:
+                reason = f"{topic_filter}: the policy does not allow this subscription any more"
+                self._note_denied(session.client, "subscription_ended", reason)
+
+    def _take(self, session: Session, subscription: Subscription) -> None:
+        exchange = self._exchange
+        session.subscriptions[subscription.topic_filter] = subscription
+        exchange.sessions.router(session.principal.tenant_id).subscribe(session, subscription)
+        exchange.journal.subscribed(session, subscription)
+        for observer in exchange.observers:
+            observer.subscribed(session.principal, session.client_id, subscription)
+
+    def _send_retained(self, session: Session, subscription: Subscription, *, is_new: bool) -> None:
+        handling = subscription.retain_handling
+        share, topic_filter = shared_parts(subscription.topic_filter)
+        if share or handling == NOT_AS_RETAINED or (handling == AS_RETAINED_IF_NEW and not is_new):
+            return
+        self._exchange.send_retained(session, subscription, topic_filter)
+
+    def _faults(self, client: Client, session: Session, requests: tuple[Subscription, ...]) -> list["_Fault | None"]:
+        held = set(session.subscriptions)
+        faults = []
+        for wanted in requests:
+            fault = self._fault(client, session, held, wanted.topic_filter)
+            if fault is None:
+                held.add(wanted.topic_filter)
+            faults.append(fault)
+        return faults
+
+    def _fault(self, client: Client, session: Session, held: set[str], topic_filter: str) -> "_Fault | None":
+        limits = self._exchange.limits
+        reason = filter_fault(topic_filter, limits)
+        if reason is not None:
+            return _Fault(ReasonCode.TOPIC_FILTER_INVALID, reason)
+        if topic_filter not in held and len(held) >= limits.subscriptions:
+            return _Fault(ReasonCode.QUOTA_EXCEEDED, f"more than {limits.subscriptions} subscriptions")
+        plain = shared_parts(topic_filter)[1]
+        denied = self._exchange.permissions.may_subscribe(session, plain, client.go_on)
+        return None if denied is None else _Fault(ReasonCode.NOT_AUTHORIZED, denied.reason, denied.code)
+
+
+def _check_filters(topic_filters: Sequence[str], limits: Limits) -> None:
+    """In 3.1.1 a filter that is none breaks the protocol [MQTT-4.8.0-1]; only MQTT 5 can say what is wrong with it."""
+    for topic_filter in topic_filters:
+        reason = filter_fault(topic_filter, limits)
+        if reason is not None:
+            raise ProtocolError(ReasonCode.TOPIC_FILTER_INVALID, f"{topic_filter[:64]!r}: {reason}")
+
+
+class _Fault:
+    """Why a topic filter was refused."""
+
+    __slots__ = ("code", "reason", "told")
+
+    def __init__(self, code: ReasonCode, reason: str, told: int | None = None) -> None:
+        self.code = code
+        self.reason = reason
+        self.told = int(code) if told is None else told

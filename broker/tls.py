@@ -1,0 +1,74 @@
+"""What a listener for devices shows and asks for in a TLS handshake."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+TICKETS = 1
+"""Tickets sent with a full handshake. One is what a device uses for its next connection; each costs a fifth more
+of the handshake, and a handshake with a ticket costs half as much or less (measured)."""
+
+
+def tls_context(certificate: Path, key: Path, trust: Path) -> ssl.SSLContext:
+    """Make the settings of a listener that requires a certificate of a client.
+
+    Tickets are good for these settings only, so new ones end all that were given out.
+    Raises `ssl.SSLError` or `OSError` when a file is missing or does not fit.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(trust)
+    context.verify_mode = ssl.CERT_REQUIRED
+    # Trust ends at the issuing CA when it is among the trusted: one signature less to check in each handshake.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.num_tickets = TICKETS
+    return context
+
+
+class DeviceTls:
+    """The certificate files of a listener for devices, and the settings that new handshakes get."""
+
+    def __init__(self, certificate: Path, key: Path, trust: Path) -> None:
+        """Raises `ssl.SSLError` or `OSError` when a file is missing or does not fit."""
+        self._files = (certificate, key, trust)
+        self.context = tls_context(*self._files)
+
+    def reload(self) -> None:
+        """Read the files again: for handshakes that begin from now on; connections that are open go on.
+
+        Nobody resumes what was trusted before. A handshake under way keeps the settings that it began with,
+        for they are read in other threads: never change those of `context` in place.
+        Raises `ssl.SSLError` or `OSError` when a file is missing or does not fit; then everything stays as it is.
+        """
+        self.context = tls_context(*self._files)
+
+
+def is_out_of_date(certificate: Mapping[str, object], now: float) -> bool:
+    """Whether a certificate, as `ssl.SSLSocket.getpeercert` gives it, has expired; `now` is in seconds of UTC.
+
+    OpenSSL looks at that in a full handshake only, not when a session is resumed.
+    """
+    return ssl.cert_time_to_seconds(str(certificate["notAfter"])) <= now
+
+
+# What OpenSSL calls the cause → what the owner of the device can do about it.
+_EXPLANATIONS = {
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate",
+    "CERTIFICATE_VERIFY_FAILED": "the client's certificate was not issued here",
+    "TLSV1_ALERT_UNKNOWN_CA": "the client does not trust this gateway: give it the root certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the client does not accept this gateway's certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the client does not accept this gateway's certificate",
+    "UNEXPECTED_EOF_WHILE_READING": "the client went away during the handshake: perhaps it does not trust this gateway",
+    "UNSUPPORTED_PROTOCOL": "the client speaks an outdated version of TLS",
+}
+
+
+def explained(error: OSError) -> str:
+    """Why a handshake failed, in words for the owner of the device."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{_EXPLANATIONS['CERTIFICATE_VERIFY_FAILED']} ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        cause = error.reason or "unknown"
+        return _EXPLANATIONS.get(cause, cause.replace("_", " ").lower())
+    return error.strerror or "the client went away"

@@ -1,0 +1,80 @@
+"""A few threads that make steps which cost too much for the event loop, and the way back to it."""
+
+import asyncio
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+
+class Stepping(Protocol):
+    """What has steps to be made."""
+
+    def step(self, now: float) -> None:
+        """Make one; it waits for nothing."""
+
+
+S = TypeVar("S", bound=Stepping)
+
+
+class Workers(Generic[S]):
+    """Threads that make steps, and the way back to the loop: one wake-up for all that came back since the last."""
+
+    def __init__(
+        self,
+        count: int,
+        loop: asyncio.AbstractEventLoop,
+        stepped: Callable[[S], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._count = count
+        self._loop = loop
+        self._stepped = stepped
+        self._clock = clock
+        self._given: queue.SimpleQueue[S | None] = queue.SimpleQueue()
+        self._returned: deque[S] = deque()
+        self._is_told = False
+        self._threads: list[threading.Thread] = []
+
+    def give(self, one: S) -> None:
+        """Have a step made."""
+        if not self._threads:
+            self._threads = [
+                threading.Thread(target=self._work, name=f"tls handshakes {number}", daemon=True)
+                for number in range(self._count)
+            ]
+            for thread in self._threads:
+                thread.start()
+        self._given.put(one)
+
+    def stop(self) -> None:
+        """Finish the steps that were given, and tell of none of them any more but those that are back."""
+        for _ in self._threads:
+            self._given.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        self._take_back()
+
+    def _work(self) -> None:
+        while (one := self._given.get()) is not None:
+            try:
+                one.step(self._clock())
+            finally:
+                self._returned.append(one)
+                if not self._is_told:
+                    self._is_told = True
+                    self._loop.call_soon_threadsafe(self._take_back)
+
+    def _take_back(self) -> None:
+        # First this, then the look: who comes back in between tells again.
+        self._is_told = False
+        for _ in range(len(self._returned)):
+            self._stepped(self._returned.popleft())
+
+
+def usual_thread_count() -> int:
+    """How many threads make handshakes when nobody says: one core is left to the loop."""
+    return max(1, min(4, len(os.sched_getaffinity(0)) - 1))

@@ -1,0 +1,186 @@
+import itertools
+import sqlite3
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.sessions import queries
+from broker.packets import Subscription
+from broker.ports import (
+    Change,
+    ChangeKey,
+    DeliveryGone,
+    DeliveryKept,
+    IdentifierTaken,
+    RetainedKept,
+    SessionGone,
+    SubscriptionKept,
+)
+from tests.appliance.sessions.examples import (
+    NaiveBroker,
+    Step,
+    asked,
+    counts,
+    delivery,
+    merged,
+    message,
+    session,
+    steps,
+    stored,
+    tables,
+)
+
+NOTHING = dict.fromkeys(
+    ("session", "subscription", "taken_identifier", "waiting_message", "delivery", "retained_message"), 0
+)
+
+
+def batches(changes: list[Change], borders: list[int]) -> list[dict[ChangeKey, Change]]:
+    edges = [0, *sorted(border for border in borders if border < len(changes)), len(changes)]
+    return [merged(changes[start:end]) for start, end in itertools.pairwise(edges)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps, st.lists(st.integers(0, 40), max_size=8))
+def test_what_was_saved_in_any_batches_is_what_a_broker_in_memory_has(steps: list[Step], borders: list[int]) -> None:
+    broker = NaiveBroker()
+    changes = broker.changes(steps)
+    with tables() as connection:
+        for batch in batches(changes, borders):
+            queries.save(connection, batch)
+        found, retained = stored(connection)
+        assert found == broker.stored()
+        assert retained == sorted(broker.retained.values(), key=lambda each: each.topic)
+        awaited = {each.message_number for kept in broker.deliveries.values() for each in kept.values()}
+        assert {number for number, _ in asked(connection, queries.select_messages())} == awaited
+
+
+@settings(deadline=None, max_examples=40)
+@given(steps, st.integers(0, 40))
+def test_saving_a_batch_again_changes_nothing(steps: list[Step], border: int) -> None:
+    with tables() as connection:
+        for batch in batches(NaiveBroker().changes(steps), [border]):
+            queries.save(connection, batch)
+            once = list(connection.iterdump())
+            queries.save(connection, batch)
+            assert list(connection.iterdump()) == once
+
+
+@settings(deadline=None, max_examples=40)
+@given(steps)
+def test_no_number_is_below_the_highest_one_though_its_row_is_gone(steps: list[Step]) -> None:
+    highest = 0
+    with tables() as connection:
+        for change in NaiveBroker().changes(steps):
+            queries.save(connection, merged([change]))
+            if isinstance(change, DeliveryKept):
+                highest = max(highest, change.delivery.number, change.delivery.message_number)
+            elif not isinstance(change, DeliveryGone):
+                highest = max(highest, getattr(change, "number", 0))
+        assert asked(connection, queries.select_highest_number()) == [highest]
+
+
+def test_a_message_is_on_disk_once_until_the_last_one_has_answered_for_it() -> None:
+    queued = message(payload=b"x" * 1_000)
+    with tables() as connection:
+        queries.save(connection, merged([session(number) for number in (1, 2, 3)]))
+        queries.save(connection, merged([DeliveryKept(each, delivery(10 + each, queued, 9)) for each in (1, 2, 3)]))
+        assert counts(connection)["waiting_message"] == 1
+        queries.save(connection, merged([DeliveryGone(1, 11), SessionGone(2)]))
+        assert counts(connection)["waiting_message"] == 1
+        queries.save(connection, merged([DeliveryGone(3, 13)]))
+        assert counts(connection)["waiting_message"] == 0
+
+
+def test_a_session_takes_everything_of_itself_along_also_what_is_changed_in_the_same_batch() -> None:
+    own: list[Change] = [
+        session(1),
+        SubscriptionKept(1, Subscription("a", 1)),
+        DeliveryKept(1, delivery(5)),
+        IdentifierTaken(1, 3),
+    ]
+    with tables() as connection:
+        queries.save(connection, merged(own))
+        assert set(counts(connection).values()) == {0, 1}
+        queries.save(
+            connection,
+            merged([*own, DeliveryKept(1, delivery(6)), SubscriptionKept(1, Subscription("b", 1)), SessionGone(1)]),
+        )
+        assert counts(connection) == NOTHING
+        queries.save(connection, merged([*own, SessionGone(1)]))
+        assert counts(connection) == NOTHING
+
+
+def test_what_belongs_to_no_session_that_is_kept_is_not_kept() -> None:
+    with tables() as connection:
+        queries.save(connection, merged([SubscriptionKept(4, Subscription("a", 1)), IdentifierTaken(4, 3)]))
+        queries.save(connection, merged([DeliveryKept(4, delivery(6))]))
+        assert counts(connection) == NOTHING
+
+
+def test_nothing_of_a_batch_stays_when_its_transaction_fails() -> None:
+    with tables() as connection:
+        queries.save(connection, merged([session(1), SubscriptionKept(1, Subscription("a", 1))]))
+        before = list(connection.iterdump())
+        connection.execute("BEGIN IMMEDIATE")
+        queries.save(
+            connection,
+            merged(
+                [session(2), SubscriptionKept(2, Subscription("b", 1)), DeliveryKept(2, delivery(7)), SessionGone(1)]
+            ),
+        )
+        assert list(connection.iterdump()) != before
+        connection.execute("ROLLBACK")
+        assert list(connection.iterdump()) == before
+
+
+def test_rows_have_the_tenant_of_their_session_and_topics_are_apart_by_tenant() -> None:
+    with tables() as connection:
+        connection.execute("INSERT INTO tenant (tenant_id, name, created_at) VALUES (2, 'other', 0)")
+        for tenant_id in (1, 2):
+            number = tenant_id * 10
+            queries.save(
+                connection,
+                merged(
+                    [
+                        session(number, tenant_id=tenant_id),
+                        SubscriptionKept(number, Subscription("a", 1)),
+                        IdentifierTaken(number, 1),
+                        DeliveryKept(number, delivery(number + 1, message(tenant_id=tenant_id), number + 2)),
+                        RetainedKept(message(tenant_id=tenant_id, payload=b"%d" % tenant_id)),
+                    ]
+                ),
+            )
+        for table in NOTHING:
+            assert connection.execute(f"SELECT tenant_id FROM {table} ORDER BY 1").fetchall() == [(1,), (2,)]
+        _, retained = stored(connection)
+        assert [each.payload for each in retained] == [b"1", b"2"]
+
+
+def test_a_wrong_tenant_is_refused_by_the_tables() -> None:
+    with tables() as connection, pytest.raises(sqlite3.IntegrityError):
+        queries.save(connection, merged([session(1, tenant_id=77)]))
+
+
+@pytest.mark.parametrize("session_count", [1, 2_000])
+def test_two_thousand_deliveries_come_and_go_within_the_time_of_a_batch(session_count: int) -> None:
+    count = 2_000
+    with tables() as connection:
+        queries.save(connection, merged([session(number + 1) for number in range(session_count)]))
+        kept = [
+            DeliveryKept(number % session_count + 1, delivery(10_000 + number, message(payload=b"x" * 100)))
+            for number in range(count)
+        ]
+        gone = [DeliveryGone(each.session_number, each.delivery.number) for each in kept]
+        took = []
+        for batch in (merged(kept), merged(gone)):
+            begun = time.perf_counter()
+            connection.execute("BEGIN IMMEDIATE")
+            queries.save(connection, batch)
+            connection.execute("COMMIT")
+            took.append(time.perf_counter() - begun)
+        assert counts(connection)["waiting_message"] == counts(connection)["delivery"] == 0
+        # Ten times what it takes on an idle machine: this looks for a scan of a table, not for a slow day.
+        assert max(took) < 0.3, took

@@ -1,0 +1,190 @@
+"""Certificates and what is trusted: at the start, after a change, and when a session is resumed."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+
+from broker.listener import Endpoint
+from broker.tls import DeviceTls, explained, is_out_of_date, tls_context
+from tests.broker.certificates import DAY, Authority
+from tests.broker.conftest import Certificates
+from tests.broker.doorway import Doorway, door_open, goodbye
+
+VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2], ids=["1.3", "1.2"])
+
+
+def _visit(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool]:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as sock,
+        context.wrap_socket(sock, server_hostname="127.0.0.1", session=session) as tls,
+    ):
+        tls.sendall(b"hello")
+        assert tls.recv(7) == b"welcome"
+        return tls.session, bool(tls.session_reused)
+
+
+async def visit(
+    doorway: Doorway, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession | None, bool]:
+    """Come in and leave; gives the session to resume, and whether one was resumed."""
+    return await asyncio.to_thread(_visit, doorway.ports[0], context, session)
+
+
+def device_tls(authority: Authority, name: str) -> DeviceTls:
+    return DeviceTls(*authority.issue(name), authority.trust)
+
+
+@VERSIONS
+async def test_a_resumed_session_still_shows_the_certificate(
+    certificates: Certificates, version: ssl.TLSVersion
+) -> None:
+    context = certificates.ours.client_context(certificates.ours, "sensor-9")
+    context.maximum_version = version
+    async with door_open(Endpoint("127.0.0.1", 0, device_tls(certificates.ours, "resuming"))) as doorway:
+        session, was_resumed = await visit(doorway, context)
+        assert not was_resumed
+        for _ in range(2):
+            session, was_resumed = await visit(doorway, context, session)
+            assert was_resumed
+        assert len(doorway.certificates) == 3
+        assert doorway.certificates[0] is not None
+        assert b"sensor-9" in doorway.certificates[0]
+        assert len(set(doorway.certificates)) == 1
+
+
+async def test_one_ticket_is_given(certificates: Certificates) -> None:
+    assert device_tls(certificates.ours, "one-ticket").context.num_tickets == 1
+
+
+@VERSIONS
+async def test_after_new_files_nobody_resumes_what_was_trusted_before(
+    certificates: Certificates, version: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    """The CA of the first client is taken away: its ticket must not bring it in."""
+    trust = tmp_path / "trust.pem"
+    trust.write_bytes(certificates.ours.trust.read_bytes() + certificates.theirs.trust.read_bytes())
+    server = certificates.ours.issue("renewed")
+    tls = DeviceTls(*server, trust)
+    async with door_open(Endpoint("127.0.0.1", 0, tls)) as doorway:
+        contexts, sessions = [], []
+        for authority in (certificates.theirs, certificates.ours):
+            contexts.append(certificates.ours.client_context(authority))
+            contexts[-1].maximum_version = version
+            sessions.append((await visit(doorway, contexts[-1]))[0])
+        trust.write_bytes(certificates.ours.trust.read_bytes())
+        before = tls.context
+        tls.reload()
+        assert tls.context is not before
+        with pytest.raises((OSError, AssertionError)):
+            await visit(doorway, contexts[0], sessions[0])
+        await doorway.until(lambda doorway: bool(doorway.refused))
+        assert doorway.reasons[0][1].startswith("the client's certificate was not issued here")
+        _, was_resumed = await visit(doorway, contexts[1], sessions[1])
+        assert not was_resumed
+
+
+@VERSIONS
+async def test_a_session_does_not_outlive_the_certificate(certificates: Certificates, version: ssl.TLSVersion) -> None:
+    now = time.time()
+    context = certificates.ours.client_context(certificates.ours)
+    context.maximum_version = version
+    endpoint = Endpoint("127.0.0.1", 0, device_tls(certificates.ours, "expiring"))
+    async with door_open(endpoint, clock=lambda: now) as doorway:
+        session, _ = await visit(doorway, context)
+        now += DAY.total_seconds() + 60
+        with contextlib.suppress(OSError, AssertionError):
+            await visit(doorway, context, session)
+            pytest.fail("was let in")
+        await doorway.until(lambda doorway: bool(doorway.refused))
+        assert doorway.reasons == [("tls_handshake_failed", "the client's certificate has expired")]
+
+
+async def test_a_renewed_certificate_is_shown_to_new_clients_and_open_connections_go_on(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+
+    def put(name: str) -> None:
+        for source, target in zip(certificates.ours.issue(name), (certificate, key), strict=True):
+            target.write_bytes(source.read_bytes())
+
+    put("first")
+    tls = DeviceTls(certificate, key, certificates.ours.trust)
+    async with door_open(Endpoint("127.0.0.1", 0, tls)) as doorway:
+        reader, writer = await doorway.knock(certificates.client)
+        assert b"first" in _shown(writer)
+        put("second")
+        tls.reload()
+        _, second = await doorway.knock(certificates.client)
+        assert b"second" in _shown(second)
+        writer.write(b"hello")
+        assert await reader.readexactly(7) == b"welcome"
+        for each in (writer, second):
+            await goodbye(each)
+
+
+def test_files_that_do_not_fit_change_nothing(certificates: Certificates, tmp_path: Path) -> None:
+    certificate, key = certificates.ours.issue("kept")
+    tls = DeviceTls(certificate, key, certificates.ours.trust)
+    before = tls.context
+    key.write_bytes(certificates.ours.issue("other")[1].read_bytes())
+    with pytest.raises(ssl.SSLError):
+        tls.reload()
+    key.unlink()
+    with pytest.raises(FileNotFoundError):
+        tls.reload()
+    assert tls.context is before
+
+
+def test_a_certificate_that_is_missing_stops_the_start(certificates: Certificates) -> None:
+    certificate, _ = certificates.ours.issue("other")
+    with pytest.raises(OSError, match="No such file"):
+        tls_context(certificate, certificate.with_name("missing"), certificates.ours.trust)
+
+
+@pytest.mark.parametrize("known", [[], ["mqtt"]])
+@VERSIONS
+async def test_a_protocol_that_the_gateway_does_not_know_is_no_obstacle(
+    certificates: Certificates, version: ssl.TLSVersion, known: list[str]
+) -> None:
+    """The device kit of AWS offers a name of its own, and goes on when nothing is chosen."""
+    server = tls_context(*certificates.ours.issue("alpn"), certificates.ours.trust)
+    if known:
+        server.set_alpn_protocols(known)
+    client = certificates.ours.client_context(certificates.ours)
+    client.maximum_version = version
+    client.set_alpn_protocols(["x-amzn-mqtt-ca"])
+    async with door_open(Endpoint("127.0.0.1", 0, server)) as doorway:
+        await visit(doorway, client)
+        assert doorway.refused == []
+
+
+@pytest.mark.parametrize(("seconds", "answer"), [(-1, False), (0, True), (1, True)])
+def test_a_certificate_is_out_of_date_from_its_last_second_on(seconds: int, answer: bool) -> None:
+    end = 1_900_000_000
+    text = dt.datetime.fromtimestamp(end, dt.UTC).strftime("%b %d %H:%M:%S %Y GMT")
+    assert is_out_of_date({"notAfter": text}, end + seconds) is answer
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(104, "Connection reset by peer"), "Connection reset by peer"),
+        (OSError(), "the client went away"),
+        (ssl.SSLError(1, "whatever"), "unknown"),
+    ],
+)
+def test_an_error_without_a_known_cause_is_told_as_it_is(error: OSError, words: str) -> None:
+    assert explained(error) == words
+
+
+def _shown(writer: asyncio.StreamWriter) -> bytes:
+    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    assert isinstance(shown, bytes)
+    return shown
