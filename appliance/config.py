@@ -6,6 +6,7 @@ list is written between commas there.
 Secrets are given as the path of a file that holds them.
 """
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from typing import Annotated, Any
 import msgspec
 
 from appliance.errors import ApplianceError
+from broker.limits import Limits
+from broker.topics import filter_fault
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
@@ -39,8 +42,16 @@ class MqttConfig(_Section, frozen=True):
 
     host: str = "0.0.0.0"  # noqa: S104  devices reach the gateway from the whole LAN
     port: Port = 8883
+    shared_port: Port | None = 9443
+    """One port for MQTT with certificates and HTTPS, told apart by what the client asks for; or `off`."""
     plain_port: Port | None = None
-    """Unencrypted MQTT, on 127.0.0.1 only, without a certificate; `off` unless set."""
+    """Unencrypted MQTT without a certificate, for this machine and `plain_networks`; `off` unless set."""
+    plain_networks: tuple[str, ...] = ()
+    """Networks, such as `192.168.7.0/24`, whose devices may use the plain port. Nothing else protects it."""
+    aws_limits: str = OFF
+    """`enforce` takes nothing that AWS IoT Core would not take; `off` keeps to the section `limits`."""
+    acknowledge_now: tuple[str, ...] = ()
+    """Topic filters whose messages are acknowledged at once, before they are on disk."""
 
 
 class HttpConfig(_Section, frozen=True):
@@ -115,6 +126,7 @@ class Config(_Section, frozen=True):
     data: str = "var"
     """The folder that holds the databases, keys and certificates."""
     mqtt: MqttConfig = MqttConfig()
+    limits: Limits = Limits()
     http: HttpConfig = HttpConfig()
     ingestion: IngestionConfig = IngestionConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
@@ -156,7 +168,7 @@ def printed(config: Config) -> str:
     lines = [f"data = {msgspec.json.encode(config.data).decode()}"]
     for name in config.__struct_fields__:
         section = getattr(config, name)
-        if not isinstance(section, _Section):
+        if not isinstance(section, msgspec.Struct):
             continue
         lines.append(f"\n[{name}]")
         for key in section.__struct_fields__:
@@ -190,18 +202,33 @@ def _split(sections: list[str], key: str, text: str) -> str | list[str]:
 
 
 def _switch_off(raw: dict[str, Any]) -> None:
-    """Let the word `off` close a port: TOML has no null."""
+    """Let the word `off` close a port or lift a limit that has no number: TOML has no null."""
     for section in raw.values():
         if isinstance(section, dict):
             for key, value in section.items():
-                if key.endswith("_port") and value == OFF:
+                if (key.endswith("_port") or key == "keep_alive_s") and value == OFF:
                     section[key] = None
 
 
 def _check(config: Config, source: str) -> None:
+    _check_mqtt(config.mqtt, source)
     if config.email.security not in ("starttls", "tls", "none"):
         raise ConfigError(f"{source}: email.security is {config.email.security!r}, expected starttls, tls or none")
     if config.log.level not in ("debug", "info", "warning", "error"):
         raise ConfigError(f"{source}: log.level is {config.log.level!r}, expected debug, info, warning or error")
     if config.email.username and not config.email.password_file:
         raise ConfigError(f"{source}: email.username is set, so email.password_file must name the file of its password")
+
+
+def _check_mqtt(mqtt: MqttConfig, source: str) -> None:
+    if mqtt.aws_limits not in (OFF, "enforce"):
+        raise ConfigError(f"{source}: mqtt.aws_limits is {mqtt.aws_limits!r}, expected off or enforce")
+    for network in mqtt.plain_networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigError(f"{source}: mqtt.plain_networks: {error}") from error
+    for topic_filter in mqtt.acknowledge_now:
+        fault = filter_fault(topic_filter, Limits())
+        if fault:
+            raise ConfigError(f"{source}: mqtt.acknowledge_now: {topic_filter!r}: {fault}")

@@ -11,7 +11,6 @@ import gc
 import logging
 import os
 import signal
-import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.config import Config
 from appliance.console import EVERY_ADDRESS, Console, local_host
+from appliance.doors import Doors
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
 from appliance.health import Health, Status, notify_systemd, watchdog_interval
@@ -36,14 +36,16 @@ from appliance.notifications.channel import Channel
 from appliance.notifications.email import SmtpChannel
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
-from appliance.registry.model import DEFAULT_TENANT, TlsFiles
+from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.service import Registry
+from appliance.sessions.service import Sessions
 from appliance.simulator import wire as simulator
 from appliance.store import database as store
 from appliance.store.database import Database, UnwritableError
 from appliance.store.migrate import migrate
 from appliance.telemetry.service import Telemetry
-from broker.listener import Endpoint, tls_context
+from broker.limits import AWS
+from broker.listener import Endpoint, HandOver, SharedEndpoint
 from broker.server import Broker
 from web import server as web
 
@@ -159,6 +161,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
         async with _defects_end_the_process(), foundation_opened(config, clock) as foundation:
             parts = _Parts(config, foundation, clock, started_at)
             async with (
+                parts.sessions.opened(),
                 parts.telemetry.opened(),
                 parts.alerts.opened(),
                 parts.notifications.running(),
@@ -168,7 +171,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 ),
                 web.serving(parts.gateway, config.http) as pages,
                 schedule.running(parts.jobs(pages.reload_certificate), _job_failed),
-                _devices_let_in(parts.broker, parts.endpoints()) as ports,
+                _devices_let_in(parts.broker, parts.doors.endpoints(HandOver(pages.adopt))) as ports,
                 control.serving(config.data_folder / "control.sock", parts.console(ports[0]).calls()),
                 _alive(foundation.database),
                 contextlib.AsyncExitStack() as demonstration_stack,
@@ -193,7 +196,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                         web_port=pages.port,
                         trust_port=pages.trust_port,
                         mqtt_port=ports[0],
-                        plain_port=ports[1] if config.mqtt.plain_port is not None else None,
+                        plain_port=ports[-1] if config.mqtt.plain_port is not None else None,
                         data_folder=config.data_folder,
                         claim=claim,
                     )
@@ -221,7 +224,10 @@ class _Parts:
         self.notifications = Notifications(foundation.database, {"email": email}, self.bus, clock)
         rooms = Rooms(foundation.registry, self.alerts, self.telemetry)
         self.ingestion = Ingestion(foundation.database, rooms, self.bus, config.ingestion, clock)
-        self.broker = Broker(self.ingestion, foundation.registry, clock)
+        self.sessions = Sessions(foundation.database, clock)
+        limits = AWS if config.mqtt.aws_limits == "enforce" else config.limits
+        self.broker = Broker(self.ingestion, foundation.registry, clock, limits, self.sessions)
+        self.broker.exchange.now_filters = config.mqtt.acknowledge_now
         self.gateway = Gateway(
             registry=foundation.registry,
             accounts=foundation.accounts,
@@ -236,17 +242,11 @@ class _Parts:
             data_folder=folder,
             started_at=started_at,
         )
-        self._device_tls = _device_context(foundation.registry.device_tls())
+        self.doors = Doors(config.mqtt, foundation.registry.device_tls)
         self.health.register("broker", self._broker_status)
         self.health.register("ingestion", self.ingestion.status)
         self.health.register("telemetry", self.telemetry.status)
         self.health.register("notifications", self.notifications.status)
-
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """Where devices connect: with certificates, and without them if that was asked for."""
-        mqtt = self._config.mqtt
-        secure = Endpoint(mqtt.host, mqtt.port, self._device_tls)
-        return (secure,) if mqtt.plain_port is None else (secure, Endpoint("127.0.0.1", mqtt.plain_port))
 
     def console(self, mqtt_port: int) -> Console:
         """The calls of the command line."""
@@ -262,9 +262,7 @@ class _Parts:
 
         async def renew_certificates() -> None:
             if await self._foundation.registry.renew_server_certificates():
-                files = self._foundation.registry.device_tls()
-                # New handshakes get the new certificate; connections that are open go on.
-                self._device_tls.load_cert_chain(files.certificate, files.key)
+                self.doors.reload()
                 reload_web_certificate()
 
         return {"renew server certificates": ("17 * * * *", renew_certificates)}
@@ -332,7 +330,9 @@ async def _wait_for(future: asyncio.Future[None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _devices_let_in(broker: Broker, endpoints: Sequence[Endpoint]) -> AsyncIterator[tuple[int, ...]]:
+async def _devices_let_in(
+    broker: Broker, endpoints: Sequence[Endpoint | SharedEndpoint]
+) -> AsyncIterator[tuple[int, ...]]:
     """Accept devices; gives the ports. Raises `MqttListenError` when one cannot be opened."""
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -367,10 +367,6 @@ async def _alive(database: Database) -> AsyncIterator[None]:
 
 def _nothing(_: object) -> None:
     """Run as a transaction of its own, to see that the writer answers."""
-
-
-def _device_context(files: TlsFiles) -> ssl.SSLContext:
-    return tls_context(files.certificate, files.key, files.trust)
 
 
 def _job_failed(name: str, error: BaseException) -> None:

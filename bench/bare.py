@@ -1,7 +1,7 @@
 """The broker alone: an owner that keeps nothing and acknowledges at once.
 
 Run as `python -m bench.bare HOST PORT`, with `--tls FOLDER` for mutual TLS with the certificates of
-`bench.certificates`, and with `--lag` to watch the loop. On SIGUSR1 it prints a line with a `Report`; ends with SIGTERM.
+@
 """
 
 import argparse
@@ -11,7 +11,7 @@ import gc
 import signal
 import time
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -19,11 +19,11 @@ import msgspec
 from bench import certificates
 from bench.numbers import Spread, spread
 from broker.listener import Endpoint
-from broker.tls import tls_context
 from broker.ports import ALLOWED, Connected, Credentials, Decision, Denied, Disconnected, Principal, Refused, Turn
 from broker.retained import RetainedMessages
 from broker.server import Broker
 from broker.session import Session
+from broker.tls import tls_context
 
 TICK_S = 0.01
 
@@ -102,7 +102,7 @@ class Ticker:
             self.late.append(max(0, time.perf_counter_ns() - due))
 
 
-async def serve(host: str, port: int, tls: Path | None, *, watched: bool) -> None:
+async def serve(*endpoints: Endpoint, watched: bool) -> None:
     """Run the broker until SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -117,7 +117,7 @@ async def serve(host: str, port: int, tls: Path | None, *, watched: bool) -> Non
     )
     async with (
         owner.broker.connected(),
-        owner.broker.listening(_endpoint(host, port, tls)),
+        owner.broker.listening(*endpoints),
         ticker.running(wanted=watched),
     ):
         await stop.wait()
@@ -132,10 +132,12 @@ def _endpoint(host: str, port: int, tls: Path | None) -> Endpoint:
 
 def _report(broker: Broker, ticker: Ticker) -> Report:
     """Count what there is by looking at all objects: whatever the broker forgot to let go of is seen too."""
+    lag = ticker.taken()
+    gc.collect()
     alive = gc.get_objects()
     sessions = [thing for thing in alive if isinstance(thing, Session)]
     return Report(
-        ticker.taken(),
+        lag,
         broker.connection_count,
         len(sessions),
         sum(len(session.subscriptions) for session in sessions),
@@ -149,6 +151,10 @@ if __name__ == "__main__":
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("--tls", type=Path)
+    parser.add_argument("--plain-port", type=int)
     parser.add_argument("--lag", action="store_true")
     given = parser.parse_args()
-    asyncio.run(serve(given.host, given.port, given.tls, watched=given.lag))
+    listeners = [_endpoint(given.host, given.port, given.tls)]
+    if given.plain_port:
+        listeners.append(_endpoint(given.host, given.plain_port, None))
+    asyncio.run(serve(*listeners, watched=given.lag))

@@ -45,12 +45,14 @@ def _table(matched: Matched, seen: dict[str, list[Fanned]]) -> str:
     lost = [sum(one.lost for one in rounds) for rounds in seen.values()]
     return text(
         [
-            at_most("match, topics with subscribers", [f"{matched.found_us:.2f} µs"], matched.found_us, TARGET_US, "µs"),
+            at_most(
+                "match, topics with subscribers", [f"{matched.found_us:.2f} µs"], matched.found_us, TARGET_US, "µs"
+            ),
             at_most("match, topics without", [f"{matched.missed_us:.2f} µs"], matched.missed_us, TARGET_US, "µs"),
             plain("subscriptions added a second", f"{matched.added_a_second:,.0f}"),
             plain(f"processor for a message to {COPIES} clients", *[f"{cost:.1f} µs" for cost in costs]),
             plain("deliveries a second", *[f"{rate:,.0f}" for rate in rates]),
-            plain("– lost", *[f"{count:,}" for count in lost]),
+            plain("… lost", *[f"{count:,}" for count in lost]),
         ]
     )
 
@@ -75,4 +77,3 @@ def _published(contender: Contender, folder: Path, seconds: float) -> Fanned:
             ),
             Fanned,
         )
-

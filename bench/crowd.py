@@ -170,7 +170,7 @@ class Crew:
 
 def serve() -> None:
     """Do what is asked until nothing is asked any more."""
-    first = generator.asked(Crowd)
+    first = generator.asked(msgspec.json.Decoder(Crowd))
     if first is None:
         return
     generator.files_raised()
@@ -184,15 +184,13 @@ def serve() -> None:
     gc.freeze()
     gc.disable()
     generator.answer(crew.gather(first.at_once, first.patience_s))
-    while (task := generator.asked(_Request)) is not None:
+    requests: msgspec.json.Decoder[Pace | Storm] = msgspec.json.Decoder(Pace | Storm)
+    while (task := generator.asked(requests)) is not None:
         if isinstance(task, Pace):
             generator.answer(crew.pace(task))
         else:
             generator.answer(task)
             generator.answer(crew.gather(task.at_once, task.patience_s, lost_first=True))
-
-
-_Request = Pace | Storm
 
 
 if __name__ == "__main__":

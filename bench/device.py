@@ -4,6 +4,7 @@ import errno
 import select
 import socket
 import ssl
+import struct
 import time
 from array import array
 from collections import deque
@@ -21,6 +22,10 @@ BIND_ADDRESS_NO_PORT = 24
 """IP_BIND_ADDRESS_NO_PORT of Linux: the port is chosen when the whole connection is known."""
 CONNECT_PACKET_ID = 1
 FIRST_SEQUENCE = 65_535 * 2_000
+LARGEST_PACKET_ID = 65_535
+_TOPIC_AT = 5
+"""Where the topic of a PUBLISH begins: after a byte, two of remaining length, and two of its own length."""
+_SHORT = struct.Struct("!H").pack
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -57,14 +62,16 @@ class Device:
         "_company",
         "_connect",
         "_context",
+        "_head",
         "_name",
-        "_packet",
+        "_packet_id",
         "_sent_at",
         "_socket",
         "_source",
         "_state",
-        "_subscribe",
         "_suback_bytes",
+        "_subscribe",
+        "_tail",
         "acknowledged",
     )
 
@@ -82,11 +89,14 @@ class Device:
         self._connect = packets.connect(self._name, keep_alive_s=KEEP_ALIVE_S)
         self._subscribe = packets.subscribe(CONNECT_PACKET_ID, filters, 1)
         self._suback_bytes = packets.suback_bytes(len(filters))
-        self._packet = b""
+        self._head = self._tail = b""
+        self._packet_id = CONNECT_PACKET_ID
 
     def prepare(self, press: Press) -> None:
-        """Make the message beforehand that this device publishes again and again."""
-        self._packet = press.packet(FIRST_SEQUENCE, time.time_ns() // 1_000_000)
+        """Make the message beforehand that this device publishes again and again, but for its packet identifier."""
+        packet = press.packet(FIRST_SEQUENCE, time.time_ns() // 1_000_000)
+        place = _TOPIC_AT + int.from_bytes(packet[_TOPIC_AT - 2 : _TOPIC_AT])
+        self._head, self._tail = packet[:place], packet[place + 2 :]
 
     def connect(self) -> None:
         """Begin to connect."""
@@ -106,9 +116,11 @@ class Device:
         """Write the message."""
         if self._state is not State.PUBACKS:
             return
+        self._packet_id = self._packet_id % LARGEST_PACKET_ID + 1
+        packet = self._head + _SHORT(self._packet_id) + self._tail
         self._sent_at.append(time.perf_counter_ns())
         try:
-            self._socket.send(self._packet)
+            self._socket.send(packet)
         except OSError:
             self._end()
 

@@ -231,5 +231,5 @@ _THROWN_AWAY = bytearray(READ_BYTES)
 
 
 if __name__ == "__main__":
-    while (wanted := generator.asked(Fan)) is not None:
+    while (wanted := generator.asked(msgspec.json.Decoder(Fan))) is not None:
         generator.answer(fan_out(wanted))

@@ -116,5 +116,5 @@ def _pieces(text: bytes, size: int) -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
-    while (wanted := generator.asked(Flood)) is not None:
+    while (wanted := generator.asked(msgspec.json.Decoder(Flood))) is not None:
         generator.answer(flood(wanted))

@@ -65,14 +65,19 @@ def generating(module: str, log: Path) -> Iterator[Generator]:
             child.kill()
 
 
-def asked(request: type[T]) -> T | None:
+def asked(request: msgspec.json.Decoder[T]) -> T | None:
     """In the generator: wait for the next request; None when there is none any more.
 
     From then on the process ends by itself when it has not been asked anything else in time.
     """
     line = sys.stdin.readline()
     signal.alarm(PATIENCE_S)
-    return msgspec.json.decode(line.encode(), type=request) if line else None
+    return request.decode(line) if line else None
+
+
+def end_after(seconds: float) -> None:
+    """In the generator: end by itself when what was asked takes much longer than this."""
+    signal.alarm(int(seconds) + PATIENCE_S)
 
 
 def answer(value: msgspec.Struct) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import time
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -11,6 +12,13 @@ from bench.load import Load, Result
 
 SAMPLE_S = 0.5
 SETTLE_S = 2.0
+
+
+class Measure(Protocol):
+    """Measures something in a folder of its own, and gives its tables."""
+
+    def __call__(self, folder: Path, /, *, quick: bool) -> str:
+        """`quick` is a fraction of it, to see that it works."""
 
 
 class Measured(msgspec.Struct, frozen=True):

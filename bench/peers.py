@@ -12,6 +12,7 @@ import msgspec
 
 from bench import gateway
 from bench.children import SERVER_CORE, BenchError, await_port, python, started
+from bench.contenders import mosquitto_program
 from bench.load import Load
 from bench.measure import Measured, measured
 from bench.numbers import median, table
@@ -102,12 +103,9 @@ def _amqtt(folder: Path, seconds: float) -> Measured:
 
 
 def _mosquitto(folder: Path, seconds: float) -> Measured:
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        raise BenchError("mosquitto is not installed; on Debian: sudo apt-get install -y mosquitto")
     settings = folder / "mosquitto.conf"
     settings.write_text(f"listener {PORT} {gateway.HOST}\nallow_anonymous true\npersistence false\n", encoding="utf-8")
-    return _served([program, "-c", str(settings)], folder, seconds)
+    return _served([mosquitto_program(), "-c", str(settings)], folder, seconds)
 
 
 def _served(command: list[str], folder: Path, seconds: float) -> Measured:

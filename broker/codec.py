@@ -6,7 +6,7 @@ out; a packet that is too large is refused by its header, before its body is buf
 
 from broker.decode import Body, decode_body
 from broker.encode import PINGRESP, encode, encode_puback, publish_bytes
-from broker.errors import ProtocolError
+from broker.errors import FramingError, ProtocolError
 from broker.fields import LARGEST_ONE_BYTE, LARGEST_VARIABLE_INTEGER, MASK_7, malformed, name_of, protocol_error
 from broker.packets import NO_PROPERTIES, V4, V5, Connect, Packet, Properties, Publish
 from broker.properties import decode_properties
@@ -227,4 +227,5 @@ def _length(data: bytes, position: int) -> tuple[int, int]:
         length |= (byte & MASK_7) << shift
         if byte <= LARGEST_ONE_BYTE:
             return length, position
-    raise malformed("the remaining length has more than four bytes [MQTT 5, 1.5.5]")
+    reason = "the remaining length has more than four bytes [MQTT 3.1.1, 2.2.3]"
+    raise FramingError(ReasonCode.MALFORMED_PACKET, reason)

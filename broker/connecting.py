@@ -9,6 +9,7 @@ from broker.encode import encode
 from broker.errors import ProtocolError
 from broker.exchange import Exchange
 from broker.limits import Limits
+from broker.outgoing import Outgoing
 from broker.packets import V4, V5, Connack, Connect, Properties, ReturnCode, Will
 from broker.permissions import Undecided
 from broker.ports import Connected, Credentials, Denied, Owner, Principal
@@ -46,7 +47,7 @@ class Reception:
         """Let a client in, or raise `ProtocolError` with the code for its CONNACK; `Undecided` is later."""
         client.claimed_id = connect.client_id[:LONGEST_CLAIM]
         _check_level(connect)
-        client.level = V5 if connect.protocol_level == V5 else V4
+        client.agree(Outgoing(V5 if connect.protocol_level == V5 else V4))
         assigned = ""
         if not connect.client_id:
             assigned = self._assigned(connect)
@@ -135,7 +136,7 @@ class Reception:
         session.expiry_s = self._expiry_s(connect)
         told = self._agree(client, connect, session, assigned)
         answer = encode(Connack(is_present, ReasonCode.SUCCESS, told), client.level)
-        if client.packet_limit_out is not None and len(answer) > client.packet_limit_out:
+        if len(answer) > (connect.properties.maximum_packet_bytes or len(answer)):
             client.stream.close("the client takes packets smaller than CONNACK")
             return
         session.client, session.principal, client.session = client, principal, session
@@ -172,10 +173,14 @@ class Reception:
         if is_shortened and longest_s is not None:
             keep_alive_s = longest_s
         client.keep_alive_s = keep_alive_s * KEEP_ALIVE_GRACE
-        client.alias_limit_out = wanted.topic_alias_maximum or 0
-        client.packet_limit_out = wanted.maximum_packet_bytes
-        client.tells_reasons = wanted.request_problem_information != 0
-        client.is_plain = not client.alias_limit_out and client.packet_limit_out is None
+        client.agree(
+            Outgoing(
+                client.level,
+                min(wanted.topic_alias_maximum or 0, limits.topic_aliases),
+                wanted.maximum_packet_bytes,
+                tells_reasons=wanted.request_problem_information != 0,
+            )
+        )
         asked_s = wanted.session_expiry_s or 0
         return Properties(
             session_expiry_s=session.expiry_s if asked_s > session.expiry_s else None,
@@ -204,7 +209,7 @@ def _check_will(will: Will, limits: Limits) -> None:
 
 
 def _check_level(connect: Connect) -> None:
-    if connect.protocol_level not in (3, V4, V5):
+    if connect.protocol_level not in (V4, V5):
         reason = f"protocol level {connect.protocol_level}; this gateway speaks MQTT 3.1.1 and 5, which are 4 and 5"
         raise ProtocolError(ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, reason)
 

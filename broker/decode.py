@@ -125,13 +125,15 @@ def decode_body(first: int, body: Body, *, is_of_client: bool) -> Packet:
 
 def _connect(body: Body) -> Connect:
     name = body.binary()
-    body.level = level = _level(name, body.byte())
+    level = _level(name, body.byte())
     if level not in (V4, V5):
         # Only the level is known to stand here in every version: the rest is not ours to judge.
         body.rest()
         return Connect(level, "", clean_start=True, keep_alive_s=0)
     flags = body.byte()
     keep_alive_s = body.number()
+    # From here on it is a client of that version, and can be told in its words what is wrong.
+    body.level = level
     if flags & 1:
         raise malformed("CONNECT with its reserved flag set [MQTT-3.1.2-3]")
     properties = body.properties(Connect)
@@ -267,6 +269,8 @@ def _unsuback(body: Body) -> Unsuback:
 def _unknown(first: int) -> ProtocolError:
     if not first >> 4:
         return protocol_error("a control packet of type 0, which is forbidden [table 2.1]")
+    if first >> 4 in (_CONNACK_TYPE, _AUTH >> 4):
+        return protocol_error("CONNACK or AUTH of a client, out of place whatever its flags say")
     return malformed(f"a control packet with first byte {first:#04x}: wrong flags, or an unknown type [MQTT-2.2.2-2]")
 
 
@@ -283,6 +287,7 @@ _UNSUBACK_CODES = frozenset({0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91})
 _ANY_CODE = frozenset(range(256))
 _AUTH_CODES = frozenset({0x00, 0x18, 0x19})
 _AUTH = 0xF0
+_CONNACK_TYPE = 2
 
 # First byte (type and flags, sections 2.1.2 and 2.1.3 of MQTT 5) → the reader of its body.
 _READERS: dict[int, Callable[[Body], Packet]] = {

@@ -10,3 +10,7 @@ class ProtocolError(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class FramingError(ProtocolError):
+    """The stream itself is broken: nobody knows where a packet ends, so nothing can be answered."""

@@ -4,20 +4,20 @@ One callback carries a published message from its socket to the turn; nothing is
 Once per turn of the loop everything is handed to the owner, who acknowledges it when it is on disk.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from broker.journal import Journal
 from broker.limits import Limits
 from broker.packets import Pubrel, Subscription
-from broker.permissions import Permissions, Undecided
-from broker.ports import Delivery, Denied, Evidence, Message, Observer, Owner, Principal, Refused, Turn
+from broker.permissions import Permissions
+from broker.ports import Delivery, Evidence, Message, Observer, Owner, Principal, Refused, Turn
 from broker.publication import Publication, qos_0_bytes, will_message
-from broker.router import Route, Router
+from broker.router import Router
+from broker.routing import Routing
 from broker.session import Session
 from broker.session_table import SessionTable
-from broker.subscriptions import Group, Matches, Target
+from broker.subscriptions import Matches, Target
 from broker.topics import matches
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Exchange:
         """Messages written to clients since the start."""
         self._owner = owner
         self.soon = soon
+        self._routing = Routing(permissions, limits, self._deliver_to)
         self._messages: list[Message] = []
         self._is_awake = False
         self._last_number = 0
@@ -107,7 +108,7 @@ class Exchange:
         router = self.sessions.router(message.tenant_id)
         if message.retain:
             self._retain(router, message)
-        route = router.known_route(message.topic) or self._found_route(router, message.topic)
+        route = router.known_route(message.topic) or self._routing.find(router, message.topic)
         if route.is_used:
             self.distribute(message, route.matches)
         for observer in self.observers:
@@ -119,7 +120,7 @@ class Exchange:
         router = self.sessions.router(message.tenant_id)
         if message.retain:
             self._retain(router, message)
-        route = router.known_route(message.topic) or self._found_route(router, message.topic)
+        route = router.known_route(message.topic) or self._routing.find(router, message.topic)
         publication = Publication(self)
         self.distribute(message, route.matches, evidence, publication)
         if evidence is not None and not publication.is_taken:
@@ -130,7 +131,7 @@ class Exchange:
         """Keep and publish what the broker says of itself; nothing of it goes to the owner or the disk."""
         router = self.sessions.router(message.tenant_id)
         router.retained.keep(message)
-        route = router.known_route(message.topic) or self._found_route(router, message.topic)
+        route = router.known_route(message.topic) or self._routing.find(router, message.topic)
         if route.is_used:
             self.distribute(message, route.matches)
 
@@ -154,8 +155,9 @@ class Exchange:
         self.sessions.discard(session)
 
     def restore(self, number: int) -> None:
-        """Never give this number, or one before it, to a delivery or message again."""
-        self._last_number = max(self._last_number, number)
+        """Never give this number, or one before it, to a session, a delivery or a message again."""
+        self._last_number = number
+        self.sessions.restore_number(number)
 
     # A message goes out.
 
@@ -168,55 +170,38 @@ class Exchange:
     ) -> None:
         """Give a message to everyone who wants it."""
         message_qos = message.qos
-        half = self.limits.unsent_bytes // 2
-        plain: dict[int, bytes] = {}
         message_number = self.next_number() if message_qos else 0
+        # Encoded once for everyone of a version: at QoS 0 nothing in it depends on who gets it.
+        plain: dict[int, bytes] = {}
         targets: Iterable[Target[Session]] = wanted.targets
         if wanted.own or wanted.groups:
-            targets = self._chosen(message, wanted)
+            targets = self._routing.chosen(message, wanted)
         for target in targets:
             session = target.subscriber
             if session.held is not None:
-                self._hold(session, message, target)
+                self._routing.hold(session, message, target)
                 continue
             qos = min(message_qos, target.qos)
+            if not qos:
+                if self._send(message, target, plain) and publication is not None:
+                    publication.was_written(session, evidence)
+                continue
             retain = message.retain and target.retain_as_published
-            if qos:
-                delivery = Delivery(self.next_number(), message, message_number, qos, retain, target.identifiers)
-                if self._deliver(session, delivery, evidence) and publication is not None:
-                    publication.note(session, delivery)
-                continue
-            client = session.client
-            if client is None:
-                continue
-            if client.stream.unsent_bytes > half:
-                session.dropped_count += 1
-                continue
-            self.delivered_count += 1
-            if client.is_plain and not retain and not target.identifiers and message.expires_at is None:
-                level = client.level
-                # Encoded once for everyone: at QoS 0 nothing in it depends on who gets it.
-                data = plain.get(level) or plain.setdefault(level, qos_0_bytes(message, level))
-                client.stream.send(data)
-            else:
-                client.send_message(message, retain=retain, identifiers=target.identifiers)
-            if publication is not None:
-                publication.is_taken = True
-            if evidence is not None:
-                evidence.written(session.client_id)
+            delivery = Delivery(self.next_number(), message, message_number, qos, retain, target.identifiers)
+            if self._deliver(session, delivery, evidence) and publication is not None:
+                publication.was_taken(session, delivery)
 
     def send_retained(self, session: Session, subscription: Subscription, topic_filter: str) -> None:
         """Give a new subscription what is retained for it [MQTT-3.3.1-6]."""
         router = self.sessions.router(session.principal.tenant_id)
-        identifiers = (subscription.identifier,) if subscription.identifier else ()
         for message in router.retained.matching(topic_filter, self.clock()):
             if not self._is_still_its_publishers(message):
                 continue
             # As published, whatever the option says: it is sent because it is retained [MQTT-3.3.1-8].
             target: Target[Session] = Target(session, (subscription,))
             target.retain_as_published = True
-            target.identifiers = identifiers
-            self._deliver_if_allowed(message, target)
+            if self._routing.admits(message, target):
+                self._deliver_to(message, target)
 
     def refill(self, session: Session) -> None:
         """Send what waits, as far as the client's window is open."""
@@ -275,103 +260,36 @@ class Exchange:
             Refused(message.tenant_id, principal, message.client_id, "", "retain_quota", fault, message.arrived_at)
         )
 
-    def _found_route(self, router: Router, topic: str) -> Route:
-        """Find everyone who wants a topic and may receive it."""
-        found = router.subscriptions.match(topic)
-        if not found.targets:
-            return router.remember(topic, found)
-        targets = []
-        is_decided = True
-        for target in found.targets:
-            try:
-                denied = self._denied(target.subscriber, topic)
-            except Undecided:
-                is_decided = False
-                # Whoever waits for the answer gets this message, and those after it, when the answer is there.
-                target.subscriber.held = target.subscriber.held or deque()
-                denied = None
-            if denied is None:
-                targets.append(target)
-        allowed = Matches(tuple(targets), found.groups, found.own)
-        if is_decided:
-            return router.remember(topic, allowed)
-        return Route(-1, allowed)
-
-    def _denied(self, session: Session, topic: str) -> Denied | None:
-        return self.permissions.may_receive(session, topic, lambda: self._release_held(session))
-
-    def _chosen(self, message: Message, wanted: Matches[Session]) -> Sequence[Target[Session]]:
-        """The targets, without those who do not want their own messages, and one of each shared subscription."""
-        chosen = []
-        for target in wanted.targets:
-            session = target.subscriber
-            if session in wanted.own and session.client_id == message.client_id:
-                own = wanted.own[session]
-                if own is not None:
-                    chosen.append(own)
-            else:
-                chosen.append(target)
-        for group in wanted.groups:
-            member = self._member(group, message)
-            if member is not None:
-                chosen.append(member)
-        return chosen
-
-    def _member(self, group: Group[Session], message: Message) -> Target[Session] | None:
-        """Whose turn it is among those who may receive it: connected and not behind first, then whoever keeps it."""
-        allowed = []
-        for target in group.in_turn():
-            session = target.subscriber
-            try:
-                if self._denied(session, message.topic) is None:
-                    allowed.append(target)
-            except Undecided:
-                continue  # Somebody else of the group can have it at once.
-        for target in allowed:
-            client = target.subscriber.client
-            if client is not None and not target.subscriber.deliveries.has_queue:
-                return target
-        connected = [target for target in allowed if target.subscriber.client is not None]
-        return next(iter(connected or allowed), None)
-
-    def _hold(self, session: Session, message: Message, target: Target[Session]) -> None:
-        if session.held is not None and len(session.held) < self.limits.queue_messages:
-            session.held.append((message, target))
-        else:
-            session.dropped_count += 1
-
-    def _release_held(self, session: Session) -> None:
-        """Deliver what was held, in order, up to the next message about which nothing is known yet."""
-        held, session.held = session.held, None
-        while held:
-            message, target = held[0]
-            try:
-                denied = self._denied(session, message.topic)
-            except Undecided:
-                session.held = held
-                return
-            held.popleft()
-            if denied is None:
-                self.distribute(message, Matches((target,), (), {}))
-
-    def _deliver_if_allowed(self, message: Message, target: Target[Session]) -> None:
-        session = target.subscriber
-        if session.held is not None:
-            self._hold(session, message, target)
-            return
-        try:
-            denied = self._denied(session, message.topic)
-        except Undecided:
-            session.held = deque([(message, target)])
-            return
-        if denied is None:
-            self.distribute(message, Matches((target,), (), {}))
-
     def _is_still_its_publishers(self, message: Message) -> bool:
         """Whether a retained message may be shown: what a client may no longer say is not repeated for it."""
         if not self.retained_source_is_checked or not message.client_id:
             return True
         return self.permissions.may_still_publish(Principal(message.tenant_id, message.principal), message.topic)
+
+    def _deliver_to(self, message: Message, target: Target[Session]) -> None:
+        self.distribute(message, Matches((target,), (), {}))
+
+    def _send(self, message: Message, target: Target[Session], plain: dict[int, bytes]) -> bool:
+        """Send a message at QoS 0; whether there was somebody to send it to who reads fast enough."""
+        session = target.subscriber
+        client = session.client
+        if client is None:
+            return False
+        stream = client.stream
+        if stream.unsent_bytes * 2 > self.limits.unsent_bytes:
+            session.dropped_count += 1
+            return False
+        self.delivered_count += 1
+        retain = message.retain and target.retain_as_published
+        if client.is_plain and not retain and not target.identifiers and message.expires_at is None:
+            level = client.level
+            data = plain.get(level) or plain.setdefault(level, qos_0_bytes(message, level))
+            stream.send(data)
+        else:
+            client.send_message(message, retain=retain, identifiers=target.identifiers)
+        for observer in self.observers:
+            observer.delivered(session.client_id, message)
+        return True
 
     def _deliver(self, session: Session, delivery: Delivery, evidence: Evidence | None) -> bool:
         outcome = session.deliveries.push(delivery)

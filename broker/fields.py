@@ -182,7 +182,8 @@ def write_text(text: str) -> bytes:
 
 def write_pair(pair: tuple[str, str]) -> bytes:
     """A UTF-8 string pair; raises `ValueError` when it does not fit."""
-    return write_text(pair[0]) + write_text(pair[1])
+    name, value = pair[0].encode(), pair[1].encode()
+    return write_two_bytes(len(name)) + name + write_two_bytes(len(value)) + value
 
 
 def _not_utf_8() -> ProtocolError:

@@ -9,7 +9,6 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 
@@ -28,10 +27,7 @@ from broker.limits import Limits
 from broker.tls import DeviceTls, tls_context
 from broker.workers import usual_thread_count
 
-__all__ = ["Connection", "Endpoint", "Entrance", "Gate", "HandOver", "Listener", "SharedEndpoint", "tls_context"]
-
-# TEMPORARY, until broker/server.py makes an Entrance (also the marked lines of Listener).
-Gate = Traffic
+__all__ = ["DeviceTls", "Endpoint", "Entrance", "HandOver", "Listener", "SharedEndpoint", "tls_context"]
 
 log = logging.getLogger(__name__)
 
@@ -165,22 +161,15 @@ class _CountedSocket(socket.socket):
 class Listener:
     """One listening socket."""
 
-    def __init__(self, endpoint: Endpoint | SharedEndpoint, entrance: Entrance | Traffic, *old: Any) -> None:
-        """Raises `OSError` when the address is taken, or is none of this machine's."""
-        self._own = contextlib.ExitStack()  # TEMPORARY
-        if isinstance(entrance, Traffic):  # TEMPORARY
-            entrance = Entrance(entrance, old[0], old[1], Limits(connect_timeout_s=old[2]))
-            self._own.enter_context(entrance.running())
-        self.may_accept: Callable[[], bool] = lambda: True  # TEMPORARY
+    def __init__(self, endpoint: Endpoint | SharedEndpoint, entrance: Entrance) -> None:
+        """Take the address.
+
+        Raises `OSError` when it is taken or none of this machine's, `ValueError` when a socket does not listen.
+        """
         self._entrance = entrance
         self._choose = _choice(endpoint)
         self._loop = asyncio.get_running_loop()
         self._socket = _bound(endpoint)
-
-    @property
-    def handshake_count(self) -> int:  # TEMPORARY
-        """Handshakes under way."""
-        return len(self._entrance.handshakes._guests)
 
     @property
     def port(self) -> int:
@@ -198,7 +187,6 @@ class Listener:
             self._socket.close()
             if self._choose is not None:
                 self._entrance.handshakes.leave(self._choose)
-            self._own.close()  # TEMPORARY
 
     def _acceptable(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
@@ -209,9 +197,6 @@ class Listener:
             except OSError as error:
                 self._accept_failed(error)
                 return
-            if not self.may_accept():  # TEMPORARY
-                self._entrance._turn_away(sock, f"{peer[0]}:{peer[1]}", "server_busy", "as many connections as the limit allows are open")
-                continue
             self._entrance.enter(sock, f"{peer[0]}:{peer[1]}", self._choose)
 
     def _accept_failed(self, error: OSError) -> None:
@@ -240,6 +225,8 @@ def _bound(endpoint: Endpoint | SharedEndpoint) -> socket.socket:
     if sock is None:
         family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
         sock = socket.create_server((endpoint.host, endpoint.port), family=family, backlog=BACKLOG)
+    elif not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise ValueError(f"socket {sock.fileno()} does not listen")
     # Connections inherit it: an acknowledgement does not wait for another one to share its packet.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setblocking(False)

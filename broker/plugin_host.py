@@ -62,7 +62,7 @@ class RunningPlugins:
     def welcome(self, principal: Principal, credentials: Credentials, remembered: object) -> Principal:
         """Remember what a client showed that was let in."""
         session = remembered if isinstance(remembered, HostedSession) else session_of(credentials)
-        self.sessions.prune(self._is_known)
+        self.sessions.prune(lambda: {(view.principal, view.client_id) for view in self._view.sessions()})
         self.sessions.keep(principal, session)
         return HostedPrincipal(principal.tenant_id, principal.name, principal.is_operator, credentials.client_id)
 
@@ -101,10 +101,6 @@ class RunningPlugins:
             if not answer:
                 return Denied(f"the plugin {type(plugin).__name__} does not let it {action} {topic!r}")
         return ALLOWED
-
-    def _is_known(self, name: str, client_id: str) -> bool:
-        view = self._view.session(client_id)
-        return view is not None and view.principal == name
 
     async def _close(self) -> None:
         for plugin in self._plugins:

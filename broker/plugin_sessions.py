@@ -58,6 +58,8 @@ class KnownSessions:
         """`clock` gives UTC milliseconds."""
         self._clock = clock
         self._sessions: dict[tuple[str, str], HostedSession] = {}
+        self._latest: dict[str, HostedSession] = {}
+        """Of each principal, for questions about what it published and about sessions of before a restart."""
         self._prune_at = LEAST_BEFORE_PRUNING
 
     def __len__(self) -> int:
@@ -66,12 +68,14 @@ class KnownSessions:
 
     def keep(self, principal: Principal, session: HostedSession) -> None:
         """Remember what a client that was let in has shown."""
-        self._sessions[principal.name, str(session.client_id)] = session
+        self._sessions[principal.name, str(session.client_id)] = self._latest[principal.name] = session
 
     def find(self, principal: Principal) -> HostedSession:
-        """The session that a principal came with; one that has shown nothing when it came before a restart."""
-        client_id = principal.client_id if isinstance(principal, HostedPrincipal) else _client_id(principal.name)
-        return self.get(principal.name, client_id)
+        """The session that a principal came with, or its latest; one that has shown nothing when there is none."""
+        name = principal.name
+        if isinstance(principal, HostedPrincipal):
+            return self.get(name, principal.client_id)
+        return self._latest.get(name) or self.get(name, name.removeprefix(NAMELESS_GUEST))
 
     def get(self, name: str, client_id: str) -> HostedSession:
         """The session of a client by its principal's name; one that has shown nothing when there is none."""
@@ -100,11 +104,17 @@ class KnownSessions:
         session.last_disconnect_time = self._clock() // 1_000
         return session
 
-    def prune(self, is_known: Callable[[str, str], bool]) -> None:
-        """Forget sessions that the broker does not know, once there are enough for it to be worth looking."""
+    def prune(self, known_ones: Callable[[], set[tuple[str, str]]]) -> None:
+        """Forget sessions that the broker does not know, once there are enough for it to be worth looking.
+
+        `known_ones` gives principal and client identifier of each.
+        """
         if len(self._sessions) < self._prune_at:
             return
-        self._sessions = {key: session for key, session in self._sessions.items() if is_known(*key)}
+        known = known_ones()
+        self._sessions = {key: session for key, session in self._sessions.items() if key in known}
+        kept = {name for name, _ in self._sessions}
+        self._latest = {name: session for name, session in self._latest.items() if name in kept}
         self._prune_at = max(LEAST_BEFORE_PRUNING, 2 * len(self._sessions))
 
 
@@ -157,11 +167,6 @@ class _ShownCertificate:
         if not binary_form:
             raise NotImplementedError("the certificate of a client is only here in its binary form")
         return self._certificate
-
-
-def _client_id(name: str) -> str:
-    """A device's client identifier is its name, and a nameless guest's is in it."""
-    return name.removeprefix(NAMELESS_GUEST)
 
 
 def _text(password: bytes | None) -> str | None:

@@ -233,6 +233,9 @@ class SessionStore(Protocol):
     def retained(self) -> Iterable[Message]:
         """Every retained message that is kept."""
 
+    def highest_number(self) -> int:
+        """The highest number that a session, a delivery or a message ever had: the broker goes on after it."""
+
 
 class Turn(msgspec.Struct, frozen=True):
     """What one turn of the loop brought. Commit all of it or nothing, in order, then acknowledge its receipts."""

@@ -5,7 +5,8 @@ may stand and which values it may have [MQTT 5, table 2-4]; both directions are 
 """
 
 from collections.abc import Callable
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import Any, NamedTuple
 
 from broker import fields
@@ -125,9 +126,26 @@ _TABLE = (
 )
 _BY_IDENTIFIER = {row.identifier: row for row in _TABLE}
 _values = attrgetter(*(row.name for row in _TABLE))
+_ABSENT = _values(NO_PROPERTIES)
+# What writing a property needs of its row: its identifier, its writer and whether it may be there many times.
+_WRITING = (
+    [bytes((row.identifier,)) for row in _TABLE],
+    [row.type.write for row in _TABLE],
+    [row.is_repeated for row in _TABLE],
+)
+_REPEATED = {row.name for row in _TABLE if row.is_repeated}
+
+
+def _most(row: _Property, kind: Kind) -> int:
+    """How often a property may stand in one packet; SUBSCRIBE has one identifier for all it asks for [3.8.2.1.2]."""
+    return REPEATED_LIMIT if row.is_repeated and (kind, row.identifier) != (Subscribe, 0x0B) else 1
+
+
 # What reading a packet of each kind needs of its rows.
 _ALLOWED = {
-    kind: {row.identifier: (row.type.read, row.name, row.check, row.is_repeated) for row in _TABLE if kind in row.kinds}
+    kind: {
+        row.identifier: (row.type.read, row.name, row.check, _most(row, kind)) for row in _TABLE if kind in row.kinds
+    }
     for kind in _ALL
 }
 
@@ -140,13 +158,13 @@ def encode_properties(properties: Properties) -> bytes:
     """
     if properties is NO_PROPERTIES:
         return b"\0"
+    values = _values(properties)
     body = b""
-    for row, value in zip(_TABLE, _values(properties), strict=True):
-        # Most are absent: what is not there is passed over in one look.
-        if value is None or value == ():
-            continue
-        for one in value if row.is_repeated else (value,):
-            body += bytes((row.identifier,)) + row.type.write(one)
+    for mark, write, is_repeated, value in compress(zip(*_WRITING, values, strict=True), map(is_not, values, _ABSENT)):
+        if is_repeated:
+            body += b"".join([mark + write(one) for one in value])
+        else:
+            body += mark + write(value)
     return fields.write_variable(len(body)) + body
 
 
@@ -162,40 +180,38 @@ def decode_properties(data: bytes, position: int, end: int, kind: Kind) -> tuple
     if stop > end:
         raise malformed("the properties are longer than their packet")
     allowed = _ALLOWED[kind]
-    found: dict[str, Any] = {}
+    found: dict[str, list[Any]] = {}
     while position < stop:
         row = allowed.get(data[position])
         if row is None:
             raise _refused(data, position, stop, kind)
-        read, name, check, is_repeated = row
+        read, name, check, most = row
         value, position = read(data, position + 1, stop)
         if check is not None:
             check(name, value)
-        if is_repeated:
-            _add_repeated(found, name, value, kind)
-        elif name in found:
-            raise protocol_error(f"{_words(name)} comes twice in one packet [MQTT 5, 2.2.2.2]")
+        values = found.get(name)
+        if values is None:
+            found[name] = [value]
+        elif len(values) < most:
+            values.append(value)
         else:
-            found[name] = value
+            raise _too_often(name, most)
     return _properties(found), stop
 
 
-def _add_repeated(found: dict[str, Any], name: str, value: Any, kind: Kind) -> None:
-    values = found.setdefault(name, [])
-    values.append(value)
-    if len(values) > REPEATED_LIMIT:
-        raise ProtocolError(ReasonCode.QUOTA_EXCEEDED, f"more than {REPEATED_LIMIT:,} {_words(name)} in one packet")
-    if kind is Subscribe and name == "subscription_identifiers" and len(values) > 1:
-        raise protocol_error("SUBSCRIBE with two subscription identifiers [MQTT 5, 3.8.2.1.2]")
-
-
-def _properties(found: dict[str, Any]) -> Properties:
+def _properties(found: dict[str, list[Any]]) -> Properties:
     if "authentication_data" in found and "authentication_method" not in found:
         raise protocol_error("authentication data without an authentication method [MQTT 5, 3.1.2.11.10]")
-    for name in ("user_properties", "subscription_identifiers"):
-        if name in found:
-            found[name] = tuple(found[name])
-    return Properties(**found)
+    values: dict[str, Any] = {
+        name: tuple(found_values) if name in _REPEATED else found_values[0] for name, found_values in found.items()
+    }
+    return Properties(**values)
+
+
+def _too_often(name: str, most: int) -> ProtocolError:
+    if most == 1:
+        return protocol_error(f"{_words(name)} comes twice in one packet [MQTT 5, 2.2.2.2]")
+    return ProtocolError(ReasonCode.QUOTA_EXCEEDED, f"more than {most:,} {_words(name)} in one packet")
 
 
 def _refused(data: bytes, position: int, stop: int, kind: Kind) -> ProtocolError:

@@ -6,7 +6,7 @@ import msgspec
 
 from broker.encode import publish_bytes
 from broker.packets import NO_PROPERTIES, V5, Properties, Will
-from broker.ports import Delivery, Message
+from broker.ports import Delivery, Evidence, Message
 from broker.properties import encode_properties
 from broker.session import Session
 
@@ -28,8 +28,14 @@ class Publication:
         self._exchange = exchange
         self._deliveries: list[tuple[Session, Delivery]] = []
 
-    def note(self, session: Session, delivery: Delivery) -> None:
-        """A session took it."""
+    def was_written(self, session: Session, evidence: Evidence | None) -> None:
+        """It was sent at QoS 0, for which nobody will answer."""
+        self.is_taken = True
+        if evidence is not None:
+            evidence.written(session.client_id)
+
+    def was_taken(self, session: Session, delivery: Delivery) -> None:
+        """A session took it at QoS 1 or 2."""
         self.is_taken = True
         self._deliveries.append((session, delivery))
 

@@ -11,10 +11,11 @@ from broker.client import Client
 from broker.codec import Decoder
 from broker.connecting import Reception, refusal
 from broker.connection import Traffic
-from broker.errors import ProtocolError
+from broker.errors import FramingError, ProtocolError
 from broker.exchange import Exchange, Receipt
 from broker.limits import Limits
 from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
+from broker.outgoing import Outgoing
 from broker.packets import Connect, Subscribe, Unsubscribe
 from broker.permissions import Permissions
 from broker.ports import (
@@ -217,11 +218,14 @@ class Broker:
         if not client.stream.is_open:
             return
         self._note_refused(client, error.code.kind, error.reason)
+        if isinstance(error, FramingError):
+            client.stream.close(error.reason)
+            return
         if client.session is not None:
             client.close_with(error.code, error.reason)
             return
         # The level of a CONNECT is known even when the rest of it is broken.
-        client.level = client.decoder.protocol_level
+        client.agree(Outgoing(client.decoder.protocol_level))
         data = refusal(error, client.level, client.reason(error.reason, is_last=True))
         if data is not None:
             client.stream.send(data)
@@ -271,10 +275,9 @@ class Broker:
     def _restore(self) -> None:
         if self._store is None:
             return
+        self.exchange.restore(self._store.highest_number())
         for stored in self._store.sessions():
-            session = self._sessions.restore(stored)
-            for delivery in session.deliveries:
-                self.exchange.restore(max(delivery.number, delivery.message_number))
+            self._sessions.restore(stored)
         for message in self._store.retained():
             self._sessions.router(message.tenant_id).retained.keep(message)
 
@@ -360,6 +363,8 @@ class Broker:
         if not self._traffic.is_open:
             return  # Nobody is heard, so nobody can be called silent.
         now = self._time()
+        if client.is_waiting:
+            return  # It is not read because somebody else takes time.
         if client.session is None:
             if now - client.opened_at > self.limits.connect_timeout_s:
                 limit = self.limits.connect_timeout_s

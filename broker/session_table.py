@@ -42,10 +42,13 @@ class SessionTable:
         """Begin a session that was prepared; its client must have none."""
         self._sessions[session.principal.tenant_id, session.client_id] = session
 
+    def restore_number(self, number: int) -> None:
+        """Never give this number, or one before it, to a session again."""
+        self._last_number = number
+
     def restore(self, stored: StoredSession) -> Session:
         """Take up a session that was kept while the process was not there."""
         kept = stored.session
-        self._last_number = max(self._last_number, kept.number)
         principal = Principal(kept.tenant_id, kept.principal)
         session = Session(kept.number, principal, kept.client_id, self._limits, self._budget)
         session.expiry_s = kept.expiry_s

@@ -69,6 +69,7 @@ def explained(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{_EXPLANATIONS['CERTIFICATE_VERIFY_FAILED']} ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
-        cause = error.reason or "unknown"
+        # Python makes some itself, and those have no reason.
+        cause = getattr(error, "reason", None) or "unknown"
         return _EXPLANATIONS.get(cause, cause.replace("_", " ").lower())
     return error.strerror or "the client went away"

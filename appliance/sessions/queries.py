@@ -1,8 +1,7 @@
 """SQL of sessions, their deliveries, the messages that wait, and retained messages.
 
 Rules:
-- The broker gives numbers once in the whole gateway, whatever the tenant: a number names its row, and
-  a row of a session has the tenant of its session.
+- A row of a session has the tenant of its session.
 - Each kind of row is written by one statement for the whole batch, references before what refers to them.
 - What is changed of a session that is not kept is not kept either.
 """
@@ -43,79 +42,108 @@ from broker.ports import (
     SubscriptionKept,
 )
 
+_Kinds = defaultdict[type[Change], list[Any]]
+_OF_A_SESSION = (SubscriptionKept, SubscriptionGone, IdentifierTaken, IdentifierFreed, DeliveryKept, DeliveryGone)
+
 # What a batch changes.
 
 
 def save(connection: sqlite3.Connection, changes: Mapping[ChangeKey, Change]) -> None:
     """Make every changed row as its change says. Runs inside the transaction of the batch."""
-    if not changes:
-        return
-    kinds: defaultdict[type[Change], list[Any]] = defaultdict(list)
-    for change in changes.values():
+    for tenant_id, kinds in _by_tenant(connection, changes.values()).items():
+        _delete_sessions(connection, tenant_id, kinds[SessionGone])
+        _upsert_sessions(connection, tenant_id, kinds[SessionKept])
+        _delete_subscriptions(connection, tenant_id, kinds[SubscriptionGone])
+        _upsert_subscriptions(connection, tenant_id, kinds[SubscriptionKept])
+        _delete_identifiers(connection, tenant_id, kinds[IdentifierFreed])
+        _insert_identifiers(connection, tenant_id, kinds[IdentifierTaken])
+        _delete_deliveries(connection, tenant_id, kinds[DeliveryGone])
+        _upsert_deliveries(connection, tenant_id, kinds[DeliveryKept])
+        _delete_retained(connection, tenant_id, kinds[RetainedGone])
+        _upsert_retained(connection, tenant_id, kinds[RetainedKept])
+
+
+def _by_tenant(connection: sqlite3.Connection, changes: Collection[Change]) -> dict[int, _Kinds]:
+    """The changes by tenant and kind, without those of sessions that are not kept."""
+    kinds: _Kinds = defaultdict(list)
+    for change in changes:
         kinds[type(change)].append(change)
-    _delete_sessions(connection, kinds[SessionGone])
-    _upsert_sessions(connection, kinds[SessionKept])
-    _delete_subscriptions(connection, kinds[SubscriptionGone])
-    _delete_identifiers(connection, kinds[IdentifierFreed])
-    _delete_deliveries(connection, kinds[DeliveryGone])
-    _delete_retained(connection, kinds[RetainedGone])
-    _upsert_retained(connection, kinds[RetainedKept])
-    rows = (*kinds[SubscriptionKept], *kinds[IdentifierTaken], *kinds[DeliveryKept])
-    tenants = _tenants(connection, {row.session_number for row in rows})
-    _upsert_subscriptions(connection, kinds[SubscriptionKept], tenants)
-    _insert_identifiers(connection, kinds[IdentifierTaken], tenants)
-    _upsert_deliveries(connection, [each for each in kinds[DeliveryKept] if each.session_number in tenants])
+    tenants = _tenants(connection, kinds)
+    gone = {change.number for change in kinds[SessionGone]}
+    found: defaultdict[int, _Kinds] = defaultdict(lambda: defaultdict(list))
+    for change in (*kinds[SessionKept], *kinds[RetainedGone]):
+        found[change.tenant_id][type(change)].append(change)
+    for change in kinds[RetainedKept]:
+        found[change.message.tenant_id][RetainedKept].append(change)
+    for number in gone & tenants.keys():
+        found[tenants[number]][SessionGone].append(SessionGone(number))
+    for kind in _OF_A_SESSION:
+        for change in kinds[kind]:
+            number = change.session_number
+            if number in tenants and number not in gone:
+                found[tenants[number]][kind].append(change)
+    return found
 
 
-def _delete_sessions(connection: sqlite3.Connection, changes: Sequence[SessionGone]) -> None:
+def _tenants(connection: sqlite3.Connection, kinds: _Kinds) -> dict[int, int]:
+    """The tenant of each session of which something is changed, if it is kept."""
+    numbers = {change.number for change in kinds[SessionGone]}
+    for kind in _OF_A_SESSION:
+        numbers |= {change.session_number for change in kinds[kind]}
+    found = connection.execute(
+        "SELECT session_number, tenant_id FROM session WHERE session_number IN (SELECT value FROM json_each(?))",
+        (_array(numbers),),
+    )
+    return dict(found.fetchall()) | {change.number: change.tenant_id for change in kinds[SessionKept]}
+
+
+def _delete_sessions(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[SessionGone]) -> None:
     if not changes:
         return
     gone = _array(change.number for change in changes)
     awaited = connection.execute(
-        "DELETE FROM delivery WHERE session_number IN (SELECT value FROM json_each(?)) RETURNING message_number",
-        (gone,),
+        """
+        DELETE FROM delivery WHERE tenant_id = ? AND session_number IN (SELECT value FROM json_each(?))
+        RETURNING message_number
+        """,
+        (tenant_id, gone),
     ).fetchall()
     for table in ("subscription", "taken_identifier", "session"):
-        connection.execute(f"DELETE FROM {table} WHERE session_number IN (SELECT value FROM json_each(?))", (gone,))
-    _delete_unawaited(connection, awaited)
+        connection.execute(
+            f"DELETE FROM {table} WHERE tenant_id = ? AND session_number IN (SELECT value FROM json_each(?))",
+            (tenant_id, gone),
+        )
+    _delete_unawaited(connection, tenant_id, awaited)
 
 
-def _delete_deliveries(connection: sqlite3.Connection, changes: Sequence[DeliveryGone]) -> None:
+def _delete_deliveries(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[DeliveryGone]) -> None:
     if not changes:
         return
     awaited = connection.execute(
-        "DELETE FROM delivery WHERE delivery_number IN (SELECT value FROM json_each(?)) RETURNING message_number",
-        (_array(change.number for change in changes),),
+        """
+        DELETE FROM delivery WHERE tenant_id = ? AND delivery_number IN (SELECT value FROM json_each(?))
+        RETURNING message_number
+        """,
+        (tenant_id, _array(change.number for change in changes)),
     ).fetchall()
-    _delete_unawaited(connection, awaited)
+    _delete_unawaited(connection, tenant_id, awaited)
 
 
-def _delete_unawaited(connection: sqlite3.Connection, awaited: Sequence[tuple[int]]) -> None:
+def _delete_unawaited(connection: sqlite3.Connection, tenant_id: int, awaited: Sequence[tuple[int]]) -> None:
     """Of the messages that somebody waited for, remove those that nobody waits for any more."""
     if not awaited:
         return
     connection.execute(
         """
         DELETE FROM waiting_message
-        WHERE message_number IN (SELECT value FROM json_each(?))
+        WHERE tenant_id = ? AND message_number IN (SELECT value FROM json_each(?))
           AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.message_number = waiting_message.message_number)
         """,
-        (_array(number for (number,) in awaited),),
+        (tenant_id, _array(number for (number,) in awaited)),
     )
 
 
-def _tenants(connection: sqlite3.Connection, session_numbers: Collection[int]) -> dict[int, int]:
-    """The tenant of each of these sessions that is kept."""
-    if not session_numbers:
-        return {}
-    found = connection.execute(
-        "SELECT session_number, tenant_id FROM session WHERE session_number IN (SELECT value FROM json_each(?))",
-        (_array(session_numbers),),
-    )
-    return dict(found.fetchall())
-
-
-def _upsert_sessions(connection: sqlite3.Connection, changes: Sequence[SessionKept]) -> None:
+def _upsert_sessions(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[SessionKept]) -> None:
     connection.executemany(
         """
         INSERT INTO session (session_number, tenant_id, principal, client_id, expiry_s, left_at)
@@ -124,23 +152,18 @@ def _upsert_sessions(connection: sqlite3.Connection, changes: Sequence[SessionKe
             principal = excluded.principal, client_id = excluded.client_id,
             expiry_s = excluded.expiry_s, left_at = excluded.left_at
         """,
-        [
-            (each.number, each.tenant_id, each.principal, each.client_id, each.expiry_s, each.left_at)
-            for each in changes
-        ],
+        [(each.number, tenant_id, each.principal, each.client_id, each.expiry_s, each.left_at) for each in changes],
     )
 
 
-def _delete_subscriptions(connection: sqlite3.Connection, changes: Sequence[SubscriptionGone]) -> None:
+def _delete_subscriptions(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[SubscriptionGone]) -> None:
     connection.executemany(
-        "DELETE FROM subscription WHERE session_number = ? AND topic_filter = ?",
-        [(each.session_number, each.topic_filter) for each in changes],
+        "DELETE FROM subscription WHERE tenant_id = ? AND session_number = ? AND topic_filter = ?",
+        [(tenant_id, each.session_number, each.topic_filter) for each in changes],
     )
 
 
-def _upsert_subscriptions(
-    connection: sqlite3.Connection, changes: Sequence[SubscriptionKept], tenants: Mapping[int, int]
-) -> None:
+def _upsert_subscriptions(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[SubscriptionKept]) -> None:
     connection.executemany(
         """
         INSERT INTO subscription (tenant_id, session_number, topic_filter, qos, no_local, retain_as_published,
@@ -150,38 +173,28 @@ def _upsert_subscriptions(
             qos = excluded.qos, no_local = excluded.no_local, retain_as_published = excluded.retain_as_published,
             retain_handling = excluded.retain_handling, identifier = excluded.identifier
         """,
-        [
-            (tenants[each.session_number], each.session_number, *msgspec.structs.astuple(each.subscription))
-            for each in changes
-            if each.session_number in tenants
-        ],
+        [(tenant_id, each.session_number, *msgspec.structs.astuple(each.subscription)) for each in changes],
     )
 
 
-def _delete_identifiers(connection: sqlite3.Connection, changes: Sequence[IdentifierFreed]) -> None:
+def _delete_identifiers(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[IdentifierFreed]) -> None:
     connection.executemany(
-        "DELETE FROM taken_identifier WHERE session_number = ? AND packet_id = ?",
-        [(each.session_number, each.packet_id) for each in changes],
+        "DELETE FROM taken_identifier WHERE tenant_id = ? AND session_number = ? AND packet_id = ?",
+        [(tenant_id, each.session_number, each.packet_id) for each in changes],
     )
 
 
-def _insert_identifiers(
-    connection: sqlite3.Connection, changes: Sequence[IdentifierTaken], tenants: Mapping[int, int]
-) -> None:
+def _insert_identifiers(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[IdentifierTaken]) -> None:
     connection.executemany(
         """
         INSERT INTO taken_identifier (tenant_id, session_number, packet_id) VALUES (?, ?, ?)
         ON CONFLICT (session_number, packet_id) DO NOTHING
         """,
-        [
-            (tenants[each.session_number], each.session_number, each.packet_id)
-            for each in changes
-            if each.session_number in tenants
-        ],
+        [(tenant_id, each.session_number, each.packet_id) for each in changes],
     )
 
 
-def _upsert_deliveries(connection: sqlite3.Connection, changes: Sequence[DeliveryKept]) -> None:
+def _upsert_deliveries(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[DeliveryKept]) -> None:
     messages = {each.delivery.message_number: each.delivery.message for each in changes}
     connection.executemany(
         """
@@ -190,7 +203,7 @@ def _upsert_deliveries(connection: sqlite3.Connection, changes: Sequence[Deliver
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (message_number) DO NOTHING
         """,
-        [(number, *_columns(message)) for number, message in messages.items()],
+        [(number, *_columns(tenant_id, message)) for number, message in messages.items()],
     )
     connection.executemany(
         """
@@ -204,7 +217,7 @@ def _upsert_deliveries(connection: sqlite3.Connection, changes: Sequence[Deliver
         [
             (
                 (delivery := each.delivery).number,
-                delivery.message.tenant_id,
+                tenant_id,
                 each.session_number,
                 delivery.message_number,
                 delivery.qos,
@@ -218,14 +231,14 @@ def _upsert_deliveries(connection: sqlite3.Connection, changes: Sequence[Deliver
     )
 
 
-def _delete_retained(connection: sqlite3.Connection, changes: Sequence[RetainedGone]) -> None:
+def _delete_retained(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[RetainedGone]) -> None:
     connection.executemany(
         "DELETE FROM retained_message WHERE tenant_id = ? AND topic = ?",
-        [(each.tenant_id, each.topic) for each in changes],
+        [(tenant_id, each.topic) for each in changes],
     )
 
 
-def _upsert_retained(connection: sqlite3.Connection, changes: Sequence[RetainedKept]) -> None:
+def _upsert_retained(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[RetainedKept]) -> None:
     connection.executemany(
         """
         INSERT INTO retained_message (tenant_id, principal, client_id, topic, payload, qos, retain, arrived_at,
@@ -236,13 +249,13 @@ def _upsert_retained(connection: sqlite3.Connection, changes: Sequence[RetainedK
             qos = excluded.qos, retain = excluded.retain, arrived_at = excluded.arrived_at,
             properties = excluded.properties, expires_at = excluded.expires_at
         """,
-        [_columns(each.message) for each in changes],
+        [_columns(tenant_id, each.message) for each in changes],
     )
 
 
-def _columns(message: Message) -> tuple[object, ...]:
+def _columns(tenant_id: int, message: Message) -> tuple[object, ...]:
     return (
-        message.tenant_id,
+        tenant_id,
         message.principal,
         message.client_id,
         message.topic,

@@ -16,6 +16,7 @@ from appliance.simulator.wire import Endpoint, Identity, Wire, open_socket, tls_
 from broker.codec import Decoder, encode, encode_puback
 from broker.packets import (
     SUBSCRIBE_FAILURE,
+    V4,
     Connack,
     Connect,
     Disconnect,
@@ -26,9 +27,9 @@ from broker.packets import (
     ReturnCode,
     Suback,
     Subscribe,
+    Subscription,
 )
 
-_PROTOCOL_LEVEL = 4
 _LARGEST_PACKET_ID = 65_535
 _CHECKS_A_KEEP_ALIVE = 3
 _DISCONNECT_TIMEOUT_S = 2.0
@@ -161,11 +162,11 @@ class Client:
         answer = asyncio.get_running_loop().create_future()
         self._subacks[packet_id] = answer
         try:
-            self.send(encode(Subscribe(packet_id, ((topic_filter, qos),))))
+            self.send(encode(Subscribe(packet_id, (Subscription(topic_filter, qos),))))
             suback: Suback = await answer
         finally:
             self._subacks.pop(packet_id, None)
-        granted = suback.return_codes[0]
+        granted = suback.codes[0]
         if granted >= SUBSCRIBE_FAILURE:
             raise SubscriptionRefusedError(f"the broker refused the topic filter {topic_filter}")
         return granted
@@ -219,8 +220,8 @@ class Client:
                 connack = await self._introduced()
         except OSError as error:
             raise NotConnectedError(f"{endpoint.host}:{endpoint.port}: {words(error)}") from error
-        if connack.return_code is not ReturnCode.ACCEPTED:
-            raise NotConnectedError(f"the broker answered {connack.return_code.name}")
+        if connack.code != ReturnCode.ACCEPTED:
+            raise NotConnectedError(f"the broker answered {ReturnCode(connack.code).name}")
 
     async def _introduced(self) -> Connack:
         """Open a socket, send CONNECT, wait for CONNACK; with ACCEPTED the client is connected."""
@@ -233,7 +234,7 @@ class Client:
         self._ended = asyncio.Event()
         self._connack = loop.create_future()
         options = self._options
-        self.send(encode(Connect(_PROTOCOL_LEVEL, options.client_id, options.clean_session, options.keep_alive_s)))
+        self.send(encode(Connect(V4, options.client_id, options.clean_session, options.keep_alive_s)))
         return await self._connack
 
     def _take_other(self, packet: Packet) -> None:
@@ -253,7 +254,7 @@ class Client:
         if self._connack is None or self._connack.done():
             return
         self._connack.set_result(connack)
-        if connack.return_code is not ReturnCode.ACCEPTED:
+        if connack.code != ReturnCode.ACCEPTED:
             return
         self.is_connected = True
         self._unanswered_count = 0

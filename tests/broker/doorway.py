@@ -17,11 +17,11 @@ PATIENCE_S = 10.0
 class Ear:
     """Remembers what one connection brings."""
 
-    def __init__(self, answer: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, answer: Callable[[], None] = lambda: None, leave: Callable[[], None] = lambda: None) -> None:
         self.heard = bytearray()
         self.lost_reasons: list[str] = []
         self.changed = asyncio.Event()
-        self._answer = answer
+        self._answer, self._leave = answer, leave
 
     def received(self, data: bytes) -> None:
         if not self.heard:
@@ -32,6 +32,7 @@ class Ear:
     def lost(self, reason: str) -> None:
         self.lost_reasons.append(reason)
         self.changed.set()
+        self._leave()
 
     async def until(self, condition: Callable[["Ear"], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -68,6 +69,10 @@ class Doorway:
     async def knock(self, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.ports[0], ssl=tls)
 
+    async def slow_client(self, tls: ssl.SSLContext) -> "SlowClient":
+        """A client that has said nothing yet."""
+        return SlowClient(*await self.knock(), tls)
+
     async def visit(self, tls: ssl.SSLContext | None = None) -> None:
         """Come in, say hello, hear the answer and leave."""
         reader, writer = await self.knock(tls)
@@ -87,19 +92,19 @@ class SlowClient:
             self._tls.do_handshake()
         self.hello = self._going.read()
 
-    async def finish(self) -> None:
-        """Make the rest of the handshake and hear that one is welcome."""
+    async def finish(self, question: bytes = b"hello", answer: bytes = b"welcome") -> None:
+        """Make the rest of the handshake, say something and hear the answer."""
         while True:
             try:
                 self._tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
                 self._coming.write(await self._received())
-        self._tls.write(b"hello")
+        self._tls.write(question)
         self.writer.write(self._going.read())
         while True:
             with contextlib.suppress(ssl.SSLWantReadError):
-                assert self._tls.read(100) == b"welcome"
+                assert self._tls.read(100) == answer
                 return
             self._coming.write(await self._received())
 
@@ -140,7 +145,7 @@ async def door_open(
     certificates: list[bytes | None] = []
 
     def enter(connection: Connection) -> None:
-        ears[connection] = Ear(lambda: connection.send(b"welcome"))
+        ears[connection] = Ear(lambda: connection.send(b"welcome"), changed.set)
         connection.start(ears[connection])
         certificates.append(connection.certificate)
         opened.append(connection)
@@ -165,6 +170,13 @@ async def some_turns() -> None:
     """Let the loop look at its sockets more often than anything here needs."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def turns_until(condition: Callable[[], bool]) -> None:
+    """Let the loop go on until something is true that nobody tells of."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 (what is waited for has no event: that is what is tested)
+            await asyncio.sleep(0)
 
 
 def client_hello(tls: ssl.SSLContext, server_name: str | None = None) -> bytes:

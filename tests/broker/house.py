@@ -12,16 +12,19 @@ from broker.codec import Decoder, encode
 from broker.limits import Limits
 from broker.listener import Endpoint
 from broker.packets import (
+    NO_PROPERTIES,
+    V4,
     Connack,
     Connect,
     Packet,
     Pingreq,
     Pingresp,
+    Properties,
     Puback,
     Publish,
-    ReturnCode,
     Suback,
     Subscribe,
+    Subscription,
     Will,
 )
 from broker.server import Broker
@@ -37,12 +40,13 @@ class Wire:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.level = V4
         self._decoder = Decoder()
         self._packets: deque[Packet] = deque()
 
     async def send(self, *packets: Packet | bytes) -> None:
         """Write everything in one piece."""
-        self.writer.write(b"".join(part if isinstance(part, bytes) else encode(part) for part in packets))
+        self.writer.write(b"".join(part if isinstance(part, bytes) else encode(part, self.level) for part in packets))
         await self.writer.drain()
 
     async def receive(self) -> Packet:
@@ -80,17 +84,21 @@ class Wire:
         self,
         client_id: str = "client",
         *,
-        clean_session: bool = True,
+        clean_start: bool = True,
         keep_alive_s: int = 0,
         will: Will | None = None,
         username: str | None = None,
+        level: int = V4,
+        properties: Properties = NO_PROPERTIES,
     ) -> Connack:
-        await self.send(Connect(4, client_id, clean_session, keep_alive_s, will, username))
+        self.level = self._decoder.protocol_level = level
+        await self.send(Connect(level, client_id, clean_start, keep_alive_s, will, username, properties=properties))
         return await self.expect(Connack)
 
-    async def subscribe(self, *requests: tuple[str, int]) -> tuple[int, ...]:
-        await self.send(Subscribe(7, requests))
-        return (await self.expect(Suback)).return_codes
+    async def subscribe(self, *requests: tuple[str, int] | Subscription) -> tuple[int, ...]:
+        wanted = tuple(one if isinstance(one, Subscription) else Subscription(*one) for one in requests)
+        await self.send(Subscribe(7, wanted))
+        return (await self.expect(Suback)).codes
 
     async def publish(self, topic: str, payload: bytes = b"x", qos: int = 1, *, retain: bool = False) -> None:
         """Publish, and see that the broker has taken it."""
@@ -127,10 +135,20 @@ class House:
         self.clients.push_async_callback(_closed, writer)
         return Wire(reader, writer)
 
-    async def client(self, client_id: str, *, clean_session: bool = True, will: Will | None = None) -> Wire:
+    async def client(
+        self,
+        client_id: str,
+        *,
+        clean_start: bool = True,
+        will: Will | None = None,
+        level: int = V4,
+        properties: Properties = NO_PROPERTIES,
+    ) -> Wire:
         wire = await self.knock()
-        connack = await wire.connect(client_id, clean_session=clean_session, will=will)
-        assert connack.return_code is ReturnCode.ACCEPTED
+        connack = await wire.connect(
+            client_id, clean_start=clean_start, will=will, level=level, properties=properties
+        )
+        assert connack.code == 0
         return wire
 
     async def is_alive(self) -> bool:

@@ -195,7 +195,9 @@ def subscribes(draw: st.DrawFn, level: int) -> Subscribe:
 
 
 def _acknowledgements(level: int) -> list[st.SearchStrategy[Packet]]:
-    def one(kind: type[Puback] | type[Pubrec] | type[Pubrel] | type[Pubcomp], codes: list[int]):
+    def one(
+        kind: type[Puback] | type[Pubrec] | type[Pubrel] | type[Pubcomp], codes: list[int]
+    ) -> st.SearchStrategy[Packet]:
         code = st.sampled_from(codes) if level == V5 else st.just(0)
         return st.builds(kind, packet_ids, code, _properties(level, kind))
 

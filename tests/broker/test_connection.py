@@ -113,7 +113,7 @@ class TestReading:
         """Nothing waits inside OpenSSL: the loop could not see it there."""
         text = bytes(range(256)) * 8_192
         async with door_open(Endpoint("127.0.0.1", 0, certificates.server)) as doorway:
-            reader, writer = await doorway.knock(certificates.client)
+            _, writer = await doorway.knock(certificates.client)
             writer.write(text)
             await doorway.until(lambda doorway: bool(doorway.opened))
             (connection,) = doorway.opened
@@ -137,7 +137,6 @@ class TestReading:
             assert ear.heard == text
             assert pauses > 10
             await goodbye(writer)
-            assert not await reader.read()
 
     async def test_one_connection_that_never_pauses_does_not_keep_the_others_waiting(self) -> None:
         """However much one client sends, it gets the same number of reads a turn."""

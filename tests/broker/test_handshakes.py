@@ -259,7 +259,7 @@ class TestDeadlines:
         self, certificates: Certificates
     ) -> None:
         async with door_open(Endpoint("127.0.0.1", 0, certificates.server)) as doorway:
-            clients = [SlowClient(*await doorway.knock(), certificates.client) for _ in range(3)]
+            clients = [await doorway.slow_client(certificates.client) for _ in range(3)]
             for client, said in zip(clients, (b"", b"\x16", clients[2].hello), strict=True):
                 client.writer.write(said)
             await _sent_by_now(clients[2])

@@ -8,9 +8,8 @@ from amqtt.contexts import BrokerConfig
 
 from broker.packets import Publish, Subscription
 from broker.plugin_context import HostedContext
-from broker.plugin_ports import PluginConfig, SessionView
+from broker.plugin_ports import PluginConfig, PluginError, SessionView
 from broker.plugin_sessions import KnownSessions
-from broker.plugins import PluginError
 from tests.broker.plugin_examples import HERE, NOW, FakeBase, FakeView, Listening, hosting, message, shown
 
 ANNA = SessionView("anna", "c", is_connected=True, is_clean=False, queued_count=4)

@@ -6,10 +6,9 @@ from broker.plugin_faults import Faults
 
 
 def _failed(text: str) -> ValueError:
-    try:
-        raise ValueError(text)
-    except ValueError as error:
-        return error
+    with pytest.raises(ValueError, match=text) as failure:
+        int(text)
+    return failure.value
 
 
 def test_the_first_error_of_a_kind_is_logged_with_its_place_and_without_its_text(

@@ -65,6 +65,15 @@ def test_a_principal_finds_the_session_it_came_with(clients: list[tuple[str, str
         assert known.find(HostedPrincipal(1, name, client_id=client_id)) is session
 
 
+def test_a_name_alone_finds_its_latest_session() -> None:
+    known = _known()
+    first, second = session_of(shown("c", "anna")), session_of(shown("d", "anna"))
+    known.keep(Principal(1, "guest/anna"), first)
+    known.keep(Principal(1, "guest/anna"), second)
+    assert known.find(Principal(1, "guest/anna")) is second
+    assert known.find(HostedPrincipal(1, "guest/anna", client_id="c")) is first
+
+
 def test_coming_and_going_is_told_in_amqtts_words() -> None:
     known = _known()
     known.keep(Principal(1, "c"), session_of(shown("c")))
@@ -90,8 +99,10 @@ def test_pruning_keeps_what_is_known_and_waits_until_it_is_worth_it() -> None:
     known = _known()
     for number in range(LEAST_BEFORE_PRUNING - 1):
         known.keep(Principal(1, "anna"), session_of(shown(str(number))))
-    known.prune(lambda _name, _client_id: False)
+    known.prune(set)
     assert len(known) == LEAST_BEFORE_PRUNING - 1
     known.keep(Principal(1, "anna"), session_of(shown("last")))
-    known.prune(lambda _name, client_id: client_id == "last")
+    known.prune(lambda: {("anna", "last")})
     assert len(known) == 1
+    assert known.find(Principal(1, "anna")).client_id == "last"
+    assert known.find(Principal(1, "bob")).client_id == "bob"

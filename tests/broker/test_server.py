@@ -20,10 +20,11 @@ from broker.packets import (
     ReturnCode,
     Suback,
     Subscribe,
+    Subscription,
     Unsubscribe,
     Will,
 )
-from broker.ports import Connected, Disconnected
+from broker.ports import Connected, Disconnected, Message
 from tests.broker.house import House, serving
 
 QUICK = Limits(sweep_interval_s=0.02)
@@ -36,7 +37,7 @@ async def test_what_is_published_reaches_the_owner_and_the_subscriber(house: Hou
     received = {type(packet): packet for packet in [await wire.receive(), await wire.receive()]}
     assert received == {Puback: Puback(3), Publish: Publish("a/b", b"hello", 1, packet_id=1)}
     (message,) = house.owner.messages
-    assert message[:-1] == (1, "c", "c", "a/b", b"hello", 1, False, 1_000)
+    assert message == Message(1, "c", "c", "a/b", b"hello", 1, False, 1_000)
 
 
 class TestAcknowledgement:
@@ -51,10 +52,10 @@ class TestAcknowledgement:
 
     async def test_it_is_lost_with_the_connection_that_waited_for_it(self, house: House) -> None:
         house.owner.holds_back = True
-        old = await house.client("c", clean_session=False)
+        old = await house.client("c", clean_start=False)
         await old.send(Publish("t", b"1", 1, packet_id=5))
         await house.owner.until(lambda owner: len(owner.messages) == 1)
-        new = await house.client("c", clean_session=False)
+        new = await house.client("c", clean_start=False)
         house.broker.acknowledge(house.owner.receipts(house.owner.messages))
         await new.ping()
         await new.send(Publish("t", b"1", 1, duplicate=True, packet_id=5))
@@ -110,19 +111,19 @@ class TestRights:
         house.authorizer.denied_topics.add("secret")
         wire = await house.knock()
         connack = await wire.connect(will=Will("secret", b"", 0, retain=False))
-        assert connack.return_code is ReturnCode.NOT_AUTHORIZED
+        assert connack.code is ReturnCode.NOT_AUTHORIZED
 
     async def test_the_client_identifier_of_another_is_refused_whether_it_is_there_or_away(self, house: House) -> None:
-        owner = await house.client("c", clean_session=False)
+        owner = await house.client("c", clean_start=False)
         for _ in range(2):
             thief = await house.knock()
             connack = await thief.connect("c", username="thief")
-            assert connack.return_code is ReturnCode.NOT_AUTHORIZED
+            assert connack.code is ReturnCode.NOT_AUTHORIZED
             await owner.ping()
             await owner.send(Disconnect())
             await owner.until_closed()
             owner = await house.knock()
-            assert await owner.connect("c", clean_session=False) == Connack(True, ReturnCode.ACCEPTED)
+            assert await owner.connect("c", clean_start=False) == Connack(True, ReturnCode.ACCEPTED)
 
     async def test_tenants_share_neither_topics_nor_identifiers(self, house: House) -> None:
         first = await house.client("c")
@@ -149,19 +150,19 @@ class TestTakeOver:
         assert house.broker.connection_count == 2
 
     async def test_the_session_lives_on_with_what_waited(self, house: House) -> None:
-        old = await house.client("c", clean_session=False)
+        old = await house.client("c", clean_start=False)
         await old.subscribe(("t", 1))
         house.broker.publish(1, Publish("t", b"x", 1))
         assert await old.expect(Publish) == Publish("t", b"x", 1, packet_id=1)
         new = await house.knock()
-        assert await new.connect("c", clean_session=False) == Connack(True, ReturnCode.ACCEPTED)
+        assert await new.connect("c", clean_start=False) == Connack(True, ReturnCode.ACCEPTED)
         assert await new.receive() == Publish("t", b"x", 1, duplicate=True, packet_id=1)
 
     async def test_many_in_a_row_leave_one_connection_and_one_session(self, house: House) -> None:
         wire = await house.client("c")
         for number in range(99):
-            wire = await house.client("c", clean_session=number % 2 == 0)
-            await wire.send(Subscribe(1, (("t", 1),)), Unsubscribe(2, ("t",)), Subscribe(3, (("u", 0),)))
+            wire = await house.client("c", clean_start=number % 2 == 0)
+            await wire.send(Subscribe(1, (Subscription("t", 1),)), Unsubscribe(2, ("t",)), Subscribe(3, (Subscription("u", 0),)))
         await wire.send(Pingreq())
         await wire.until(Pingresp)
         assert (house.broker.connection_count, len(house.broker._sessions)) == (1, 1)
@@ -241,7 +242,7 @@ class TestLimits:
         async with serving(Limits(connect_timeout_s=0.2, sweep_interval_s=0.01)) as house:
             wires = [await house.knock(), await house.knock()]
             house.broker.pause_reading()
-            await wires[0].send(Connect(4, "before", clean_session=True, keep_alive_s=0))
+            await wires[0].send(Connect(4, "before", clean_start=True, keep_alive_s=0))
             await asyncio.sleep(0.4)
             house.broker.resume_reading()
             assert await wires[0].receive() == Connack(False, ReturnCode.ACCEPTED)
@@ -270,7 +271,7 @@ class TestLimits:
             assert await wire.subscribe(("a", 1), ("b", 1)) == (1, 1)
             assert await wire.subscribe(("b", 0), ("c", 1), ("d", 1)) == (0, 1, 0x80)
             assert await wire.subscribe(("c", 0)) == (0,)
-            await wire.send(Subscribe(1, tuple((str(number), 0) for number in range(4))))
+            await wire.send(Subscribe(1, tuple(Subscription(str(number), 0) for number in range(4))))
             assert await wire.until_closed() == []
             assert house.broker.refusals == {"subscribe_quota_exceeded": 1, "quota_exceeded": 1}
 
@@ -288,7 +289,7 @@ class TestLimits:
 
 
 BIG = Limits(connect_packet_bytes=1_000, packet_bytes=5_000, sweep_interval_s=0.05)
-CONNECT = encode(Connect(4, "c", clean_session=True, keep_alive_s=0))
+CONNECT = encode(Connect(4, "c", clean_start=True, keep_alive_s=0))
 # What is sent → why the connection ends.
 ATTACKS = {
     "B-01 PUBLISH of 256 MB first": (bytes.fromhex("30 ff ff ff 7f") + bytes(65_536), "packet_too_large"),
@@ -307,7 +308,7 @@ ATTACKS = {
     "B-10 a topic that is cut off": (CONNECT + bytes.fromhex("30 03 0002 74"), "malformed_packet"),
     "B-10 QoS 3": (CONNECT + bytes.fromhex("36 05 0001 74 0001"), "malformed_packet"),
     "B-10 packet identifier 0": (CONNECT + bytes.fromhex("32 05 0001 74 0000"), "malformed_packet"),
-    "B-14 65,000 filters": (CONNECT + encode(Subscribe(1, (("/", 0),) * 1_000)), "quota_exceeded"),
+    "B-14 65,000 filters": (CONNECT + encode(Subscribe(1, (Subscription("/", 0),) * 1_000)), "quota_exceeded"),
     "B-14 a topic of many levels": (CONNECT + encode(Publish("/" * 100, b"")), "topic_name_invalid"),
     "B-15 SUBSCRIBE with bad flags": (CONNECT + bytes.fromhex("80 06 0001 0001 74 00"), "malformed_packet"),
     "B-15 SUBSCRIBE without a filter": (CONNECT + bytes.fromhex("82 02 0001"), "malformed_packet"),
@@ -336,7 +337,7 @@ async def test_an_attack_ends_its_own_connection_with_a_reason_and_nothing_else(
 @pytest.mark.parametrize("topic_filter", ["", "a/#/b", "a+", "/".join(["+"] * 200), "$share/g/t"])
 async def test_a_filter_that_is_not_valid_fails_alone(house: House, topic_filter: str) -> None:
     wire = await house.client("c")
-    await wire.send(Subscribe(1, ((topic_filter, 0), ("ok", 0))))
+    await wire.send(Subscribe(1, (Subscription(topic_filter, 0), Subscription("ok", 0))))
     assert await wire.receive() == Suback(1, (0x80, 0))
     assert len(house.owner.refused) == 1
 

@@ -31,7 +31,7 @@ from broker.reason_codes import ReasonCode
 from broker.session import LARGEST_PACKET_ID, Accept, Close, Drop, Grant, Send, Session, check_will
 
 LIMITS = Limits(in_flight=3, in_flight_bytes=40, queue_messages=4, queue_bytes=60, subscriptions=2)
-CONNECT = Connect(4, "c", clean_session=False, keep_alive_s=0)
+CONNECT = Connect(4, "c", clean_start=False, keep_alive_s=0)
 
 
 def new_session(limits: Limits = LIMITS) -> Session:
@@ -198,7 +198,7 @@ def test_every_packet_of_a_client_has_its_effect() -> None:
 
 def test_a_will_is_due_once_and_never_after_a_goodbye() -> None:
     session = new_session()
-    with_will = Connect(4, "c", clean_session=True, keep_alive_s=0, will=Will("gone", b"w", 1, retain=True))
+    with_will = Connect(4, "c", clean_start=True, keep_alive_s=0, will=Will("gone", b"w", 1, retain=True))
     session.connect(with_will)
     assert session.disconnect() == Publish("gone", b"w", 1, retain=True)
     assert session.disconnect() is None

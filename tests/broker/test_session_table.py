@@ -12,8 +12,8 @@ from broker.session_table import SessionTable
 ALICE = Principal(1, "alice")
 
 
-def connect(client_id: str = "c", *, clean_session: bool = False) -> Connect:
-    return Connect(4, client_id, clean_session, 0)
+def connect(client_id: str = "c", *, clean_start: bool = False) -> Connect:
+    return Connect(4, client_id, clean_start, 0)
 
 
 def taken(table: SessionTable, principal: Principal, request: Connect) -> tuple[Session, bool]:
@@ -33,7 +33,7 @@ def test_a_kept_session_is_there_again_and_a_clean_one_is_new() -> None:
     assert not present
     left(table, session, 1.0)
     assert taken(table, ALICE, connect()) == (session, True)
-    clean, present = taken(table, ALICE, connect(clean_session=True))
+    clean, present = taken(table, ALICE, connect(clean_start=True))
     assert clean is not session
     assert not present
     left(table, clean, 2.0)

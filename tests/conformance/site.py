@@ -3,16 +3,40 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
 
-from tests.broker.house import House, serving
+from broker.limits import Limits
+from broker.listener import Endpoint
+from broker.server import Broker
 from tests.conformance.wire import Line, Wire
 from tests.conformance.wire_format import MQTT_3_1_1, PINGREQ, Connect, Kind, Properties, Will
+from tests.fakes import FakeAuthorizer, FakeOwner
 
 VARIABLE = "HEADWORKS_CONFORMANCE_BROKER"
+SWEEP_INTERVAL_S = 0.05
+
+
+class Clock:
+    """The world's time in UTC milliseconds, for our own broker a little ahead when a test cannot wait."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+
+    def __call__(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead_ms
+
+
+@dataclass
+class Own:
+    """Our own broker, and those around it."""
+
+    port: int
+    authorizer: FakeAuthorizer
+    clock: Clock
 
 
 @dataclass
@@ -22,7 +46,7 @@ class Site:
     host: str
     port: int
     level: int
-    house: House | None
+    own: Own | None
     """None when the broker is somebody else's."""
     wires: contextlib.AsyncExitStack
     client_ids: set[str] = field(default_factory=set)
@@ -73,43 +97,58 @@ class Site:
 
     def deny_filter(self, topic_filter: str) -> None:
         """Let nobody subscribe to a filter."""
-        self._own().authorizer.denied_filters.add(topic_filter)
+        self._ours().authorizer.denied_filters.add(topic_filter)
 
     def deny_topic(self, topic: str) -> None:
         """Let nobody publish to a topic."""
-        self._own().authorizer.denied_topics.add(topic)
+        self._ours().authorizer.denied_topics.add(topic)
 
     def deny_client(self, client_id: str) -> None:
         """Let a client not connect."""
-        self._own().authorizer.denied_clients.add(client_id)
+        self._ours().authorizer.denied_clients.add(client_id)
 
     async def elapse(self, seconds: float) -> None:
-        """Let time pass. A broker behind a socket has no clock but the world's, and the specification counts seconds."""
-        await asyncio.sleep(seconds)
+        """Let time pass. A broker behind a socket has no clock but the world's; ours sweeps for what is due."""
+        if self.own is None:
+            await asyncio.sleep(seconds)
+        else:
+            self.own.clock.ahead_ms += int(seconds * 1_000)
+            await asyncio.sleep(2 * SWEEP_INTERVAL_S)
 
-    def _own(self) -> House:
-        if self.house is None:
+    def _ours(self) -> Own:
+        if self.own is None:
             pytest.skip("only our own broker can be told whom to refuse")
-        return self.house
+        return self.own
 
 
 @contextlib.asynccontextmanager
 async def visiting(level: int) -> AsyncIterator[Site]:
     """A broker for one test: a new one, or somebody else's, which is tidied up afterwards."""
+    named = os.environ.get(VARIABLE, "")
     async with contextlib.AsyncExitStack() as stack:
-        named = os.environ.get(VARIABLE, "")
-        if named:
-            host, _, port = named.rpartition(":")
-            house, number = None, int(port)
-        else:
-            house = await stack.enter_async_context(serving())
-            host, number = "127.0.0.1", house.port
+        own = None if named else await stack.enter_async_context(_serving())
         wires = await stack.enter_async_context(contextlib.AsyncExitStack())
-        site = Site(host, number, level, house, wires)
-        yield site
-        if house is None:
+        if own is not None:
+            yield Site("127.0.0.1", own.port, level, own, wires)
+        else:
+            host, _, port = named.rpartition(":")
+            site = Site(host, int(port), level, None, wires)
+            yield site
             await wires.aclose()
             await _tidy(site)
+
+
+@contextlib.asynccontextmanager
+async def _serving() -> AsyncIterator[Own]:
+    """Our own broker; no exception may have reached the loop when the block is left."""
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    owner, authorizer, clock = FakeOwner(), FakeAuthorizer(), Clock()
+    broker = Broker(owner, authorizer, clock, Limits(sweep_interval_s=SWEEP_INTERVAL_S))
+    owner.acknowledge = broker.acknowledge
+    async with broker.connected(), broker.listening(Endpoint("127.0.0.1", 0, None)) as ports:
+        yield Own(ports[0], authorizer, clock)
+    assert faults == []
 
 
 async def _tidy(site: Site) -> None:
@@ -123,5 +162,3 @@ async def _tidy(site: Site) -> None:
         for topic, _, _, retain in await sweeper.messages():
             if retain:
                 await sweeper.publish(topic, b"", retain=True)
-
-

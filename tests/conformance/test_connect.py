@@ -14,13 +14,14 @@ from broker.packets import (
     ReturnCode,
     Suback,
     Subscribe,
+    Subscription,
     Unsuback,
     Unsubscribe,
     Will,
 )
 from tests.broker.house import House
 
-CONNECT = encode(Connect(4, "c", clean_session=True, keep_alive_s=0))
+CONNECT = encode(Connect(4, "c", clean_start=True, keep_alive_s=0))
 
 # [statement] → bytes after which the server must close the connection.
 MUST_CLOSE = {
@@ -74,7 +75,9 @@ async def test_mqtt_1_5_3_3_a_byte_order_mark_is_kept(house: House) -> None:
 
 async def test_mqtt_2_3_1_6_and_7_an_answer_has_the_identifier_of_its_question(house: House) -> None:
     wire = await house.client("c")
-    await wire.send(Publish("t", b"", 1, packet_id=65_535), Subscribe(1, (("t", 0),)), Unsubscribe(0x1234, ("t",)))
+    await wire.send(
+        Publish("t", b"", 1, packet_id=65_535), Subscribe(1, (Subscription("t", 0),)), Unsubscribe(0x1234, ("t",))
+    )
     answers = {await wire.receive() for _ in range(3)}
     assert answers == {Puback(65_535), Suback(1, (0,)), Unsuback(0x1234)}
 
@@ -82,7 +85,7 @@ async def test_mqtt_2_3_1_6_and_7_an_answer_has_the_identifier_of_its_question(h
 @pytest.mark.parametrize("level", [3, 5, 99])
 async def test_mqtt_3_1_2_2_another_level_is_answered_with_code_1(house: House, level: int) -> None:
     wire = await house.knock()
-    await wire.send(Connect(level, "c", clean_session=True, keep_alive_s=0))
+    await wire.send(Connect(level, "c", clean_start=True, keep_alive_s=0))
     assert await wire.until_closed() == [Connack(False, ReturnCode.UNACCEPTABLE_PROTOCOL_VERSION)]
     assert [refused.kind for refused in house.owner.refused] == ["unsupported_protocol_version"]
 
@@ -94,7 +97,7 @@ async def test_mqtt_3_1_2_2_level_3_has_another_name(house: House) -> None:
 
 
 async def test_mqtt_3_1_2_4_and_5_a_kept_session_gets_what_came_while_it_was_away(house: House) -> None:
-    wire = await house.client("c", clean_session=False)
+    wire = await house.client("c", clean_start=False)
     await wire.subscribe(("t", 1))
     await wire.send(Disconnect())
     await wire.until_closed()
@@ -103,7 +106,7 @@ async def test_mqtt_3_1_2_4_and_5_a_kept_session_gets_what_came_while_it_was_awa
         await other.publish("t", payload)
     await other.publish("t", b"at QoS 0", 0)
     again = await house.knock()
-    assert await again.connect("c", clean_session=False) == Connack(True, ReturnCode.ACCEPTED)
+    assert await again.connect("c", clean_start=False) == Connack(True, ReturnCode.ACCEPTED)
     assert [await again.receive(), await again.receive()] == [
         Publish("t", b"1", 1, packet_id=1),
         Publish("t", b"2", 1, packet_id=2),
@@ -111,15 +114,15 @@ async def test_mqtt_3_1_2_4_and_5_a_kept_session_gets_what_came_while_it_was_awa
     await again.ping()
 
 
-async def test_mqtt_3_1_2_6_and_3_2_2_1_a_clean_session_begins_with_nothing(house: House) -> None:
-    wire = await house.client("c", clean_session=False)
+async def test_mqtt_3_1_2_6_and_3_2_2_1_a_clean_start_begins_with_nothing(house: House) -> None:
+    wire = await house.client("c", clean_start=False)
     await wire.subscribe(("t", 1))
     wire = await house.knock()
     assert await wire.connect("c") == Connack(False, ReturnCode.ACCEPTED)
     await wire.publish("t")
     await wire.ping()
     wire = await house.knock()
-    assert await wire.connect("c", clean_session=False) == Connack(False, ReturnCode.ACCEPTED)
+    assert await wire.connect("c", clean_start=False) == Connack(False, ReturnCode.ACCEPTED)
 
 
 async def test_mqtt_3_1_2_7_retained_messages_outlive_their_session(house: House) -> None:
@@ -179,7 +182,7 @@ async def test_mqtt_3_1_3_6_and_7_clients_without_an_identifier_get_one_each(hou
 
 async def test_mqtt_3_1_3_8_no_identifier_but_a_session_to_keep_is_answered_with_code_2(house: House) -> None:
     wire = await house.knock()
-    assert await wire.connect("", clean_session=False) == Connack(False, ReturnCode.IDENTIFIER_REJECTED)
+    assert await wire.connect("", clean_start=False) == Connack(False, ReturnCode.IDENTIFIER_REJECTED)
     assert await wire.until_closed() == []
 
 
@@ -202,7 +205,9 @@ async def test_mqtt_3_1_4_5_nothing_after_a_refused_connect_is_processed(house: 
 
 async def test_mqtt_3_2_0_1_connack_comes_before_everything_else(house: House) -> None:
     wire = await house.knock()
-    await wire.send(CONNECT + encode(Pingreq()) + encode(Subscribe(1, (("t", 0),))) + encode(Publish("t", b"")))
+    await wire.send(
+        CONNECT + encode(Pingreq()) + encode(Subscribe(1, (Subscription("t", 0),))) + encode(Publish("t", b""))
+    )
     assert await wire.receive() == Connack(False, ReturnCode.ACCEPTED)
     assert await wire.receive() == Pingresp()
     assert await wire.receive() == Suback(1, (0,))
@@ -210,12 +215,12 @@ async def test_mqtt_3_2_0_1_connack_comes_before_everything_else(house: House) -
 
 
 async def test_mqtt_3_2_2_3_a_new_session_is_not_called_present(house: House) -> None:
-    assert await (await house.knock()).connect("c", clean_session=False) == Connack(False, ReturnCode.ACCEPTED)
-    assert await (await house.knock()).connect("c", clean_session=False) == Connack(True, ReturnCode.ACCEPTED)
+    assert await (await house.knock()).connect("c", clean_start=False) == Connack(False, ReturnCode.ACCEPTED)
+    assert await (await house.knock()).connect("c", clean_start=False) == Connack(True, ReturnCode.ACCEPTED)
 
 
 async def test_mqtt_3_2_2_4_and_5_a_refusal_says_no_session_and_closes(house: House) -> None:
-    await house.client("c", clean_session=False)
+    await house.client("c", clean_start=False)
     house.authorizer.denied_clients.add("c")
     wire = await house.knock()
     await wire.send(CONNECT)

@@ -20,7 +20,7 @@ async def everything(wire: Wire) -> list[object]:
 
 
 async def test_mqtt_3_3_1_1_and_4_4_0_1_what_was_not_acknowledged_comes_again_with_dup(house: House) -> None:
-    wire = await house.client("c", clean_session=False)
+    wire = await house.client("c", clean_start=False)
     await wire.subscribe(("t", 1))
     await published(house, *(Publish("t", payload, 1) for payload in (b"1", b"2", b"3")))
     first = [await wire.receive() for _ in range(3)]
@@ -28,7 +28,7 @@ async def test_mqtt_3_3_1_1_and_4_4_0_1_what_was_not_acknowledged_comes_again_wi
     await wire.send(Puback(2))
     await wire.ping()
     wire.abort()
-    again = await house.client("c", clean_session=False)
+    again = await house.client("c", clean_start=False)
     # In the order in which they were sent first [MQTT-4.6.0-1].
     assert await everything(again) == [
         Publish("t", b"1", 1, duplicate=True, packet_id=1),
@@ -103,7 +103,7 @@ async def test_mqtt_3_8_4_6_a_message_comes_at_the_lower_of_both_qos(house: Hous
 async def test_mqtt_3_8_4_1_to_5_and_3_9_3_1_suback_answers_each_filter_in_order(house: House) -> None:
     house.authorizer.denied_filters.add("no")
     wire = await house.client("c")
-    await wire.send(Subscribe(77, (("a", 1), ("no", 0), ("b", 0), ("a/#/b", 1))))
+    await wire.send(Subscribe(77, tuple(Subscription(*one) for one in (("a", 1), ("no", 0), ("b", 0), ("a/#/b", 1)))))
     assert await wire.receive() == Suback(77, (1, 0x80, 0, 0x80))
 
 
@@ -132,14 +132,14 @@ async def test_mqtt_3_10_4_1_and_2_unsubscribing_takes_exactly_the_same_filter_a
 
 
 async def test_mqtt_3_10_4_3_what_is_under_way_at_qos_1_is_completed(house: House) -> None:
-    wire = await house.client("c", clean_session=False)
+    wire = await house.client("c", clean_start=False)
     await wire.subscribe(("t", 1))
     await published(house, Publish("t", b"x", 1))
     assert await everything(wire) == [Publish("t", b"x", 1, packet_id=1)]
     await wire.send(Unsubscribe(1, ("t",)))
     assert await wire.receive() == Unsuback(1)
     wire.abort()
-    wire = await house.client("c", clean_session=False)
+    wire = await house.client("c", clean_start=False)
     assert await everything(wire) == [Publish("t", b"x", 1, duplicate=True, packet_id=1)]
 
 

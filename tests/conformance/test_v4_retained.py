@@ -23,7 +23,11 @@ async def test_a_wildcard_gets_every_retained_message_it_matches(v4: Site) -> No
     publisher = await v4.client("publisher")
     for topic in ("a", "a/b", "a/b/c", "b", "$own/a"):
         await publisher.publish(topic, topic.encode(), retain=True)
-    for topic_filter, expected in {"a/#": {"a", "a/b", "a/b/c"}, "+/b": {"a/b"}, "#": {"a", "a/b", "a/b/c", "b"}}.items():
+    for topic_filter, expected in {
+        "a/#": {"a", "a/b", "a/b/c"},
+        "+/b": {"a/b"},
+        "#": {"a", "a/b", "a/b/c", "b"},
+    }.items():
         wire = await v4.client(topic_filter)
         await wire.subscribe((topic_filter, 0))
         assert {topic for topic, *_ in await wire.messages()} == expected

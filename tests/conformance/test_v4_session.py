@@ -103,7 +103,8 @@ async def test_any_packet_keeps_a_client_alive(v4: Site) -> None:
     """[MQTT-3.1.2-24]"""
     wire = await v4.client(keep_alive_s=1)
     for _ in range(4):
-        await v4.elapse(0.6)
+        # A keep alive is measured by the clock of the network, which no test can move.
+        await asyncio.sleep(0.6)
         await wire.send(Publish("t", b""))
     await wire.ping()
 

@@ -52,7 +52,8 @@ async def test_no_more_messages_are_in_flight_than_a_client_receives(v5: Site, q
         else:
             await wire.acknowledge(Kind.PUBREC, message.number)
             # The exchange is not over, so there is room for nobody yet.
-            assert [found.kind for found in await wire.everything()] == [Kind.PUBREL]
+            await wire.expect(Kind.PUBREL)
+            await wire.expect_nothing()
             await wire.acknowledge(Kind.PUBCOMP, message.number)
         waiting += await wire.everything()
         assert len(waiting) <= maximum
@@ -184,7 +185,7 @@ async def test_a_message_too_large_goes_to_those_who_can_take_it(v5: Site) -> No
 async def test_no_answer_is_larger_than_a_client_takes(v5: Site) -> None:
     """[MQTT-3.1.2-24] [MQTT-3.9.2-1] [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.4.2-2] [MQTT-3.4.2-3]
     [MQTT-3.5.2-2] [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3]"""
-    if v5.house is not None:
+    if v5.own is not None:
         v5.deny_filter("no")
         v5.deny_topic("no")
     maximum = (await v5.client("probe")).connack.size
@@ -195,7 +196,7 @@ async def test_no_answer_is_larger_than_a_client_takes(v5: Site) -> None:
     await wire.send(acknowledgement(Kind.PUBREC, 78))
     answers = await wire.everything()
     assert {found.kind for found in answers} >= {Kind.SUBACK, Kind.UNSUBACK, Kind.PUBACK, Kind.PUBREC, Kind.PUBCOMP}
-    assert all(found.size <= maximum for found in answers)
+    assert [found for found in answers if found.size > maximum] == []
 
 
 async def test_a_goodbye_is_no_larger_than_a_client_takes(v5: Site) -> None:
@@ -224,9 +225,9 @@ async def test_a_packet_too_large_for_the_server_ends_the_connection(v5: Site) -
 @pytest.mark.parametrize("maximum", [1, 4, 5, 8, 12])
 async def test_connack_is_no_larger_than_a_client_takes(v5: Site, maximum: int) -> None:
     """[MQTT-3.2.2-19] [MQTT-3.2.2-20] [MQTT-3.1.2-24]: where what must be said has no room, nothing is."""
-    if v5.house is not None:
+    if v5.own is not None:
         v5.deny_client("denied")
     for client_id in ("c", "denied"):
         wire = await v5.knock()
         await wire.send(Connect(client_id, properties=((Name.MAXIMUM_PACKET_SIZE, maximum),)).data, DISCONNECT)
-        assert all(found.size <= maximum for found in await wire.until_closed())
+        assert [found for found in await wire.until_closed() if found.size > maximum] == []

@@ -247,7 +247,9 @@ def _fields(kind: Kind, flags: int, cursor: Cursor, level: int) -> Received:
     raise NotMqttError(f"{kind.name} from a server")
 
 
-def _code_and_properties(kind: Kind, cursor: Cursor, level: int) -> tuple[int, tuple[int, ...], bool, str, bytes, Properties]:
+def _code_and_properties(
+    kind: Kind, cursor: Cursor, level: int
+) -> tuple[int, tuple[int, ...], bool, str, bytes, Properties]:
     code = cursor.byte() if cursor.data and level == MQTT_5 else 0
     properties = cursor.properties(kind) if cursor.data and level == MQTT_5 else ()
     return code, (), False, "", b"", properties

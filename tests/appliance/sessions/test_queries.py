@@ -11,6 +11,7 @@ from broker.packets import Subscription
 from broker.ports import (
     Change,
     ChangeKey,
+    Delivery,
     DeliveryGone,
     DeliveryKept,
     IdentifierTaken,
@@ -92,6 +93,26 @@ def test_a_message_is_on_disk_once_until_the_last_one_has_answered_for_it() -> N
         assert counts(connection)["waiting_message"] == 1
         queries.save(connection, merged([DeliveryGone(3, 13)]))
         assert counts(connection)["waiting_message"] == 0
+
+
+def test_a_row_that_is_kept_again_is_as_it_was_said_last() -> None:
+    moved = Delivery(5, message(), 5, 2, True, (3, 4), packet_id=77, is_released=True)
+    left = session(1, left_at=None, expiry_s=5, client_id="other")
+    again: list[Change] = [left, SubscriptionKept(1, Subscription("a", 2, no_local=True))]
+    newer = message(payload=b"newer")
+    with tables() as connection:
+        own: list[Change] = [
+            session(1),
+            SubscriptionKept(1, Subscription("a", 0, identifier=6)),
+            DeliveryKept(1, delivery(5)),
+        ]
+        queries.save(connection, merged([*own, RetainedKept(message())]))
+        queries.save(connection, merged([*again, DeliveryKept(1, moved), RetainedKept(newer)]))
+        [(_, kept)] = asked(connection, queries.select_sessions())
+        assert kept == left
+        assert asked(connection, queries.select_subscriptions()) == [(1, Subscription("a", 2, no_local=True))]
+        [found], retained = stored(connection)
+        assert (found.deliveries, retained) == ((moved,), [newer])
 
 
 def test_a_session_takes_everything_of_itself_along_also_what_is_changed_in_the_same_batch() -> None:

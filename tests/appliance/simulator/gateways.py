@@ -11,9 +11,9 @@ from appliance.simulator.client import Client, Options
 from appliance.simulator.wire import Endpoint, Identity
 from broker.codec import Decoder, encode
 from broker.listener import Endpoint as Listening
-from broker.listener import tls_context
 from broker.packets import Connack, Packet, ReturnCode
 from broker.server import Broker
+from broker.tls import tls_context
 from tests.broker.certificates import Authority
 from tests.fakes import FakeAuthorizer, FakeOwner
 

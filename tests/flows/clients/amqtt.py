@@ -1,8 +1,10 @@
 """amqtt's client, which speaks 3.1.1 alone."""
 
 import asyncio
+import contextlib
 from typing import Any
 
+from amqtt.adapters import StreamWriterAdapter
 from amqtt.client import MQTTClient
 from amqtt.errors import ConnectError
 
@@ -62,4 +64,11 @@ class AmqttClient(Client):
         return Message(message.topic, bytes(message.data), message.qos, message.retain)
 
     async def leave(self) -> None:
+        assert self._client._handler is not None
+        connection = self._client._handler.writer
         await self._client.disconnect()
+        if isinstance(connection, StreamWriterAdapter):
+            # The library may leave this to a task that it does not wait for.
+            connection._writer.close()
+            with contextlib.suppress(OSError):
+                await connection._writer.wait_closed()

@@ -33,10 +33,11 @@ def _tls(access: Access) -> io.ClientTlsContext:
 
 
 class AwsClient(Client):
-    """The client for 3.1.1; it takes QoS 2 for no error and sends it as it is."""
+    """The client for 3.1.1, which receives at QoS 2 but publishes at 1 at most."""
 
     library = "awscrt"
     versions = (Version.V3_1_1,)
+    highest_qos_sent = 1
 
     async def connect(self, *, clean: bool = True, will: Message | None = None) -> bool:
         loop = asyncio.get_running_loop()
@@ -81,6 +82,7 @@ class Aws5Client(Client):
 
     library = "awscrt"
     versions = (Version.V5,)
+    highest_qos_sent = 1
     highest_qos = 1
 
     async def connect(self, *, clean: bool = True, will: Message | None = None) -> bool:
@@ -117,8 +119,10 @@ class Aws5Client(Client):
 
     async def publish(self, message: Message) -> None:
         done = await _result(self._client.publish(_packet(message)))
-        if done.puback is not None and done.puback.reason_code >= mqtt5.PubackReasonCode.UNSPECIFIED_ERROR:
-            raise RefusedError(str(done.puback.reason_code))
+        reason = done.puback.reason_code if done.puback else None
+        # A short PUBACK has none, which means success.
+        if reason is not None and reason >= mqtt5.PubackReasonCode.UNSPECIFIED_ERROR:
+            raise RefusedError(str(reason))
 
     async def leave(self) -> None:
         self._client.stop(mqtt5.DisconnectPacket())

@@ -66,6 +66,8 @@ class Client(ABC):
     library: str
     versions: tuple[Version, ...] = (Version.V3_1_1, Version.V5)
     highest_qos = 2
+    """The best quality of service that the library subscribes with."""
+    highest_qos_sent = 2
     tells_session = True
     """Whether the library lets its user see the session-present flag."""
     is_operator = False

@@ -1,6 +1,8 @@
 """gmqtt: a parser of its own on the loop, with callbacks."""
 
 import asyncio
+import contextlib
+import ssl
 from typing import Any
 
 import gmqtt
@@ -62,7 +64,9 @@ class GmqttClient(Client):
             await self._client._persistent_storage.wait_empty()
 
     async def leave(self) -> None:
-        await self._client.disconnect()
+        with contextlib.suppress(ssl.SSLError):
+            # It lets the TLS session go while the last step of a QoS 2 delivery may be on its way to it.
+            await self._client.disconnect()
 
     # Called by the library.
 

@@ -52,8 +52,11 @@ class PahoClient(Client):
         await self._completed(sent.mid)
 
     async def leave(self) -> None:
-        self._client.disconnect()
-        await asyncio.to_thread(self._client.loop_stop)
+        client = self._client
+        # The library closes its last sockets when nobody holds it any longer, which a circle would put off.
+        del self._client
+        client.disconnect()
+        await asyncio.to_thread(client.loop_stop)
 
     async def _completed(self, number: int) -> None:
         # The answer is handed to the loop, so it cannot come before this line.
@@ -78,6 +81,8 @@ class PahoClient(Client):
                 client.tls_set(str(access.trust))
                 client.ws_set_options(access.path)
                 client.username_pw_set(access.username, access.password)
+            case _:
+                raise TypeError(access)
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe

@@ -19,6 +19,7 @@ autosave_interval 1
 autosave_on_changes true
 user root
 log_dest stderr
+connection_messages false
 
 listener {device_port} {host}
 cafile {trust}

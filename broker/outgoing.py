@@ -1,0 +1,85 @@
+"""How a message is written for one connection: its version, its topic aliases, the size it takes."""
+
+from broker.encode import publish_bytes
+from broker.packets import NO_PROPERTIES, V4, V5, Properties
+from broker.ports import Message
+from broker.properties import encode_properties
+from broker.publication import delivered_properties
+
+LONGEST_REASON_BYTES = 256
+
+
+class Outgoing:
+    """What one connection has agreed to be sent."""
+
+    __slots__ = ("_alias_limit", "_aliases", "is_plain", "level", "packet_limit", "tells_reasons")
+
+    def __init__(
+        self,
+        level: int = V4,
+        alias_limit: int = 0,
+        packet_limit: int | None = None,
+        *,
+        tells_reasons: bool = False,
+    ) -> None:
+        """`packet_limit` is in bytes. Before CONNECT nothing is agreed."""
+        self.level = level
+        self.packet_limit = packet_limit
+        self.tells_reasons = tells_reasons
+        """Whether reason strings go along with acknowledgements [MQTT-3.1.2-29]."""
+        self.is_plain = not alias_limit and packet_limit is None
+        """Whether a PUBLISH is the same for this connection as for every other of its version."""
+        self._alias_limit = alias_limit
+        self._aliases: dict[str, int] | None = None
+
+    def publish_bytes(
+        self,
+        message: Message,
+        first: int,
+        packet_id: int,
+        now: int,
+        identifiers: tuple[int, ...] = (),
+        *,
+        may_alias: bool = True,
+    ) -> bytes | None:
+        """The PUBLISH of a message, beginning with this byte; None when it is larger than the client takes.
+
+        `now` is UTC milliseconds. A topic alias counts from these bytes on, so none may be used where other
+        bytes can overtake them.
+        """
+        topic = message.topic
+        encoded = b""
+        if self.level == V5:
+            alias = None
+            if self._alias_limit and may_alias:
+                topic, alias = self._aliased(topic)
+            encoded = encode_properties(delivered_properties(message, now, identifiers, alias))
+        data = publish_bytes(first, topic.encode(), packet_id, encoded, message.payload)
+        if self.packet_limit is not None and len(data) > self.packet_limit:
+            self._forget_alias(message.topic, topic)
+            return None
+        return data
+
+    def reason(self, text: str) -> Properties:
+        """A reason string that fits [MQTT-3.2.2-19]."""
+        if self.level != V5:
+            return NO_PROPERTIES
+        limit = LONGEST_REASON_BYTES if self.packet_limit is None else min(LONGEST_REASON_BYTES, self.packet_limit // 2)
+        return Properties(reason_string=text.encode()[:limit].decode(errors="ignore"))
+
+    def _aliased(self, topic: str) -> tuple[str, int | None]:
+        """The topic to write and its alias: the first topics of a connection get those there are [MQTT-3.3.2-10]."""
+        if self._aliases is None:
+            self._aliases = {}
+        alias = self._aliases.get(topic)
+        if alias is not None:
+            return "", alias
+        if len(self._aliases) >= self._alias_limit:
+            return topic, None
+        alias = self._aliases[topic] = len(self._aliases) + 1
+        return topic, alias
+
+    def _forget_alias(self, topic: str, written: str) -> None:
+        """Take back an alias whose first PUBLISH is not sent after all."""
+        if written and self._aliases is not None:
+            self._aliases.pop(topic, None)

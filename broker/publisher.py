@@ -1,0 +1,191 @@
+"""The publishing half of a connection: PUBLISH and PUBREL of the client, and what answers them.
+
+The way of a PUBLISH is the one that is gone by the million: what is the same for the next message of the
+same client is remembered here, and the acknowledgements of one read leave in one piece.
+"""
+
+from typing import TYPE_CHECKING
+
+from broker.encode import encode
+from broker.errors import ProtocolError
+from broker.exchange import Exchange
+from broker.packets import NO_PROPERTIES, V4, V5, Puback, Pubcomp, Publish, Pubrec
+from broker.ports import Denied, Message
+from broker.publication import travelling
+from broker.reason_codes import ReasonCode
+from broker.session import Session
+from broker.topics import check_name
+
+if TYPE_CHECKING:
+    from broker.client import Client
+
+_PUBACK = b"\x40\x02"
+_PUBREC = b"\x50\x02"
+
+
+class Publisher:
+    """Takes what one client publishes."""
+
+    __slots__ = (
+        "_acks",
+        "_acks_answered",
+        "_aliases",
+        "_client",
+        "_exchange",
+        "_is_acknowledged_now",
+        "_topic",
+        "_topic_version",
+        "unanswered_count",
+    )
+
+    def __init__(self, client: "Client", exchange: Exchange) -> None:
+        self.unanswered_count = 0
+        """QoS 1 messages of the client that no PUBACK was sent for."""
+        self._client = client
+        self._exchange = exchange
+        self._acks: list[bytes] = []
+        self._acks_answered = 0
+        self._aliases: dict[int, str] | None = None
+        # The topic that was checked last, for which version of the policy, and how it is acknowledged.
+        self._topic: str | None = None
+        self._topic_version = 0
+        self._is_acknowledged_now = False
+
+    def publish(self, session: Session, packet: Publish, now: int) -> None:
+        """Take a PUBLISH; `now` is UTC milliseconds. Raises `ProtocolError`, `Undecided`."""
+        exchange = self._exchange
+        properties = packet.properties
+        topic = packet.topic
+        expires_at = None
+        if properties is not NO_PROPERTIES:
+            topic = self._named_topic(packet)
+            if properties.message_expiry_s is not None:
+                expires_at = now + properties.message_expiry_s * 1_000
+            properties = travelling(properties)
+        # The decoder gives the same object for the same topic, and a device publishes to the same few for ever.
+        if topic is not self._topic or self._topic_version != exchange.permissions.version:
+            denied = self._check(session, topic)
+            if denied is not None:
+                self._deny(packet, topic, denied)
+                return
+        qos = packet.qos
+        if qos and not self._take_identifier(session, packet):
+            return
+        principal = session.principal
+        is_wanted = exchange.accept(
+            Message(
+                principal.tenant_id,
+                principal.name,
+                session.client_id,
+                topic,
+                packet.payload,
+                qos,
+                packet.retain,
+                now,
+                properties,
+                expires_at,
+            )
+        )
+        if qos == 1:
+            if is_wanted or exchange.owner_is_subscriber or self._client.level == V4:
+                self._acks.append(_PUBACK + packet.packet_id.to_bytes(2, "big"))
+            else:
+                self._acks.append(encode(Puback(packet.packet_id, ReasonCode.NO_MATCHING_SUBSCRIBERS), V5))
+            self._acks_answered += 1
+
+    def release(self, session: Session, packet_id: int) -> None:
+        """PUBREL: the client will not send this message again [MQTT-4.3.3-12]."""
+        client = self._client
+        taken = session.taken_identifiers
+        if taken is not None and packet_id in taken:
+            taken.discard(packet_id)
+            self._exchange.journal.identifier_freed(session, packet_id)
+            # Not before it is on disk that the identifier is free, or the next message with it would be lost.
+            client.answer(Pubcomp(packet_id), waits=session.is_stored)
+        else:
+            client.answer(Pubcomp(packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND if client.level == V5 else 0))
+
+    def acknowledge(self) -> None:
+        """Answer what was read in one go: after its commit, or at once, but never out of order [MQTT-4.6.0-2]."""
+        acks = self._acks
+        if not acks:
+            return
+        self._acks = []
+        answered, self._acks_answered = self._acks_answered, 0
+        data = acks[0] if len(acks) == 1 else b"".join(acks)
+        client = self._client
+        if self._is_acknowledged_now and not client.owed_count:
+            self.unanswered_count -= answered
+            client.send(data)
+        else:
+            self._exchange.answer_after_commit(client, data, answered)
+
+    def _take_identifier(self, session: Session, packet: Publish) -> bool:
+        """Count a QoS 1 message; note the identifier of a QoS 2 message. False: it has been taken before."""
+        limit = self._exchange.limits.receive_maximum
+        taken = session.taken_identifiers
+        open_count = self.unanswered_count + (len(taken) if taken else 0)
+        if packet.qos == 1:
+            if open_count >= limit and self._client.level == V5:
+                raise _too_many(limit)
+            self.unanswered_count += 1
+            return True
+        packet_id = packet.packet_id
+        if taken is None:
+            taken = session.taken_identifiers = set()
+        is_new = packet_id not in taken
+        if is_new:
+            if open_count >= limit:
+                raise _too_many(limit)
+            taken.add(packet_id)
+            self._exchange.journal.identifier_taken(session, packet_id)
+        self._acks.append(_PUBREC + packet_id.to_bytes(2, "big"))
+        return is_new
+
+    def _named_topic(self, packet: Publish) -> str:
+        """The topic of a PUBLISH with properties: its own, or the one its alias stands for [3.3.2.3.4]."""
+        response_topic = packet.properties.response_topic
+        if response_topic is not None and ("+" in response_topic or "#" in response_topic):
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a response topic with a wildcard [MQTT-3.3.2-14]")
+        alias = packet.properties.topic_alias
+        if alias is None:
+            return packet.topic
+        limit = self._exchange.limits.topic_aliases
+        if alias > limit:
+            reason = f"topic alias {alias}, at most {limit} are taken [MQTT-3.3.2-9]"
+            raise ProtocolError(ReasonCode.TOPIC_ALIAS_INVALID, reason)
+        if self._aliases is None:
+            self._aliases = {}
+        topic = packet.topic or self._aliases.get(alias)
+        if topic is None:
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"topic alias {alias} was never given a topic")
+        self._aliases[alias] = topic
+        return topic
+
+    def _check(self, session: Session, topic: str) -> Denied | None:
+        """Check the topic of a PUBLISH, and remember that it was fine."""
+        exchange = self._exchange
+        check_name(topic, exchange.limits)
+        denied = exchange.permissions.may_publish(session, topic, self._client.go_on)
+        if denied is None:
+            is_now = exchange.is_acknowledged_now(topic)
+            if is_now != self._is_acknowledged_now:
+                # What was read before goes by the rule of its own topic.
+                self.acknowledge()
+            self._topic, self._topic_version = topic, exchange.permissions.version
+            self._is_acknowledged_now = is_now
+        return denied
+
+    def _deny(self, packet: Publish, topic: str, denied: Denied) -> None:
+        """Refuse a PUBLISH: MQTT 5 can say so, in 3.1.1 only a close tells."""
+        client = self._client
+        if client.level == V4 or packet.qos == 0:
+            raise ProtocolError(ReasonCode(denied.code), denied.reason)
+        client.note_denied("publish_denied", f"{topic}: {denied.reason}")
+        properties = client.reason(denied.reason)
+        kind = Puback if packet.qos == 1 else Pubrec
+        self._acks.append(encode(kind(packet.packet_id, denied.code, properties), V5))
+
+
+def _too_many(limit: int) -> ProtocolError:
+    return ProtocolError(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {limit:,} messages are not answered for yet")

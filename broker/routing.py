@@ -1,0 +1,111 @@
+"""Who is given a message: the rights of those who want it, shared subscriptions, and answers that take time."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from broker.limits import Limits
+from broker.permissions import Permissions, Undecided
+from broker.ports import Denied, Message
+from broker.router import Route, Router
+from broker.session import Session
+from broker.subscriptions import Group, Matches, Target
+
+
+class Routing:
+    """Finds those who want a message and may have it."""
+
+    def __init__(
+        self, permissions: Permissions, limits: Limits, deliver: Callable[[Message, Target[Session]], None]
+    ) -> None:
+        """`deliver` takes messages that were held, once it is known that they may be received."""
+        self._permissions = permissions
+        self._limits = limits
+        self._deliver = deliver
+
+    def find(self, router: Router, topic: str) -> Route:
+        """Find everyone who wants a topic and may receive it; remembered until something changes."""
+        found = router.subscriptions.match(topic)
+        targets = []
+        is_decided = True
+        for target in found.targets:
+            session = target.subscriber
+            try:
+                denied = self._denied(session, topic)
+            except Undecided:
+                is_decided = False
+                denied = None
+                # It gets this message, and those after it, when the answer is there.
+                if session.held is None:
+                    session.held = deque()
+            if denied is None:
+                targets.append(target)
+        allowed = Matches(tuple(targets), found.groups, found.own)
+        return router.remember(topic, allowed) if is_decided else Route(-1, allowed)
+
+    def chosen(self, message: Message, wanted: Matches[Session]) -> Sequence[Target[Session]]:
+        """The targets, without those who do not want their own messages, and one of each shared subscription."""
+        chosen = []
+        for target in wanted.targets:
+            session = target.subscriber
+            if session in wanted.own and session.client_id == message.client_id:
+                own = wanted.own[session]
+                if own is not None:
+                    chosen.append(own)
+            else:
+                chosen.append(target)
+        for group in wanted.groups:
+            member = self._member(group, message)
+            if member is not None:
+                chosen.append(member)
+        return chosen
+
+    def admits(self, message: Message, target: Target[Session]) -> bool:
+        """Whether a session may be given a message now; if that is not known yet, the message is held for it."""
+        session = target.subscriber
+        if session.held is None:
+            try:
+                return self._denied(session, message.topic) is None
+            except Undecided:
+                session.held = deque()
+        self.hold(session, message, target)
+        return False
+
+    def hold(self, session: Session, message: Message, target: Target[Session]) -> None:
+        """Keep a message behind those about which the authoriser still thinks, or drop it if those are too many."""
+        if session.held is not None and len(session.held) < self._limits.queue_messages:
+            session.held.append((message, target))
+        else:
+            session.dropped_count += 1
+
+    def _denied(self, session: Session, topic: str) -> Denied | None:
+        return self._permissions.may_receive(session, topic, lambda: self._release(session))
+
+    def _release(self, session: Session) -> None:
+        """Deliver what was held, in order, up to the next message about which nothing is known yet."""
+        held, session.held = session.held, None
+        while held:
+            message, target = held[0]
+            try:
+                denied = self._denied(session, message.topic)
+            except Undecided:
+                session.held = held
+                return
+            held.popleft()
+            if denied is None:
+                self._deliver(message, target)
+
+    def _member(self, group: Group[Session], message: Message) -> Target[Session] | None:
+        """Whose turn it is of those who may receive it: connected and not behind first, then who keeps it for later."""
+        allowed = []
+        for target in group.in_turn():
+            try:
+                if self._denied(target.subscriber, message.topic) is None:
+                    allowed.append(target)
+            except Undecided:
+                continue  # Somebody else of the group can have it at once.
+        for target in allowed:
+            session = target.subscriber
+            if session.client is not None and not session.deliveries.has_queue:
+                return target
+        connected = [target for target in allowed if target.subscriber.client is not None]
+        return next(iter(connected or allowed), None)

@@ -1,0 +1,107 @@
+"""Steps are made away from the loop, and come back to it."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from broker.workers import Workers, usual_thread_count
+from tests.broker.doorway import turns_until
+
+
+class Walk:
+    """Remembers where its steps were made; a step may stumble."""
+
+    def __init__(self, *, stumbles: bool = False, until: threading.Event | None = None) -> None:
+        self.stumbles = stumbles
+        self.until = until
+        self.threads: list[str] = []
+        self.moments: list[float] = []
+
+    def step(self, now: float) -> None:
+        self.threads.append(threading.current_thread().name)
+        self.moments.append(now)
+        if self.until is not None:
+            assert self.until.wait(10)
+        if self.stumbles:
+            raise ZeroDivisionError
+
+
+class Path:
+    """Workers, and who came back from them."""
+
+    def __init__(self, count: int) -> None:
+        self.back: list[Walk] = []
+        self.changed = asyncio.Event()
+        self.workers: Workers[Walk] = Workers(count, asyncio.get_running_loop(), self._take, lambda: 7.0)
+
+    def _take(self, walk: Walk) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        self.back.append(walk)
+        self.changed.set()
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.back) < count:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+async def test_every_step_is_made_in_a_thread_and_comes_back_once() -> None:
+    path = Path(2)
+    walks = [Walk() for _ in range(200)]
+    for walk in walks:
+        path.workers.give(walk)
+    await path.until(len(walks))
+    path.workers.stop()
+    assert sorted(map(id, path.back)) == sorted(map(id, walks))
+    assert {name for walk in walks for name in walk.threads} <= {"tls handshakes 0", "tls handshakes 1"}
+    assert {moment for walk in walks for moment in walk.moments} == {7.0}
+
+
+async def test_as_many_steps_as_threads_are_made_at_once() -> None:
+    path, go = Path(3), threading.Event()
+    walks = [Walk(until=go) for _ in range(4)]
+    for walk in walks:
+        path.workers.give(walk)
+    await turns_until(lambda: sum(bool(walk.threads) for walk in walks) >= 3)
+    assert not walks[3].threads
+    go.set()
+    await path.until(4)
+    path.workers.stop()
+
+
+async def test_stopping_finishes_what_was_given_and_tells_of_it() -> None:
+    path, walk = Path(1), Walk()
+    path.workers.give(walk)
+    path.workers.stop()
+    assert path.back == [walk]
+    assert not any(thread.name.startswith("tls handshakes") for thread in threading.enumerate())
+
+
+async def test_workers_that_were_given_nothing_have_no_threads() -> None:
+    path = Path(2)
+    assert not path.workers._threads
+    path.workers.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_defect_in_a_step_gives_back_what_it_was_made_on() -> None:
+    path, walk = Path(2), Walk(stumbles=True)
+    path.workers.give(walk)
+    await path.until(1)
+    path.workers.give(Walk())
+    await path.until(2)
+    path.workers.stop()
+    assert path.back[0] is walk
+
+
+def test_one_core_is_left_to_the_loop() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert usual_thread_count() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert usual_thread_count() == max(1, min(4, len(before) - 1))
