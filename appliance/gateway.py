@@ -12,6 +12,7 @@ from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
 from appliance.registry.service import Registry
 from appliance.telemetry.service import Telemetry
+from broker.server import Broker
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Gateway:
     mailbox: MailboxChannel | None
     """The local mailbox that e-mails go into when no server is set; None with a real server."""
     ingestion: Ingestion
+    broker: Broker
     bus: Bus
     health: Health
     version: str

@@ -75,6 +75,10 @@ def _rows(case: Case, seen: dict[tuple[str, str], list[Fanned]]) -> list[list[st
         else ""
         for some in rounds
     ]
+    costs = [
+        f"{median([1e4 * one.cpu_percent / one.delivered_a_second for one in some]):.2f} µs" if some else ""
+        for some in rounds
+    ]
     return [
         plain(case.name, *[f"{rate:,.0f}" if rate else "" for rate in rates]),
         at_least(
@@ -85,6 +89,7 @@ def _rows(case: Case, seen: dict[tuple[str, str], list[Fanned]]) -> list[list[st
             "",
         ),
         plain("… lost", *[f"{count:,}" if some else "" for count, some in zip(lost, rounds, strict=True)]),
+        plain("… processor for each", *costs),
         plain("… processor, generator's", *busy),
     ]
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from broker.codec import PINGRESP, Decoder
 from broker.encode import encode
 from broker.errors import ProtocolError
-from broker.exchange import Exchange
+from broker.exchange import Exchange, Receipt
 from broker.outgoing import Outgoing
 from broker.packets import (
     NO_PROPERTIES,
@@ -26,11 +26,11 @@ from broker.packets import (
     Unsubscribe,
 )
 from broker.permissions import Undecided
-from broker.ports import Delivery, Denied, Message, Principal, Stream
+from broker.ports import Credentials, Delivery, Denied, Message, Principal, Stream
 from broker.publisher import Publisher
 from broker.reason_codes import ReasonCode
 from broker.session import Session
-from broker.trace import Trace
+from broker.trace import Watcher
 
 _AT_QOS_0 = 0x30
 _EXACTLY_ONCE = 2
@@ -72,10 +72,11 @@ class Client:
         "_read_packets",
         "_stalled",
         "_taker",
-        "_trace",
+        "_watchers",
         "admitted",
         "candidate",
         "claimed_id",
+        "credentials",
         "decoder",
         "is_plain",
         "keep_alive_s",
@@ -84,6 +85,7 @@ class Client:
         "owed_count",
         "session",
         "stream",
+        "waiting_count",
         "window_began_at",
     )
 
@@ -99,16 +101,20 @@ class Client:
         """The client identifier of its CONNECT, let in or not."""
         self.admitted: Principal | Denied | None = None
         """Who it is, where that was known before or took time to find out."""
+        self.credentials: Credentials | None = None
+        """What it showed, without its certificate, which its connection has."""
         self.candidate: Session | None = None
         """The session that it gets if it is let in and has none."""
         self.owed_count = 0
         """Receipts that wait for a commit: an acknowledgement must not overtake them."""
+        self.waiting_count = 0
+        """Deliveries among them."""
         self._taker = taker
         self._exchange = exchange
         self._publisher = Publisher(self, exchange)
         self._read_packets = self._read_bytes = 0
         self._stalled: list[Packet] | None = None
-        self._trace: Trace | None = None
+        self._watchers: tuple[Watcher, ...] = ()
         self.agree(Outgoing())
 
     # What its connection calls.
@@ -121,9 +127,9 @@ class Client:
         self._read_packets += len(packets)
         if self._read_packets > limits.publishes_per_s or self._read_bytes > limits.bytes_per_s:
             self._taker.slow_down(self)
-        if self._trace is not None:
+        for watcher in self._watchers:
             for packet in packets:
-                self._trace.received(packet)
+                watcher.received(packet)
         if self._stalled is None:
             self._take_all(packets)
         else:
@@ -152,11 +158,16 @@ class Client:
         self._outgoing = outgoing
         self.level = outgoing.level
         # What is the same for many is written past the log of packets.
-        self.is_plain = outgoing.is_plain and self._trace is None
+        self.is_plain = outgoing.is_plain and not self._watchers
 
-    def look_on(self, trace: Trace | None) -> None:
-        """Log every packet from here on, or no more."""
-        self._trace = trace
+    def watch(self, watcher: Watcher) -> None:
+        """Show every packet to a watcher from here on."""
+        self._watchers += (watcher,)
+        self.agree(self._outgoing)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Show a watcher no more."""
+        self._watchers = tuple(one for one in self._watchers if one is not watcher)
         self.agree(self._outgoing)
 
     def new_allowance(self, now: float) -> None:
@@ -166,8 +177,8 @@ class Client:
 
     def send(self, data: bytes) -> None:
         """Write bytes of whole packets."""
-        if self._trace is not None:
-            self._trace.sent(data, self.level)
+        if self._watchers:
+            self._show(data)
         stream = self.stream
         stream.send(data)
         if stream.unsent_bytes > self._exchange.limits.unsent_bytes:
@@ -178,16 +189,24 @@ class Client:
     def answer(self, packet: Packet, *, waits: bool = False) -> None:
         """Send a packet, after the commit of this turn if it waits for it."""
         data = encode(packet, self.level)
+        if not self.takes(len(data)):
+            return
         if waits:
             self._exchange.answer_after_commit(self, data)
         else:
             self.send(data)
 
-    def acknowledged(self, data: bytes, answered: int) -> None:
+    def takes(self, size_bytes: int) -> bool:
+        """Whether the client takes packets of this size [MQTT-3.1.2-24]."""
+        limit = self._outgoing.packet_limit
+        return limit is None or size_bytes <= limit
+
+    def settle(self, receipt: Receipt) -> None:
         """Send what waited for a commit."""
         self.owed_count -= 1
-        self._publisher.unanswered_count -= answered
-        self.send(data)
+        self.waiting_count -= receipt.is_delivery
+        self._publisher.unanswered_count -= receipt.answered_count
+        self.send(receipt.data)
 
     def send_message(self, message: Message, *, retain: bool, identifiers: tuple[int, ...]) -> None:
         """Send a message at QoS 0, if it is not larger than the client takes [MQTT-3.1.2-24]."""
@@ -208,7 +227,7 @@ class Client:
     def close_with(self, code: ReasonCode, reason: str) -> None:
         """End the connection; a client of MQTT 5 is told why [MQTT-4.13.1-1]."""
         if self.level == V5 and self.session is not None:
-            self.send(encode(Disconnect(code, self.reason(reason, is_last=True)), V5))
+            self.answer(Disconnect(code, self.reason(reason, is_last=True)))
         self.stream.close(reason)
 
     def reason(self, text: str, *, is_last: bool = False) -> Properties:
@@ -220,6 +239,11 @@ class Client:
     def note_denied(self, kind: str, reason: str) -> None:
         """Tell the owner of something that was denied."""
         self._taker.note_denied(self, kind, reason)
+
+    def _show(self, data: bytes) -> None:
+        for packet in Decoder(protocol_level=self.level).feed(data):
+            for watcher in self._watchers:
+                watcher.sent(packet)
 
     # The way of packets.
 

@@ -12,6 +12,7 @@ from broker.limits import Limits
 from broker.outgoing import Outgoing
 from broker.packets import V4, V5, Connack, Connect, Properties, ReturnCode, Will
 from broker.permissions import Undecided
+from broker.plugins.authorizer import is_guest
 from broker.ports import Connected, Credentials, Denied, Owner, Principal
 from broker.reason_codes import ReasonCode
 from broker.session import Session
@@ -47,7 +48,9 @@ class Reception:
         """Let a client in, or raise `ProtocolError` with the code for its CONNACK; `Undecided` is later."""
         client.claimed_id = connect.client_id[:LONGEST_CLAIM]
         _check_level(connect)
-        client.agree(Outgoing(V5 if connect.protocol_level == V5 else V4))
+        client.agree(
+            Outgoing(V5 if connect.protocol_level == V5 else V4, packet_limit=connect.properties.maximum_packet_bytes)
+        )
         assigned = ""
         if not connect.client_id:
             assigned = self._assigned(connect)
@@ -55,6 +58,10 @@ class Reception:
         self._check(connect)
         principal = self._principal(client, connect)
         held = self._exchange.sessions.find(principal.tenant_id, connect.client_id)
+        if held is not None and is_guest(held.principal) and not is_guest(principal):
+            # Whoever plugins let in must not keep a device out by taking its name.
+            self._end_older(held, msgspec.structs.replace(connect, clean_start=True))
+            held = None
         if held is not None and held.principal != principal:
             raise _refused("the session of this client identifier belongs to another client")
         self._check_will_rights(client, principal, connect)
@@ -88,7 +95,10 @@ class Reception:
             username = connect.username
             if certificate is not None and username is not None and username.startswith("?"):
                 username = None  # AWS's own clients tell their version there.
-            credentials = Credentials(connect.client_id, username, connect.password, certificate, stream.address)
+            credentials = Credentials(
+                connect.client_id, username, connect.password, certificate, stream.address, stream.transport
+            )
+            client.credentials = msgspec.structs.replace(credentials, certificate=None)
             answer = self._exchange.permissions.authenticate(credentials, lambda said: _admit(client, said))
         if answer is None:
             raise Undecided
@@ -136,7 +146,7 @@ class Reception:
         session.expiry_s = self._expiry_s(connect)
         told = self._agree(client, connect, session, assigned)
         answer = encode(Connack(is_present, ReasonCode.SUCCESS, told), client.level)
-        if len(answer) > (connect.properties.maximum_packet_bytes or len(answer)):
+        if not client.takes(len(answer)):
             client.stream.close("the client takes packets smaller than CONNACK")
             return
         session.client, session.principal, client.session = client, principal, session

@@ -37,6 +37,13 @@ class Receiver(Protocol):
         """Hear that the connection is gone; nothing comes after this."""
 
 
+class Reader(Protocol):
+    """Someone who reads a connection."""
+
+    def watch(self) -> None:
+        """Read when there is something."""
+
+
 class Traffic:
     """What the connections of a broker share: whether they are read, which of them write, and which end.
 
@@ -50,7 +57,7 @@ class Traffic:
         """Hears the address of each connection that ends."""
         self.writing: list[Connection] = []
         """Those that have something to write; `flush` is called soon when there are any."""
-        self._waiting: dict[Connection, None] = {}
+        self._waiting: dict[Reader, None] = {}
         self._ending: dict[Connection, str] = {}
         self._is_ending = False
 
@@ -62,12 +69,12 @@ class Traffic:
         """Read again, beginning with those that wait."""
         self.is_open = True
         waiting, self._waiting = self._waiting, {}
-        for connection in waiting:
-            connection.watch()
+        for reader in waiting:
+            reader.watch()
 
-    def wait(self, connection: "Connection") -> None:
-        """Queue a connection that has something to be read."""
-        self._waiting[connection] = None
+    def wait(self, reader: Reader) -> None:
+        """Queue one that has something to read."""
+        self._waiting[reader] = None
 
     def is_leaving(self, connection: "Connection") -> bool:
         """Whether it is queued to be ended."""
@@ -155,6 +162,11 @@ class Connection:
         """Read when there is something, unless the connection is paused or ends."""
         if self._receiver is not None and not self._is_paused and not self._traffic.is_leaving(self):
             self._loop.add_reader(self._fd, self._readable)
+
+    @property
+    def transport(self) -> str:
+        """What carries it: `tls` or `plain`."""
+        return "tls" if isinstance(self._socket, ssl.SSLSocket) else "plain"
 
     @property
     def certificate(self) -> bytes | None:

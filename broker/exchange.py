@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 class Receipt:
     """Bytes for a client that wait for the commit of their turn."""
 
-    __slots__ = ("answered", "client", "data")
+    __slots__ = ("answered_count", "client", "data", "is_delivery")
 
-    def __init__(self, client: "Client", data: bytes, answered: int) -> None:
+    def __init__(self, client: "Client", data: bytes, answered_count: int, *, is_delivery: bool) -> None:
         self.client = client
         self.data = data
-        self.answered = answered
+        self.answered_count = answered_count
         """How many messages of the client these bytes answer for."""
+        self.is_delivery = is_delivery
 
 
 class Exchange:
@@ -92,11 +93,14 @@ class Exchange:
         if messages or changes or receipts:
             self._owner.accept(Turn(messages, changes, receipts))
 
-    def answer_after_commit(self, client: "Client", data: bytes, answered: int = 0) -> None:
-        """Send bytes to a client once this turn is on disk."""
+    def answer_after_commit(
+        self, client: "Client", data: bytes, answered_count: int = 0, *, is_delivery: bool = False
+    ) -> None:
+        """Send bytes to a client once this turn is on disk; they answer for so many of its messages."""
         self.wake()
         client.owed_count += 1
-        self.receipts.append(Receipt(client, data, answered))
+        client.waiting_count += is_delivery
+        self.receipts.append(Receipt(client, data, answered_count, is_delivery=is_delivery))
 
     # A message comes in.
 
@@ -105,6 +109,7 @@ class Exchange:
         if not self._is_awake:
             self.wake()
         self._messages.append(message)
+        self.message_count += 1
         router = self.sessions.router(message.tenant_id)
         if message.retain:
             self._retain(router, message)
@@ -309,8 +314,9 @@ class Exchange:
         if client is None:
             return
         # A QoS 2 packet that is sent before it is on disk could be lost or doubled by a power cut: its
-        # identifier would be given again. It cannot use a topic alias either: others overtake it.
-        must_wait = delivery.qos > 1 and session.is_stored
+        # identifier would be given again. What comes after it keeps behind it [MQTT-4.6.0-6], and none of
+        # them uses a topic alias: messages at QoS 0 overtake them.
+        must_wait = session.is_stored and (delivery.qos > 1 or client.waiting_count > 0)
         data = client.delivery_bytes(delivery, duplicate=duplicate, may_alias=not must_wait)
         if data is None:
             # Too large for this client: as if it had been delivered [MQTT-3.1.2-25].
@@ -322,7 +328,7 @@ class Exchange:
             self.journal.delivery(session, delivery)
         self.delivered_count += 1
         if must_wait:
-            self.answer_after_commit(client, data)
+            self.answer_after_commit(client, data, is_delivery=True)
         else:
             client.send(data)
         evidence = self._evidence.get(delivery.number)

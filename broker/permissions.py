@@ -62,6 +62,15 @@ class Permissions:
         self._ask_later(decision, lambda result: answer(result if not isinstance(result, Allowed) else _NOBODY))
         return None
 
+    def authenticate_again(self, credentials: Credentials, denied: Callable[[Denied], None]) -> None:
+        """Ask about a client that was let in; `denied` is called if it would not be let in today."""
+
+        def hear(answer: Principal | Denied | None) -> None:
+            if isinstance(answer, Denied):
+                denied(answer)
+
+        hear(self.authenticate(credentials, hear))
+
     def may_publish(self, session: Session, topic: str, told: Callable[[], None]) -> Denied | None:
         """None when the session's client may publish there. Raises `Undecided`, and then calls `told`."""
         return self._decide(session, "publish", topic, self._authorizer.may_publish, told)

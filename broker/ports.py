@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from broker.packets import NO_PROPERTIES, Properties, Subscription
+from broker.packets import NO_PROPERTIES, Packet, Properties, Subscription
 
 TenantId = int
 
@@ -26,8 +26,10 @@ class Credentials(msgspec.Struct, frozen=True):
     username: str | None
     password: bytes | None
     certificate: bytes | None
-    """The client's certificate, DER, already verified against the device CA; None without TLS."""
+    """The client's certificate, DER, already verified against the device CA; None where none was shown."""
     address: str
+    transport: str = "tls"
+    """What carried it: `tls`, `plain` or `websocket`."""
 
 
 # What an authoriser answers.
@@ -325,6 +327,16 @@ class Observer(Protocol):
         """A message was written to a client."""
 
 
+class PacketObserver(Protocol):
+    """Hears of every control packet. Never waits."""
+
+    def packet_received(self, principal: Principal | None, client_id: str, packet: Packet) -> None:
+        """A packet came from a client; nobody is known yet at CONNECT."""
+
+    def packet_sent(self, principal: Principal | None, client_id: str, packet: Packet) -> None:
+        """A packet was written to a client."""
+
+
 class Receiver(Protocol):
     """Takes what comes out of one connection."""
 
@@ -336,13 +348,17 @@ class Receiver(Protocol):
 
 
 class Stream(Protocol):
-    """One network connection, whatever carries it: TCP, TLS or WebSocket frames."""
+    """One network connection, whatever carries it."""
 
     address: str
     opened_at: float
     """When it was accepted, in the seconds of the loop."""
     heard_at: float
     """When the client was last heard, in the seconds of the loop. The broker moves it on when nobody is heard."""
+
+    @property
+    def transport(self) -> str:
+        """What carries it: `tls`, `plain` or `websocket`."""
 
     @property
     def certificate(self) -> bytes | None:

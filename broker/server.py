@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
 
-from broker import sys_topics
+import msgspec
+
 from broker.client import Client
 from broker.codec import Decoder
 from broker.connecting import Reception, refusal
@@ -16,17 +17,17 @@ from broker.exchange import Exchange, Receipt
 from broker.limits import Limits
 from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
 from broker.outgoing import Outgoing
-from broker.packets import Connect, Subscribe, Unsubscribe
+from broker.packets import NO_PROPERTIES, Connect, Packet, Subscribe, Unsubscribe
 from broker.permissions import Permissions
 from broker.ports import (
     Authorizer,
-    Credentials,
     Denied,
     Disconnected,
     Evidence,
     Message,
     Observer,
     Owner,
+    PacketObserver,
     Principal,
     Refused,
     SessionStore,
@@ -39,9 +40,7 @@ from broker.session import Session
 from broker.session_table import SessionTable
 from broker.subscribing import Desk
 from broker.trace import Trace, TraceEntry
-
-SLICE = 500
-"""Connections or sessions looked at before the loop gets its turn back."""
+from broker.upkeep import SLICE, Upkeep
 
 
 class Broker:
@@ -62,14 +61,16 @@ class Broker:
         self._authorizer = authorizer
         self._clock = clock
         self._store = store
-        self._traffic = Traffic()
+        self.traffic = Traffic()
+        """Whether connections are read: also for streams that were not accepted here."""
         self._clients: set[Client] = set()
         self._sessions = SessionTable(self.limits)
         self._permissions = Permissions(authorizer, self.limits, self._time, self._later)
         self.exchange = Exchange(owner, self._sessions, self._permissions, self.limits, clock, self._soon)
         self._reception = Reception(self.exchange, owner, lambda: secrets.token_hex(12))
         self._desk = Desk(self.exchange, self.note_denied)
-        self._started_at = 0
+        self.packet_observers: list[PacketObserver] = []
+        """Those that are shown every packet of every client from here on. One is enough to slow all of them."""
         self._is_stopping = False
 
     # What the owner calls.
@@ -77,24 +78,20 @@ class Broker:
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Keep clients connected; on leaving, what waits for them is written and they are let go."""
-        self._started_at = self._clock()
         self._restore()
         async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(self._sweep(), name="mqtt sweep"),
-                tasks.create_task(self._tell_figures(), name="mqtt figures"),
-            ]
+            upkeep = Upkeep(self.exchange, self._clients, self.traffic, self.refuse, self.refusals)
+            running = tasks.create_task(upkeep.run(), name="mqtt upkeep")
             try:
                 yield
             finally:
-                for task in running:
-                    task.cancel()
-                await self._let_go()
+                running.cancel()
+                await self.let_go()
 
     @contextlib.asynccontextmanager
     async def listening(self, *endpoints: Endpoint | SharedEndpoint) -> AsyncIterator[tuple[int, ...]]:
         """Accept clients; gives the ports. On leaving, nobody is accepted and nothing more is read."""
-        entrance = Entrance(self._traffic, self.attach, self._refuse_stranger, self.limits)
+        entrance = Entrance(self.traffic, self.attach, self._refuse_stranger, self.limits)
         with contextlib.ExitStack() as stack:
             stack.enter_context(entrance.running())
             listeners = [stack.enter_context(Listener(endpoint, entrance).listening()) for endpoint in endpoints]
@@ -102,15 +99,17 @@ class Broker:
                 yield tuple(listener.port for listener in listeners)
             finally:
                 self._is_stopping = True
-                self._traffic.shut()
+                self.traffic.shut()
                 self.exchange.hand_over()
 
-    def attach(self, stream: Stream, principal: Principal | None = None) -> None:
-        """Take a connection. Who has been signed in elsewhere, as over a WebSocket, is not asked again who it is."""
+    def attach(self, stream: Stream, principal: Principal | Denied | None = None) -> None:
+        """Take a connection. Of whom it is known already who it is, as over a WebSocket, that is not asked again."""
         client = Client(
             self, self.exchange, stream, Decoder(self.limits.packet_bytes, self.limits.connect_packet_bytes)
         )
         client.admitted = principal
+        for observer in self.packet_observers:
+            client.watch(_Tap(observer, client))
         self._clients.add(client)
         stream.start(client)
 
@@ -118,11 +117,11 @@ class Broker:
         """Send what waited for the commit, in order [MQTT-4.6.0-2]."""
         for receipt in receipts:
             assert isinstance(receipt, Receipt)  # noqa: S101  receipts come from here
-            receipt.client.acknowledged(receipt.data, receipt.answered)
+            receipt.client.settle(receipt)
 
     def pause_reading(self) -> None:
         """Read from no connection until `resume_reading`."""
-        self._traffic.shut()
+        self.traffic.shut()
 
     def resume_reading(self) -> None:
         """Read again. Nobody was silent while nobody was heard: every keep alive starts anew."""
@@ -131,7 +130,7 @@ class Broker:
         now = self._time()
         for client in self._clients:
             client.stream.heard_at = client.opened_at = now
-        self._traffic.open()
+        self.traffic.open()
 
     def publish(self, message: Message, evidence: Evidence | None = None) -> Publication:
         """Publish in the owner's own name: to subscribers, not back to the owner.
@@ -175,11 +174,12 @@ class Broker:
         if client is None:
             yield False
             return
-        client.look_on(Trace(sink, self._clock))
+        trace = Trace(sink, self._clock)
+        client.watch(trace)
         try:
             yield True
         finally:
-            client.look_on(None)
+            client.unwatch(trace)
 
     def sessions(self, tenant_id: TenantId) -> Iterator[Session]:
         """The sessions of a tenant, to be looked at."""
@@ -217,7 +217,8 @@ class Broker:
         """Disconnect a client for what it did, and tell the owner why. Nothing happens when it is gone."""
         if not client.stream.is_open:
             return
-        self._note_refused(client, error.code.kind, error.reason)
+        is_stranger = client.session is None and error.code is ReasonCode.NOT_AUTHORIZED
+        self._note_refused(client, "connect_denied" if is_stranger else error.code.kind, error.reason)
         if isinstance(error, FramingError):
             client.stream.close(error.reason)
             return
@@ -225,10 +226,13 @@ class Broker:
             client.close_with(error.code, error.reason)
             return
         # The level of a CONNECT is known even when the rest of it is broken.
-        client.agree(Outgoing(client.decoder.protocol_level))
-        data = refusal(error, client.level, client.reason(error.reason, is_last=True))
-        if data is not None:
-            client.stream.send(data)
+        if client.level != client.decoder.protocol_level:
+            client.agree(Outgoing(client.decoder.protocol_level))
+        for properties in (client.reason(error.reason, is_last=True), NO_PROPERTIES):
+            data = refusal(error, client.level, properties)
+            if data is not None and client.takes(len(data)):
+                client.stream.send(data)
+                break
         client.stream.close(error.reason)
 
     def note_denied(self, client: Client, kind: str, reason: str) -> None:
@@ -281,9 +285,10 @@ class Broker:
         for message in self._store.retained():
             self._sessions.router(message.tenant_id).retained.keep(message)
 
-    async def _let_go(self) -> None:
-        """End every connection, a slice at a time."""
-        for index, client in enumerate(list(self._clients), 1):
+    async def let_go(self, streams: Container[Stream] | None = None) -> None:
+        """End connections, all or these, because the gateway stops; a slice at a time."""
+        leaving = [client for client in self._clients if streams is None or client.stream in streams]
+        for index, client in enumerate(leaving, 1):
             # A will is for clients that fail, not for a gateway that stops.
             if client.session is not None:
                 client.session.will = None
@@ -299,80 +304,22 @@ class Broker:
     def _review(self, session: Session) -> None:
         """Ask again about one session: who it is, what it subscribed to, where its will goes."""
         client = session.client
-        if client is not None and client.stream.certificate is not None:
-            credentials = Credentials(session.client_id, None, None, client.stream.certificate, client.stream.address)
-            answer = self._permissions.authenticate(credentials, lambda _: None)
-            if isinstance(answer, Denied):
-                self._note_refused(client, "connection_ended", answer.reason)
-                client.close_with(ReasonCode.NOT_AUTHORIZED, answer.reason)
+        if client is not None and client.credentials is not None:
+            credentials = msgspec.structs.replace(client.credentials, certificate=client.stream.certificate)
+            self._permissions.authenticate_again(credentials, lambda denied: self._end(client, denied))
         self._desk.review(session)
         if session.will is not None and not self._permissions.may_still_publish(session.principal, session.will.topic):
             session.will = session.will_due_at = None
 
+    def _end(self, client: Client, denied: Denied) -> None:
+        """End the connection of a client that would not be let in today."""
+        if client.stream.is_open:
+            self._note_refused(client, "connection_ended", denied.reason)
+            client.close_with(ReasonCode(denied.code), denied.reason)
+
     def _refuse_stranger(self, address: str, kind: str, reason: str) -> None:
         self.refusals[kind] += 1
         self._owner.note(Refused(0, "", "", address, kind, reason, self._clock()))
-
-    # What nobody calls.
-
-    async def _sweep(self) -> None:
-        """End connections whose keep alive or CONNECT is overdue, sessions and messages whose time is over."""
-        while True:
-            await asyncio.sleep(self.limits.sweep_interval_s)
-            for index, client in enumerate(list(self._clients), 1):
-                self._check_silence(client)
-                if index % SLICE == 0:
-                    await asyncio.sleep(0)
-            now = self._clock()
-            for session in self._sessions.wills_due(now):
-                self.exchange.publish_will(session)
-            for index, session in enumerate(self._sessions.overdue(now), 1):
-                if session.client is None:
-                    self.exchange.discard(session)
-                if index % SLICE == 0:
-                    await asyncio.sleep(0)
-
-    async def _tell_figures(self) -> None:
-        """Publish what the broker says of itself, and let retained messages expire."""
-        while True:
-            now = self._clock()
-            for tenant_id, router in list(self._sessions.routers.items()):
-                for gone in router.retained.expired(now):
-                    self.exchange.journal.retained_gone(gone)
-                for topic, payload in sys_topics.messages(self._figures(tenant_id)).items():
-                    self.exchange.tell(Message(tenant_id, "", "", topic, payload, 0, retain=True, arrived_at=now))
-            await asyncio.sleep(self.limits.sys_interval_s)
-
-    def _figures(self, tenant_id: TenantId) -> sys_topics.Figures:
-        sessions = list(self.sessions(tenant_id))
-        return sys_topics.Figures(
-            uptime_s=(self._clock() - self._started_at) // 1_000,
-            version="1",
-            connections=sum(session.client is not None for session in sessions),
-            sessions=len(sessions),
-            subscriptions=sum(len(session.subscriptions) for session in sessions),
-            retained=len(self._sessions.router(tenant_id).retained),
-            queued_bytes=self._sessions.queued_bytes,
-            received=self.exchange.message_count,
-            delivered=self.exchange.delivered_count,
-            dropped=self.dropped_count,
-            refused=self.refusals.total(),
-        )
-
-    def _check_silence(self, client: Client) -> None:
-        if not self._traffic.is_open:
-            return  # Nobody is heard, so nobody can be called silent.
-        now = self._time()
-        if client.is_waiting:
-            return  # It is not read because somebody else takes time.
-        if client.session is None:
-            if now - client.opened_at > self.limits.connect_timeout_s:
-                limit = self.limits.connect_timeout_s
-                self.refuse(client, ProtocolError(ReasonCode.PROTOCOL_ERROR, f"no CONNECT within {limit:g} s"))
-        elif client.keep_alive_s and now - client.stream.heard_at > client.keep_alive_s:
-            silent_s = now - client.stream.heard_at
-            reason = f"nothing heard for {silent_s:.1f} s, more than its keep alive allows"
-            self.refuse(client, ProtocolError(ReasonCode.KEEP_ALIVE_TIMEOUT, reason))
 
     def _note_refused(self, client: Client, kind: str, reason: str) -> None:
         self.refusals[kind] += 1
@@ -389,3 +336,22 @@ class Broker:
 
     def _soon(self, call: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(call)
+
+
+class _Tap:
+    """Shows the packets of one client to an observer of packets."""
+
+    def __init__(self, observer: PacketObserver, client: Client) -> None:
+        self._observer = observer
+        self._client = client
+
+    def received(self, packet: Packet) -> None:
+        self._observer.packet_received(self._principal, self._client.claimed_id, packet)
+
+    def sent(self, packet: Packet) -> None:
+        self._observer.packet_sent(self._principal, self._client.claimed_id, packet)
+
+    @property
+    def _principal(self) -> Principal | None:
+        session = self._client.session
+        return None if session is None else session.principal

@@ -7,7 +7,6 @@ class Figures(msgspec.Struct, frozen=True):
     """The broker at one moment. Counts are since its start unless they say otherwise."""
 
     uptime_s: int
-    version: str
     connections: int
     """Now."""
     sessions: int
@@ -27,7 +26,7 @@ class Figures(msgspec.Struct, frozen=True):
 def messages(figures: Figures) -> dict[str, bytes]:
     """The topic names and payloads, with the names that brokers have in common."""
     return {
-        "$SYS/broker/version": f"headworks {figures.version}".encode(),
+        "$SYS/broker/version": b"headworks",
         "$SYS/broker/uptime": f"{figures.uptime_s} seconds".encode(),
         "$SYS/broker/clients/connected": _number(figures.connections),
         "$SYS/broker/clients/total": _number(figures.sessions),

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TICKETS = 1
-"""Tickets sent with a full handshake. One is what a device uses for its next connection; each costs a fifth more
-of the handshake, and a handshake with a ticket costs half as much or less (measured)."""
+"""Tickets sent with a handshake; OpenSSL's own number is 2. One lets a device resume its next connection, and each
+costs a quarter of a handshake. Resuming costs 60 % of a handshake with TLS 1.3, 27 % with TLS 1.2 (measured)."""
 
 
 def tls_context(certificate: Path, key: Path, trust: Path) -> ssl.SSLContext:

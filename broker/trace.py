@@ -4,10 +4,10 @@ A client that nobody looks at pays one comparison for it.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
-from broker.codec import Decoder
 from broker.packets import (
     Connack,
     Connect,
@@ -41,6 +41,16 @@ class TraceEntry(msgspec.Struct, frozen=True):
     """QoS and flags, packet identifier, reason codes."""
 
 
+class Watcher(Protocol):
+    """Looks at the packets of one connection."""
+
+    def received(self, packet: Packet) -> None:
+        """Look at a packet of the client."""
+
+    def sent(self, packet: Packet) -> None:
+        """Look at a packet for the client."""
+
+
 class Trace:
     """Turns packets of one client into entries."""
 
@@ -53,10 +63,9 @@ class Trace:
         """Note a packet of the client."""
         self._note(packet, is_from_client=True)
 
-    def sent(self, data: bytes, level: int) -> None:
-        """Note packets for the client, as their bytes."""
-        for packet in Decoder(protocol_level=level).feed(data):
-            self._note(packet, is_from_client=False)
+    def sent(self, packet: Packet) -> None:
+        """Note a packet for the client."""
+        self._note(packet, is_from_client=False)
 
     def _note(self, packet: Packet, *, is_from_client: bool) -> None:
         size = len(packet.payload) if isinstance(packet, Publish) else 0
@@ -74,7 +83,8 @@ def _topic(packet: Packet) -> str:
             return ", ".join(packet.topic_filters)
         case Connect():
             return packet.client_id
-    return ""
+        case _:
+            return ""
 
 
 def _detail(packet: Packet) -> str:
@@ -89,7 +99,8 @@ def _detail(packet: Packet) -> str:
             return f"level {packet.protocol_level}, keep alive {packet.keep_alive_s} s"
         case Connack() | Disconnect():
             return f"code {packet.code:#04x}{_reason(packet.code)}"
-    return _detail_of_exchange(packet)
+        case _:
+            return _detail_of_exchange(packet)
 
 
 def _detail_of_exchange(packet: Packet) -> str:
@@ -102,7 +113,8 @@ def _detail_of_exchange(packet: Packet) -> str:
             return f"id {packet.packet_id}, {', '.join(f'{code:#04x}' for code in packet.codes)}"
         case Unsubscribe():
             return f"id {packet.packet_id}"
-    return ""
+        case _:
+            return ""
 
 
 def _reason(code: int) -> str:

@@ -4,7 +4,7 @@ import ssl
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.client_hello import ClientHello, Foreign, Incomplete, read_client_hello
@@ -45,6 +45,7 @@ class TestLaws:
         assert read_client_hello(data, MUCH) == expected
         assert read_client_hello(data + b"\x14\x03\x03", MUCH) == expected
 
+    @settings(max_examples=25)
     @given(SIZES)
     def test_of_a_part_it_says_how_much_more_there_is_at_least(self, sizes: list[int]) -> None:
         data = in_records(client_hello(_context(["mqtt"]), "gateway.local")[5:], *sizes)
@@ -53,6 +54,7 @@ class TestLaws:
             assert isinstance(found, Incomplete)
             assert end < found.needed_bytes <= len(data)
 
+    @settings(max_examples=25)
     @given(SIZES)
     def test_waiting_for_what_is_needed_reads_the_whole_hello_in_few_looks(self, sizes: list[int]) -> None:
         """However small the records are: each look costs the loop a turn."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from broker.codec import LARGEST_REMAINING_LENGTH, Decoder, encode
 from broker.errors import FramingError
-from broker.packets import V4, V5, Auth, Connect, Packet, Pingreq, Pingresp, Publish
+from broker.packets import V4, V5, Auth, Connect, Packet, Pingreq, Pingresp, Properties, Publish
 from broker.reason_codes import ReasonCode
 from tests.broker.strategies import client_packets, connects, levels, server_packets
 
@@ -174,6 +174,19 @@ def test_a_repeated_publish_is_judged_like_the_first() -> None:
     assert decoded(encode(PUBLISH) * 2 + without_identifier) == ([PUBLISH] * 2, ReasonCode.PROTOCOL_ERROR)
     packets, failure = decoded(encode(PUBLISH, V5) * 3, Decoder(protocol_level=V5))
     assert (packets, failure) == ([PUBLISH] * 3, None)
+
+
+def test_a_repeated_publish_may_have_properties() -> None:
+    aliased = Publish(PUBLISH.topic, PUBLISH.payload[3:], 1, packet_id=7, properties=Properties(topic_alias=1))
+    sent = [PUBLISH, PUBLISH, PUBLISH, aliased, PUBLISH]
+    stream = b"".join(encode(packet, V5) for packet in sent)
+    assert decoded(stream, Decoder(protocol_level=V5)) == (sent, None)
+
+
+def test_a_publish_that_was_whole_in_one_version_may_be_short_in_the_other() -> None:
+    connects = [encode(Connect(level, "c", clean_start=True, keep_alive_s=0)) for level in (V4, V5)]
+    empty = encode(Publish("t", b"", 1, packet_id=7))
+    assert decoded(connects[0] + 3 * empty + connects[1] + empty)[1] is ReasonCode.MALFORMED_PACKET
 
 
 @pytest.mark.parametrize("level", [V4, V5])

@@ -88,6 +88,18 @@ class TestReading:
             connection.resume()
             await ear.until(lambda ear: ear.heard == b"x")
 
+    async def test_a_paused_connection_costs_the_loop_nothing_when_all_are_read_again(self) -> None:
+        traffic = Traffic()
+        with pair(traffic) as (connection, ear, theirs):
+            traffic.shut()
+            theirs.send(b"x")
+            await some_turns()
+            connection.pause()
+            traffic.open()
+            assert not asyncio.get_running_loop().remove_reader(connection._fd)
+            connection.resume()
+            await ear.until(lambda ear: ear.heard == b"x")
+
     async def test_a_connection_that_pauses_in_the_midst_of_reading_hears_nothing_more(self) -> None:
         with pair(Traffic()) as (connection, ear, theirs):
             hear = ear.received
@@ -294,6 +306,7 @@ class TestEnding:
             assert connection.is_open
             connection.pause()
             connection.resume()
+            assert not asyncio.get_running_loop().remove_reader(connection._fd)
             connection.close("second")
             assert ear.lost_reasons == ["first"]
             await some_turns()

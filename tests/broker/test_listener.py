@@ -196,7 +196,9 @@ class TestShared:
             await doorway.until(lambda doorway: doorway.entrance.count == 1)
             await turns_until(lambda: bool(kept))
             assert kept[0].recv(65_536) == client.hello
-            socket.close(kept[0].detach())
+            descriptor = kept[0].detach()
+            assert doorway.entrance.count == 0
+            socket.close(descriptor)
             kept[0].close()
             assert doorway.entrance.count == 0
             await goodbye(client.writer)

@@ -80,6 +80,15 @@ async def test_stopping_finishes_what_was_given_and_tells_of_it() -> None:
     assert not any(thread.name.startswith("tls handshakes") for thread in threading.enumerate())
 
 
+async def test_the_loop_is_woken_once_for_all_that_came_back_while_it_was_busy() -> None:
+    path = Path(2)
+    for _ in range(50):
+        path.workers.give(Walk())
+    path.workers.stop()
+    assert len(path.back) == 50
+    assert len(asyncio.get_running_loop()._ready) == 1  # type: ignore[attr-defined]
+
+
 async def test_workers_that_were_given_nothing_have_no_threads() -> None:
     path = Path(2)
     assert not path.workers._threads

@@ -82,7 +82,7 @@ async def test_mqtt_2_3_1_6_and_7_an_answer_has_the_identifier_of_its_question(h
     assert answers == {Puback(65_535), Suback(1, (0,)), Unsuback(0x1234)}
 
 
-@pytest.mark.parametrize("level", [3, 5, 99])
+@pytest.mark.parametrize("level", [3, 6, 99])
 async def test_mqtt_3_1_2_2_another_level_is_answered_with_code_1(house: House, level: int) -> None:
     wire = await house.knock()
     await wire.send(Connect(level, "c", clean_start=True, keep_alive_s=0))
@@ -169,7 +169,7 @@ async def test_mqtt_3_1_2_10_and_3_14_4_3_a_goodbye_discards_the_will(house: Hou
     assert [event.reason for event in house.owner.left] == ["the client disconnected"]
 
 
-@pytest.mark.parametrize("client_id", ["0", "abcdefghijklmnopqrstuvw", "ABCXYZ0123456789", "ä/+#", "x" * 1_000])
+@pytest.mark.parametrize("client_id", ["0", "abcdefghijklmnopqrstuvw", "ABCXYZ0123456789", "ä/+#", "x" * 256])
 async def test_mqtt_3_1_3_5_an_ordinary_client_identifier_is_accepted(house: House, client_id: str) -> None:
     assert await (await house.knock()).connect(client_id) == Connack(False, ReturnCode.ACCEPTED)
 

@@ -2,7 +2,17 @@
 
 import pytest
 
-from broker.packets import Pingreq, Pingresp, Puback, Publish, Suback, Subscribe, Unsuback, Unsubscribe
+from broker.packets import (
+    Pingreq,
+    Pingresp,
+    Puback,
+    Publish,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+)
 from tests.broker.house import House, Wire
 
 

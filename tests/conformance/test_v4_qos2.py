@@ -103,7 +103,7 @@ async def test_a_new_session_knows_no_identifier_of_the_old_one(v4: Site) -> Non
 
 
 async def test_a_delivery_goes_through_all_four_packets(v4: Site) -> None:
-    """[MQTT-4.3.3-1] [MQTT-2.3.1-6]"""
+    """[MQTT-4.3.3-1] [MQTT-2.3.1-6] [MQTT-2.2.2-1]: the reader takes no other flags."""
     subscriber = await subscribed(v4)
     await published(v4, b"x")
     message = await subscriber.expect(Kind.PUBLISH)

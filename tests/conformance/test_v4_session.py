@@ -17,7 +17,7 @@ async def test_a_kept_session_is_present_and_a_new_one_is_not(v4: Site) -> None:
 
 
 async def test_a_clean_session_begins_and_ends_with_nothing(v4: Site) -> None:
-    """[MQTT-3.1.2-6] [MQTT-3.2.2-1] [MQTT-3.2.2-3]"""
+    """[MQTT-3.1.2-6] [MQTT-3.1.4-3] [MQTT-3.2.2-1] [MQTT-3.2.2-3]"""
     wire = await v4.client(clean=False)
     await wire.subscribe(("t", 1))
     wire.abort()

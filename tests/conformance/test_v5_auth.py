@@ -30,7 +30,7 @@ async def test_a_refused_method_ends_no_session(v5: Site) -> None:
 
 @pytest.mark.parametrize("code", [0x00, 0x18, 0x19])
 async def test_auth_without_a_method_in_connect_is_a_protocol_error(v5: Site, code: int) -> None:
-    """[MQTT-4.12.0-6] [MQTT-4.12.0-7] [MQTT-4.12.1-1] [MQTT-4.12.1-2]"""
+    """[MQTT-4.12.0-6] [MQTT-4.12.0-7] [MQTT-4.12.1-2]"""
     await v5.violates(authenticate(code, METHOD), PROTOCOL_ERROR)
 
 

@@ -118,6 +118,14 @@ async def test_an_ordinary_client_identifier_is_accepted_and_kept(v5: Site, clie
     assert wire.connack.value_of(Name.ASSIGNED_CLIENT_IDENTIFIER) is None
 
 
+async def test_a_client_identifier_that_the_server_does_not_take_is_refused(v5: Site) -> None:
+    """[MQTT-3.1.3-8] [MQTT-3.2.2-7]"""
+    wire = await v5.attempt(Connect("x" * 60_000))
+    if wire.connack.code != 0:
+        assert wire.connack.code == INVALID_IDENTIFIER
+        await wire.expect_closed()
+
+
 @pytest.mark.parametrize("clean", [False, True])
 async def test_clients_without_an_identifier_are_told_theirs(v5: Site, clean: bool) -> None:
     """[MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16]"""

@@ -71,7 +71,6 @@ async def _write(site: Site, payload: bytes) -> None:
     operator = site.new_operator()
     await operator.connect()
     try:
-        for kind in KINDS:
-            await operator.publish(Message(_topic(kind), payload, 2))
+        await asyncio.gather(*(operator.publish(Message(_topic(kind), payload, 2)) for kind in KINDS))
     finally:
         await operator.leave()

@@ -1,7 +1,7 @@
 """A whole gateway without its sockets: real services on a real database, a clock that stands, a client."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from appliance.registry.service import Registry
 from appliance.store import database as store
 from appliance.store.migrate import migrate
 from appliance.telemetry.service import Telemetry
-from broker.ports import Connected, Message
+from broker.limits import Limits
+from broker.ports import Connected, Message, Turn
+from broker.server import Broker
 from web.app import create_app
 from web.auth import SESSION_COOKIE, form_token
 from web.protection import TOKEN_FIELD
@@ -34,6 +36,10 @@ from web.shell import moment
 EMAIL = "owner@example.com"
 PASSWORD = "seven grey herons wade"
 HOST = "gateway.local:8443"
+
+
+class Sent:
+    """The receipt of a message that came from no client."""
 
 
 class House:
@@ -59,14 +65,15 @@ class House:
             payload = json.dumps({"timestamp": to_text(at or self.clock()), **payload}).encode()
         self._expected_count += 1
         topic = f"sensors/{device_id}/telemetry"
-        message = Message(DEFAULT_TENANT, device_id, device_id, topic, payload, 1, False, self.clock(), object())
+        message = Message(DEFAULT_TENANT, device_id, device_id, topic, payload, 1, False, self.clock())
         with self.gateway.bus.subscribe(object) as committed:
-            self.gateway.ingestion.accept([message])
+            self.gateway.ingestion.accept(Turn([message], {}, [Sent()]))
             while self._acknowledged_count < self._expected_count:
                 await committed.next_batch()
 
-    def acknowledge(self, receipts: Any) -> None:
-        self._acknowledged_count += len(list(receipts))
+    def acknowledge(self, receipts: Sequence[object]) -> None:
+        self._acknowledged_count += sum(isinstance(receipt, Sent) for receipt in receipts)
+        self.gateway.broker.acknowledge(receipt for receipt in receipts if not isinstance(receipt, Sent))
 
     async def claim(self) -> str:
         """Make the owner; gives the secret of their session."""
@@ -75,7 +82,9 @@ class House:
 
 
 @asynccontextmanager
-async def opened(folder: Path, config: HttpConfig | None = None, clock: Clock = moment) -> AsyncIterator[House]:
+async def opened(
+    folder: Path, config: HttpConfig | None = None, clock: Clock = moment, limits: Limits | None = None
+) -> AsyncIterator[House]:
     """Every service of a gateway, open. E-mail goes into the mailbox."""
     config = config or HttpConfig(host="127.0.0.1", port=0, trust_port=0)
     async with AsyncExitStack() as stack:
@@ -95,6 +104,7 @@ async def opened(folder: Path, config: HttpConfig | None = None, clock: Clock = 
         await stack.enter_async_context(notifications.running())
         rooms = Rooms(registry, alerts, telemetry)
         ingestion = Ingestion(database, rooms, bus, IngestionConfig(commit_interval_ms=0), clock)
+        broker = Broker(ingestion, registry, clock, limits)
         gateway = Gateway(
             registry,
             accounts,
@@ -103,6 +113,7 @@ async def opened(folder: Path, config: HttpConfig | None = None, clock: Clock = 
             notifications,
             mailbox,
             ingestion,
+            broker,
             bus,
             health,
             "1.2.3",
@@ -111,12 +122,11 @@ async def opened(folder: Path, config: HttpConfig | None = None, clock: Clock = 
         )
         health.register("ingestion", ingestion.status)
         house = House(gateway, config, clock)
-        await stack.enter_async_context(ingestion.running(house.acknowledge, _nothing, _nothing))
+        await stack.enter_async_context(broker.connected())
+        await stack.enter_async_context(
+            ingestion.running(house.acknowledge, broker.pause_reading, broker.resume_reading)
+        )
         yield house
-
-
-def _nothing() -> None:
-    """There is no broker whose reading could pause."""
 
 
 class Client(httpx.AsyncClient):

@@ -5,7 +5,6 @@ from concurrent.futures import Future
 from typing import Any
 
 from awscrt import io, mqtt, mqtt5
-from awscrt.exceptions import AwsCrtError
 
 from tests.flows.clients.client import (
     KEEP_ALIVE_S,
@@ -47,6 +46,7 @@ class AwsClient(Client):
             self.access.port,
             self.client_id,
             clean_session=clean,
+            reconnect_min_timeout_secs=1,
             keep_alive_secs=KEEP_ALIVE_S,
             will=mqtt.Will(will.topic, mqtt.QoS(will.qos), will.payload, will.retain) if will else None,
         )
@@ -55,18 +55,21 @@ class AwsClient(Client):
             loop.call_soon_threadsafe(self.inbox.put_nowait, Message(topic, payload, int(qos), retain))
 
         self._connection.on_message(on_message)
+        self._was_accepted = False
         try:
-            return bool((await _result(self._connection.connect()))["session_present"])
+            answer = await _result(self._connection.connect())
         except TimeoutError:
             raise
         except Exception as error:
             # It raises Exception itself, with the return code in it.
             raise RefusedError(str(error)) from error
+        self._was_accepted = True
+        return bool(answer["session_present"])
 
     async def subscribe(self, topic_filter: str, qos: int) -> None:
         try:
             await _result(self._connection.subscribe(topic_filter, mqtt.QoS(qos))[0])
-        except AwsCrtError as error:
+        except mqtt.SubscribeError as error:
             raise RefusedError(str(error)) from error
 
     async def publish(self, message: Message) -> None:
@@ -74,7 +77,8 @@ class AwsClient(Client):
         await _result(self._connection.publish(message.topic, message.payload, qos, message.retain)[0])
 
     async def leave(self) -> None:
-        await _result(self._connection.disconnect())
+        if self._was_accepted:
+            await _result(self._connection.disconnect())
 
 
 class Aws5Client(Client):

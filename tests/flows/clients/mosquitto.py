@@ -9,6 +9,8 @@ from tests.flows.clients.client import PATIENCE_S, Client, DeviceAccess, Message
 _MARK = "message "
 """Stands before a message, so that it is told from what the program says of itself."""
 
+_REFUSED = 0x80
+
 
 class MosquittoClient(Client):
     """Connects when it has something to say or to hear; it always has a filter, so that a session can be resumed."""
@@ -80,7 +82,7 @@ class MosquittoClient(Client):
             if text.startswith(_MARK):
                 qos, retain, topic, payload = text.removeprefix(_MARK).split(" ")
                 self.inbox.put_nowait(Message(topic, bytes.fromhex(payload), int(qos), retain == "1"))
-            elif text.startswith("Subscribed ") and not subscribed.done():
+            elif text.startswith("Subscribed ") and not subscribed.done() and int(text.split()[-1]) < _REFUSED:
                 subscribed.set_result(None)
         if not subscribed.done():
             subscribed.set_exception(RefusedError("\n".join(said)))

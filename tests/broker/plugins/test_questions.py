@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.plugin_questions import Later, Questions
+from broker.plugins.questions import Later, Questions
 
 FAILED = "failed"
 

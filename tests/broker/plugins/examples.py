@@ -11,13 +11,13 @@ from amqtt.plugins.base import BaseAuthPlugin, BasePlugin, BaseTopicPlugin
 from amqtt.session import Session
 
 from broker.packets import Publish, Subscription
-from broker.plugin_ports import BrokerView, PluginConfig, SessionView
-from broker.plugins import PluginHost
+from broker.plugins.ports import BrokerView, PluginConfig, SessionView
+from broker.plugins.host import PluginHost
 from broker.ports import Allowed, Credentials, Decision, Denied, Message, Pending, Principal
 
 TENANT = 1
 NOW = 1_700_000_000_000
-HERE = "tests.broker.plugin_examples"
+HERE = "tests.broker.plugins.examples"
 
 
 class ByName(BaseAuthPlugin):  # type: ignore[misc]  # amqtt has no types

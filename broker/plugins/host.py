@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from broker.packets import Packet, Subscription
-from broker.plugin_authorizer import Opinion, PluginAuthorizer, Verdict
-from broker.plugin_ports import BrokerView, PacketObserver, PluginConfig, PluginError, PluginList, PluginStatus
-from broker.plugin_questions import Later
-from broker.ports import Authorizer, Credentials, Denied, Message, Observer, Principal
+from broker.plugins.authorizer import Opinion, PluginAuthorizer, Verdict
+from broker.plugins.ports import BrokerView, PluginConfig, PluginError, PluginList, PluginStatus
+from broker.plugins.questions import Later
+from broker.ports import Authorizer, Credentials, Denied, Message, Observer, PacketObserver, Principal
 
 if TYPE_CHECKING:
-    from broker.plugin_host import RunningPlugins
+    from broker.plugins.running import RunningPlugins
 
 NOT_RUNNING = Denied("the plugins are not running")
 
@@ -107,7 +107,7 @@ def _loaded(
     options_by_path: dict[str, dict[str, Any]], config: PluginConfig, view: BrokerView, clock: Callable[[], int]
 ) -> "RunningPlugins":
     try:
-        from broker.plugin_host import RunningPlugins  # noqa: PLC0415  amqtt is imported only for whoever has plugins
+        from broker.plugins.running import RunningPlugins  # noqa: PLC0415  amqtt is imported only for whoever has plugins
     except ModuleNotFoundError as error:
         raise PluginError(f"plugins need the package {error.name}: install headworks[amqtt]") from error
     return RunningPlugins(options_by_path, config, view, clock)

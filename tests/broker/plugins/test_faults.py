@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.plugin_faults import Faults
+from broker.plugins.faults import Faults
 
 
 def _failed(text: str) -> ValueError:
@@ -21,6 +21,6 @@ def test_the_first_error_of_a_kind_is_logged_with_its_place_and_without_its_text
     assert faults.counts == {("str", "close", "ValueError"): 3, ("str", "authenticate", "ValueError"): 1}
     first, second = (record.getMessage() for record in caplog.records)
     assert "plugin failed plugin=str method=close error=ValueError" in first
-    assert "test_plugin_faults.py:" in first
+    assert "test_faults.py:" in first
     assert second.endswith("at=unknown")
     assert "hunter2" not in caplog.text

@@ -6,11 +6,11 @@ from amqtt.session import Session
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.plugin_authorizer import HostedPrincipal, guest_name
-from broker.plugin_ports import SessionView
-from broker.plugin_sessions import LEAST_BEFORE_PRUNING, HostedSession, KnownSessions, session_of
+from broker.plugins.authorizer import HostedPrincipal, guest_name
+from broker.plugins.ports import SessionView
+from broker.plugins.sessions import LEAST_BEFORE_PRUNING, HostedSession, KnownSessions, session_of
 from broker.ports import Principal
-from tests.broker.plugin_examples import NOW, shown
+from tests.broker.plugins.examples import NOW, shown
 
 NAMES = st.text(min_size=1, max_size=8)
 

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import msgspec
 
-from broker.plugin_ports import Mode, PluginConfig
-from broker.plugin_questions import Later
+from broker.plugins.ports import Mode, PluginConfig
+from broker.plugins.questions import Later
 from broker.ports import ALLOWED, Allowed, Authorizer, Credentials, Decision, Denied, Pending, Principal
 from broker.topics import matches
 

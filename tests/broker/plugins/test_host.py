@@ -14,10 +14,10 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from broker.packets import Connect, Publish
-from broker.plugin_ports import Mode, PluginConfig, PluginError, PluginStatus
-from broker.plugins import PluginHost, options_by_class_path
+from broker.plugins.ports import Mode, PluginConfig, PluginError, PluginStatus
+from broker.plugins.host import PluginHost, options_by_class_path
 from broker.ports import ALLOWED, Denied, Principal
-from tests.broker.plugin_examples import HERE, NOW, FakeBase, FakeView, answer, hosting, message, shown
+from tests.broker.plugins.examples import HERE, NOW, FakeBase, FakeView, answer, hosting, message, shown
 
 ROOT = Path(__file__).parents[2]
 FILE = "amqtt.plugins.authentication.FileAuthPlugin"
@@ -40,9 +40,9 @@ def _password_file(folder: Path) -> Path:
 def test_without_plugins_amqtt_is_not_imported() -> None:
     script = (
         "import asyncio, sys\n"
-        "from broker.plugins import PluginHost\n"
-        "from broker.plugin_ports import PluginConfig\n"
-        "import broker.amqtt_listeners\n"
+        "from broker.plugins.host import PluginHost\n"
+        "from broker.plugins.ports import PluginConfig\n"
+        "import broker.plugins.listeners\n"
         "async def main():\n"
         "    host = PluginHost(PluginConfig(), lambda: 0)\n"
         "    base = object()\n"
@@ -226,8 +226,8 @@ def test_without_amqtt_the_error_says_what_to_install() -> None:
     script = (
         "import asyncio, sys\n"
         "sys.modules['amqtt'] = None\n"
-        "from broker.plugins import PluginError, PluginHost\n"
-        "from broker.plugin_ports import PluginConfig\n"
+        "from broker.plugins.host import PluginError, PluginHost\n"
+        "from broker.plugins.ports import PluginConfig\n"
         "async def main():\n"
         "    try:\n"
         "        async with PluginHost(PluginConfig(plugins={'a.B': None}), lambda: 0).running(None):\n"

@@ -2,11 +2,11 @@
 
 from broker.exchange import Exchange
 from broker.packets import Publish, Subscription
-from broker.plugin_ports import SessionView
-from broker.plugin_view import TenantView
+from broker.plugins.ports import SessionView
+from broker.plugins.view import TenantView
 from broker.ports import Principal
 from broker.server import Broker
-from tests.broker.plugin_examples import NOW
+from tests.broker.plugins.examples import NOW
 from tests.fakes import FakeAuthorizer, FakeOwner
 
 

@@ -14,10 +14,10 @@ from amqtt.events import BrokerEvents, Events, MQTTEvents
 from amqtt.session import IncomingApplicationMessage
 
 from broker.packets import Packet, Publish, Subscription
-from broker.plugin_context import amqtt_retained
-from broker.plugin_faults import Faults
-from broker.plugin_packets import amqtt_packet, amqtt_publish
-from broker.plugin_sessions import KnownSessions
+from broker.plugins.context import amqtt_retained
+from broker.plugins.faults import Faults
+from broker.plugins.packets import amqtt_packet, amqtt_publish
+from broker.plugins.sessions import KnownSessions
 from broker.ports import Message, Principal, TenantId
 
 Arguments = Callable[[], dict[str, Any] | None]

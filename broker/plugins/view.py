@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from broker.exchange import Exchange
 from broker.packets import Publish, Subscription
-from broker.plugin_ports import SessionView
+from broker.plugins.ports import SessionView
 from broker.ports import Message, TenantId
 from broker.session import Session
 

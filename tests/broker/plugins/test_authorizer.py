@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.plugin_authorizer import (
+from broker.plugins.authorizer import (
     PUBLISH,
     RECEIVE,
     SILENT,
@@ -17,11 +17,11 @@ from broker.plugin_authorizer import (
     Verdict,
     contains,
 )
-from broker.plugin_ports import Mode, PluginConfig
-from broker.plugin_questions import Later
+from broker.plugins.ports import Mode, PluginConfig
+from broker.plugins.questions import Later
 from broker.ports import ALLOWED, Allowed, Authorizer, Credentials, Denied, Pending, Principal
 from broker.topics import matches
-from tests.broker.plugin_examples import FakeBase, answer, shown
+from tests.broker.plugins.examples import FakeBase, answer, shown
 
 REFUSED = Denied("a plugin does not like it")
 

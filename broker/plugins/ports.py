@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from broker.packets import Packet, Publish, Subscription
-from broker.ports import Message, Principal, TenantId
+from broker.packets import Publish, Subscription
+from broker.ports import Message, TenantId
 
 PluginList = dict[str, dict[str, Any] | None] | list[str | dict[str, dict[str, Any] | None]]
 """Options by class path, or the older list of class paths, each alone or with its options."""
@@ -93,13 +93,3 @@ class BrokerView(Protocol):
 
     def subscribe(self, client_id: str, subscription: Subscription) -> bool:
         """Subscribe for a client as though it had asked itself; False when it may not."""
-
-
-class PacketObserver(Protocol):
-    """Hears of every control packet. Never waits."""
-
-    def packet_received(self, principal: Principal | None, client_id: str, packet: Packet) -> None:
-        """A packet came from a client; nobody is known yet at CONNECT."""
-
-    def packet_sent(self, principal: Principal | None, client_id: str, packet: Packet) -> None:
-        """A packet was written to a client."""

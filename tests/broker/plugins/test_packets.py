@@ -23,7 +23,7 @@ from broker.packets import (
     Unsubscribe,
     Will,
 )
-from broker.plugin_packets import amqtt_packet
+from broker.plugins.packets import amqtt_packet
 
 # Written by hand from sections 3.1 to 3.14 of MQTT 3.1.1.
 WIRE: list[tuple[Packet, str]] = [

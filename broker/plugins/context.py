@@ -14,13 +14,13 @@ from amqtt.plugins.manager import PluginManager
 from dacite.exceptions import DaciteFieldError, UnexpectedDataError
 
 from broker.packets import Publish, Subscription
-from broker.plugin_ports import BrokerView, PluginError
-from broker.plugin_sessions import HostedSession, KnownSessions
+from broker.plugins.ports import BrokerView, PluginError
+from broker.plugins.sessions import HostedSession, KnownSessions
 from broker.ports import Message
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "amqtt.broker.plugins"
+NAMESPACE = "amqtt.broker.plugins.host"
 """What the loggers of plugins begin with, as in amqtt."""
 _TELLS_SECRETS = "Malformed line in password file"
 

@@ -7,10 +7,10 @@ from amqtt.broker import BrokerContext, RetainedApplicationMessage
 from amqtt.contexts import BrokerConfig
 
 from broker.packets import Publish, Subscription
-from broker.plugin_context import HostedContext
-from broker.plugin_ports import PluginConfig, PluginError, SessionView
-from broker.plugin_sessions import KnownSessions
-from tests.broker.plugin_examples import HERE, NOW, FakeBase, FakeView, Listening, hosting, message, shown
+from broker.plugins.context import HostedContext
+from broker.plugins.ports import PluginConfig, PluginError, SessionView
+from broker.plugins.sessions import KnownSessions
+from tests.broker.plugins.examples import HERE, NOW, FakeBase, FakeView, Listening, hosting, message, shown
 
 ANNA = SessionView("anna", "c", is_connected=True, is_clean=False, queued_count=4)
 
@@ -59,7 +59,7 @@ async def test_plugins_see_what_the_client_has_shown(view: FakeView) -> None:
         assert context.get_session("c").username == "anna"
         assert isinstance(context, BrokerContext)
         assert context.loop is not None
-        assert context.logger.name == "amqtt.broker.plugins.Listening"
+        assert context.logger.name == "amqtt.broker.plugins.host.Listening"
 
 
 def test_retained_messages_are_seen_and_not_changed_behind_the_broker(context: Any, view: FakeView) -> None:

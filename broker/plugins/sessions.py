@@ -9,8 +9,8 @@ from typing import Any
 
 from amqtt.session import Session
 
-from broker.plugin_authorizer import NAMED_GUEST, NAMELESS_GUEST, HostedPrincipal
-from broker.plugin_ports import SessionView
+from broker.plugins.authorizer import NAMED_GUEST, NAMELESS_GUEST, HostedPrincipal
+from broker.plugins.ports import SessionView
 from broker.ports import Credentials, Principal
 
 LEAST_BEFORE_PRUNING = 1_024

@@ -8,12 +8,12 @@ from amqtt.events import BrokerEvents
 from amqtt.session import IncomingApplicationMessage, Session
 
 from broker.packets import Auth, Puback, Subscription
-from broker.plugin_events import EventQueue, PluginObserver
-from broker.plugin_faults import Faults
-from broker.plugin_ports import PluginConfig
-from broker.plugin_sessions import KnownSessions
+from broker.plugins.events import EventQueue, PluginObserver
+from broker.plugins.faults import Faults
+from broker.plugins.ports import PluginConfig
+from broker.plugins.sessions import KnownSessions
 from broker.ports import Principal
-from tests.broker.plugin_examples import HERE, NOW, HearingPackets, Listening, hosting, message
+from tests.broker.plugins.examples import HERE, NOW, HearingPackets, Listening, hosting, message
 
 CLIENT = Principal(1, "c")
 STRANGER = Principal(2, "c")

@@ -9,13 +9,13 @@ from amqtt.contexts import Action
 from amqtt.events import BrokerEvents
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 
-from broker.plugin_authorizer import SILENT, HostedPrincipal, Opinion, Verdict
-from broker.plugin_context import HostedContext, load_plugins
-from broker.plugin_events import EventQueue, PluginObserver
-from broker.plugin_faults import Faults
-from broker.plugin_ports import BrokerView, PluginConfig
-from broker.plugin_questions import Later, Questions
-from broker.plugin_sessions import HostedSession, KnownSessions, session_of
+from broker.plugins.authorizer import SILENT, HostedPrincipal, Opinion, Verdict
+from broker.plugins.context import HostedContext, load_plugins
+from broker.plugins.events import EventQueue, PluginObserver
+from broker.plugins.faults import Faults
+from broker.plugins.ports import BrokerView, PluginConfig
+from broker.plugins.questions import Later, Questions
+from broker.plugins.sessions import HostedSession, KnownSessions, session_of
 from broker.ports import ALLOWED, Credentials, Denied, Principal
 
 UNANSWERED = Denied("the plugins did not answer")

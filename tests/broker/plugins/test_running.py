@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from broker.plugin_ports import Mode, PluginConfig, SessionView
-from broker.plugins import PluginHost
+from broker.plugins.ports import Mode, PluginConfig, SessionView
+from broker.plugins.host import PluginHost
 from broker.ports import ALLOWED, Denied, Principal
-from tests.broker.plugin_examples import HERE, NOW, FakeBase, FakeView, Listening, answer, hosting, shown
+from tests.broker.plugins.examples import HERE, NOW, FakeBase, FakeView, Listening, answer, hosting, shown
 
 NAMES = f"{HERE}.ByName"
 TOPICS = f"{HERE}.ByTopic"

@@ -11,7 +11,7 @@ from amqtt.contexts import BrokerConfig
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.amqtt_listeners import Kind, ListenerError, ListenerSettings, listeners_of
+from broker.plugins.listeners import Kind, ListenerError, ListenerSettings, listeners_of
 
 ALL = "0.0.0.0"  # noqa: S104  nothing listens here
 ADDRESSES = st.sampled_from(["", ALL, "127.0.0.1", "localhost", "[::]", "[::1]"])

@@ -1,0 +1,1 @@
+"""Plugins written for amqtt. Nothing here imports amqtt until a plugin is configured."""

@@ -1,0 +1,102 @@
+"""What time brings: silence, expiry, wills that were put off, and the figures below `$SYS/`."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection
+
+from broker import sys_topics
+from broker.client import Client
+from broker.connection import Traffic
+from broker.errors import ProtocolError
+from broker.exchange import Exchange
+from broker.ports import Message, TenantId
+from broker.reason_codes import ReasonCode
+
+SLICE = 500
+"""Connections or sessions looked at before the loop gets its turn back."""
+
+
+class Upkeep:
+    """Looks after clients and sessions a slice at a time."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        clients: Collection[Client],
+        traffic: Traffic,
+        refuse: Callable[[Client, ProtocolError], None],
+        refusals: Counter[str],
+    ) -> None:
+        """`clients` and `refusals` are looked at as they are at the time."""
+        self._exchange = exchange
+        self._clients = clients
+        self._traffic = traffic
+        self._refuse = refuse
+        self._refusals = refusals
+        self._started_at = exchange.clock()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sweep(), name="mqtt sweep")
+            tasks.create_task(self._tell_figures(), name="mqtt figures")
+
+    async def _sweep(self) -> None:
+        """End connections whose keep alive or CONNECT is overdue, and sessions whose time is over."""
+        exchange = self._exchange
+        while True:
+            await asyncio.sleep(exchange.limits.sweep_interval_s)
+            loop_time = asyncio.get_running_loop().time
+            for index, client in enumerate(list(self._clients), 1):
+                self._check_silence(client, loop_time())
+                if index % SLICE == 0:
+                    await asyncio.sleep(0)
+            now = exchange.clock()
+            for session in exchange.sessions.wills_due(now):
+                exchange.publish_will(session)
+            for index, session in enumerate(exchange.sessions.overdue(now), 1):
+                if session.client is None:
+                    exchange.discard(session)
+                if index % SLICE == 0:
+                    await asyncio.sleep(0)
+
+    def _check_silence(self, client: Client, now: float) -> None:
+        """End a connection that should have been heard by now, in the seconds of the loop."""
+        if client.is_waiting or not self._traffic.is_open:
+            return  # It is not heard, so it cannot be called silent.
+        silent_s = now - client.stream.heard_at
+        if client.session is None:
+            limit_s = self._exchange.limits.connect_timeout_s
+            if now - client.opened_at > limit_s:
+                self._refuse(client, ProtocolError(ReasonCode.PROTOCOL_ERROR, f"no CONNECT within {limit_s:g} s"))
+        elif client.keep_alive_s and silent_s > client.keep_alive_s:
+            reason = f"nothing heard for {silent_s:.1f} s, more than its keep alive allows"
+            self._refuse(client, ProtocolError(ReasonCode.KEEP_ALIVE_TIMEOUT, reason))
+
+    async def _tell_figures(self) -> None:
+        """Publish what the broker says of itself, and let retained messages expire."""
+        exchange = self._exchange
+        while True:
+            now = exchange.clock()
+            for tenant_id, router in list(exchange.sessions.routers.items()):
+                for gone in router.retained.expired(now):
+                    exchange.journal.retained_gone(gone)
+                for topic, payload in sys_topics.messages(self._figures(tenant_id, now)).items():
+                    exchange.tell(Message(tenant_id, "", "", topic, payload, 0, retain=True, arrived_at=now))
+            await asyncio.sleep(exchange.limits.sys_interval_s)
+
+    def _figures(self, tenant_id: TenantId, now: int) -> sys_topics.Figures:
+        exchange = self._exchange
+        sessions = [session for session in exchange.sessions if session.principal.tenant_id == tenant_id]
+        return sys_topics.Figures(
+            uptime_s=(now - self._started_at) // 1_000,
+            connections=sum(session.client is not None for session in sessions),
+            sessions=len(sessions),
+            subscriptions=sum(len(session.subscriptions) for session in sessions),
+            retained=len(exchange.sessions.router(tenant_id).retained),
+            queued_bytes=exchange.sessions.queued_bytes,
+            received=exchange.message_count,
+            delivered=exchange.delivered_count,
+            dropped=exchange.sessions.dropped_count,
+            refused=self._refusals.total(),
+        )
