@@ -2,8 +2,8 @@
 
 Run as `python -m bench.churners`; asked a `Churn`, it answers with a `Churned` when the time is over.
 
-Names and topics come from pools of a fixed size, so that whatever is kept of a client that left is bounded: what
-still grows after a while should not.
+Those who leave something behind (a session, a retained message) take their names and topics from pools of a fixed
+size: what still grows after a while should not.
 """
 
 import asyncio
@@ -169,6 +169,8 @@ class Churners:
             await guest.subscribe(f"churn/retained/{shelf}/+", f"churn/visitors/{name}", f"churn/+/{name}/#")
             payload = b"" if self._chance.random() < 0.1 else PAYLOAD  # noqa: PLR2004  one in ten clears
             await guest.publish(f"churn/retained/{shelf}/{book}", payload, retain=True)
+            # A topic that nobody will ever use again.
+            await guest.publish(f"churn/visitors/{name}")
             await guest.unsubscribe(f"churn/retained/{shelf}/+", f"churn/visitors/{name}")
 
     async def _reside(self, _: int) -> None:

@@ -79,12 +79,12 @@ def match(rounds: int) -> Matched:
 
 
 def _cost_us(tree: SubscriptionTree[int], topics: list[str], subscribers: int) -> float:
-    """Microseconds a topic, and a look at whether it found whom it should."""
+    """Microseconds of processor a topic, and a look at whether it found whom it should."""
     find = tree.match
-    began = time.perf_counter()
+    began = time.thread_time()
     for topic in topics:
         find(topic)
-    took = time.perf_counter() - began
+    took = time.thread_time() - began
     if any(len(find(topic).targets) != subscribers for topic in topics[:100]):
         raise AssertionError("the tree found others than those who subscribed")
     return 1e6 * took / len(topics)

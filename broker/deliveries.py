@@ -15,7 +15,7 @@ LARGEST_PACKET_ID = 65_535
 
 
 class Budget:
-    """What all queues together may hold, in bytes of payloads."""
+    """What all queues together may hold, in bytes of messages."""
 
     __slots__ = ("limit_bytes", "used_bytes")
 
@@ -88,7 +88,7 @@ class Deliveries:
         if not self._queue and self._is_open:
             self._dispatch(delivery)
             return True
-        size = len(delivery.message.payload)
+        size = delivery.message.size_bytes
         limits = self._limits
         if (
             (self._queue is not None and len(self._queue) >= limits.queue_messages)
@@ -117,7 +117,7 @@ class Deliveries:
         """The client has answered for it; gives what was in flight with this packet identifier."""
         delivery = self._in_flight.pop(packet_id, None)
         if delivery is not None:
-            self._in_flight_bytes -= len(delivery.message.payload)
+            self._in_flight_bytes -= delivery.message.size_bytes
         return delivery
 
     def withdraw(self, number: int) -> bool:
@@ -149,12 +149,12 @@ class Deliveries:
         self._hold(delivery)
 
     def _hold(self, delivery: Delivery) -> None:
-        size = len(delivery.message.payload)
+        size = delivery.message.size_bytes
         self._queue_bytes += size
         self._budget.used_bytes += size
 
     def _release(self, delivery: Delivery) -> None:
-        size = len(delivery.message.payload)
+        size = delivery.message.size_bytes
         self._queue_bytes -= size
         self._budget.used_bytes -= size
 
@@ -162,7 +162,7 @@ class Deliveries:
         if not delivery.packet_id:
             delivery.packet_id = self._free_packet_id()
         self._in_flight[delivery.packet_id] = delivery
-        self._in_flight_bytes += len(delivery.message.payload)
+        self._in_flight_bytes += delivery.message.size_bytes
 
     def _free_packet_id(self) -> int:
         number = self._last_packet_id % LARGEST_PACKET_ID + 1

@@ -13,7 +13,7 @@ from broker.packets import Pubrel, Subscription
 from broker.permissions import Permissions
 from broker.ports import Delivery, Evidence, Message, Observer, Owner, Principal, Refused, Turn
 from broker.publication import Publication, qos_0_bytes, will_message
-from broker.router import Router
+from broker.router import Route
 from broker.routing import Routing
 from broker.session import Session
 from broker.session_table import SessionTable
@@ -104,28 +104,30 @@ class Exchange:
 
     # A message comes in.
 
-    def accept(self, message: Message) -> bool:
-        """Take a message that its publisher may publish; whether any client wants it."""
+    def accept(self, message: Message, route: Route | None = None) -> Route:
+        """Take a message that its publisher may publish.
+
+        Gives the route that it went; the next message of the same topic may be given along with it.
+        """
         if not self._is_awake:
             self.wake()
         self._messages.append(message)
         self.message_count += 1
-        router = self.sessions.router(message.tenant_id)
         if message.retain:
-            self._retain(router, message)
-        route = router.known_route(message.topic) or self._routing.find(router, message.topic)
+            self._retain(message)
+        if route is None or route.version != route.subscriptions.version:
+            route = self._route(message)
         if route.is_used:
             self.distribute(message, route.matches)
         for observer in self.observers:
             observer.published(message)
-        return route.is_used
+        return route
 
     def publish(self, message: Message, evidence: Evidence | None = None) -> Publication:
         """Publish in the owner's own name: to subscribers, not back to the owner."""
-        router = self.sessions.router(message.tenant_id)
         if message.retain:
-            self._retain(router, message)
-        route = router.known_route(message.topic) or self._routing.find(router, message.topic)
+            self._retain(message)
+        route = self._route(message)
         publication = Publication(self)
         self.distribute(message, route.matches, evidence, publication)
         if evidence is not None and not publication.is_taken:
@@ -134,9 +136,8 @@ class Exchange:
 
     def tell(self, message: Message) -> None:
         """Keep and publish what the broker says of itself; nothing of it goes to the owner or the disk."""
-        router = self.sessions.router(message.tenant_id)
-        router.retained.keep(message)
-        route = router.known_route(message.topic) or self._routing.find(router, message.topic)
+        self.sessions.router(message.tenant_id).retained.keep(message)
+        route = self._route(message)
         if route.is_used:
             self.distribute(message, route.matches)
 
@@ -255,8 +256,12 @@ class Exchange:
 
     # Private.
 
-    def _retain(self, router: Router, message: Message) -> None:
-        fault = router.retained.keep(message)
+    def _route(self, message: Message) -> Route:
+        router = self.sessions.router(message.tenant_id)
+        return router.known_route(message.topic) or self._routing.find(router, message.topic)
+
+    def _retain(self, message: Message) -> None:
+        fault = self.sessions.router(message.tenant_id).retained.keep(message)
         if fault is None:
             self.journal.retained(message)
             return

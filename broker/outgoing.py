@@ -7,6 +7,8 @@ from broker.properties import encode_properties
 from broker.publication import delivered_properties
 
 LONGEST_REASON_BYTES = 256
+REST_BYTES = 16
+"""More than there is besides the reason string in any packet that has one."""
 
 
 class Outgoing:
@@ -49,23 +51,28 @@ class Outgoing:
         """
         topic = message.topic
         encoded = b""
+        alias = None
         if self.level == V5:
-            alias = None
             if self._alias_limit and may_alias:
                 topic, alias = self._aliased(topic)
             encoded = encode_properties(delivered_properties(message, now, identifiers, alias))
         data = publish_bytes(first, topic.encode(), packet_id, encoded, message.payload)
         if self.packet_limit is not None and len(data) > self.packet_limit:
             self._forget_alias(message.topic, topic)
-            return None
+            if alias is None:
+                return None
+            # With an alias a packet can be longer than without.
+            return self.publish_bytes(message, first, packet_id, now, identifiers, may_alias=False)
         return data
 
     def reason(self, text: str) -> Properties:
         """A reason string that fits [MQTT-3.2.2-19]."""
         if self.level != V5:
             return NO_PROPERTIES
-        limit = LONGEST_REASON_BYTES if self.packet_limit is None else min(LONGEST_REASON_BYTES, self.packet_limit // 2)
-        return Properties(reason_string=text.encode()[:limit].decode(errors="ignore"))
+        limit = LONGEST_REASON_BYTES
+        if self.packet_limit is not None:
+            limit = min(limit, self.packet_limit - REST_BYTES)
+        return Properties(reason_string=text.encode()[:limit].decode(errors="ignore")) if limit > 0 else NO_PROPERTIES
 
     def _aliased(self, topic: str) -> tuple[str, int | None]:
         """The topic to write and its alias: the first topics of a connection get those there are [MQTT-3.3.2-10]."""

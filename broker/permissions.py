@@ -46,7 +46,8 @@ class Permissions:
         self._limits = limits
         self._time = time
         self._later = later
-        self._waiting: dict[tuple[Session, str, str], list[Callable[[], None]]] = {}
+        self._waiting: dict[tuple[Session, str, str], dict[Callable[[], None], None]] = {}
+        """Who is told of the answer to a question: once each, in order."""
 
     def authenticate(
         self, credentials: Credentials, answer: Callable[[Principal | Denied], None]
@@ -58,9 +59,20 @@ class Permissions:
             log.exception("authentication failed client_id=%s", credentials.client_id)
             return Denied("the gateway could not authenticate it")
         if not isinstance(decision, Pending):
-            return decision
-        self._ask_later(decision, lambda result: answer(result if not isinstance(result, Allowed) else _NOBODY))
-        return None
+            return _identity(decision)
+        early: list[Principal | Denied] = []
+        is_over = False
+
+        def hear(result: Principal | Allowed | Denied) -> None:
+            if is_over:
+                answer(_identity(result))
+            else:
+                early.append(_identity(result))
+
+        self._ask_later(decision, hear)
+        is_over = True
+        # Whoever answers at once after all is not waited for.
+        return early[0] if early else None
 
     def authenticate_again(self, credentials: Credentials, denied: Callable[[Denied], None]) -> None:
         """Ask about a client that was let in; `denied` is called if it would not be let in today."""
@@ -86,7 +98,7 @@ class Permissions:
     def may_still_publish(self, principal: Principal, topic: str) -> bool:
         """Whether the publisher of a message that was kept may publish it today; no answer at once is no."""
         try:
-            return self._authorizer.may_publish(principal, topic) is ALLOWED
+            return isinstance(self._authorizer.may_publish(principal, topic), Allowed)
         except Exception:  # whatever an authoriser raises is a denial
             log.exception("authorisation failed principal=%s", principal.name)
             return False
@@ -94,7 +106,7 @@ class Permissions:
     def may_still_subscribe(self, principal: Principal, topic_filter: str) -> bool:
         """Whether a subscription that was granted would be granted today; an answer that takes time is no denial."""
         try:
-            return not isinstance(self._authorizer.may_subscribe(principal, topic_filter), Denied)
+            return isinstance(self._authorizer.may_subscribe(principal, topic_filter), Allowed | Pending)
         except Exception:  # whatever an authoriser raises is a denial
             log.exception("authorisation failed principal=%s", principal.name)
             return False
@@ -122,7 +134,7 @@ class Permissions:
             return None
         if isinstance(decision, Pending):
             decision = self._wait(session, action, topic, decision, told)
-        return decision if isinstance(decision, Denied) else None
+        return None if isinstance(decision, Allowed) else _denial(decision)
 
     def _remembered(self, session: Session, action: str, topic: str) -> Decision | None:
         if session.decisions is None:
@@ -134,22 +146,24 @@ class Permissions:
         key = (session, action, topic)
         waiting = self._waiting.get(key)
         if waiting is not None:
-            waiting.append(told)
+            waiting[told] = None
             raise Undecided
-        self._waiting[key] = [told]
+        self._waiting[key] = {told: None}
         is_over = False
+        # The answer is about the policy that was asked, even if there is another one when it comes.
+        version = self.version
 
         def remember(decision: Decision) -> None:
             if session.decisions is None or len(session.decisions) >= DECISIONS_LIMIT:
                 session.decisions = {}
             until = self._time() + self._limits.decision_memory_s
-            session.decisions[action, topic] = (decision, until, self.version)
+            session.decisions[action, topic] = (decision, until, version)
             waiting = self._waiting.pop(key)
             if is_over:
                 for tell in waiting:
                     tell()
 
-        self._ask_later(pending, lambda result: remember(_decision(result)))
+        self._ask_later(pending, lambda result: remember(ALLOWED if isinstance(result, Allowed) else _denial(result)))
         is_over = True
         if key not in self._waiting:  # It was answered at once after all.
             assert session.decisions is not None  # noqa: S101  for the type checker
@@ -172,11 +186,18 @@ class Permissions:
 
         limit_s = self._limits.decision_timeout_s
         timer = self._later(limit_s, lambda: hear(Denied(f"the authoriser did not answer within {limit_s:g} s")))
-        pending.then(hear)
+        try:
+            pending.then(hear)
+        except Exception:  # whatever an authoriser raises is a denial
+            log.exception("an authoriser could not be waited for")
+            hear(Denied("the gateway could not decide about it"))
 
 
-_NOBODY = Denied("the authoriser did not say who it is")
+def _identity(answer: object) -> Principal | Denied:
+    """Who somebody is said to be; whoever says something else names nobody."""
+    return answer if isinstance(answer, Principal | Denied) else Denied("the authoriser did not say who it is")
 
 
-def _decision(result: Principal | Allowed | Denied) -> Decision:
-    return result if isinstance(result, Denied) else ALLOWED
+def _denial(answer: object) -> Denied:
+    """Why not; whatever is neither an allowance nor a denial is one, too."""
+    return answer if isinstance(answer, Denied) else Denied("the authoriser did not say whether it may")

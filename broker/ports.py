@@ -99,6 +99,18 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     expires_at: int | None = None
     """UTC milliseconds [MQTT 5, 3.3.2.3.3]; None is never."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Topic, payload and properties, as on the wire within a few bytes: a property can be as large as a payload."""
+        size = len(self.topic.encode()) + len(self.payload)
+        return size if self.properties is NO_PROPERTIES else size + _size_bytes(self.properties)
+
+
+def _size_bytes(properties: Properties) -> int:
+    texts = [text or "" for text in (properties.content_type, properties.response_topic)]
+    texts += [text for pair in properties.user_properties for text in pair]
+    return len(properties.correlation_data or b"") + sum([len(text.encode()) for text in texts])
+
 
 # What is kept of sessions. A change says how one row is from now on; two changes with the same key are one.
 

@@ -13,6 +13,7 @@ from broker.packets import NO_PROPERTIES, V4, V5, Puback, Pubcomp, Publish, Pubr
 from broker.ports import Denied, Message
 from broker.publication import travelling
 from broker.reason_codes import ReasonCode
+from broker.router import Route
 from broker.session import Session
 from broker.topics import check_name
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _PUBACK = b"\x40\x02"
 _PUBREC = b"\x50\x02"
+_EXACTLY_ONCE = 2
 
 
 class Publisher:
@@ -33,6 +35,7 @@ class Publisher:
         "_client",
         "_exchange",
         "_is_acknowledged_now",
+        "_route",
         "_topic",
         "_topic_version",
         "unanswered_count",
@@ -40,12 +43,13 @@ class Publisher:
 
     def __init__(self, client: "Client", exchange: Exchange) -> None:
         self.unanswered_count = 0
-        """QoS 1 messages of the client that no PUBACK was sent for."""
+        """QoS 1 messages of a client of MQTT 5 that no PUBACK was sent for."""
         self._client = client
         self._exchange = exchange
         self._acks: list[bytes] = []
         self._acks_answered = 0
         self._aliases: dict[int, str] | None = None
+        self._route: Route | None = None
         # The topic that was checked last, for which version of the policy, and how it is acknowledged.
         self._topic: str | None = None
         self._topic_version = 0
@@ -54,8 +58,8 @@ class Publisher:
     def publish(self, session: Session, packet: Publish, now: int) -> None:
         """Take a PUBLISH; `now` is UTC milliseconds. Raises `ProtocolError`, `Undecided`."""
         exchange = self._exchange
-        properties = packet.properties
         topic = packet.topic
+        properties = packet.properties
         expires_at = None
         if properties is not NO_PROPERTIES:
             topic = self._named_topic(packet)
@@ -69,29 +73,30 @@ class Publisher:
                 self._deny(packet, topic, denied)
                 return
         qos = packet.qos
-        if qos and not self._take_identifier(session, packet):
+        is_counted = self._client.level == V5
+        # In 3.1.1 no client could know of a bound, so QoS 1 has none but the owner's.
+        if (is_counted or qos == _EXACTLY_ONCE) and qos and not self._take_identifier(session, packet):
             return
         principal = session.principal
-        is_wanted = exchange.accept(
-            Message(
-                principal.tenant_id,
-                principal.name,
-                session.client_id,
-                topic,
-                packet.payload,
-                qos,
-                packet.retain,
-                now,
-                properties,
-                expires_at,
-            )
+        message = Message(
+            principal.tenant_id,
+            principal.name,
+            session.client_id,
+            topic,
+            packet.payload,
+            qos,
+            packet.retain,
+            now,
+            properties,
+            expires_at,
         )
+        self._route = route = exchange.accept(message, self._route)
         if qos == 1:
-            if is_wanted or exchange.owner_is_subscriber or self._client.level == V4:
+            if not is_counted or route.is_used or exchange.owner_is_subscriber:
                 self._acks.append(_PUBACK + packet.packet_id.to_bytes(2, "big"))
             else:
                 self._acks.append(encode(Puback(packet.packet_id, ReasonCode.NO_MATCHING_SUBSCRIBERS), V5))
-            self._acks_answered += 1
+            self._acks_answered += is_counted
 
     def release(self, session: Session, packet_id: int) -> None:
         """PUBREL: the client will not send this message again [MQTT-4.3.3-12]."""
@@ -126,7 +131,7 @@ class Publisher:
         taken = session.taken_identifiers
         open_count = self.unanswered_count + (len(taken) if taken else 0)
         if packet.qos == 1:
-            if open_count >= limit and self._client.level == V5:
+            if open_count >= limit:
                 raise _too_many(limit)
             self.unanswered_count += 1
             return True
@@ -173,6 +178,7 @@ class Publisher:
                 # What was read before goes by the rule of its own topic.
                 self.acknowledge()
             self._topic, self._topic_version = topic, exchange.permissions.version
+            self._route = None
             self._is_acknowledged_now = is_now
         return denied
 

@@ -86,7 +86,7 @@ class RetainedMessages:
             return f"it already retains {limits.retained_per_client:,} messages, as many as one client may"
         if before is None and len(self._messages) >= limits.retained_messages:
             return f"{limits.retained_messages:,} messages are retained, as many as there may be"
-        grown = self.stored_bytes + len(message.payload) - (len(before.payload) if before else 0)
+        grown = self.stored_bytes + message.size_bytes - (before.size_bytes if before else 0)
         if grown > limits.retained_bytes:
             return f"retained messages may take {limits.retained_bytes:,} bytes together"
         return None
@@ -105,11 +105,11 @@ class RetainedMessages:
                 below = level.below[name] = _Level()
             level = below
         level.message = self._messages[message.topic] = message
-        self.stored_bytes += len(message.payload)
+        self.stored_bytes += message.size_bytes
         self._count_of[message.principal] += 1
 
     def _forget(self, message: Message) -> None:
-        self.stored_bytes -= len(message.payload)
+        self.stored_bytes -= message.size_bytes
         self._count_of[message.principal] -= 1
         if not self._count_of[message.principal]:
             del self._count_of[message.principal]

@@ -29,18 +29,19 @@ class Routing:
         is_decided = True
         for target in found.targets:
             session = target.subscriber
-            try:
-                denied = self._denied(session, topic)
-            except Undecided:
-                is_decided = False
-                denied = None
-                # It gets this message, and those after it, when the answer is there.
-                if session.held is None:
+            denied = None
+            if session.held is None:
+                try:
+                    denied = self._denied(session, topic)
+                except Undecided:
+                    # It gets this message, and those after it, when the answer is there.
                     session.held = deque()
+            # Nobody is asked about what is held anyway: that is done when it is its turn.
+            is_decided = is_decided and session.held is None
             if denied is None:
                 targets.append(target)
         allowed = Matches(tuple(targets), found.groups, found.own)
-        return router.remember(topic, allowed) if is_decided else Route(-1, allowed)
+        return router.remember(topic, allowed) if is_decided else Route(-1, allowed, router.subscriptions)
 
     def chosen(self, message: Message, wanted: Matches[Session]) -> Sequence[Target[Session]]:
         """The targets, without those who do not want their own messages, and one of each shared subscription."""
@@ -96,16 +97,38 @@ class Routing:
 
     def _member(self, group: Group[Session], message: Message) -> Target[Session] | None:
         """Whose turn it is of those who may receive it: connected and not behind first, then who keeps it for later."""
-        allowed = []
+        chosen = undecided = None
         for target in group.in_turn():
+            rank = _readiness(target.subscriber)
+            if chosen is not None and rank <= _readiness(chosen.subscriber):
+                continue
             try:
-                if self._denied(target.subscriber, message.topic) is None:
-                    allowed.append(target)
+                denied = self._permissions.may_receive(target.subscriber, message.topic, _told_nobody)
             except Undecided:
-                continue  # Somebody else of the group can have it at once.
-        for target in allowed:
-            session = target.subscriber
-            if session.client is not None and not session.deliveries.has_queue:
-                return target
-        connected = [target for target in allowed if target.subscriber.client is not None]
-        return next(iter(connected or allowed), None)
+                # Somebody else of the group can have it at once.
+                undecided = undecided or target
+                continue
+            if denied is None:
+                chosen = target
+                if rank == _READY:
+                    break
+        served = chosen or undecided
+        if served is not None:
+            group.served(served.subscriber)
+        if chosen is None and undecided is not None and self.admits(message, undecided):
+            return undecided
+        return chosen
+
+
+_READY = 2
+
+
+def _readiness(session: Session) -> int:
+    """How good it is to give a session a message that others could have: 0 is not connected, 1 is behind."""
+    if session.client is None:
+        return 0
+    return 1 if session.deliveries.has_queue or session.held is not None else _READY
+
+
+def _told_nobody() -> None:
+    """Nobody waits for the answer: the next message asks again."""

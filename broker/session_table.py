@@ -1,6 +1,6 @@
 """The sessions of all clients, connected or away, and the topics of each tenant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from broker.deliveries import Budget
 from broker.limits import Limits
@@ -89,9 +89,13 @@ class SessionTable:
     def overdue(self, now: int) -> list[Session]:
         """Sessions of clients that have been away too long (UTC ms), or are too many; the oldest first."""
         surplus = len(self._sessions) - self._limits.sessions
+        away: Iterable[Session] = self._away
+        if surplus > 0:
+            # Those from before a restart came in another order.
+            away = sorted(away, key=lambda session: session.left_at)
         return [
             session
-            for place, session in enumerate(self._away)
+            for place, session in enumerate(away)
             if place < surplus or now - session.left_at >= session.expiry_s * 1_000
         ]
 
@@ -113,7 +117,7 @@ class SessionTable:
 
     @property
     def queued_bytes(self) -> int:
-        """What waits for clients, in bytes of payloads."""
+        """What waits for clients, in bytes of messages."""
         return self._budget.used_bytes
 
     @property

@@ -29,20 +29,22 @@ class Target(Generic[S]):
 class Group(Generic[S]):
     """The members of one shared subscription: each message goes to one of them."""
 
-    __slots__ = ("_turn", "members", "name")
+    __slots__ = ("members", "name")
 
     def __init__(self, name: tuple[str, str]) -> None:
         """`name` is the share name and the topic filter."""
         self.name = name
         self.members: dict[S, Subscription] = {}
-        self._turn = 0
+        """Whoever has waited longest for a message comes first."""
 
-    def in_turn(self) -> list[Target[S]]:
-        """Every member, beginning with the one whose turn it is."""
-        members = list(self.members.items())
-        self._turn += 1
-        first = self._turn % len(members)
-        return [Target(member, (subscription,)) for member, subscription in members[first:] + members[:first]]
+    def in_turn(self) -> Iterator[Target[S]]:
+        """Every member, beginning with the one whose turn it is; made as they are asked for, groups may be large."""
+        for member, subscription in self.members.items():
+            yield Target(member, (subscription,))
+
+    def served(self, member: S) -> None:
+        """This member got a message: it is everybody else's turn first."""
+        self.members[member] = self.members.pop(member)
 
 
 class Matches(Generic[S]):

@@ -34,10 +34,9 @@ def filter_fault(topic_filter: str, limits: Limits) -> str | None:
     """Say what is wrong with a topic filter, shared or not; None when nothing is [4.7.1]."""
     if topic_filter == SHARED[:-1] or topic_filter.startswith(SHARED):
         name, topic_filter = shared_parts(topic_filter)
-        if not name:
-            return "a shared subscription is written $share/{name}/{filter} [MQTT-4.8.2-1]"
-        if "+" in name or "#" in name:
-            return "the name of a shared subscription has no wildcard [MQTT-4.8.2-2]"
+        fault = _share_fault(name, limits)
+        if fault is not None:
+            return fault
     if not topic_filter:
         return "empty topic filter [MQTT-4.7.3-1]"
     levels = topic_filter.split("/")
@@ -60,6 +59,16 @@ def matches(topic_filter: str, name: str) -> bool:
         if index >= len(names) or level not in ("+", names[index]):
             return False
     return len(levels) == len(names)
+
+
+def _share_fault(name: str, limits: Limits) -> str | None:
+    if not name:
+        return "a shared subscription is written $share/{name}/{filter} [MQTT-4.8.2-1]"
+    if "+" in name or "#" in name:
+        return "the name of a shared subscription has no wildcard [MQTT-4.8.2-2]"
+    if len(name.encode()) > limits.topic_bytes:
+        return f"the name of a shared subscription has more than {limits.topic_bytes:,} bytes"
+    return None
 
 
 def _size_fault(text: str, limits: Limits) -> str | None:

@@ -18,6 +18,7 @@ from broker.packets import (
     Publish,
     Pubrec,
     Pubrel,
+    ReturnCode,
     Suback,
     Subscribe,
     Unsuback,
@@ -97,6 +98,9 @@ def _detail(packet: Packet) -> str:
             return ", ".join(marks)
         case Connect():
             return f"level {packet.protocol_level}, keep alive {packet.keep_alive_s} s"
+        case Connack() if 0 < packet.code < ReasonCode.UNSPECIFIED_ERROR:
+            # A return code of 3.1.1: MQTT 5 refuses with none as low.
+            return f"code {packet.code:#04x}, {ReturnCode(packet.code).name.lower()}"
         case Connack() | Disconnect():
             return f"code {packet.code:#04x}{_reason(packet.code)}"
         case _:

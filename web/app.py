@@ -11,33 +11,53 @@ from litestar.template import TemplateConfig
 from appliance.accounts.model import User
 from appliance.config import HttpConfig
 from appliance.gateway import Gateway
-from web import errors, live, shell
+from web import errors, live, mqtt, shell
 from web.api import alert_rules, openapi, status, telemetry
 from web.api import alerts as alerts_api
+from web.api import device as device_api
 from web.api import devices as devices_api
+from web.api import packets as packets_api
 from web.assets import Assets
 from web.auth import Caller, SignedIn
-from web.pages import alerts, claim, device, devices, mailbox, overview, settings, sign_in
+from web.devices_only import DevicesOnly
+from web.packet_log import PacketLogs
+from web.pages import alerts, claim, device, devices, mailbox, overview, packets, settings, sign_in
 from web.protection import BodyLimit, NoForgery, add_headers
 from web.static_files import static_file
 from web.templating import FOLDER, environment, renderer
 
-PAGES = (overview, devices, device, alerts, mailbox, settings, claim, sign_in)
-NOUNS = (devices_api, telemetry, alerts_api, alert_rules, openapi, status)
+PAGES = (overview, devices, device, packets, alerts, mailbox, settings, claim, sign_in)
+NOUNS = (devices_api, packets_api, device_api, telemetry, alerts_api, alert_rules, openapi, status)
 
 
 def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
-    """The application over these services. Its `state.hub` is to be kept running while it is served."""
+    """The application over these services.
+
+    What its `state` holds is to be kept running while it is served.
+    """
     assets = Assets(FOLDER / "static")
     templates = environment(assets)
-    painters = {"overview": overview.paint, "devices": devices.paint, "device": device.paint, "alerts": alerts.paint}
+    packet_logs = PacketLogs(gateway, lambda: hub.wake(), shell.moment)
+    painters = {
+        "overview": overview.paint,
+        "devices": devices.paint,
+        "device": device.painter(packet_logs),
+        "alerts": alerts.paint,
+    }
     hub = live.Hub(gateway, painters, renderer(templates))
+    quay = mqtt.Quay(gateway)
 
     def provide_gateway() -> Gateway:
         return gateway
 
     def provide_hub() -> live.Hub:
         return hub
+
+    def provide_quay() -> mqtt.Quay:
+        return quay
+
+    def provide_packet_logs() -> PacketLogs:
+        return packet_logs
 
     def provide_assets() -> Assets:
         return assets
@@ -52,16 +72,19 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
         route_handlers=[
             *(handler for module in (*PAGES, *NOUNS) for handler in module.HANDLERS),
             live.follow,
+            mqtt.carry_mqtt,
             static_file,
         ],
         dependencies={
             "gateway": Provide(provide_gateway, sync_to_thread=False),
             "hub": Provide(provide_hub, sync_to_thread=False),
+            "quay": Provide(provide_quay, sync_to_thread=False),
+            "packet_logs": Provide(provide_packet_logs, sync_to_thread=False),
             "assets": Provide(provide_assets, sync_to_thread=False),
             "http": Provide(provide_http, sync_to_thread=False),
             "frame": Provide(provide_frame, sync_to_thread=False),
         },
-        middleware=[BodyLimit(config.body_limit_bytes), SignedIn(gateway), NoForgery()],
+        middleware=[BodyLimit(config.body_limit_bytes), DevicesOnly(), SignedIn(gateway), NoForgery()],
         exception_handlers=errors.HANDLERS,
         before_send=[add_headers],
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(templates)),
@@ -74,6 +97,6 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
         ),
         request_max_body_size=config.body_limit_bytes,
-        state=State({"hub": hub}),
+        state=State({"hub": hub, "quay": quay, "packet_logs": packet_logs}),
         logging_config=None,
     )

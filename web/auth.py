@@ -53,13 +53,19 @@ class SignedIn(ASGIMiddleware):
         await next_app(scope, receive, send)
 
     async def _caller(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
-        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-        if connection.scope["path"].startswith("/v1/") and scheme.lower() == "bearer":
-            return Caller(await self._gateway.accounts.user_of_token(token.strip()), "")
+        token = bearer_token(connection)
+        if connection.scope["path"].startswith("/v1/") and token is not None:
+            return Caller(await self._gateway.accounts.user_of_token(token), "")
         secret = connection.cookies.get(SESSION_COOKIE, "")
         if not secret:
             raise NotSignedInError("Sign in, or send a token as `Authorization: Bearer hw_…`.")
         return Caller(await self._gateway.accounts.user_of_session(secret), secret)
+
+
+def bearer_token(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """The token in the header `Authorization`; None when there is none."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def host_cookie(name: str, value: str) -> Cookie:

@@ -139,6 +139,10 @@ class Hub:
             del self._viewers[viewer.topic]
             self._shown.pop(viewer.topic, None)
 
+    def wake(self) -> None:
+        """Look soon: something is new that was not committed."""
+        self._joined.set()
+
     def end_session(self, session_secret: str) -> None:
         """Close the sockets of a session that was ended."""
         for viewer in self._all_viewers():

@@ -30,6 +30,9 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 TOKEN_HEADER = "x-form-token"  # noqa: S105  the name of a header
 TOKEN_FIELD = "form_token"  # noqa: S105  the name of a form's field
 
+CHECKS_ORIGIN = "checks_origin"
+"""The option of a handler that looks itself at where requests come from."""
+
 DRAIN_LIMIT_BYTES = 32 * 1024 * 1024
 
 
@@ -74,6 +77,7 @@ class NoForgery(ASGIMiddleware):
     """
 
     scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
+    exclude_opt_key = CHECKS_ORIGIN
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Go on, or raise `PermissionDeniedException`."""

@@ -1,7 +1,7 @@
-"""The web's sockets: HTTPS for people and scripts, and plain HTTP that only leads there.
+"""The web's sockets: HTTPS for people and scripts, plain HTTP that only leads there, and what others accepted.
 
-uvicorn runs inside the gateway's own loop. Signals are the process's; on leaving, the live pages are
-closed first, then requests under way get some seconds.
+uvicorn runs inside the gateway's own loop. Signals are the process's; on leaving, the live pages and MQTT over
+WebSocket are closed first, then requests under way get some seconds.
 """
 
 import asyncio
@@ -16,11 +16,17 @@ import h11
 import uvicorn
 from litestar import Litestar
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from appliance.config import HttpConfig
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
+from broker.client_hello import ClientHello
+from web import mqtt
 from web.app import create_app
+from web.devices_only import CERTIFICATE
+from web.tls import Certificates
 from web.trust import create_trust_app
 
 log = logging.getLogger(__name__)
@@ -32,6 +38,10 @@ REQUEST_SECONDS = 30
 HEADER_LIMIT_BYTES = 32_768
 CONNECTIONS_LIMIT = 1_000
 BACKLOG = 128
+HANDSHAKE_SECONDS = 10
+"""How long a client that another listener accepted may take for TLS."""
+WORD_BYTES = 4_096
+"""The largest WebSocket message of a page, which has nothing to say."""
 
 
 class WebListenError(ApplianceError):
@@ -46,7 +56,12 @@ class Served(NamedTuple):
     port: int
     trust_port: int | None
     reload_certificate: Callable[[], None]
-    """Takes up a renewed server certificate: new connections get it, open ones go on."""
+    """Takes up renewed server certificates: new connections get them, open ones go on."""
+    adopt: Callable[[socket.socket, ClientHello, str], None]
+    """Takes a connection that another listener has accepted, with what its client asks for and its address.
+
+    Nothing has been read from the socket. It is closed by the web.
+    """
 
 
 class EmbeddedServer(uvicorn.Server):
@@ -78,6 +93,11 @@ class PunctualProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Expect the first request."""
         super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        if certificate is not None:
+            # Every request of this connection carries it in its scope.
+            self.app_state = {**self.app_state, CERTIFICATE: certificate}
         self._set_deadline()
 
     def data_received(self, data: bytes) -> None:
@@ -103,19 +123,88 @@ class PunctualProtocol(H11Protocol):
             self._deadline = None
 
 
+class PatientSocket(WebSocketsSansIOProtocol):
+    """A WebSocket with limits by what it is for, that is patient only with those who may be."""
+
+    def handle_connect(self, event: Request) -> None:
+        """Take the request that opens it."""
+        if event.path.partition("?")[0] == mqtt.PATH:
+            # What is compressed keeps a window for each direction, and messages of devices are small.
+            self.conn.available_extensions = []
+        else:
+            self.conn.max_size = WORD_BYTES
+        super().handle_connect(event)
+
+    def keepalive_timeout(self) -> None:
+        """End the connection of who does not answer. Nobody is silent while nobody is heard."""
+        if not self.read_paused:
+            super().keepalive_timeout()
+            return
+        self.pong_timer = self.pending_ping_payload = None
+        self.schedule_ping()
+
+    async def run_asgi(self) -> None:
+        """Serve it. Afterwards nobody waits for a client that does not take what it was sent."""
+        try:
+            await super().run_asgi()
+        finally:
+            if not self.writable.is_set():
+                self.transport.abort()
+
+
+class Adoption:
+    """Connections that another listener has accepted, until they are like the web's own."""
+
+    def __init__(self, server: EmbeddedServer, certificates: Certificates, tasks: asyncio.TaskGroup) -> None:
+        self._server = server
+        self._certificates = certificates
+        self._tasks = tasks
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._untouched: set[socket.socket] = set()
+
+    def adopt(self, sock: socket.socket, hello: ClientHello, address: str) -> None:
+        """Serve HTTPS on this socket, with the certificate that its client asks for."""
+        context = self._certificates.chosen(hello)
+        self._untouched.add(sock)
+        task = self._tasks.create_task(self._shake_hands(sock, context, address), name="web: a handshake")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    def end(self) -> None:
+        """End the handshakes under way."""
+        for task in self._under_way:
+            task.cancel()
+        for sock in self._untouched:
+            sock.close()
+
+    async def _shake_hands(self, sock: socket.socket, context: ssl.SSLContext, address: str) -> None:
+        self._untouched.discard(sock)
+        loop = asyncio.get_running_loop()
+        try:
+            # Whatever comes of it, the socket is the transport's from here on.
+            await loop.connect_accepted_socket(
+                self._protocol, sock, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        except OSError as error:
+            log.info("HTTPS handshake failed address=%s reason=%s", address, error)
+
+    def _protocol(self) -> asyncio.Protocol:
+        server = self._server
+        return PunctualProtocol(server.config, server.server_state, server.lifespan.state)
+
+
 @contextlib.asynccontextmanager
-async def serving(gateway: Gateway, config: HttpConfig) -> AsyncIterator[Served]:
+async def serving(gateway: Gateway, config: HttpConfig, device_host: str = "") -> AsyncIterator[Served]:
     """Serve the dashboard and `/v1`; on leaving, end live pages and finish requests within seconds.
 
+    A client that names `device_host` on a port it shares with people is a device.
     Raises `WebListenError` when a port cannot be opened.
     """
     app = create_app(gateway, config)
-    files = gateway.registry.web_tls()
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.minimum_version = ssl.TLSVersion.TLSv1_2
-    tls.load_cert_chain(files.certificate, files.key)
-    secure = _settings(app)
-    secure.ssl_context_factory = lambda _config, _default: tls
+    certificates = Certificates(gateway.registry.web_tls(), gateway.registry.device_tls(), device_host)
+    packet_bytes = gateway.broker.limits.packet_bytes
+    secure = _settings(app, packet_bytes)
+    secure.ssl_context_factory = lambda _config, _default: certificates.for_people
     async with contextlib.AsyncExitStack() as stack:
         https_socket = stack.enter_context(_listening(config.host, config.port))
         port = int(https_socket.getsockname()[1])
@@ -124,12 +213,27 @@ async def serving(gateway: Gateway, config: HttpConfig) -> AsyncIterator[Served]
         if config.trust_port is not None:
             http_socket = stack.enter_context(_listening(config.host, config.trust_port))
             trust_port = int(http_socket.getsockname()[1])
-            plain = _settings(create_trust_app(gateway, _names(config), port))
+            plain = _settings(create_trust_app(gateway, _names(config), port), WORD_BYTES)
             servers.append((EmbeddedServer(plain), http_socket, "web http"))
         await stack.enter_async_context(_running(servers))
+        await stack.enter_async_context(app.state.packet_logs.running())
         await stack.enter_async_context(app.state.hub.running())
+        await stack.enter_async_context(app.state.quay.running())
+        adopt = await stack.enter_async_context(_adopting(servers[0][0], certificates))
         log.info("web serving port=%s trust_port=%s", port, trust_port)
-        yield Served(port, trust_port, lambda: tls.load_cert_chain(files.certificate, files.key))
+        yield Served(port, trust_port, certificates.reload, adopt)
+
+
+@contextlib.asynccontextmanager
+async def _adopting(
+    server: EmbeddedServer, certificates: Certificates
+) -> AsyncIterator[Callable[[socket.socket, ClientHello, str], None]]:
+    async with asyncio.TaskGroup() as tasks:
+        adoption = Adoption(server, certificates, tasks)
+        try:
+            yield adoption.adopt
+        finally:
+            adoption.end()
 
 
 @contextlib.asynccontextmanager
@@ -146,12 +250,12 @@ async def _running(servers: list[tuple[EmbeddedServer, socket.socket, str]]) -> 
                 server.should_exit = True
 
 
-def _settings(app: Litestar) -> uvicorn.Config:
+def _settings(app: Litestar, socket_message_bytes: int) -> uvicorn.Config:
     return uvicorn.Config(
         # Each has types of its own for the same ASGI messages.
         cast("Any", app),
         http=PunctualProtocol,
-        ws="websockets-sansio",
+        ws=PatientSocket,
         loop="none",
         lifespan="off",
         log_config=None,
@@ -161,7 +265,7 @@ def _settings(app: Litestar) -> uvicorn.Config:
         timeout_graceful_shutdown=FINISH_SECONDS,
         h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
         limit_concurrency=CONNECTIONS_LIMIT,
-        ws_max_size=4_096,
+        ws_max_size=socket_message_bytes,
         ws_ping_interval=20.0,
         ws_ping_timeout=20.0,
     )

@@ -93,9 +93,9 @@ class Registry:
         """Who this is, or why it may not connect."""
         if credentials.certificate is None:
             return self._authenticate_plain(credentials)
-        fingerprint = hashlib.sha256(credentials.certificate).hexdigest()
-        bound = self._certificates.get(fingerprint)
+        bound = self.bearer(credentials.certificate)
         if bound is None:
+            fingerprint = hashlib.sha256(credentials.certificate).hexdigest()
             return Denied(f"the certificate with the fingerprint {fingerprint} is bound to no device here")
         device = self._devices[bound.tenant_id][bound.device_id]
         reason = admission.certificate_refusal(bound.certificate, device, credentials.client_id, self._clock())
@@ -128,6 +128,10 @@ class Registry:
         self._presence.note_disconnected(event.tenant_id, event.principal, event.reason, event.at)
 
     # For whoever asks: from memory, at once.
+
+    def bearer(self, certificate: bytes) -> BoundCertificate | None:
+        """The device that a certificate, DER, was issued to, good or not; None when it is bound to none here."""
+        return self._certificates.get(hashlib.sha256(certificate).hexdigest())
 
     def devices(self, tenant_id: int) -> list[Device]:
         """Every device of the tenant, sorted by device id."""

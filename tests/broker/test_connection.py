@@ -242,6 +242,16 @@ class TestEnding:
             assert len(await reader.read()) == 99_999
             await goodbye(writer)
 
+    async def test_a_connection_closes_although_its_client_takes_nothing(self) -> None:
+        with pair(Traffic()) as (connection, ear, _):
+            connection.send(bytes(10_000_000))
+            await some_turns()
+            assert connection.unsent_bytes
+            connection.close("too slow")
+            await some_turns()
+            assert (connection.unsent_bytes, ear.lost_reasons) == (0, ["too slow"])
+            assert not asyncio.get_running_loop().remove_writer(connection._fd)
+
     async def test_a_closed_connection_takes_and_gives_nothing_more(self) -> None:
         with pair(Traffic()) as (connection, ear, theirs):
             theirs.send(b"late")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import AsyncIterator
 
@@ -14,7 +15,7 @@ from broker.limits import Limits
 from broker.listener import Endpoint
 from broker.tls import tls_context
 from tests.broker.conftest import Certificates
-from tests.broker.doorway import Doorway, SlowClient, door_open, goodbye, in_records, some_turns
+from tests.broker.doorway import Doorway, SlowClient, door_open, goodbye, in_records, some_turns, turns_until
 
 
 @pytest.fixture
@@ -145,6 +146,14 @@ class TestRefusals:
         assert kind == "tls_handshake_failed"
         assert reason == "the client went away before it had said what it wants"
         await goodbye(writer)
+
+    async def test_a_client_that_resets_the_connection_before_its_hello(self, doorway: Doorway) -> None:
+        sock = socket.create_connection(("127.0.0.1", doorway.ports[0]))
+        await turns_until(lambda: doorway.entrance.count == 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+        await doorway.until(lambda doorway: bool(doorway.refused))
+        assert doorway.reasons == [("tls_handshake_failed", "Connection reset by peer")]
 
     async def test_a_client_that_goes_away_after_its_hello(self, doorway: Doorway, certificates: Certificates) -> None:
         async with slow_client(doorway, certificates) as client:

@@ -102,8 +102,7 @@ async def test_it_shares_a_subscription(site: Site, operator: Client, kind: Kind
         await client.subscribe(f"$share/crew/{topic}", 1)
         await operator.subscribe(f"$share/crew/{topic}", 1)
         pieces = [Message(topic, f"piece {number}".encode(), 1) for number in range(SHARED)]
-        for piece in pieces:
-            await operator.publish(piece)
+        await asyncio.gather(*map(operator.publish, pieces))
         # Each piece goes to one of the two, and neither is left out.
         shares = await _shares((client, operator), SHARED)
     assert all(shares)

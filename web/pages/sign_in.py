@@ -24,6 +24,7 @@ from web.auth import (
 )
 from web.errors import status_of
 from web.live import Hub
+from web.mqtt import Quay
 
 
 class SignInForm(msgspec.Struct, frozen=True):
@@ -75,11 +76,15 @@ async def sign_in(
 
 @post("/sign-out", include_in_schema=False, status_code=303)
 async def sign_out(
-    request: Request[User, Caller, State], gateway: NamedDependency[Gateway], hub: NamedDependency[Hub]
+    request: Request[User, Caller, State],
+    gateway: NamedDependency[Gateway],
+    hub: NamedDependency[Hub],
+    quay: NamedDependency[Quay],
 ) -> Response[None]:
-    """End the session and every live page it opened."""
+    """End the session and every live page and MQTT connection it opened."""
     await gateway.accounts.sign_out(request.auth.session_secret)
     hub.end_session(request.auth.session_secret)
+    quay.end_session(request.auth.session_secret)
     return Response(None, headers={"location": "/sign-in"}, cookies=[ended_cookie(SESSION_COOKIE)])
 
 
