@@ -238,6 +238,7 @@ class _Parts:
             ingestion=self.ingestion,
             bus=self.bus,
             health=self.health,
+            broker=self.broker,
             version=_version(),
             data_folder=folder,
             started_at=started_at,

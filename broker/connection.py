@@ -20,6 +20,9 @@ MUCH_BYTES = 16_384
 READS_PER_TURN = 4
 """How often one connection is read before the others get their turn."""
 WRITES_PER_TURN = 1_000
+LINGER_S = 1.0
+"""How long the other end may take to close after we have."""
+LINGERING_LIMIT = 256
 ENDINGS_PER_TURN = 32
 """Thousands may end at once, and each is told to the session, the owner, and those who get its will."""
 
@@ -60,6 +63,7 @@ class Traffic:
         self._waiting: dict[Reader, None] = {}
         self._ending: dict[Connection, str] = {}
         self._is_ending = False
+        self._lingering: dict[socket.socket, asyncio.TimerHandle] = {}
 
     def shut(self) -> None:
         """Read nothing more until `open`."""
@@ -99,6 +103,42 @@ class Traffic:
             loop.call_soon(self.flush, loop)
         for connection in writing:
             connection.write()
+
+    def linger(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        """Close a socket once its other end has: what it still sends would make the kernel take back our last words."""
+        # Below TLS, which has nothing to say any more.
+        raw = socket.socket(fileno=sock.detach())
+        try:
+            raw.shutdown(socket.SHUT_WR)
+        except OSError:
+            raw.close()
+            return
+        if len(self._lingering) >= LINGERING_LIMIT:
+            self._end_lingering(next(iter(self._lingering)), loop)
+        self._lingering[raw] = loop.call_later(LINGER_S, self._end_lingering, raw, loop)
+        loop.add_reader(raw, self._discard, raw, loop)
+
+    def stop_lingering(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close the sockets that wait for their other ends."""
+        for raw in list(self._lingering):
+            self._end_lingering(raw, loop)
+
+    def _discard(self, raw: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            data = raw.recv(READ_BYTES)
+        except NOT_NOW:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end_lingering(raw, loop)
+
+    def _end_lingering(self, raw: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        timer = self._lingering.pop(raw, None)
+        if timer is not None:
+            timer.cancel()
+            loop.remove_reader(raw)
+            raw.close()
 
     def _end_some(self, loop: asyncio.AbstractEventLoop) -> None:
         for connection in list(islice(self._ending, ENDINGS_PER_TURN)):
@@ -214,7 +254,10 @@ class Connection:
             # A farewell costs as much as all the rest: it is for those who are there to hear it.
             if not self._is_gone and isinstance(self._socket, ssl.SSLSocket):
                 self._socket.unwrap()
-        self._socket.close()
+        if self._is_gone:
+            self._socket.close()
+        else:
+            self._traffic.linger(self._socket, self._loop)
         self._out = b""
         self._traffic.ended(self.address)
         receiver.lost(reason)

@@ -48,8 +48,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_flight: TwoByteCount = 100
     """QoS 1 and 2 messages sent to a client that it has not answered for."""
     in_flight_bytes: Bytes = 524_288
-    """Of their topics, payloads and properties. After a reconnect they go out again at once, so with one more packet they must be
-    fewer than `unsent_bytes`."""
+    """Of their topics, payloads and properties. After a reconnect they go out again at once, so with one more
+    packet they must be fewer than `unsent_bytes`."""
     queue_messages: Count = 1_000
     """Messages that wait for a client, connected or not."""
     queue_bytes: Bytes = 1_048_576

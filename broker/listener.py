@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import logging
 import socket
 import ssl
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 ACCEPTS_PER_TURN = 16
 BACKLOG = 2_048
 ACCEPT_PAUSE_S = 0.1
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -46,6 +48,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     tls: ssl.SSLContext | DeviceTls | None = None
     sock: socket.socket | None = None
     """A socket that listens already, for which host and port are only words; it belongs to the listener then."""
+    networks: tuple[str, ...] = ()
+    """Who may connect: addresses of these networks, and of this machine. Empty: everybody who can."""
 
 
 class SharedEndpoint(msgspec.Struct, frozen=True):
@@ -96,12 +100,12 @@ class Entrance:
     def enter(self, sock: socket.socket, address: str, choose: Choice | None) -> None:
         """Let a client in that was just accepted, if there is room; without a choice it speaks no TLS."""
         if self.count >= self._limits.connections:
-            self._turn_away(sock, address, "server_busy", "as many connections as the limit allows are open")
+            self.turn_away(sock, address, "server_busy", "as many connections as the limit allows are open")
             return
         host = _host_of(address)
         if self._count_of[host] >= self._limits.connections_per_address:
             reason = f"{self._limits.connections_per_address} connections of this address are open"
-            self._turn_away(sock, address, "address_busy", reason)
+            self.turn_away(sock, address, "address_busy", reason)
             return
         self.count += 1
         self._count_of[host] += 1
@@ -112,7 +116,8 @@ class Entrance:
         else:
             self.handshakes.begin(Guest(sock, address, choose, now))
 
-    def _turn_away(self, sock: socket.socket, address: str, kind: str, reason: str) -> None:
+    def turn_away(self, sock: socket.socket, address: str, kind: str, reason: str) -> None:
+        """Close a connection that may not come in, and say why."""
         sock.close()
         self._refused(address, kind, reason)
 
@@ -168,6 +173,8 @@ class Listener:
         """
         self._entrance = entrance
         self._choose = _choice(endpoint)
+        networks = (*endpoint.networks, *LOOPBACK) if isinstance(endpoint, Endpoint) and endpoint.networks else ()
+        self._networks = [ipaddress.ip_network(network) for network in networks]
         self._loop = asyncio.get_running_loop()
         self._socket = _bound(endpoint)
 
@@ -197,7 +204,16 @@ class Listener:
             except OSError as error:
                 self._accept_failed(error)
                 return
-            self._entrance.enter(sock, f"{peer[0]}:{peer[1]}", self._choose)
+            address = f"{peer[0]}:{peer[1]}"
+            if self._networks and not self._is_of_networks(peer[0]):
+                self._entrance.turn_away(sock, address, "foreign_network", "it is in none of the listed networks")
+                continue
+            self._entrance.enter(sock, address, self._choose)
+
+    def _is_of_networks(self, host: str) -> bool:
+        address = ipaddress.ip_address(host.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self._networks)
 
     def _accept_failed(self, error: OSError) -> None:
         if error.errno not in _OUT_OF_RESOURCES:

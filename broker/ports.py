@@ -127,6 +127,7 @@ class SessionKept(msgspec.Struct, frozen=True):
     """How long it is kept after the connection ended."""
     left_at: int | None
     """When its connection ended, UTC milliseconds; None while there is one."""
+    is_operator: bool = False
 
 
 class SessionGone(msgspec.Struct, frozen=True):

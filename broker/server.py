@@ -87,6 +87,7 @@ class Broker:
             finally:
                 running.cancel()
                 await self.let_go()
+                self.traffic.stop_lingering(asyncio.get_running_loop())
 
     @contextlib.asynccontextmanager
     async def listening(self, *endpoints: Endpoint | SharedEndpoint) -> AsyncIterator[tuple[int, ...]]:

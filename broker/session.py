@@ -65,4 +65,12 @@ class Session:
         """The session as it is now, for the store."""
         left_at = None if self.client is not None else self.left_at
         principal = self.principal
-        return SessionKept(self.number, principal.tenant_id, principal.name, self.client_id, self.expiry_s, left_at)
+        return SessionKept(
+            self.number,
+            principal.tenant_id,
+            principal.name,
+            self.client_id,
+            self.expiry_s,
+            left_at,
+            principal.is_operator,
+        )

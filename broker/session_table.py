@@ -49,7 +49,7 @@ class SessionTable:
     def restore(self, stored: StoredSession) -> Session:
         """Take up a session that was kept while the process was not there."""
         kept = stored.session
-        principal = Principal(kept.tenant_id, kept.principal)
+        principal = Principal(kept.tenant_id, kept.principal, kept.is_operator)
         session = Session(kept.number, principal, kept.client_id, self._limits, self._budget)
         session.expiry_s = kept.expiry_s
         session.left_at = kept.left_at or 0

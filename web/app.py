@@ -37,7 +37,7 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
     """
     assets = Assets(FOLDER / "static")
     templates = environment(assets)
-    packet_logs = PacketLogs(gateway, lambda: hub.wake(), shell.moment)
+    packet_logs = PacketLogs(gateway, shell.moment)
     painters = {
         "overview": overview.paint,
         "devices": devices.paint,
@@ -45,6 +45,7 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
         "alerts": alerts.paint,
     }
     hub = live.Hub(gateway, painters, renderer(templates))
+    packet_logs.changed = hub.wake
     quay = mqtt.Quay(gateway)
 
     def provide_gateway() -> Gateway:

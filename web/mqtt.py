@@ -241,5 +241,3 @@ def _note_refused(gateway: Gateway, address: str, kind: str, reason: str) -> Non
     log.info("MQTT over WebSocket refused address=%s reason=%s", address, reason)
     gateway.broker.refusals[kind] += 1
     gateway.ingestion.note(Refused(0, "", "", address, kind, reason, shell.moment()))
-
-

@@ -44,13 +44,14 @@ class LoggedPacket(msgspec.Struct, frozen=True):
 class PacketLogView(msgspec.Struct, frozen=True):
     """A log as it is now."""
 
+    device_id: str
     is_on: bool
     is_connected: bool
-    ends_at: int | None
+    ends_at: int | None = None
     """When it switches itself off, or has been switched off; None when it never was on."""
-    packets: tuple[LoggedPacket, ...]
+    packets: tuple[LoggedPacket, ...] = ()
     """The newest first."""
-    packet_count: int
+    packet_count: int = 0
     """Since it was switched on, those that are no longer kept included."""
 
 
@@ -69,10 +70,10 @@ class _Log:
 class PacketLogs:
     """The packet logs of all tenants."""
 
-    def __init__(self, gateway: Gateway, changed: Callable[[], None], clock: Clock) -> None:
-        """`changed` hears that there is something new to be seen."""
+    def __init__(self, gateway: Gateway, clock: Clock) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        """Hears that there is something new to be seen."""
         self._gateway = gateway
-        self._changed = changed
         self._clock = clock
         self._logs: dict[Key, _Log] = {}
 
@@ -104,7 +105,7 @@ class PacketLogs:
         while len(self._logs) > LOGS_KEPT_LIMIT:
             del self._logs[next(known for known, log in self._logs.items() if not log.is_on)]
         self._follow(key)
-        self._changed()
+        self.changed()
 
     def switch_off(self, tenant_id: int, device_id: str) -> None:
         """Log nothing more of a device; what was logged stays to be looked at."""
@@ -116,9 +117,11 @@ class PacketLogs:
         is_connected = self._gateway.registry.presence(tenant_id, device_id).connected
         log = self._logs.get((tenant_id, device_id))
         if log is None:
-            return PacketLogView(is_on=False, is_connected=is_connected, ends_at=None, packets=(), packet_count=0)
+            return PacketLogView(device_id, is_on=False, is_connected=is_connected)
         is_on = log.is_on and self._clock() < log.ends_at
-        return PacketLogView(is_on, is_connected, log.ends_at, tuple(reversed(log.packets)), log.packet_count)
+        return PacketLogView(
+            device_id, is_on, is_connected, log.ends_at, tuple(reversed(log.packets)), log.packet_count
+        )
 
     async def _look_for_ever(self) -> None:
         with self._gateway.bus.subscribe(PresenceChanged, limit=1) as subscription:
@@ -155,7 +158,7 @@ class PacketLogs:
         def note(entry: TraceEntry) -> None:
             log.packet_count += 1
             log.packets.append(LoggedPacket(log.packet_count, entry, client_id))
-            self._changed()
+            self.changed()
 
         return note
 
@@ -166,6 +169,4 @@ class PacketLogs:
             log.ends_at = min(log.ends_at, self._clock())
             log.looking.close()
             log.clients.clear()
-            self._changed()
-
-
+            self.changed()

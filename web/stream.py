@@ -28,6 +28,7 @@ Socket = WebSocket[Any, Any, Any]
 class WebSocketStream:
     """A connection of the broker: bytes in by callback, bytes out gathered and written once a turn."""
 
+    transport = "websocket"
     certificate: bytes | None = None
 
     def __init__(self, address: str, opened_at: float, traffic: Traffic) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from appliance import instant
-from web import words
+from web import refusals, words
 from web.assets import Assets
 
 FOLDER = Path(__file__).parent
@@ -37,6 +37,7 @@ def environment(assets: Assets) -> Environment:
             "hold": words.hold,
             "metric_name": words.metric_name,
             "iso": instant.to_text,
+            "advice": refusals.advice,
         }
     )
     return made

@@ -146,13 +146,16 @@ def _delete_unawaited(connection: sqlite3.Connection, tenant_id: int, awaited: S
 def _upsert_sessions(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[SessionKept]) -> None:
     connection.executemany(
         """
-        INSERT INTO session (session_number, tenant_id, principal, client_id, expiry_s, left_at)
-        VALUES (?, ?, ?, ?, ?, ?)
+        INSERT INTO session (session_number, tenant_id, principal, client_id, expiry_s, left_at, is_operator)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (session_number) DO UPDATE SET
             principal = excluded.principal, client_id = excluded.client_id,
-            expiry_s = excluded.expiry_s, left_at = excluded.left_at
+            expiry_s = excluded.expiry_s, left_at = excluded.left_at, is_operator = excluded.is_operator
         """,
-        [(each.number, tenant_id, each.principal, each.client_id, each.expiry_s, each.left_at) for each in changes],
+        [
+            (each.number, tenant_id, each.principal, each.client_id, each.expiry_s, each.left_at, each.is_operator)
+            for each in changes
+        ],
     )
 
 
@@ -288,7 +291,8 @@ def select_sessions() -> Select[tuple[int, SessionKept | Damaged]]:
     """Every session, by its number."""
     return Select(
         """
-        SELECT session_number, tenant_id, CAST(principal AS BLOB), CAST(client_id AS BLOB), expiry_s, left_at
+        SELECT session_number, tenant_id, CAST(principal AS BLOB), CAST(client_id AS BLOB), expiry_s, left_at,
+            is_operator
         FROM session ORDER BY session_number
         """,
         (),

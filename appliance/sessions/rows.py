@@ -77,11 +77,17 @@ def pack_identifiers(identifiers: tuple[int, ...]) -> str:
 
 @readable
 def read_session(
-    number: int, tenant_id: int, principal: bytes, client_id: bytes, expiry_s: int, left_at: int | None
+    number: int,
+    tenant_id: int,
+    principal: bytes,
+    client_id: bytes,
+    expiry_s: int,
+    left_at: int | None,
+    is_operator: int,
 ) -> SessionKept:
     """A row of `session`."""
     _check(is_so=expiry_s >= 0)
-    return SessionKept(number, tenant_id, _text(principal), _text(client_id), expiry_s, left_at)
+    return SessionKept(number, tenant_id, _text(principal), _text(client_id), expiry_s, left_at, is_operator != 0)
 
 
 @readable

@@ -2,19 +2,28 @@
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broker.limits import Limits
-from broker.packets import Connect
-from broker.ports import Principal
-from broker.router import Router
+from broker.packets import Subscription
+from broker.router import TARGETS_PER_ROUTE, Route, Router
 from broker.session import Session
 from broker.topics import matches
+from tests.broker.parts import session
 from tests.broker.strategies import filters, names
 
 LIMITS = Limits(routes=3)
-SESSIONS = [Session(Principal(1, name), Connect(4, name, True, 0), LIMITS) for name in "xyz"]
+SESSIONS = [session(name) for name in "xyz"]
 sessions = st.sampled_from(SESSIONS)
+
+
+def route_of(router: Router, topic: str) -> Route:
+    """As the broker looks it up."""
+    return router.known_route(topic) or router.remember(topic, router.subscriptions.match(topic))
+
+
+def receivers(router: Router, topic: str) -> set[Session]:
+    return {target.subscriber for target in route_of(router, topic).matches.targets}
 
 
 class RememberedRoutes(RuleBasedStateMachine):
@@ -23,31 +32,40 @@ class RememberedRoutes(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.router = Router(LIMITS)
-        self.model: dict[tuple[str, Session], int] = {}
+        self.model: set[tuple[str, Session]] = set()
 
-    @rule(session=sessions, topic_filter=filters, qos=st.integers(0, 1))
+    @rule(session=sessions, topic_filter=filters, qos=st.integers(0, 2))
     def subscribe(self, session: Session, topic_filter: str, qos: int) -> None:
-        self.router.subscribe(session, topic_filter, qos)
-        self.model[topic_filter, session] = qos
+        self.router.subscribe(session, Subscription(topic_filter, qos))
+        self.model.add((topic_filter, session))
 
     @rule(session=sessions, topic_filter=filters)
     def unsubscribe(self, session: Session, topic_filter: str) -> None:
         self.router.unsubscribe(session, topic_filter)
-        self.model.pop((topic_filter, session), None)
+        self.model.discard((topic_filter, session))
 
     @rule(topic=names)
     def publish(self, topic: str) -> None:
-        expected: dict[Session, int] = {}
-        for (topic_filter, session), qos in self.model.items():
-            if matches(topic_filter, topic):
-                expected[session] = max(qos, expected.get(session, 0))
-        assert dict(self.router.subscribers(topic)) == expected
-        assert len(self.router._routes) <= LIMITS.routes
+        expected = {session for topic_filter, session in self.model if matches(topic_filter, topic)}
+        assert receivers(self.router, topic) == expected
+        assert route_of(self.router, topic).is_used == bool(expected)
+        assert self.router.known_route(topic), "what was just asked for is remembered"
 
     @rule()
     def publish_what_is_remembered(self) -> None:
         for topic in tuple(self.router._routes):
             self.publish(topic)
+
+    @rule()
+    def change_the_policy(self) -> None:
+        self.router.forget_routes()
+        assert not self.router._routes
+
+    @invariant()
+    def what_is_remembered_is_bounded(self) -> None:
+        assert len(self.router._routes) <= LIMITS.routes
+        remembered = sum(len(route.matches.targets) for route in self.router._routes.values())
+        assert self.router._target_count == remembered
 
 
 TestRoutes = RememberedRoutes.TestCase
@@ -56,9 +74,50 @@ TestRoutes.settings = settings(max_examples=40)
 
 def test_a_remembered_route_ends_with_the_next_change() -> None:
     router, (first, second, _) = Router(LIMITS), SESSIONS
-    router.subscribe(first, "a", 1)
-    assert router.subscribers("a") == ((first, 1),)
-    router.subscribe(second, "+", 0)
-    assert dict(router.subscribers("a")) == {first: 1, second: 0}
+    router.subscribe(first, Subscription("a", 1))
+    assert receivers(router, "a") == {first}
+    router.subscribe(second, Subscription("+", 0))
+    assert router.known_route("a") is None
+    assert receivers(router, "a") == {first, second}
     router.unsubscribe(first, "a")
-    assert router.subscribers("a") == ((second, 0),)
+    assert receivers(router, "a") == {second}
+    router.forget_routes()
+    assert router.known_route("a") is None
+
+
+def test_a_shared_subscription_alone_makes_a_route_useful() -> None:
+    router = Router(LIMITS)
+    assert not route_of(router, "a").is_used
+    router.subscribe(SESSIONS[0], Subscription("$share/g/a", 0))
+    assert route_of(router, "a").is_used
+
+
+def test_the_oldest_route_makes_room() -> None:
+    router = Router(LIMITS)
+    for topic in ("a", "b", "c", "d"):
+        route_of(router, topic)
+    assert list(router._routes) == ["b", "c", "d"]
+    router.remember("b", router.subscriptions.match("b"))
+    assert list(router._routes) == ["c", "d", "b"], "a topic that is remembered again takes no place of another"
+
+
+def test_topics_that_many_want_take_the_room_of_many() -> None:
+    router = Router(LIMITS)
+    crowd = [session(str(number)) for number in range(LIMITS.routes * TARGETS_PER_ROUTE)]
+    for each in crowd:
+        router.subscribe(each, Subscription("a/#", 0))
+    route_of(router, "b")
+    assert len(receivers(router, "a/1")) == len(crowd)
+    assert list(router._routes) == ["b", "a/1"]
+    assert len(receivers(router, "a/2")) == len(crowd), "what finds no room is delivered all the same"
+    assert list(router._routes) == ["a/2"]
+
+
+def test_a_session_that_has_ended_is_not_kept_by_what_is_remembered() -> None:
+    router = Router(LIMITS)
+    ended = session("gone")
+    router.subscribe(ended, Subscription("a", 0))
+    assert receivers(router, "a") == {ended}
+    router.unsubscribe(ended, "a")
+    route_of(router, "b")
+    assert "a" not in router._routes

@@ -4,97 +4,187 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.limits import Limits
-from broker.packets import Connect, Publish
-from broker.ports import Principal
+from broker.packets import Subscription, Will
+from broker.ports import Principal, SessionKept, StoredSession
 from broker.session import Session
 from broker.session_table import SessionTable
+from tests.broker.parts import CONNECTED, delivery, message
 
 ALICE = Principal(1, "alice")
 
 
-def connect(client_id: str = "c", *, clean_start: bool = False) -> Connect:
-    return Connect(4, client_id, clean_start, 0)
+def entered(table: SessionTable, client_id: str, principal: Principal = ALICE, expiry_s: int = 10) -> Session:
+    """A client has connected; its session is new."""
+    session = table.prepare(principal, client_id)
+    table.open(session)
+    session.expiry_s = expiry_s
+    session.client = CONNECTED
+    return session
 
 
-def taken(table: SessionTable, principal: Principal, request: Connect) -> tuple[Session, bool]:
-    session, present = table.take(principal, request)
-    session.connect(request)
-    return session, present
+def left(table: SessionTable, session: Session, now: int) -> None:
+    session.client, session.left_at = None, now
+    table.leave(session)
 
 
-def left(table: SessionTable, session: Session, now: float) -> None:
-    session.disconnect()
-    table.leave(session, now)
+def subscribed(table: SessionTable, session: Session, *topic_filters: str) -> None:
+    for topic_filter in topic_filters:
+        session.subscriptions[topic_filter] = Subscription(topic_filter, 1)
+        table.router(session.principal.tenant_id).subscribe(session, session.subscriptions[topic_filter])
 
 
-def test_a_kept_session_is_there_again_and_a_clean_one_is_new() -> None:
+def stored(client_id: str, number: int = 3, left_at: int | None = 50) -> StoredSession:
+    waiting = [delivery(each, b"1234") for each in (11, 12)]
+    waiting[0].packet_id = 9
+    kept = SessionKept(number, 1, "alice", client_id, 10, left_at)
+    return StoredSession(kept, (Subscription("a", 2), Subscription("$share/g/b", 1)), tuple(waiting), (5, 6))
+
+
+def test_a_session_is_found_once_it_is_open() -> None:
     table = SessionTable(Limits())
-    session, present = taken(table, ALICE, connect())
-    assert not present
-    left(table, session, 1.0)
-    assert taken(table, ALICE, connect()) == (session, True)
-    clean, present = taken(table, ALICE, connect(clean_start=True))
-    assert clean is not session
-    assert not present
-    left(table, clean, 2.0)
+    session = table.prepare(ALICE, "c")
     assert table.find(1, "c") is None
-    assert len(table) == 0
+    table.open(session)
+    assert table.find(1, "c") is session
+    assert (len(table), list(table)) == (1, [session])
 
 
 def test_the_same_client_identifier_of_two_tenants_is_two_sessions() -> None:
     table = SessionTable(Limits())
-    first, _ = taken(table, ALICE, connect())
-    second, present = taken(table, Principal(2, "alice"), connect())
-    assert first is not second
-    assert not present
+    first, second = entered(table, "c"), entered(table, "c", Principal(2, "alice"))
+    assert first.number != second.number
     assert (table.find(1, "c"), table.find(2, "c")) == (first, second)
     assert table.router(1) is not table.router(2)
+    assert table.routers == {1: table.router(1), 2: table.router(2)}
 
 
-def test_a_session_that_ends_takes_its_subscriptions_along() -> None:
+def test_a_session_that_ends_takes_all_that_is_its_own_along() -> None:
     table = SessionTable(Limits())
-    session, _ = taken(table, ALICE, connect())
-    for topic_filter in ("a", "a/#"):
-        session.subscriptions[topic_filter] = 1
-        table.router(1).subscribe(session, topic_filter, 1)
-    assert table.router(1).subscribers("a") == ((session, 1),)
+    session = entered(table, "c")
+    subscribed(table, session, "a", "a/#", "$share/g/a")
+    session.deliveries.push(delivery(1, b"1234"))
+    left(table, session, 0)
+    assert table.queued_bytes > 0
     table.discard(session)
-    assert table.router(1).subscribers("a") == ()
+    assert table.router(1).subscriptions.is_empty
+    assert (len(table), table.queued_bytes, session.subscriptions, len(session.deliveries)) == (0, 0, {}, 0)
+    assert table.overdue(10**9) == []
 
 
-@given(st.lists(st.integers(0, 9), max_size=40), st.integers(0, 4), st.floats(0, 30))
-def test_sessions_that_are_away_are_bounded_by_count_and_age(clients: list[int], kept: int, age_s: float) -> None:
-    """Clients come and go; every tenth second one leaves. The last is still connected."""
-    table = SessionTable(Limits(offline_sessions=kept, offline_session_s=age_s))
-    left_at: dict[str, float] = {}
-    now = 0.0
-    for number in clients:
-        now += 10.0
-        session, _ = taken(table, ALICE, connect(str(number)))
+def test_a_session_that_was_replaced_does_not_end_the_one_after_it() -> None:
+    table = SessionTable(Limits())
+    first = entered(table, "c")
+    second = entered(table, "c")
+    table.discard(first)
+    assert table.find(1, "c") is second
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 30)), max_size=30),
+    st.integers(1, 5),
+    st.integers(0, 40),
+    st.booleans(),
+)
+def test_sessions_that_are_away_are_bounded_by_age_and_by_count(
+    clients: list[tuple[int, int]], limit: int, later_s: int, *, is_restarted: bool
+) -> None:
+    """Clients come and go, one each second; one stays."""
+    table = SessionTable(Limits(sessions=limit))
+    here = entered(table, "here")
+    now = 0
+    away: dict[str, Session] = {}
+    for number, expiry_s in clients:
+        now += 1_000
+        name = str(number)
+        session = table.find(1, name) or entered(table, name)
+        table.join(session)
+        session.expiry_s, session.client = expiry_s, CONNECTED
         left(table, session, now)
-        left_at.pop(str(number), None)
-        left_at[str(number)] = now
-    connected, _ = taken(table, ALICE, connect("here"))
-    table.discard_old(now)
-    young = [name for name, at in left_at.items() if now - at <= age_s]
-    expected = young[len(young) - kept :] if len(young) > kept else young
-    assert [name for name in left_at if table.find(1, name)] == expected
-    assert table.find(1, "here") is connected
-    assert len(table) == len(expected) + 1
+        away.pop(name, None)
+        away[name] = session
+    if is_restarted:
+        table, here = SessionTable(Limits(sessions=limit)), here
+        for session in sorted(away.values(), key=lambda each: each.number):
+            away[session.client_id] = table.restore(StoredSession(session.kept(), (), (), ()))
+        here = entered(table, "here")
+    now += later_s * 1_000
+    surplus = len(away) + 1 - limit
+    expected = [
+        name
+        for place, (name, session) in enumerate(away.items())
+        if place < surplus or now >= session.left_at + session.expiry_s * 1_000
+    ]
+    overdue = table.overdue(now)
+    assert here not in overdue
+    # The order of what is away only counts where some must make room.
+    assert {each.client_id for each in overdue} == set(expected)
+    if surplus > 0 or not is_restarted:
+        assert [each.client_id for each in overdue] == expected
+    for session in overdue:
+        table.discard(session)
+    assert table.overdue(now) == []
+    assert len(table) == len(away) + 1 - len(expected) <= max(limit, 1)
 
 
 def test_a_client_that_came_back_is_not_away() -> None:
-    table = SessionTable(Limits(offline_session_s=1.0))
-    session, _ = taken(table, ALICE, connect())
-    left(table, session, 0.0)
-    taken(table, ALICE, connect())
-    table.discard_old(1_000.0)
+    table = SessionTable(Limits())
+    session = entered(table, "c", expiry_s=1)
+    left(table, session, 0)
+    assert table.overdue(999) == []
+    assert table.overdue(1_000) == [session]
+    table.join(session)
+    assert table.overdue(10**9) == []
+
+
+def test_a_will_that_was_put_off_is_due_at_its_time() -> None:
+    table = SessionTable(Limits())
+    for name, due_at in (("none", None), ("soon", 50), ("late", 60)):
+        session = entered(table, name)
+        session.will, session.will_due_at = Will("w", b"", 0, retain=False), due_at
+        left(table, session, 0)
+    assert [each.client_id for each in table.wills_due(49)] == []
+    assert [each.client_id for each in table.wills_due(50)] == ["soon"]
+    assert [each.client_id for each in table.wills_due(60)] == ["soon", "late"]
+    soon = table.find(1, "soon")
+    assert soon is not None
+    table.join(soon)
+    assert [each.client_id for each in table.wills_due(60)] == ["late"]
+
+
+def test_a_session_that_was_kept_is_as_it_was() -> None:
+    table = SessionTable(Limits())
+    session = table.restore(stored("c"))
     assert table.find(1, "c") is session
+    assert session.kept() == stored("c").session
+    assert session.taken_identifiers == {5, 6}
+    assert set(session.subscriptions) == {"a", "$share/g/b"}
+    assert [(each.number, each.packet_id) for each in session.deliveries] == [(11, 9), (12, 0)]
+    assert table.queued_bytes == sum(each.message.size_bytes for each in session.deliveries)
+    (target,) = table.router(1).subscriptions.match("a").targets
+    (group,) = table.router(1).subscriptions.match("b").groups
+    assert (target.subscriber, target.qos, list(group.members)) == (session, 2, [session])
+    assert table.overdue(50 + 10_000) == [session]
+    table.discard(session)
+    assert table.queued_bytes == 0
+
+
+def test_a_session_that_was_kept_bare_is_as_it_was() -> None:
+    table = SessionTable(Limits())
+    session = table.restore(StoredSession(SessionKept(3, 1, "alice", "c", 10, None), (), (), ()))
+    assert (session.left_at, session.taken_identifiers, len(session.deliveries)) == (0, None, 0)
+
+
+def test_numbers_are_never_given_twice() -> None:
+    table = SessionTable(Limits())
+    table.restore_number(41)
+    assert [table.prepare(ALICE, name).number for name in "ab"] == [42, 43]
 
 
 def test_what_was_dropped_is_counted_over_all() -> None:
-    table = SessionTable(Limits(retained_messages=0))
-    session, _ = table.take(ALICE, connect())
-    session.deliver(Publish("t", b""))
-    table.router(1).retained.keep(Publish("t", b"x"))
-    assert (table.dropped_count, table.retained_refused_count) == (1, 1)
+    table = SessionTable(Limits(retained_messages=1))
+    entered(table, "a").dropped_count = 2
+    entered(table, "b").dropped_count = 3
+    for tenant in (1, 2):
+        for topic in ("s", "t"):
+            table.router(tenant).retained.keep(message(topic, b"x"))
+    assert (table.dropped_count, table.retained_refused_count) == (5, 2)

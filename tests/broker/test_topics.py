@@ -1,65 +1,17 @@
-"""The tree finds what the plain statement of section 4.7 says, whatever was added and removed before."""
+"""Topic names and filters, by the plain statement of section 4.7 and its examples."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broker.errors import ProtocolError
 from broker.limits import Limits
-from broker.topics import SubscriptionTree, check_name, filter_fault, matches
-from tests.broker.strategies import filters, names
+from broker.reason_codes import ReasonCode
+from broker.topics import check_name, filter_fault, matches, shared_parts
+from tests.broker.strategies import clean_texts, filters, names
 
 LIMITS = Limits(topic_bytes=20, topic_levels=5)
-PROBES = ["a", "b", "/", "a/", "/a", "a/b", "a/b/a", "$x", "$x/a", "a/$x", "b/a/b/a"]
-subscribers = st.integers(0, 3)
-
-
-class TreeAgainstPlainMatching(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.tree: SubscriptionTree[int] = SubscriptionTree()
-        self.model: dict[tuple[str, int], int] = {}
-
-    @rule(topic_filter=filters, subscriber=subscribers, qos=st.integers(0, 2))
-    def add(self, topic_filter: str, subscriber: int, qos: int) -> None:
-        before = self.tree.version
-        self.tree.add(topic_filter, subscriber, qos)
-        assert self.tree.version > before
-        self.model[topic_filter, subscriber] = qos
-
-    @rule(topic_filter=filters, subscriber=subscribers)
-    def remove(self, topic_filter: str, subscriber: int) -> None:
-        self.tree.remove(topic_filter, subscriber)
-        self.model.pop((topic_filter, subscriber), None)
-
-    @rule(draw=st.data())
-    def remove_one_that_is_there(self, draw: st.DataObject) -> None:
-        if self.model:
-            self.remove(*draw.draw(st.sampled_from(sorted(self.model))))
-
-    @rule(name=names)
-    def look(self, name: str) -> None:
-        expected: dict[int, int] = {}
-        for (topic_filter, subscriber), qos in self.model.items():
-            if matches(topic_filter, name):
-                expected[subscriber] = max(qos, expected.get(subscriber, 0))
-        found = self.tree.match(name)
-        assert dict(found) == expected
-        assert len(found) == len(expected)
-
-    @invariant()
-    def the_tree_finds_what_matches_finds(self) -> None:
-        for name in PROBES:
-            self.look(name)
-
-    @invariant()
-    def nothing_remains_of_what_was_removed(self) -> None:
-        assert self.tree.is_empty == (not self.model)
-
-
-TestTree = TreeAgainstPlainMatching.TestCase
-TestTree.settings = settings(max_examples=50, stateful_step_count=30)
+share_names = clean_texts.filter(lambda text: text and not set(text) & set("+#/"))
 
 
 @given(names)
@@ -68,9 +20,42 @@ def test_a_name_matches_itself_and_the_filter_for_all(name: str) -> None:
     assert matches("#", name) == (not name.startswith("$"))
 
 
-@given(filters)
-def test_drawn_filters_have_no_fault(topic_filter: str) -> None:
+@given(names, st.integers(0, 3))
+def test_a_wildcard_matches_whatever_fills_its_level(name: str, level: int) -> None:
+    levels = name.split("/")
+    place = level % len(levels)
+    is_hidden = place == 0 and name.startswith("$")
+    assert matches("/".join([*levels[:place], "+", *levels[place + 1 :]]), name) == (not is_hidden)
+    assert matches("/".join([*levels[:place], "#"]), name) == (not is_hidden)
+    assert not matches("/".join([*levels, "+"]), name)
+    assert matches("/".join([*levels, "#"]), name)
+
+
+@given(filters, share_names)
+def test_a_filter_is_valid_alone_and_shared(topic_filter: str, share: str) -> None:
+    shared = f"$share/{share}/{topic_filter}"
     assert filter_fault(topic_filter, Limits()) is None
+    assert filter_fault(shared, Limits()) is None
+    assert shared_parts(shared) == (share, topic_filter)
+    assert shared_parts(topic_filter) == ("", topic_filter)
+
+
+@given(st.text(st.sampled_from("ab+#/$share"), max_size=12), names)
+def test_no_text_breaks_what_checks_filters(text: str, name: str) -> None:
+    if filter_fault(text, LIMITS) is None:
+        matches(shared_parts(text)[1], name)
+
+
+@given(st.text(st.sampled_from("ab/+#$é"), max_size=24))
+def test_a_name_is_taken_or_refused_as_a_topic_name(text: str) -> None:
+    is_fine = bool(text) and not set(text) & {"+", "#"} and len(text.encode()) <= 20 and text.count("/") < 5
+    try:
+        check_name(text, LIMITS)
+    except ProtocolError as error:
+        assert not is_fine
+        assert error.code is ReasonCode.TOPIC_NAME_INVALID
+    else:
+        assert is_fine
 
 
 @pytest.mark.parametrize(
@@ -97,16 +82,30 @@ def test_drawn_filters_have_no_fault(topic_filter: str) -> None:
 )
 def test_matching_follows_the_specification(topic_filter: str, name: str, expected: bool) -> None:
     assert matches(topic_filter, name) is expected
-    tree: SubscriptionTree[str] = SubscriptionTree()
-    tree.add(topic_filter, "s", 1)
-    assert tree.match(name) == ((("s", 1),) if expected else ())
 
 
 @pytest.mark.parametrize(
     "topic_filter", ["", "a/#/b", "#/a", "a+", "+a", "a#", "a/b#", "##", "++", "a/+b/c", "x" * 21, "/" * 5]
 )
-def test_a_filter_that_is_not_valid_has_a_fault(topic_filter: str) -> None:
+def test_a_filter_that_is_not_valid_has_a_fault_alone_and_shared(topic_filter: str) -> None:
     assert filter_fault(topic_filter, LIMITS)
+    assert filter_fault(f"$share/g/{topic_filter}", LIMITS)
+
+
+@pytest.mark.parametrize("topic_filter", ["$share", "$share/", "$share/g", "$share//a", "$share/g+/a", "$share/#/a"])
+def test_a_shared_subscription_without_a_name_or_a_filter_has_a_fault(topic_filter: str) -> None:
+    assert filter_fault(topic_filter, LIMITS)
+
+
+def test_the_name_of_a_shared_subscription_is_as_long_as_a_topic_at_most() -> None:
+    assert filter_fault(f"$share/{'x' * 20}/{'/' * 4}", LIMITS) is None, "what comes before the filter is not counted"
+    assert filter_fault(f"$share/{'x' * 21}/a", LIMITS)
+    assert filter_fault(f"$share/{'ä' * 11}/a", LIMITS)
+
+
+def test_what_only_looks_shared_is_a_filter_like_any_other() -> None:
+    assert filter_fault("$shared/a", LIMITS) is None
+    assert shared_parts("$shared/a/b") == ("", "$shared/a/b")
 
 
 @pytest.mark.parametrize("name", ["", "#", "+", "a/+/b", "a+", "x" * 21, "ä" * 11, "/" * 5])

@@ -100,16 +100,6 @@ async def test_a_session_that_comes_back_is_no_new_subscription(v4: Site) -> Non
     await (await v4.client(clean=False)).expect_nothing()
 
 
-async def test_a_qos_2_message_that_comes_twice_is_retained_once_cleared(v4: Site) -> None:
-    """[MQTT-3.3.1-10] [MQTT-4.3.3-2]"""
-    publisher = await v4.client("publisher")
-    await publisher.publish("t", b"x", 2, retain=True)
-    await publisher.publish("t", b"", 2, retain=True)
-    wire = await v4.client()
-    await wire.subscribe(("t", 2))
-    await wire.expect_nothing()
-
-
 async def test_each_filter_of_one_subscribe_gets_its_retained_messages(v4: Site) -> None:
     """[MQTT-3.8.4-4] [MQTT-3.3.1-6]"""
     publisher = await v4.client("publisher")

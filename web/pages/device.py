@@ -19,7 +19,9 @@ from appliance.telemetry.model import TimeSource
 from web import fleet, words
 from web.figures import Point, Sparkline, sparkline, thinned, with_gaps
 from web.fleet import CONDITION_WORDS, Condition, Standing
-from web.painting import Painting, Part, Stage
+from web.packet_log import PacketLogs, PacketLogView
+from web.painting import Paint, Painting, Part, Stage
+from web.sessions import SessionView, sessions_of
 from web.shell import Frame
 
 RANGES = {"1h": HOUR_MS, "6h": 6 * HOUR_MS, "24h": DAY_MS, "7d": 7 * DAY_MS}
@@ -64,6 +66,8 @@ class Sight(msgspec.Struct, frozen=True):
     tiles: tuple[Tile, ...]
     newest: Newest | None
     problems: tuple[Problem, ...]
+    sessions: tuple[SessionView, ...]
+    packet_log: PacketLogView
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -106,6 +110,7 @@ class _Question(NamedTuple):
 async def show_device(
     device_id: FromPath[str],
     gateway: NamedDependency[Gateway],
+    packet_logs: NamedDependency[PacketLogs],
     frame: NamedDependency[Frame],
     metric: FromQuery[str] = "",
     range: FromQuery[str] = DEFAULT_RANGE,  # noqa: A002  the word in the address
@@ -114,7 +119,7 @@ async def show_device(
     tenant_id = frame.user.tenant_id
     question = _Question(device_id, metric, range if range in RANGES else DEFAULT_RANGE)
     stage = Stage(gateway, tenant_id, question._asdict(), frame.now)
-    sight = await _look(stage)
+    sight = await _look(stage, packet_logs)
     charted = next((tile.metric for tile in sight.tiles if tile.is_charted), "")
     context = {
         "frame": frame,
@@ -131,20 +136,29 @@ async def show_device(
     return Template("pages/device.html", context=context)
 
 
-async def paint(stage: Stage) -> Painting:
-    """The live pieces of the page."""
-    sight = await _look(stage)
+def painter(packet_logs: PacketLogs) -> Paint:
+    """What paints the live pieces of the page."""
+
+    async def paint(stage: Stage) -> Painting:
+        return _painting(await _look(stage, packet_logs))
+
+    return paint
+
+
+def _painting(sight: Sight) -> Painting:
     parts = {
         "device-head": Part("fragments/device_head.html", sight),
         "device-tiles": Part("fragments/device_tiles.html", sight.tiles),
         "chart-newest": Part("fragments/chart_newest.html", sight.newest),
         "device-presence": Part("fragments/device_presence.html", (sight.presence, sight.seen_at)),
         "device-problems": Part("fragments/device_problems.html", sight.problems),
+        "device-sessions": Part("fragments/device_sessions.html", sight.sessions),
+        "packet-log": Part("fragments/packet_log.html", sight.packet_log),
     }
     return Painting(tuple(parts.values()), parts)
 
 
-async def _look(stage: Stage) -> Sight:
+async def _look(stage: Stage, packet_logs: PacketLogs) -> Sight:
     question = _Question(
         stage.parameters.get("device_id", ""),
         stage.parameters.get("metric", ""),
@@ -175,6 +189,8 @@ async def _look(stage: Stage) -> Sight:
         tiles=_tiles(standing, metrics, question._replace(metric=charted)),
         newest=Newest(newest.at, float(newest.value)) if newest and isinstance(newest.value, (int, float)) else None,
         problems=tuple(await gateway.ingestion.problems(tenant_id, device.device_id)),
+        sessions=sessions_of(gateway.broker, tenant_id, device.device_id),
+        packet_log=packet_logs.view(tenant_id, device.device_id),
     )
 
 

@@ -38,6 +38,7 @@ const told = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle
 function tick() {
   const now = Date.now() + skew;
   for (const time of document.querySelectorAll("time[data-ago]")) time.textContent = duration(now - time.dataset.ago);
+  for (const time of document.querySelectorAll("time[data-left]")) time.textContent = duration(time.dataset.left - now);
   for (const time of document.querySelectorAll("time[data-moment]")) time.textContent = told.format(Number(time.dataset.moment));
 }
 tick();

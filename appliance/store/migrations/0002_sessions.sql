@@ -7,7 +7,8 @@ CREATE TABLE session (
     principal TEXT NOT NULL,
     client_id TEXT NOT NULL,
     expiry_s INTEGER NOT NULL,
-    left_at INTEGER
+    left_at INTEGER,
+    is_operator INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE subscription (

@@ -76,7 +76,7 @@ def message(topic: str = "a", *, expires_at: int | None = None, payload: bytes =
 def session(
     number: int, *, left_at: int | None = NOW, expiry_s: int = HOUR_S, client_id: str = "pump", tenant_id: int = 1
 ) -> SessionKept:
-    return SessionKept(number, tenant_id, "pump", client_id, expiry_s, left_at)
+    return SessionKept(number, tenant_id, "pump", client_id, expiry_s, left_at, is_operator=number % 2 == 0)
 
 
 def delivery(number: int, of: Message | None = None, message_number: int = 0, *, packet_id: int = 0) -> Delivery:

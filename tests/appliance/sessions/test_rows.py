@@ -58,8 +58,8 @@ def test_a_subscription_is_read_as_it_was(subscription: Subscription) -> None:
 
 def test_a_session_is_read_as_it_was() -> None:
     kept = session(4, left_at=None)
-    assert rows.read_session(4, 1, b"pump", b"pump", kept.expiry_s, None) == kept
-    assert isinstance(rows.read_session(4, 1, b"pump", b"pump", -1, None), Damaged)
+    assert rows.read_session(4, 1, b"pump", b"pump", kept.expiry_s, None, kept.is_operator) == kept
+    assert isinstance(rows.read_session(4, 1, b"pump", b"pump", -1, None, 0), Damaged)
 
 
 @pytest.mark.parametrize("packed", [b"\xc1", b"\x80\x80", b"\x81\xa0", b"\x01", b"\x81\xaccontent_type\x05"])
@@ -80,6 +80,6 @@ def test_no_columns_of_a_message_raise(packed: bytes, text: bytes, qos: int, ret
 def test_no_columns_of_the_others_raise(text: bytes, columns: tuple[int, ...]) -> None:
     one, two, three, four, five = columns
     assert isinstance(rows.read_subscription(text, one, two, three, four, five), Subscription | Damaged)
-    assert isinstance(rows.read_session(1, 1, text, text, one, two), SessionKept | Damaged)
+    assert isinstance(rows.read_session(1, 1, text, text, one, two, three), SessionKept | Damaged)
     assert isinstance(rows.read_delivery(1, 1, 1, one, two, text, three, four), DeliveryRow | Damaged)
     assert rows.read_identifier(one) == one or not 0 < one < 65_536

@@ -62,10 +62,13 @@ class Mosquitto:
         self.start()
 
     def start(self) -> None:
-        """Return once it says that it runs."""
+        """Start a process; it is ready a little later."""
         self._process = subprocess.Popen(
             ["mosquitto", "-c", self._config], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
         )
+
+    def wait_ready(self) -> None:
+        """Return once it says that it runs."""
         assert self._process.stderr is not None
         said = []
         for line in self._process.stderr:

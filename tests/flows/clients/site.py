@@ -4,14 +4,14 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.flows.clients.all import KINDS, Kind
 from tests.flows.clients.client import Access, Client, DeviceAccess, OperatorAccess, Version
 from tests.flows.clients.paho import PahoClient
 from tests.flows.clients.peer import Mosquitto
-from tests.flows.running import RunningGateway
+from tests.flows.running import running
 
 VARIABLE = "HEADWORKS_CLIENTS_BROKER"
 """`mosquitto` runs the same stories against Mosquitto."""
@@ -32,6 +32,14 @@ class Site(ABC):
         """How a program of a person gets in, which may do everything."""
 
     @abstractmethod
+    def prepare(self) -> None:
+        """Wait for the process, and make every kind known to it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the process."""
+
+    @abstractmethod
     def restart(self, number: signal.Signals) -> None:
         """End the process with this signal, and start it again on the same data."""
 
@@ -49,8 +57,10 @@ class GatewaySite(Site):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._gateway = RunningGateway(folder)
-        self._gateway.wait_ready()
+        self._lives = ExitStack()
+
+    def prepare(self) -> None:
+        self._gateway = self._lives.enter_context(running(self._folder))
         self._token = self._gateway.token()
         for kind in KINDS:
             if not kind.client.is_operator:
@@ -69,11 +79,10 @@ class GatewaySite(Site):
 
     def restart(self, number: signal.Signals) -> None:
         self._gateway.end(number)
-        self._gateway = RunningGateway(self._folder)
-        self._gateway.wait_ready()
+        self._gateway = self._lives.enter_context(running(self._folder))
 
     def close(self) -> None:
-        self._gateway.end()
+        self._lives.close()
 
     def _add(self, name: str) -> None:
         """What `device add` does, without the start of a process for each."""
@@ -97,6 +106,9 @@ class MosquittoSite(Site):
     def __init__(self, folder: Path) -> None:
         self._mosquitto = Mosquitto(folder)
 
+    def prepare(self) -> None:
+        self._mosquitto.wait_ready()
+
     def access(self, kind: Kind) -> Access:
         return self.operator_access() if kind.client.is_operator else self._mosquitto.device_access
 
@@ -106,6 +118,7 @@ class MosquittoSite(Site):
     def restart(self, number: signal.Signals) -> None:
         self._mosquitto.end(number)
         self._mosquitto.start()
+        self._mosquitto.wait_ready()
 
     def close(self) -> None:
         self._mosquitto.end(signal.SIGTERM)
@@ -116,6 +129,7 @@ def opened(folder: Path) -> Iterator[Site]:
     """A broker that is stopped at the end."""
     site = MosquittoSite(folder) if os.environ.get(VARIABLE) == "mosquitto" else GatewaySite(folder)
     try:
+        site.prepare()
         yield site
     finally:
         site.close()
