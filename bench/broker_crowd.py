@@ -40,6 +40,7 @@ class Rate(msgspec.Struct, frozen=True):
 
     paced: Paced
     cpu_percent: float
+    """All that the messages cost, by the seconds in which they were sent: above 100 it cannot keep up."""
 
 
 class Gathering(msgspec.Struct, frozen=True):
@@ -109,9 +110,9 @@ def _run(contender: Contender, folder: Path, tls: Path, count: int, seconds: flo
 
 
 def _paced(crowd: Generator, pid: int, rate: float, seconds: float) -> Rate:
-    before, began = cpu_seconds(pid), time.monotonic()
+    before = cpu_seconds(pid)
     paced = crowd.ask(Pace(rate, seconds), Paced)
-    return Rate(paced, 100 * (cpu_seconds(pid) - before) / (time.monotonic() - began))
+    return Rate(paced, 100 * (cpu_seconds(pid) - before) / seconds)
 
 
 def _table(seen: dict[str, list[Gathering]]) -> str:

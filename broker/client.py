@@ -160,6 +160,12 @@ class Client:
         # What is the same for many is written past the log of packets.
         self.is_plain = outgoing.is_plain and not self._watchers
 
+    def join(self, session: Session) -> None:
+        """Take up a session: the connection is its own from here on."""
+        session.client = self
+        self.session = session
+        self._publisher.join(session)
+
     def watch(self, watcher: Watcher) -> None:
         """Show every packet to a watcher from here on."""
         self._watchers += (watcher,)

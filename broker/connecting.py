@@ -149,7 +149,8 @@ class Reception:
         if not client.takes(len(answer)):
             client.stream.close("the client takes packets smaller than CONNACK")
             return
-        session.client, session.principal, client.session = client, principal, session
+        session.principal = principal
+        client.join(session)
         session.will, session.will_due_at = connect.will, None
         exchange.journal.session(session)
         if was_stored and not session.is_stored:

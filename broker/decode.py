@@ -114,7 +114,7 @@ def decode_body(first: int, body: Body, *, is_of_client: bool) -> Packet:
     """
     read = _READERS.get(first)
     if read is None or (first == _AUTH and body.level != V5):
-        raise _unknown(first)
+        raise _unknown(first, body.level)
     if is_of_client and first in _OF_SERVERS_ONLY:
         raise protocol_error(f"a client sent {_OF_SERVERS_ONLY[first]}, which only servers send [table 2.1]")
     packet = read(body)
@@ -266,11 +266,11 @@ def _unsuback(body: Body) -> Unsuback:
     return Unsuback(packet_id, codes, properties)
 
 
-def _unknown(first: int) -> ProtocolError:
+def _unknown(first: int, level: int) -> ProtocolError:
     if not first >> 4:
         return protocol_error("a control packet of type 0, which is forbidden [table 2.1]")
-    if first >> 4 in (_CONNACK_TYPE, _AUTH >> 4):
-        return protocol_error("CONNACK or AUTH of a client, out of place whatever its flags say")
+    if level == V5 and first >> 4 in _NEVER_MALFORMED:
+        return protocol_error(f"a control packet with first byte {first:#04x}: wrong flags, or out of place")
     return malformed(f"a control packet with first byte {first:#04x}: wrong flags, or an unknown type [MQTT-2.2.2-2]")
 
 
@@ -287,7 +287,8 @@ _UNSUBACK_CODES = frozenset({0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91})
 _ANY_CODE = frozenset(range(256))
 _AUTH_CODES = frozenset({0x00, 0x18, 0x19})
 _AUTH = 0xF0
-_CONNACK_TYPE = 2
+_NEVER_MALFORMED = frozenset({0x2, 0x6, 0xE, 0xF})
+"""CONNACK, PUBREL, DISCONNECT and AUTH: with wrong flags both codes are right, and Mosquitto says protocol error."""
 
 # First byte (type and flags, sections 2.1.2 and 2.1.3 of MQTT 5) → the reader of its body.
 _READERS: dict[int, Callable[[Body], Packet]] = {

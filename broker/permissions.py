@@ -173,15 +173,13 @@ class Permissions:
     def _ask_later(self, pending: Pending, answer: Callable[[Principal | Allowed | Denied], None]) -> None:
         """Hear the answer once, or that it took too long."""
         is_answered = False
-        timer: Cancellable | None = None
 
         def hear(result: Principal | Allowed | Denied) -> None:
             nonlocal is_answered
             if is_answered:
                 return
             is_answered = True
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
             answer(result)
 
         limit_s = self._limits.decision_timeout_s

@@ -32,6 +32,7 @@ class Publisher:
         "_acks",
         "_acks_answered",
         "_aliases",
+        "_carried",
         "_client",
         "_exchange",
         "_is_acknowledged_now",
@@ -44,6 +45,8 @@ class Publisher:
     def __init__(self, client: "Client", exchange: Exchange) -> None:
         self.unanswered_count = 0
         """QoS 1 messages of a client of MQTT 5 that no PUBACK was sent for."""
+        self._carried: set[int] = set()
+        """Identifiers of QoS 2 messages that were taken over earlier connections of the session."""
         self._client = client
         self._exchange = exchange
         self._acks: list[bytes] = []
@@ -54,6 +57,10 @@ class Publisher:
         self._topic: str | None = None
         self._topic_version = 0
         self._is_acknowledged_now = False
+
+    def join(self, session: Session) -> None:
+        """Go on with a session."""
+        self._carried = set(session.taken_identifiers or ())
 
     def publish(self, session: Session, packet: Publish, now: int) -> None:
         """Take a PUBLISH; `now` is UTC milliseconds. Raises `ProtocolError`, `Undecided`."""
@@ -104,6 +111,7 @@ class Publisher:
         taken = session.taken_identifiers
         if taken is not None and packet_id in taken:
             taken.discard(packet_id)
+            self._carried.discard(packet_id)
             self._exchange.journal.identifier_freed(session, packet_id)
             # Not before it is on disk that the identifier is free, or the next message with it would be lost.
             client.answer(Pubcomp(packet_id), waits=session.is_stored)
@@ -129,7 +137,9 @@ class Publisher:
         """Count a QoS 1 message; note the identifier of a QoS 2 message. False: it has been taken before."""
         limit = self._exchange.limits.receive_maximum
         taken = session.taken_identifiers
-        open_count = self.unanswered_count + (len(taken) if taken else 0)
+        # What was taken over an earlier connection does not count [4.9], but it is not for ever more either.
+        taken_count = len(taken) if taken else 0
+        open_count = self.unanswered_count + max(taken_count - len(self._carried), taken_count - limit)
         if packet.qos == 1:
             if open_count >= limit:
                 raise _too_many(limit)

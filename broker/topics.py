@@ -14,7 +14,7 @@ def check_name(name: str, limits: Limits) -> None:
     if not name:
         raise ProtocolError(ReasonCode.TOPIC_NAME_INVALID, "empty topic name [MQTT-4.7.3-1]")
     if "+" in name or "#" in name:
-        raise ProtocolError(ReasonCode.TOPIC_NAME_INVALID, "a topic name with a wildcard [MQTT-3.3.2-2]")
+        raise ProtocolError(ReasonCode.MALFORMED_PACKET, "a topic name with a wildcard [MQTT-3.3.2-2]")
     fault = _size_fault(name, limits)
     if fault:
         raise ProtocolError(ReasonCode.TOPIC_NAME_INVALID, fault)

@@ -48,7 +48,9 @@ _CONNECTING: Mapping[str, Advice] = {
         "It did not show who it is", "A device shows its certificate; a script puts its token into the password."
     ),
     "not_authorized": Advice(
-        "It may not connect like this", "Compare its certificate and client id with those on this page."
+        "It may not do what it tried",
+        "The cause says what it may: correct the topic in the device, or compare its certificate and client id with "
+        "those under Identity.",
     ),
     "banned": Advice("It is kept out", ""),
     "bad_authentication_method": Advice(

@@ -145,9 +145,7 @@ class House:
         properties: Properties = NO_PROPERTIES,
     ) -> Wire:
         wire = await self.knock()
-        connack = await wire.connect(
-            client_id, clean_start=clean_start, will=will, level=level, properties=properties
-        )
+        connack = await wire.connect(client_id, clean_start=clean_start, will=will, level=level, properties=properties)
         assert connack.code == 0
         return wire
 

@@ -85,7 +85,6 @@ def test_a_broken_packet_of_5_is_malformed(data: str) -> None:
 
 WRONG = {
     "packet type 0": ("00 00", V4),
-    "packet type 15": ("f0 00", V4),
     "AUTH with flags": ("f1 00", V5),
     "CONNACK with flags": ("21 03 00 00 00", V5),
     "PUBLISH with packet identifier 0": ("32 05 0001 74 0000", V4),

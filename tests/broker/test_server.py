@@ -162,7 +162,9 @@ class TestTakeOver:
         wire = await house.client("c")
         for number in range(99):
             wire = await house.client("c", clean_start=number % 2 == 0)
-            await wire.send(Subscribe(1, (Subscription("t", 1),)), Unsubscribe(2, ("t",)), Subscribe(3, (Subscription("u", 0),)))
+            await wire.send(
+                Subscribe(1, (Subscription("t", 1),)), Unsubscribe(2, ("t",)), Subscribe(3, (Subscription("u", 0),))
+            )
         await wire.send(Pingreq())
         await wire.until(Pingresp)
         assert (house.broker.connection_count, len(house.broker._sessions)) == (1, 1)

@@ -86,7 +86,7 @@ def test_a_session_that_was_replaced_does_not_end_the_one_after_it() -> None:
     st.booleans(),
 )
 def test_sessions_that_are_away_are_bounded_by_age_and_by_count(
-    clients: list[tuple[int, int]], limit: int, later_s: int, *, is_restarted: bool
+    clients: list[tuple[int, int]], limit: int, later_s: int, is_restarted: bool
 ) -> None:
     """Clients come and go, one each second; one stays."""
     table = SessionTable(Limits(sessions=limit))
@@ -103,7 +103,7 @@ def test_sessions_that_are_away_are_bounded_by_age_and_by_count(
         away.pop(name, None)
         away[name] = session
     if is_restarted:
-        table, here = SessionTable(Limits(sessions=limit)), here
+        table = SessionTable(Limits(sessions=limit))
         for session in sorted(away.values(), key=lambda each: each.number):
             away[session.client_id] = table.restore(StoredSession(session.kept(), (), (), ()))
         here = entered(table, "here")

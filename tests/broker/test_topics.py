@@ -53,7 +53,8 @@ def test_a_name_is_taken_or_refused_as_a_topic_name(text: str) -> None:
         check_name(text, LIMITS)
     except ProtocolError as error:
         assert not is_fine
-        assert error.code is ReasonCode.TOPIC_NAME_INVALID
+        is_malformed = bool(set(text) & {"+", "#"})
+        assert error.code is (ReasonCode.MALFORMED_PACKET if is_malformed else ReasonCode.TOPIC_NAME_INVALID)
     else:
         assert is_fine
 

@@ -116,6 +116,18 @@ async def test_a_delivery_goes_through_all_four_packets(v4: Site) -> None:
     await subscriber.expect_nothing()
 
 
+async def test_every_receipt_is_answered(v4: Site) -> None:
+    """[MQTT-4.3.3-1]: also one that comes twice, until PUBCOMP."""
+    subscriber = await subscribed(v4)
+    await published(v4, b"x")
+    message = await subscriber.expect(Kind.PUBLISH)
+    for _ in range(3):
+        await subscriber.acknowledge(Kind.PUBREC, message.number)
+        assert (await subscriber.expect(Kind.PUBREL)).number == message.number
+    await subscriber.acknowledge(Kind.PUBCOMP, message.number)
+    await subscriber.expect_nothing()
+
+
 async def test_what_was_not_received_comes_again_with_dup_and_its_identifier(v4: Site) -> None:
     """[MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-2.3.1-4]"""
     subscriber = await subscribed(v4)

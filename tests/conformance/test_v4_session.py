@@ -99,6 +99,19 @@ async def test_a_silent_client_is_let_go_after_one_and_a_half_keep_alives(v4: Si
     assert (await witness.receive()).message == ("gone", b"gone", 0, False)
 
 
+async def test_what_a_client_receives_does_not_keep_it_alive(v4: Site) -> None:
+    """[MQTT-3.1.2-24]: it is the client that must be heard."""
+    wire = await v4.client(keep_alive_s=1)
+    await wire.subscribe(("t", 0))
+    publisher = await v4.client("publisher")
+    async with asyncio.TaskGroup() as tasks:
+        closed = tasks.create_task(wire.until_closed())
+        while not closed.done():
+            await publisher.publish("t")
+            await asyncio.wait([closed], timeout=0.1)
+    assert len(closed.result()) > 5
+
+
 async def test_any_packet_keeps_a_client_alive(v4: Site) -> None:
     """[MQTT-3.1.2-24]"""
     wire = await v4.client(keep_alive_s=1)

@@ -118,6 +118,23 @@ async def test_more_than_the_server_receives_ends_the_connection(v5: Site) -> No
     await wire.expect_closed(RECEIVE_MAXIMUM_EXCEEDED)
 
 
+async def test_the_count_begins_anew_with_each_connection(v5: Site) -> None:
+    """[MQTT-3.3.4-7] [MQTT-4.9.0-1]: quotas are no part of the session (section 4.9)."""
+    wire = await limited(v5)
+    maximum = min(wire.connack.number_of(Name.RECEIVE_MAXIMUM, 65_535), 2_000)
+    await wire.send(*(Publish("t", b"", 2, number=number) for number in range(1, maximum + 1)))
+    for number in range(1, maximum + 1):
+        assert (await wire.expect(Kind.PUBREC)).number == number
+    wire.abort()
+    wire = await limited(v5, clean=False)
+    assert wire.connack.session_present
+    await wire.send(Publish("t", b"", 2, number=maximum + 1))
+    assert (await wire.expect(Kind.PUBREC)).number == maximum + 1
+    await wire.send(*(acknowledgement(Kind.PUBREL, number) for number in range(1, maximum + 2)))
+    for number in range(1, maximum + 2):
+        assert (await wire.expect(Kind.PUBCOMP)).number == number
+
+
 async def test_what_is_finished_counts_no_more(v5: Site) -> None:
     """[MQTT-3.3.4-7]"""
     wire = await v5.client()
@@ -169,6 +186,21 @@ async def test_a_retained_message_too_large_for_a_client_is_not_sent(v5: Site) -
     wire = await limited(v5, (Name.MAXIMUM_PACKET_SIZE, 60))
     await wire.subscribe(("t/#", 1))
     assert (await wire.take()).message == ("t/small", b"x", 1, True)
+    await wire.expect_nothing()
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_what_is_in_flight_may_be_too_large_for_the_next_connection(v5: Site, qos: int) -> None:
+    """[MQTT-3.1.2-24] [MQTT-3.1.2-25]"""
+    wire = await limited(v5)
+    await wire.subscribe(("t", qos))
+    publisher = await v5.client("publisher")
+    for payload in (b"x" * 100, b"small"):
+        await publisher.publish("t", payload, qos)
+    assert len(await wire.everything()) == 2
+    wire.abort()
+    wire = await limited(v5, (Name.MAXIMUM_PACKET_SIZE, 60), (Name.RECEIVE_MAXIMUM, 1), clean=False)
+    assert (await wire.take()).payload == b"small"
     await wire.expect_nothing()
 
 

@@ -152,6 +152,18 @@ async def test_answers_come_in_the_order_of_what_they_answer(v5: Site) -> None:
     assert [(await wire.expect(Kind.PUBCOMP)).number for _ in numbers] == numbers
 
 
+@pytest.mark.parametrize(("qos", "kind"), [(1, Kind.PUBACK), (2, Kind.PUBREC)])
+async def test_refusals_keep_their_place_among_the_answers(v5: Site, qos: int, kind: Kind) -> None:
+    """[MQTT-4.6.0-2] [MQTT-4.6.0-3]"""
+    v5.deny_topic("no")
+    wire = await v5.client()
+    topics = ["yes", "no", "yes", "no", "no", "yes"]
+    await wire.send(*(Publish(topic, b"", qos, number=number) for number, topic in enumerate(topics, 1)))
+    answers = [await wire.expect(kind) for _ in topics]
+    assert [found.number for found in answers] == [1, 2, 3, 4, 5, 6]
+    assert [found.code == NOT_AUTHORIZED for found in answers] == [topic == "no" for topic in topics]
+
+
 @pytest.mark.parametrize("qos", [0, 1, 2])
 async def test_messages_of_a_topic_keep_their_order(v5: Site, qos: int) -> None:
     """[MQTT-4.6.0-5] [MQTT-4.6.0-6]"""
@@ -219,6 +231,22 @@ async def test_properties_are_carried_through_unaltered(v5: Site, qos: int) -> N
     for name in {name for name, _ in CARRIED}:
         assert received.all_of(name) == [value for found, value in CARRIED if found is name]
     assert len(received.properties) == len(CARRIED)
+
+
+async def test_a_request_is_answered_where_it_asks(v5: Site) -> None:
+    """[MQTT-3.3.2-15] [MQTT-3.3.2-16]: section 4.10, from one end to the other and back."""
+    requester, responder = await v5.client("requester"), await v5.client("responder")
+    await requester.subscribe(("answers/1", 1))
+    await responder.subscribe(("requests", 1))
+    asked: Properties = ((Name.RESPONSE_TOPIC, "answers/1"), (Name.CORRELATION_DATA, b"\0\x17"))
+    await requester.publish("requests", b"what time is it?", 1, properties=asked)
+    request = await responder.take()
+    where, which = request.value_of(Name.RESPONSE_TOPIC), request.value_of(Name.CORRELATION_DATA)
+    assert isinstance(where, str)
+    assert which is not None
+    await responder.publish(where, b"late", 1, properties=((Name.CORRELATION_DATA, which),))
+    answer = await requester.take()
+    assert (answer.message, answer.value_of(Name.CORRELATION_DATA)) == (("answers/1", b"late", 1, False), b"\0\x17")
 
 
 async def test_properties_wait_with_their_message(v5: Site) -> None:

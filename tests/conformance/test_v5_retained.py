@@ -178,6 +178,16 @@ async def test_a_session_that_comes_back_is_no_new_subscription(v5: Site) -> Non
     await (await v5.client(clean=False, properties=session)).expect_nothing()
 
 
+async def test_the_same_filter_twice_in_one_subscribe_is_new_once(v5: Site) -> None:
+    """[MQTT-3.8.4-5] [MQTT-3.3.1-10]: as if two SUBSCRIBE packets had come."""
+    await kept(v5)
+    wire = await v5.client()
+    assert await wire.subscribe(("t", IF_NEW), ("t", IF_NEW | 1)) == (0, 1)
+    assert len(await wire.messages()) == 1
+    await wire.publish("t", b"live", 1)
+    assert await wire.messages() == [("t", b"live", 1, False)]
+
+
 async def test_no_local_keeps_no_retained_message_that_a_client_did_not_send(v5: Site) -> None:
     """[MQTT-3.8.3-3] [MQTT-3.3.1-9]"""
     await kept(v5)

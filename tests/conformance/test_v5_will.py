@@ -65,6 +65,18 @@ async def test_a_retained_will_keeps_its_properties(v5: Site) -> None:
     assert [value for name, value in CARRIED if name is Name.USER_PROPERTY] == message.all_of(Name.USER_PROPERTY)
 
 
+async def test_an_empty_retained_will_clears(v5: Site) -> None:
+    """[MQTT-3.3.1-6] [MQTT-3.1.2-15]"""
+    witness = await witnessing(v5)
+    await (await v5.client("publisher")).publish("gone", b"kept", 1, retain=True)
+    await witness.take()
+    (await v5.client(will=Will("gone", b"", 0, retain=True))).abort()
+    assert (await witness.take()).payload == b""
+    late = await v5.client("late")
+    await late.subscribe(("gone", 0))
+    await late.expect_nothing()
+
+
 @pytest.mark.parametrize("properties", [(), SESSION])
 async def test_a_normal_goodbye_discards_the_will(v5: Site, properties: Properties) -> None:
     """[MQTT-3.1.2-10] [MQTT-3.14.4-3]"""
@@ -146,6 +158,17 @@ async def test_a_clean_start_ends_the_session_and_publishes_its_will(v5: Site) -
     (await v5.client(properties=SESSION, will=delayed(1_000))).abort()
     await v5.client(clean=True)
     assert (await witness.expect(Kind.PUBLISH)).topic == "gone"
+
+
+async def test_a_clean_start_beside_an_open_connection_ends_its_session_too(v5: Site) -> None:
+    """[MQTT-3.1.2-4] [MQTT-3.1.4-3]: sections 3.1.4 and 3.1.3.2.2; the delay of the will ends with the session."""
+    witness = await witnessing(v5)
+    old = await v5.client(properties=SESSION, will=delayed(1_000, b"old"))
+    new = await v5.client(clean=True, properties=SESSION, will=delayed(1_000, b"new"))
+    await old.until_closed()
+    assert (await witness.expect(Kind.PUBLISH)).payload == b"old"
+    await new.leave()
+    await witness.expect_nothing()
 
 
 async def test_a_take_over_publishes_the_will_of_the_older_connection(v5: Site) -> None:

@@ -1,0 +1,125 @@
+"""A message as it is published: its own properties, its bytes, and where it went."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.codec import Decoder
+from broker.exchange import Exchange
+from broker.limits import Limits
+from broker.packets import NO_PROPERTIES, V4, V5, Properties, Publish, Will
+from broker.permissions import Permissions
+from broker.ports import Message
+from broker.publication import Publication, delivered_properties, qos_0_bytes, travelling, will_message
+from broker.session_table import SessionTable
+from tests.broker.parts import Timers, delivery, message, session
+from tests.broker.strategies import levels, names, payloads, properties_of
+from tests.fakes import FakeAuthorizer, FakeOwner
+
+publish_properties = properties_of(Publish)
+own_properties = publish_properties.map(travelling)
+identifiers = st.lists(st.integers(1, 100), max_size=3).map(tuple)
+OWN = {"payload_format_indicator", "content_type", "response_topic", "correlation_data", "user_properties"}
+
+
+class Notes:
+    """Evidence that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def written(self, client_id: str) -> None:
+        self.heard.append(f"written {client_id}")
+
+    def acknowledged(self, client_id: str) -> None:
+        self.heard.append(f"acknowledged {client_id}")
+
+    def untaken(self) -> None:
+        self.heard.append("untaken")
+
+
+def exchange() -> Exchange:
+    limits, timers = Limits(), Timers()
+    permissions = Permissions(FakeAuthorizer(), limits, timers.time, timers.later)
+    return Exchange(FakeOwner(), SessionTable(limits), permissions, limits, lambda: 0, lambda call: None)
+
+
+@given(publish_properties | properties_of(Will))
+def test_what_travels_is_the_messages_own(properties: Properties) -> None:
+    own = travelling(properties)
+    for name in Properties.__struct_fields__:
+        expected = getattr(properties if name in OWN else NO_PROPERTIES, name)
+        assert getattr(own, name) == expected, name
+    assert (own == NO_PROPERTIES) == (own is NO_PROPERTIES), "nothing is the one value that stands for it"
+    assert travelling(own) == own
+
+
+@given(names, payloads, own_properties, levels)
+def test_a_message_at_qos_0_reads_as_it_was_published(
+    topic: str, payload: bytes, properties: Properties, level: int
+) -> None:
+    data = qos_0_bytes(message(topic, payload, properties=properties), level)
+    decoder = Decoder(protocol_level=level)
+    expected = Publish(topic, payload, properties=properties if level == V5 else NO_PROPERTIES)
+    assert decoder.feed(data) == [expected]
+    assert decoder.failure is None
+
+
+@given(own_properties, st.none() | st.integers(1, 10**6), st.integers(0, 10**6), identifiers, st.none() | st.just(4))
+def test_what_is_delivered_says_what_is_left_of_its_time(
+    properties: Properties, expires_at: int | None, now: int, identifiers: tuple[int, ...], alias: int | None
+) -> None:
+    delivered = delivered_properties(message(properties=properties, expires_at=expires_at), now, identifiers, alias)
+    left_s = delivered.message_expiry_s
+    assert delivered.subscription_identifiers == identifiers
+    assert delivered.topic_alias == alias
+    assert travelling(delivered) == properties
+    if expires_at is None:
+        assert left_s is None
+    elif expires_at <= now:
+        assert left_s == 0
+    else:
+        assert left_s is not None
+        assert left_s * 1_000 >= expires_at - now > (left_s - 1) * 1_000, "rounded up"
+
+
+def test_what_has_nothing_added_is_delivered_with_the_very_same_properties() -> None:
+    properties = Properties(content_type="text/plain")
+    assert delivered_properties(message(properties=properties), 0, (), None) is properties
+
+
+@given(payloads, properties_of(Will), st.integers(0, 10**12), st.integers(0, 2), st.booleans())
+def test_a_will_becomes_a_message_of_its_client(
+    payload: bytes, properties: Properties, now: int, qos: int, retain: bool
+) -> None:
+    made = will_message(Will("w", payload, qos, retain, properties), session("sensor"), now)
+    expiry_s = properties.message_expiry_s
+    expires_at = None if expiry_s is None else now + expiry_s * 1_000
+    assert made == Message(1, "sensor", "sensor", "w", payload, qos, retain, now, travelling(properties), expires_at)
+
+
+def test_a_publication_knows_whether_anybody_took_it() -> None:
+    publication, notes = Publication(exchange()), Notes()
+    assert not publication.is_taken
+    publication.was_written(session("a"), notes)
+    assert publication.is_taken
+    assert notes.heard == ["written a"]
+    publication.was_written(session("b"), None)
+    assert notes.heard == ["written a"]
+
+
+def test_a_publication_is_withdrawn_from_those_to_whom_it_was_not_sent() -> None:
+    publication = Publication(exchange())
+    here, away, done = session("here", is_connected=True), session("away"), session("done")
+    deliveries = [delivery(number) for number in (1, 2, 3)]
+    for receiver, each in zip((here, away, done), deliveries, strict=True):
+        receiver.deliveries.push(each)
+        publication.was_taken(receiver, each)
+    done.deliveries.clear()
+    assert publication.is_taken
+    assert publication.withdraw() == 1
+    assert (len(here.deliveries), len(away.deliveries)) == (1, 0)
+    assert publication.withdraw() == 0, "it is taken back once"
+
+
+def test_the_first_byte_of_a_message_at_qos_0_has_no_flag() -> None:
+    assert qos_0_bytes(message("t", b"x", retain=True), V4)[0] == 0x30
