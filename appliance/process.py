@@ -86,6 +86,7 @@ class Started(msgspec.Struct, frozen=True):
     web_port: int
     trust_port: int | None
     mqtt_port: int
+    shared_port: int | None
     plain_port: int | None
     data_folder: Path
     claim: str | None
@@ -196,6 +197,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                         web_port=pages.port,
                         trust_port=pages.trust_port,
                         mqtt_port=ports[0],
+                        shared_port=ports[1] if config.mqtt.shared_port is not None else None,
                         plain_port=ports[-1] if config.mqtt.plain_port is not None else None,
                         data_folder=config.data_folder,
                         claim=claim,

@@ -78,6 +78,7 @@ _SETTINGS = f"""\
 [mqtt]
 host = "{HOST}"
 port = {TLS_PORT}
+shared_port = "off"
 plain_port = {PLAIN_PORT}
 
 [http]

@@ -74,11 +74,13 @@ class Client:
         "_taker",
         "_watchers",
         "admitted",
+        "assigned_id",
         "candidate",
         "claimed_id",
         "credentials",
         "decoder",
         "is_plain",
+        "is_slowed",
         "keep_alive_s",
         "level",
         "opened_at",
@@ -99,12 +101,16 @@ class Client:
         """When its time to send CONNECT, and the second of its allowance, began, in the seconds of the loop."""
         self.claimed_id = ""
         """The client identifier of its CONNECT, let in or not."""
+        self.assigned_id = ""
+        """The client identifier that it was given because it had none."""
         self.admitted: Principal | Denied | None = None
         """Who it is, where that was known before or took time to find out."""
         self.credentials: Credentials | None = None
         """What it showed, without its certificate, which its connection has."""
         self.candidate: Session | None = None
         """The session that it gets if it is let in and has none."""
+        self.is_slowed = False
+        """Whether it is not read because it has sent too much in this second."""
         self.owed_count = 0
         """Receipts that wait for a commit: an acknowledgement must not overtake them."""
         self.waiting_count = 0
@@ -150,7 +156,8 @@ class Client:
         """Take what waited for a decision; the packet that raised the question comes first."""
         stalled, self._stalled = self._stalled, None
         if stalled is not None and self.stream.is_open:
-            self.stream.resume()
+            if not self.is_slowed:
+                self.stream.resume()
             self._take_all(stalled)
 
     def agree(self, outgoing: Outgoing) -> None:

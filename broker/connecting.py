@@ -53,7 +53,7 @@ class Reception:
         )
         assigned = ""
         if not connect.client_id:
-            assigned = self._assigned(connect)
+            assigned = self._assigned(client, connect)
             connect = msgspec.structs.replace(connect, client_id=assigned)
         self._check(connect)
         principal = self._principal(client, connect)
@@ -68,12 +68,14 @@ class Reception:
         is_replaced = held is not None and self._end_older(held, connect)
         self._enter(client, principal, connect, assigned, is_replaced=is_replaced)
 
-    def _assigned(self, connect: Connect) -> str:
-        """A client identifier for a client without one [MQTT-3.1.3-6]."""
+    def _assigned(self, client: Client, connect: Connect) -> str:
+        """A client identifier for a client without one [MQTT-3.1.3-6]; the same when the packet comes again."""
         if connect.protocol_level != V5 and not connect.clean_start:
             reason = "no client identifier, but a session to keep [MQTT-3.1.3-8]"
             raise ProtocolError(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, reason)
-        return f"auto-{self._unique()}"
+        if not client.assigned_id:
+            client.assigned_id = f"auto-{self._unique()}"
+        return client.assigned_id
 
     def _check(self, connect: Connect) -> None:
         limits = self._exchange.limits
@@ -138,25 +140,27 @@ class Reception:
         exchange = self._exchange
         session = exchange.sessions.find(principal.tenant_id, connect.client_id)
         is_present = session is not None
+        expiry_s = self._expiry_s(connect)
+        told = self._agree(client, connect, expiry_s, assigned)
+        answer = encode(Connack(is_present, ReasonCode.SUCCESS, told), client.level)
+        if not client.takes(len(answer)):
+            client.stream.close("the client takes packets smaller than CONNACK")
+            return
         if session is None:
             session = client.candidate or exchange.sessions.prepare(principal, connect.client_id)
             exchange.sessions.open(session)
         exchange.sessions.join(session)
         was_stored = session.is_stored
-        session.expiry_s = self._expiry_s(connect)
-        told = self._agree(client, connect, session, assigned)
-        answer = encode(Connack(is_present, ReasonCode.SUCCESS, told), client.level)
-        if not client.takes(len(answer)):
-            client.stream.close("the client takes packets smaller than CONNACK")
-            return
+        session.expiry_s = expiry_s
         session.principal = principal
         client.join(session)
         session.will, session.will_due_at = connect.will, None
         exchange.journal.session(session)
-        if was_stored and not session.is_stored:
+        is_kept_no_more = was_stored and not session.is_stored
+        if is_kept_no_more:
             exchange.journal.session_gone(session)
-        if is_replaced:
-            # The session before must be gone from the disk, or a power cut would bring it back.
+        if is_replaced or is_kept_no_more:
+            # What was kept before must be gone from the disk, or a power cut would bring it back.
             exchange.answer_after_commit(client, answer)
         else:
             client.send(answer)
@@ -174,7 +178,7 @@ class Reception:
             return min(connect.properties.session_expiry_s or 0, longest)
         return 0 if connect.clean_start else longest
 
-    def _agree(self, client: Client, connect: Connect, session: Session, assigned: str) -> Properties:
+    def _agree(self, client: Client, connect: Connect, expiry_s: int, assigned: str) -> Properties:
         """Take what the client set for its connection; gives what CONNACK tells it [3.2.2.3]."""
         limits = self._exchange.limits
         wanted = connect.properties
@@ -194,7 +198,7 @@ class Reception:
         )
         asked_s = wanted.session_expiry_s or 0
         return Properties(
-            session_expiry_s=session.expiry_s if asked_s > session.expiry_s else None,
+            session_expiry_s=expiry_s if asked_s > expiry_s else None,
             assigned_client_id=assigned or None,
             server_keep_alive_s=keep_alive_s if is_shortened else None,
             topic_alias_maximum=limits.topic_aliases,

@@ -7,7 +7,7 @@ Both directions are read, because the simulator and the tests are clients. Broke
 from collections.abc import Callable
 
 from broker import fields
-from broker.errors import ProtocolError
+from broker.errors import FramingError, ProtocolError
 from broker.fields import malformed, protocol_error
 from broker.packets import (
     NO_PROPERTIES,
@@ -119,6 +119,9 @@ def decode_body(first: int, body: Body, *, is_of_client: bool) -> Packet:
         raise protocol_error(f"a client sent {_OF_SERVERS_ONLY[first]}, which only servers send [table 2.1]")
     packet = read(body)
     if body.has_more:
+        if first in _WITHOUT_BODY:
+            # Where there can be no bytes and yet some come, the stream itself is in doubt.
+            raise FramingError(ReasonCode.MALFORMED_PACKET, f"{type(packet).__name__.upper()} with a body")
         raise malformed(f"{type(packet).__name__.upper()} is longer than its fields")
     return packet
 
@@ -287,8 +290,10 @@ _UNSUBACK_CODES = frozenset({0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91})
 _ANY_CODE = frozenset(range(256))
 _AUTH_CODES = frozenset({0x00, 0x18, 0x19})
 _AUTH = 0xF0
-_NEVER_MALFORMED = frozenset({0x2, 0x6, 0xE, 0xF})
-"""CONNACK, PUBREL, DISCONNECT and AUTH: with wrong flags both codes are right, and Mosquitto says protocol error."""
+_WITHOUT_BODY = frozenset({0xC0, 0xD0})
+"""PINGREQ and PINGRESP."""
+_NEVER_MALFORMED = frozenset({0x2, 0x6, 0xF})
+"""CONNACK, PUBREL and AUTH: with wrong flags both codes are right, and Mosquitto says protocol error."""
 
 # First byte (type and flags, sections 2.1.2 and 2.1.3 of MQTT 5) → the reader of its body.
 _READERS: dict[int, Callable[[Body], Packet]] = {

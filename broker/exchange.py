@@ -158,6 +158,8 @@ class Exchange:
             self.publish_will(session)
         if session.is_stored:
             self.journal.session_gone(session)
+        for delivery in session.deliveries:
+            self._evidence.pop(delivery.number, None)
         self.sessions.discard(session)
 
     def restore(self, number: int) -> None:
@@ -274,7 +276,8 @@ class Exchange:
         """Whether a retained message may be shown: what a client may no longer say is not repeated for it."""
         if not self.retained_source_is_checked or not message.client_id:
             return True
-        return self.permissions.may_still_publish(Principal(message.tenant_id, message.principal), message.topic)
+        publisher = Principal(message.tenant_id, message.principal, message.is_operators)
+        return self.permissions.may_still_publish(publisher, message.topic)
 
     def _deliver_to(self, message: Message, target: Target[Session]) -> None:
         self.distribute(message, Matches((target,), (), {}))

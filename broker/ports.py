@@ -98,6 +98,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Those that travel with the message: content type, user properties and so on."""
     expires_at: int | None = None
     """UTC milliseconds [MQTT 5, 3.3.2.3.3]; None is never."""
+    is_operators: bool = False
+    """Whether an operator published it."""
 
     @property
     def size_bytes(self) -> int:

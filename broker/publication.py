@@ -100,4 +100,5 @@ def will_message(will: Will, session: Session, now: int) -> Message:
         now,
         travelling(will.properties),
         None if expiry_s is None else now + expiry_s * 1_000,
+        principal.is_operator,
     )

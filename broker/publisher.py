@@ -96,6 +96,7 @@ class Publisher:
             now,
             properties,
             expires_at,
+            principal.is_operator,
         )
         self._route = route = exchange.accept(message, self._route)
         if qos == 1:
@@ -113,10 +114,12 @@ class Publisher:
             taken.discard(packet_id)
             self._carried.discard(packet_id)
             self._exchange.journal.identifier_freed(session, packet_id)
-            # Not before it is on disk that the identifier is free, or the next message with it would be lost.
-            client.answer(Pubcomp(packet_id), waits=session.is_stored)
+            code = 0
         else:
-            client.answer(Pubcomp(packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND if client.level == V5 else 0))
+            code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND if client.level == V5 else 0
+        # Not before it is on disk that the identifier is free, or the next message with it would be lost. That it
+        # was freed over an earlier connection does not mean that it is on disk.
+        client.answer(Pubcomp(packet_id, code), waits=session.is_stored)
 
     def acknowledge(self) -> None:
         """Answer what was read in one go: after its commit, or at once, but never out of order [MQTT-4.6.0-2]."""

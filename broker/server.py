@@ -248,6 +248,7 @@ class Broker:
             client.new_allowance(now)
             return
         self.refusals["slowed_down"] += 1
+        client.is_slowed = True
         client.stream.pause()
         self._later(left_s, lambda: self._read_again(client))
 
@@ -300,7 +301,9 @@ class Broker:
 
     def _read_again(self, client: Client) -> None:
         client.new_allowance(self._time())
-        client.stream.resume()
+        client.is_slowed = False
+        if not client.is_waiting:
+            client.stream.resume()
 
     def _review(self, session: Session) -> None:
         """Ask again about one session: who it is, what it subscribed to, where its will goes."""

@@ -38,7 +38,6 @@ class Desk:
         # All are asked about before anything changes: the packet comes again if one answer takes time.
         faults = self._faults(client, session, packet.requests)
         codes = []
-        has_changed = False
         granted: list[tuple[Subscription, bool]] = []
         for wanted, fault in zip(packet.requests, faults, strict=True):
             if fault is not None:
@@ -49,10 +48,10 @@ class Desk:
             before = session.subscriptions.get(wanted.topic_filter)
             granted.append((wanted, before is None))
             if before != wanted:
-                has_changed = True
                 self._take(session, wanted)
-        # What a session on disk was granted must be there after a power cut, too.
-        client.answer(Suback(packet.packet_id, tuple(codes)), waits=has_changed and session.is_stored)
+        # What a session on disk was granted must be there after a power cut, too. Where nothing has changed,
+        # what granted it before may still be on its way to the disk.
+        client.answer(Suback(packet.packet_id, tuple(codes)), waits=bool(granted) and session.is_stored)
         for subscription, is_new in granted:
             self._send_retained(session, subscription, is_new=is_new)
 
@@ -72,8 +71,8 @@ class Desk:
             exchange.journal.unsubscribed(session, topic_filter)
             for observer in exchange.observers:
                 observer.unsubscribed(session.principal, session.client_id, topic_filter)
-        has_changed = ReasonCode.SUCCESS in codes
-        client.answer(Unsuback(packet.packet_id, tuple(codes)), waits=has_changed and session.is_stored)
+        # As with SUBACK: what ended it before may still be on its way to the disk.
+        client.answer(Unsuback(packet.packet_id, tuple(codes)), waits=session.is_stored)
 
     def review(self, session: Session) -> None:
         """End the subscriptions that a changed policy does not allow any more."""

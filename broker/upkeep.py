@@ -63,7 +63,9 @@ class Upkeep:
     def _check_silence(self, client: Client, now: float) -> None:
         """End a connection that should have been heard by now, in the seconds of the loop."""
         if client.is_waiting or not self._traffic.is_open:
-            return  # It is not heard, so it cannot be called silent.
+            # It is not heard, so it cannot be called silent, nor just after it is heard again.
+            client.stream.heard_at = now
+            return
         silent_s = now - client.stream.heard_at
         if client.session is None:
             limit_s = self._exchange.limits.connect_timeout_s

@@ -33,7 +33,7 @@ _CONNECTING: Mapping[str, Advice] = {
     "server_busy": Advice(
         "The gateway had no room for one more connection", "limits.connections sets how many there may be."
     ),
-    "network_not_allowed": Advice(
+    "foreign_network": Advice(
         "It came from a network that may not use the plain port",
         "Let it connect with its certificate, or name its network in mqtt.plain_networks.",
     ),
@@ -47,10 +47,8 @@ _CONNECTING: Mapping[str, Advice] = {
     "bad_username_or_password": Advice(
         "It did not show who it is", "A device shows its certificate; a script puts its token into the password."
     ),
-    "not_authorized": Advice(
-        "It may not do what it tried",
-        "The cause says what it may: correct the topic in the device, or compare its certificate and client id with "
-        "those under Identity.",
+    "connect_denied": Advice(
+        "It may not connect", "Compare its certificate and client id with those under Identity: both must be its own."
     ),
     "banned": Advice("It is kept out", ""),
     "bad_authentication_method": Advice(
@@ -115,7 +113,7 @@ _CONNECTED: Mapping[str, Advice] = {
 _MESSAGES: Mapping[str, Advice] = {
     "publish_denied": Advice(
         "It published where it may not",
-        "A device publishes below sensors/, with its device id as the next level: correct the topic in the device.",
+        "The cause says where it may publish: correct the topic in the device.",
     ),
     "topic_name_invalid": Advice("It published to a name that is no topic", "Correct the topic in the device."),
     "topic_filter_invalid": Advice("It subscribed to a filter that is none", "Correct the filter in the device."),
@@ -127,6 +125,9 @@ _MESSAGES: Mapping[str, Advice] = {
     "retain_quota": Advice(
         "A retained message was not kept",
         "It left too many already: let it clear old ones with empty messages. The cause names the limit.",
+    ),
+    "not_authorized": Advice(
+        "It published where it may not", "The cause says where it may publish: correct the topic in the device."
     ),
     "subscription_ended": Advice(
         "It lost a subscription", "What it may receive has changed since it subscribed; the cause says how."

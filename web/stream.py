@@ -110,7 +110,8 @@ class WebSocketStream:
             writing.cancel()
 
     async def _read(self, socket: Socket, first: bytes) -> None:
-        await self._give(first)
+        if first:
+            await self._give(first)
         while self.is_open:
             try:
                 event = await socket.receive()

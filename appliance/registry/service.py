@@ -120,8 +120,9 @@ class Registry:
         return _decision(self._absence(principal) or policy.may_receive(principal.name, topic))
 
     def note_connected(self, event: Connected) -> None:
-        """Hear that a device has a connection."""
-        self._presence.note_connected(event.tenant_id, event.principal, event.address, event.at)
+        """Hear that a client has a connection; those of operators are not counted among the devices."""
+        if self.has_device(event.tenant_id, event.principal):
+            self._presence.note_connected(event.tenant_id, event.principal, event.address, event.at)
 
     def note_disconnected(self, event: Disconnected) -> None:
         """Hear that a device lost a connection."""

@@ -202,8 +202,8 @@ def _upsert_deliveries(connection: sqlite3.Connection, tenant_id: int, changes: 
     connection.executemany(
         """
         INSERT INTO waiting_message (message_number, tenant_id, principal, client_id, topic, payload, qos, retain,
-                                     arrived_at, properties, expires_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                     arrived_at, properties, expires_at, is_operators)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (message_number) DO NOTHING
         """,
         [(number, *_columns(tenant_id, message)) for number, message in messages.items()],
@@ -245,12 +245,13 @@ def _upsert_retained(connection: sqlite3.Connection, tenant_id: int, changes: Se
     connection.executemany(
         """
         INSERT INTO retained_message (tenant_id, principal, client_id, topic, payload, qos, retain, arrived_at,
-                                      properties, expires_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                      properties, expires_at, is_operators)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (tenant_id, topic) DO UPDATE SET
             principal = excluded.principal, client_id = excluded.client_id, payload = excluded.payload,
             qos = excluded.qos, retain = excluded.retain, arrived_at = excluded.arrived_at,
-            properties = excluded.properties, expires_at = excluded.expires_at
+            properties = excluded.properties, expires_at = excluded.expires_at,
+            is_operators = excluded.is_operators
         """,
         [_columns(tenant_id, each.message) for each in changes],
     )
@@ -268,6 +269,7 @@ def _columns(tenant_id: int, message: Message) -> tuple[object, ...]:
         message.arrived_at,
         pack_properties(message.properties),
         message.expires_at,
+        message.is_operators,
     )
 
 
@@ -327,7 +329,7 @@ def select_messages() -> Select[tuple[int, Message | Damaged]]:
     return Select(
         """
         SELECT message_number, tenant_id, CAST(principal AS BLOB), CAST(client_id AS BLOB), CAST(topic AS BLOB),
-               payload, qos, retain, arrived_at, properties, expires_at
+               payload, qos, retain, arrived_at, properties, expires_at, is_operators
         FROM waiting_message
         """,
         (),
@@ -357,7 +359,7 @@ def select_retained() -> Select[Message | Damaged]:
     return Select(
         """
         SELECT tenant_id, CAST(principal AS BLOB), CAST(client_id AS BLOB), CAST(topic AS BLOB), payload, qos, retain,
-               arrived_at, properties, expires_at
+               arrived_at, properties, expires_at, is_operators
         FROM retained_message ORDER BY tenant_id, topic
         """,
         (),

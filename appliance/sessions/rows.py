@@ -145,6 +145,7 @@ def read_message(
     arrived_at: int,
     properties: bytes,
     expires_at: int | None,
+    is_operators: int,
 ) -> Message:
     """The columns of a message that waits or is retained."""
     _check(is_so=0 <= qos <= _HIGHEST_QOS)
@@ -159,6 +160,7 @@ def read_message(
         arrived_at,
         unpack_properties(properties),
         expires_at,
+        _flag(is_operators),
     )
 
 

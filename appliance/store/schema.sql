@@ -144,6 +144,7 @@ CREATE TABLE retained_message (
     arrived_at INTEGER NOT NULL,
     properties BLOB NOT NULL,
     expires_at INTEGER,
+    is_operators INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, topic)
 ) STRICT;
 
@@ -212,7 +213,8 @@ CREATE TABLE waiting_message (
     retain INTEGER NOT NULL,
     arrived_at INTEGER NOT NULL,
     properties BLOB NOT NULL,
-    expires_at INTEGER
+    expires_at INTEGER,
+    is_operators INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE web_session (

@@ -1,10 +1,12 @@
 """A client that does everything the specification asks of one, and remembers what it was promised."""
 
 from dataclasses import dataclass, field
+from itertools import count
 
 from broker.codec import Decoder, encode
 from broker.packets import (
     NO_PROPERTIES,
+    V4,
     V5,
     Connack,
     Connect,
@@ -66,7 +68,6 @@ class CorrectClient:
         self._unanswered: dict[int, Sent] = {}
         self._promises: dict[int, Promise] = {}
         self._asked: dict[int, Subscribe] = {}
-        self._last_packet_id = 0
         self._taken: set[int] = set()
         """QoS 2 messages of the broker that it has not released."""
 
@@ -169,6 +170,11 @@ class CorrectClient:
             assert not self.granted, f"{self.client_id} lost its session with {self.granted}"
             self._taken.clear()
         assert not (connack.session_present and self.wants_clean_start)
+        if self.wants_clean_start and self.level == V4:
+            # In 3.1.1 a clean session is not kept: now that the old one is gone, the next connection begins one.
+            self.wants_clean_start = False
+            self.goodbye()
+            return
         self.wants_clean_start = False
         self.is_let_in = True
         for packet_id, sent in list(self._unanswered.items()):
@@ -217,13 +223,8 @@ class CorrectClient:
         self._taken.clear()
 
     def _free_packet_id(self) -> int:
-        """Few identifiers, so that each is used again and again."""
-        number = self._last_packet_id
-        while True:
-            number = number % 12 + 1
-            if number not in self._unanswered and number not in self._asked:
-                self._last_packet_id = number
-                return number
+        """The lowest: one that is used again as soon as it may be shows who forgot it too late or too early."""
+        return next(number for number in count(1) if number not in self._unanswered and number not in self._asked)
 
     def _write(self, packet: Packet) -> None:
         if self.stream is not None and self.stream.is_open:

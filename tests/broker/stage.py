@@ -178,6 +178,18 @@ class Stage:
             await line.subscribe(*filters)
         return line
 
+    async def back(self, client_id: str, level: int = V5) -> tuple[Connack, list[Packet]]:
+        """A client that comes back to its session: what CONNACK says, and what follows."""
+        return (await self.line_back(client_id, level))[1:]
+
+    async def line_back(self, client_id: str, level: int = V5) -> tuple[Line, Connack, list[Packet]]:
+        """The same, with its line."""
+        line = self.knock(level)
+        properties = KEPT if level == V5 else NO_PROPERTIES
+        connack, *rest = await line.send(Connect(level, client_id, False, 0, properties=properties))
+        assert isinstance(connack, Connack), connack
+        return line, connack, rest
+
     def say(self, topic: str, payload: bytes = b"x", qos: int = 0, *, retain: bool = False) -> Message:
         """A message of the owner."""
         return Message(TENANT, "", "", topic, payload, qos, retain, self.now)

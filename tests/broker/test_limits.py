@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.limits import AWS, Limits
@@ -46,6 +46,9 @@ sizes = st.integers(1, 1_000)
 
 
 @given(sizes, sizes, sizes, sizes)
+@example(packet=10, in_flight=10, unsent=20, queue=10)
+@example(packet=10, in_flight=11, unsent=20, queue=10)
+@example(packet=10, in_flight=10, unsent=20, queue=9)
 def test_what_cannot_hold_together_is_refused(packet: int, in_flight: int, unsent: int, queue: int) -> None:
     wanted = {
         "packet_bytes": packet,

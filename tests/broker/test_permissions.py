@@ -53,6 +53,10 @@ def nobody() -> None:
     pytest.fail("nobody was to be told")
 
 
+def not_later(answer: Principal | Denied) -> None:
+    pytest.fail(f"{answer} was to be given at once")
+
+
 def permissions_of(authorizer: Authorizer, timers: Timers | None = None) -> Permissions:
     timers = timers or Timers()
     return Permissions(authorizer, LIMITS, timers.time, timers.later)
@@ -177,7 +181,7 @@ def test_what_is_no_answer_is_a_denial(ask: Ask, answer: object) -> None:
 
 @pytest.mark.parametrize("answer", [None, ALLOWED, "sensor", OSError("gone"), Pending(raising)])
 def test_nobody_is_let_in_without_an_answer_that_makes_sense(answer: object) -> None:
-    assert isinstance(permissions_of(Constant(answer)).authenticate(CREDENTIALS, pytest.fail), Denied)
+    assert isinstance(permissions_of(Constant(answer)).authenticate(CREDENTIALS, not_later), Denied)
 
 
 @pytest.mark.parametrize("ask", ASKS)
@@ -194,9 +198,9 @@ def test_an_answer_that_comes_while_it_is_asked_for_is_one_at_once(ask: Ask, ans
 
 @pytest.mark.parametrize("answer", [PRINCIPAL, DENIED])
 def test_who_it_is_may_come_at_once_or_later_or_in_between(answer: Principal | Denied) -> None:
-    assert permissions_of(Constant(answer)).authenticate(CREDENTIALS, pytest.fail) is answer
+    assert permissions_of(Constant(answer)).authenticate(CREDENTIALS, not_later) is answer
     between = Constant(Pending(lambda hear: hear(answer)))
-    assert permissions_of(between).authenticate(CREDENTIALS, pytest.fail) is answer
+    assert permissions_of(between).authenticate(CREDENTIALS, not_later) is answer
     permissions, thinker, timers = thinking()
     heard: list[Principal | Denied] = []
     assert permissions.authenticate(CREDENTIALS, heard.append) is None

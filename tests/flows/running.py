@@ -24,6 +24,7 @@ SETTINGS = """
 [mqtt]
 host = "127.0.0.1"
 port = {mqtt_port}
+shared_port = 0
 
 [http]
 host = "127.0.0.1"

@@ -16,12 +16,14 @@ async def test_the_api_describes_itself(script: Client) -> None:
         "/v1/devices",
         "/v1/devices/{device_id}",
         "/v1/devices/{device_id}/certificates",
+        "/v1/devices/{device_id}/packets",
         "/v1/devices/{device_id}/telemetry",
         "/v1/tenants/{tenant_id}/telemetry/latest",
         "/v1/alerts",
         "/v1/alerts/{alert_id}/acknowledge",
         "/v1/alert-rules",
         "/v1/alert-rules/{rule_id}",
+        "/v1/device/identity",
         "/v1/status",
     }
 

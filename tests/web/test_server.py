@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import socket as stdlib_socket
 import ssl
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from uvicorn.server import ServerState
 
 from appliance.config import HttpConfig
 from tests.web import house as houses
+from tests.web.afloat import afloat, cookie, own_origin
+from tests.web.devices import shared_port
 from tests.web.house import House
 from web.auth import SESSION_COOKIE, form_token
 from web.live import GOING_AWAY, NOT_THERE, SESSION_ENDED
@@ -197,3 +200,62 @@ async def _secret(house: House) -> str:
     if not await house.gateway.accounts.has_owner(1):
         return await house.claim()
     return await house.gateway.accounts.sign_in(houses.EMAIL, houses.PASSWORD, "127.0.0.1")
+
+
+async def test_people_get_the_dashboard_on_the_shared_port(house: House, served: Served) -> None:
+    async with (
+        shared_port(house, served) as port,
+        httpx.AsyncClient(verify=trusting(house), trust_env=False) as client,
+    ):
+        assert (await client.get(f"https://localhost:{port}/healthz")).text == "ok\n"
+
+
+async def test_live_pages_and_mqtt_work_on_the_shared_port(house: House, served: Served) -> None:
+    secret = await house.claim()
+    async with asyncio.timeout(10), shared_port(house, served) as port:
+        shared = served._replace(port=port)
+        async with socket(house, shared, secret) as live:
+            await live.recv()
+        async with afloat(house, shared, cookie(secret), origin=own_origin(shared)) as boat:
+            assert (await boat.connect()).code == 0
+
+
+async def test_leaving_closes_connections_that_others_accepted(house: House) -> None:
+    async with asyncio.timeout(10), contextlib.AsyncExitStack() as stack:
+        async with serving(house.gateway, house.config) as served, shared_port(house, served) as port:
+            reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting(house))
+            stack.callback(writer.close)
+            # One that never goes on with its handshake is not waited for either.
+            silent = stack.enter_context(contextlib.closing(stdlib_socket.socket()))
+            silent.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(silent, ("127.0.0.1", port))
+            await loop.sock_sendall(silent, await first_flight())
+            while not house.gateway.broker.refusals and (await loop.sock_recv(silent, 1)) == b"":
+                pass
+        assert await reader.read() == b""
+        while await loop.sock_recv(silent, 65_536):
+            pass
+
+
+async def first_flight() -> bytes:
+    """What a TLS client sends first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+async def test_a_failed_handshake_on_the_shared_port_stops_nothing(house: House, served: Served) -> None:
+    async with shared_port(house, served) as port:
+        with pytest.raises(ssl.SSLError):
+            await asyncio.open_connection("localhost", port, ssl=ssl.create_default_context())
+        async with httpx.AsyncClient(verify=trusting(house), trust_env=False) as client:
+            assert (await client.get(f"https://localhost:{port}/healthz")).status_code == 200
+
+
+async def test_a_page_has_little_to_say(house: House, served: Served) -> None:
+    async with asyncio.timeout(10), socket(house, served, await house.claim()) as live:
+        await live.send("x" * 5_000)
+        assert await close_code(live) == 1009

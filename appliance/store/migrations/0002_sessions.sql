@@ -35,7 +35,8 @@ CREATE TABLE waiting_message (
     retain INTEGER NOT NULL,
     arrived_at INTEGER NOT NULL,
     properties BLOB NOT NULL,
-    expires_at INTEGER
+    expires_at INTEGER,
+    is_operators INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE delivery (
@@ -72,5 +73,6 @@ CREATE TABLE retained_message (
     arrived_at INTEGER NOT NULL,
     properties BLOB NOT NULL,
     expires_at INTEGER,
+    is_operators INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, topic)
 ) STRICT;

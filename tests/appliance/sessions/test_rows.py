@@ -64,12 +64,12 @@ def test_a_session_is_read_as_it_was() -> None:
 
 @pytest.mark.parametrize("packed", [b"\xc1", b"\x80\x80", b"\x81\xa0", b"\x01", b"\x81\xaccontent_type\x05"])
 def test_properties_that_are_none_are_damage(packed: bytes) -> None:
-    assert isinstance(rows.read_message(1, b"", b"", b"a", b"", 1, 0, 0, packed, None), Damaged)
+    assert isinstance(rows.read_message(1, b"", b"", b"a", b"", 1, 0, 0, packed, None, 0), Damaged)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=6), st.integers(-1, 4), st.integers(-1, 3))
 def test_no_columns_of_a_message_raise(packed: bytes, text: bytes, qos: int, retain: int) -> None:
-    found = rows.read_message(1, text, text, text, b"", qos, retain, 0, packed, None)
+    found = rows.read_message(1, text, text, text, b"", qos, retain, 0, packed, None, retain)
     assert isinstance(found, Message | Damaged)
     if isinstance(found, Message):
         assert found.topic.encode() == text

@@ -1,5 +1,6 @@
 """aiomqtt: Paho's parser on the loop, without callbacks."""
 
+import asyncio
 from typing import Any
 
 import aiomqtt
@@ -55,7 +56,8 @@ class AiomqttClient(Client):
         await self._client.publish(message.topic, message.payload, message.qos, message.retain)
 
     async def receive(self) -> Message:
-        message = await anext(self._client.messages)
+        async with asyncio.timeout(PATIENCE_S):
+            message = await anext(self._client.messages)
         assert isinstance(message.payload, bytes)
         return Message(message.topic.value, message.payload, message.qos, message.retain)
 

@@ -52,9 +52,10 @@ async def test_an_open_alert_and_problems_are_in_sight(owner: Client, house: Hou
     page = (await owner.get("/devices/sensor-001")).text
     assert 'class="banner"' in page
     assert "High pressure" in page
-    assert "not json" in page
+    assert "A message was not JSON" in page
     assert "JSON has no NaN" in page
-    assert "clock ahead" in page
+    assert "Its clock is ahead" in page
+    assert "Let the device set its clock by NTP." in page
     assert "time of arrival" in page
 
 

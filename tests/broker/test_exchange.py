@@ -1,0 +1,196 @@
+"""The way of a message: who gets it in which order, what waits for the disk, and what its publisher hears of it."""
+
+import pytest
+
+from broker.limits import Limits
+from broker.packets import (
+    V5,
+    Properties,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Subscription,
+)
+from broker.ports import Message
+from tests.broker.stage import payloads, staged
+
+
+class Hearing:
+    """What became of a message."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def written(self, client_id: str) -> None:
+        self.heard.append(f"written {client_id}")
+
+    def acknowledged(self, client_id: str) -> None:
+        self.heard.append(f"acknowledged {client_id}")
+
+    def untaken(self) -> None:
+        self.heard.append("untaken")
+
+
+def properties_of(message: Message, **changed: object) -> Message:
+    return Message(**{name: getattr(message, name) for name in Message.__struct_fields__} | changed)
+
+
+class TestTurn:
+    async def test_everything_of_one_turn_is_handed_over_at_once(self) -> None:
+        async with staged() as stage:
+            line = await stage.kept("c", "t")
+            stage.owner.turns.clear()
+            await line.send(Publish("t", b"1", 1, packet_id=1), Publish("t", b"2", 2, retain=True, packet_id=2))
+            first = stage.owner.turns[0]
+            assert [message.payload for message in first.messages] == [b"1", b"2"]
+            assert sorted({kind for kind, _, _ in first.changes}) == ["delivery", "identifier", "retained"]
+            assert len(first.receipts) == 2
+
+    async def test_a_turn_without_anything_is_not_handed_over(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            stage.owner.turns.clear()
+            await line.subscribe("t")
+            stage.broker.publish(stage.say("t", qos=1))
+            await line.send(Puback(1))
+            assert stage.owner.turns == []
+
+    async def test_what_clients_are_sent_of_a_session_that_is_not_stored_is_not_kept(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            await line.subscribe("t")
+            await line.send(Publish("t", b"1", 2, packet_id=1))
+            assert stage.owner.kept == {}
+
+
+class TestDelivery:
+    @pytest.mark.parametrize("published", [0, 1, 2])
+    @pytest.mark.parametrize("wanted", [0, 1, 2])
+    async def test_its_quality_is_the_lower_of_both(self, published: int, wanted: int) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            await line.subscribe("t", qos=wanted)
+            stage.broker.publish(stage.say("t", qos=published))
+            (packet,) = await line.heard()
+            assert isinstance(packet, Publish)
+            assert packet.qos == min(published, wanted)
+
+    async def test_no_more_is_in_flight_than_the_client_takes_and_the_rest_follows_in_order(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c", level=V5, properties=Properties(receive_maximum=2))
+            await line.subscribe("t", qos=1)
+            for number in range(5):
+                stage.broker.publish(stage.say("t", b"%d" % number, 1))
+            assert payloads(await line.heard()) == [b"0", b"1"]
+            assert payloads(await line.send(Puback(2))) == [b"2"]
+            assert payloads(await line.send(Puback(1), Puback(3))) == [b"3", b"4"]
+
+    async def test_one_at_qos_2_to_a_stored_session_waits_and_what_follows_keeps_its_order(self) -> None:
+        """Sent before it is on disk it could be doubled by a power cut: its identifier would be given again."""
+        async with staged() as stage:
+            line = await stage.kept("c", "t")
+            stage.owner.holds_back = True
+            stage.broker.publish(stage.say("t", b"1", 1))
+            stage.broker.publish(stage.say("t", b"2", 2))
+            stage.broker.publish(stage.say("t", b"3", 1))
+            assert payloads(await line.heard()) == [b"1"]
+            stage.owner.release()
+            assert payloads(await line.heard()) == [b"2", b"3"]
+            stage.broker.publish(stage.say("t", b"4", 1))
+            assert payloads(await line.heard()) == [b"4"]
+
+    async def test_to_a_session_that_is_not_stored_nothing_waits(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            await line.subscribe("t")
+            stage.owner.holds_back = True
+            stage.broker.publish(stage.say("t", b"2", 2))
+            assert payloads(await line.heard()) == [b"2"]
+            assert await line.send(Pubrec(1)) == [Pubrel(1)]
+            assert await line.send(Pubcomp(1)) == []
+
+    async def test_pubrel_to_a_stored_session_waits_for_the_commit(self) -> None:
+        async with staged() as stage:
+            line = await stage.kept("c", "t")
+            stage.broker.publish(stage.say("t", b"2", 2))
+            assert payloads(await line.heard()) == [b"2"]
+            stage.owner.holds_back = True
+            assert await line.send(Pubrec(1)) == []
+            stage.owner.release()
+            assert await line.heard() == [Pubrel(1)]
+
+    async def test_a_message_that_expired_while_it_waited_is_not_sent_and_one_that_did_not_says_what_is_left(
+        self,
+    ) -> None:
+        async with staged() as stage:
+            line = await stage.kept("c", "t")
+            line.vanish()
+            for seconds in (10, 60):
+                message = stage.say("t", b"%d" % seconds, 1)
+                stage.broker.publish(properties_of(message, expires_at=stage.now + seconds * 1_000))
+            stage.now += 30_500
+            (packet,) = (await stage.back("c"))[1]
+            assert isinstance(packet, Publish)
+            assert (packet.payload, packet.properties.message_expiry_s) == (b"60", 30)
+            assert stage.broker.dropped_count == 1
+
+    async def test_beyond_the_bounds_of_its_queue_messages_are_dropped_and_counted(self) -> None:
+        async with staged(Limits(queue_messages=3)) as stage:
+            line = await stage.kept("c", "t")
+            line.vanish()
+            for number in range(5):
+                stage.broker.publish(stage.say("t", b"%d" % number, 1))
+            assert stage.broker.dropped_count == 2
+            assert payloads((await stage.back("c"))[1]) == [b"0", b"1", b"2"]
+
+    async def test_at_qos_0_nothing_is_kept_for_who_is_away_or_reads_too_slowly(self) -> None:
+        async with staged() as stage:
+            away, slow = await stage.kept("away", "t"), await stage.kept("slow", "t")
+            away.vanish()
+            slow.stream.is_stuck = True
+            for _ in range(20):
+                stage.broker.publish(stage.say("t", bytes(100_000)))
+            assert 500_000 <= slow.stream.unsent_bytes <= 700_000
+            assert stage.broker.dropped_count >= 14
+            assert slow.closed_for is None
+
+    async def test_what_a_client_says_itself_is_not_told_to_it_with_no_local(self) -> None:
+        async with staged() as stage:
+            line, other = await stage.line("c", level=V5), await stage.line("other")
+            await line.subscribe(Subscription("t", 0, no_local=True))
+            await other.send(Publish("t", b"1"))
+            assert payloads(await line.send(Publish("t", b"2"))) == [b"1"]
+
+    async def test_identifiers_of_all_matching_subscriptions_come_along(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c", level=V5)
+            await line.subscribe(Subscription("t", 0, identifier=3), Subscription("+", 1, identifier=4))
+            stage.broker.publish(stage.say("t", qos=1))
+            (packet,) = await line.heard()
+            assert isinstance(packet, Publish)
+            assert sorted(packet.properties.subscription_identifiers) == [3, 4]
+
+    async def test_of_a_shared_subscription_each_message_goes_to_one(self) -> None:
+        async with staged() as stage:
+            lines = [await stage.line(name) for name in ("one", "two")]
+            for line in lines:
+                await line.subscribe("$share/g/t")
+            for number in range(4):
+                stage.broker.publish(stage.say("t", b"%d" % number))
+            got = [payloads(await line.heard()) for line in lines]
+            assert sorted(sum(got, [])) == [b"0", b"1", b"2", b"3"]
+            assert [len(each) for each in got] == [2, 2]
+
+    async def test_aliases_are_used_where_the_client_allows_them_and_never_where_bytes_are_overtaken(self) -> None:
+        async with staged() as stage:
+            properties = Properties(topic_alias_maximum=2, session_expiry_s=100)
+            line = await stage.line("c", level=V5, properties=properties)
+            await line.subscribe("t")
+            stage.owner.holds_back = True
+            for qos in (2, 0, 0):
+                stage.broker.publish(stage.say("t", b"%d" % qos, qos))
+            stage.owner.release()
+            got = [each for each in await line.heard() if isinstance(each, Publish)]
+            assert [(each.topic, each.properties.topic_alias) for each in got] == [("t", 1), ("", 1), ("t", None)]

@@ -1,0 +1,210 @@
+"""SUBSCRIBE and UNSUBSCRIBE: what is granted, what waits for the disk, and what a new subscription is given."""
+
+import pytest
+
+from broker.limits import Limits
+from broker.packets import (
+    V4,
+    V5,
+    Disconnect,
+    Publish,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+)
+from broker.ports import Denied
+from broker.reason_codes import ReasonCode
+from tests.broker.stage import payloads, staged
+
+INVALID = ["", "a/#/b", "a+", "+a", "/".join(["+"] * 200), "$share/g", "$share//t", "$share/g+/t", "x" * 2_000]
+
+
+def asks(packet_id: int, *filters: str | Subscription, qos: int = 2) -> Subscribe:
+    wanted = tuple(each if isinstance(each, Subscription) else Subscription(each, qos) for each in filters)
+    return Subscribe(packet_id, wanted)
+
+
+class TestFilters:
+    @pytest.mark.parametrize("topic_filter", INVALID)
+    async def test_one_that_is_none_ends_a_connection_of_3_1_1(self, topic_filter: str) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            assert await line.send(asks(1, "ok", topic_filter)) == []
+            assert [each.kind for each in stage.owner.refused] == ["topic_filter_invalid"]
+
+    @pytest.mark.parametrize("topic_filter", INVALID)
+    async def test_one_that_is_none_is_told_to_a_client_of_mqtt_5(self, topic_filter: str) -> None:
+        async with staged() as stage:
+            line = await stage.line("c", level=V5)
+            answer = await line.send(asks(1, topic_filter, "ok"))
+            assert answer == [Suback(1, (ReasonCode.TOPIC_FILTER_INVALID, 2))]
+            assert [each.kind for each in stage.owner.refused] == ["subscribe_topic_filter_invalid"]
+
+    async def test_one_that_is_none_cannot_be_given_up_in_3_1_1_either(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            await line.send(Unsubscribe(1, ("a/#/b",)))
+            assert [each.kind for each in stage.owner.refused] == ["topic_filter_invalid"]
+
+    async def test_a_shared_subscription_cannot_be_deaf_to_its_own(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c", level=V5)
+            (farewell,) = await line.send(asks(1, Subscription("$share/g/t", 0, no_local=True)))
+            assert isinstance(farewell, Disconnect)
+            assert farewell.code == ReasonCode.PROTOCOL_ERROR
+
+
+class TestRights:
+    @pytest.mark.parametrize(("level", "code"), [(V4, 0x80), (V5, ReasonCode.NOT_AUTHORIZED)])
+    async def test_a_filter_without_the_right_fails_alone(self, level: int, code: int) -> None:
+        async with staged() as stage:
+            stage.authorizer.denied_filters.add("#")
+            line = await stage.line("c", level=level)
+            assert await line.subscribe("#", "a") == (code, 2)
+            stage.broker.publish(stage.say("b"))
+            assert await line.heard() == []
+            (refused,) = stage.owner.refused
+            assert (refused.kind, refused.reason) == ("subscribe_not_authorized", "#: no right to subscribe to #")
+
+    async def test_a_shared_subscription_needs_the_right_to_its_filter(self) -> None:
+        async with staged() as stage:
+            stage.authorizer.denied_filters.add("secret/#")
+            line = await stage.line("c")
+            assert await line.subscribe("$share/g/secret/#") == (0x80,)
+
+    async def test_an_authoriser_that_fails_grants_nothing(self) -> None:
+        async with staged() as stage:
+
+            def fail(*_: object) -> Denied:
+                raise RuntimeError("the rules cannot be read")
+
+            stage.authorizer.may_subscribe = fail  # type: ignore[method-assign]  # a fake
+            line = await stage.line("c", level=V5)
+            assert await line.subscribe("t") == (ReasonCode.NOT_AUTHORIZED,)
+
+
+class TestBounds:
+    async def test_subscriptions_are_counted_within_a_packet_too(self) -> None:
+        async with staged(Limits(subscriptions=3)) as stage:
+            line = await stage.line("c", level=V5)
+            assert await line.subscribe("a", "b") == (2, 2)
+            assert await line.subscribe("b", "c", "d") == (2, 2, ReasonCode.QUOTA_EXCEEDED)
+            assert await line.subscribe("c") == (2,)
+            await line.send(Unsubscribe(1, ("a",)))
+            assert await line.subscribe("d") == (2,)
+
+    async def test_filters_in_one_packet_are_bounded(self) -> None:
+        async with staged(Limits(filters_per_subscribe=3)) as stage:
+            line = await stage.line("c")
+            await line.send(asks(1, "a", "b", "c", "d"))
+            assert [each.kind for each in stage.owner.refused] == ["quota_exceeded"]
+
+
+class TestCommit:
+    """What a session on disk was told must be there after a power cut."""
+
+    async def test_suback_of_a_stored_session_waits_also_when_it_was_granted_before(self) -> None:
+        async with staged() as stage:
+            line = await stage.kept("c")
+            stage.owner.holds_back = True
+            assert await line.send(asks(1, "t")) == []
+            assert await line.send(asks(2, "t")) == []
+            assert stage.owner.held_count == 2
+            stage.owner.release(1)
+            assert await line.heard() == [Suback(1, (2,))]
+            stage.owner.release()
+            assert await line.heard() == [Suback(2, (2,))]
+
+    async def test_unsuback_of_a_stored_session_waits_also_when_it_was_ended_before(self) -> None:
+        async with staged() as stage:
+            line = await stage.kept("c", "t")
+            stage.owner.holds_back = True
+            assert await line.send(Unsubscribe(1, ("t",))) == []
+            assert await line.send(Unsubscribe(2, ("t",))) == []
+            stage.owner.release()
+            assert await line.heard() == [Unsuback(1, (0,)), Unsuback(2, (ReasonCode.NO_SUBSCRIPTION_EXISTED,))]
+
+    async def test_those_of_a_session_that_is_not_stored_do_not_wait(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            stage.owner.holds_back = True
+            assert await line.send(asks(1, "t"), Unsubscribe(2, ("t",))) == [Suback(1, (2,)), Unsuback(2)]
+
+    async def test_a_refusal_changes_nothing_and_does_not_wait(self) -> None:
+        async with staged() as stage:
+            stage.authorizer.denied_filters.add("t")
+            line = await stage.kept("c")
+            stage.owner.holds_back = True
+            assert await line.subscribe("t") == (ReasonCode.NOT_AUTHORIZED,)
+
+    async def test_what_a_subscription_matches_comes_from_the_turn_on_in_which_it_was_taken(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            await line.send(asks(1, "t"))
+            stage.broker.publish(stage.say("t", b"1"))
+            assert payloads(await line.heard()) == [b"1"]
+            assert await line.send(Unsubscribe(2, ("t",))) == [Unsuback(2)]
+            stage.broker.publish(stage.say("t", b"2"))
+            assert await line.heard() == []
+
+
+class TestRetained:
+    async def retaining(self, *requests: Subscription | str, level: int = V5) -> list[list[bytes]]:
+        """What each of these requests is given, one after the other."""
+        async with staged() as stage:
+            for topic in ("r/1", "r/2"):
+                stage.broker.publish(stage.say(topic, topic.encode(), 1, retain=True))
+            line = await stage.line("c", level=level)
+            given = []
+            for request in requests:
+                packets = await line.send(asks(1, request, qos=0))
+                assert all(each.retain for each in packets if isinstance(each, Publish))
+                given.append(sorted(payloads(packets)))
+            return given
+
+    async def test_it_is_given_to_each_subscription_by_default(self) -> None:
+        assert await self.retaining("r/#", "r/#", "r/1") == [[b"r/1", b"r/2"], [b"r/1", b"r/2"], [b"r/1"]]
+
+    async def test_handling_1_gives_it_to_those_that_are_new(self) -> None:
+        wanted = Subscription("r/1", 0, retain_handling=1)
+        assert await self.retaining(wanted, wanted) == [[b"r/1"], []]
+
+    async def test_handling_2_gives_none(self) -> None:
+        assert await self.retaining(Subscription("r/1", 0, retain_handling=2)) == [[]]
+
+    async def test_shared_subscriptions_are_given_none(self) -> None:
+        assert await self.retaining("$share/g/r/#") == [[]]
+
+    async def test_nobody_is_given_what_they_may_not_receive(self) -> None:
+        async with staged() as stage:
+            stage.broker.publish(stage.say("r/1", b"1", 1, retain=True))
+            stage.broker.publish(stage.say("r/secret", b"2", 1, retain=True))
+            stage.authorizer.unreceivable_topics.add("r/secret")
+            line = await stage.line("c")
+            assert payloads(await line.send(asks(1, "r/#"))) == [b"1"]
+
+
+class TestReview:
+    async def test_a_subscription_that_is_allowed_no_more_ends_and_the_owner_hears_of_it(self) -> None:
+        async with staged() as stage:
+            line, away = await stage.kept("c", "a", "b"), await stage.kept("away", "a", "$share/g/a")
+            away.vanish()
+            stage.authorizer.denied_filters.add("a")
+            await stage.broker.review(1)
+            assert [list(each.subscriptions) for each in stage.broker.sessions(1)] == [["b"], []]
+            assert [(each.client_id, each.kind) for each in stage.owner.refused] == [("c", "subscription_ended")]
+            stage.broker.publish(stage.say("a"))
+            stage.broker.publish(stage.say("b"))
+            assert [each.topic for each in await line.heard() if isinstance(each, Publish)] == ["b"]
+            gone = {key for key, value in stage.owner.kept.items() if type(value).__name__ == "SubscriptionGone"}
+            assert {name for _, _, name in gone} == {"a", "$share/g/a"}
+
+    async def test_it_concerns_those_it_is_about(self) -> None:
+        async with staged() as stage:
+            one, two = await stage.kept("one", "a"), await stage.kept("two", "a")
+            stage.authorizer.denied_filters.add("a")
+            await stage.broker.review(1, "one")
+            stage.broker.publish(stage.say("a"))
+            assert [payloads(await line.heard()) for line in (one, two)] == [[], [b"x"]]
