@@ -206,7 +206,7 @@ class Exchange:
             if not self._is_still_its_publishers(message):
                 continue
             # As published, whatever the option says: it is sent because it is retained [MQTT-3.3.1-8].
-            target: Target[Session] = Target(session, (subscription,))
+            target: Target[Session] = Target(session, subscription)
             target.retain_as_published = True
             if self._routing.admits(message, target):
                 self._deliver_to(message, target)

@@ -141,12 +141,12 @@ async def carry_mqtt(socket: Socket, gateway: NamedDependency[Gateway], quay: Na
     try:
         badge = await _badge_of_request(socket, gateway)
     except (NotSignedInError, PermissionDeniedException) as error:
-        _note_refused(gateway, address, "websocket_refused", str(error))
+        note_refused(gateway, address, "websocket_refused", str(error))
         raise
     await socket.accept(SUBPROTOCOL)
     fault = quay.fault(host)
     if fault is not None:
-        _note_refused(gateway, address, *fault)
+        note_refused(gateway, address, *fault)
         await socket.close(TRY_LATER)
         return
     stream = WebSocketStream(address, opened_at, gateway.broker.traffic)
@@ -165,6 +165,13 @@ async def carry_mqtt(socket: Socket, gateway: NamedDependency[Gateway], quay: Na
         await stream.carry(socket, first)
     with contextlib.suppress(WebSocketDisconnect, OSError):
         await socket.close(stream.close_code)
+
+
+def note_refused(gateway: Gateway, address: str, kind: str, reason: str) -> None:
+    """Count somebody who was not let in, and write down why where owners look."""
+    log.info("connection refused address=%s kind=%s reason=%s", address, kind, reason)
+    gateway.broker.refusals[kind] += 1
+    gateway.ingestion.note(Refused(0, "", "", address, kind, reason, shell.moment()))
 
 
 async def _badge_of_request(socket: Socket, gateway: Gateway) -> Badge | None:
@@ -235,9 +242,3 @@ def _principal(user: User) -> Principal:
 def _address(socket: Socket) -> tuple[str, str]:
     client = socket.client
     return (client.host, f"{client.host}:{client.port}") if client else ("", "")
-
-
-def _note_refused(gateway: Gateway, address: str, kind: str, reason: str) -> None:
-    log.info("MQTT over WebSocket refused address=%s reason=%s", address, reason)
-    gateway.broker.refusals[kind] += 1
-    gateway.ingestion.note(Refused(0, "", "", address, kind, reason, shell.moment()))

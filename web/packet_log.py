@@ -104,7 +104,7 @@ class PacketLogs:
         self._logs[key] = _Log(self._clock() + LENGTH_MS)
         while len(self._logs) > LOGS_KEPT_LIMIT:
             del self._logs[next(known for known, log in self._logs.items() if not log.is_on)]
-        self._follow(key)
+        self._follow(tenant_id)
         self.changed()
 
     def switch_off(self, tenant_id: int, device_id: str) -> None:
@@ -138,18 +138,17 @@ class PacketLogs:
         for key, log in self._logs.items():
             if log.is_on and log.ends_at <= now:
                 self._switch_off(key)
-            elif log.is_on:
-                self._follow(key)
+        for tenant_id in {tenant_id for (tenant_id, _), log in self._logs.items() if log.is_on}:
+            self._follow(tenant_id)
 
-    def _follow(self, key: Key) -> None:
-        """Look at every connection of the device that is not looked at yet."""
-        tenant_id, device_id = key
-        log = self._logs[key]
+    def _follow(self, tenant_id: int) -> None:
+        """Look at every connection of the devices whose log is on that is not looked at yet."""
         broker = self._gateway.broker
         for session in list(broker.sessions(tenant_id)):
-            if session.principal.name != device_id or session.principal.is_operator:
+            principal, client_id = session.principal, session.client_id
+            log = self._logs.get((tenant_id, principal.name))
+            if log is None or not log.is_on or principal.is_operator:
                 continue
-            client_id = session.client_id
             if session.client is not None and log.clients.get(client_id) is not session.client:
                 log.clients[client_id] = session.client
                 log.looking.enter_context(broker.tracing(tenant_id, client_id, self._sink(log, client_id)))

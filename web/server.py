@@ -23,6 +23,7 @@ from appliance.config import HttpConfig
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
 from broker.client_hello import ClientHello
+from broker.tls import explained
 from web import mqtt
 from web.app import create_app
 from web.devices_only import CERTIFICATE
@@ -155,7 +156,10 @@ class PatientSocket(WebSocketsSansIOProtocol):
 class Adoption:
     """Connections that another listener has accepted, until they are like the web's own."""
 
-    def __init__(self, server: EmbeddedServer, certificates: Certificates, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, gateway: Gateway, server: EmbeddedServer, certificates: Certificates, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._gateway = gateway
         self._server = server
         self._certificates = certificates
         self._tasks = tasks
@@ -186,7 +190,7 @@ class Adoption:
                 self._protocol, sock, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS
             )
         except OSError as error:
-            log.info("HTTPS handshake failed address=%s reason=%s", address, error)
+            mqtt.note_refused(self._gateway, address, "tls_handshake_failed", explained(error))
 
     def _protocol(self) -> asyncio.Protocol:
         server = self._server
@@ -219,17 +223,17 @@ async def serving(gateway: Gateway, config: HttpConfig, device_host: str = "") -
         await stack.enter_async_context(app.state.packet_logs.running())
         await stack.enter_async_context(app.state.hub.running())
         await stack.enter_async_context(app.state.quay.running())
-        adopt = await stack.enter_async_context(_adopting(servers[0][0], certificates))
+        adopt = await stack.enter_async_context(_adopting(gateway, servers[0][0], certificates))
         log.info("web serving port=%s trust_port=%s", port, trust_port)
         yield Served(port, trust_port, certificates.reload, adopt)
 
 
 @contextlib.asynccontextmanager
 async def _adopting(
-    server: EmbeddedServer, certificates: Certificates
+    gateway: Gateway, server: EmbeddedServer, certificates: Certificates
 ) -> AsyncIterator[Callable[[socket.socket, ClientHello, str], None]]:
     async with asyncio.TaskGroup() as tasks:
-        adoption = Adoption(server, certificates, tasks)
+        adoption = Adoption(gateway, server, certificates, tasks)
         try:
             yield adoption.adopt
         finally:

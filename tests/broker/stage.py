@@ -21,7 +21,7 @@ from broker.packets import (
     Subscription,
     Will,
 )
-from broker.ports import Message, Receiver, SessionStore
+from broker.ports import Message, Principal, Receiver, SessionStore
 from broker.server import Broker
 from tests.fakes import TENANT, FakeAuthorizer, FakeOwner
 
@@ -136,6 +136,22 @@ class Line:
         return self.stream.closed_for
 
 
+class Hearing:
+    """What became of a message."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def written(self, client_id: str) -> None:
+        self.heard.append(f"written {client_id}")
+
+    def acknowledged(self, client_id: str) -> None:
+        self.heard.append(f"acknowledged {client_id}")
+
+    def untaken(self) -> None:
+        self.heard.append("untaken")
+
+
 class Stage:
     """A broker, those around it, and a clock that stands still until it is told to go on."""
 
@@ -145,10 +161,16 @@ class Stage:
         self.broker = Broker(self.owner, self.authorizer, lambda: self.now, limits, store)
         self.owner.acknowledge = self.broker.acknowledge
 
-    def knock(self, level: int = V4, transport: str = "tls", certificate: bytes | None = None) -> Line:
-        """A connection that has said nothing yet."""
+    def knock(
+        self,
+        level: int = V4,
+        transport: str = "tls",
+        certificate: bytes | None = None,
+        principal: Principal | None = None,
+    ) -> Line:
+        """A connection that has said nothing yet; of some it is known already who they are."""
         stream = FakeStream(transport=transport, certificate=certificate)
-        self.broker.attach(stream)
+        self.broker.attach(stream, principal)
         return Line(stream, level)
 
     async def line(

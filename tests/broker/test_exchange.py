@@ -1,5 +1,6 @@
 """The way of a message: who gets it in which order, what waits for the disk, and what its publisher hears of it."""
 
+import msgspec
 import pytest
 
 from broker.limits import Limits
@@ -11,30 +12,11 @@ from broker.packets import (
     Publish,
     Pubrec,
     Pubrel,
+    Subscribe,
     Subscription,
 )
-from broker.ports import Message
-from tests.broker.stage import payloads, staged
-
-
-class Hearing:
-    """What became of a message."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def written(self, client_id: str) -> None:
-        self.heard.append(f"written {client_id}")
-
-    def acknowledged(self, client_id: str) -> None:
-        self.heard.append(f"acknowledged {client_id}")
-
-    def untaken(self) -> None:
-        self.heard.append("untaken")
-
-
-def properties_of(message: Message, **changed: object) -> Message:
-    return Message(**{name: getattr(message, name) for name in Message.__struct_fields__} | changed)
+from tests.broker.stage import Hearing, payloads, staged
+from tests.broker.stored import FakeStore
 
 
 class TestTurn:
@@ -129,7 +111,7 @@ class TestDelivery:
             line.vanish()
             for seconds in (10, 60):
                 message = stage.say("t", b"%d" % seconds, 1)
-                stage.broker.publish(properties_of(message, expires_at=stage.now + seconds * 1_000))
+                stage.broker.publish(msgspec.structs.replace(message, expires_at=stage.now + seconds * 1_000))
             stage.now += 30_500
             (packet,) = (await stage.back("c"))[1]
             assert isinstance(packet, Publish)
@@ -166,7 +148,9 @@ class TestDelivery:
     async def test_identifiers_of_all_matching_subscriptions_come_along(self) -> None:
         async with staged() as stage:
             line = await stage.line("c", level=V5)
-            await line.subscribe(Subscription("t", 0, identifier=3), Subscription("+", 1, identifier=4))
+            for number, topic_filter in ((3, "t"), (4, "+")):
+                properties = Properties(subscription_identifiers=(number,))
+                await line.send(Subscribe(number, (Subscription(topic_filter, 1),), properties))
             stage.broker.publish(stage.say("t", qos=1))
             (packet,) = await line.heard()
             assert isinstance(packet, Publish)
@@ -180,7 +164,7 @@ class TestDelivery:
             for number in range(4):
                 stage.broker.publish(stage.say("t", b"%d" % number))
             got = [payloads(await line.heard()) for line in lines]
-            assert sorted(sum(got, [])) == [b"0", b"1", b"2", b"3"]
+            assert sorted(got[0] + got[1]) == [b"0", b"1", b"2", b"3"]
             assert [len(each) for each in got] == [2, 2]
 
     async def test_aliases_are_used_where_the_client_allows_them_and_never_where_bytes_are_overtaken(self) -> None:
@@ -191,6 +175,105 @@ class TestDelivery:
             stage.owner.holds_back = True
             for qos in (2, 0, 0):
                 stage.broker.publish(stage.say("t", b"%d" % qos, qos))
+            packets = await line.heard()
             stage.owner.release()
-            got = [each for each in await line.heard() if isinstance(each, Publish)]
+            got = [each for each in (*packets, *await line.heard()) if isinstance(each, Publish)]
             assert [(each.topic, each.properties.topic_alias) for each in got] == [("t", 1), ("", 1), ("t", None)]
+
+
+class TestEvidence:
+    """What the owner hears of a message that it published."""
+
+    async def test_it_was_written_and_then_acknowledged(self) -> None:
+        async with staged() as stage:
+            for name, qos in (("zero", 0), ("one", 1), ("two", 2)):
+                line, hearing = await stage.line(name), Hearing()
+                await line.subscribe(name)
+                assert stage.broker.publish(stage.say(name, qos=qos), hearing).is_taken
+                assert hearing.heard == [f"written {name}"]
+                await line.send(*([] if qos == 0 else [Puback(1)] if qos == 1 else [Pubrec(1), Pubcomp(1)]))
+                assert hearing.heard[1:] == [f"acknowledged {name}"] * bool(qos)
+
+    async def test_it_is_written_when_its_turn_comes_and_again_after_a_reconnect(self) -> None:
+        async with staged() as stage:
+            line, hearing = await stage.kept("c", "t"), Hearing()
+            line.vanish()
+            assert stage.broker.publish(stage.say("t", qos=1), hearing).is_taken
+            assert hearing.heard == []
+            for _ in range(2):
+                line, _, packets = await stage.line_back("c")
+                assert payloads(packets) == [b"x"]
+            await line.send(Puback(1))
+            assert hearing.heard == ["written c", "written c", "acknowledged c"]
+
+    @pytest.mark.parametrize("qos", [0, 1, 2])
+    async def test_nobody_took_it(self, qos: int) -> None:
+        async with staged(Limits(queue_messages=1)) as stage:
+            full = await stage.kept("full", "t")
+            full.vanish()
+            stage.broker.publish(stage.say("t", qos=1))
+            hearing = Hearing()
+            for topic in ("t", "nobody"):
+                assert not stage.broker.publish(stage.say(topic, qos=qos), hearing).is_taken
+            assert hearing.heard == ["untaken", "untaken"]
+
+    async def test_what_waits_can_be_withdrawn_and_what_was_sent_cannot(self) -> None:
+        async with staged() as stage:
+            line, away = await stage.kept("c", "t"), await stage.kept("away", "t")
+            away.vanish()
+            publication = stage.broker.publish(stage.say("t", qos=1), Hearing())
+            assert payloads(await line.heard()) == [b"x"]
+            assert (publication.withdraw(), publication.withdraw()) == (1, 0)
+            assert (await stage.back("away"))[1] == []
+            assert (await stage.line_back("c"))[2] != []
+
+    async def test_a_withdrawn_message_is_gone_from_the_disk(self) -> None:
+        store = FakeStore()
+        async with staged() as stage:
+            away = await stage.kept("away", "t")
+            away.vanish()
+            stage.broker.publish(stage.say("t", qos=1)).withdraw()
+            await away.heard()
+            for each in stage.owner.turns:
+                store.commit(each)
+            (stored,) = store.sessions()
+            assert stored.deliveries == ()
+
+    async def test_nothing_is_remembered_of_sessions_that_ended(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            await line.subscribe("t")
+            publication = stage.broker.publish(stage.say("t", qos=1), Hearing())
+            line.vanish()
+            assert stage.broker.exchange._evidence == {}
+            assert publication.withdraw() == 0
+
+
+class TestRetained:
+    async def test_the_newest_is_kept_and_an_empty_one_clears_it(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            for payload in (b"1", b"2"):
+                await line.send(Publish("t", payload, 1, retain=True, packet_id=1))
+            assert [message.payload for message in stage.broker.retained(1, "#")] == [b"2"]
+            await line.send(Publish("t", b"", retain=True))
+            assert list(stage.broker.retained(1, "#")) == []
+            assert [type(change).__name__ for change in stage.owner.kept.values()] == ["RetainedGone"]
+
+    async def test_beyond_the_quota_it_is_delivered_and_not_kept_and_the_owner_hears_why(self) -> None:
+        async with staged(Limits(retained_per_client=1)) as stage:
+            line = await stage.line("c")
+            await line.subscribe("#", qos=0)
+            packets = await line.send(*[Publish(topic, b"x", retain=True) for topic in ("a", "b")])
+            assert payloads(packets) == [b"x", b"x"]
+            assert [message.topic for message in stage.broker.retained(1, "#")] == ["a"]
+            assert [(each.client_id, each.kind) for each in stage.owner.refused] == [("c", "retain_quota")]
+
+    async def test_what_its_publisher_may_say_no_more_is_not_shown_unless_nobody_cares(self) -> None:
+        async with staged() as stage:
+            line, other = await stage.line("c"), await stage.line("other")
+            await line.send(Publish("t", b"x", retain=True))
+            stage.authorizer.denied_topics.add("t")
+            assert payloads(await other.send(Subscribe(1, (Subscription("t", 0),)))) == []
+            stage.broker.exchange.retained_source_is_checked = False
+            assert payloads(await other.send(Subscribe(1, (Subscription("t", 0),)))) == [b"x"]

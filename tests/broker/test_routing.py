@@ -134,7 +134,7 @@ def test_a_session_that_ended_gets_nothing_that_was_held_for_it() -> None:
     receiver.held = None
     board.thinker.say(ALLOWED)
     assert board.got == []
-    board.routing.hold(receiver, message("x"), Target(receiver, (Subscription("x", 1),)))
+    board.routing.hold(receiver, message("x"), Target(receiver, Subscription("x", 1)))
     assert receiver.dropped_count == 1
 
 
@@ -150,7 +150,7 @@ def test_a_message_is_admitted_denied_or_held() -> None:
     board = Switchboard()
     receiver = board.session("a", allowed="x")
     board.thinker.answers["a", "receive", "y"] = DENIED
-    target = Target(receiver, (Subscription("#", 1),))
+    target = Target(receiver, Subscription("#", 1))
     assert board.routing.admits(message("x"), target)
     assert not board.routing.admits(message("y"), target)
     assert receiver.held is None

@@ -24,9 +24,9 @@ from tests.fakes import TENANT, FakeAuthorizer
 
 # Small windows: most of what is sent has to wait for something else.
 LIMITS = Limits(in_flight=2)
-NAMES = {"one": 4, "two": 5, "three": 5}
+NAMES = {"old": 4, "new": 5}
 TOPICS = ("a", "b")
-FILTERS = ("a", "b", "+", "#")
+FILTERS = ("a", "#")
 UNANSWERED_LIMIT = 6
 ROUNDS_LIMIT = 300
 
@@ -64,36 +64,44 @@ class MortalBroker(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
+        self.begin()
+        for name in self.clients:
+            self.connect(name, is_clean=False, is_heard=True)
+            self.subscribe(name, "a", 2, times=1)
+        self.settle()
+
+    def begin(self) -> None:
         self.owner = SlowOwner()
         self.broker = Broker(self.owner, FakeAuthorizer(), lambda: 1_000, LIMITS, self.store)
         self.broker._restore()
 
     # What clients do.
 
-    @rule(name=names, is_clean=st.sampled_from([False, False, False, True]))
-    def connect(self, name: str, is_clean: bool) -> None:
+    @rule(name=names, is_clean=st.sampled_from([False, False, False, False, True]), is_heard=st.booleans())
+    def connect(self, name: str, is_clean: bool, is_heard: bool) -> None:
+        """Anew, or over the connection that there is."""
         client = self.clients[name]
         client.wants_clean_start = client.wants_clean_start or is_clean
         if client.wants_clean_start:
             for promise in self.promises.values():
                 promise.subscribers.pop(name, None)
         self.do(lambda: client.connect(self.broker))
+        if is_heard:
+            self.read_everything(name)
 
-    @rule(name=names)
-    def vanish(self, name: str) -> None:
-        self.do(self.clients[name].lose)
-
-    @rule(name=names)
-    def say_goodbye(self, name: str) -> None:
-        if self.clients[name].is_let_in:
-            self.do(self.clients[name].goodbye)
-
-    @rule(name=names, topic_filter=st.sampled_from(FILTERS), qos=qualities)
-    def subscribe(self, name: str, topic_filter: str, qos: int) -> None:
+    @rule(name=names, is_polite=st.booleans())
+    def leave(self, name: str, is_polite: bool) -> None:
         client = self.clients[name]
-        if client.is_let_in and len(client._asked) < 2:
-            self.release_from_open_promises(name)
-            self.do(lambda: client.subscribe(topic_filter, qos))
+        self.do(client.goodbye if is_polite and client.is_let_in else client.lose)
+
+    @rule(name=names, topic_filter=st.sampled_from(FILTERS), qos=qualities, times=st.integers(1, 2))
+    def subscribe(self, name: str, topic_filter: str, qos: int, times: int) -> None:
+        """Some cannot wait and ask twice."""
+        client = self.clients[name]
+        self.release_from_open_promises(name)
+        for _ in range(times):
+            if client.is_let_in and len(client._asked) < UNANSWERED_LIMIT:
+                self.do(lambda: client.subscribe(topic_filter, qos))
 
     @rule(name=names, topic_filter=st.sampled_from(FILTERS))
     def unsubscribe(self, name: str, topic_filter: str) -> None:
@@ -116,7 +124,8 @@ class MortalBroker(RuleBasedStateMachine):
 
     @rule(name=names)
     def read_everything(self, name: str) -> None:
-        self.do(self.clients[name].read)
+        while self.do(self.clients[name].read):
+            pass
 
     # What happens to the process.
 
@@ -128,14 +137,17 @@ class MortalBroker(RuleBasedStateMachine):
             self.store.commit(each)
         self.do(lambda: self.broker.acknowledge([receipt for each in committed for receipt in each.receipts]))
 
-    @rule(unheard_count=st.integers(0, 3))
-    def die(self, unheard_count: int) -> None:
+    @rule(unheard_count=st.integers(0, 3), come_back=st.booleans())
+    def die(self, unheard_count: int, come_back: bool) -> None:
         """Some turns may be on the disk without anybody having heard of it."""
         for each in self.owner.turns[:unheard_count]:
             self.store.commit(each)
         for client in self.clients.values():
             client.die()
-        self.start()
+        self.begin()
+        if come_back:
+            for name in self.clients:
+                self.connect(name, is_clean=False, is_heard=True)
 
     @rule()
     def settle(self) -> None:
@@ -143,7 +155,7 @@ class MortalBroker(RuleBasedStateMachine):
         for _ in range(ROUNDS_LIMIT):
             for name, client in self.clients.items():
                 if client.stream is None:
-                    self.connect(name, is_clean=False)
+                    self.connect(name, is_clean=False, is_heard=False)
             read_count = 0
             for client in self.clients.values():
                 read_count += self.do(client.read)

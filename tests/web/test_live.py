@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.alerts.model import NewRule
+from broker.packets import Pingreq
 from tests.web.house import House, app_of
-from web.live import GOING_AWAY, NOT_THERE, SESSION_ENDED, UPDATES_LIMIT, Hub, Topic, Viewer
+from tests.web.wired import plugged
+from web.live import GOING_AWAY, IDLE_SECONDS, NOT_THERE, SESSION_ENDED, UPDATES_LIMIT, Hub, Topic, Viewer
 
 DEVICES = Topic(1, "devices", ())
 
@@ -192,3 +194,21 @@ async def test_what_is_committed_reaches_an_open_page(house: House) -> None:
         await house.send("a", {"pressure": 47.25})
         while "47.2" not in (await page.next_update() or ""):
             pass
+
+
+async def test_packets_reach_an_open_page_at_once(house: House) -> None:
+    app = app_of(house)
+    hub: Hub = app.state.hub
+    await house.add_device("a")
+    wire = plugged(house, "a")
+    app.state.packet_logs.switch_on(1, "a")
+    page = viewer(Topic(1, "device", (("device_id", "a"),)))
+    # Less than a page is otherwise looked at when nothing is committed.
+    async with hub.running(), asyncio.timeout(10), seeing(hub, page):
+        while "No packet yet" not in (await page.next_update() or ""):
+            pass
+        async with asyncio.timeout(IDLE_SECONDS * 0.75):
+            wire.say(Pingreq())
+            while "PINGREQ" not in (await page.next_update() or ""):
+                pass
+        assert page.dropped_count == 0

@@ -51,6 +51,8 @@ async def test_a_person_who_is_signed_in_publishes_and_receives(house: House, se
         assert any(isinstance(answer, Publish) and answer.payload == b"now" for answer in answers)
         [session] = house.gateway.broker.sessions(1)
         assert (session.principal.name, session.principal.is_operator) == ("user:owner@example.com", True)
+        # Who operates the gateway is none of its devices.
+        assert house.gateway.registry.connected_count(1) == 0
 
 
 async def test_a_token_opens_it_in_the_header_or_as_the_password(house: House, served: Served, token: str) -> None:

@@ -20,7 +20,7 @@ from tests.web.devices import shared_port
 from tests.web.house import House
 from web.auth import SESSION_COOKIE, form_token
 from web.live import GOING_AWAY, NOT_THERE, SESSION_ENDED
-from web.server import REQUEST_SECONDS, PunctualProtocol, Served, WebListenError, serving
+from web.server import REQUEST_SECONDS, PatientSocket, PunctualProtocol, Served, WebListenError, serving
 from web.shell import moment
 
 
@@ -251,6 +251,8 @@ async def test_a_failed_handshake_on_the_shared_port_stops_nothing(house: House,
     async with shared_port(house, served) as port:
         with pytest.raises(ssl.SSLError):
             await asyncio.open_connection("localhost", port, ssl=ssl.create_default_context())
+        while not house.gateway.broker.refusals["tls_handshake_failed"]:  # noqa: ASYNC110  nobody else is told of it
+            await asyncio.sleep(0)
         async with httpx.AsyncClient(verify=trusting(house), trust_env=False) as client:
             assert (await client.get(f"https://localhost:{port}/healthz")).status_code == 200
 
@@ -259,3 +261,80 @@ async def test_a_page_has_little_to_say(house: House, served: Served) -> None:
     async with asyncio.timeout(10), socket(house, served, await house.claim()) as live:
         await live.send("x" * 5_000)
         assert await close_code(live) == 1009
+
+
+class FakeTransport(asyncio.Transport):
+    """A connection that only notes what is done to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.done: list[str] = []
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return bool(self.done)
+
+    def close(self) -> None:
+        self.done.append("closed")
+
+    def abort(self) -> None:
+        self.done.append("aborted")
+
+    def pause_reading(self) -> None:
+        """Nothing comes here by itself."""
+
+
+async def upgraded(app: Any) -> tuple[PatientSocket, FakeTransport]:
+    """A WebSocket that was just opened, over this application."""
+    config = uvicorn.Config(app, lifespan="off", log_config=None, ws_ping_interval=20.0, ws_ping_timeout=20.0)
+    config.load()
+    transport = FakeTransport()
+    protocol = PatientSocket(config, ServerState(), {})
+    protocol.connection_made(transport)
+    protocol.data_received(
+        b"GET /mqtt HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+    )
+    return protocol, transport
+
+
+async def accept_and_wait(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "websocket.accept"})
+    await asyncio.Event().wait()
+
+
+async def finished(protocol: PatientSocket) -> None:
+    protocol.stop_keepalive()
+    for task in protocol.tasks:
+        task.cancel()
+    await asyncio.gather(*protocol.tasks, return_exceptions=True)
+
+
+async def test_nobody_is_called_silent_while_nobody_is_heard() -> None:
+    protocol, transport = await upgraded(accept_and_wait)
+    while protocol.ping_timer is None:  # noqa: ASYNC110  the protocol tells nobody
+        await asyncio.sleep(0)
+    protocol.read_paused = True
+    protocol.send_keepalive_ping()
+    protocol.keepalive_timeout()
+    assert (transport.done, protocol.ping_timer is not None) == ([], True)
+    protocol.read_paused = False
+    protocol.keepalive_timeout()
+    assert transport.done == ["closed"]
+    await finished(protocol)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_nobody_waits_for_a_client_that_takes_nothing(takes: bool) -> None:
+    async def accept_and_leave(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        if not takes:
+            protocol.pause_writing()
+
+    protocol, transport = await upgraded(accept_and_leave)
+    await asyncio.gather(*protocol.tasks)
+    assert ("aborted" in transport.done) is not takes
+    await finished(protocol)

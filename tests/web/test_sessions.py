@@ -48,10 +48,9 @@ async def test_sessions_under_other_client_identifiers_are_found(house: House) -
 
 async def test_no_more_is_shown_than_a_page_can_hold(house: House) -> None:
     await house.add_device("sensor-001")
-    for number in range(SESSIONS_SHOWN + 1):
-        wire = plugged(house, "sensor-001", f"client-{number}")
+    wires = [plugged(house, "sensor-001", f"client-{number}") for number in range(SESSIONS_SHOWN + 1)]
     wanted = tuple(Subscription(f"cmd/sensor-001/{number:03}", 0) for number in range(FILTERS_SHOWN + 5))
-    wire.say(Subscribe(1, wanted))
+    wires[0].say(Subscribe(1, wanted))
     views = sessions_of(house.gateway.broker, 1, "sensor-001")
     assert len(views) == SESSIONS_SHOWN
     assert max(len(view.topic_filters) for view in views) <= FILTERS_SHOWN

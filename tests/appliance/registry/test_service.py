@@ -295,6 +295,11 @@ async def test_no_private_key_of_a_device_is_kept(registry: Registry, database: 
             assert secret not in path.read_bytes().replace(b"\n", b"")
 
 
+async def test_only_devices_are_counted_as_connected(registry: Registry) -> None:
+    registry.note_connected(Connected(DEFAULT_TENANT, "user:owner@example.com", "screen", "192.168.4.20:5000", NOW))
+    assert registry.connected_count(DEFAULT_TENANT) == 0
+
+
 async def test_presence_follows_the_broker(registry: Registry) -> None:
     await registry.add_device(DEFAULT_TENANT, "a")
     assert registry.presence(DEFAULT_TENANT, "a").since == NOW
