@@ -7,16 +7,20 @@ Secrets are given as the path of a file that holds them.
 """
 
 import ipaddress
+import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
 from appliance.errors import ApplianceError
-from broker.limits import Limits
+from broker.limits import Count, Limits, Seconds
+from broker.plugins.ports import Mode
 from broker.topics import filter_fault
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -25,6 +29,10 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 PREFIX = "HEADWORKS__"
 OFF = "off"
+HIDDEN = "(hidden)"
+"""What stands for a secret where settings are printed."""
+_NAMES_A_SECRET = re.compile(r"(?i)(?:password|passwd|secret|token|key|credential)(?!.*_file$)")
+_PASSWORD_OF_ADDRESS = re.compile(r"(?<=://)([^/@:]*):[^@]*(?=@)")
 
 
 class ConfigError(ApplianceError):
@@ -52,6 +60,30 @@ class MqttConfig(_Section, frozen=True):
     """`enforce` takes nothing that AWS IoT Core would not take; `off` keeps to the section `limits`."""
     acknowledge_now: tuple[str, ...] = ()
     """Topic filters whose messages are acknowledged at once, before they are on disk."""
+
+
+class PluginsConfig(_Section, frozen=True):
+    """Plugins written for amqtt. Without any, amqtt is not needed."""
+
+    mode: Mode = Mode.NARROW
+    """Whom plugins are asked about: `narrow`, devices; `guests`, clients that nobody here knows; or `both`."""
+    guest_filters: tuple[str, ...] = ()
+    """What guests may publish to and subscribe to at most; plugins narrow it."""
+    amqtt_config: str = ""
+    """A configuration file of amqtt, whose plugins and plain listeners are taken over."""
+    answer_timeout_s: Seconds = 10.0
+    """How long one plugin may think before its answer is a refusal."""
+    open_questions: Count = 1_000
+    """Questions that may wait for their answers; beyond it the answer is a refusal."""
+    waiting_events: Count = 10_000
+    """Events that may wait for plugins; beyond it they are dropped and counted."""
+    classes: dict[str, dict[str, Any]] = {}
+    """Options of plugins by their class path."""
+
+    @property
+    def has_any(self) -> bool:
+        """Whether a plugin may be configured."""
+        return bool(self.classes or self.amqtt_config)
 
 
 class HttpConfig(_Section, frozen=True):
@@ -127,6 +159,7 @@ class Config(_Section, frozen=True):
     """The folder that holds the databases, keys and certificates."""
     mqtt: MqttConfig = MqttConfig()
     limits: Limits = Limits()
+    plugins: PluginsConfig = PluginsConfig()
     http: HttpConfig = HttpConfig()
     ingestion: IngestionConfig = IngestionConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
@@ -173,8 +206,47 @@ def printed(config: Config) -> str:
         lines.append(f"\n[{name}]")
         for key in section.__struct_fields__:
             value = getattr(section, key)
-            lines.append(f"{key} = {msgspec.json.encode(OFF if value is None else value).decode()}")
+            if isinstance(value, dict):
+                lines += _tables(f"{name}.{key}", value)
+            else:
+                lines.append(f"{key} = {_written(OFF if value is None else value)}")
     return "\n".join(lines) + "\n"
+
+
+def _tables(name: str, options_of: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One table of options each, whose secrets are hidden: plugins take them as they are, not as files."""
+    lines = []
+    for each, options in options_of.items():
+        lines.append(f"\n[{name}.{_written(each)}]")
+        lines += [f"{_written(key)} = {_written(_shown(key, value))}" for key, value in options.items()]
+    return lines
+
+
+def _shown(key: str, value: Any) -> Any:
+    """What may be seen of an option."""
+    if isinstance(value, str):
+        return HIDDEN if _NAMES_A_SECRET.search(key) else _PASSWORD_OF_ADDRESS.sub(rf"\1:{HIDDEN}", value)
+    if isinstance(value, dict):
+        return {inner: _shown(inner, each) for inner, each in value.items()}
+    if isinstance(value, list):
+        return [_shown(key, each) for each in value]
+    return value
+
+
+def _written(value: Any) -> str:
+    """Give a value as TOML."""
+    match value:
+        case dict():
+            inside = ", ".join(f"{_written(key)} = {_written(each)}" for key, each in value.items())
+            return f"{{{inside}}}"
+        case list() | tuple():
+            return f"[{','.join(map(_written, value))}]"
+        case date() | time():
+            return value.isoformat()
+        case float() if not math.isfinite(value):
+            return str(value)
+        case _:
+            return msgspec.json.encode(value).decode()
 
 
 def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> bool:
@@ -212,6 +284,7 @@ def _switch_off(raw: dict[str, Any]) -> None:
 
 def _check(config: Config, source: str) -> None:
     _check_mqtt(config.mqtt, source)
+    _check_plugins(config.plugins, source)
     if config.email.security not in ("starttls", "tls", "none"):
         raise ConfigError(f"{source}: email.security is {config.email.security!r}, expected starttls, tls or none")
     if config.log.level not in ("debug", "info", "warning", "error"):
@@ -232,3 +305,12 @@ def _check_mqtt(mqtt: MqttConfig, source: str) -> None:
         fault = filter_fault(topic_filter, Limits())
         if fault:
             raise ConfigError(f"{source}: mqtt.acknowledge_now: {topic_filter!r}: {fault}")
+
+
+def _check_plugins(plugins: PluginsConfig, source: str) -> None:
+    if plugins.mode is not Mode.NARROW and not plugins.has_any:
+        raise ConfigError(f"{source}: plugins.mode is '{plugins.mode}', but no plugin is configured to admit guests")
+    for topic_filter in plugins.guest_filters:
+        fault = filter_fault(topic_filter, Limits())
+        if fault:
+            raise ConfigError(f"{source}: plugins.guest_filters: {topic_filter!r}: {fault}")

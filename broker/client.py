@@ -269,6 +269,8 @@ class Client:
             for packet in waiting:
                 if type(packet) is Publish and self.session is not None:
                     publisher.publish(self.session, packet, now)
+                elif type(packet) is Puback and self.session is not None:
+                    self._acknowledged(self.session, packet)
                 else:
                     self._take(packet)
                     if not self.stream.is_open:
@@ -295,7 +297,7 @@ class Client:
             self._taker.connect(self, packet)
             return
         match packet:
-            case Puback() | Pubrec() | Pubcomp():
+            case Pubrec() | Pubcomp():
                 self._answered(session, packet)
             case Pubrel(packet_id):
                 self._publisher.release(session, packet_id)
@@ -310,8 +312,17 @@ class Client:
             case _:
                 raise ProtocolError(ReasonCode.PROTOCOL_ERROR, _misplaced(packet))
 
-    def _answered(self, session: Session, packet: Puback | Pubrec | Pubcomp) -> None:
-        """The client answers for a delivery [4.3.2, 4.3.3]."""
+    def _acknowledged(self, session: Session, packet: Puback) -> None:
+        """PUBACK, which answers for a delivery at QoS 1 [4.3.2]."""
+        delivery = session.deliveries.find(packet.packet_id)
+        if delivery is None:
+            return
+        if delivery.qos != 1:
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"PUBACK does not answer a message of QoS {delivery.qos}")
+        self._exchange.answered(session, packet.packet_id)
+
+    def _answered(self, session: Session, packet: Pubrec | Pubcomp) -> None:
+        """The client answers for a delivery at QoS 2 [4.3.3]."""
         delivery = session.deliveries.find(packet.packet_id)
         is_fault = packet.code >= ReasonCode.UNSPECIFIED_ERROR
         if delivery is None:
@@ -344,10 +355,8 @@ class Client:
         self.stream.close("the client disconnected")
 
 
-def _is_expected(delivery: Delivery, packet: Puback | Pubrec | Pubcomp) -> bool:
+def _is_expected(delivery: Delivery, packet: Pubrec | Pubcomp) -> bool:
     match packet:
-        case Puback():
-            return delivery.qos == 1
         case Pubrec():
             return delivery.qos == _EXACTLY_ONCE
         case Pubcomp():

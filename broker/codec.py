@@ -8,7 +8,7 @@ from broker.decode import Body, decode_body
 from broker.encode import PINGRESP, encode, encode_puback, publish_bytes
 from broker.errors import FramingError, ProtocolError
 from broker.fields import LARGEST_ONE_BYTE, LARGEST_VARIABLE_INTEGER, MASK_7, malformed, name_of, protocol_error
-from broker.packets import NO_PROPERTIES, V4, V5, Connect, Packet, Properties, Publish
+from broker.packets import NO_PROPERTIES, V4, V5, Connect, Packet, Properties, Puback, Publish
 from broker.properties import decode_properties
 from broker.reason_codes import ReasonCode
 
@@ -17,7 +17,9 @@ __all__ = ["LARGEST_REMAINING_LENGTH", "PINGRESP", "Decoder", "encode", "encode_
 LARGEST_REMAINING_LENGTH = LARGEST_VARIABLE_INTEGER
 
 _PUBLISH = 3
+_PUBACK = 0x40
 _HEADER_BYTES = 2
+_IDENTIFIER_BYTES = 2
 # The first bytes of PUBLISH, and the QoS, retain and duplicate that they say. At QoS 0 nothing is a
 # duplicate [MQTT-3.3.1-2], and QoS 3 does not exist [MQTT-3.3.1-4].
 _SHAPES = {
@@ -150,7 +152,9 @@ class Decoder:
             self._missing = end - end_of_data
             return position
         self._next_limit_bytes = self._limit_bytes
-        if first >> 4 == _PUBLISH:
+        if first == _PUBACK and length == _IDENTIFIER_BYTES and (packet_id := data[start] << 8 | data[start + 1]):
+            packets.append(Puback(packet_id))
+        elif first >> 4 == _PUBLISH:
             packets.append(self._publish(first, data, position, start, end))
         else:
             packets.append(self._other(first, data, start, end))

@@ -80,15 +80,23 @@ class Deliveries:
 
     def restore(self, delivery: Delivery) -> None:
         """Put back what was kept; in order, before the first connection."""
+        delivery.size_bytes = delivery.message.size_bytes
         self._enqueue(delivery)
         self._last_packet_id = max(self._last_packet_id, delivery.packet_id)
 
     def push(self, delivery: Delivery) -> bool | None:
         """Take a delivery. True: send it now. False: it waits. None: there is no room, it is dropped."""
-        if not self._queue and self._is_open:
-            self._dispatch(delivery)
+        in_flight = self._in_flight
+        if not self._queue and len(in_flight) < self.window and self._in_flight_bytes < self._limits.in_flight_bytes:
+            # As `_dispatch` does it, for what is new: this is gone by the million.
+            number = self._last_packet_id + 1
+            if number > LARGEST_PACKET_ID or number in in_flight:
+                number = self._free_packet_id()
+            self._last_packet_id = delivery.packet_id = number
+            in_flight[number] = delivery
+            self._in_flight_bytes += delivery.size_bytes
             return True
-        size = delivery.message.size_bytes
+        size = delivery.size_bytes
         limits = self._limits
         if (
             (self._queue is not None and len(self._queue) >= limits.queue_messages)
@@ -117,7 +125,7 @@ class Deliveries:
         """The client has answered for it; gives what was in flight with this packet identifier."""
         delivery = self._in_flight.pop(packet_id, None)
         if delivery is not None:
-            self._in_flight_bytes -= delivery.message.size_bytes
+            self._in_flight_bytes -= delivery.size_bytes
         return delivery
 
     def withdraw(self, number: int) -> bool:
@@ -149,12 +157,12 @@ class Deliveries:
         self._hold(delivery)
 
     def _hold(self, delivery: Delivery) -> None:
-        size = delivery.message.size_bytes
+        size = delivery.size_bytes
         self._queue_bytes += size
         self._budget.used_bytes += size
 
     def _release(self, delivery: Delivery) -> None:
-        size = delivery.message.size_bytes
+        size = delivery.size_bytes
         self._queue_bytes -= size
         self._budget.used_bytes -= size
 
@@ -162,7 +170,7 @@ class Deliveries:
         if not delivery.packet_id:
             delivery.packet_id = self._free_packet_id()
         self._in_flight[delivery.packet_id] = delivery
-        self._in_flight_bytes += delivery.message.size_bytes
+        self._in_flight_bytes += delivery.size_bytes
 
     def _free_packet_id(self) -> int:
         number = self._last_packet_id % LARGEST_PACKET_ID + 1

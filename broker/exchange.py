@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from broker.journal import Journal
 from broker.limits import Limits
 from broker.packets import Pubrel, Subscription
-from broker.permissions import Permissions
+from broker.permissions import Permissions, Undecided
 from broker.ports import Delivery, Evidence, Message, Observer, Owner, Principal, Refused, Turn
-from broker.publication import Publication, qos_0_bytes, will_message
+from broker.publication import Publication, Rendering, will_message
 from broker.router import Route
 from broker.routing import Routing
 from broker.session import Session
@@ -179,8 +179,8 @@ class Exchange:
         """Give a message to everyone who wants it."""
         message_qos = message.qos
         message_number = self.next_number() if message_qos else 0
-        # Encoded once for everyone of a version: at QoS 0 nothing in it depends on who gets it.
-        plain: dict[int, bytes] = {}
+        size_bytes = message.size_bytes if message_qos else 0
+        rendering = Rendering(message)
         targets: Iterable[Target[Session]] = wanted.targets
         if wanted.own or wanted.groups:
             targets = self._routing.chosen(message, wanted)
@@ -191,12 +191,13 @@ class Exchange:
                 continue
             qos = min(message_qos, target.qos)
             if not qos:
-                if self._send(message, target, plain) and publication is not None:
+                if self._send(message, target, rendering) and publication is not None:
                     publication.was_written(session, evidence)
                 continue
             retain = message.retain and target.retain_as_published
-            delivery = Delivery(self.next_number(), message, message_number, qos, retain, target.identifiers)
-            if self._deliver(session, delivery, evidence) and publication is not None:
+            self._last_number = number = self._last_number + 1
+            delivery = Delivery(number, message, message_number, qos, retain, target.identifiers, 0, False, size_bytes)
+            if self._deliver(session, delivery, rendering, evidence) and publication is not None:
                 publication.was_taken(session, delivery)
 
     def send_retained(self, session: Session, subscription: Subscription, topic_filter: str) -> None:
@@ -218,7 +219,8 @@ class Exchange:
         while (following := deliveries.next()) is not None:
             delivery, was_sent = following
             expires_at = delivery.message.expires_at
-            if not was_sent and expires_at is not None and expires_at <= now:
+            has_expired = not was_sent and expires_at is not None and expires_at <= now
+            if has_expired or not self._may_have(session, delivery, was_sent=was_sent):
                 deliveries.finish(delivery.packet_id)
                 self._over(session, delivery)
                 session.dropped_count += 1
@@ -229,13 +231,15 @@ class Exchange:
 
     def answered(self, session: Session, packet_id: int) -> None:
         """A client has answered for a delivery: PUBACK, PUBCOMP, or PUBREC with a fault."""
-        delivery = session.deliveries.finish(packet_id)
+        deliveries = session.deliveries
+        delivery = deliveries.finish(packet_id)
         if delivery is None:
             return
-        evidence = self._over(session, delivery)
-        if evidence is not None:
-            evidence.acknowledged(session.client_id)
-        if session.deliveries.has_queue:
+        if session.expiry_s or self._evidence:
+            evidence = self._over(session, delivery)
+            if evidence is not None:
+                evidence.acknowledged(session.client_id)
+        if deliveries.has_queue:
             self.refill(session)
 
     def recorded(self, session: Session, delivery: Delivery) -> None:
@@ -272,6 +276,15 @@ class Exchange:
             Refused(message.tenant_id, principal, message.client_id, "", "retain_quota", fault, message.arrived_at)
         )
 
+    def _may_have(self, session: Session, delivery: Delivery, *, was_sent: bool) -> bool:
+        """Whether a client may be sent what waited for it: the policy may be another one by now."""
+        if was_sent and delivery.qos > 1:
+            return True  # The client may have it and not say so: its identifier is not free before it does.
+        try:
+            return self.permissions.may_receive(session, delivery.message.topic, _nobody_waits) is None
+        except Undecided:
+            return True  # It was allowed when it came.
+
     def _is_still_its_publishers(self, message: Message) -> bool:
         """Whether a retained message may be shown: what a client may no longer say is not repeated for it."""
         if not self.retained_source_is_checked or not message.client_id:
@@ -282,7 +295,7 @@ class Exchange:
     def _deliver_to(self, message: Message, target: Target[Session]) -> None:
         self.distribute(message, Matches((target,), (), {}))
 
-    def _send(self, message: Message, target: Target[Session], plain: dict[int, bytes]) -> bool:
+    def _send(self, message: Message, target: Target[Session], rendering: Rendering) -> bool:
         """Send a message at QoS 0; whether there was somebody to send it to who reads fast enough."""
         session = target.subscriber
         client = session.client
@@ -295,26 +308,37 @@ class Exchange:
         self.delivered_count += 1
         retain = message.retain and target.retain_as_published
         if client.is_plain and not retain and not target.identifiers and message.expires_at is None:
-            level = client.level
-            data = plain.get(level) or plain.setdefault(level, qos_0_bytes(message, level))
-            stream.send(data)
+            stream.send(rendering.at_qos_0(client.level))
         else:
             client.send_message(message, retain=retain, identifiers=target.identifiers)
         for observer in self.observers:
             observer.delivered(session.client_id, message)
         return True
 
-    def _deliver(self, session: Session, delivery: Delivery, evidence: Evidence | None) -> bool:
-        outcome = session.deliveries.push(delivery)
-        if outcome is None:
+    def _deliver(self, session: Session, delivery: Delivery, rendering: Rendering, evidence: Evidence | None) -> bool:
+        """Send a message at QoS 1 or 2, or queue it; False when there is no room for it."""
+        is_sent = session.deliveries.push(delivery)
+        if is_sent is None:
             session.dropped_count += 1
             return False
         if evidence is not None:
             self._evidence[delivery.number] = evidence
-        if session.expiry_s:
+        client = session.client
+        if not is_sent or client is None:
             self.journal.delivery(session, delivery)
-        if outcome:
+        elif (
+            session.expiry_s
+            or delivery.identifiers
+            or evidence is not None
+            or delivery.message.expires_at is not None
+            or self.observers
+            or not client.is_plain
+        ):
             self._write(session, delivery, duplicate=False)
+        else:
+            self.delivered_count += 1
+            first = 0x30 | delivery.qos << 1 | delivery.retain
+            client.send(rendering.with_identifier(client.level, first, delivery.packet_id))
         return True
 
     def _write(self, session: Session, delivery: Delivery, *, duplicate: bool) -> None:
@@ -353,3 +377,7 @@ class Exchange:
     def _over(self, session: Session, delivery: Delivery) -> Evidence | None:
         self.journal.delivery_gone(session, delivery)
         return self._evidence.pop(delivery.number, None)
+
+
+def _nobody_waits() -> None:
+    """The message goes out whatever the answer will be."""

@@ -169,7 +169,8 @@ class Listener:
     def __init__(self, endpoint: Endpoint | SharedEndpoint, entrance: Entrance) -> None:
         """Take the address.
 
-        Raises `OSError` when it is taken or none of this machine's, `ValueError` when a socket does not listen.
+        Raises `OSError`, whose `filename` is the address, when it is taken or none of this machine's, `ValueError`
+        when a socket does not listen.
         """
         self._entrance = entrance
         self._choose = _choice(endpoint)
@@ -240,7 +241,10 @@ def _bound(endpoint: Endpoint | SharedEndpoint) -> socket.socket:
     sock = endpoint.sock
     if sock is None:
         family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
-        sock = socket.create_server((endpoint.host, endpoint.port), family=family, backlog=BACKLOG)
+        try:
+            sock = socket.create_server((endpoint.host, endpoint.port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{endpoint.host} port {endpoint.port}") from error
     elif not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         raise ValueError(f"socket {sock.fileno()} does not listen")
     # Connections inherit it: an acknowledgement does not wait for another one to share its packet.

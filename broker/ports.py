@@ -168,6 +168,8 @@ class Delivery(msgspec.Struct, gc=False):
     """0 while it waits for its turn."""
     is_released: bool = False
     """QoS 2: whether PUBREC has come, so that only PUBREL may still be sent."""
+    size_bytes: int = 0
+    """Of its message, found out once for all deliveries of it."""
 
 
 class DeliveryKept(msgspec.Struct, frozen=True):

@@ -44,10 +44,38 @@ class Publication:
         return sum([self._exchange.withdraw(session, delivery) for session, delivery in self._deliveries])
 
 
-def qos_0_bytes(message: Message, level: int) -> bytes:
-    """The PUBLISH of a message at QoS 0 that is not told as retained."""
-    properties = encode_properties(message.properties) if level == V5 else b""
-    return publish_bytes(QOS_0, message.topic.encode(), 0, properties, message.payload)
+class Rendering:
+    """The PUBLISH packets of one message for everyone for whom nothing special holds, made once for all of them."""
+
+    __slots__ = ("_around", "_message", "_whole")
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._whole: dict[int, bytes] = {}
+        self._around: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+
+    def at_qos_0(self, level: int) -> bytes:
+        """The PUBLISH at QoS 0, not as a retained one: the same for everyone of a version."""
+        data = self._whole.get(level)
+        if data is None:
+            data = self._whole[level] = publish_bytes(QOS_0, *self._fields(level, 0))
+        return data
+
+    def with_identifier(self, level: int, first: int, packet_id: int) -> bytes:
+        """The PUBLISH that begins with this byte; only the packet identifier is each client's own."""
+        around = self._around.get((level, first))
+        if around is None:
+            data = publish_bytes(first, *self._fields(level, 1))
+            tail = len(data) - len(self._message.payload) - len(self._properties(level))
+            around = self._around[level, first] = (data[: tail - 2], data[tail:])
+        return packet_id.to_bytes(2, "big").join(around)
+
+    def _fields(self, level: int, packet_id: int) -> tuple[bytes, int, bytes, bytes]:
+        message = self._message
+        return message.topic.encode(), packet_id, self._properties(level), message.payload
+
+    def _properties(self, level: int) -> bytes:
+        return encode_properties(self._message.properties) if level == V5 else b""
 
 
 def travelling(properties: Properties) -> Properties:

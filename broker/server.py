@@ -17,7 +17,7 @@ from broker.exchange import Exchange, Receipt
 from broker.limits import Limits
 from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
 from broker.outgoing import Outgoing
-from broker.packets import NO_PROPERTIES, Connect, Packet, Subscribe, Unsubscribe
+from broker.packets import NO_PROPERTIES, Connect, Packet, Subscribe, Subscription, Unsubscribe
 from broker.permissions import Permissions
 from broker.ports import (
     Authorizer,
@@ -75,10 +75,21 @@ class Broker:
 
     # What the owner calls.
 
+    def restore(self) -> None:
+        """Take up what was kept, before anything is published; `connected` does it unless it is done."""
+        store, self._store = self._store, None
+        if store is None:
+            return
+        self.exchange.restore(store.highest_number())
+        for stored in store.sessions():
+            self._sessions.restore(stored)
+        for message in store.retained():
+            self._sessions.router(message.tenant_id).retained.keep(message)
+
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Keep clients connected; on leaving, what waits for them is written and they are let go."""
-        self._restore()
+        self.restore()
         async with asyncio.TaskGroup() as tasks:
             upkeep = Upkeep(self.exchange, self._clients, self.traffic, self.refuse, self.refusals)
             running = tasks.create_task(upkeep.run(), name="mqtt upkeep")
@@ -154,6 +165,11 @@ class Broker:
             self._review(session)
             if index % SLICE == 0:
                 await asyncio.sleep(0)
+
+    def grant(self, tenant_id: TenantId, client_id: str, subscription: Subscription) -> bool:
+        """Subscribe for a client that has a session, as though it had asked itself; False when it may not."""
+        session = self._sessions.find(tenant_id, client_id)
+        return session is not None and self._desk.grant(session, subscription)
 
     def disconnect(self, tenant_id: TenantId, client_id: str, reason: str) -> bool:
         """End the connection of a client, for a reason that it is told; whether it had one."""
@@ -277,15 +293,6 @@ class Broker:
             self.exchange.discard(session)
 
     # The way of one connection.
-
-    def _restore(self) -> None:
-        if self._store is None:
-            return
-        self.exchange.restore(self._store.highest_number())
-        for stored in self._store.sessions():
-            self._sessions.restore(stored)
-        for message in self._store.retained():
-            self._sessions.router(message.tenant_id).retained.keep(message)
 
     async def let_go(self, streams: Container[Stream] | None = None) -> None:
         """End connections, all or these, because the gateway stops; a slice at a time."""

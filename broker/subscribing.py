@@ -7,6 +7,7 @@ from broker.errors import ProtocolError
 from broker.exchange import Exchange
 from broker.limits import Limits
 from broker.packets import SUBSCRIBE_FAILURE, V4, V5, Suback, Subscribe, Subscription, Unsuback, Unsubscribe
+from broker.permissions import Undecided
 from broker.reason_codes import ReasonCode
 from broker.session import Session
 from broker.topics import filter_fault, shared_parts
@@ -55,6 +56,29 @@ class Desk:
         for subscription, is_new in granted:
             self._send_retained(session, subscription, is_new=is_new)
 
+    def grant(self, session: Session, subscription: Subscription) -> bool:
+        """Subscribe for a client, with or without a connection, as though it had asked itself.
+
+        Gives False when it may not; one whose authoriser takes time is granted, or not, when the answer has come.
+        """
+        exchange = self._exchange
+        topic_filter = subscription.topic_filter
+        before = session.subscriptions.get(topic_filter)
+        share, plain = shared_parts(topic_filter)
+        has_room = before is not None or len(session.subscriptions) < exchange.limits.subscriptions
+        if filter_fault(topic_filter, exchange.limits) or not has_room or (share and subscription.no_local):
+            return False
+        try:
+            denied = exchange.permissions.may_subscribe(session, plain, lambda: self._grant_late(session, subscription))
+        except Undecided:
+            return True
+        if denied is not None:
+            return False
+        if before != subscription:
+            self._take(session, subscription)
+        self._send_retained(session, subscription, is_new=before is None)
+        return True
+
     def unsubscribe(self, client: Client, session: Session, packet: Unsubscribe) -> None:
         """Give up subscriptions [MQTT-3.10.4-1] and following."""
         exchange = self._exchange
@@ -88,6 +112,10 @@ class Desk:
             if session.client is not None:
                 reason = f"{topic_filter}: the policy does not allow this subscription any more"
                 self._note_denied(session.client, "subscription_ended", reason)
+
+    def _grant_late(self, session: Session, subscription: Subscription) -> None:
+        if self._exchange.sessions.find(session.principal.tenant_id, session.client_id) is session:
+            self.grant(session, subscription)
 
     def _take(self, session: Session, subscription: Subscription) -> None:
         exchange = self._exchange

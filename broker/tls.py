@@ -1,7 +1,7 @@
 """What a listener for devices shows and asks for in a TLS handshake."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 TICKETS = 1
@@ -9,9 +9,11 @@ TICKETS = 1
 costs a quarter of a handshake. Resuming costs 60 % of a handshake with TLS 1.3, 27 % with TLS 1.2 (measured)."""
 
 
-def tls_context(certificate: Path, key: Path, trust: Path) -> ssl.SSLContext:
+def tls_context(certificate: Path, key: Path, trust: Path, protocols: Sequence[str] = ()) -> ssl.SSLContext:
     """Make the settings of a listener that requires a certificate of a client.
 
+    A client that asks for one of `protocols` (ALPN, the preferred one first) is told that it got it; one that
+    asks for others only is told nothing, and let in.
     Tickets are good for these settings only, so new ones end all that were given out.
     Raises `ssl.SSLError` or `OSError` when a file is missing or does not fit.
     """
@@ -23,16 +25,19 @@ def tls_context(certificate: Path, key: Path, trust: Path) -> ssl.SSLContext:
     # Trust ends at the issuing CA when it is among the trusted: one signature less to check in each handshake.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.num_tickets = TICKETS
+    if protocols:
+        context.set_alpn_protocols(protocols)
     return context
 
 
 class DeviceTls:
     """The certificate files of a listener for devices, and the settings that new handshakes get."""
 
-    def __init__(self, certificate: Path, key: Path, trust: Path) -> None:
+    def __init__(self, certificate: Path, key: Path, trust: Path, protocols: Sequence[str] = ()) -> None:
         """Raises `ssl.SSLError` or `OSError` when a file is missing or does not fit."""
         self._files = (certificate, key, trust)
-        self.context = tls_context(*self._files)
+        self._protocols = protocols
+        self.context = tls_context(*self._files, protocols)
 
     def reload(self) -> None:
         """Read the files again: for handshakes that begin from now on; connections that are open go on.
@@ -41,7 +46,7 @@ class DeviceTls:
         for they are read in other threads: never change those of `context` in place.
         Raises `ssl.SSLError` or `OSError` when a file is missing or does not fit; then everything stays as it is.
         """
-        self.context = tls_context(*self._files)
+        self.context = tls_context(*self._files, self._protocols)
 
 
 def is_out_of_date(certificate: Mapping[str, object], now: float) -> bool:

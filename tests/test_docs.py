@@ -13,6 +13,7 @@ import pytest
 
 from appliance.__main__ import _parser
 from appliance.config import Config
+from broker.limits import AWS, Limits
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs/reference"
@@ -52,6 +53,19 @@ def test_a_setting_is_documented_with_its_default(key: str) -> None:
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
     assert set(_documented_settings()) == set(SETTINGS)
+
+
+@pytest.mark.parametrize("name", Limits.__struct_fields__)
+def test_a_limit_is_in_the_table_of_the_reference_with_both_its_values(name: str) -> None:
+    rows = re.findall(
+        r"^\| `([a-z_]+)` \| ([\d,.]+|off) \| ([\d,.]+|off) \|", _text("docs/reference/mqtt.md"), re.MULTILINE
+    )
+    documented = {row[0]: row[1:] for row in rows}
+    assert documented.get(name) == (_written(getattr(Limits(), name)), _written(getattr(AWS, name)))
+
+
+def _written(limit: float | None) -> str:
+    return "off" if limit is None else f"{limit:,g}" if isinstance(limit, float) else f"{limit:,}"
 
 
 # --- commands ------------------------------------------------------------------------------------

@@ -291,7 +291,8 @@ class Registry:
         return pki.renew(self._pki, self._gathered, self._clock())
 
     def _authenticate_plain(self, credentials: Credentials) -> Principal | Denied:
-        if not self._trust_plain:
+        # Over a WebSocket it is whoever has a token, and that token is not a device's.
+        if not self._trust_plain or credentials.transport != "plain":
             return Denied("no certificate was shown: a device connects with the certificate that was issued to it")
         device = self._devices.get(DEFAULT_TENANT, {}).get(credentials.client_id)
         if device is None:

@@ -1,5 +1,7 @@
 """The way of a message: who gets it in which order, what waits for the disk, and what its publisher hears of it."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -15,6 +17,7 @@ from broker.packets import (
     Subscribe,
     Subscription,
 )
+from broker.ports import ALLOWED, Allowed, Decision, Denied, Pending, Principal
 from tests.broker.stage import Hearing, payloads, staged
 from tests.broker.stored import FakeStore
 
@@ -179,6 +182,76 @@ class TestDelivery:
             stage.owner.release()
             got = [each for each in (*packets, *await line.heard()) if isinstance(each, Publish)]
             assert [(each.topic, each.properties.topic_alias) for each in got] == [("t", 1), ("", 1), ("t", None)]
+
+
+class TestRights:
+    """A right that is lost is lost for what waits, too."""
+
+    async def test_what_waited_is_not_sent_where_it_may_not_be_received_any_more(self) -> None:
+        async with staged() as stage:
+            line = await stage.kept("c", "+")
+            stage.broker.publish(stage.say("secret", b"in flight", 1))
+            line.vanish()
+            for topic in ("secret", "open"):
+                stage.broker.publish(stage.say(topic, topic.encode(), 1))
+            stage.authorizer.unreceivable_topics.add("secret")
+            assert payloads((await stage.back("c"))[1]) == [b"open"]
+            assert stage.broker.dropped_count == 2
+
+    async def test_nor_to_who_was_there_all_the_time(self) -> None:
+        async with staged(Limits(in_flight=1)) as stage:
+            line = await stage.kept("c", "+")
+            for topic in ("open", "secret", "secret", "open"):
+                stage.broker.publish(stage.say(topic, topic.encode(), 1))
+            assert payloads(await line.heard()) == [b"open"]
+            stage.authorizer.unreceivable_topics.add("secret")
+            await stage.broker.review(1)
+            assert payloads(await line.send(Puback(1))) == [b"open"]
+            stage.broker.publish(stage.say("secret"))
+            assert payloads(await line.send(Puback(4))) == []
+
+    async def test_an_exchange_at_qos_2_that_has_begun_comes_to_its_end(self) -> None:
+        async with staged() as stage:
+            line = await stage.kept("c", "t")
+            stage.broker.publish(stage.say("t", b"1", 2))
+            assert payloads(await line.heard()) == [b"1"]
+            stage.authorizer.unreceivable_topics.add("t")
+            line, _, packets = await stage.line_back("c")
+            assert payloads(packets) == [b"1"]
+            assert await line.send(Pubrec(1)) == [Pubrel(1)]
+
+    async def test_an_authoriser_that_fails_lets_nobody_receive(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            await line.subscribe("t")
+
+            def fail(*_: object) -> Decision:
+                raise RuntimeError("the rules cannot be read")
+
+            stage.authorizer.may_receive = fail  # type: ignore[method-assign]  # a fake
+            stage.broker.publish(stage.say("t", qos=1))
+            assert await line.heard() == []
+
+    async def test_while_the_authoriser_thinks_about_a_topic_messages_wait_in_order_and_for_nobody_else(self) -> None:
+        async with staged() as stage:
+            line, other = await stage.line("c"), await stage.line("other")
+            for each in (line, other):
+                await each.subscribe("+", qos=1)
+            tell: list[Callable[[Allowed | Denied | Principal], None]] = []
+            quick = stage.authorizer.may_receive
+
+            def think(principal: Principal, topic: str) -> Decision:
+                if (principal.name, topic) == ("c", "slow"):
+                    return Pending(tell.append)
+                return quick(principal, topic)
+
+            stage.authorizer.may_receive = think  # type: ignore[method-assign]  # a fake
+            for topic in ("quick", "slow", "quick"):
+                stage.broker.publish(stage.say(topic, topic.encode()))
+            assert payloads(await line.heard()) == [b"quick"]
+            assert payloads(await other.heard()) == [b"quick", b"slow", b"quick"]
+            tell[0](ALLOWED)
+            assert payloads(await line.heard()) == [b"slow", b"quick"]
 
 
 class TestEvidence:

@@ -9,7 +9,7 @@ from broker.limits import Limits
 from broker.packets import NO_PROPERTIES, V4, V5, Properties, Publish, Will
 from broker.permissions import Permissions
 from broker.ports import Message
-from broker.publication import Publication, delivered_properties, qos_0_bytes, travelling, will_message
+from broker.publication import Publication, Rendering, delivered_properties, travelling, will_message
 from broker.session_table import SessionTable
 from tests.broker.parts import Timers, delivery, message, session
 from tests.broker.strategies import levels, names, payloads, properties_of
@@ -57,11 +57,24 @@ def test_what_travels_is_the_messages_own(properties: Properties) -> None:
 def test_a_message_at_qos_0_reads_as_it_was_published(
     topic: str, payload: bytes, properties: Properties, level: int
 ) -> None:
-    data = qos_0_bytes(message(topic, payload, properties=properties), level)
+    data = Rendering(message(topic, payload, properties=properties)).at_qos_0(level)
     decoder = Decoder(protocol_level=level)
     expected = Publish(topic, payload, properties=properties if level == V5 else NO_PROPERTIES)
     assert decoder.feed(data) == [expected]
     assert decoder.failure is None
+
+
+@given(names, payloads, own_properties, levels, st.sampled_from((1, 2)), st.booleans(), st.integers(1, 65_535))
+def test_a_message_with_an_identifier_reads_as_it_was_published(
+    topic: str, payload: bytes, properties: Properties, level: int, qos: int, retain: bool, packet_id: int
+) -> None:
+    rendering = Rendering(message(topic, payload, properties=properties))
+    told = properties if level == V5 else NO_PROPERTIES
+    first = 0x30 | qos << 1 | retain
+    for number in (packet_id, 65_536 - packet_id):
+        data = rendering.with_identifier(level, first, number)
+        expected = Publish(topic, payload, qos, retain, packet_id=number, properties=told)
+        assert Decoder(protocol_level=level).feed(data) == [expected]
 
 
 @given(own_properties, st.none() | st.integers(1, 10**6), st.integers(0, 10**6), identifiers, st.none() | st.just(4))
@@ -122,4 +135,4 @@ def test_a_publication_is_withdrawn_from_those_to_whom_it_was_not_sent() -> None
 
 
 def test_the_first_byte_of_a_message_at_qos_0_has_no_flag() -> None:
-    assert qos_0_bytes(message("t", b"x", retain=True), V4)[0] == 0x30
+    assert Rendering(message("t", b"x", retain=True)).at_qos_0(V4)[0] == 0x30

@@ -73,7 +73,7 @@ class MortalBroker(RuleBasedStateMachine):
     def begin(self) -> None:
         self.owner = SlowOwner()
         self.broker = Broker(self.owner, FakeAuthorizer(), lambda: 1_000, LIMITS, self.store)
-        self.broker._restore()
+        self.broker.restore()
 
     # What clients do.
 
