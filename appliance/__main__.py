@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from appliance import bundle_folder, control, logs, process
+from appliance import bundle_folder, control, logs, plugins, process
 from appliance import config as settings
 from appliance.config import Config
 from appliance.console import Console, Issued, local_host
@@ -153,6 +153,9 @@ def _announce(started: process.Started) -> None:
         f"  MQTT       mqtts://localhost:{started.mqtt_port} (client certificate required)",
         f"  Data       {started.data_folder}",
     ]
+    if started.shared_port:
+        lines.append(f"  Shared     localhost:{started.shared_port} (MQTT for who asks for it by ALPN, else HTTPS)")
+    lines += [f"  Plain MQTT mqtt://localhost:{port} (nothing is encrypted)" for port in started.plain_ports]
     if started.lan_host:
         lines.append(f"  From elsewhere in the LAN, put {started.lan_host} in the place of localhost.")
     if started.trust_port:
@@ -165,6 +168,8 @@ def _announce(started: process.Started) -> None:
 
 
 def _check_config(_: argparse.Namespace, config: Config) -> int:
+    for sentence in plugins.read(config.plugins, config.mqtt.plain_networks).left_out:
+        print(f"headworks: {sentence}", file=sys.stderr)
     print(settings.printed(config), end="")
     return 0
 

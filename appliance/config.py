@@ -278,7 +278,7 @@ def _switch_off(raw: dict[str, Any]) -> None:
     for section in raw.values():
         if isinstance(section, dict):
             for key, value in section.items():
-                if (key.endswith("_port") or key == "keep_alive_s") and value == OFF:
+                if key.endswith(("_port", "keep_alive_s")) and value == OFF:
                     section[key] = None
 
 

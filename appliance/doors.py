@@ -1,45 +1,97 @@
 """Where devices connect: the listeners that the settings ask for."""
 
+import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
 
 from appliance.config import MqttConfig
+from appliance.errors import ApplianceError
 from appliance.registry.model import TlsFiles
 from broker.client_hello import ClientHello
 from broker.listener import Endpoint, HandOver, SharedEndpoint
+from broker.plugins.listeners import ListenerSettings
+from broker.server import Broker
 from broker.tls import DeviceTls
 
-MQTT_PROTOCOLS = frozenset(("x-amzn-mqtt-ca", "mqtt"))
+MQTT_PROTOCOLS = ("x-amzn-mqtt-ca", "mqtt")
 """What a client of MQTT asks for on a port that serves HTTPS too, by ALPN."""
 LOOPBACK = "127.0.0.1"
+
+
+class MqttListenError(ApplianceError):
+    """A port for devices cannot be opened."""
+
+    code = "mqtt_port"
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """The ports that were really opened."""
+
+    mqtt: int
+    shared: int | None
+    plain: int | None
+    further: tuple[int, ...]
+    """Of the listeners that a configuration of amqtt asks for, in its order."""
 
 
 class Doors:
     """The endpoints for devices, and the certificate that is shown there."""
 
-    def __init__(self, config: MqttConfig, files: Callable[[], TlsFiles]) -> None:
-        """`files` gives the certificate files as they are now."""
+    def __init__(
+        self, config: MqttConfig, files: Callable[[], TlsFiles], further: Sequence[ListenerSettings] = ()
+    ) -> None:
+        """`files` gives the certificate files as they are now; `further` are plain listeners besides the settings'."""
         self._config = config
+        self._further = further
         shown = files()
-        self._tls = DeviceTls(shown.certificate, shown.key, shown.trust)
+        self._tls = DeviceTls(shown.certificate, shown.key, shown.trust, MQTT_PROTOCOLS)
 
     def reload(self) -> None:
-        """Show a renewed certificate in new handshakes; connections that are open go on."""
+        """Show a renewed certificate in new handshakes, with new keys for tickets; connections that are open go on."""
         self._tls.reload()
 
+    @contextlib.asynccontextmanager
+    async def opened(self, broker: Broker, web: HandOver) -> AsyncIterator[Ports]:
+        """Accept devices; `web` takes who speaks HTTPS on the shared port.
+
+        Raises `MqttListenError` when a port cannot be opened.
+        """
+        endpoints = self.endpoints(web)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                opened = list(await stack.enter_async_context(broker.listening(*endpoints)))
+            except OSError as error:
+                raise MqttListenError(f"mqtt: {error.filename} cannot be opened: {error.strerror}") from error
+            config = self._config
+            yield Ports(
+                mqtt=opened.pop(0),
+                shared=None if config.shared_port is None else opened.pop(0),
+                plain=None if config.plain_port is None else opened.pop(0),
+                further=tuple(opened),
+            )
+
     def endpoints(self, web: HandOver) -> tuple[Endpoint | SharedEndpoint, ...]:
-        """The endpoints: MQTT with certificates first; `web` takes who speaks HTTPS on the shared port."""
+        """The endpoints: MQTT with certificates, the shared port, plain MQTT."""
         config = self._config
-        secure: list[Endpoint | SharedEndpoint] = [Endpoint(config.host, config.port, self._tls)]
+        found: list[Endpoint | SharedEndpoint] = [Endpoint(config.host, config.port, self._tls)]
         if config.shared_port is not None:
-            secure.append(SharedEndpoint(config.host, config.shared_port, self._choice(web)))
+            found.append(SharedEndpoint(config.host, config.shared_port, self._choice(web)))
         if config.plain_port is not None:
             host = config.host if config.plain_networks else LOOPBACK
-            secure.append(Endpoint(host, config.plain_port, networks=config.plain_networks))
-        return tuple(secure)
+            found.append(self._plain(host, config.plain_port))
+        # An empty host is every address, as in amqtt.
+        found += [self._plain(listener.host or "0.0.0.0", listener.port) for listener in self._further]  # noqa: S104  the settings say so
+        return tuple(found)
+
+    def _plain(self, host: str, port: int) -> Endpoint:
+        return Endpoint(host, port, networks=self._config.plain_networks)
 
     def _choice(self, web: HandOver) -> Callable[[ClientHello], ssl.SSLContext | HandOver]:
+        protocols = frozenset(MQTT_PROTOCOLS)
+
         def choose(hello: ClientHello) -> ssl.SSLContext | HandOver:
-            return web if MQTT_PROTOCOLS.isdisjoint(hello.alpn) else self._tls.context
+            return web if protocols.isdisjoint(hello.alpn) else self._tls.context
 
         return choose

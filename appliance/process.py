@@ -13,23 +13,25 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from appliance import control, demonstration, schedule
+from appliance import control, demonstration, plugins, schedule
 from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
+from appliance.broker_health import broker_status
 from appliance.bus import Bus
 from appliance.config import Config
 from appliance.console import EVERY_ADDRESS, Console, local_host
 from appliance.doors import Doors
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
-from appliance.health import Health, Status, notify_systemd, watchdog_interval
+from appliance.health import Health, notify_systemd, watchdog_interval
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import Clock
 from appliance.notifications.channel import Channel
@@ -45,7 +47,9 @@ from appliance.store.database import Database, UnwritableError
 from appliance.store.migrate import migrate
 from appliance.telemetry.service import Telemetry
 from broker.limits import AWS
-from broker.listener import Endpoint, HandOver, SharedEndpoint
+from broker.listener import HandOver
+from broker.plugins.host import PluginHost
+from broker.plugins.ports import Mode
 from broker.server import Broker
 from web import server as web
 
@@ -65,12 +69,6 @@ class FolderInUseError(ApplianceError):
     code = "folder_in_use"
 
 
-class MqttListenError(ApplianceError):
-    """A port for devices cannot be opened."""
-
-    code = "mqtt_port"
-
-
 class FolderOwnerError(ApplianceError):
     """The data folder belongs to another user than the one who asks."""
 
@@ -87,7 +85,7 @@ class Started(msgspec.Struct, frozen=True):
     trust_port: int | None
     mqtt_port: int
     shared_port: int | None
-    plain_port: int | None
+    plain_ports: tuple[int, ...]
     data_folder: Path
     claim: str | None
     """The secret with which the first owner claims the gateway; None when it has one."""
@@ -135,7 +133,8 @@ async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Found
             folder / "pki",
             clock,
             config.http.names,
-            trust_plain=config.mqtt.plain_port is not None,
+            # Where there are guests, a name alone makes nobody a device.
+            trust_plain=config.mqtt.plain_port is not None and config.plugins.mode is Mode.NARROW,
         )
         accounts = Accounts(
             database,
@@ -166,21 +165,22 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 parts.telemetry.opened(),
                 parts.alerts.opened(),
                 parts.notifications.running(),
+                plugins.running(parts.plugins, parts.broker, clock),
                 parts.broker.connected(),
                 parts.ingestion.running(
                     parts.broker.acknowledge, parts.broker.pause_reading, parts.broker.resume_reading
                 ),
                 web.serving(parts.gateway, config.http) as pages,
                 schedule.running(parts.jobs(pages.reload_certificate), _job_failed),
-                _devices_let_in(parts.broker, parts.doors.endpoints(HandOver(pages.adopt))) as ports,
-                control.serving(config.data_folder / "control.sock", parts.console(ports[0]).calls()),
+                parts.doors.opened(parts.broker, HandOver(pages.adopt)) as ports,
+                control.serving(config.data_folder / "control.sock", parts.console(ports.mqtt).calls()),
                 _alive(foundation.database),
                 contextlib.AsyncExitStack() as demonstration_stack,
             ):
                 if demo:
                     fleet = await demonstration_stack.enter_async_context(
                         demonstration.running(
-                            foundation.registry, parts.alerts, config.data_folder, parts.own_endpoint(ports[0]), clock
+                            foundation.registry, parts.alerts, config.data_folder, parts.own_endpoint(ports.mqtt), clock
                         )
                     )
                     parts.health.register("simulator", fleet.status)
@@ -196,9 +196,9 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                         web_ca_fingerprint=foundation.registry.web_ca_fingerprint,
                         web_port=pages.port,
                         trust_port=pages.trust_port,
-                        mqtt_port=ports[0],
-                        shared_port=ports[1] if config.mqtt.shared_port is not None else None,
-                        plain_port=ports[-1] if config.mqtt.plain_port is not None else None,
+                        mqtt_port=ports.mqtt,
+                        shared_port=ports.shared,
+                        plain_ports=tuple(port for port in (ports.plain, *ports.further) if port is not None),
                         data_folder=config.data_folder,
                         claim=claim,
                     )
@@ -228,7 +228,12 @@ class _Parts:
         self.ingestion = Ingestion(foundation.database, rooms, self.bus, config.ingestion, clock)
         self.sessions = Sessions(foundation.database, clock)
         limits = AWS if config.mqtt.aws_limits == "enforce" else config.limits
-        self.broker = Broker(self.ingestion, foundation.registry, clock, limits, self.sessions)
+        wanted = plugins.read(config.plugins, config.mqtt.plain_networks)
+        for sentence in wanted.left_out:
+            log.warning(sentence)
+        self.plugins = PluginHost(wanted.config, clock)
+        authorizer = self.plugins.authorizer(foundation.registry)
+        self.broker = Broker(self.ingestion, authorizer, clock, limits, self.sessions)
         self.broker.exchange.now_filters = config.mqtt.acknowledge_now
         self.gateway = Gateway(
             registry=foundation.registry,
@@ -245,11 +250,13 @@ class _Parts:
             data_folder=folder,
             started_at=started_at,
         )
-        self.doors = Doors(config.mqtt, foundation.registry.device_tls)
-        self.health.register("broker", self._broker_status)
+        self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
+        self.health.register("broker", partial(broker_status, self.broker))
         self.health.register("ingestion", self.ingestion.status)
         self.health.register("telemetry", self.telemetry.status)
         self.health.register("notifications", self.notifications.status)
+        if wanted.config.plugins:
+            self.health.register("plugins", partial(plugins.status, self.plugins))
 
     def console(self, mqtt_port: int) -> Console:
         """The calls of the command line."""
@@ -265,22 +272,17 @@ class _Parts:
 
         async def renew_certificates() -> None:
             if await self._foundation.registry.renew_server_certificates():
-                self.doors.reload()
-                reload_web_certificate()
+                await renew_tickets()
 
-        return {"renew server certificates": ("17 * * * *", renew_certificates)}
+        async def renew_tickets() -> None:
+            self.doors.reload()
+            reload_web_certificate()
 
-    def _broker_status(self) -> Status:
-        broker = self.broker
-        return Status(
-            ok=True,
-            summary=f"{broker.connection_count} connections",
-            details={
-                "connections": broker.connection_count,
-                "dropped_messages": broker.dropped_count,
-                **{f"refused_{kind}": count for kind, count in sorted(broker.refusals.items())},
-            },
-        )
+        return {
+            "renew server certificates": ("17 * * * *", renew_certificates),
+            # With the keys of its tickets, whoever has them can read what was said before.
+            "renew the keys of TLS tickets": ("41 3 * * *", renew_tickets),
+        }
 
 
 def _stop_requested() -> asyncio.Event:
@@ -330,20 +332,6 @@ async def _defects_end_the_process() -> AsyncIterator[None]:
 
 async def _wait_for(future: asyncio.Future[None]) -> None:
     await future
-
-
-@contextlib.asynccontextmanager
-async def _devices_let_in(
-    broker: Broker, endpoints: Sequence[Endpoint | SharedEndpoint]
-) -> AsyncIterator[tuple[int, ...]]:
-    """Accept devices; gives the ports. Raises `MqttListenError` when one cannot be opened."""
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            ports = await stack.enter_async_context(broker.listening(*endpoints))
-        except OSError as error:
-            tried = ", ".join(f"{endpoint.host} port {endpoint.port}" for endpoint in endpoints)
-            raise MqttListenError(f"mqtt: {tried} cannot be opened: {error.strerror}") from error
-        yield ports
 
 
 @contextlib.asynccontextmanager

@@ -178,15 +178,20 @@ class Reception:
             return min(connect.properties.session_expiry_s or 0, longest)
         return 0 if connect.clean_start else longest
 
+    def _keep_alive_s(self, connect: Connect) -> int:
+        """The keep alive that counts: the client's own where there is no limit [MQTT-3.1.2-21]."""
+        limits = self._exchange.limits
+        asked_s = connect.keep_alive_s
+        if limits.keep_alive_s is not None and not 0 < asked_s <= limits.keep_alive_s:
+            return limits.keep_alive_s
+        shortest_s = limits.shortest_keep_alive_s
+        return shortest_s if shortest_s is not None and 0 < asked_s < shortest_s else asked_s
+
     def _agree(self, client: Client, connect: Connect, expiry_s: int, assigned: str) -> Properties:
         """Take what the client set for its connection; gives what CONNACK tells it [3.2.2.3]."""
         limits = self._exchange.limits
         wanted = connect.properties
-        keep_alive_s = connect.keep_alive_s
-        longest_s = limits.keep_alive_s
-        is_shortened = longest_s is not None and client.level == V5 and not 0 < keep_alive_s <= longest_s
-        if is_shortened and longest_s is not None:
-            keep_alive_s = longest_s
+        keep_alive_s = self._keep_alive_s(connect)
         client.keep_alive_s = keep_alive_s * KEEP_ALIVE_GRACE
         client.agree(
             Outgoing(
@@ -200,7 +205,7 @@ class Reception:
         return Properties(
             session_expiry_s=expiry_s if asked_s > expiry_s else None,
             assigned_client_id=assigned or None,
-            server_keep_alive_s=keep_alive_s if is_shortened else None,
+            server_keep_alive_s=keep_alive_s if keep_alive_s != connect.keep_alive_s else None,
             topic_alias_maximum=limits.topic_aliases,
             maximum_packet_bytes=limits.packet_bytes,
             receive_maximum=limits.receive_maximum,

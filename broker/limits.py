@@ -36,7 +36,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Per session."""
     filters_per_subscribe: Count = 100
     keep_alive_s: TwoByteCount | None = None
-    """The longest keep alive; a longer one, or none, becomes this for MQTT 5 [MQTT-3.1.2-21]. None: as clients say."""
+    """The longest keep alive; a longer one, or none, becomes this. Clients of MQTT 5 are told. None: as clients say."""
+    shortest_keep_alive_s: TwoByteCount | None = None
+    """The shortest; a shorter one becomes this. None: as clients say, down to one second."""
     receive_maximum: TwoByteCount = 1_000
     """QoS 1 and 2 messages of a client that the broker has not answered for."""
     topic_aliases: TwoByteCount = 16
@@ -91,6 +93,7 @@ AWS = Limits(
     subscriptions=50,
     filters_per_subscribe=8,
     keep_alive_s=1_200,
+    shortest_keep_alive_s=30,
     receive_maximum=100,
     topic_aliases=8,
     publishes_per_s=100,

@@ -57,7 +57,11 @@ IMPORTS = [
     ("SQLite is opened in the store and spoken to in queries", "appliance/alerts/service.py", "sqlite3"),
     ("SQLite is opened in the store and spoken to in queries", "web/planted.py", "sqlite3"),
     *(
-        ("Threads and processes are started by the store alone", "appliance/alerts/service.py", module)
+        (
+            "Threads belong to the store and to handshakes, and nothing starts a process",
+            "appliance/alerts/service.py",
+            module,
+        )
         for module in ("concurrent", "multiprocessing", "queue", "subprocess", "threading")
     ),
     ("Sockets are opened where the process meets the outside", "appliance/alerts/service.py", "socket"),

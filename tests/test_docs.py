@@ -65,7 +65,7 @@ def test_a_limit_is_in_the_table_of_the_reference_with_both_its_values(name: str
 
 
 def _written(limit: float | None) -> str:
-    return "off" if limit is None else f"{limit:,g}" if isinstance(limit, float) else f"{limit:,}"
+    return "off" if limit is None else f"{limit:,}".removesuffix(".0")
 
 
 # --- commands ------------------------------------------------------------------------------------

@@ -36,6 +36,33 @@ def test_check_config_prints_what_is_in_force(config: Path, capsys: pytest.Captu
     assert shown.err == ""
 
 
+def test_what_is_not_taken_over_from_amqtts_configuration_is_said_beside_the_settings(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "amqtt.toml").write_text("sys_interval = 20\n[listeners.default]\nbind = '127.0.0.1:1883'\n")
+    with config.open("a") as file:
+        file.write(f"[plugins]\namqtt_config = '{tmp_path / 'amqtt.toml'}'\n")
+    assert run(config, "check-config") == 0
+    shown = capsys.readouterr()
+    assert f'amqtt_config = "{tmp_path / "amqtt.toml"}"' in shown.out
+    assert "sys_interval is left out: limits.sys_interval_s says it here" in shown.err
+
+
+@pytest.mark.parametrize("command", ["check-config", "run"])
+def test_a_configuration_of_amqtts_that_cannot_be_taken_over_is_refused_in_a_sentence(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with config.open("a") as file:
+        file.write(f"[plugins]\namqtt_config = '{tmp_path / 'none.yaml'}'\n")
+    assert run(config, command) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert (
+        shown.err
+        == f"headworks: plugins.amqtt_config: {tmp_path / 'none.yaml'}: cannot be read: No such file or directory\n"
+    )
+
+
 def test_the_data_folder_of_the_command_line_wins(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,6 +77,7 @@ def test_the_data_folder_of_the_command_line_wins(
         ("[mqtt]\nport = 'many'", "Expected `int`"),
         ("[mqtt", "not TOML"),
         ("[log]\nlevel = 'loud'", "expected debug, info, warning or error"),
+        ("[plugins]\nmode = 'guests'", "no plugin is configured to admit guests"),
     ],
 )
 @pytest.mark.parametrize("command", ["check-config", "run"])
@@ -172,11 +200,14 @@ def test_the_folder_of_another_user_is_named(tmp_path: Path) -> None:
 
 
 def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _announce(Started("192.168.4.2", "AB:CD", 8443, 8080, 8883, None, tmp_path, "secret"))
+    _announce(Started("192.168.4.2", "AB:CD", 8443, 8080, 8883, 9443, (1883, 1884), tmp_path, "secret"))
     shown = capsys.readouterr().out
     for words in (
         "https://localhost:8443/\n",
         "mqtts://localhost:8883",
+        "Shared     localhost:9443 ",
+        "mqtt://localhost:1883 ",
+        "mqtt://localhost:1884 ",
         str(tmp_path),
         "/claim#secret\n",
         "192.168.4.2",
@@ -186,10 +217,8 @@ def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.Capture
         assert words in shown
 
 
-def test_a_gateway_with_an_owner_offers_no_claim_and_without_the_trust_page_names_none(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _announce(Started("192.168.4.2", "AB:CD", 8443, None, 8883, None, tmp_path, None))
+def test_a_gateway_says_nothing_of_what_it_does_not_offer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _announce(Started("192.168.4.2", "AB:CD", 8443, None, 8883, None, (), tmp_path, None))
     shown = capsys.readouterr().out
-    assert "Claim" not in shown
-    assert "Trust" not in shown
+    for words in ("Claim", "Trust", "Shared", "mqtt://"):
+        assert words not in shown

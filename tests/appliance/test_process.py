@@ -13,20 +13,15 @@ from appliance.config import Config
 from appliance.process import (
     FolderInUseError,
     FolderOwnerError,
-    MqttListenError,
     _alive,
     _defects_end_the_process,
-    _devices_let_in,
     _stop_requested,
     _version,
     folder_locked,
     foundation_opened,
     wall_clock,
 )
-from broker.listener import Endpoint
-from broker.server import Broker
 from tests.appliance.examples import clock, stored
-from tests.fakes import FakeAuthorizer, FakeOwner
 
 
 class PartBrokenError(Exception):
@@ -110,15 +105,6 @@ async def test_after_the_parts_have_ended_defects_are_the_loops_own_again() -> N
     async with _defects_end_the_process():
         pass
     assert asyncio.get_running_loop().get_exception_handler() is None
-
-
-async def test_a_port_that_is_taken_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        broker = Broker(FakeOwner(), FakeAuthorizer(), clock)
-        with pytest.raises(MqttListenError, match=f"127.0.0.1 port {port} cannot be opened: Address already in use"):
-            async with _devices_let_in(broker, [Endpoint("127.0.0.1", port)]):
-                raise AssertionError
 
 
 async def test_without_defects_nothing_is_left_running() -> None:

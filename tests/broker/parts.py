@@ -29,7 +29,11 @@ def message(
 
 
 def delivery(number: int, payload: bytes = b"", *, qos: int = 1) -> Delivery:
-    return Delivery(number, message(payload=payload), number, qos, retain=False)
+    return delivery_of(message(payload=payload), number, qos=qos)
+
+
+def delivery_of(sent: Message, number: int = 1, *, qos: int = 1) -> Delivery:
+    return Delivery(number, sent, number, qos, retain=False, size_bytes=sent.size_bytes)
 
 
 def session(

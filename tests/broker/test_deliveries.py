@@ -8,11 +8,12 @@ from broker.deliveries import LARGEST_PACKET_ID, Budget, Deliveries
 from broker.limits import Limits
 from broker.packets import Properties
 from broker.ports import Delivery
-from tests.broker.parts import delivery, message
+from tests.broker.parts import delivery, delivery_of, message
 
-LIMITS = Limits(in_flight=4, in_flight_bytes=20, packet_bytes=12, queue_messages=5, queue_bytes=25)
-OTHERS_BYTES = 7
-"""What the queues of others hold of the budget of all."""
+LIMITS = Limits(in_flight=4, in_flight_bytes=15, packet_bytes=12, queue_messages=5, queue_bytes=25)
+BUDGET_BYTES = 40
+"""Of all queues; the others hold more or less of it."""
+payloads = st.sampled_from([b"", b"12", bytes(12)])
 
 
 class DeliveriesAgainstAModel(RuleBasedStateMachine):
@@ -20,8 +21,8 @@ class DeliveriesAgainstAModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.budget = Budget(40)
-        self.budget.used_bytes = OTHERS_BYTES
+        self.budget = Budget(BUDGET_BYTES)
+        self.others_bytes = 0
         self.deliveries = Deliveries(LIMITS, self.budget)
         self.all: list[Delivery] = []
         """What is not over, in the order of pushes."""
@@ -51,7 +52,7 @@ class DeliveriesAgainstAModel(RuleBasedStateMachine):
             self.identifiers[taken.number] = taken.packet_id
         self.sent.append(taken)
 
-    @rule(payload=st.binary(max_size=12), qos=st.integers(1, 2))
+    @rule(payload=payloads, qos=st.integers(1, 2))
     def push(self, payload: bytes, qos: int) -> None:
         self.number += 1
         pushed = delivery(self.number, payload, qos=qos)
@@ -71,6 +72,11 @@ class DeliveriesAgainstAModel(RuleBasedStateMachine):
             if has_room:
                 self.all.append(pushed)
             assert not pushed.packet_id
+
+    @rule(others_bytes=st.sampled_from([0, 30]))
+    def others_change(self, others_bytes: int) -> None:
+        self.budget.used_bytes += others_bytes - self.others_bytes
+        self.others_bytes = others_bytes
 
     @rule()
     def send_next(self) -> None:
@@ -131,7 +137,7 @@ class DeliveriesAgainstAModel(RuleBasedStateMachine):
     def restart(self) -> None:
         """The process starts again with what was kept."""
         self.deliveries.clear()
-        assert self.budget.used_bytes == OTHERS_BYTES
+        assert self.budget.used_bytes == self.others_bytes
         self.deliveries = Deliveries(LIMITS, self.budget)
         for each in self.all:
             self.deliveries.restore(each)
@@ -163,12 +169,12 @@ class DeliveriesAgainstAModel(RuleBasedStateMachine):
     @invariant()
     def the_bytes_that_wait_are_counted(self) -> None:
         assert self.deliveries._queue_bytes == size(self.waiting)
-        assert self.budget.used_bytes == OTHERS_BYTES + size(self.waiting)
+        assert self.budget.used_bytes == self.others_bytes + size(self.waiting)
 
     def teardown(self) -> None:
         self.deliveries.clear()
         assert (len(self.deliveries), self.deliveries.has_queue) == (0, False)
-        assert self.budget.used_bytes == OTHERS_BYTES
+        assert self.budget.used_bytes == self.others_bytes
         assert self.deliveries._queue_bytes == self.deliveries._in_flight_bytes == 0
 
 
@@ -228,6 +234,33 @@ def test_identifiers_go_round_and_pass_over_those_in_use() -> None:
     assert new.packet_id == 2
 
 
+def test_identifiers_go_on_after_those_that_were_kept() -> None:
+    deliveries = Deliveries(LIMITS, Budget(1_000))
+    kept = delivery(1)
+    kept.packet_id = 9
+    deliveries.restore(kept)
+    deliveries.connect(3)
+    assert deliveries.next() == (kept, True)
+    new = delivery(2)
+    deliveries.push(new)
+    assert new.packet_id == 10
+
+
+def test_what_is_in_flight_is_bounded_in_bytes() -> None:
+    deliveries = Deliveries(LIMITS, Budget(1_000))
+    deliveries.connect(4)
+    assert [deliveries.push(delivery(number, bytes(12))) for number in (1, 2, 3)] == [True, True, False]
+
+
+def test_the_queues_of_others_leave_no_room() -> None:
+    budget = Budget(20)
+    first, second = Deliveries(LIMITS, budget), Deliveries(LIMITS, budget)
+    assert first.push(delivery(1, bytes(12))) is False
+    assert second.push(delivery(2, bytes(12))) is None
+    first.clear()
+    assert second.push(delivery(3, bytes(12))) is False
+
+
 def test_every_identifier_can_be_in_use() -> None:
     count = LARGEST_PACKET_ID
     deliveries = Deliveries(Limits(in_flight=count), Budget(1_000))
@@ -244,8 +277,8 @@ def test_every_identifier_can_be_in_use() -> None:
 def test_properties_take_room_too() -> None:
     budget = Budget(1_000)
     deliveries = Deliveries(LIMITS, budget)
-    large = Delivery(1, message(properties=Properties(correlation_data=bytes(25))), 1, 1, retain=False)
+    large = delivery_of(message(properties=Properties(correlation_data=bytes(25))))
     assert deliveries.push(large) is None
-    small = Delivery(1, message(properties=Properties(correlation_data=bytes(24))), 1, 1, retain=False)
+    small = delivery_of(message(properties=Properties(correlation_data=bytes(24))))
     assert deliveries.push(small) is False
     assert budget.used_bytes == 25

@@ -137,6 +137,15 @@ def test_one_client_does_not_take_the_place_of_all_others() -> None:
     assert retained.keep(message("b", b"1", principal="p")) is None
 
 
+@pytest.mark.parametrize("cleared", ["a", "a/b", "a/b/c"])
+def test_what_is_cleared_leaves_what_is_above_and_below_it(cleared: str) -> None:
+    retained, topics = RetainedMessages(Limits()), {"a", "a/b", "a/b/c"}
+    for topic in topics:
+        retained.keep(message(topic, b"1"))
+    retained.keep(message(cleared, b""))
+    assert {each.topic for each in retained.matching("#", NOW)} == topics - {cleared}
+
+
 @pytest.mark.parametrize(
     "properties",
     [
