@@ -155,11 +155,14 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
     stop = _stop_requested()
     clock = wall_clock
     started_at = clock()
+    wanted = plugins.read(config.plugins, config.mqtt.plain_networks)
+    for sentence in wanted.left_out:
+        log.warning(sentence)
     with folder_locked(config.data_folder):
         # What the gateway makes is for its own user, whatever its folder lets others do.
         os.umask(0o077)
         async with _defects_end_the_process(), foundation_opened(config, clock) as foundation:
-            parts = _Parts(config, foundation, clock, started_at)
+            parts = _Parts(config, wanted, foundation, clock, started_at)
             async with (
                 parts.sessions.opened(),
                 parts.telemetry.opened(),
@@ -213,7 +216,9 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
 class _Parts:
     """The parts of the process, built but not started."""
 
-    def __init__(self, config: Config, foundation: Foundation, clock: Clock, started_at: int) -> None:
+    def __init__(
+        self, config: Config, wanted: plugins.Wanted, foundation: Foundation, clock: Clock, started_at: int
+    ) -> None:
         folder = config.data_folder
         self._config = config
         self._foundation = foundation
@@ -228,9 +233,6 @@ class _Parts:
         self.ingestion = Ingestion(foundation.database, rooms, self.bus, config.ingestion, clock)
         self.sessions = Sessions(foundation.database, clock)
         limits = AWS if config.mqtt.aws_limits == "enforce" else config.limits
-        wanted = plugins.read(config.plugins, config.mqtt.plain_networks)
-        for sentence in wanted.left_out:
-            log.warning(sentence)
         self.plugins = PluginHost(wanted.config, clock)
         authorizer = self.plugins.authorizer(foundation.registry)
         self.broker = Broker(self.ingestion, authorizer, clock, limits, self.sessions)

@@ -188,8 +188,10 @@ class Exchange:
             session = target.subscriber
             if session.held is not None:
                 self._routing.hold(session, message, target)
+                if publication is not None:
+                    publication.is_taken = True
                 continue
-            qos = min(message_qos, target.qos)
+            qos = target.qos if target.qos < message_qos else message_qos  # noqa: FURB136  faster than min()
             if not qos:
                 if self._send(message, target, rendering) and publication is not None:
                     publication.was_written(session, evidence)

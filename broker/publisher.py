@@ -35,6 +35,7 @@ class Publisher:
         "_carried",
         "_client",
         "_exchange",
+        "_has_recorded",
         "_is_acknowledged_now",
         "_route",
         "_topic",
@@ -51,6 +52,7 @@ class Publisher:
         self._exchange = exchange
         self._acks: list[bytes] = []
         self._acks_answered = 0
+        self._has_recorded = False
         self._aliases: dict[int, str] | None = None
         self._route: Route | None = None
         # The topic that was checked last, for which version of the policy, and how it is acknowledged.
@@ -130,7 +132,9 @@ class Publisher:
         answered, self._acks_answered = self._acks_answered, 0
         data = acks[0] if len(acks) == 1 else b"".join(acks)
         client = self._client
-        if self._is_acknowledged_now and not client.owed_count:
+        may_overtake = self._is_acknowledged_now and not self._has_recorded
+        self._has_recorded = False
+        if may_overtake and not client.owed_count:
             self.unanswered_count -= answered
             client.send(data)
         else:
@@ -157,6 +161,10 @@ class Publisher:
                 raise _too_many(limit)
             taken.add(packet_id)
             self._exchange.journal.identifier_taken(session, packet_id)
+        # Whatever is said of its topic: PUBREC before the identifier is on disk could double the message.
+        if self._is_acknowledged_now and not self._has_recorded:
+            self.acknowledge()
+        self._has_recorded = True
         self._acks.append(_PUBREC + packet_id.to_bytes(2, "big"))
         return is_new
 

@@ -149,7 +149,9 @@ class CorrectClient:
                 if asked is not None:
                     (request,) = asked.requests
                     assert codes == (request.qos,), codes
-                    self.granted[request.topic_filter] = request.qos
+                    # Where it has asked for other terms since then, those count.
+                    if all(each.requests[0].topic_filter != request.topic_filter for each in self._asked.values()):
+                        self.granted[request.topic_filter] = request.qos
             case Unsuback():
                 pass
             case Publish():

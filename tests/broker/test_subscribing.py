@@ -1,5 +1,7 @@
 """SUBSCRIBE and UNSUBSCRIBE: what is granted, what waits for the disk, and what a new subscription is given."""
 
+from collections.abc import Callable
+
 import pytest
 
 from broker.limits import Limits
@@ -14,7 +16,7 @@ from broker.packets import (
     Unsuback,
     Unsubscribe,
 )
-from broker.ports import Denied
+from broker.ports import ALLOWED, Allowed, Denied, Pending, Principal
 from broker.reason_codes import ReasonCode
 from tests.broker.stage import payloads, staged
 
@@ -208,3 +210,60 @@ class TestReview:
             await stage.broker.review(1, "one")
             stage.broker.publish(stage.say("a"))
             assert [payloads(await line.heard()) for line in (one, two)] == [[], [b"x"]]
+
+
+class TestGrants:
+    """What is subscribed for a client by someone else."""
+
+    async def test_it_is_as_though_the_client_had_asked_connected_or_not(self) -> None:
+        async with staged() as stage:
+            stage.broker.publish(stage.say("t", b"kept", 1, retain=True))
+            here, away = await stage.kept("here"), await stage.kept("away")
+            away.vanish()
+            for client_id in ("here", "away"):
+                assert stage.broker.grant(1, client_id, Subscription("t", 1))
+            assert payloads(await here.heard()) == [b"kept"]
+            stage.broker.publish(stage.say("t", b"new", 1))
+            assert payloads(await here.heard()) == [b"new"]
+            kept = [key for key, value in stage.owner.kept.items() if type(value).__name__ == "SubscriptionKept"]
+            assert len(kept) == 2
+
+    async def test_what_it_has_already_changes_nothing_but_the_options(self) -> None:
+        async with staged(Limits(subscriptions=1)) as stage:
+            line = await stage.kept("c", "t")
+            assert stage.broker.grant(1, "c", Subscription("t", 0))
+            stage.broker.publish(stage.say("t", b"1", 1))
+            (packet,) = await line.heard()
+            assert isinstance(packet, Publish)
+            assert packet.qos == 0
+
+    async def test_what_it_may_not_or_cannot_have_is_not_granted(self) -> None:
+        async with staged(Limits(subscriptions=1)) as stage:
+            await stage.kept("full", "t")
+            await stage.kept("c")
+            stage.authorizer.denied_filters.add("secret")
+            for wanted in ("secret", "$share/g/secret", "a/#/b"):
+                assert not stage.broker.grant(1, "c", Subscription(wanted, 1))
+            assert not stage.broker.grant(1, "c", Subscription("$share/g/t", 1, no_local=True))
+            assert not stage.broker.grant(1, "full", Subscription("u", 1))
+            assert not stage.broker.grant(1, "nobody", Subscription("t", 1))
+            assert not stage.broker.grant(2, "c", Subscription("t", 1))
+            assert [list(each.subscriptions) for each in stage.broker.sessions(1)] == [["t"], []]
+
+    @pytest.mark.parametrize(("answer", "has_it"), [(ALLOWED, True), (Denied("on reflection, no"), False)])
+    async def test_an_authoriser_that_thinks_is_waited_for(self, answer: Allowed | Denied, has_it: bool) -> None:
+        async with staged() as stage:
+            tell: list[Callable[[Principal | Allowed | Denied], None]] = []
+            stage.authorizer.may_subscribe = lambda *_: Pending(tell.append)  # type: ignore[method-assign]  # a fake
+            await stage.kept("c")
+            await stage.kept("gone")
+            for client_id in ("c", "gone"):
+                assert stage.broker.grant(1, client_id, Subscription("t", 1))
+            # Who comes anew has nothing of what was asked for before.
+            await stage.line("gone")
+            (kept, *_) = stage.broker.sessions(1)
+            assert not kept.subscriptions
+            for each in tell:
+                each(answer)
+            subscribed = {each.client_id for each in stage.broker.sessions(1) if each.subscriptions}
+            assert subscribed == ({"c"} if has_it else set())

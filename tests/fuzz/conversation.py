@@ -142,7 +142,7 @@ def _check_nothing_left(stage: Stage) -> None:
         assert not router.retained._root.below
 
 
-TARGET = Target("conversation", check, mutation.of_scripts, corpus.read_scripts, corpus.write_script)
+TARGET = Target("conversation", check, mutation.of_scripts, seeds=corpus.read_scripts, written=corpus.write_script)
 
 if __name__ == "__main__":
     sys.exit(main(TARGET))

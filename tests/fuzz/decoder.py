@@ -64,7 +64,12 @@ def _check_bound(data: bytes, level: int) -> None:
         assert len(decoder._unfinished) <= _SMALL_BYTES + _LONGEST_HEADER_BYTES
 
 
-TARGET = Target("decoder", check, mutation.of_packets)
+def _probe(data: bytes) -> None:
+    for level in (V4, V5):
+        _check_writing(Decoder(protocol_level=level).feed(data), level)
+
+
+TARGET = Target("decoder", check, mutation.of_packets, _probe)
 
 if __name__ == "__main__":
     sys.exit(main(TARGET))

@@ -6,24 +6,28 @@ is waited for by time, so the same script gives the same of the same broker.
 
 import asyncio
 import socket
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from broker.codec import Decoder, encode
 from broker.packets import (
+    V4,
     V5,
     Packet,
     Pingreq,
     Pingresp,
+    Properties,
     Puback,
     Pubcomp,
     Publish,
     Pubrec,
     Pubrel,
+    Will,
 )
 from tests.fuzz.brokers import HOST
 from tests.fuzz.mutation import packet_end
 
-PATIENCE_S = 2.0
+PATIENCE_S = 1.0
 _PADDING_LIMIT = 300
 _ROUNDS = 12
 _PING = encode(Pingreq())
@@ -85,6 +89,7 @@ class Line:
     is_silent: bool = False
     is_cut: bool = False
     """Whether the last packet it sent lacks bytes, so that it can say nothing more."""
+    has_spoken: bool = False
     aliases: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -99,6 +104,10 @@ class Line:
 
     async def say(self, data: bytes) -> None:
         """Send what a step says, completed to whole packets where that is possible."""
+        if not self.has_spoken and data[:1] == b"\x10":
+            # A changed CONNECT may ask for the other version.
+            self.level = self.decoder.protocol_level = V5 if b"MQTT\x05" in data[:12] else V4
+        self.has_spoken = True
         data, self.is_cut = whole(data)
         await self.send(data)
 
@@ -248,21 +257,21 @@ def _words(seen: Seen) -> str:
     return f"client {seen.who}: {_listed([*seen.answers, *seen.deliveries])}{end}"
 
 
-def _listed(packets: list[Packet]) -> str:
+def _listed(packets: Sequence[Packet]) -> str:
     return " | ".join(_shown(packet) for packet in packets)
 
 
 def _shown(packet: Packet) -> str:
-    """The packet without what has its default."""
-    parts = []
-    for name, default in zip(packet.__struct_fields__, packet.__struct_defaults__ or (), strict=False):
-        del name, default
-    for name in packet.__struct_fields__:
-        value = getattr(packet, name)
-        if name == "properties":
-            set_ones = {key: getattr(value, key) for key in value.__struct_fields__ if getattr(value, key) not in (None, ())}
-            if set_ones:
-                parts.append(f"{set_ones}")
-        elif value not in (False, None, 0) or name in {"qos", "code"}:
-            parts.append(f"{name}={value!r}")
-    return f"{type(packet).__name__.upper()} {' '.join(parts)}".rstrip()
+    """The packet without what is absent."""
+    return f"{type(packet).__name__.upper()} {' '.join(_fields(packet))}".rstrip()
+
+
+def _fields(value: Packet | Will | Properties) -> Iterator[str]:
+    for name in value.__struct_fields__:
+        field_value = getattr(value, name)
+        if isinstance(field_value, Properties | Will):
+            shown = ", ".join(_fields(field_value))
+            if shown:
+                yield f"{name}({shown})"
+        elif field_value not in (False, None, ()):
+            yield f"{name}={field_value!r}"

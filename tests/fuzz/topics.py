@@ -70,9 +70,9 @@ TARGET = Target(
     "topics",
     check,
     mutation.of_bytes,
-    corpus.read_texts,
+    seeds=corpus.read_texts,
     # What found a fault is kept as it is.
-    lambda data: data.decode(errors="replace") + "\n",
+    written=lambda data: data.decode(errors="replace") + "\n",
 )
 
 if __name__ == "__main__":

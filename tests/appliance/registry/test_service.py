@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
@@ -128,9 +129,16 @@ async def test_on_the_plain_listener_the_client_id_names_the_device(
 ) -> None:
     async with Registry(database, tmp_path / "pki", clock, trust_plain=True).opened() as registry:
         bundle = await add(registry, "sensor-001")
-        answer = registry.authenticate(credentials("sensor-001", None))
-        assert answer == Principal(DEFAULT_TENANT, "sensor-001")
-        assert "no device has the client id" in refusal(registry, "sensor-002", None)
+        plain = msgspec.structs.replace(credentials("sensor-001", None), transport="plain")
+        assert registry.authenticate(plain) == Principal(DEFAULT_TENANT, "sensor-001")
+        stranger = registry.authenticate(msgspec.structs.replace(plain, client_id="sensor-002"))
+        assert isinstance(stranger, Denied)
+        assert "no device has the client id" in stranger.reason
+        # Elsewhere the client identifier is only a word, and a WebSocket is as open as the web.
+        for transport in ("websocket", "tls"):
+            elsewhere = registry.authenticate(msgspec.structs.replace(plain, transport=transport))
+            assert isinstance(elsewhere, Denied), transport
+            assert "no certificate was shown" in elsewhere.reason
         assert "not the device's" in refusal(registry, "sensor-002", der(bundle))
         await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.SUSPENDED)
         assert "is suspended" in refusal(registry, "sensor-001", None)

@@ -11,8 +11,8 @@ from amqtt.plugins.base import BaseAuthPlugin, BasePlugin, BaseTopicPlugin
 from amqtt.session import Session
 
 from broker.packets import Publish, Subscription
-from broker.plugins.ports import BrokerView, PluginConfig, SessionView
 from broker.plugins.host import PluginHost
+from broker.plugins.ports import BrokerView, PluginConfig, SessionView
 from broker.ports import Allowed, Credentials, Decision, Denied, Message, Pending, Principal
 
 TENANT = 1

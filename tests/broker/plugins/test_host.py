@@ -14,8 +14,8 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from broker.packets import Connect, Publish
-from broker.plugins.ports import Mode, PluginConfig, PluginError, PluginStatus
 from broker.plugins.host import PluginHost, options_by_class_path
+from broker.plugins.ports import Mode, PluginConfig, PluginError, PluginStatus
 from broker.ports import ALLOWED, Denied, Principal
 from tests.broker.plugins.examples import HERE, NOW, FakeBase, FakeView, answer, hosting, message, shown
 

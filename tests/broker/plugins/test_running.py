@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from broker.plugins.ports import Mode, PluginConfig, SessionView
 from broker.plugins.host import PluginHost
+from broker.plugins.ports import Mode, PluginConfig, SessionView
 from broker.ports import ALLOWED, Denied, Principal
 from tests.broker.plugins.examples import HERE, NOW, FakeBase, FakeView, Listening, answer, hosting, shown
 

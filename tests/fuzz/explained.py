@@ -1,0 +1,163 @@
+"""Where our broker and Mosquitto 2.0.11 may differ, and why: the one table of it.
+
+Each row has the words that allow what ours does, and a function that knows the difference from others.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from broker.codec import Decoder
+from broker.packets import (
+    V4,
+    V5,
+    Connack,
+    Connect,
+    Disconnect,
+    Packet,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Suback,
+    Subscribe,
+    Unsuback,
+)
+from broker.topics import matches, shared_parts
+from tests.fuzz.playing import Script, Seen, whole
+
+_FAULT = 0x80
+Told = tuple[Any, ...]
+"""What an answer says, as far as it is compared."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first step of a script at which the brokers differ, and in what."""
+
+    script: Script
+    index: int
+    kind: str
+    """`answers`, `deliveries`, `closed`, or `fault`."""
+    who: int
+    ours: object
+    theirs: object
+
+    @property
+    def sent(self) -> list[Packet]:
+        """What the step sent, as far as it can be read."""
+        return _packets(self.script, self.index)
+
+    @property
+    def reason(self) -> str:
+        """What our decoder says against what the step sent."""
+        decoder = Decoder(protocol_level=self.script.level)
+        decoder.feed(whole(self.script.steps[self.index].data)[0])
+        return decoder.failure.reason if decoder.failure else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A difference that is explained."""
+
+    name: str
+    why: str
+    """The statement of the specification that allows ours."""
+    explains: Callable[[Difference], bool]
+
+
+def differences(script: Script, index: int, ours: tuple[Seen, ...], theirs: tuple[Seen, ...]) -> Iterator[Difference]:
+    """In what the two differ in one step; first whether connections are open."""
+    for our, their in zip(ours, theirs, strict=True):
+        for kind, our_part, their_part in _parts(our, their):
+            if our_part != their_part:
+                yield Difference(script, index, kind, our.who, our_part, their_part)
+
+
+def explanation(difference: Difference) -> Row | None:
+    """The row that explains a difference, if there is one."""
+    return next((row for row in TABLE if row.explains(difference)), None)
+
+
+def _parts(our: Seen, their: Seen) -> Iterator[tuple[str, object, object]]:
+    yield "fault", our.fault, their.fault
+    yield "closed", (our.is_closed, our.is_silent), (their.is_closed, their.is_silent)
+    # What was on its way to a connection when it was closed may be lost with it.
+    if not our.is_closed and not their.is_closed:
+        yield "answers", _told(our), _told(their)
+        yield "deliveries", _delivered(our), _delivered(their)
+
+
+def _told(seen: Seen) -> tuple[Told, ...]:
+    """Sorted by kind only: of one kind they must be in order [MQTT-4.6.0-2, MQTT-4.6.0-3]."""
+    return tuple(sorted((_answer(packet) for packet in seen.answers), key=lambda told: str(told[0])))
+
+
+def _answer(packet: Packet) -> Told:
+    """An answer without what brokers may choose: reason strings, limits, which of several faults it is."""
+    match packet:
+        case Connack(session_present, code, properties):
+            return "CONNACK", session_present, code >= 1, properties.assigned_client_id is not None
+        case Puback(packet_id, code) | Pubrec(packet_id, code):
+            return type(packet).__name__.upper(), packet_id, code if code < _FAULT else "refused"
+        case Pubcomp(packet_id):
+            return "PUBCOMP", packet_id
+        case Pubrel():
+            # Of a delivery, whose identifier the broker chose.
+            return ("PUBREL",)
+        case Suback(packet_id, codes) | Unsuback(packet_id, codes):
+            told = [code if code < _FAULT else "refused" for code in codes]
+            return type(packet).__name__.upper(), packet_id, *told
+        case _:
+            return (type(packet).__name__.upper(),)
+
+
+def _delivered(seen: Seen) -> tuple[Told, ...]:
+    """Sorted by topic only: of one topic they must be in order."""
+    return tuple(sorted((_delivery(packet) for packet in seen.deliveries), key=lambda told: told[0]))
+
+
+def _delivery(packet: Publish) -> Told:
+    told = packet.properties
+    return (
+        packet.topic,
+        packet.payload,
+        packet.qos,
+        packet.retain,
+        told.content_type or "",
+        told.response_topic or "",
+        told.correlation_data or b"",
+        told.payload_format_indicator or 0,
+        told.message_expiry_s is not None,
+        told.user_properties,
+        tuple(sorted(told.subscription_identifiers)),
+    )
+
+
+# What the rows ask.
+
+
+def _packets(script: Script, index: int) -> list[Packet]:
+    return Decoder(protocol_level=script.level).feed(whole(script.steps[index].data)[0])
+
+
+def _subscriptions(difference: Difference) -> Iterator[tuple[int, str, Subscribe]]:
+    """Every filter that was asked for so far: when, which, and in which packet."""
+    for index in range(difference.index + 1):
+        for packet in _packets(difference.script, index):
+            if isinstance(packet, Subscribe):
+                for request in packet.requests:
+                    yield index, request.topic_filter, packet
+
+
+def _topics(difference: Difference) -> set[str]:
+    """Of the deliveries in which they differ."""
+    if difference.kind != "deliveries":
+        return set()
+    ours, theirs = Counter(difference.ours), Counter(difference.theirs)  # type: ignore[call-overload]
+    return {told[0] for told in (*(ours - theirs), *(theirs - ours))} or {told[0] for told in difference.ours}  # type: ignore[attr-defined]
+
+
+TABLE: tuple[Row, ...] = ()
