@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+from broker.changes import Delivery
 from broker.codec import PINGRESP, Decoder
 from broker.encode import encode
 from broker.errors import ProtocolError
 from broker.exchange import Exchange, Receipt
+from broker.message import Message
 from broker.outgoing import Outgoing
 from broker.packets import (
     NO_PROPERTIES,
@@ -26,7 +28,7 @@ from broker.packets import (
     Unsubscribe,
 )
 from broker.permissions import Undecided
-from broker.ports import Credentials, Delivery, Denied, Message, Principal, Stream
+from broker.ports import Credentials, Denied, Principal, Stream
 from broker.publisher import Publisher
 from broker.reason_codes import ReasonCode
 from broker.session import Session

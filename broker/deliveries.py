@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 
+from broker.changes import Delivery
 from broker.limits import Limits
-from broker.ports import Delivery
 
 LARGEST_PACKET_ID = 65_535
 

@@ -7,11 +7,13 @@ Once per turn of the loop everything is handed to the owner, who acknowledges it
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from broker.changes import Delivery
 from broker.journal import Journal
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import Pubrel, Subscription
 from broker.permissions import Permissions, Undecided
-from broker.ports import Delivery, Evidence, Message, Observer, Owner, Principal, Refused, Turn
+from broker.ports import Evidence, Observer, Owner, Principal, Refused, Turn
 from broker.publication import Publication, Rendering, will_message
 from broker.router import Route
 from broker.routing import Routing

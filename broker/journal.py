@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.packets import Subscription
-from broker.ports import (
+from broker.changes import (
     Change,
     ChangeKey,
     Delivery,
@@ -13,13 +12,14 @@ from broker.ports import (
     DeliveryKept,
     IdentifierFreed,
     IdentifierTaken,
-    Message,
     RetainedGone,
     RetainedKept,
     SessionGone,
     SubscriptionGone,
     SubscriptionKept,
 )
+from broker.message import Message
+from broker.packets import Subscription
 from broker.session import Session
 
 

@@ -1,8 +1,8 @@
 """How a message is written for one connection: its version, its topic aliases, the size it takes."""
 
 from broker.encode import publish_bytes
+from broker.message import Message
 from broker.packets import NO_PROPERTIES, V4, V5, Properties
-from broker.ports import Message
 from broker.properties import encode_properties
 from broker.publication import delivered_properties
 

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from broker.changes import Delivery
 from broker.encode import publish_bytes
+from broker.message import Message
 from broker.packets import NO_PROPERTIES, V5, Properties, Will
-from broker.ports import Delivery, Evidence, Message
+from broker.ports import Evidence
 from broker.properties import encode_properties
 from broker.session import Session
 

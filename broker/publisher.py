@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from broker.encode import encode
 from broker.errors import ProtocolError
 from broker.exchange import Exchange
+from broker.message import Message
 from broker.packets import NO_PROPERTIES, V4, V5, Puback, Pubcomp, Publish, Pubrec
-from broker.ports import Denied, Message
+from broker.ports import Denied
 from broker.publication import travelling
 from broker.reason_codes import ReasonCode
 from broker.router import Route

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from broker.limits import Limits
-from broker.ports import Message
+from broker.message import Message
 
 
 class _Level:

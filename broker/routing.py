@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from broker.limits import Limits
+from broker.message import Message
 from broker.permissions import Permissions, Undecided
-from broker.ports import Denied, Message
+from broker.ports import Denied
 from broker.router import Route, Router
 from broker.session import Session
 from broker.subscriptions import Group, Matches, Target

@@ -16,6 +16,7 @@ from broker.errors import FramingError, ProtocolError
 from broker.exchange import Exchange, Receipt
 from broker.limits import Limits
 from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
+from broker.message import Message, TenantId
 from broker.outgoing import Outgoing
 from broker.packets import NO_PROPERTIES, Connect, Packet, Subscribe, Subscription, Unsubscribe
 from broker.permissions import Permissions
@@ -24,7 +25,6 @@ from broker.ports import (
     Denied,
     Disconnected,
     Evidence,
-    Message,
     Observer,
     Owner,
     PacketObserver,
@@ -32,7 +32,6 @@ from broker.ports import (
     Refused,
     SessionStore,
     Stream,
-    TenantId,
 )
 from broker.publication import Publication
 from broker.reason_codes import ReasonCode

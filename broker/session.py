@@ -3,10 +3,12 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
+from broker.changes import SessionKept
 from broker.deliveries import Budget, Deliveries
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import Subscription, Will
-from broker.ports import Decision, Message, Principal, SessionKept
+from broker.ports import Decision, Principal
 from broker.subscriptions import Target
 
 if TYPE_CHECKING:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
+from broker.changes import StoredSession
 from broker.deliveries import Budget
 from broker.limits import Limits
-from broker.ports import Principal, StoredSession, TenantId
+from broker.message import TenantId
+from broker.ports import Principal
 from broker.router import Router
 from broker.session import Session
 

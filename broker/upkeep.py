@@ -9,7 +9,7 @@ from broker.client import Client
 from broker.connection import Traffic
 from broker.errors import ProtocolError
 from broker.exchange import Exchange
-from broker.ports import Message, TenantId
+from broker.message import Message, TenantId
 from broker.reason_codes import ReasonCode
 
 SLICE = 500

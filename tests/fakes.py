@@ -3,16 +3,15 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from broker.changes import Change, ChangeKey
+from broker.message import Message
 from broker.ports import (
     ALLOWED,
-    Change,
-    ChangeKey,
     Connected,
     Credentials,
     Decision,
     Denied,
     Disconnected,
-    Message,
     Pending,
     Principal,
     Refused,

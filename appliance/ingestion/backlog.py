@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from broker.ports import Change, ChangeKey, DeliveryKept, Message, RetainedKept, Turn
+from broker.changes import Change, ChangeKey, DeliveryKept, RetainedKept
+from broker.message import Message
+from broker.ports import Turn
 
 BYTES_LIMIT = 33_554_432
 """Of payloads that wait; a few large messages must not fill the memory that many small ones may have."""

@@ -11,7 +11,7 @@ from appliance.alerts.book import Book, Overlay
 from appliance.ingestion.model import Mishap, Outcome
 from appliance.ingestion.payload import Envelope, Tolerances, read
 from appliance.telemetry.model import Report
-from broker.ports import Message
+from broker.message import Message
 
 log = logging.getLogger(__name__)
 

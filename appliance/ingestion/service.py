@@ -38,7 +38,8 @@ from appliance.telemetry import log_record
 from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.model import Report, ReportsCommitted
 from appliance.telemetry.service import Telemetry
-from broker.ports import Change, ChangeKey, Connected, Disconnected, Refused, Turn
+from broker.changes import Change, ChangeKey
+from broker.ports import Connected, Disconnected, Refused, Turn
 
 log = logging.getLogger(__name__)
 

@@ -10,18 +10,18 @@ from typing import TypeVar
 import msgspec
 
 from appliance.sessions.rows import Damaged, DeliveryRow
-from broker.packets import Subscription
-from broker.ports import (
+from broker.changes import (
     Change,
     ChangeKey,
     Delivery,
     DeliveryGone,
-    Message,
     RetainedGone,
     SessionGone,
     SessionKept,
     StoredSession,
 )
+from broker.message import Message
+from broker.packets import Subscription
 
 T = TypeVar("T")
 

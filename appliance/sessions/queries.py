@@ -25,15 +25,13 @@ from appliance.sessions.rows import (
     read_subscription,
 )
 from appliance.store.database import Select
-from broker.packets import Subscription
-from broker.ports import (
+from broker.changes import (
     Change,
     ChangeKey,
     DeliveryGone,
     DeliveryKept,
     IdentifierFreed,
     IdentifierTaken,
-    Message,
     RetainedGone,
     RetainedKept,
     SessionGone,
@@ -41,6 +39,8 @@ from broker.ports import (
     SubscriptionGone,
     SubscriptionKept,
 )
+from broker.message import Message
+from broker.packets import Subscription
 
 _Kinds = defaultdict[type[Change], list[Any]]
 _OF_A_SESSION = (SubscriptionKept, SubscriptionGone, IdentifierTaken, IdentifierFreed, DeliveryKept, DeliveryGone)

@@ -9,8 +9,9 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
+from broker.changes import SessionKept
+from broker.message import Message
 from broker.packets import NO_PROPERTIES, Properties, Subscription
-from broker.ports import Message, SessionKept
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -13,7 +13,8 @@ from appliance.instant import Clock
 from appliance.sessions import queries
 from appliance.sessions.load import Loaded, Rows, assemble
 from appliance.store.database import Database, UnwritableError
-from broker.ports import Message, StoredSession
+from broker.changes import StoredSession
+from broker.message import Message
 
 log = logging.getLogger(__name__)
 

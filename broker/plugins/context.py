@@ -13,10 +13,10 @@ from amqtt.contexts import BrokerConfig
 from amqtt.plugins.manager import PluginManager
 from dacite.exceptions import DaciteFieldError, UnexpectedDataError
 
+from broker.message import Message
 from broker.packets import Publish, Subscription
 from broker.plugins.ports import BrokerView, PluginError
 from broker.plugins.sessions import HostedSession, KnownSessions
-from broker.ports import Message
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,13 @@ from typing import Any
 from amqtt.events import BrokerEvents, Events, MQTTEvents
 from amqtt.session import IncomingApplicationMessage
 
+from broker.message import Message, TenantId
 from broker.packets import Packet, Publish, Subscription
 from broker.plugins.context import amqtt_retained
 from broker.plugins.faults import Faults
 from broker.plugins.packets import amqtt_packet, amqtt_publish
 from broker.plugins.sessions import KnownSessions
-from broker.ports import Message, Principal, TenantId
+from broker.ports import Principal
 
 Arguments = Callable[[], dict[str, Any] | None]
 """Makes what a plugin is told when its turn comes; None when there is nothing to tell after all."""

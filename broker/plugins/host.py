@@ -8,11 +8,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
+from broker.message import Message
 from broker.packets import Packet, Subscription
 from broker.plugins.authorizer import Opinion, PluginAuthorizer, Verdict
 from broker.plugins.ports import BrokerView, PluginConfig, PluginError, PluginList, PluginStatus
 from broker.plugins.questions import Later
-from broker.ports import Authorizer, Credentials, Denied, Message, Observer, PacketObserver, Principal
+from broker.ports import Authorizer, Credentials, Denied, Observer, PacketObserver, Principal
 
 if TYPE_CHECKING:
     from broker.plugins.running import RunningPlugins

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from broker.message import Message, TenantId
 from broker.packets import Publish, Subscription
-from broker.ports import Message, TenantId
 
 PluginList = dict[str, dict[str, Any] | None] | list[str | dict[str, dict[str, Any] | None]]
 """Options by class path, or the older list of class paths, each alone or with its options."""

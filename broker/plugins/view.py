@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from broker.exchange import Exchange
+from broker.message import Message, TenantId
 from broker.packets import Publish, Subscription
 from broker.plugins.ports import SessionView
-from broker.ports import Message, TenantId
 from broker.session import Session
 
 EVERYTHING = ("#", "$SYS/#")

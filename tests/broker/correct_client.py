@@ -67,7 +67,8 @@ class CorrectClient:
         self._decoder = Decoder(protocol_level=level)
         self._unanswered: dict[int, Sent] = {}
         self._promises: dict[int, Promise] = {}
-        self._asked: dict[int, Subscribe] = {}
+        self._asked: dict[int, Subscribe | Unsubscribe] = {}
+        """What SUBACK or UNSUBACK has not come for, in order."""
         self._taken: set[int] = set()
         """QoS 2 messages of the broker that it has not released."""
 
@@ -94,10 +95,9 @@ class CorrectClient:
 
     def unsubscribe(self, topic_filter: str) -> None:
         self.granted.pop(topic_filter, None)
-        for packet_id, asked in list(self._asked.items()):
-            if asked.requests[0].topic_filter == topic_filter:
-                del self._asked[packet_id]
-        self._write(Unsubscribe(self._free_packet_id(), (topic_filter,)))
+        packet = Unsubscribe(self._free_packet_id(), (topic_filter,))
+        self._asked[packet.packet_id] = packet
+        self._write(packet)
 
     def publish(self, promise: Promise, *, retain: bool = False) -> None:
         packet_id = self._free_packet_id()
@@ -145,15 +145,15 @@ class CorrectClient:
             case Connack():
                 self._welcomed(packet)
             case Suback(packet_id, codes):
-                asked = self._asked.pop(packet_id, None)
-                if asked is not None:
-                    (request,) = asked.requests
-                    assert codes == (request.qos,), codes
-                    # Where it has asked for other terms since then, those count.
-                    if all(each.requests[0].topic_filter != request.topic_filter for each in self._asked.values()):
-                        self.granted[request.topic_filter] = request.qos
-            case Unsuback():
-                pass
+                asked = self._asked.pop(packet_id)
+                assert isinstance(asked, Subscribe)
+                (request,) = asked.requests
+                assert codes == (request.qos,), codes
+                # Where it has asked for something else since then, that counts.
+                if all(_filter(each) != request.topic_filter for each in self._asked.values()):
+                    self.granted[request.topic_filter] = request.qos
+            case Unsuback(packet_id):
+                assert isinstance(self._asked.pop(packet_id), Unsubscribe)
             case Publish():
                 self._given(packet)
             case Pubrel(packet_id):
@@ -231,3 +231,8 @@ class CorrectClient:
     def _write(self, packet: Packet) -> None:
         if self.stream is not None and self.stream.is_open:
             self.stream.feed(encode(packet, self.level))
+
+
+def _filter(packet: Subscribe | Unsubscribe) -> str:
+    """What it is about."""
+    return packet.requests[0].topic_filter if isinstance(packet, Subscribe) else packet.topic_filters[0]

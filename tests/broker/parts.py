@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from broker.changes import Delivery
 from broker.client import Client
 from broker.deliveries import Budget
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import NO_PROPERTIES, Properties
-from broker.ports import ALLOWED, Allowed, Credentials, Decision, Delivery, Denied, Message, Pending, Principal
+from broker.ports import ALLOWED, Allowed, Credentials, Decision, Denied, Pending, Principal
 from broker.session import Session
 
 TENANT = 1

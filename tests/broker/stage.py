@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from broker.codec import Decoder, encode
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import (
     NO_PROPERTIES,
     V4,
@@ -21,7 +22,7 @@ from broker.packets import (
     Subscription,
     Will,
 )
-from broker.ports import Message, Principal, Receiver, SessionStore
+from broker.ports import Principal, Receiver, SessionStore
 from broker.server import Broker
 from tests.fakes import TENANT, FakeAuthorizer, FakeOwner
 

@@ -2,14 +2,12 @@
 
 import msgspec
 
-from broker.packets import Subscription
-from broker.ports import (
+from broker.changes import (
     Delivery,
     DeliveryGone,
     DeliveryKept,
     IdentifierFreed,
     IdentifierTaken,
-    Message,
     RetainedGone,
     RetainedKept,
     SessionGone,
@@ -17,8 +15,10 @@ from broker.ports import (
     StoredSession,
     SubscriptionGone,
     SubscriptionKept,
-    Turn,
 )
+from broker.message import Message
+from broker.packets import Subscription
+from broker.ports import Turn
 
 
 class FakeStore:

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from broker.changes import Delivery
 from broker.deliveries import LARGEST_PACKET_ID, Budget, Deliveries
 from broker.limits import Limits
 from broker.packets import Properties
-from broker.ports import Delivery
 from tests.broker.parts import delivery, delivery_of, message
 
 LIMITS = Limits(in_flight=4, in_flight_bytes=15, packet_bytes=12, queue_messages=5, queue_bytes=25)

@@ -7,22 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from broker.journal import Journal
-from broker.packets import Subscription
-from broker.ports import (
+from broker.changes import (
     Change,
     ChangeKey,
     DeliveryGone,
     DeliveryKept,
     IdentifierFreed,
     IdentifierTaken,
-    Message,
     RetainedGone,
     RetainedKept,
     SessionGone,
     SubscriptionGone,
     SubscriptionKept,
 )
+from broker.journal import Journal
+from broker.message import Message
+from broker.packets import Subscription
 from broker.session import Session
 from tests.broker.parts import delivery, message, session
 

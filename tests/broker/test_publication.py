@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from broker.codec import Decoder
 from broker.exchange import Exchange
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import NO_PROPERTIES, V4, V5, Properties, Publish, Will
 from broker.permissions import Permissions
-from broker.ports import Message
 from broker.publication import Publication, Rendering, delivered_properties, travelling, will_message
 from broker.session_table import SessionTable
 from tests.broker.parts import Timers, delivery, message, session

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import (
     V4,
     V5,
@@ -17,7 +18,7 @@ from broker.packets import (
     Pubrec,
     Pubrel,
 )
-from broker.ports import Denied, Message
+from broker.ports import Denied
 from broker.reason_codes import ReasonCode
 from tests.broker.stage import Stage, kinds, staged
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import Properties
-from broker.ports import Message
 from broker.retained import RetainedMessages
 from broker.topics import matches
 from tests.broker.parts import message

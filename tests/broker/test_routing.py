@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import Subscription
 from broker.permissions import Permissions
-from broker.ports import ALLOWED, Decision, Denied, Message, Pending, Principal
+from broker.ports import ALLOWED, Decision, Denied, Pending, Principal
 from broker.router import Route, Router
 from broker.routing import Routing
 from broker.session import Session

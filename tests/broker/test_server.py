@@ -8,6 +8,7 @@ import pytest
 
 from broker.codec import encode
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import (
     V4,
     V5,
@@ -28,7 +29,7 @@ from broker.packets import (
     Subscription,
     Will,
 )
-from broker.ports import Denied, Message, Pending, Principal
+from broker.ports import Denied, Pending, Principal
 from broker.reason_codes import ReasonCode
 from broker.trace import TraceEntry
 from tests.broker.house import House, serving

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.ports import SessionKept
+from broker.changes import SessionKept
 from tests.broker.parts import CONNECTED, session
 
 

@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.changes import SessionKept, StoredSession
 from broker.limits import Limits
 from broker.packets import Subscription, Will
-from broker.ports import Principal, SessionKept, StoredSession
+from broker.ports import Principal
 from broker.session import Session
 from broker.session_table import SessionTable
 from tests.broker.parts import CONNECTED, delivery, message

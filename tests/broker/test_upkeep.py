@@ -2,9 +2,10 @@
 
 import pytest
 
+from broker.changes import SessionGone
 from broker.limits import Limits
 from broker.packets import V5, Connect, Disconnect, Pingreq, Pingresp, Properties, Publish, Will
-from broker.ports import ALLOWED, Decision, Denied, SessionGone
+from broker.ports import ALLOWED, Decision, Denied
 from broker.reason_codes import ReasonCode
 from tests.broker.stage import KEPT, Line, Stage, payloads, staged, turn
 from tests.broker.stored import FakeStore

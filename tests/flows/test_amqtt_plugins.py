@@ -15,11 +15,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from broker.plugins.listeners import listeners_of
 from broker.listener import Endpoint
+from broker.plugins.host import PluginHost
+from broker.plugins.listeners import listeners_of
 from broker.plugins.ports import Mode, PluginConfig
 from broker.plugins.view import TenantView
-from broker.plugins.host import PluginHost
 from broker.ports import Credentials, Denied
 from broker.server import Broker
 from tests.fakes import FakeAuthorizer, FakeOwner

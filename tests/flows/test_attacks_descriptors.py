@@ -69,7 +69,7 @@ async def besieged(*files: Path) -> AsyncIterator[Besieged]:
 async def test_b_24_without_descriptors_it_stays_secure_and_accepts_again_when_there_are_some(tmp_path: Path) -> None:
     ours, theirs = Authority.create(tmp_path, "ours"), Authority.create(tmp_path, "theirs")
     good = ours.client_context(ours, "sensor-1")
-    stranger = theirs.client_context(ours, "sensor-1")
+    stranger = ours.client_context(theirs, "sensor-1")
     async with besieged(*ours.issue("server"), ours.trust) as broker:
         assert (await broker.connack(good)).code == ReturnCode.ACCEPTED
         with contextlib.ExitStack() as attack:

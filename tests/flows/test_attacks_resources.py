@@ -16,6 +16,7 @@ import pytest
 from appliance.config import Config, ConfigError, load
 from broker.codec import encode
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import (
     Connack,
     Disconnect,
@@ -28,7 +29,6 @@ from broker.packets import (
     Subscribe,
     Subscription,
 )
-from broker.ports import Message
 from tests.broker.house import House, Wire
 from tests.flows.attacks import besieged, growing_less_than, hello, send_as_far_as_taken
 

@@ -9,6 +9,7 @@ import pytest
 
 from appliance.registry import policy
 from appliance.registry.model import InvalidDeviceIdError, check_device_id
+from broker.message import Message
 from broker.packets import (
     Connack,
     Pingreq,
@@ -20,7 +21,7 @@ from broker.packets import (
     Subscription,
     Will,
 )
-from broker.ports import ALLOWED, Decision, Message, Principal
+from broker.ports import ALLOWED, Decision, Principal
 from tests.broker.house import House
 from tests.flows.attacks import PolicyAuthorizer, besieged, hello, published
 

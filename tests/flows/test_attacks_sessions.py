@@ -6,6 +6,7 @@ import time
 import pytest
 
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import (
     Connack,
     Connect,
@@ -20,7 +21,6 @@ from broker.packets import (
     Unsubscribe,
     Will,
 )
-from broker.ports import Message
 from tests.broker.conftest import Certificates, certificates
 from tests.broker.house import House
 from tests.flows.attacks import besieged, growing_less_than, hello, published, unencrypted

@@ -5,11 +5,12 @@ Run long as `python -m tests.fuzz.differential --minutes 10`; one seed again wit
 
 import argparse
 import asyncio
-import contextlib
+import dataclasses
+import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import hypothesis
@@ -18,15 +19,21 @@ from hypothesis import HealthCheck, Phase, given, settings
 from broker.packets import V4, V5
 from tests.fuzz.brokers import mosquitto, mosquitto_program, ours
 from tests.fuzz.explained import Difference, differences, explanation
-from tests.fuzz.playing import Observed, Script, play, transcript
+from tests.fuzz.mutation import split
+from tests.fuzz.playing import Observed, Script, Step, play, transcript
 from tests.fuzz.scripts import scripts
 
 _BLOCK = 100
 _VERSIONS = {"3.1.1": V4, "5": V5}
 
 
-class UnexplainedError(AssertionError):
-    """The brokers differ, and no row of the table says why."""
+@dataclass(frozen=True)
+class Finding:
+    """A script whose difference no row of the table explains, as small as it could be made."""
+
+    seed: int
+    sign: str
+    text: str
 
 
 @dataclass
@@ -38,73 +45,99 @@ class Comparison:
     script_count: int = 0
     step_count: int = 0
     explained: Counter[str] = field(default_factory=Counter)
-    known: set[str] = field(default_factory=set)
-    """Signs of differences that were found before, so that others are found too."""
+    findings: dict[str, Finding] = field(default_factory=dict)
+    """By what is the same for findings of one kind, most likely."""
 
-    def check(self, script: Script) -> None:
-        """Raise `UnexplainedError` when the brokers differ in something new."""
-        our, their = self.runner.run(self._both(script))
-        difference = self._first(script, our, their)
+    def compare(self, level: int, seed: int, count: int) -> None:
+        """Compare so many scripts of a seed."""
+
+        @hypothesis.seed(seed)
+        @settings(
+            max_examples=count,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(scripts(level))
+        def compared(script: Script) -> None:
+            self._check(script, seed)
+
+        compared()
+
+    def _check(self, script: Script, seed: int) -> None:
+        self.script_count += 1
+        our, their = self._played(script)
+        difference = first_difference(script, our, their)
+        self.step_count += difference.index + 1 if difference else len(script.steps)
         if difference is None:
             return
         row = explanation(difference)
         if row is not None:
             self.explained[row.name] += 1
-        elif sign(difference) not in self.known:
-            error = UnexplainedError(f"{sign(difference)}\n{transcript(script, our, their)}")
-            error.add_note(sign(difference))
-            raise error
+            return
+        its_sign = sign(difference)
+        if its_sign not in self.findings:
+            small = smaller(script, lambda one: self._signs(one) == its_sign)
+            self.findings[its_sign] = Finding(seed, its_sign, self._text(small))
 
-    def _first(self, script: Script, our: Observed, their: Observed) -> Difference | None:
-        self.script_count += 1
-        for index, (our_step, their_step) in enumerate(zip(our, their, strict=True)):
-            self.step_count += 1
-            found = list(differences(script, index, our_step, their_step))
-            if found:
-                # What is not explained counts more than what is.
-                return next((one for one in found if explanation(one) is None), found[0])
-        return None
+    def _signs(self, script: Script) -> str:
+        difference = first_difference(script, *self._played(script))
+        return "" if difference is None or explanation(difference) else sign(difference)
+
+    def _text(self, script: Script) -> str:
+        our, their = self._played(script)
+        difference = first_difference(script, our, their)
+        last = "it did not come again" if difference is None else f"ours {difference.ours}, theirs {difference.theirs}"
+        return f"{transcript(script, our, their)}\n{last}"
+
+    def _played(self, script: Script) -> tuple[Observed, Observed]:
+        return self.runner.run(self._both(script))
 
     async def _both(self, script: Script) -> tuple[Observed, Observed]:
         with mosquitto(self.program) as their_port:
-            async with ours() as our_port:
-                our = await play(script, our_port)
-            return our, await play(script, their_port)
+            async with ours() as our_port, asyncio.TaskGroup() as tasks:
+                our = tasks.create_task(play(script, our_port))
+                their = tasks.create_task(play(script, their_port))
+                await asyncio.wait([our, their])
+        return our.result(), their.result()
+
+
+def first_difference(script: Script, our: Observed, their: Observed) -> Difference | None:
+    """In what two brokers differ first; of one step, what is not explained counts more than what is."""
+    for index, (our_step, their_step) in enumerate(zip(our, their, strict=True)):
+        found = list(differences(script, index, our_step, their_step))
+        if found:
+            return next((one for one in found if explanation(one) is None), found[0])
+    return None
 
 
 def sign(difference: Difference) -> str:
     """What is the same for two findings of one kind, most likely."""
-    sent = "+".join(type(packet).__name__ for packet in difference.sent) or "nothing to be read"
+    sent = "+".join(sorted({type(packet).__name__.upper() for packet in difference.sent})) or "nothing to be read"
     of = "its own" if difference.who == difference.script.steps[difference.index].who else "the other's"
-    return f"{difference.kind} of {of} connection after {sent} {difference.reason}: ours {difference.ours}, Mosquitto's {difference.theirs}"
+    what = f", ours {difference.ours}" if difference.kind == "closed" else ""
+    reason = re.sub(r"\d+|'.*'", "…", difference.reason)
+    return f"MQTT {difference.script.level}, {difference.kind} of {of} connection{what} after {sent} {reason}".strip()
 
 
-def compare(comparison: Comparison, level: int, seed: int, count: int, *, shrink: bool = True) -> str | None:
-    """Compare so many scripts of a seed; gives the smallest script that shows something new, to be read."""
-    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
+def smaller(script: Script, is_the_same: Callable[[Script], bool]) -> Script:
+    """A script with as few steps and packets as still show it; each is left out once."""
+    for steps in _without_one(script.steps):
+        shorter = dataclasses.replace(script, steps=tuple(steps))
+        if is_the_same(shorter):
+            return smaller(shorter, is_the_same)
+    return script
 
-    @hypothesis.seed(seed)
-    @settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        phases=phases,
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
-    @given(scripts(level))
-    def same(script: Script) -> None:
-        comparison.check(script)
 
-    try:
-        # What Hypothesis says of an example is less readable than the transcript.
-        with contextlib.redirect_stdout(None):
-            same()
-    except UnexplainedError as error:
-        comparison.known.update(error.__notes__[:1])
-        return str(error)
-    return None
+def _without_one(steps: tuple[Step, ...]) -> Iterator[list[Step]]:
+    for at in reversed(range(len(steps))):
+        yield [*steps[:at], *steps[at + 1 :]]
+    for at, step in enumerate(steps):
+        packets = split(step.data)
+        for out in range(len(packets)) if len(packets) > 1 else ():
+            data = b"".join(packet for place, packet in enumerate(packets) if place != out)
+            yield [*steps[:at], dataclasses.replace(step, data=data), *steps[at + 1 :]]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -113,7 +146,6 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--blocks", type=int, help=f"stop after so many times {_BLOCK} scripts")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    parser.add_argument("--raw", action="store_true", help="show what is found as it is, not made smaller")
     parser.add_argument("--version", choices=_VERSIONS, help="only this version of MQTT")
     arguments = parser.parse_args(words)
     program = mosquitto_program()
@@ -128,19 +160,21 @@ def _run(comparison: Comparison, levels: list[int], arguments: argparse.Namespac
     until = time.monotonic() + arguments.minutes * 60
     seed = arguments.seed
     last = sys.maxsize if arguments.blocks is None else seed + arguments.blocks
+    shown = 0
     while time.monotonic() < until and seed < last:
         for level in levels:
-            found = compare(comparison, level, seed, _BLOCK, shrink=not arguments.raw)
-            if found is not None:
-                say(f"\nseed {seed}, level {level}\n{found}\n")
+            comparison.compare(level, seed, _BLOCK)
+        for finding in [*comparison.findings.values()][shown:]:
+            say(f"\n{finding.sign}\nseed {finding.seed}, {finding.text}\n")
+        shown = len(comparison.findings)
         seed += 1
         say(
             f"up to seed {seed}: {comparison.script_count:,} scripts, {comparison.step_count:,} steps, "
-            f"{sum(comparison.explained.values()):,} explained differences, {len(comparison.known)} findings"
+            f"{sum(comparison.explained.values()):,} explained differences, {shown} findings"
         )
     for name, count in comparison.explained.most_common():
         say(f"{count:8,}  {name}")
-    return 1 if comparison.known else 0
+    return 1 if shown else 0
 
 
 def _say(text: str) -> None:

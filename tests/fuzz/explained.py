@@ -10,11 +10,7 @@ from typing import Any
 
 from broker.codec import Decoder
 from broker.packets import (
-    V4,
-    V5,
     Connack,
-    Connect,
-    Disconnect,
     Packet,
     Puback,
     Pubcomp,
@@ -25,7 +21,6 @@ from broker.packets import (
     Subscribe,
     Unsuback,
 )
-from broker.topics import matches, shared_parts
 from tests.fuzz.playing import Script, Seen, whole
 
 _FAULT = 0x80

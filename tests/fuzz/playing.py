@@ -61,11 +61,11 @@ class Seen:
     """What one connection saw within one step."""
 
     who: int
-    answers: tuple[Packet, ...]
-    deliveries: tuple[Publish, ...]
-    is_closed: bool
+    answers: tuple[Packet, ...] = ()
+    deliveries: tuple[Publish, ...] = ()
+    is_closed: bool = False
     """Whether the broker closed the connection, now or before."""
-    is_silent: bool
+    is_silent: bool = False
     """Whether the broker neither answered nor closed it."""
     fault: str = ""
     """What was wrong with what the broker sent."""
@@ -234,10 +234,11 @@ def whole(data: bytes) -> tuple[bytes, bool]:
 def transcript(script: Script, ours: Observed, theirs: Observed) -> str:
     """Every step, with what came of it from both, to be read."""
     lines = [f"MQTT {'5' if script.level == V5 else '3.1.1'}, the clients {'answer' if script.answers else 'are mute'}"]
-    for number, (step, our, their) in enumerate(zip(script.steps, ours, theirs, strict=True), 1):
-        lines.append(f"{number}. client {step.who} {_action(step, script.level)}")
-        lines += [f"     ours       {_line}" for _line in map(_words, our) if _line]
-        lines += [f"     Mosquitto  {_line}" for _line in map(_words, their) if _line]
+    for number, step in enumerate(script.steps):
+        lines.append(f"{number + 1}. client {step.who} {_action(step, script.level)}")
+        for name, observed in (("ours", ours), ("Mosquitto", theirs)):
+            if number < len(observed):
+                lines += [f"     {name:10} {words}" for words in _news(observed, number)]
     return "\n".join(lines)
 
 
@@ -250,11 +251,14 @@ def _action(step: Step, level: int) -> str:
     return f"{'connects anew and ' * step.is_anew}sends {step.data.hex(' ')}\n     {_listed(packets)}{failure}"
 
 
-def _words(seen: Seen) -> str:
-    if not (seen.answers or seen.deliveries or seen.is_closed or seen.is_silent or seen.fault):
-        return ""
-    end = " closed" * seen.is_closed + " silent" * seen.is_silent + f" {seen.fault}" * bool(seen.fault)
-    return f"client {seen.who}: {_listed([*seen.answers, *seen.deliveries])}{end}"
+def _news(observed: Observed, number: int) -> Iterator[str]:
+    """What came of a step, from each connection that was not over before."""
+    before = observed[number - 1] if number else ()
+    for place, seen in enumerate(observed[number]):
+        was_over = place < len(before) and (before[place].is_closed or before[place].is_silent)
+        if not was_over and seen != Seen(seen.who):
+            end = " closed" * seen.is_closed + " silent" * seen.is_silent + f" {seen.fault}" * bool(seen.fault)
+            yield f"client {seen.who}: {_listed([*seen.answers, *seen.deliveries])}{end}"
 
 
 def _listed(packets: Sequence[Packet]) -> str:

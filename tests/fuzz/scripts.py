@@ -51,7 +51,9 @@ def _wills(draw: st.DrawFn, level: int) -> Will:
     properties = NO_PROPERTIES
     if level == V5:
         # Time does not pass within a script: a delay is none, or longer than it.
-        properties = draw(st.sampled_from([NO_PROPERTIES, Properties(will_delay_s=1_000), Properties(content_type="t")]))
+        properties = draw(
+            st.sampled_from([NO_PROPERTIES, Properties(will_delay_s=1_000), Properties(content_type="t")])
+        )
     return Will(draw(_topics), draw(_payloads), draw(_qualities), draw(st.booleans()), properties)
 
 

@@ -8,8 +8,8 @@ import sys
 
 from broker.errors import ProtocolError
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import Subscription
-from broker.ports import Message
 from broker.retained import RetainedMessages
 from broker.subscriptions import SubscriptionTree
 from broker.topics import check_name, filter_fault, matches, shared_parts

@@ -26,7 +26,8 @@ from appliance.store import database as store
 from appliance.store.migrate import migrate
 from appliance.telemetry.service import Telemetry
 from broker.limits import Limits
-from broker.ports import Connected, Message, Turn
+from broker.message import Message
+from broker.ports import Connected, Turn
 from broker.server import Broker
 from web.app import create_app
 from web.auth import SESSION_COOKIE, form_token

@@ -13,8 +13,8 @@ from litestar.exceptions import PermissionDeniedException
 from appliance.accounts.model import Role, User
 from broker.encode import encode
 from broker.limits import Limits
+from broker.message import Message
 from broker.packets import V5, Connack, Connect, Disconnect, Puback, Publish, Suback, Subscribe, Subscription, Will
-from broker.ports import Message
 from broker.reason_codes import ReasonCode
 from tests.web import house as houses
 from tests.web.afloat import afloat, bearer, cookie, own_origin, trusting

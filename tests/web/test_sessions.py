@@ -1,5 +1,5 @@
+from broker.message import Message
 from broker.packets import V5, Subscribe, Subscription
-from broker.ports import Message
 from tests.web.house import House
 from tests.web.wired import plugged
 from web.sessions import FILTERS_SHOWN, SESSIONS_SHOWN, sessions_of

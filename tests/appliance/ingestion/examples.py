@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from appliance.ingestion.payload import Envelope, Tolerances
-from broker.ports import Change, ChangeKey, Message, Turn
+from broker.changes import Change, ChangeKey
+from broker.message import Message
+from broker.ports import Turn
 
 NOW = 1_800_000_000_000
 """When messages arrive unless a test says otherwise."""

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.ingestion.backlog import BYTES_LIMIT, CHANGES_PER_MESSAGE, Backlog, Batch
-from broker.ports import Change, ChangeKey, Delivery, DeliveryKept, IdentifierTaken, Message, RetainedKept, Turn
+from broker.changes import Change, ChangeKey, Delivery, DeliveryKept, IdentifierTaken, RetainedKept
+from broker.message import Message
+from broker.ports import Turn
 from tests.appliance.ingestion.examples import NOW, message, turn
 
 LIMIT = 10

@@ -10,7 +10,7 @@ from appliance.alerts.book import Book
 from appliance.alerts.model import AlertState, Phase, Severity
 from appliance.ingestion.decide import Decision, Known, ReadingKey, telemetry_device
 from appliance.ingestion.model import Outcome
-from broker.ports import Message
+from broker.message import Message
 from tests.appliance.alerts.examples import COOLDOWNS, limit
 from tests.appliance.ingestion.examples import NOW, TOLERANCES, message
 

@@ -14,7 +14,9 @@ from appliance.ingestion.service import MISHAPS_LIMIT, SLICE_MESSAGES
 from appliance.notifications.model import NoticesQueued
 from appliance.telemetry import log_record
 from appliance.telemetry.model import ReportsCommitted
-from broker.ports import Change, ChangeKey, Connected, Disconnected, Message, Refused, SessionKept, Turn
+from broker.changes import Change, ChangeKey, SessionKept
+from broker.message import Message
+from broker.ports import Connected, Disconnected, Refused, Turn
 from tests.appliance.ingestion.examples import NOW, message, turn
 from tests.appliance.ingestion.gateway import AT_ONCE, TOGETHER, Gateway, built, ingesting, until
 

@@ -141,7 +141,9 @@ async def test_on_the_plain_listener_the_client_id_names_the_device(
             assert "no certificate was shown" in elsewhere.reason
         assert "not the device's" in refusal(registry, "sensor-002", der(bundle))
         await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.SUSPENDED)
-        assert "is suspended" in refusal(registry, "sensor-001", None)
+        suspended = registry.authenticate(plain)
+        assert isinstance(suspended, Denied)
+        assert "is suspended" in suspended.reason
 
 
 async def test_a_device_that_is_not_active_may_do_nothing(registry: Registry) -> None:

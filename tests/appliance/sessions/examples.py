@@ -11,8 +11,7 @@ from appliance.sessions import queries
 from appliance.sessions.load import Rows, assemble
 from appliance.store.database import Select
 from appliance.store.migrate import migrate
-from broker.packets import Properties, Subscription
-from broker.ports import (
+from broker.changes import (
     Change,
     ChangeKey,
     Delivery,
@@ -20,7 +19,6 @@ from broker.ports import (
     DeliveryKept,
     IdentifierFreed,
     IdentifierTaken,
-    Message,
     RetainedGone,
     RetainedKept,
     SessionGone,
@@ -29,6 +27,8 @@ from broker.ports import (
     SubscriptionGone,
     SubscriptionKept,
 )
+from broker.message import Message
+from broker.packets import Properties, Subscription
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from appliance.sessions import queries
 from appliance.sessions.load import NEVER_EXPIRES_S, Loaded, Rows, assemble, is_expired
 from appliance.sessions.rows import Damaged
+from broker.changes import DeliveryGone, DeliveryKept, RetainedGone, SessionGone, SessionKept
 from broker.packets import Subscription
-from broker.ports import DeliveryGone, DeliveryKept, RetainedGone, SessionGone, SessionKept
 from tests.appliance.sessions.examples import (
     NOW,
     NaiveBroker,

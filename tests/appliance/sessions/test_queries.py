@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.sessions import queries
-from broker.packets import Subscription
-from broker.ports import (
+from broker.changes import (
     Change,
     ChangeKey,
     Delivery,
@@ -18,6 +17,7 @@ from broker.ports import (
     SessionGone,
     SubscriptionKept,
 )
+from broker.packets import Subscription
 from tests.appliance.sessions.examples import (
     NaiveBroker,
     Step,

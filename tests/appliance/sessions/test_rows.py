@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from appliance.sessions import rows
 from appliance.sessions.rows import Damaged, DeliveryRow
+from broker.changes import SessionKept
+from broker.message import Message
 from broker.packets import NO_PROPERTIES, Properties, Subscription
-from broker.ports import Message, SessionKept
 from tests.appliance.sessions.examples import messages, properties, session, subscriptions
 
 

@@ -9,17 +9,17 @@ import pytest
 from appliance.sessions import queries
 from appliance.sessions.service import Sessions
 from appliance.store.database import Database
-from broker.packets import Subscription
-from broker.ports import (
+from broker.changes import (
     Change,
     DeliveryKept,
     IdentifierTaken,
     RetainedKept,
     SessionGone,
-    SessionStore,
     StoredSession,
     SubscriptionKept,
 )
+from broker.packets import Subscription
+from broker.ports import SessionStore
 from tests.appliance.examples import stored
 from tests.appliance.sessions.examples import HOUR_S, NOW, delivery, merged, message, session
 

@@ -13,7 +13,7 @@ from appliance.simulator.client import Client
 from appliance.simulator.model import Scenario, SimulatedDevice
 from appliance.simulator.service import Fleet, Simulation, _Unit
 from appliance.simulator.wire import Endpoint
-from broker.ports import Message
+from broker.message import Message
 from tests.appliance.simulator.gateways import Gate, broker
 from tests.fakes import FakeOwner
 

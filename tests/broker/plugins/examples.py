@@ -10,10 +10,11 @@ from amqtt.contexts import Action
 from amqtt.plugins.base import BaseAuthPlugin, BasePlugin, BaseTopicPlugin
 from amqtt.session import Session
 
+from broker.message import Message
 from broker.packets import Publish, Subscription
 from broker.plugins.host import PluginHost
 from broker.plugins.ports import BrokerView, PluginConfig, SessionView
-from broker.ports import Allowed, Credentials, Decision, Denied, Message, Pending, Principal
+from broker.ports import Allowed, Credentials, Decision, Denied, Pending, Principal
 
 TENANT = 1
 NOW = 1_700_000_000_000

@@ -28,6 +28,8 @@ def _tls(access: Access) -> io.ClientTlsContext:
     assert isinstance(access, DeviceAccess)
     options = io.TlsContextOptions.create_client_with_mtls_from_path(str(access.certificate), str(access.key))
     options.override_default_trust_store_from_path(None, str(access.trust))
+    if access.alpn:
+        options.alpn_list = [access.alpn]
     return io.ClientTlsContext(options)
 
 

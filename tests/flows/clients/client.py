@@ -35,6 +35,8 @@ class DeviceAccess(Access):
 
     certificate: Path
     key: Path
+    alpn: str = ""
+    """What it asks for where not everybody is a client of MQTT."""
 
 
 @dataclass(frozen=True)

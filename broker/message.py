@@ -1,0 +1,40 @@
+"""An application message: what travels, whoever published it and however it is sent on."""
+
+import msgspec
+
+from broker.packets import NO_PROPERTIES, Properties
+
+TenantId = int
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One application message on its way: to the owner, to subscribers, into a queue, retained."""
+
+    tenant_id: TenantId
+    principal: str
+    client_id: str
+    """Whose it is; the owner's own messages have an empty one."""
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    arrived_at: int
+    """UTC milliseconds."""
+    properties: Properties = NO_PROPERTIES
+    """Those that travel with the message: content type, user properties and so on."""
+    expires_at: int | None = None
+    """UTC milliseconds [MQTT 5, 3.3.2.3.3]; None is never."""
+    is_operators: bool = False
+    """Whether an operator published it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Topic, payload and properties, as on the wire within a few bytes: a property can be as large as a payload."""
+        size = len(self.topic.encode()) + len(self.payload)
+        return size if self.properties is NO_PROPERTIES else size + _size_bytes(self.properties)
+
+
+def _size_bytes(properties: Properties) -> int:
+    texts = [text or "" for text in (properties.content_type, properties.response_topic)]
+    texts += [text for pair in properties.user_properties for text in pair]
+    return len(properties.correlation_data or b"") + sum([len(text.encode()) for text in texts])
