@@ -68,6 +68,7 @@ class Client:
 
     __slots__ = (
         "_exchange",
+        "_is_held",
         "_outgoing",
         "_publisher",
         "_read_bytes",
@@ -121,6 +122,7 @@ class Client:
         self._exchange = exchange
         self._publisher = Publisher(self, exchange)
         self._read_packets = self._read_bytes = 0
+        self._is_held = False
         self._stalled: list[Packet] | None = None
         self._watchers: tuple[Watcher, ...] = ()
         self.agree(Outgoing())
@@ -151,7 +153,7 @@ class Client:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is not read because the authoriser thinks about one of its packets."""
+        """Whether it is not read because the authoriser thinks about one of its packets, or CONNACK waits."""
         return self._stalled is not None
 
     def go_on(self) -> None:
@@ -222,6 +224,15 @@ class Client:
         self.waiting_count -= receipt.is_delivery
         self._publisher.unanswered_count -= receipt.answered_count
         self.send(receipt.data)
+        if self._is_held:
+            self._is_held = False
+            self.go_on()
+
+    def hold(self) -> None:
+        """Take nothing more until its CONNACK was sent, which waits for the commit: it comes first [MQTT-3.2.0-1]."""
+        self._is_held = True
+        self._stalled = []
+        self.stream.pause()
 
     def send_message(self, message: Message, *, retain: bool, identifiers: tuple[int, ...]) -> None:
         """Send a message at QoS 0, if it is not larger than the client takes [MQTT-3.1.2-24]."""
@@ -241,7 +252,7 @@ class Client:
 
     def close_with(self, code: ReasonCode, reason: str) -> None:
         """End the connection; a client of MQTT 5 is told why [MQTT-4.13.1-1]."""
-        if self.level == V5 and self.session is not None:
+        if self.level == V5 and self.session is not None and not self._is_held:
             self.answer(Disconnect(code, self.reason(reason, is_last=True)))
         self.stream.close(reason)
 
@@ -276,6 +287,9 @@ class Client:
                 else:
                     self._take(packet)
                     if not self.stream.is_open:
+                        return
+                    if self._stalled is not None:
+                        self._stalled += waiting
                         return
             if self.decoder.failure is not None:
                 raise self.decoder.failure

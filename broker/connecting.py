@@ -156,12 +156,12 @@ class Reception:
         client.join(session)
         session.will, session.will_due_at = connect.will, None
         exchange.journal.session(session)
-        is_kept_no_more = was_stored and not session.is_stored
-        if is_kept_no_more:
+        if was_stored and not session.is_stored:
             exchange.journal.session_gone(session)
-        if is_replaced or is_kept_no_more:
-            # What was kept before must be gone from the disk, or a power cut would bring it back.
+        if is_replaced:
+            # The session before must be gone from the disk, or a power cut would bring it back.
             exchange.answer_after_commit(client, answer)
+            client.hold()
         else:
             client.send(answer)
         self._owner.note(

@@ -15,13 +15,16 @@ LARGEST_PACKET_ID = 65_535
 
 
 class Budget:
-    """What all queues together may hold, in bytes of messages."""
+    """What the queues of all clients, and what is in flight to all of them, may come to, in bytes of messages."""
 
-    __slots__ = ("limit_bytes", "used_bytes")
+    __slots__ = ("in_flight_bytes", "limit_bytes", "used_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
+        """The limit holds for the queues, and once more for what is in flight."""
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        """Of the queues."""
+        self.in_flight_bytes = 0
 
 
 class Deliveries:
@@ -67,8 +70,7 @@ class Deliveries:
         """Take a new connection: all that was in flight goes out again, first of all [MQTT-4.4.0-1]."""
         self.window = min(receive_maximum, self._limits.in_flight)
         again = [*self._in_flight.values()]
-        self._in_flight.clear()
-        self._in_flight_bytes = 0
+        self._land()
         if again:
             self._queue = deque(chain(again, self._queue or ()))
             for delivery in again:
@@ -87,7 +89,13 @@ class Deliveries:
     def push(self, delivery: Delivery) -> bool | None:
         """Take a delivery. True: send it now. False: it waits. None: there is no room, it is dropped."""
         in_flight = self._in_flight
-        if not self._queue and len(in_flight) < self.window and self._in_flight_bytes < self._limits.in_flight_bytes:
+        budget = self._budget
+        if (
+            not self._queue
+            and len(in_flight) < self.window
+            and self._in_flight_bytes < self._limits.in_flight_bytes
+            and (budget.in_flight_bytes < budget.limit_bytes or not in_flight)
+        ):
             # As `_dispatch` does it, for what is new: this is gone by the million.
             number = self._last_packet_id + 1
             if number > LARGEST_PACKET_ID or number in in_flight:
@@ -95,13 +103,14 @@ class Deliveries:
             self._last_packet_id = delivery.packet_id = number
             in_flight[number] = delivery
             self._in_flight_bytes += delivery.size_bytes
+            budget.in_flight_bytes += delivery.size_bytes
             return True
         size = delivery.size_bytes
         limits = self._limits
         if (
             (self._queue is not None and len(self._queue) >= limits.queue_messages)
             or self._queue_bytes + size > limits.queue_bytes
-            or self._budget.used_bytes + size > self._budget.limit_bytes
+            or budget.used_bytes + size > budget.limit_bytes
         ):
             return None
         self._enqueue(delivery)
@@ -126,6 +135,7 @@ class Deliveries:
         delivery = self._in_flight.pop(packet_id, None)
         if delivery is not None:
             self._in_flight_bytes -= delivery.size_bytes
+            self._budget.in_flight_bytes -= delivery.size_bytes
         return delivery
 
     def withdraw(self, number: int) -> bool:
@@ -143,12 +153,21 @@ class Deliveries:
         for delivery in self._queue or ():
             self._release(delivery)
         self._queue = None
-        self._in_flight.clear()
-        self._in_flight_bytes = 0
+        self._land()
 
     @property
     def _is_open(self) -> bool:
-        return len(self._in_flight) < self.window and self._in_flight_bytes < self._limits.in_flight_bytes
+        """Whether one more may be in flight; one always may, so that everybody gets on."""
+        count = len(self._in_flight)
+        if count >= self.window or self._in_flight_bytes >= self._limits.in_flight_bytes:
+            return False
+        return not count or self._budget.in_flight_bytes < self._budget.limit_bytes
+
+    def _land(self) -> None:
+        """Have nothing in flight."""
+        self._in_flight.clear()
+        self._budget.in_flight_bytes -= self._in_flight_bytes
+        self._in_flight_bytes = 0
 
     def _enqueue(self, delivery: Delivery) -> None:
         if self._queue is None:
@@ -171,6 +190,7 @@ class Deliveries:
             delivery.packet_id = self._free_packet_id()
         self._in_flight[delivery.packet_id] = delivery
         self._in_flight_bytes += delivery.size_bytes
+        self._budget.in_flight_bytes += delivery.size_bytes
 
     def _free_packet_id(self) -> int:
         number = self._last_packet_id % LARGEST_PACKET_ID + 1

@@ -10,7 +10,8 @@ import msgspec
 
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Bytes = Annotated[int, msgspec.Meta(gt=0)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_622_400)]
+"""At most a year: infinity, which TOML can write, would be no limit."""
 TwoByteCount = Annotated[int, msgspec.Meta(gt=0, le=65_535)]
 
 
@@ -56,7 +57,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Messages that wait for a client, connected or not."""
     queue_bytes: Bytes = 1_048_576
     queues_bytes: Bytes = 67_108_864
-    """Of all clients together."""
+    """Of all clients together; beyond as much in flight to all, a client gets one message at a time."""
     unsent_bytes: Bytes = 1_048_576
     """Bytes that a connected client has not taken; beyond half of it, QoS 0 is dropped."""
     sessions: Count = 40_000

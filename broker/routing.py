@@ -74,10 +74,13 @@ class Routing:
 
     def hold(self, session: Session, message: Message, target: Target[Session]) -> None:
         """Keep a message behind those about which the authoriser still thinks, or drop it if those are too many."""
-        if session.held is not None and len(session.held) < self._limits.queue_messages:
-            session.held.append((message, target))
-        else:
+        held, limits = session.held, self._limits
+        size = message.size_bytes
+        if held is None or len(held) >= limits.queue_messages or session.held_bytes + size > limits.queue_bytes:
             session.dropped_count += 1
+            return
+        session.held_bytes += size
+        held.append((message, target))
 
     def _denied(self, session: Session, topic: str) -> Denied | None:
         return self._permissions.may_receive(session, topic, lambda: self._release(session))
@@ -85,12 +88,14 @@ class Routing:
     def _release(self, session: Session) -> None:
         """Deliver what was held, in order, up to the next message about which nothing is known yet."""
         held, session.held = session.held, None
+        session.held_bytes = 0
         while held:
             message, target = held[0]
             try:
                 denied = self._denied(session, message.topic)
             except Undecided:
                 session.held = held
+                session.held_bytes = sum([waiting.size_bytes for waiting, _ in held])
                 return
             held.popleft()
             if denied is None:

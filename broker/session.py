@@ -26,6 +26,7 @@ class Session:
         "dropped_count",
         "expiry_s",
         "held",
+        "held_bytes",
         "left_at",
         "number",
         "principal",
@@ -57,6 +58,8 @@ class Session:
         """What an authoriser said after thinking, by action and topic; until when and for which policy it counts."""
         self.held: deque[tuple[Message, Target[Session]]] | None = None
         """Messages for this client about which the authoriser still thinks, and those behind them."""
+        self.held_bytes = 0
+        """Of their payloads and all; counted up until none is held."""
 
     @property
     def is_stored(self) -> bool:

@@ -1,6 +1,7 @@
 """The sessions of all clients, connected or away, and the topics of each tenant."""
 
-from collections.abc import Iterable, Iterator
+import heapq
+from collections.abc import Iterator
 
 from broker.changes import StoredSession
 from broker.deliveries import Budget
@@ -9,6 +10,9 @@ from broker.message import TenantId
 from broker.ports import Principal
 from broker.router import Router
 from broker.session import Session
+
+SPARE = 1_000
+"""So many moments may be out of date before those that count are gathered anew."""
 
 
 class SessionTable:
@@ -19,6 +23,12 @@ class SessionTable:
         self._sessions: dict[tuple[TenantId, str], Session] = {}
         self._away: dict[Session, None] = {}
         """Sessions without a connection, in the order in which they lost it."""
+        self._due: list[tuple[int, int, Session]] = []
+        """A heap of when something of a session away is due; what is out of date is passed over.
+
+        The number in between is nobody's twice, so that sessions are never compared.
+        """
+        self._expected_count = 0
         self._routers: dict[TenantId, Router] = {}
         self._budget = Budget(limits.queues_bytes)
         self._last_number = 0
@@ -64,7 +74,7 @@ class SessionTable:
         if stored.taken_identifiers:
             session.taken_identifiers = set(stored.taken_identifiers)
         self._sessions[kept.tenant_id, kept.client_id] = session
-        self._away[session] = None
+        self.leave(session)
         return session
 
     def join(self, session: Session) -> None:
@@ -74,6 +84,17 @@ class SessionTable:
     def leave(self, session: Session) -> None:
         """Its client has gone, at `session.left_at`."""
         self._away[session] = None
+        self.expect(session)
+
+    def expect(self, session: Session) -> None:
+        """Look at a session that is away again when its next time has come."""
+        if len(self._due) <= 2 * len(self._away) + SPARE:
+            self._push(session)
+            return
+        # Clients that come and go leave moments behind that are out of date.
+        self._due.clear()
+        for away in self._away:
+            self._push(away)
 
     def discard(self, session: Session) -> None:
         """End a session and its subscriptions."""
@@ -88,22 +109,23 @@ class SessionTable:
         if self._sessions.get(key) is session:
             del self._sessions[key]
 
-    def overdue(self, now: int) -> list[Session]:
-        """Sessions of clients that have been away too long (UTC ms), or are too many; the oldest first."""
-        surplus = len(self._sessions) - self._limits.sessions
-        away: Iterable[Session] = self._away
-        if surplus > 0:
-            # Those from before a restart came in another order.
-            away = sorted(away, key=lambda session: session.left_at)
-        return [
-            session
-            for place, session in enumerate(away)
-            if place < surplus or now - session.left_at >= session.expiry_s * 1_000
-        ]
+    def due(self, now: int) -> list[Session]:
+        """Sessions of clients that have been away too long, or whose will was put off until now (UTC ms).
 
-    def wills_due(self, now: int) -> list[Session]:
-        """Sessions whose will was put off until now (UTC ms)."""
-        return [session for session in self._away if session.will_due_at is not None and session.will_due_at <= now]
+        What is due costs what there is of it, not what there is to come.
+        """
+        found = []
+        while self._due and self._due[0][0] <= now:
+            due_at, _, session = heapq.heappop(self._due)
+            if session in self._away and due_at == _due_at(session):
+                found.append(session)
+        return found
+
+    def surplus(self) -> list[Session]:
+        """Sessions of clients that are away, as many as there are too many; the oldest first."""
+        count = len(self._sessions) - self._limits.sessions
+        # Those from before a restart came in another order.
+        return sorted(self._away, key=lambda session: session.left_at)[:count] if count > 0 else []
 
     def router(self, tenant_id: TenantId) -> Router:
         """The topics of a tenant."""
@@ -131,3 +153,13 @@ class SessionTable:
     def retained_refused_count(self) -> int:
         """Retained messages for which there was no room."""
         return sum(router.retained.refused_count for router in self._routers.values())
+
+    def _push(self, session: Session) -> None:
+        self._expected_count += 1
+        heapq.heappush(self._due, (_due_at(session), self._expected_count, session))
+
+
+def _due_at(session: Session) -> int:
+    """When a session of a client that is away has to be looked at, UTC milliseconds."""
+    ends_at = session.left_at + session.expiry_s * 1_000
+    return ends_at if session.will_due_at is None else min(ends_at, session.will_due_at)

@@ -11,6 +11,7 @@ from broker.errors import ProtocolError
 from broker.exchange import Exchange
 from broker.message import Message, TenantId
 from broker.reason_codes import ReasonCode
+from broker.session import Session
 
 SLICE = 500
 """Connections or sessions looked at before the loop gets its turn back."""
@@ -52,13 +53,23 @@ class Upkeep:
                 if index % SLICE == 0:
                     await asyncio.sleep(0)
             now = exchange.clock()
-            for session in exchange.sessions.wills_due(now):
-                exchange.publish_will(session)
-            for index, session in enumerate(exchange.sessions.overdue(now), 1):
-                if session.client is None:
-                    exchange.discard(session)
+            for index, session in enumerate(exchange.sessions.due(now), 1):
+                self._end_or_speak(session, now)
                 if index % SLICE == 0:
                     await asyncio.sleep(0)
+            for session in exchange.sessions.surplus():
+                exchange.discard(session)
+
+    def _end_or_speak(self, session: Session, now: int) -> None:
+        """End a session whose time is over, or publish its will; nothing if its client came back meanwhile."""
+        exchange = self._exchange
+        if session.client is not None:
+            return
+        if now - session.left_at >= session.expiry_s * 1_000:
+            exchange.discard(session)
+        elif session.will_due_at is not None and session.will_due_at <= now:
+            exchange.publish_will(session)
+            exchange.sessions.expect(session)
 
     def _check_silence(self, client: Client, now: float) -> None:
         """End a connection that should have been heard by now, in the seconds of the loop."""

@@ -10,10 +10,15 @@ from broker.packets import (
     Connect,
     Disconnect,
     Packet,
+    Pingreq,
+    Pingresp,
     Properties,
     Puback,
     Publish,
     ReturnCode,
+    Suback,
+    Subscribe,
+    Subscription,
     Will,
 )
 from broker.ports import ALLOWED, Connected, Denied, Disconnected, Pending, Principal
@@ -181,14 +186,32 @@ class TestConnack:
         async with staged() as stage:
             await stage.kept("c", "t")
             stage.owner.holds_back = True
-            for connect in (
-                asks("c", V5, clean_start=True, properties=KEPT),
-                asks("c", V5, clean_start=False, properties=Properties(session_expiry_s=0)),
-            ):
-                line = stage.knock(V5)
-                assert await line.send(connect) == []
-                stage.owner.release()
-                assert kinds(await line.heard()) == [Connack]
+            line = stage.knock(V5)
+            assert await line.send(asks("c", V5, clean_start=True, properties=KEPT)) == []
+            stage.owner.release()
+            assert kinds(await line.heard()) == [Connack]
+
+    async def test_nothing_comes_before_it_however_much_is_asked_meanwhile(self) -> None:
+        async with staged() as stage:
+            stage.broker.publish(stage.say("t", b"retained", retain=True))
+            await stage.kept("c")
+            stage.owner.holds_back = True
+            line = stage.knock()
+            subscribe = Subscribe(1, (Subscription("t", 0),))
+            assert await line.send(asks("c"), Pingreq(), subscribe, Publish("t", b"live")) == []
+            assert await line.send(Pingreq()) == []
+            stage.owner.release()
+            assert kinds(await line.heard()) == [Connack, Pingresp, Suback, Publish, Publish, Pingresp]
+
+    async def test_not_even_a_farewell_does(self) -> None:
+        async with staged() as stage:
+            await stage.kept("c")
+            stage.owner.holds_back = True
+            line = stage.knock(V5)
+            await line.send(asks("c", V5))
+            assert stage.broker.disconnect(1, "c", "the owner said so")
+            stage.owner.release()
+            assert (await line.heard(), line.closed_for) == ([], "the owner said so")
 
     async def test_it_does_not_wait_for_anything_else(self) -> None:
         async with staged() as stage:

@@ -263,7 +263,7 @@ def test_the_queues_of_others_leave_no_room() -> None:
 
 def test_every_identifier_can_be_in_use() -> None:
     count = LARGEST_PACKET_ID
-    deliveries = Deliveries(Limits(in_flight=count), Budget(1_000))
+    deliveries = Deliveries(Limits(in_flight=count, in_flight_bytes=524_288), Budget(10**9))
     deliveries.connect(count)
     assert all(deliveries.push(delivery(number)) for number in range(count))
     assert deliveries.push(delivery(count)) is False

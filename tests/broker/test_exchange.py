@@ -228,7 +228,7 @@ class TestRights:
             def fail(*_: object) -> Decision:
                 raise RuntimeError("the rules cannot be read")
 
-            stage.authorizer.may_receive = fail  # type: ignore[method-assign]  # a fake
+            stage.authorizer.may_receive = fail  # type: ignore[method-assign,assignment]  # a fake
             stage.broker.publish(stage.say("t", qos=1))
             assert await line.heard() == []
 

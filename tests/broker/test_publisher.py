@@ -25,8 +25,8 @@ from tests.broker.stage import Stage, kinds, staged
 UNKNOWN = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
 
 
-def one(packet_id: int, topic: str = "t", payload: bytes = b"x", qos: int = 1, **rest: bool) -> Publish:
-    return Publish(topic, payload, qos, packet_id=packet_id, **rest)
+def one(packet_id: int, topic: str = "t", qos: int = 1, *, duplicate: bool = False) -> Publish:
+    return Publish(topic, b"x", qos, duplicate=duplicate, packet_id=packet_id)
 
 
 class TestAcknowledgement:

@@ -167,7 +167,7 @@ class TestReview:
         async with staged() as stage:
             line = await stage.line("c")
             tell: list[object] = []
-            stage.authorizer.authenticate = lambda _: Pending(tell.append)  # type: ignore[method-assign]  # a fake
+            stage.authorizer.authenticate = lambda _: Pending(tell.append)  # type: ignore[method-assign,assignment]  # a fake
             await stage.broker.review(1, "c")
             assert line.closed_for is None
             tell[0](Denied("revoked"))  # type: ignore[operator]  # a function, by its port

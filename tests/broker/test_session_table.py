@@ -69,7 +69,7 @@ def test_a_session_that_ends_takes_all_that_is_its_own_along() -> None:
     table.discard(session)
     assert table.router(1).subscriptions.is_empty
     assert (len(table), table.queued_bytes, session.subscriptions, len(session.deliveries)) == (0, 0, {}, 0)
-    assert table.overdue(10**9) == []
+    assert table.due(10**9) == []
 
 
 def test_a_session_that_was_replaced_does_not_end_the_one_after_it() -> None:
@@ -115,15 +115,13 @@ def test_sessions_that_are_away_are_bounded_by_age_and_by_count(
         for place, (name, session) in enumerate(away.items())
         if place < surplus or now >= session.left_at + session.expiry_s * 1_000
     ]
-    overdue = table.overdue(now)
-    assert here not in overdue
-    # The order of what is away only counts where some must make room.
-    assert {each.client_id for each in overdue} == set(expected)
-    if surplus > 0 or not is_restarted:
-        assert [each.client_id for each in overdue] == expected
-    for session in overdue:
+    too_many, due = table.surplus(), table.due(now)
+    assert [each.client_id for each in too_many] == list(away)[: max(0, surplus)]
+    assert here not in [*too_many, *due]
+    assert {each.client_id for each in [*too_many, *due]} == set(expected)
+    for session in {*too_many, *due}:
         table.discard(session)
-    assert table.overdue(now) == []
+    assert (table.surplus(), table.due(now)) == ([], [])
     assert len(table) == len(away) + 1 - len(expected) <= max(limit, 1)
 
 
@@ -131,25 +129,42 @@ def test_a_client_that_came_back_is_not_away() -> None:
     table = SessionTable(Limits())
     session = entered(table, "c", expiry_s=1)
     left(table, session, 0)
-    assert table.overdue(999) == []
-    assert table.overdue(1_000) == [session]
+    assert table.due(999) == []
+    assert table.due(1_000) == [session]
+    left(table, session, 0)
     table.join(session)
-    assert table.overdue(10**9) == []
+    assert table.due(10**9) == []
 
 
 def test_a_will_that_was_put_off_is_due_at_its_time() -> None:
     table = SessionTable(Limits())
-    for name, due_at in (("none", None), ("soon", 50), ("late", 60)):
+    for name, due_at in (("none", None), ("soon", 50), ("late", 60), ("back", 60)):
         session = entered(table, name)
+        session.expiry_s = 1
         session.will, session.will_due_at = Will("w", b"", 0, retain=False), due_at
         left(table, session, 0)
-    assert [each.client_id for each in table.wills_due(49)] == []
-    assert [each.client_id for each in table.wills_due(50)] == ["soon"]
-    assert [each.client_id for each in table.wills_due(60)] == ["soon", "late"]
+    back = table.find(1, "back")
+    assert back is not None
+    table.join(back)
+    assert table.due(49) == []
+    assert [each.client_id for each in table.due(50)] == ["soon"]
+    assert [each.client_id for each in table.due(60)] == ["late"], "each is told once"
     soon = table.find(1, "soon")
     assert soon is not None
-    table.join(soon)
-    assert [each.client_id for each in table.wills_due(60)] == ["late"]
+    soon.will_due_at = None
+    table.expect(soon)
+    assert {each.client_id for each in table.due(1_000)} == {"none", "soon"}
+
+
+def test_clients_that_come_and_go_leave_nothing_behind() -> None:
+    table = SessionTable(Limits())
+    session = entered(table, "c", expiry_s=10**6)
+    for now in range(5_000):
+        left(table, session, now)
+        table.join(session)
+    left(table, session, 5_000)
+    assert len(table._due) < 2_000
+    assert table.due(5_000 + 10**9) == [session]
 
 
 def test_a_session_that_was_kept_is_as_it_was() -> None:
@@ -164,7 +179,7 @@ def test_a_session_that_was_kept_is_as_it_was() -> None:
     (target,) = table.router(1).subscriptions.match("a").targets
     (group,) = table.router(1).subscriptions.match("b").groups
     assert (target.subscriber, target.qos, list(group.members)) == (session, 2, [session])
-    assert table.overdue(50 + 10_000) == [session]
+    assert table.due(50 + 10_000) == [session]
     table.discard(session)
     assert table.queued_bytes == 0
 

@@ -82,7 +82,7 @@ class TestRights:
             def fail(*_: object) -> Denied:
                 raise RuntimeError("the rules cannot be read")
 
-            stage.authorizer.may_subscribe = fail  # type: ignore[method-assign]  # a fake
+            stage.authorizer.may_subscribe = fail  # type: ignore[method-assign,assignment]  # a fake
             line = await stage.line("c", level=V5)
             assert await line.subscribe("t") == (ReasonCode.NOT_AUTHORIZED,)
 

@@ -156,7 +156,7 @@ class TestWill:
             def fail(*_: object) -> Decision:
                 raise RuntimeError("the rules cannot be read")
 
-            stage.authorizer.may_publish = fail  # type: ignore[method-assign]  # a fake
+            stage.authorizer.may_publish = fail  # type: ignore[method-assign,assignment]  # a fake
             line.vanish()
             assert said(stage) == []
 
@@ -195,7 +195,7 @@ class TestFigures:
     async def test_operators_see_them_and_nobody_else(self) -> None:
         async with staged(self.LIMITS) as stage:
             stage.authorizer.operators.add("operator")
-            stage.authorizer.may_subscribe = lambda principal, topic: (  # type: ignore[method-assign]  # a fake
+            stage.authorizer.may_subscribe = lambda principal, topic: (  # type: ignore[method-assign,assignment]  # a fake
                 ALLOWED if principal.is_operator or not topic.startswith("$") else Denied("for operators")
             )
             operator, device = await stage.line("operator"), await stage.line("device")

@@ -185,7 +185,7 @@ async def test_b_32_an_answer_that_is_none_denies() -> None:
         def shrug(_: Principal, __: str) -> Decision:
             return None  # type: ignore[return-value]  # what a careless plugin does
 
-        house.authorizer.may_subscribe = shrug  # type: ignore[method-assign]  # a fake
+        house.authorizer.may_subscribe = shrug  # type: ignore[method-assign,assignment]  # a fake
         wire = await house.client("c")
         assert await wire.subscribe(("t", 0)) == (0x80,)
         house.authorizer.may_subscribe = lambda *_: ALLOWED  # type: ignore[method-assign]  # a fake

@@ -124,9 +124,9 @@ class TestTakeOver:
             house.clients.pop_all()
             await asyncio.sleep(0.01 - time.monotonic() % 0.01)
         assert count >= duration_s * 20
-        for wire in (publisher, subscriber, last):
-            if wire is not None:
-                wire.abort()
+        for each in (publisher, subscriber, last):
+            if each is not None:
+                each.abort()
         await house.owner.until(lambda owner: len(owner.left) == 3)
         house.owner.events.clear()
 

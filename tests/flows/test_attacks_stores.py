@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ class NoStrangers(FakeAuthorizer):
 
 
 @contextlib.asynccontextmanager
-async def connecting(plugins: dict[str, dict[str, object]]) -> AsyncIterator[Wire]:
+async def connecting(plugins: dict[str, dict[str, Any] | None]) -> AsyncIterator[Wire]:
     """A connection to a broker that asks these plugins of amqtt about its guests."""
     host = PluginHost(PluginConfig(plugins=plugins, mode=Mode.GUESTS, guest_filters=("plant/#",)), clock)
     owner = FakeOwner()
@@ -67,7 +68,7 @@ async def connecting(plugins: dict[str, dict[str, object]]) -> AsyncIterator[Wir
             writer.transport.abort()
 
 
-async def told(plugins: dict[str, dict[str, object]], username: str, password: bytes | None) -> list[Packet]:
+async def told(plugins: dict[str, dict[str, Any] | None], username: str, password: bytes | None) -> list[Packet]:
     """What a guest is told; nothing where the broker does not start with such plugins."""
     with contextlib.suppress(PluginError):
         async with connecting(plugins) as wire:
@@ -87,7 +88,7 @@ async def test_b_23_a_password_file_that_is_damaged_lets_nobody_in(
 ) -> None:
     passwords = tmp_path / "passwords"
     passwords.write_bytes(content)
-    plugins: dict[str, dict[str, object]] = {FILE_AUTHENTICATION: {"password_file": str(passwords)}}
+    plugins: dict[str, dict[str, Any] | None] = {FILE_AUTHENTICATION: {"password_file": str(passwords)}}
     for username in ("anna", ""):
         assert is_refused(await told(plugins, username, password))
 
@@ -98,7 +99,7 @@ async def test_b_23_a_password_file_that_is_missing_stops_the_start(tmp_path: Pa
 
 @pytest.mark.parametrize("lists", [{}, {"acl": {}, "publish_acl": {}}], ids=["B-23 no lists", "B-23 empty lists"])
 async def test_b_23_lists_of_topics_that_are_empty_allow_nothing_beyond_the_settings(lists: dict[str, object]) -> None:
-    plugins: dict[str, dict[str, object]] = {
+    plugins: dict[str, dict[str, Any] | None] = {
         "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True},
         TOPIC_LISTS: lists,
     }

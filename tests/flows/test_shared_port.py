@@ -36,7 +36,7 @@ class Shared:
     @property
     def access(self) -> DeviceAccess:
         root, certificate, key = (self.bundle / name for name in ("root.pem", "certificate.pem", "key.pem"))
-        return DeviceAccess("localhost", self.port, root, certificate, key, "x-amzn-mqtt-ca")
+        return DeviceAccess("localhost", self.port, root, certificate, key, alpn="x-amzn-mqtt-ca")
 
     def device_context(self, *alpn: str) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.bundle / "root.pem"))
@@ -174,7 +174,9 @@ def test_a_hello_that_never_ends_is_closed_in_time_and_hinders_nobody(shared: Sh
         with shared.connect() as sock, shared.device_context("mqtt").wrap_socket(sock, server_hostname="localhost"):
             pass
         for sock in lame:
-            assert sock.recv(1) == b""
+            # What was looked at is unread: the end may be a reset.
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
     finally:
         for sock in lame:
             sock.close()

@@ -3,10 +3,13 @@
 Each row has the words that allow what ours does, and a function that knows the difference from others.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from broker.codec import Decoder
 from broker.packets import (
@@ -20,7 +23,10 @@ from broker.packets import (
     Suback,
     Subscribe,
     Unsuback,
+    Unsubscribe,
 )
+from broker.topics import filter_fault, matches, shared_parts
+from tests.fuzz.brokers import LIMITS
 from tests.fuzz.playing import Script, Seen, whole
 
 _FAULT = 0x80
@@ -155,4 +161,143 @@ def _topics(difference: Difference) -> set[str]:
     return {told[0] for told in (*(ours - theirs), *(theirs - ours))} or {told[0] for told in difference.ours}  # type: ignore[attr-defined]
 
 
-TABLE: tuple[Row, ...] = ()
+def _reasons(*words: str) -> Callable[[Difference], bool]:
+    """Ours closes the connection for one of these, Mosquitto does not see it."""
+
+    def explains(difference: Difference) -> bool:
+        return _only_ours_closed(difference) and any(word in difference.reason for word in words)
+
+    return explains
+
+
+def _only_ours_closed(difference: Difference) -> bool:
+    return difference.kind == "closed" and (difference.ours, difference.theirs) == ((True, False), (False, False))
+
+
+def _only_theirs_closed(difference: Difference) -> bool:
+    return difference.kind == "closed" and (difference.ours, difference.theirs) == ((False, False), (True, False))
+
+
+def _has_doubtful_text(difference: Difference) -> bool:
+    return _only_theirs_closed(difference) and any(
+        is_doubtful(text) for packet in difference.sent for text in texts_of(packet)
+    )
+
+
+def texts_of(value: object) -> Iterator[str]:
+    """Every text in a packet."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from texts_of(one)
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from texts_of(getattr(value, name))
+
+
+def is_doubtful(text: str) -> bool:
+    """Whether it has a control character or one that is none, which a server may refuse."""
+    return any(unicodedata.category(one) == "Cc" or ord(one) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(one) < 0xFDF0 for one in text)
+
+
+def _is_unreleased(difference: Difference) -> bool:
+    """Whether a QoS 2 message of any step so far was not released right behind it."""
+    if difference.kind != "deliveries":
+        return False
+    for index in range(difference.index + 1):
+        packets = _packets(difference.script, index)
+        for packet, after in zip(packets, [*packets[1:], None], strict=True):
+            if isinstance(packet, Publish) and packet.qos == 2 and after != Pubrel(packet.packet_id):
+                return True
+    return False
+
+
+def _overlap(difference: Difference) -> bool:
+    """Whether two filters that were subscribed to match what they differ in."""
+    filters = {topic_filter for _, topic_filter, _ in _subscriptions(difference)}
+    topics = _topics(difference)
+    return bool(topics) and all(
+        sum(matches(shared_parts(topic_filter)[1], topic) for topic_filter in filters) > 1 for topic in topics
+    )
+
+
+def _filters(difference: Difference, kind: type[Subscribe] | type[Unsubscribe]) -> list[str]:
+    """Those of this step."""
+    found = []
+    for packet in difference.sent:
+        if isinstance(packet, Subscribe) and kind is Subscribe:
+            found += [request.topic_filter for request in packet.requests]
+        if isinstance(packet, Unsubscribe) and kind is Unsubscribe:
+            found += packet.topic_filters
+    return found
+
+
+def _is_bad_share(difference: Difference) -> bool:
+    return (_only_ours_closed(difference) or difference.kind == "answers") and any(
+        one.startswith("$share") and filter_fault(one, LIMITS) is not None for one in _filters(difference, Subscribe)
+    )
+
+
+def _is_bad_unsubscribe(difference: Difference) -> bool:
+    return difference.kind == "closed" and any(filter_fault(one, LIMITS) for one in _filters(difference, Unsubscribe))
+
+
+def _is_no_local_share(difference: Difference) -> bool:
+    return _only_ours_closed(difference) and any(
+        request.no_local and request.topic_filter.startswith("$share/")
+        for packet in difference.sent
+        if isinstance(packet, Subscribe)
+        for request in packet.requests
+    )
+
+
+TABLE = (
+    Row(
+        "control characters and non-characters in texts",
+        "1.5.4: a receiver may treat them as malformed. Ours does in names, Mosquitto in every text.",
+        _has_doubtful_text,
+    ),
+    Row(
+        "QoS 2 is delivered at PUBLISH, not at PUBREL",
+        "4.3.3, figure 4.3: the receiver may initiate onward delivery before PUBREC, or after PUBREL.",
+        _is_unreleased,
+    ),
+    Row(
+        "overlapping subscriptions",
+        "MQTT-3.3.5-1 of 3.1.1 and MQTT-3.3.4-2 of 5: the highest QoS of all; copies are the server's choice. "
+        "Mosquitto takes the QoS and the options of whichever subscription it finds first.",
+        _overlap,
+    ),
+    Row(
+        "malformed filters of shared subscriptions",
+        "MQTT-4.8.2-1, MQTT-4.8.2-2: the name has a character at least, and no wildcard, and a filter follows it. "
+        "Ours says so to clients of 3.1.1 too, which has no shared subscriptions of its own.",
+        _is_bad_share,
+    ),
+    Row(
+        "No Local on a shared subscription",
+        "MQTT-3.8.3-4: it is a protocol error.",
+        _is_no_local_share,
+    ),
+    Row(
+        "UNSUBSCRIBE with a malformed filter",
+        "MQTT-3.10.4-1: filters are compared character by character; what was never subscribed to is not there [3.11.3].",
+        _is_bad_unsubscribe,
+    ),
+    Row(
+        "reserved flags",
+        "MQTT-2.2.2-2 of 3.1.1, MQTT-2.1.3-1 of 5: the receiver closes the connection. Mosquitto reads over most of them.",
+        _reasons("wrong flags"),
+    ),
+    Row(
+        "bytes behind the last field",
+        "2.1.4: the remaining length counts the variable header and the payload, and nothing else.",
+        _reasons("longer than its fields"),
+    ),
+    Row(
+        "reason codes that a packet may not have",
+        "MQTT 5, 2.4: the code must be one of its packet's; others are a protocol error [4.13].",
+        _reasons("may not have the reason code"),
+    ),
+)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class DeviceAccess(Access):
 
     certificate: Path
     key: Path
-    alpn: str = ""
+    alpn: str = field(default="", kw_only=True)
     """What it asks for where not everybody is a client of MQTT."""
 
 
