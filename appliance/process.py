@@ -46,7 +46,7 @@ from appliance.store import database as store
 from appliance.store.database import Database, UnwritableError
 from appliance.store.migrate import migrate
 from appliance.telemetry.service import Telemetry
-from broker.limits import AWS
+from broker.limits import under_aws
 from broker.listener import HandOver
 from broker.plugins.host import PluginHost
 from broker.plugins.ports import Mode
@@ -232,10 +232,11 @@ class _Parts:
         rooms = Rooms(foundation.registry, self.alerts, self.telemetry)
         self.ingestion = Ingestion(foundation.database, rooms, self.bus, config.ingestion, clock)
         self.sessions = Sessions(foundation.database, clock)
-        limits = AWS if config.mqtt.aws_limits == "enforce" else config.limits
+        limits = under_aws(config.limits) if config.mqtt.aws_limits == "enforce" else config.limits
         self.plugins = PluginHost(wanted.config, clock)
         authorizer = self.plugins.authorizer(foundation.registry)
         self.broker = Broker(self.ingestion, authorizer, clock, limits, self.sessions)
+        foundation.registry.rights_changed = self.broker.review_soon
         self.broker.exchange.now_filters = config.mqtt.acknowledge_now
         self.gateway = Gateway(
             registry=foundation.registry,

@@ -118,11 +118,10 @@ class Client:
         """Receipts that wait for a commit: an acknowledgement must not overtake them."""
         self.waiting_count = 0
         """Deliveries among them."""
-        self._taker = taker
-        self._exchange = exchange
+        self._taker, self._exchange = taker, exchange
+        self._is_held = False
         self._publisher = Publisher(self, exchange)
         self._read_packets = self._read_bytes = 0
-        self._is_held = False
         self._stalled: list[Packet] | None = None
         self._watchers: tuple[Watcher, ...] = ()
         self.agree(Outgoing())

@@ -87,18 +87,26 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("queue_bytes must hold at least one packet of packet_bytes")
 
 
-AWS = Limits(
-    packet_bytes=135_168,
-    topic_bytes=256,
-    topic_levels=8,
-    subscriptions=50,
-    filters_per_subscribe=8,
-    keep_alive_s=1_200,
-    shortest_keep_alive_s=30,
-    receive_maximum=100,
-    topic_aliases=8,
-    publishes_per_s=100,
-    bytes_per_s=524_288,
-    client_id_bytes=128,
-)
-"""What AWS IoT Core takes: a payload of 128 KiB with its topic and properties, and so on."""
+_OF_AWS = {
+    "packet_bytes": 135_168,
+    "client_id_bytes": 128,
+    "topic_bytes": 256,
+    "topic_levels": 8,
+    "subscriptions": 50,
+    "filters_per_subscribe": 8,
+    "keep_alive_s": 1_200,
+    "receive_maximum": 100,
+    "topic_aliases": 8,
+    "publishes_per_s": 100,
+    "bytes_per_s": 524_288,
+}
+"""What AWS IoT Core takes at most: a payload of 128 KiB with its topic and properties, and so on."""
+_SHORTEST_KEEP_ALIVE_OF_AWS_S = 30
+
+
+def under_aws(limits: Limits) -> Limits:
+    """These limits, and no wider than those of AWS IoT Core: what works here works there."""
+    kept = {name: getattr(limits, name) for name in _OF_AWS}
+    narrowed = {name: most if kept[name] is None else min(most, kept[name]) for name, most in _OF_AWS.items()}
+    shortest_s = max(_SHORTEST_KEEP_ALIVE_OF_AWS_S, limits.shortest_keep_alive_s or 0)
+    return msgspec.structs.replace(limits, **narrowed, shortest_keep_alive_s=shortest_s)

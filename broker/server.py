@@ -71,6 +71,8 @@ class Broker:
         self.packet_observers: list[PacketObserver] = []
         """Those that are shown every packet of every client from here on. One is enough to slow all of them."""
         self._is_stopping = False
+        self._to_review: dict[tuple[TenantId, str | None], None] = {}
+        self._has_to_review = asyncio.Event()
 
     # What the owner calls.
 
@@ -91,11 +93,15 @@ class Broker:
         self.restore()
         async with asyncio.TaskGroup() as tasks:
             upkeep = Upkeep(self.exchange, self._clients, self.traffic, self.refuse, self.refusals)
-            running = tasks.create_task(upkeep.run(), name="mqtt upkeep")
+            running = [
+                tasks.create_task(upkeep.run(), name="mqtt upkeep"),
+                tasks.create_task(self._review_for_ever(), name="mqtt review"),
+            ]
             try:
                 yield
             finally:
-                running.cancel()
+                for task in running:
+                    task.cancel()
                 await self.let_go()
                 self.traffic.stop_lingering(asyncio.get_running_loop())
 
@@ -149,6 +155,11 @@ class Broker:
         `evidence` hears what becomes of it, and what is given can be withdrawn while it waits.
         """
         return self.exchange.publish(message, evidence)
+
+    def review_soon(self, tenant_id: TenantId, name: str | None = None) -> None:
+        """Have `review` done, without waiting for it."""
+        self._to_review[tenant_id, name] = None
+        self._has_to_review.set()
 
     async def review(self, tenant_id: TenantId, name: str | None = None) -> None:
         """Ask the authoriser again about live sessions: a policy, or all that hangs on one name, has changed."""
@@ -310,6 +321,14 @@ class Broker:
         client.is_slowed = False
         if not client.is_waiting:
             client.stream.resume()
+
+    async def _review_for_ever(self) -> None:
+        while True:
+            await self._has_to_review.wait()
+            self._has_to_review.clear()
+            changed, self._to_review = self._to_review, {}
+            for tenant_id, name in changed:
+                await self.review(tenant_id, name)
 
     def _review(self, session: Session) -> None:
         """Ask again about one session: who it is, what it subscribed to, where its will goes."""

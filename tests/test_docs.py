@@ -13,7 +13,7 @@ import pytest
 
 from appliance.__main__ import _parser
 from appliance.config import Config
-from broker.limits import AWS, Limits
+from broker.limits import Limits, under_aws
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs/reference"
@@ -61,7 +61,7 @@ def test_a_limit_is_in_the_table_of_the_reference_with_both_its_values(name: str
         r"^\| `([a-z_]+)` \| ([\d,.]+|off) \| ([\d,.]+|off) \|", _text("docs/reference/mqtt.md"), re.MULTILINE
     )
     documented = {row[0]: row[1:] for row in rows}
-    assert documented.get(name) == (_written(getattr(Limits(), name)), _written(getattr(AWS, name)))
+    assert documented.get(name) == (_written(getattr(Limits(), name)), _written(getattr(under_aws(Limits()), name)))
 
 
 def _written(limit: float | None) -> str:

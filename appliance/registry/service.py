@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -62,6 +62,8 @@ class Registry:
         self._trust_plain = trust_plain
         self._devices: dict[int, dict[str, Device]] = {}
         self._sorted: dict[int, list[Device]] = {}
+        self.rights_changed: Callable[[int, str], None] = lambda _tenant_id, _device_id: None
+        """Told when a device may do something else from now on: whoever keeps its connections ends them."""
         self._certificates: dict[str, BoundCertificate] = {}
 
     @contextlib.asynccontextmanager
@@ -260,12 +262,13 @@ class Registry:
     async def revoke_certificate(self, tenant_id: int, device_id: str, fingerprint: str) -> Certificate:
         """Let a certificate open nothing any more. Raises `UnknownCertificateError`.
 
-        Ending the connection that was made with it is the broker's.
+        Who keeps connections hears of it by `rights_changed`.
         """
         certificate = await self._database.write(
             queries.update_revoked, tenant_id, device_id, fingerprint, self._clock()
         )
         self._certificates[fingerprint] = BoundCertificate(tenant_id, device_id, certificate)
+        self.rights_changed(tenant_id, device_id)
         log.info("certificate revoked device_id=%s fingerprint=%s", device_id, fingerprint)
         return certificate
 
@@ -278,6 +281,7 @@ class Registry:
             self._refuse_retired(self.device(tenant_id, device_id))
         device = await self._database.write(queries.update_state, tenant_id, device_id, state)
         self._remember(device)
+        self.rights_changed(tenant_id, device_id)
         log.info("device state changed device_id=%s state=%s", device_id, state)
         return device
 

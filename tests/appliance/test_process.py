@@ -1,26 +1,35 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.config import Config
+from appliance import plugins
+from appliance.config import Config, MqttConfig, PluginsConfig
+from appliance.instant import DAY_MS
 from appliance.process import (
     FolderInUseError,
     FolderOwnerError,
     _alive,
     _defects_end_the_process,
+    _Parts,
     _stop_requested,
     _version,
     folder_locked,
     foundation_opened,
     wall_clock,
 )
+from broker.listener import Endpoint, HandOver
+from broker.plugins.ports import Mode
+from broker.ports import Credentials, Denied, Principal
+from broker.tls import DeviceTls
 from tests.appliance.examples import clock, stored
 
 
@@ -105,6 +114,75 @@ async def test_after_the_parts_have_ended_defects_are_the_loops_own_again() -> N
     async with _defects_end_the_process():
         pass
     assert asyncio.get_running_loop().get_exception_handler() is None
+
+
+class _Renewals:
+    """The parts of a process, how often the web took up certificates, and a clock."""
+
+    def __init__(self, parts: _Parts) -> None:
+        self.parts = parts
+        self.web_count = 0
+        self.jobs = parts.jobs(self._reload_web)
+
+    def _reload_web(self) -> None:
+        self.web_count += 1
+
+    @property
+    def shown(self) -> object:
+        """What a handshake that begins now is made with."""
+        endpoint = self.parts.doors.endpoints(HandOver(_nobody_comes))[0]
+        assert isinstance(endpoint, Endpoint)
+        assert isinstance(endpoint.tls, DeviceTls)
+        return endpoint.tls.context
+
+    async def run(self, words: str) -> None:
+        [(_, work)] = [job for name, job in self.jobs.items() if words in name]
+        await work()
+
+
+def _nobody_comes(*_: object) -> None:
+    raise AssertionError
+
+
+@contextlib.asynccontextmanager
+async def _renewals(folder: Path, now: list[int]) -> AsyncIterator[_Renewals]:
+    config = Config(data=str(folder))
+    async with foundation_opened(config, lambda: now[0]) as foundation:
+        wanted = plugins.read(config.plugins, ())
+        yield _Renewals(_Parts(config, wanted, foundation, lambda: now[0], now[0]))
+
+
+async def test_certificates_are_renewed_before_they_end_and_shown_at_once(tmp_path: Path) -> None:
+    now = [clock()]
+    async with _renewals(tmp_path, now) as renewals:
+        before = renewals.shown
+        await renewals.run("certificates")
+        assert (renewals.shown is before, renewals.web_count) == (True, 0)
+        now[0] += 5 * 365 * DAY_MS
+        await renewals.run("certificates")
+        assert (renewals.shown is before, renewals.web_count) == (False, 1)
+
+
+async def test_keys_of_tickets_are_renewed_every_day_also_while_certificates_last(tmp_path: Path) -> None:
+    async with _renewals(tmp_path, [clock()]) as renewals:
+        before = renewals.shown
+        await renewals.run("tickets")
+        assert (renewals.shown is before, renewals.web_count) == (False, 1)
+        [crontab] = [crontab for name, (crontab, _) in renewals.jobs.items() if "tickets" in name]
+        assert re.fullmatch(r"\d+ \d+ \* \* \*", crontab)
+
+
+async def test_where_guests_may_come_a_name_makes_nobody_a_device(tmp_path: Path) -> None:
+    shown = Credentials("pump-1", None, None, None, "127.0.0.1:5000", "plain")
+    answers = []
+    for mode in Mode:
+        mqtt = MqttConfig(plain_port=1883)
+        config = Config(data=str(tmp_path), mqtt=mqtt, plugins=PluginsConfig(mode, classes={"my.Plugin": {}}))
+        async with foundation_opened(config, clock) as foundation:
+            if not foundation.registry.has_device(1, "pump-1"):
+                await foundation.registry.add_device(1, "pump-1")
+            answers.append(type(foundation.registry.authenticate(shown)))
+    assert answers == [Principal, Denied, Denied]
 
 
 async def test_without_defects_nothing_is_left_running() -> None:

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from broker.limits import AWS, Limits
+from broker.limits import Limits, under_aws
 
 FIELDS = Limits.__struct_fields__
 TWO_BYTES = ["keep_alive_s", "receive_maximum", "topic_aliases", "in_flight"]
 
 
-@pytest.mark.parametrize("limits", [Limits(), AWS])
+@pytest.mark.parametrize("limits", [Limits(), under_aws(Limits())])
 def test_the_limits_that_come_along_fit_together(limits: Limits) -> None:
     assert limits.connect_packet_bytes <= limits.packet_bytes <= limits.queue_bytes <= limits.queues_bytes
     # What is in flight goes out in one piece after a reconnect, and must not look like slow reading.
@@ -63,3 +63,10 @@ def test_what_cannot_hold_together_is_refused(packet: int, in_flight: int, unsen
         Limits(**wanted)
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wanted, Limits)
+
+
+def test_what_is_narrower_than_aws_stays_so() -> None:
+    own = Limits(topic_levels=4, keep_alive_s=60, shortest_keep_alive_s=45, connections=7)
+    narrowed = under_aws(own)
+    assert (narrowed.topic_levels, narrowed.keep_alive_s, narrowed.shortest_keep_alive_s) == (4, 60, 45)
+    assert (narrowed.topic_bytes, narrowed.connections) == (256, 7)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import resource
 import socket
 import ssl
@@ -239,3 +240,13 @@ class _Echo(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answer(b"HTTP/1.1 200 OK\r\n\r\n" + data)
+
+
+async def test_the_address_that_cannot_be_taken_is_named_by_the_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="Address already in use") as caught:
+            async with door_open(Endpoint("127.0.0.1", 0), Endpoint("127.0.0.1", port)):
+                raise AssertionError
+    assert caught.value.filename == f"127.0.0.1 port {port}"
+    assert caught.value.errno == errno.EADDRINUSE

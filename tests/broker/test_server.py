@@ -33,7 +33,7 @@ from broker.ports import Denied, Pending, Principal
 from broker.reason_codes import ReasonCode
 from broker.trace import TraceEntry
 from tests.broker.house import House, serving
-from tests.broker.stage import KEPT, Stage, kinds, payloads, staged
+from tests.broker.stage import KEPT, Stage, kinds, payloads, staged, turn
 from tests.broker.stored import FakeStore
 
 WILL = Will("gone", b"c", 1, retain=False)
@@ -78,6 +78,19 @@ class TestRestart:
             ]
             stage.broker.publish(stage.say("t", b"new", 1))
             assert payloads(await line.heard()) == [b"new"]
+
+    async def test_what_was_kept_is_taken_up_once_however_early(self) -> None:
+        async with staged() as stage:
+            await stage.kept("c", "t")
+            stage.broker.publish(stage.say("state", b"old", 1, retain=True))
+            await turn()
+            store = store_after(stage)
+        stage = Stage(store=store)
+        stage.broker.restore()
+        stage.broker.publish(stage.say("state", b"new", 1, retain=True))
+        async with stage.broker.connected():
+            assert [message.payload for message in stage.broker.retained(1, "state")] == [b"new"]
+            assert [session.client_id for session in stage.broker.sessions(1)] == ["c"]
 
     async def test_exactly_once_goes_on_where_it_was(self) -> None:
         async with staged() as stage:

@@ -129,6 +129,32 @@ async def test_a_renewed_certificate_is_shown_to_new_clients_and_open_connection
             await goodbye(each)
 
 
+def _protocol(port: int, context: ssl.SSLContext, *asked: str) -> str | None:
+    if asked:
+        context.set_alpn_protocols(asked)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as sock,
+        context.wrap_socket(sock, server_hostname="127.0.0.1") as tls,
+    ):
+        tls.sendall(b"hello")
+        assert tls.recv(7) == b"welcome"
+        return tls.selected_alpn_protocol()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [((), None), (("http/1.1",), None), (("mqtt", "x-amzn-mqtt-ca"), "x-amzn-mqtt-ca")]
+)
+async def test_a_client_is_told_which_protocol_it_got_and_let_in_without_one(
+    certificates: Certificates, asked: tuple[str, ...], told: str | None
+) -> None:
+    tls = DeviceTls(*certificates.ours.issue("protocols"), certificates.ours.trust, ("x-amzn-mqtt-ca", "mqtt"))
+    async with door_open(Endpoint("127.0.0.1", 0, tls)) as doorway:
+        for _ in range(2):
+            context = certificates.ours.client_context(certificates.ours)
+            assert await asyncio.to_thread(_protocol, doorway.ports[0], context, *asked) == told
+            tls.reload()
+
+
 def test_files_that_do_not_fit_change_nothing(certificates: Certificates, tmp_path: Path) -> None:
     certificate, key = certificates.ours.issue("kept")
     tls = DeviceTls(certificate, key, certificates.ours.trust)

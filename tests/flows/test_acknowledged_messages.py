@@ -149,6 +149,13 @@ class MortalBroker(RuleBasedStateMachine):
             for name in self.clients:
                 self.connect(name, is_clean=False, is_heard=True)
 
+    @rule(name=names)
+    def commit_and_read(self, name: str) -> None:
+        """One step further for one client: what it waited for is on the disk, and it answers."""
+        self.commit(len(self.owner.turns))
+        self.read(name, 100)
+
+    @precondition(lambda self: len(self.promises) % 3 == 2)
     @rule()
     def settle(self) -> None:
         """Everybody comes back and everything that is owed is done."""

@@ -7,12 +7,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
 
 from broker.codec import Decoder
 from broker.packets import (
+    V5,
     Connack,
     Packet,
     Puback,
@@ -207,7 +209,7 @@ def _is_unreleased(difference: Difference) -> bool:
         return False
     for index in range(difference.index + 1):
         packets = _packets(difference.script, index)
-        for packet, after in zip(packets, [*packets[1:], None], strict=True):
+        for packet, after in zip_longest(packets, packets[1:]):
             if isinstance(packet, Publish) and packet.qos == 2 and after != Pubrel(packet.packet_id):
                 return True
     return False
@@ -237,6 +239,23 @@ def _is_bad_share(difference: Difference) -> bool:
     return (_only_ours_closed(difference) or difference.kind == "answers") and any(
         one.startswith("$share") and filter_fault(one, LIMITS) is not None for one in _filters(difference, Subscribe)
     )
+
+
+def _is_bad_filter(difference: Difference) -> bool:
+    return (
+        difference.script.level == V5
+        and _only_theirs_closed(difference)
+        and any(filter_fault(one, LIMITS) for one in _filters(difference, Subscribe))
+    )
+
+
+def _was_not_subscribed(difference: Difference) -> bool:
+    if difference.kind != "answers" or difference.script.level != V5:
+        return False
+    ours, theirs = ([told for told in answers if told[0] == "UNSUBACK"] for answers in (difference.ours, difference.theirs))  # type: ignore[attr-defined]
+    subscribed = {topic_filter for _, topic_filter, _ in _subscriptions(difference)}
+    unknown = [one for one in _filters(difference, Unsubscribe) if one.startswith("$") and one not in subscribed]
+    return ours != theirs and bool(unknown)
 
 
 def _is_bad_unsubscribe(difference: Difference) -> bool:
@@ -276,6 +295,16 @@ TABLE = (
         _is_bad_share,
     ),
     Row(
+        "malformed filters of MQTT 5",
+        "3.9.3, 0x8F: it has a reason code of its own; nothing asks for the connection to be closed, as Mosquitto does.",
+        _is_bad_filter,
+    ),
+    Row(
+        "UNSUBSCRIBE from a filter with $ that was not subscribed to",
+        "3.11.3, 0x11: no subscription existed. Mosquitto says success where it knows a part of such a filter.",
+        _was_not_subscribed,
+    ),
+    Row(
         "No Local on a shared subscription",
         "MQTT-3.8.3-4: it is a protocol error.",
         _is_no_local_share,
@@ -293,7 +322,7 @@ TABLE = (
     Row(
         "bytes behind the last field",
         "2.1.4: the remaining length counts the variable header and the payload, and nothing else.",
-        _reasons("longer than its fields"),
+        _reasons("longer than its fields", "with a body"),
     ),
     Row(
         "reason codes that a packet may not have",

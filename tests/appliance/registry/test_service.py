@@ -349,3 +349,13 @@ async def test_a_damaged_folder_of_keys_stops_the_start(database: Database, tmp_
     with pytest.raises(KeyFolderError):
         async with Registry(database, tmp_path / "pki", clock).opened():
             pass
+
+
+async def test_whoever_keeps_connections_hears_of_changed_rights(registry: Registry) -> None:
+    await registry.add_device(DEFAULT_TENANT, "sensor-001")
+    bundle = await registry.issue_certificate(DEFAULT_TENANT, "sensor-001")
+    heard: list[tuple[int, str]] = []
+    registry.rights_changed = lambda tenant_id, device_id: heard.append((tenant_id, device_id))
+    await registry.revoke_certificate(DEFAULT_TENANT, "sensor-001", bundle.fingerprint)
+    await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.SUSPENDED)
+    assert heard == [(DEFAULT_TENANT, "sensor-001")] * 2
