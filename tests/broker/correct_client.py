@@ -145,12 +145,13 @@ class CorrectClient:
             case Connack():
                 self._welcomed(packet)
             case Suback(packet_id, codes):
+                later = list(self._asked.values())[list(self._asked).index(packet_id) + 1 :]
                 asked = self._asked.pop(packet_id)
                 assert isinstance(asked, Subscribe)
                 (request,) = asked.requests
                 assert codes == (request.qos,), codes
                 # Where it has asked for something else since then, that counts.
-                if all(_filter(each) != request.topic_filter for each in self._asked.values()):
+                if all(_filter(each) != request.topic_filter for each in later):
                     self.granted[request.topic_filter] = request.qos
             case Unsuback(packet_id):
                 assert isinstance(self._asked.pop(packet_id), Unsubscribe)

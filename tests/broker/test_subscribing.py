@@ -256,14 +256,19 @@ class TestGrants:
             tell: list[Callable[[Principal | Allowed | Denied], None]] = []
             stage.authorizer.may_subscribe = lambda *_: Pending(tell.append)  # type: ignore[method-assign]  # a fake
             await stage.kept("c")
-            await stage.kept("gone")
-            for client_id in ("c", "gone"):
-                assert stage.broker.grant(1, client_id, Subscription("t", 1))
-            # Who comes anew has nothing of what was asked for before.
-            await stage.line("gone")
-            (kept, *_) = stage.broker.sessions(1)
-            assert not kept.subscriptions
-            for each in tell:
-                each(answer)
-            subscribed = {each.client_id for each in stage.broker.sessions(1) if each.subscriptions}
-            assert subscribed == ({"c"} if has_it else set())
+            assert stage.broker.grant(1, "c", Subscription("t", 1))
+            (session,) = stage.broker.sessions(1)
+            assert not session.subscriptions
+            tell[0](answer)
+            assert list(session.subscriptions) == (["t"] if has_it else [])
+            assert stage.broker.publish(stage.say("t", b"", 1)).is_taken == has_it
+
+    async def test_a_session_that_ended_while_the_authoriser_thought_is_granted_nothing(self) -> None:
+        async with staged() as stage:
+            tell: list[Callable[[Principal | Allowed | Denied], None]] = []
+            stage.authorizer.may_subscribe = lambda *_: Pending(tell.append)  # type: ignore[method-assign]  # a fake
+            await stage.kept("c")
+            assert stage.broker.grant(1, "c", Subscription("t", 1))
+            await stage.line("c")
+            tell[0](ALLOWED)
+            assert not stage.broker.publish(stage.say("t", b"", 1)).is_taken

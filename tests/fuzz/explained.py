@@ -16,7 +16,9 @@ from broker.codec import Decoder
 from broker.packets import (
     V5,
     Connack,
+    Connect,
     Packet,
+    Pingresp,
     Puback,
     Pubcomp,
     Publish,
@@ -29,9 +31,12 @@ from broker.packets import (
 )
 from broker.topics import filter_fault, matches, shared_parts
 from tests.fuzz.brokers import LIMITS
+from tests.fuzz.mutation import split
 from tests.fuzz.playing import Script, Seen, whole
 
 _FAULT = 0x80
+_CONNACK_BYTES = 80
+"""Ours are smaller."""
 Told = tuple[Any, ...]
 """What an answer says, as far as it is compared."""
 
@@ -95,7 +100,10 @@ def _parts(our: Seen, their: Seen) -> Iterator[tuple[str, object, object]]:
 
 def _told(seen: Seen) -> tuple[Told, ...]:
     """Sorted by kind only: of one kind they must be in order [MQTT-4.6.0-2, MQTT-4.6.0-3]."""
-    return tuple(sorted((_answer(packet) for packet in seen.answers), key=lambda told: str(told[0])))
+    # PUBREL comes with each delivery at QoS 2, and those are compared.
+    delivered = {packet.packet_id for packet in seen.deliveries}
+    answers = [packet for packet in seen.answers if not (isinstance(packet, Pubrel) and packet.packet_id in delivered)]
+    return tuple(sorted((_answer(packet) for packet in answers), key=lambda told: str(told[0])))
 
 
 def _answer(packet: Packet) -> Told:
@@ -224,6 +232,68 @@ def _overlap(difference: Difference) -> bool:
     )
 
 
+def _is_retained_for_group(difference: Difference) -> bool:
+    """Whether Mosquitto alone sends retained messages, and shared subscriptions were made."""
+    shared = [shared_parts(one)[1] for one in _filters(difference, Subscribe) if one.startswith("$share/")]
+    return bool(_topics(difference)) and all(
+        any(matches(one, topic) for one in shared) for topic in _topics(difference)
+    )
+
+
+def _connects(difference: Difference) -> Iterator[Connect]:
+    """Every CONNECT so far."""
+    for index in range(difference.index + 1):
+        yield from (packet for packet in _packets(difference.script, index) if isinstance(packet, Connect))
+
+
+def _is_will_of_taken_over(difference: Difference) -> bool:
+    """Whether they differ in the topics of wills whose connections another one took over."""
+    wills: dict[str, set[str]] = {}
+    lost: set[str] = set()
+    for connect in _connects(difference):
+        lost |= wills.pop(connect.client_id, set())
+        if connect.will is not None:
+            wills[connect.client_id] = {connect.will.topic}
+    topics = _topics(difference)
+    return bool(topics) and topics <= lost
+
+
+def _is_will_of_ended_session(difference: Difference) -> bool:
+    """Whether they differ in the topics of wills that were put off beyond the end of their session."""
+    topics = _topics(difference)
+    return bool(topics) and topics <= {
+        connect.will.topic
+        for connect in _connects(difference)
+        if connect.will is not None
+        and (connect.will.properties.will_delay_s or 0) > (connect.properties.session_expiry_s or 0)
+    }
+
+
+def _is_after_second_connect(difference: Difference) -> bool:
+    """Whether only ours knows the session, and a connection of the client has sent CONNECT twice."""
+    if difference.kind != "answers" or ("CONNACK", True, False, False) not in difference.ours:  # type: ignore[operator]
+        return False
+    return any(
+        packet[0] >> 4 == 1
+        for place, step in enumerate(difference.script.steps[: difference.index])
+        for number, packet in enumerate(split(step.data))
+        if (number or place > 1) and not (step.is_anew and not number)
+    )
+
+
+def _is_of_servers(difference: Difference) -> bool:
+    return _only_ours_closed(difference) and any(
+        isinstance(packet, Connack | Suback | Unsuback | Pingresp) for packet in difference.sent
+    )
+
+
+def _takes_no_connack(difference: Difference) -> bool:
+    return _only_ours_closed(difference) and any(
+        isinstance(packet, Connect) and (packet.properties.maximum_packet_bytes or _CONNACK_BYTES) < _CONNACK_BYTES
+        for packet in difference.sent
+    )
+
+
 def _filters(difference: Difference, kind: type[Subscribe] | type[Unsubscribe]) -> list[str]:
     """Those of this step."""
     found = []
@@ -287,6 +357,41 @@ TABLE = (
         "MQTT-3.3.5-1 of 3.1.1 and MQTT-3.3.4-2 of 5: the highest QoS of all; copies are the server's choice. "
         "Mosquitto takes the QoS and the options of whichever subscription it finds first.",
         _overlap,
+    ),
+    Row(
+        "the will of a connection that is taken over",
+        "MQTT-3.1.2-8: it is published when the connection is closed without DISCONNECT. Mosquitto forgets it.",
+        _is_will_of_taken_over,
+    ),
+    Row(
+        "the will of a session that ends before the delay of its will",
+        "MQTT 5, 3.1.3.2.2: it is published when the delay has passed or the session ends, whichever is first.",
+        _is_will_of_ended_session,
+    ),
+    Row(
+        "the session of a client that sent CONNECT twice",
+        "MQTT 5, 4.1 and 3.1.2.11.2: it is kept as long as it was asked for, whatever ended the connection.",
+        _is_after_second_connect,
+    ),
+    Row(
+        "a client that takes no packet as large as CONNACK",
+        "MQTT-3.1.2-24: it is not sent. Ours is larger, because it tells its limits.",
+        _takes_no_connack,
+    ),
+    Row(
+        "packets that only servers send",
+        "2.1.2, table 2-1: the direction of flow. Mosquitto takes some of them, because it can be a bridge.",
+        _is_of_servers,
+    ),
+    Row(
+        "DUP at QoS 0",
+        "MQTT-3.3.1-2: DUP is 0 in all messages of QoS 0.",
+        _reasons("PUBLISH with DUP"),
+    ),
+    Row(
+        "retained messages for a shared subscription",
+        "MQTT 5, 4.8.2: none are sent when it is made. Mosquitto sends them.",
+        _is_retained_for_group,
     ),
     Row(
         "malformed filters of shared subscriptions",
