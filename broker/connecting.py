@@ -105,7 +105,7 @@ class Reception:
         if answer is None:
             raise Undecided
         if isinstance(answer, Denied):
-            raise ProtocolError(ReasonCode(answer.code), answer.reason)
+            raise ProtocolError(answer.reason_code, answer.reason)
         return answer
 
     def _check_will_rights(self, client: Client, principal: Principal, connect: Connect) -> None:

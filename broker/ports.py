@@ -8,6 +8,7 @@ import msgspec
 from broker.changes import Change, ChangeKey, StoredSession
 from broker.message import Message, TenantId
 from broker.packets import Packet, Subscription
+from broker.reason_codes import ReasonCode
 
 
 class Principal(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +35,8 @@ class Credentials(msgspec.Struct, frozen=True):
 
 # What an authoriser answers.
 
+_REASON_CODES = frozenset(ReasonCode)
+
 
 class Allowed(msgspec.Struct, frozen=True, gc=False):
     """It may be done."""
@@ -48,6 +51,12 @@ class Denied(msgspec.Struct, frozen=True, gc=False):
     reason: str
     code: int = 0x87
     """What a client of MQTT 5 is told: a reason code, not authorized unless the authoriser says better."""
+
+    @property
+    def reason_code(self) -> ReasonCode:
+        """The code, if it is one that refuses something."""
+        is_refusal = self.code >= ReasonCode.UNSPECIFIED_ERROR and self.code in _REASON_CODES
+        return ReasonCode(self.code) if is_refusal else ReasonCode.NOT_AUTHORIZED
 
 
 class Pending(msgspec.Struct, frozen=True):

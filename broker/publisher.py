@@ -208,11 +208,11 @@ class Publisher:
         """Refuse a PUBLISH: MQTT 5 can say so, in 3.1.1 only a close tells."""
         client = self._client
         if client.level == V4 or packet.qos == 0:
-            raise ProtocolError(ReasonCode(denied.code), denied.reason)
+            raise ProtocolError(denied.reason_code, denied.reason)
         client.note_denied("publish_denied", f"{topic}: {denied.reason}")
         properties = client.reason(denied.reason)
         kind = Puback if packet.qos == 1 else Pubrec
-        self._acks.append(encode(kind(packet.packet_id, denied.code, properties), V5))
+        self._acks.append(encode(kind(packet.packet_id, denied.reason_code, properties), V5))
 
 
 def _too_many(limit: int) -> ProtocolError:

@@ -344,7 +344,10 @@ class Broker:
         """End the connection of a client that would not be let in today."""
         if client.stream.is_open:
             self._note_refused(client, "connection_ended", denied.reason)
-            client.close_with(ReasonCode(denied.code), denied.reason)
+            if client.session is not None:
+                # Nobody speaks any more for whoever may not be here.
+                client.session.will = None
+            client.close_with(denied.reason_code, denied.reason)
 
     def _refuse_stranger(self, address: str, kind: str, reason: str) -> None:
         self.refusals[kind] += 1

@@ -151,7 +151,7 @@ class Desk:
             return _Fault(ReasonCode.QUOTA_EXCEEDED, f"more than {limits.subscriptions} subscriptions")
         plain = shared_parts(topic_filter)[1]
         denied = self._exchange.permissions.may_subscribe(session, plain, client.go_on)
-        return None if denied is None else _Fault(ReasonCode.NOT_AUTHORIZED, denied.reason, denied.code)
+        return None if denied is None else _Fault(ReasonCode.NOT_AUTHORIZED, denied.reason, denied.reason_code)
 
 
 def _check_filters(topic_filters: Sequence[str], limits: Limits) -> None:

@@ -5,11 +5,11 @@ Run long as `python -m tests.fuzz.decoder --minutes 10`.
 
 import sys
 import zlib
-from random import Random
 
 from broker.codec import Decoder, encode
 from broker.packets import V4, V5, Connect, Packet
 from tests.fuzz import mutation
+from tests.fuzz.mutation import dice_of
 from tests.fuzz.search import Target, main
 
 _SMALL_BYTES = 64
@@ -27,7 +27,7 @@ def check(data: bytes) -> None:
 
 
 def _check_slices(data: bytes, level: int, packets: list[Packet], whole: Decoder) -> None:
-    dice = Random(zlib.crc32(data))
+    dice = dice_of(zlib.crc32(data))
     sliced = Decoder(protocol_level=level)
     found = []
     at = 0

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from broker.packets import V4, V5
 from tests.fuzz.brokers import mosquitto, mosquitto_program, ours
-from tests.fuzz.explained import Difference, differences, explanation
+from tests.fuzz.difference import Difference, differences
+from tests.fuzz.explained import explanation
 from tests.fuzz.mutation import split
 from tests.fuzz.playing import Observed, Script, Step, play, transcript
 from tests.fuzz.scripts import scripts
@@ -44,6 +45,8 @@ class Comparison:
     runner: asyncio.Runner
     script_count: int = 0
     step_count: int = 0
+    delivery_count: int = 0
+    """Messages that our broker delivered within the scripts."""
     explained: Counter[str] = field(default_factory=Counter)
     findings: dict[str, Finding] = field(default_factory=dict)
     """By what is the same for findings of one kind, most likely."""
@@ -68,6 +71,7 @@ class Comparison:
     def _check(self, script: Script, seed: int) -> None:
         self.script_count += 1
         our, their = self._played(script)
+        self.delivery_count += sum(len(seen.deliveries) for step in our for seen in step)
         difference = first_difference(script, our, their)
         self.step_count += difference.index + 1 if difference else len(script.steps)
         if difference is None:
@@ -116,7 +120,7 @@ def sign(difference: Difference) -> str:
     """What is the same for two findings of one kind, most likely."""
     sent = "+".join(sorted({type(packet).__name__.upper() for packet in difference.sent})) or "nothing to be read"
     of = "its own" if difference.who == difference.script.steps[difference.index].who else "the other's"
-    what = f", ours {difference.ours}" if difference.kind == "closed" else ""
+    what = f", ours {difference.ours[0][0]}" if difference.kind == "closed" else ""
     reason = re.sub(r"\d+|'.*'", "…", difference.reason)
     return f"MQTT {difference.script.level}, {difference.kind} of {of} connection{what} after {sent} {reason}".strip()
 
@@ -170,6 +174,7 @@ def _run(comparison: Comparison, levels: list[int], arguments: argparse.Namespac
         seed += 1
         say(
             f"up to seed {seed}: {comparison.script_count:,} scripts, {comparison.step_count:,} steps, "
+            f"{comparison.delivery_count:,} deliveries, "
             f"{sum(comparison.explained.values()):,} explained differences, {shown} findings"
         )
     for name, count in comparison.explained.most_common():

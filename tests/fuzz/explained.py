@@ -3,26 +3,17 @@
 Each row has the words that allow what ours does, and a function that knows the difference from others.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
 
-import msgspec
-
-from broker.codec import Decoder
 from broker.packets import (
     V5,
     Connack,
     Connect,
-    Packet,
     Pingresp,
-    Puback,
-    Pubcomp,
     Publish,
-    Pubrec,
     Pubrel,
     Suback,
     Subscribe,
@@ -31,39 +22,13 @@ from broker.packets import (
 )
 from broker.topics import filter_fault, matches, shared_parts
 from tests.fuzz.brokers import LIMITS
+from tests.fuzz.difference import Difference
+from tests.fuzz.doubtful import is_doubtful, texts_of
 from tests.fuzz.mutation import split
-from tests.fuzz.playing import Script, Seen, whole
 
-_FAULT = 0x80
+_CLOSED, _OPEN = (("closed",),), (("open",),)
 _CONNACK_BYTES = 80
 """Ours are smaller."""
-Told = tuple[Any, ...]
-"""What an answer says, as far as it is compared."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first step of a script at which the brokers differ, and in what."""
-
-    script: Script
-    index: int
-    kind: str
-    """`answers`, `deliveries`, `closed`, or `fault`."""
-    who: int
-    ours: object
-    theirs: object
-
-    @property
-    def sent(self) -> list[Packet]:
-        """What the step sent, as far as it can be read."""
-        return _packets(self.script, self.index)
-
-    @property
-    def reason(self) -> str:
-        """What our decoder says against what the step sent."""
-        decoder = Decoder(protocol_level=self.script.level)
-        decoder.feed(whole(self.script.steps[self.index].data)[0])
-        return decoder.failure.reason if decoder.failure else ""
 
 
 @dataclass(frozen=True)
@@ -76,99 +41,27 @@ class Row:
     explains: Callable[[Difference], bool]
 
 
-def differences(script: Script, index: int, ours: tuple[Seen, ...], theirs: tuple[Seen, ...]) -> Iterator[Difference]:
-    """In what the two differ in one step; first whether connections are open."""
-    for our, their in zip(ours, theirs, strict=True):
-        for kind, our_part, their_part in _parts(our, their):
-            if our_part != their_part:
-                yield Difference(script, index, kind, our.who, our_part, their_part)
-
-
 def explanation(difference: Difference) -> Row | None:
     """The row that explains a difference, if there is one."""
     return next((row for row in TABLE if row.explains(difference)), None)
 
 
-def _parts(our: Seen, their: Seen) -> Iterator[tuple[str, object, object]]:
-    yield "fault", our.fault, their.fault
-    yield "closed", (our.is_closed, our.is_silent), (their.is_closed, their.is_silent)
-    # What was on its way to a connection when it was closed may be lost with it.
-    if not our.is_closed and not their.is_closed:
-        yield "answers", _told(our), _told(their)
-        yield "deliveries", _delivered(our), _delivered(their)
-
-
-def _told(seen: Seen) -> tuple[Told, ...]:
-    """Sorted by kind only: of one kind they must be in order [MQTT-4.6.0-2, MQTT-4.6.0-3]."""
-    # PUBREL comes with each delivery at QoS 2, and those are compared.
-    delivered = {packet.packet_id for packet in seen.deliveries}
-    answers = [packet for packet in seen.answers if not (isinstance(packet, Pubrel) and packet.packet_id in delivered)]
-    return tuple(sorted((_answer(packet) for packet in answers), key=lambda told: str(told[0])))
-
-
-def _answer(packet: Packet) -> Told:
-    """An answer without what brokers may choose: reason strings, limits, which of several faults it is."""
-    match packet:
-        case Connack(session_present, code, properties):
-            return "CONNACK", session_present, code >= 1, properties.assigned_client_id is not None
-        case Puback(packet_id, code) | Pubrec(packet_id, code):
-            return type(packet).__name__.upper(), packet_id, code if code < _FAULT else "refused"
-        case Pubcomp(packet_id):
-            return "PUBCOMP", packet_id
-        case Pubrel():
-            # Of a delivery, whose identifier the broker chose.
-            return ("PUBREL",)
-        case Suback(packet_id, codes) | Unsuback(packet_id, codes):
-            told = [code if code < _FAULT else "refused" for code in codes]
-            return type(packet).__name__.upper(), packet_id, *told
-        case _:
-            return (type(packet).__name__.upper(),)
-
-
-def _delivered(seen: Seen) -> tuple[Told, ...]:
-    """Sorted by topic only: of one topic they must be in order."""
-    return tuple(sorted((_delivery(packet) for packet in seen.deliveries), key=lambda told: told[0]))
-
-
-def _delivery(packet: Publish) -> Told:
-    told = packet.properties
-    return (
-        packet.topic,
-        packet.payload,
-        packet.qos,
-        packet.retain,
-        told.content_type or "",
-        told.response_topic or "",
-        told.correlation_data or b"",
-        told.payload_format_indicator or 0,
-        told.message_expiry_s is not None,
-        told.user_properties,
-        tuple(sorted(told.subscription_identifiers)),
-    )
-
-
 # What the rows ask.
 
 
-def _packets(script: Script, index: int) -> list[Packet]:
-    return Decoder(protocol_level=script.level).feed(whole(script.steps[index].data)[0])
-
-
-def _subscriptions(difference: Difference) -> Iterator[tuple[int, str, Subscribe]]:
-    """Every filter that was asked for so far: when, which, and in which packet."""
-    for index in range(difference.index + 1):
-        for packet in _packets(difference.script, index):
-            if isinstance(packet, Subscribe):
-                for request in packet.requests:
-                    yield index, request.topic_filter, packet
+def _subscribed(difference: Difference) -> Iterator[str]:
+    """Every filter that was asked for so far."""
+    for packet in difference.sent_so_far:
+        if isinstance(packet, Subscribe):
+            yield from (request.topic_filter for request in packet.requests)
 
 
 def _topics(difference: Difference) -> set[str]:
     """Of the deliveries in which they differ."""
     if difference.kind != "deliveries":
         return set()
-    ours, theirs = Counter(difference.ours), Counter(difference.theirs)  # type: ignore[call-overload]
-    return {told[0] for told in (*(ours - theirs), *(theirs - ours))} or {told[0] for told in difference.ours}  # type: ignore[attr-defined]
+    ours, theirs = Counter(difference.ours), Counter(difference.theirs)
+    return {told[0] for told in (*(ours - theirs), *(theirs - ours))} or {told[0] for told in difference.ours}
 
 
 def _reasons(*words: str) -> Callable[[Difference], bool]:
@@ -181,11 +74,11 @@ def _reasons(*words: str) -> Callable[[Difference], bool]:
 
 
 def _only_ours_closed(difference: Difference) -> bool:
-    return difference.kind == "closed" and (difference.ours, difference.theirs) == ((True, False), (False, False))
+    return difference.kind == "closed" and (difference.ours, difference.theirs) == (_CLOSED, _OPEN)
 
 
 def _only_theirs_closed(difference: Difference) -> bool:
-    return difference.kind == "closed" and (difference.ours, difference.theirs) == ((False, False), (True, False))
+    return difference.kind == "closed" and (difference.ours, difference.theirs) == (_OPEN, _CLOSED)
 
 
 def _has_doubtful_text(difference: Difference) -> bool:
@@ -194,29 +87,12 @@ def _has_doubtful_text(difference: Difference) -> bool:
     )
 
 
-def texts_of(value: object) -> Iterator[str]:
-    """Every text in a packet."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, tuple):
-        for one in value:
-            yield from texts_of(one)
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            yield from texts_of(getattr(value, name))
-
-
-def is_doubtful(text: str) -> bool:
-    """Whether it has a control character or one that is none, which a server may refuse."""
-    return any(unicodedata.category(one) == "Cc" or ord(one) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(one) < 0xFDF0 for one in text)
-
-
 def _is_unreleased(difference: Difference) -> bool:
     """Whether a QoS 2 message of any step so far was not released right behind it."""
     if difference.kind != "deliveries":
         return False
     for index in range(difference.index + 1):
-        packets = _packets(difference.script, index)
+        packets = difference.sent_by(index)
         for packet, after in zip_longest(packets, packets[1:]):
             if isinstance(packet, Publish) and packet.qos == 2 and after != Pubrel(packet.packet_id):
                 return True
@@ -225,7 +101,7 @@ def _is_unreleased(difference: Difference) -> bool:
 
 def _overlap(difference: Difference) -> bool:
     """Whether two filters that were subscribed to match what they differ in."""
-    filters = {topic_filter for _, topic_filter, _ in _subscriptions(difference)}
+    filters = set(_subscribed(difference))
     topics = _topics(difference)
     return bool(topics) and all(
         sum(matches(shared_parts(topic_filter)[1], topic) for topic_filter in filters) > 1 for topic in topics
@@ -242,8 +118,7 @@ def _is_retained_for_group(difference: Difference) -> bool:
 
 def _connects(difference: Difference) -> Iterator[Connect]:
     """Every CONNECT so far."""
-    for index in range(difference.index + 1):
-        yield from (packet for packet in _packets(difference.script, index) if isinstance(packet, Connect))
+    return (packet for packet in difference.sent_so_far if isinstance(packet, Connect))
 
 
 def _is_will_of_taken_over(difference: Difference) -> bool:
@@ -271,7 +146,7 @@ def _is_will_of_ended_session(difference: Difference) -> bool:
 
 def _is_after_second_connect(difference: Difference) -> bool:
     """Whether only ours knows the session, and a connection of the client has sent CONNECT twice."""
-    if difference.kind != "answers" or ("CONNACK", True, False, False) not in difference.ours:  # type: ignore[operator]
+    if difference.kind != "answers" or ("CONNACK", True, False, False) not in difference.ours:
         return False
     return any(
         packet[0] >> 4 == 1
@@ -322,8 +197,10 @@ def _is_bad_filter(difference: Difference) -> bool:
 def _was_not_subscribed(difference: Difference) -> bool:
     if difference.kind != "answers" or difference.script.level != V5:
         return False
-    ours, theirs = ([told for told in answers if told[0] == "UNSUBACK"] for answers in (difference.ours, difference.theirs))  # type: ignore[attr-defined]
-    subscribed = {topic_filter for _, topic_filter, _ in _subscriptions(difference)}
+    ours, theirs = (
+        [told for told in answers if told[0] == "UNSUBACK"] for answers in (difference.ours, difference.theirs)
+    )
+    subscribed = set(_subscribed(difference))
     unknown = [one for one in _filters(difference, Unsubscribe) if one.startswith("$") and one not in subscribed]
     return ours != theirs and bool(unknown)
 

@@ -12,13 +12,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 from types import FrameType
 from typing import Any
 
 import broker
 from tests.fuzz import corpus
-from tests.fuzz.mutation import Mutate
+from tests.fuzz.mutation import Mutate, dice_of
 
 _BROKER = str(Path(broker.__file__).parent)
 _SHOWN_EVERY_S = 15.0
@@ -55,7 +54,7 @@ class Outcome:
 
 def search(target: Target, run_count: int, seed: int = 0) -> Outcome:
     """Try the corpus and so many changed inputs of it, the same ones each time."""
-    dice = Random(seed)
+    dice = dice_of(seed)
     seeds = target.seeds(target.name)
     outcome = Outcome(kept=seeds)
     for data in seeds:
@@ -67,7 +66,7 @@ def search(target: Target, run_count: int, seed: int = 0) -> Outcome:
 
 def search_guided(target: Target, seconds: float, seed: int, show: Callable[[str], object]) -> Outcome:
     """Search for so long, led by what new lines of the broker the inputs reach."""
-    dice = Random(seed)
+    dice = dice_of(seed)
     outcome = Outcome()
     for data in target.seeds(target.name):
         _try_traced(target, data, outcome)

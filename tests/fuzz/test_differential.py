@@ -8,8 +8,9 @@ import pytest
 from broker.codec import encode
 from broker.packets import V4, V5, Connect, Publish, Subscribe, Subscription
 from tests.fuzz.brokers import mosquitto_program, ours
+from tests.fuzz.difference import Difference, differences
 from tests.fuzz.differential import Comparison, sign, smaller
-from tests.fuzz.explained import TABLE, Difference, differences, explanation
+from tests.fuzz.explained import TABLE, explanation
 from tests.fuzz.playing import Script, Seen, Step, play, transcript, whole
 
 SCRIPTS = 40

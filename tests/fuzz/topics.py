@@ -9,7 +9,6 @@ import sys
 from broker.errors import ProtocolError
 from broker.limits import Limits
 from broker.message import Message
-from broker.message import Message
 from broker.packets import Subscription
 from broker.retained import RetainedMessages
 from broker.subscriptions import SubscriptionTree

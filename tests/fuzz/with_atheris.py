@@ -7,8 +7,9 @@ import importlib
 import sys
 import tempfile
 from pathlib import Path
-from random import Random
 from typing import Any
+
+from tests.fuzz.mutation import dice_of
 
 _OWN_SHARE = 0.5
 
@@ -21,7 +22,7 @@ def main(words: list[str]) -> None:
     seeds: list[bytes] = target.seeds(target.name)
 
     def mutate(data: bytes, largest_bytes: int, seed: int) -> Any:
-        dice = Random(seed)
+        dice = dice_of(seed)
         if dice.random() < _OWN_SHARE:
             return target.mutate(bytes(data), dice, seeds)[:largest_bytes]
         return atheris.Mutate(data, largest_bytes)
