@@ -71,7 +71,7 @@ class PluginsConfig(_Section, frozen=True):
     """What guests may publish to and subscribe to at most; plugins narrow it."""
     amqtt_config: str = ""
     """A configuration file of amqtt, whose plugins and plain listeners are taken over."""
-    answer_timeout_s: Seconds = 10.0
+    answer_timeout_s: Seconds = 5.0
     """How long one plugin may think before its answer is a refusal."""
     open_questions: Count = 1_000
     """Questions that may wait for their answers; beyond it the answer is a refusal."""

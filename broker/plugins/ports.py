@@ -36,7 +36,7 @@ class PluginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What guests may publish to and subscribe to at most; plugins narrow it. Never topics that begin with `$`."""
     tenant_id: TenantId = 1
     """Whose plugins these are: of other tenants they hear nothing and decide nothing."""
-    answer_timeout_s: float = 10.0
+    answer_timeout_s: float = 5.0
     """How long one plugin may think before its answer is a refusal."""
     open_questions: int = 1_000
     """Questions that may wait for their answers; beyond it the answer is a refusal."""
