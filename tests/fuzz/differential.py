@@ -108,9 +108,13 @@ class Comparison:
 
 
 def first_difference(script: Script, our: Observed, their: Observed) -> Difference | None:
-    """In what two brokers differ first; of one step, what is not explained counts more than what is."""
+    """In what two brokers differ first; of one step, what is not explained counts more than what is.
+
+    All else of a step in which only one of them closed the connection may come of that.
+    """
     for index, (our_step, their_step) in enumerate(zip(our, their, strict=True)):
         found = list(differences(script, index, our_step, their_step))
+        found = [one for one in found if one.kind == "closed"] or found
         if found:
             return next((one for one in found if explanation(one) is None), found[0])
     return None

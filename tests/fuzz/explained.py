@@ -17,6 +17,7 @@ from broker.packets import (
     Pubrel,
     Suback,
     Subscribe,
+    Subscription,
     Unsuback,
     Unsubscribe,
 )
@@ -25,6 +26,7 @@ from tests.fuzz.brokers import LIMITS
 from tests.fuzz.difference import Difference
 from tests.fuzz.doubtful import is_doubtful, texts_of
 from tests.fuzz.mutation import split
+from tests.fuzz.playing import whole
 
 _CLOSED, _OPEN = (("closed",),), (("open",),)
 _CONNACK_BYTES = 80
@@ -106,6 +108,24 @@ def _overlap(difference: Difference) -> bool:
     return bool(topics) and all(
         sum(matches(shared_parts(topic_filter)[1], topic) for topic_filter in filters) > 1 for topic in topics
     )
+
+
+def _is_replaced(difference: Difference) -> bool:
+    """Whether what they differ in matches a filter that was subscribed to again with other options."""
+    requests: dict[str, set[Subscription]] = {}
+    for packet in difference.sent_so_far:
+        if isinstance(packet, Subscribe):
+            for request in packet.requests:
+                requests.setdefault(request.topic_filter, set()).add(request)
+    again = [shared_parts(one)[1] for one, options in requests.items() if len(options) > 1]
+    topics = _topics(difference)
+    return bool(topics) and all(any(matches(one, topic) for one in again) for topic in topics)
+
+
+def _is_unfinished(difference: Difference) -> bool:
+    step = difference.script.steps[difference.index]
+    is_silent = ("silent",) in (*difference.ours, *difference.theirs)
+    return difference.kind == "closed" and is_silent and whole(step.data)[1]
 
 
 def _is_retained_for_group(difference: Difference) -> bool:
@@ -236,6 +256,16 @@ TABLE = (
         _overlap,
     ),
     Row(
+        "a subscription that replaces another one",
+        "MQTT-3.8.4-3: all its options are the new ones. Mosquitto keeps No Local of the one before.",
+        _is_replaced,
+    ),
+    Row(
+        "a packet that never becomes whole",
+        "4.8 and 3.1.2.10: nothing asks for it to be judged before its end, nor forbids it; keep alive bounds the wait.",
+        _is_unfinished,
+    ),
+    Row(
         "the will of a connection that is taken over",
         "MQTT-3.1.2-8: it is published when the connection is closed without DISCONNECT. Mosquitto forgets it.",
         _is_will_of_taken_over,
@@ -278,7 +308,7 @@ TABLE = (
     ),
     Row(
         "malformed filters of MQTT 5",
-        "3.9.3, 0x8F: it has a reason code of its own; nothing asks for the connection to be closed, as Mosquitto does.",
+        "3.9.3, 0x8F: it has a reason code of its own, and nothing asks for the connection to be closed.",
         _is_bad_filter,
     ),
     Row(
@@ -293,12 +323,13 @@ TABLE = (
     ),
     Row(
         "UNSUBSCRIBE with a malformed filter",
-        "MQTT-3.10.4-1: filters are compared character by character; what was never subscribed to is not there [3.11.3].",
+        "MQTT-3.10.4-1: filters are compared character by character, and what was never subscribed to is not "
+        "there [3.11.3].",
         _is_bad_unsubscribe,
     ),
     Row(
         "reserved flags",
-        "MQTT-2.2.2-2 of 3.1.1, MQTT-2.1.3-1 of 5: the receiver closes the connection. Mosquitto reads over most of them.",
+        "MQTT-2.2.2-2 of 3.1.1, MQTT-2.1.3-1 of 5: the connection is closed. Mosquitto reads over most of them.",
         _reasons("wrong flags"),
     ),
     Row(
