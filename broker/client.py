@@ -233,12 +233,14 @@ class Client:
         self._stalled = []
         self.stream.pause()
 
-    def send_message(self, message: Message, *, retain: bool, identifiers: tuple[int, ...]) -> None:
-        """Send a message at QoS 0, if it is not larger than the client takes [MQTT-3.1.2-24]."""
+    def send_message(self, message: Message, *, retain: bool, identifiers: tuple[int, ...]) -> bool:
+        """Send a message at QoS 0; False when it is larger than the client takes [MQTT-3.1.2-24]."""
         now = self._exchange.clock()
         data = self._outgoing.publish_bytes(message, _AT_QOS_0 | retain, 0, now, identifiers)
-        if data is not None:
-            self.send(data)
+        if data is None:
+            return False
+        self.send(data)
+        return True
 
     def delivery_bytes(self, delivery: Delivery, *, duplicate: bool, may_alias: bool) -> bytes | None:
         """The PUBLISH of a delivery; None when it is larger than the client takes."""

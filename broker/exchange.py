@@ -300,7 +300,7 @@ class Exchange:
         self.distribute(message, Matches((target,), (), {}))
 
     def _send(self, message: Message, target: Target[Session], rendering: Rendering) -> bool:
-        """Send a message at QoS 0; whether there was somebody to send it to who reads fast enough."""
+        """Send a message at QoS 0; whether there was somebody who reads fast enough and takes one so large."""
         session = target.subscriber
         client = session.client
         if client is None:
@@ -309,18 +309,19 @@ class Exchange:
         if stream.unsent_bytes * 2 > self.limits.unsent_bytes:
             session.dropped_count += 1
             return False
-        self.delivered_count += 1
         retain = message.retain and target.retain_as_published
         if client.is_plain and not retain and not target.identifiers and message.expires_at is None:
             stream.send(rendering.at_qos_0(client.level))
-        else:
-            client.send_message(message, retain=retain, identifiers=target.identifiers)
+        elif not client.send_message(message, retain=retain, identifiers=target.identifiers):
+            session.dropped_count += 1
+            return False
+        self.delivered_count += 1
         for observer in self.observers:
             observer.delivered(session.client_id, message)
         return True
 
     def _deliver(self, session: Session, delivery: Delivery, rendering: Rendering, evidence: Evidence | None) -> bool:
-        """Send a message at QoS 1 or 2, or queue it; False when there is no room for it."""
+        """Send a message at QoS 1 or 2, or queue it; False when there is no room for it, or it is too large."""
         is_sent = session.deliveries.push(delivery)
         if is_sent is None:
             session.dropped_count += 1
@@ -338,17 +339,17 @@ class Exchange:
             or self.observers
             or not client.is_plain
         ):
-            self._write(session, delivery, duplicate=False)
+            return self._write(session, delivery, duplicate=False)
         else:
             self.delivered_count += 1
             first = 0x30 | delivery.qos << 1 | delivery.retain
             client.send(rendering.with_identifier(client.level, first, delivery.packet_id))
         return True
 
-    def _write(self, session: Session, delivery: Delivery, *, duplicate: bool) -> None:
+    def _write(self, session: Session, delivery: Delivery, *, duplicate: bool) -> bool:
+        """Write a delivery that is in flight; False when it is over instead, because it is too large."""
         client = session.client
-        if client is None:
-            return
+        assert client is not None  # noqa: S101  nothing is in flight to who is away
         # A QoS 2 packet that is sent before it is on disk could be lost or doubled by a power cut: its
         # identifier would be given again. What comes after it keeps behind it [MQTT-4.6.0-6], and none of
         # them uses a topic alias: messages at QoS 0 overtake them.
@@ -359,7 +360,7 @@ class Exchange:
             session.deliveries.finish(delivery.packet_id)
             self._over(session, delivery)
             session.dropped_count += 1
-            return
+            return False
         if session.expiry_s and not duplicate:
             self.journal.delivery(session, delivery)
         self.delivered_count += 1
@@ -372,6 +373,7 @@ class Exchange:
             evidence.written(session.client_id)
         for observer in self.observers:
             observer.delivered(session.client_id, delivery.message)
+        return True
 
     def _release(self, session: Session, delivery: Delivery) -> None:
         client = session.client

@@ -105,13 +105,18 @@ class Guest:
         if self.is_gone:
             return
         self.needs_more = False
+        # Until it is known better: a defect lets nobody in.
+        self.failure = "the handshake broke off"
         try:
             if not isinstance(self.sock, ssl.SSLSocket):
                 self.sock = self.context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
             self.sock.do_handshake()
             if self.sock.session_reused and is_out_of_date(self.sock.getpeercert() or {}, now):
                 self.failure = "the client's certificate has expired"
+            else:
+                self.failure = ""
         except ssl.SSLWantReadError:
+            self.failure = ""
             self.needs_more = True
         except ssl.SSLWantWriteError:
             # A handshake's few kilobytes always fit into a fresh socket; a client for which they do not is stalling.

@@ -80,7 +80,12 @@ class Publisher:
         if topic is not self._topic or self._topic_version != exchange.permissions.version:
             denied = self._check(session, topic)
             if denied is not None:
-                self._deny(packet, topic, denied)
+                # What was taken before the policy changed is the client's to release: a refusal would free the
+                # identifier for it alone, and the next message with it would be lost.
+                if self._is_taken(session, packet):
+                    self._take_identifier(session, packet)
+                else:
+                    self._deny(packet, topic, denied)
                 return
         qos = packet.qos
         is_counted = self._client.level == V5
@@ -122,7 +127,9 @@ class Publisher:
             code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND if client.level == V5 else 0
         # Not before it is on disk that the identifier is free, or the next message with it would be lost. That it
         # was freed over an earlier connection does not mean that it is on disk.
-        client.answer(Pubcomp(packet_id, code), waits=session.is_stored)
+        # Nor before the PUBREC of a client that did not wait for it.
+        self.acknowledge()
+        client.answer(Pubcomp(packet_id, code), waits=session.is_stored or client.owed_count > 0)
 
     def acknowledge(self) -> None:
         """Answer what was read in one go: after its commit, or at once, but never out of order [MQTT-4.6.0-2]."""
@@ -140,6 +147,10 @@ class Publisher:
             client.send(data)
         else:
             self._exchange.answer_after_commit(client, data, answered)
+
+    def _is_taken(self, session: Session, packet: Publish) -> bool:
+        taken = session.taken_identifiers
+        return packet.qos == _EXACTLY_ONCE and taken is not None and packet.packet_id in taken
 
     def _take_identifier(self, session: Session, packet: Publish) -> bool:
         """Count a QoS 1 message; note the identifier of a QoS 2 message. False: it has been taken before."""
@@ -199,7 +210,9 @@ class Publisher:
             if is_now != self._is_acknowledged_now:
                 # What was read before goes by the rule of its own topic.
                 self.acknowledge()
-            self._topic, self._topic_version = topic, exchange.permissions.version
+            # Who is judged by an authoriser that thinks is asked again: what it said counts for a while only.
+            self._topic = topic if session.decisions is None else None
+            self._topic_version = exchange.permissions.version
             self._route = None
             self._is_acknowledged_now = is_now
         return denied

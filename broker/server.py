@@ -329,6 +329,8 @@ class Broker:
             changed, self._to_review = self._to_review, {}
             for tenant_id, name in changed:
                 await self.review(tenant_id, name)
+                # Each looks for its sessions among all there are.
+                await asyncio.sleep(0)
 
     def _review(self, session: Session) -> None:
         """Ask again about one session: who it is, what it subscribed to, where its will goes."""
@@ -339,6 +341,9 @@ class Broker:
         self._desk.review(session)
         if session.will is not None and not self._permissions.may_still_publish(session.principal, session.will.topic):
             session.will = session.will_due_at = None
+            if session.client is None:
+                # It was to be looked at when its will was due, which is never now.
+                self._sessions.expect(session)
 
     def _end(self, client: Client, denied: Denied) -> None:
         """End the connection of a client that would not be let in today."""

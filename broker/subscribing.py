@@ -135,11 +135,19 @@ class Desk:
     def _faults(self, client: Client, session: Session, requests: tuple[Subscription, ...]) -> list["_Fault | None"]:
         held = set(session.subscriptions)
         faults = []
+        undecided: Undecided | None = None
         for wanted in requests:
-            fault = self._fault(client, session, held, wanted.topic_filter)
+            try:
+                fault = self._fault(client, session, held, wanted.topic_filter)
+            except Undecided as thinking:
+                # All are asked at once: one after the other, the first answers would be forgotten before the last.
+                undecided = thinking
+                continue
             if fault is None:
                 held.add(wanted.topic_filter)
             faults.append(fault)
+        if undecided is not None:
+            raise undecided
         return faults
 
     def _fault(self, client: Client, session: Session, held: set[str], topic_filter: str) -> "_Fault | None":

@@ -57,8 +57,11 @@ class Upkeep:
                 self._end_or_speak(session, now)
                 if index % SLICE == 0:
                     await asyncio.sleep(0)
-            for session in exchange.sessions.surplus():
-                exchange.discard(session)
+            for index, session in enumerate(exchange.sessions.surplus(), 1):
+                if session.client is None:
+                    exchange.discard(session)
+                if index % SLICE == 0:
+                    await asyncio.sleep(0)
 
     def _end_or_speak(self, session: Session, now: int) -> None:
         """End a session whose time is over, or publish its will; nothing if its client came back meanwhile."""
@@ -96,6 +99,8 @@ class Upkeep:
                     exchange.journal.retained_gone(gone)
                 for topic, payload in sys_topics.messages(self._figures(tenant_id, now)).items():
                     exchange.tell(Message(tenant_id, "", "", topic, payload, 0, retain=True, arrived_at=now))
+                # Each looks at all sessions and all that is retained for it.
+                await asyncio.sleep(0)
             await asyncio.sleep(exchange.limits.sys_interval_s)
 
     def _figures(self, tenant_id: TenantId, now: int) -> sys_topics.Figures:

@@ -1,12 +1,15 @@
 """A few threads that make steps which cost too much for the event loop, and the way back to it."""
 
 import asyncio
+import logging
 import os
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
+
+log = logging.getLogger(__name__)
 
 
 class Stepping(Protocol):
@@ -62,6 +65,8 @@ class Workers(Generic[S]):
         while (one := self._given.get()) is not None:
             try:
                 one.step(self._clock())
+            except Exception:  # whatever a step raises must not end the thread: there may be no other
+                log.exception("a step failed")
             finally:
                 self._returned.append(one)
                 if not self._is_told:

@@ -106,14 +106,21 @@ class Quay:
         """Close the connections of a session that was ended."""
         for stream, badge in list(self._badges.items()):
             if badge is not None and badge.session_secret == session_secret:
-                stream.end(SESSION_ENDED, "the session that opened it has ended")
+                self._expel(stream, badge.principal, "the session that opened it has ended")
 
     async def check(self) -> None:
         """Close the connections whose session or token has ended."""
         for badge in {badge for badge in self._badges.values() if badge is not None}:
             if not await self._is_good(badge):
                 for stream in [stream for stream, shown in self._badges.items() if shown == badge]:
-                    stream.end(SESSION_ENDED, "the session or token that opened it is no longer good")
+                    self._expel(stream, badge.principal, "the session or token that opened it is no longer good")
+
+    def _expel(self, stream: WebSocketStream, principal: Principal, reason: str) -> None:
+        """End a connection. Nobody speaks any more for whoever may not be here: there is no will."""
+        for session in self._gateway.broker.sessions(principal.tenant_id):
+            if session.client is not None and session.client.stream is stream:
+                session.will = None
+        stream.end(SESSION_ENDED, reason)
 
     async def _check_for_ever(self) -> None:
         while True:

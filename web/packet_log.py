@@ -19,6 +19,8 @@ from broker.trace import TraceEntry
 
 LENGTH_MS = 5 * MINUTE_MS
 ENTRIES_LIMIT = 200
+TEXT_LIMIT = 1_024
+"""Characters of an entry's topics, and of its details: a packet may name thousands of topic filters."""
 LOGS_ON_LIMIT = 4
 LOGS_KEPT_LIMIT = 16
 SWEEP_SECONDS = 1.0
@@ -156,7 +158,8 @@ class PacketLogs:
     def _sink(self, log: _Log, client_id: str) -> Callable[[TraceEntry], None]:
         def note(entry: TraceEntry) -> None:
             log.packet_count += 1
-            log.packets.append(LoggedPacket(log.packet_count, entry, client_id))
+            clipped = msgspec.structs.replace(entry, topic=_clipped(entry.topic), detail=_clipped(entry.detail))
+            log.packets.append(LoggedPacket(log.packet_count, clipped, client_id))
             self.changed()
 
         return note
@@ -169,3 +172,7 @@ class PacketLogs:
             log.looking.close()
             log.clients.clear()
             self.changed()
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= TEXT_LIMIT else f"{text[: TEXT_LIMIT - 1]}…"

@@ -32,19 +32,7 @@ class Sessions:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[Self]:
         """Have everything that is kept in memory until it is handed out, and what is over off the disk."""
-        loaded = assemble(await self._rows(), self._clock())
-        self._sessions.extend(loaded.sessions)
-        self._retained.extend(loaded.retained)
-        [self._highest_number] = await self._database.read(queries.select_highest_number())
-        if loaded.damage:
-            log.warning("rows not readable, left out %s", _counted(loaded.damage))
-        await self._tidy(loaded)
-        log.info(
-            "sessions opened session_count=%s retained_count=%s expired=%s",
-            len(loaded.sessions),
-            len(loaded.retained),
-            _counted(loaded.expired) or "none",
-        )
+        await self._load()
         yield self
 
     def sessions(self) -> Iterator[StoredSession]:
@@ -60,6 +48,22 @@ class Sessions:
     def highest_number(self) -> int:
         """The highest number that a session, a delivery or a message ever had: the broker goes on after it."""
         return self._highest_number
+
+    async def _load(self) -> None:
+        # Nothing but what is to be handed out may outlive this: it would be kept as long as the process.
+        loaded = assemble(await self._rows(), self._clock())
+        self._sessions.extend(loaded.sessions)
+        self._retained.extend(loaded.retained)
+        [self._highest_number] = await self._database.read(queries.select_highest_number())
+        if loaded.damage:
+            log.warning("rows not readable, left out %s", _counted(loaded.damage))
+        await self._tidy(loaded)
+        log.info(
+            "sessions opened session_count=%s retained_count=%s expired=%s",
+            len(loaded.sessions),
+            len(loaded.retained),
+            _counted(loaded.expired) or "none",
+        )
 
     async def _rows(self) -> Rows:
         read = self._database.read

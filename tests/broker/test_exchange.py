@@ -290,6 +290,16 @@ class TestEvidence:
                 assert not stage.broker.publish(stage.say(topic, qos=qos), hearing).is_taken
             assert hearing.heard == ["untaken", "untaken"]
 
+    @pytest.mark.parametrize("qos", [0, 1, 2])
+    async def test_who_takes_nothing_so_large_did_not_take_it(self, qos: int) -> None:
+        async with staged() as stage:
+            line, hearing = await stage.line("c", level=V5, properties=Properties(maximum_packet_bytes=100)), Hearing()
+            await line.subscribe("t")
+            assert not stage.broker.publish(stage.say("t", b"x" * 100, qos), hearing).is_taken
+            assert hearing.heard == ["untaken"]
+            assert await line.heard() == []
+            assert (stage.broker.dropped_count, stage.broker.exchange.delivered_count) == (1, 0)
+
     async def test_what_waits_can_be_withdrawn_and_what_was_sent_cannot(self) -> None:
         async with staged() as stage:
             line, away = await stage.kept("c", "t"), await stage.kept("away", "t")

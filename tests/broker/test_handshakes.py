@@ -279,6 +279,21 @@ class TestDeadlines:
         assert doorway.entrance.count == 0
 
 
+class _Broken(ssl.SSLContext):
+    def wrap_socket(self, *_: object, **__: object) -> ssl.SSLSocket:
+        raise ValueError
+
+
+def test_a_defect_in_a_step_lets_nobody_in() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        guest = Guest(ours, "127.0.0.1:1", lambda _: guest.context, 0.0)
+        guest.context = _Broken(ssl.PROTOCOL_TLS_SERVER)
+        with pytest.raises(ValueError, match=r"^$"):
+            guest.step(0.0)
+        assert guest.failure == "the handshake broke off"
+
+
 def _looks_counted(doorway: Doorway) -> list[Guest]:
     """Grows by each look at a hello."""
     looks: list[Guest] = []

@@ -139,6 +139,28 @@ class TestExactlyOnce:
             stage.owner.holds_back = True
             assert await line.send(Pubrel(1)) == [Pubcomp(1)]
 
+    async def test_pubcomp_does_not_overtake_the_pubrec_of_a_client_that_did_not_wait_for_it(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c")
+            assert await line.send(one(1, qos=2), Pubrel(1)) == [Pubrec(1), Pubcomp(1)]
+            stage.owner.holds_back = True
+            assert await line.send(one(2, qos=2)) == []
+            assert await line.send(Pubrel(2)) == []
+            stage.owner.release()
+            assert await line.heard() == [Pubrec(2), Pubcomp(2)]
+
+    @pytest.mark.parametrize("level", [V4, V5])
+    async def test_what_was_taken_is_answered_so_also_when_it_is_allowed_no_more(self, level: int) -> None:
+        async with staged() as stage:
+            line = await stage.line("c", level=level)
+            assert await line.send(one(1, qos=2)) == [Pubrec(1)]
+            stage.authorizer.denied_topics.add("t")
+            await stage.broker.review(1)
+            assert await line.send(one(1, qos=2, duplicate=True)) == [Pubrec(1)]
+            assert await line.send(Pubrel(1)) == [Pubcomp(1)]
+            assert await line.send(one(1, "other", qos=2)) == [Pubrec(1)]
+            assert [each.topic for each in stage.owner.messages] == ["t", "other"]
+
 
 class TestReceiveMaximum:
     LIMITS = Limits(receive_maximum=3)

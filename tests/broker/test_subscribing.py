@@ -86,6 +86,18 @@ class TestRights:
             line = await stage.line("c", level=V5)
             assert await line.subscribe("t") == (ReasonCode.NOT_AUTHORIZED,)
 
+    async def test_an_authoriser_that_thinks_is_asked_about_all_filters_at_once(self) -> None:
+        async with staged() as stage:
+            tell: list[Callable[[Principal | Allowed | Denied], None]] = []
+            stage.authorizer.may_subscribe = lambda *_: Pending(tell.append)  # type: ignore[method-assign]  # a fake
+            line = await stage.line("c", level=V5)
+            assert await line.send(asks(1, "a", "b", "c")) == []
+            assert len(tell) == 3
+            answers: tuple[Allowed | Denied, ...] = (ALLOWED, Denied("not this one"), ALLOWED)
+            for answer, hear in zip(answers, tell, strict=True):
+                hear(answer)
+            assert await line.heard() == [Suback(1, (2, ReasonCode.NOT_AUTHORIZED, 2))]
+
 
 class TestBounds:
     async def test_subscriptions_are_counted_within_a_packet_too(self) -> None:

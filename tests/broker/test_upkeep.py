@@ -178,6 +178,15 @@ class TestSessions:
                 store.commit(each)
             assert store.sessions() == []
 
+    async def test_one_whose_will_was_taken_from_it_ends_all_the_same(self) -> None:
+        async with staged() as stage:
+            await leave_with_will(stage, 5, 10)
+            stage.authorizer.denied_topics.add("gone")
+            await stage.broker.review(1)
+            stage.now += 10_000
+            await swept(stage)
+            assert "c" not in {each.client_id for each in stage.broker.sessions(1)}
+
     async def test_too_many_end_with_those_who_are_away_longest(self) -> None:
         async with staged(Limits(sessions=3, sweep_interval_s=0.01)) as stage:
             for number in range(4):

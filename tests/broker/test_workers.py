@@ -95,15 +95,17 @@ async def test_workers_that_were_given_nothing_have_no_threads() -> None:
     path.workers.stop()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_a_defect_in_a_step_gives_back_what_it_was_made_on() -> None:
-    path, walk = Path(2), Walk(stumbles=True)
+async def test_a_defect_in_a_step_gives_back_what_it_was_made_on_and_ends_no_thread(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path, walk = Path(1), Walk(stumbles=True)
     path.workers.give(walk)
     await path.until(1)
     path.workers.give(Walk())
     await path.until(2)
     path.workers.stop()
     assert path.back[0] is walk
+    assert [each.getMessage() for each in caplog.records] == ["a step failed"]
 
 
 def test_one_core_is_left_to_the_loop() -> None:

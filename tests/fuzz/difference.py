@@ -30,7 +30,7 @@ class Difference:
     script: Script
     index: int
     kind: str
-    """`answers`, `deliveries`, `closed`, or `fault`."""
+    """`answers`, `order` (of answers), `deliveries`, `closed`, or `fault`."""
     who: int
     ours: tuple[Told, ...]
     theirs: tuple[Told, ...]
@@ -72,6 +72,8 @@ def _parts(our: Seen, their: Seen) -> Iterator[tuple[str, tuple[Told, ...], tupl
     # What was on its way to a connection when it was closed may be lost with it.
     if not our.is_closed and not their.is_closed:
         yield "answers", _told(our), _told(their)
+        if _told(our) == _told(their):
+            yield "order", _handshakes(our), _handshakes(their)
         yield "deliveries", _delivered(our), _delivered(their)
 
 
@@ -85,6 +87,12 @@ def _told(seen: Seen) -> tuple[Told, ...]:
     delivered = {packet.packet_id for packet in seen.deliveries}
     answers = [packet for packet in seen.answers if not (isinstance(packet, Pubrel) and packet.packet_id in delivered)]
     return tuple(sorted((_answer(packet) for packet in answers), key=lambda told: str(told[0])))
+
+
+def _handshakes(seen: Seen) -> tuple[Told, ...]:
+    """Of each message of QoS 2: what it was answered, in order [4.3.3]."""
+    answers = [packet for packet in seen.answers if isinstance(packet, Pubrec | Pubcomp)]
+    return tuple(_answer(packet) for packet in sorted(answers, key=lambda packet: packet.packet_id))
 
 
 def _answer(packet: Packet) -> Told:

@@ -48,6 +48,8 @@ class Comparison:
     delivery_count: int = 0
     """Messages that our broker delivered within the scripts."""
     explained: Counter[str] = field(default_factory=Counter)
+    unsteady: Counter[str] = field(default_factory=Counter)
+    """Scripts that did not come to the same a second time, by whose answers changed."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """By what is the same for findings of one kind, most likely."""
 
@@ -81,9 +83,19 @@ class Comparison:
             self.explained[row.name] += 1
             return
         its_sign = sign(difference)
-        if its_sign not in self.findings:
+        if self._signs(script) != its_sign:
+            self._note_unsteady(script, our, their)
+        elif its_sign not in self.findings:
             small = smaller(script, lambda one: self._signs(one) == its_sign)
             self.findings[its_sign] = Finding(seed, its_sign, self._text(small))
+
+    def _note_unsteady(self, script: Script, our: Observed, their: Observed) -> None:
+        """Count whose answers to the same script are not the same again."""
+        our_again, their_again = self._played(script)
+        if first_difference(script, our, our_again) is not None:
+            self.unsteady["ours"] += 1
+        if first_difference(script, their, their_again) is not None:
+            self.unsteady["Mosquitto"] += 1
 
     def _signs(self, script: Script) -> str:
         difference = first_difference(script, *self._played(script))
@@ -124,7 +136,7 @@ def sign(difference: Difference) -> str:
     """What is the same for two findings of one kind, most likely."""
     sent = "+".join(sorted({type(packet).__name__.upper() for packet in difference.sent})) or "nothing to be read"
     of = "its own" if difference.who == difference.script.steps[difference.index].who else "the other's"
-    what = f", ours {difference.ours[0][0]}" if difference.kind == "closed" else ""
+    what = f", ours {difference.ours[0][0]}, theirs {difference.theirs[0][0]}" if difference.kind == "closed" else ""
     reason = re.sub(r"\d+|'.*'", "…", difference.reason)
     return f"MQTT {difference.script.level}, {difference.kind} of {of} connection{what} after {sent} {reason}".strip()
 
@@ -183,6 +195,8 @@ def _run(comparison: Comparison, levels: list[int], arguments: argparse.Namespac
         )
     for name, count in comparison.explained.most_common():
         say(f"{count:8,}  {name}")
+    if comparison.unsteady:
+        say(f"not the same a second time: {dict(comparison.unsteady)}")
     return 1 if shown else 0
 
 

@@ -13,7 +13,10 @@ from broker.packets import (
     Connack,
     Connect,
     Pingresp,
+    Puback,
+    Pubcomp,
     Publish,
+    Pubrec,
     Pubrel,
     Suback,
     Subscribe,
@@ -23,12 +26,13 @@ from broker.packets import (
 )
 from broker.topics import filter_fault, matches, shared_parts
 from tests.fuzz.brokers import LIMITS
-from tests.fuzz.difference import Difference
+from tests.fuzz.difference import Difference, Told
 from tests.fuzz.doubtful import is_doubtful, texts_of
 from tests.fuzz.mutation import split
 from tests.fuzz.playing import whole
 
 _CLOSED, _OPEN = (("closed",),), (("open",),)
+_CONNECT = 1
 _CONNACK_BYTES = 80
 """Ours are smaller."""
 
@@ -67,10 +71,11 @@ def _topics(difference: Difference) -> set[str]:
 
 
 def _reasons(*words: str) -> Callable[[Difference], bool]:
-    """Ours closes the connection for one of these, Mosquitto does not see it."""
+    """Ours closes the connection for one of these; Mosquitto does not see it, and takes what comes behind."""
 
     def explains(difference: Difference) -> bool:
-        return _only_ours_closed(difference) and any(word in difference.reason for word in words)
+        is_of_it = _only_ours_closed(difference) or difference.kind == "deliveries"
+        return is_of_it and any(word in difference.reason for word in words)
 
     return explains
 
@@ -154,26 +159,54 @@ def _is_will_of_taken_over(difference: Difference) -> bool:
 
 
 def _is_will_of_ended_session(difference: Difference) -> bool:
-    """Whether they differ in the topics of wills that were put off beyond the end of their session."""
-    topics = _topics(difference)
-    return bool(topics) and topics <= {
+    """Whether they differ in wills that were put off beyond the end of their session, or in who still has one."""
+    wills = {
         connect.will.topic
         for connect in _connects(difference)
         if connect.will is not None
         and (connect.will.properties.will_delay_s or 0) > (connect.properties.session_expiry_s or 0)
     }
+    if difference.kind == "answers":
+        return bool(wills) and _without_success(difference.ours) == _without_success(difference.theirs)
+    topics = _topics(difference)
+    return bool(topics) and topics <= wills
+
+
+def _without_success(answers: tuple[Told, ...]) -> list[Told]:
+    """Without the codes that say whether anybody was subscribed."""
+    return [told[:2] if told[0] in {"PUBACK", "PUBREC"} and told[2] in {0, 0x10} else told for told in answers]
+
+
+def _is_of_another_delivery(difference: Difference) -> bool:
+    """Whether a client answered for a packet identifier of its own choice, which one of the brokers uses."""
+    return (_only_ours_closed(difference) or _only_theirs_closed(difference)) and any(
+        isinstance(packet, Puback | Pubrec | Pubcomp) for packet in difference.sent
+    )
 
 
 def _is_after_second_connect(difference: Difference) -> bool:
-    """Whether only ours knows the session, and a connection of the client has sent CONNECT twice."""
-    if difference.kind != "answers" or ("CONNACK", True, False, False) not in difference.ours:
+    """Whether a connection has sent CONNECT twice, so that Mosquitto has forgotten its will and its session."""
+    if difference.kind == "closed":
         return False
-    return any(
-        packet[0] >> 4 == 1
-        for place, step in enumerate(difference.script.steps[: difference.index])
-        for number, packet in enumerate(split(step.data))
-        if (number or place > 1) and not (step.is_anew and not number)
-    )
+    has_spoken: set[int] = set()
+    for step in difference.script.steps[: difference.index + 1]:
+        if step.is_anew or step.is_lost:
+            has_spoken.discard(step.who)
+        for packet in split(step.data):
+            if packet[0] >> 4 == _CONNECT and step.who in has_spoken:
+                return True
+            has_spoken.add(step.who)
+    return False
+
+
+def _is_of_no_life(difference: Difference) -> bool:
+    """Whether they differ in messages that expire at once."""
+    topics = _topics(difference)
+    return bool(topics) and topics <= {
+        packet.topic
+        for packet in difference.sent_so_far
+        if isinstance(packet, Publish) and packet.properties.message_expiry_s == 0
+    }
 
 
 def _is_of_servers(difference: Difference) -> bool:
@@ -262,7 +295,7 @@ TABLE = (
     ),
     Row(
         "a packet that never becomes whole",
-        "4.8 and 3.1.2.10: nothing asks for it to be judged before its end, nor forbids it; keep alive bounds the wait.",
+        "3.1.2.10: nothing asks for it to be judged before its end, nor forbids it; keep alive bounds the wait.",
         _is_unfinished,
     ),
     Row(
@@ -272,13 +305,27 @@ TABLE = (
     ),
     Row(
         "the will of a session that ends before the delay of its will",
-        "MQTT 5, 3.1.3.2.2: it is published when the delay has passed or the session ends, whichever is first.",
+        "MQTT 5, 3.1.3.2.2: it is published when the delay has passed or the session ends, whichever is first. "
+        "Mosquitto keeps such a session, and its subscriptions, until the delay has passed.",
         _is_will_of_ended_session,
     ),
     Row(
-        "the session of a client that sent CONNECT twice",
-        "MQTT 5, 4.1 and 3.1.2.11.2: it is kept as long as it was asked for, whatever ended the connection.",
+        "the will and the session of a client that sent CONNECT twice",
+        "MQTT-3.1.2-8: a will is published unless DISCONNECT came. MQTT 5, 3.1.2.11.2: a session is kept as long as "
+        "it was asked for, whatever ended the connection. Mosquitto forgets both.",
         _is_after_second_connect,
+    ),
+    Row(
+        "a message that expires after 0 s",
+        "MQTT-3.3.2-5, MQTT-3.3.2-6: it is delivered only if that begins at once, and still says so. Mosquitto takes "
+        "0 for never.",
+        _is_of_no_life,
+    ),
+    Row(
+        "an answer of the wrong kind for what is in flight under its identifier",
+        "4.3.2, 4.3.3, 4.13.1: PUBACK answers QoS 1, PUBREC and PUBCOMP QoS 2; which identifiers are in flight is "
+        "the broker's choice.",
+        _is_of_another_delivery,
     ),
     Row(
         "a client that takes no packet as large as CONNACK",

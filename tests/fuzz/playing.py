@@ -9,6 +9,8 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from broker.codec import Decoder, encode
 from broker.packets import (
     V4,
@@ -25,12 +27,13 @@ from broker.packets import (
     Will,
 )
 from tests.fuzz.brokers import HOST
-from tests.fuzz.mutation import packet_end
+from tests.fuzz.mutation import packet_end, split
 
 PATIENCE_S = 1.0
 _PADDING_LIMIT = 300
 _ROUNDS = 12
 _PING = encode(Pingreq())
+_PINGREQ = 12
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Line:
     is_cut: bool = False
     """Whether the last packet it sent lacks bytes, so that it can say nothing more."""
     has_spoken: bool = False
+    unanswered_count: int = 0
+    """PINGREQs, those of the script among them, that were not answered yet."""
     aliases: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -109,6 +114,7 @@ class Line:
             self.level = self.decoder.protocol_level = V5 if b"MQTT\x05" in data[:12] else V4
         self.has_spoken = True
         data, self.is_cut = whole(data)
+        self.unanswered_count += sum(packet[0] >> 4 == _PINGREQ for packet in split(data))
         await self.send(data)
 
     async def settled(self) -> bool:
@@ -117,6 +123,7 @@ class Line:
             return False
         before = len(self.heard)
         if not self.is_cut:
+            self.unanswered_count += 1
             await self.send(_PING)
         try:
             async with asyncio.timeout(PATIENCE_S if not self.is_cut else PATIENCE_S / 10):
@@ -147,7 +154,7 @@ class Line:
         )
 
     async def _read(self) -> bool:
-        """Read once; whether the answer to PINGREQ, or the end, has come."""
+        """Read once; whether the answer to every PINGREQ, or the end, has come."""
         try:
             data = await asyncio.get_running_loop().sock_recv(self.sock, 65_536)
         except OSError:
@@ -157,7 +164,8 @@ class Line:
         self.heard += [packet for packet in packets if not isinstance(packet, Pingresp)]
         if self.answers and not self.is_cut:
             await self._answer(packets)
-        return self.is_closed or any(isinstance(packet, Pingresp) for packet in packets)
+        self.unanswered_count -= sum(isinstance(packet, Pingresp) for packet in packets)
+        return self.is_closed or self.unanswered_count <= 0
 
     async def _answer(self, packets: list[Packet]) -> None:
         answers: list[Packet] = []
@@ -182,7 +190,7 @@ class Line:
         if packet.topic:
             self.aliases[alias] = packet.topic
         topic = self.aliases.get(alias, "an alias that stands for nothing")
-        return Publish(topic, packet.payload, packet.qos, packet.retain, packet.duplicate, 0, packet.properties)
+        return msgspec.structs.replace(packet, topic=topic)
 
 
 async def play(script: Script, port: int) -> Observed:

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from broker.codec import encode
 from broker.packets import (
     NO_PROPERTIES,
-    V4,
     V5,
     Connect,
     Disconnect,
@@ -37,6 +36,8 @@ _shared_filters = st.sampled_from(["$share/s/a", "$share/s/a/#", "$share/t/#"])
 _bad_filters = st.sampled_from(["a#", "#/a", "a+", "$share/s", "$share//a", "$share/+/a", "$share/s/", "a/#/b"])
 _payloads = st.sampled_from([b"1", b"2", b"3", bytes(range(65, 185)), b""])
 _packet_ids = st.sampled_from([1, 2, 3])
+_HARMLESS = {0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0xA0, 0xC0}
+"""Types of packets that do not end a connection."""
 _qualities = st.integers(0, 2)
 _often = st.integers(0, 9)
 
@@ -187,18 +188,20 @@ def _changed(draw: st.DrawFn, packets: st.SearchStrategy[bytes]) -> bytes:
 
 
 @st.composite
-def _steps(draw: st.DrawFn, level: int) -> Step:
+def _steps(draw: st.DrawFn, level: int, doubtful: set[int]) -> Step:
+    """One step; `doubtful` are the clients that may have no connection any more."""
     who = draw(st.integers(0, 1))
-    match draw(_often):
-        case 9:
-            return Step(who, is_lost=True)
-        case 8:
-            return Step(who, draw(_connects(level, who)), is_anew=True)
-        case _:
-            # Whoever has no connection, most likely connects again.
-            first = [draw(_connects(level, who))] if draw(_often) == 9 else []
-            sent = first + draw(st.lists(_packets(level, who), min_size=1, max_size=3))
-            return Step(who, b"".join(sent))
+    kind = draw(_often)
+    if kind == 9:
+        doubtful.add(who)
+        return Step(who, is_lost=True)
+    if kind == 8 or (who in doubtful and kind > 1):
+        doubtful.discard(who)
+        return Step(who, draw(_connects(level, who)), is_anew=True)
+    sent = draw(st.lists(_packets(level, who), min_size=1, max_size=3))
+    if any(packet[0] & 0xF0 not in _HARMLESS for packet in sent):
+        doubtful.add(who)
+    return Step(who, b"".join(sent))
 
 
 @st.composite
@@ -208,5 +211,6 @@ def scripts(draw: st.DrawFn, level: int) -> Script:
     subscribes = [Step(1, draw(_subscribes(level)))] if draw(_often) else []
     # Long ones, which Hypothesis would seldom draw of itself.
     count = draw(st.integers(1, 12))
-    steps = draw(st.lists(_steps(level), min_size=count, max_size=count))
+    doubtful: set[int] = set()
+    steps = [draw(_steps(level, doubtful)) for _ in range(count)]
     return Script(level, (*connects, *subscribes, *steps), draw(_often) < 8)

@@ -149,6 +149,8 @@ def _try_traced(target: Target, data: bytes, outcome: Outcome) -> None:
 
 
 def _place(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     frames = traceback.extract_tb(error.__traceback__)
     last = next((frame for frame in reversed(frames) if frame.filename.startswith(_BROKER)), frames[-1])
     return f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno} {str(error)[:80]!r}"

@@ -13,7 +13,7 @@ from tests.fuzz.differential import Comparison, sign, smaller
 from tests.fuzz.explained import TABLE, explanation
 from tests.fuzz.playing import Script, Seen, Step, play, transcript, whole
 
-SCRIPTS = 40
+SCRIPTS = 60
 SUBSCRIBED = Script(
     V4,
     (
@@ -37,7 +37,7 @@ def comparison() -> Iterator[Comparison]:
 
 @pytest.mark.parametrize("level", [V4, V5])
 def test_the_same_script_comes_to_the_same(comparison: Comparison, level: int) -> None:
-    comparison.compare(level, seed=0, count=SCRIPTS)
+    comparison.compare(level, seed=2, count=SCRIPTS)
     assert comparison.script_count >= SCRIPTS
     assert not comparison.findings, "\n\n".join(
         f"{finding.sign}\n{finding.text}" for finding in comparison.findings.values()

@@ -39,6 +39,14 @@ async def token(house: House) -> str:
     return await house.gateway.accounts.add_token(1, "reader")
 
 
+async def sign_out(house: House, served: Served, secret: str) -> None:
+    """As the button does."""
+    origin = own_origin(served)
+    async with httpx.AsyncClient(verify=trusting(house), trust_env=False) as client:
+        headers = {"origin": origin, **cookie(secret)}
+        await client.post(f"{origin}/sign-out", data={"form_token": form_token(secret)}, headers=headers)
+
+
 async def test_a_person_who_is_signed_in_publishes_and_receives(house: House, served: Served) -> None:
     secret = await house.claim()
     async with afloat(house, served, cookie(secret), origin=own_origin(served)) as boat:
@@ -159,9 +167,7 @@ async def test_a_session_that_ends_takes_its_connections_along(house: House, ser
     ):
         await boat.connect("first")
         await second.connect("second")
-        async with httpx.AsyncClient(verify=trusting(house), trust_env=False) as client:
-            headers = {"origin": origin, **cookie(secret)}
-            await client.post(f"{origin}/sign-out", data={"form_token": form_token(secret)}, headers=headers)
+        await sign_out(house, served, secret)
         assert await boat.close_code() == SESSION_ENDED
         assert [session.client_id for session in house.gateway.broker.sessions(1)] == ["second"]
         await house.gateway.accounts.sign_out(other)
@@ -174,6 +180,32 @@ async def test_a_token_that_is_revoked_takes_its_connections_along(house: House,
         await boat.connect(password=token.encode())
         await house.gateway.accounts.revoke_token(1, int(token.removeprefix("hw_").partition(".")[0]))
         assert await boat.close_code() == SESSION_ENDED
+
+
+@pytest.mark.parametrize("is_signed_out", [False, True])
+async def test_nobody_speaks_for_whose_session_or_token_has_ended(
+    house: House, served: Served, token: str, is_signed_out: bool
+) -> None:
+    secret = await house.claim()
+    shown = cookie(secret) if is_signed_out else bearer(token)
+    watching = bearer(await house.gateway.accounts.add_token(1, "watcher"))
+    will = Will("cmd/pump/open", b"now", 1, retain=False)
+    async with afloat(house, served, watching) as watcher:
+        await watcher.connect("watcher")
+        await watcher.send(Subscribe(1, (Subscription("cmd/#", 1),)))
+        await watcher.receive()
+        async with afloat(house, served, shown, origin=own_origin(served)) as boat:
+            await boat.send(Connect(4, "expelled", True, 60, will=will))
+            await boat.receive()
+            if is_signed_out:
+                await sign_out(house, served, secret)
+            else:
+                await house.gateway.accounts.revoke_token(1, int(token.removeprefix("hw_").partition(".")[0]))
+            assert await boat.close_code() == SESSION_ENDED
+        await watcher.send(Publish("cmd/end", b"", 0))
+        ended = await watcher.receive()
+        assert isinstance(ended, Publish)
+        assert ended.topic == "cmd/end"
 
 
 async def test_connections_are_limited(tmp_path: Path) -> None:

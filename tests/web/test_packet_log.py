@@ -3,10 +3,18 @@ import asyncio
 import pytest
 
 from appliance.registry.model import UnknownDeviceError
-from broker.packets import Pingreq, Publish, Subscribe, Subscription
+from broker.packets import Pingreq, Publish, Subscribe, Subscription, Unsubscribe
 from tests.web.house import House
 from tests.web.wired import plugged
-from web.packet_log import ENTRIES_LIMIT, LENGTH_MS, LOGS_KEPT_LIMIT, LOGS_ON_LIMIT, PacketLogs, TooManyLogsError
+from web.packet_log import (
+    ENTRIES_LIMIT,
+    LENGTH_MS,
+    LOGS_KEPT_LIMIT,
+    LOGS_ON_LIMIT,
+    TEXT_LIMIT,
+    PacketLogs,
+    TooManyLogsError,
+)
 
 SECRET = b"the temperature of the vault"
 
@@ -88,6 +96,18 @@ async def test_a_log_keeps_the_newest_packets_and_counts_the_others(house: House
     view = logs.view(1, "sensor-001")
     assert (len(view.packets), view.packet_count) == (ENTRIES_LIMIT, 2 * ENTRIES_LIMIT)
     assert view.packets[0].number == 2 * ENTRIES_LIMIT
+
+
+async def test_a_packet_that_names_many_topic_filters_takes_no_more_room(house: House, logs: PacketLogs) -> None:
+    wire = plugged(house, "sensor-001")
+    logs.switch_on(1, "sensor-001")
+    wire.say(Unsubscribe(1, tuple(f"cmd/sensor-001/{number}" for number in range(2_000))))
+    for packet in logs.view(1, "sensor-001").packets:
+        assert len(packet.entry.topic) <= TEXT_LIMIT
+        assert len(packet.entry.detail) <= TEXT_LIMIT
+    [asked] = [packet.entry for packet in logs.view(1, "sensor-001").packets if packet.entry.type == "UNSUBSCRIBE"]
+    assert asked.topic.startswith("cmd/sensor-001/0, cmd/sensor-001/1, ")
+    assert asked.topic.endswith("…")
 
 
 async def test_a_log_switches_itself_off_and_can_still_be_read(house: House, logs: PacketLogs) -> None:

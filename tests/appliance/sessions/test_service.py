@@ -1,6 +1,7 @@
 import contextlib
 import logging
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,19 @@ async def test_what_was_handed_out_is_forgotten(tmp_path: Path) -> None:
             assert [each.session.number for each in given] == [2]
             assert list(sessions.sessions()) == []
             assert [len(list(sessions.retained())) for _ in range(2)] == [1, 0]
+
+
+async def test_what_was_handed_out_lives_no_longer_than_who_has_it(tmp_path: Path) -> None:
+    async with stored(tmp_path) as database:
+        await save(database, *FULL)
+        async with Sessions(database, lambda: NOW).opened() as sessions:
+            held = list(sessions.sessions())
+            before = [sys.getrefcount(each) for each in held]
+            retained = list(sessions.retained())
+            alone = [object()]
+            reference = [sys.getrefcount(each) for each in alone]
+            assert before == reference * len(held)
+            assert [sys.getrefcount(each) for each in retained] == reference
 
 
 async def test_numbers_go_on_after_the_highest_one_that_ever_was(tmp_path: Path) -> None:
