@@ -31,8 +31,8 @@ PREFIX = "HEADWORKS__"
 OFF = "off"
 HIDDEN = "(hidden)"
 """What stands for a secret where settings are printed."""
-_NAMES_A_SECRET = re.compile(r"(?i)(?:password|passwd|secret|token|key|credential)(?!.*_file$)")
-_PASSWORD_OF_ADDRESS = re.compile(r"(?<=://)([^/@:]*):[^@]*(?=@)")
+_NAMES_A_SECRET = re.compile(r"(?i)(?:pass|pwd|secret|token|key|credential|auth$)(?!.*_file$)")
+_PASSWORD_OF_ADDRESS = re.compile(r"(?<=://)([^/@:]*):[^/]*(?=@)")
 
 
 class ConfigError(ApplianceError):
@@ -227,7 +227,9 @@ def _shown(key: str, value: Any) -> Any:
     if isinstance(value, str):
         return HIDDEN if _NAMES_A_SECRET.search(key) else _PASSWORD_OF_ADDRESS.sub(rf"\1:{HIDDEN}", value)
     if isinstance(value, dict):
-        return {inner: _shown(inner, each) for inner, each in value.items()}
+        # Whatever stands below a name like this is one, too.
+        is_secret = _NAMES_A_SECRET.search(key) is not None
+        return {inner: HIDDEN if is_secret else _shown(inner, each) for inner, each in value.items()}
     if isinstance(value, list):
         return [_shown(key, each) for each in value]
     return value

@@ -233,6 +233,12 @@ class Client:
         self._stalled = []
         self.stream.pause()
 
+    def rest(self) -> None:
+        """Take nothing more until `go_on`."""
+        if self._stalled is None:
+            self._stalled = []
+            self.stream.pause()
+
     def send_message(self, message: Message, *, retain: bool, identifiers: tuple[int, ...]) -> bool:
         """Send a message at QoS 0; False when it is larger than the client takes [MQTT-3.1.2-24]."""
         now = self._exchange.clock()

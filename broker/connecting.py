@@ -58,8 +58,7 @@ class Reception:
         self._check(connect)
         principal = self._principal(client, connect)
         held = self._exchange.sessions.find(principal.tenant_id, connect.client_id)
-        if held is not None and is_guest(held.principal) and not is_guest(principal):
-            # Whoever plugins let in must not keep a device out by taking its name.
+        if held is not None and _gives_way(held.principal, principal):
             self._end_older(held, msgspec.structs.replace(connect, clean_start=True))
             held = None
         if held is not None and held.principal != principal:
@@ -241,3 +240,16 @@ def _admit(client: Client, answer: Principal | Denied) -> None:
 
 def _refused(reason: str) -> ProtocolError:
     return ProtocolError(ReasonCode.NOT_AUTHORIZED, reason)
+
+
+def _gives_way(held: Principal, principal: Principal) -> bool:
+    """Whether the session of one ends for another who comes with the same client identifier.
+
+    Whom plugins let in, and people, must not keep a device out by taking its name; and an operator may go on
+    where another left off, who has the same rights.
+    """
+    if held == principal:
+        return False
+    if is_guest(held):
+        return not is_guest(principal)
+    return held.is_operator and not is_guest(principal)

@@ -4,7 +4,7 @@ One callback carries a published message from its socket to the turn; nothing is
 Once per turn of the loop everything is handed to the owner, who acknowledges it when it is on disk.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from broker.changes import Delivery
@@ -204,10 +204,13 @@ class Exchange:
             if self._deliver(session, delivery, rendering, evidence) and publication is not None:
                 publication.was_taken(session, delivery)
 
-    def send_retained(self, session: Session, subscription: Subscription, topic_filter: str) -> None:
-        """Give a new subscription what is retained for it [MQTT-3.3.1-6]."""
+    def replay(self, session: Session, subscription: Subscription, topic_filter: str) -> Iterator[None]:
+        """Give a new subscription what is retained for it [MQTT-3.3.1-6], one message for each step."""
         router = self.sessions.router(session.principal.tenant_id)
         for message in router.retained.matching(topic_filter, self.clock()):
+            yield
+            if subscription.topic_filter not in session.subscriptions:
+                return  # It was given up meanwhile.
             if not self._is_still_its_publishers(message):
                 continue
             # As published, whatever the option says: it is sent because it is retained [MQTT-3.3.1-8].

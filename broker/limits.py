@@ -83,6 +83,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse what cannot hold together. Raises `ValueError`."""
         if self.in_flight_bytes + self.packet_bytes > self.unsent_bytes:
             raise ValueError("in_flight_bytes and packet_bytes together must not exceed unsent_bytes")
+        if self.keep_alive_s is not None and (self.shortest_keep_alive_s or 0) > self.keep_alive_s:
+            raise ValueError("shortest_keep_alive_s must not exceed keep_alive_s")
         if self.packet_bytes > self.queue_bytes:
             raise ValueError("queue_bytes must hold at least one packet of packet_bytes")
 

@@ -166,12 +166,7 @@ class Broker:
         self._permissions.changed()
         router = self._sessions.router(tenant_id)
         router.forget_routes()
-        sessions = [
-            session
-            for session in self._sessions
-            if session.principal.tenant_id == tenant_id and name in (None, session.principal.name)
-        ]
-        for index, session in enumerate(sessions, 1):
+        for index, session in enumerate(list(self.sessions(tenant_id, name)), 1):
             self._review(session)
             if index % SLICE == 0:
                 await asyncio.sleep(0)
@@ -208,8 +203,10 @@ class Broker:
         finally:
             client.unwatch(trace)
 
-    def sessions(self, tenant_id: TenantId) -> Iterator[Session]:
-        """The sessions of a tenant, to be looked at."""
+    def sessions(self, tenant_id: TenantId, name: str | None = None) -> Iterable[Session]:
+        """The sessions of a tenant, or of one principal of it, to be looked at."""
+        if name is not None:
+            return self._sessions.of(tenant_id, name)
         return (session for session in self._sessions if session.principal.tenant_id == tenant_id)
 
     def retained(self, tenant_id: TenantId, topic_filter: str) -> Iterator[Message]:

@@ -23,6 +23,8 @@ class SessionTable:
         self._sessions: dict[tuple[TenantId, str], Session] = {}
         self._away: dict[Session, None] = {}
         """Sessions without a connection, in the order in which they lost it."""
+        self._of: dict[tuple[TenantId, str], dict[Session, None]] = {}
+        """By the name of their principal."""
         self._due: list[tuple[int, int, Session]] = []
         """A heap of when something of a session away is due; what is out of date is passed over.
 
@@ -52,7 +54,13 @@ class SessionTable:
 
     def open(self, session: Session) -> None:
         """Begin a session that was prepared; its client must have none."""
-        self._sessions[session.principal.tenant_id, session.client_id] = session
+        principal = session.principal
+        self._sessions[principal.tenant_id, session.client_id] = session
+        self._of.setdefault((principal.tenant_id, principal.name), {})[session] = None
+
+    def of(self, tenant_id: TenantId, name: str) -> list[Session]:
+        """The sessions of a principal of this name."""
+        return list(self._of.get((tenant_id, name), ()))
 
     def restore_number(self, number: int) -> None:
         """Never give this number, or one before it, to a session again."""
@@ -73,7 +81,7 @@ class SessionTable:
             session.deliveries.restore(delivery)
         if stored.taken_identifiers:
             session.taken_identifiers = set(stored.taken_identifiers)
-        self._sessions[kept.tenant_id, kept.client_id] = session
+        self.open(session)
         self.leave(session)
         return session
 
@@ -105,7 +113,12 @@ class SessionTable:
         session.deliveries.clear()
         session.held = None
         self._away.pop(session, None)
-        key = (session.principal.tenant_id, session.client_id)
+        principal = session.principal
+        of_principal = self._of.get((principal.tenant_id, principal.name), {})
+        of_principal.pop(session, None)
+        if not of_principal:
+            self._of.pop((principal.tenant_id, principal.name), None)
+        key = (principal.tenant_id, session.client_id)
         if self._sessions.get(key) is session:
             del self._sessions[key]
 

@@ -1,6 +1,8 @@
 """SUBSCRIBE and UNSUBSCRIBE. Sections 3.8 to 3.11."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 
 from broker.client import Client
 from broker.errors import ProtocolError
@@ -12,6 +14,8 @@ from broker.reason_codes import ReasonCode
 from broker.session import Session
 from broker.topics import filter_fault, shared_parts
 
+REPLAYED_PER_TURN = 50
+"""Retained messages, for one client."""
 AS_RETAINED_IF_NEW = 1
 NOT_AS_RETAINED = 2
 """Retain handling [3.8.3.1]."""
@@ -53,8 +57,7 @@ class Desk:
         # What a session on disk was granted must be there after a power cut, too. Where nothing has changed,
         # what granted it before may still be on its way to the disk.
         client.answer(Suback(packet.packet_id, tuple(codes)), waits=bool(granted) and session.is_stored)
-        for subscription, is_new in granted:
-            self._send_retained(session, subscription, is_new=is_new)
+        self._go_through(client, chain.from_iterable(self._retained_for(session, *each) for each in granted))
 
     def grant(self, session: Session, subscription: Subscription) -> bool:
         """Subscribe for a client, with or without a connection, as though it had asked itself.
@@ -76,7 +79,11 @@ class Desk:
             return False
         if before != subscription:
             self._take(session, subscription)
-        self._send_retained(session, subscription, is_new=before is None)
+        retained = self._retained_for(session, subscription, before is None)
+        if session.client is not None:
+            self._go_through(session.client, retained)
+        else:
+            deque(retained, maxlen=0)
         return True
 
     def unsubscribe(self, client: Client, session: Session, packet: Unsubscribe) -> None:
@@ -125,12 +132,26 @@ class Desk:
         for observer in exchange.observers:
             observer.subscribed(session.principal, session.client_id, subscription)
 
-    def _send_retained(self, session: Session, subscription: Subscription, *, is_new: bool) -> None:
+    def _retained_for(self, session: Session, subscription: Subscription, is_new: bool) -> Iterator[None]:  # noqa: FBT001  half of a pair
+        """Send what is retained for a subscription, one message for each step."""
         handling = subscription.retain_handling
         share, topic_filter = shared_parts(subscription.topic_filter)
         if share or handling == NOT_AS_RETAINED or (handling == AS_RETAINED_IF_NEW and not is_new):
+            return iter(())
+        return self._exchange.replay(session, subscription, topic_filter)
+
+    def _go_through(self, client: Client, retained: Iterator[None]) -> None:
+        """Send retained messages, some in each turn of the loop: thousands would keep everybody waiting.
+
+        Meanwhile the client is taken nothing more.
+        """
+        if not client.stream.is_open:
             return
-        self._exchange.send_retained(session, subscription, topic_filter)
+        if sum(1 for _ in islice(retained, REPLAYED_PER_TURN)) == REPLAYED_PER_TURN:
+            client.rest()
+            self._exchange.soon(lambda: self._go_through(client, retained))
+        else:
+            client.go_on()
 
     def _faults(self, client: Client, session: Session, requests: tuple[Subscription, ...]) -> list["_Fault | None"]:
         held = set(session.subscriptions)

@@ -146,10 +146,10 @@ class PacketLogs:
     def _follow(self, tenant_id: int) -> None:
         """Look at every connection of the devices whose log is on that is not looked at yet."""
         broker = self._gateway.broker
-        for session in list(broker.sessions(tenant_id)):
-            principal, client_id = session.principal, session.client_id
-            log = self._logs.get((tenant_id, principal.name))
-            if log is None or not log.is_on or principal.is_operator:
+        followed = [(name, log) for (owner_id, name), log in self._logs.items() if owner_id == tenant_id and log.is_on]
+        for session, log in [(session, log) for name, log in followed for session in broker.sessions(tenant_id, name)]:
+            client_id = session.client_id
+            if session.principal.is_operator:
                 continue
             if session.client is not None and log.clients.get(client_id) is not session.client:
                 log.clients[client_id] = session.client

@@ -36,11 +36,7 @@ class SessionView(msgspec.Struct, frozen=True):
 
 def sessions_of(broker: Broker, tenant_id: int, device_id: str) -> tuple[SessionView, ...]:
     """The sessions of a device, under whatever client identifiers; those with a connection first."""
-    own = [
-        session
-        for session in broker.sessions(tenant_id)
-        if session.principal.name == device_id and not session.principal.is_operator
-    ]
+    own = [session for session in broker.sessions(tenant_id, device_id) if not session.principal.is_operator]
     own.sort(key=lambda session: (session.client is None, session.client_id))
     return tuple(_view(session) for session in own[:SESSIONS_SHOWN])
 

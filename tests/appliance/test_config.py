@@ -109,6 +109,9 @@ def test_what_is_printed_is_a_settings_file_that_says_the_same(printed_file: Pat
     [
         "secret_key = 'very secret'",
         "PASSWORD = 'very secret'",
+        "passwords = { maria = 'very secret' }",
+        "login = { pwd = 'very secret' }",
+        "address = 'https://maria:very secret@home@db/users'",
         "api-token = ['very secret']",
         "connection = 'postgresql://maria:very secret@db/users'",
         "servers = [{ credentials = { name = 'maria', token = 'very secret' } }]",

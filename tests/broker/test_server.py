@@ -137,10 +137,8 @@ class TestRestart:
             stage.now += 10_000
             assert not (await stage.back("c"))[0].session_present
 
-    @pytest.mark.parametrize("is_operator", [False, True])
-    async def test_it_belongs_to_who_it_belonged_to(self, is_operator: bool) -> None:
+    async def test_it_belongs_to_who_it_belonged_to(self) -> None:
         async with staged() as stage:
-            stage.authorizer.operators |= {"c"} if is_operator else set()
             line = await stage.kept("c", "t")
             line.vanish()
             await line.heard()
@@ -149,8 +147,21 @@ class TestRestart:
             thief = stage.knock()
             answer = await thief.send(Connect(V4, "c", clean_start=True, keep_alive_s=0, username="thief"))
             assert answer == [Connack(False, ReturnCode.NOT_AUTHORIZED)]
-            stage.authorizer.operators |= {"c"} if is_operator else set()
             assert (await stage.back("c"))[0].session_present
+
+    async def test_that_of_a_person_keeps_no_device_from_its_name(self) -> None:
+        async with staged() as stage:
+            stage.authorizer.operators |= {"c"}
+            line = await stage.kept("c", "t")
+            line.vanish()
+            await line.heard()
+            store = store_after(stage)
+        async with staged(store=store) as stage:
+            device = stage.knock()
+            answer = await device.send(Connect(V4, "c", clean_start=False, keep_alive_s=0, username="device"))
+            assert answer == [Connack(False, ReturnCode.ACCEPTED)]
+            (session,) = stage.broker.sessions(1)
+            assert (session.principal.name, dict(session.subscriptions)) == ("device", {})
 
     async def test_retained_messages_are_there(self) -> None:
         async with staged() as stage:

@@ -9,6 +9,8 @@ from broker.packets import (
     V4,
     V5,
     Disconnect,
+    Pingreq,
+    Pingresp,
     Publish,
     Suback,
     Subscribe,
@@ -18,6 +20,7 @@ from broker.packets import (
 )
 from broker.ports import ALLOWED, Allowed, Denied, Pending, Principal
 from broker.reason_codes import ReasonCode
+from broker.subscribing import REPLAYED_PER_TURN
 from tests.broker.stage import payloads, staged
 
 INVALID = ["a/#/b", "a+", "+a", "/".join(["+"] * 200), "$share/g", "$share//t", "$share/g+/t", "x" * 2_000]
@@ -284,3 +287,19 @@ class TestGrants:
             await stage.line("c")
             tell[0](ALLOWED)
             assert not stage.broker.publish(stage.say("t", b"", 1)).is_taken
+
+
+async def test_thousands_of_retained_messages_leave_turns_to_others() -> None:
+    async with staged() as stage:
+        count = 9 * REPLAYED_PER_TURN + 7
+        for number in range(count):
+            stage.broker.publish(stage.say(f"kept/{number}", retain=True))
+        line, other = await stage.line("c"), await stage.line("other")
+        told = await line.send(Subscribe(1, (Subscription("kept/#", 0),)), Pingreq())
+        assert not any(isinstance(packet, Pingresp) for packet in told), "it is not over within one turn"
+        assert await other.send(Pingreq()) == [Pingresp()]
+        while not any(isinstance(packet, Pingresp) for packet in told):
+            told += await line.heard()
+        kept = [packet for packet in told if isinstance(packet, Publish)]
+        assert len({packet.topic for packet in kept}) == len(kept) == count
+        assert told[-1] == Pingresp(), "what came after SUBSCRIBE is taken after it"
