@@ -132,7 +132,8 @@ class CorrectClient:
         self.stream.written = bytearray(b"".join(encode(packet, self.level) for packet in packets[end:]))
         for packet in packets[:end]:
             self._take(packet)
-        if self.stream is not None and not self.stream.is_open and not self.stream.written:
+        # What was taken may have dropped it.
+        if self.stream is not None and not self.stream.is_open and not self.stream.written:  # type: ignore[redundant-expr]
             self.stream, self.is_let_in = None, False
         return len(packets[:end])
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from broker.changes import (
+    Change,
     Delivery,
     DeliveryGone,
     DeliveryKept,
@@ -48,8 +49,10 @@ class FakeStore:
             self._note(change)
         self._sweep()
 
-    def _note(self, change: object) -> None:
+    def _note(self, change: Change) -> None:
         match change:
+            case SessionKept() | SessionGone():
+                pass
             case SubscriptionKept(number, subscription):
                 self._subscriptions[number, subscription.topic_filter] = subscription
             case SubscriptionGone(number, topic_filter):

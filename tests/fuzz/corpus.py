@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.fuzz.mutation import step, steps_of
 
-FOLDER = Path(__file__).parent / "corpus"
+FOLDER = Path(__file__).parent / "seeds"
 
 
 def read_bytes(name: str) -> list[bytes]:
