@@ -69,6 +69,11 @@ TABLE = (
         questions.is_will_of_ended_session,
     ),
     Row(
+        "the will of a client that says an unknown code in DISCONNECT",
+        "MQTT-3.1.2-8, MQTT-3.14.4-3: a will is discarded if DISCONNECT says 0x00, and for nothing else.",
+        questions.is_will_of_odd_goodbye,
+    ),
+    Row(
         "the will and the session of a client that sent CONNECT twice",
         "MQTT-3.1.2-8: a will is published unless DISCONNECT came. MQTT 5, 3.1.2.11.2: a session is kept as long as "
         "it was asked for, whatever ended the connection. Mosquitto forgets both.",

@@ -8,6 +8,7 @@ from broker.packets import (
     V5,
     Connack,
     Connect,
+    Disconnect,
     Pingresp,
     Puback,
     Pubcomp,
@@ -163,6 +164,14 @@ def is_of_another_delivery(difference: Difference) -> bool:
     return (_only_ours_closed(difference) or _only_theirs_closed(difference)) and any(
         isinstance(packet, Puback | Pubrec | Pubcomp) for packet in difference.sent
     )
+
+
+def is_will_of_odd_goodbye(difference: Difference) -> bool:
+    """Whether they differ in wills, after a DISCONNECT with another code than 0."""
+    codes = [packet.code for packet in difference.sent if isinstance(packet, Disconnect)]
+    topics = _topics(difference)
+    wills = {connect.will.topic for connect in _connects(difference) if connect.will is not None}
+    return any(codes) and bool(topics) and topics <= wills
 
 
 def is_after_second_connect(difference: Difference) -> bool:
