@@ -4,6 +4,7 @@ One callback carries a published message from its socket to the turn; nothing is
 Once per turn of the loop everything is handed to the owner, who acknowledges it when it is on disk.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ class Exchange:
         self.clock = clock
         self.journal = Journal(self.wake)
         self.receipts: list[Receipt] = []
+        self.refusals: Counter[str] = Counter()
+        """What was refused since the start, by kind."""
         self.observers: list[Observer] = []
         self.retained_source_is_checked = True
         self.owner_is_subscriber = True
@@ -279,6 +282,7 @@ class Exchange:
             self.journal.retained(message)
             return
         principal = message.principal
+        self.refusals["retain_quota"] += 1
         self._owner.note(
             Refused(message.tenant_id, principal, message.client_id, "", "retain_quota", fault, message.arrived_at)
         )

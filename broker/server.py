@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
 
 import msgspec
@@ -55,7 +54,6 @@ class Broker:
     ) -> None:
         """`clock` gives UTC milliseconds. Without a store, sessions end with the process."""
         self.limits = limits or Limits()
-        self.refusals: Counter[str] = Counter()
         self._owner = owner
         self._authorizer = authorizer
         self._clock = clock
@@ -66,6 +64,7 @@ class Broker:
         self._sessions = SessionTable(self.limits)
         self._permissions = Permissions(authorizer, self.limits, self._time, self._later)
         self.exchange = Exchange(owner, self._sessions, self._permissions, self.limits, clock, self._soon)
+        self.refusals = self.exchange.refusals
         self._reception = Reception(self.exchange, owner, lambda: secrets.token_hex(12))
         self._desk = Desk(self.exchange, self.note_denied)
         self.packet_observers: list[PacketObserver] = []
@@ -220,7 +219,7 @@ class Broker:
 
     @property
     def dropped_count(self) -> int:
-        """Messages that sessions known now did not get because their bounds were reached."""
+        """Messages that sessions, those that have ended too, did not get because their bounds were reached."""
         return self._sessions.dropped_count
 
     # What clients call.

@@ -34,6 +34,7 @@ class SessionTable:
         self._routers: dict[TenantId, Router] = {}
         self._budget = Budget(limits.queues_bytes)
         self._last_number = 0
+        self._dropped_of_ended = 0
 
     def __len__(self) -> int:
         """Count the sessions."""
@@ -111,6 +112,8 @@ class SessionTable:
             router.unsubscribe(session, topic_filter)
         session.subscriptions.clear()
         session.deliveries.clear()
+        self._dropped_of_ended += session.dropped_count
+        session.dropped_count = 0
         session.held = None
         self._away.pop(session, None)
         principal = session.principal
@@ -159,8 +162,8 @@ class SessionTable:
 
     @property
     def dropped_count(self) -> int:
-        """Messages that the sessions known now did not get because their bounds were reached."""
-        return sum(session.dropped_count for session in self._sessions.values())
+        """Messages that sessions, those that have ended too, did not get because their bounds were reached."""
+        return self._dropped_of_ended + sum(session.dropped_count for session in self._sessions.values())
 
     @property
     def retained_refused_count(self) -> int:
