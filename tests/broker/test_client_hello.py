@@ -18,6 +18,8 @@ SIZES = st.lists(st.integers(1, 200), max_size=20)
 
 def _context(protocols: list[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # How far back it goes is else a matter of how Python was built.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if protocols:
         context.set_alpn_protocols(protocols)
     return context
