@@ -58,9 +58,11 @@ class Outgoing:
             encoded = encode_properties(delivered_properties(message, now, identifiers, alias))
         data = publish_bytes(first, topic.encode(), packet_id, encoded, message.payload)
         if self.packet_limit is not None and len(data) > self.packet_limit:
-            self._forget_alias(message.topic, topic)
             if alias is None:
                 return None
+            if topic and self._aliases is not None:
+                # It was given just now, as the last one, and the PUBLISH that would tell it is not sent.
+                del self._aliases[message.topic]
             # With an alias a packet can be longer than without.
             return self.publish_bytes(message, first, packet_id, now, identifiers, may_alias=False)
         return data
@@ -85,8 +87,3 @@ class Outgoing:
             return topic, None
         alias = self._aliases[topic] = len(self._aliases) + 1
         return topic, alias
-
-    def _forget_alias(self, topic: str, written: str) -> None:
-        """Take back an alias whose first PUBLISH is not sent after all."""
-        if written and self._aliases is not None:
-            self._aliases.pop(topic, None)

@@ -130,3 +130,12 @@ def test_a_reason_fits_into_every_packet_that_has_one(text: str, packet_limit: i
 
 def test_a_client_of_311_is_told_no_reason() -> None:
     assert Outgoing(V4).reason("because") is NO_PROPERTIES
+
+
+def test_an_alias_that_was_told_stays_when_a_message_is_too_large() -> None:
+    outgoing, reader = Outgoing(V5, alias_limit=3, packet_limit=20), Reader(3)
+    for topic, payload in (("a", b""), ("b", b""), ("a", bytes(50)), ("c", b""), ("b", b""), ("a", b"")):
+        data = outgoing.publish_bytes(message(topic, payload), QOS_1, 7, 0)
+        if data is not None:
+            assert reader.read(data)[0] == topic
+    assert outgoing.publish_bytes(message("a", bytes(50)), QOS_1, 7, 0) is None
