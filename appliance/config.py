@@ -58,6 +58,8 @@ class MqttConfig(_Section, frozen=True):
     """Networks, such as `192.168.7.0/24`, whose devices may use the plain port. Nothing else protects it."""
     aws_limits: str = OFF
     """`enforce` takes nothing that AWS IoT Core would not take; `off` keeps to the section `limits`."""
+    retained_source_check: bool = True
+    """A retained message is shown to nobody once its publisher has lost the right to publish it."""
     acknowledge_now: tuple[str, ...] = ()
     """Topic filters whose messages are acknowledged at once, before they are on disk."""
 

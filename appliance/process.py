@@ -238,6 +238,7 @@ class _Parts:
         self.broker = Broker(self.ingestion, authorizer, clock, limits, self.sessions)
         foundation.registry.rights_changed = self.broker.review_soon
         self.broker.exchange.now_filters = config.mqtt.acknowledge_now
+        self.broker.exchange.retained_source_is_checked = config.mqtt.retained_source_check
         self.gateway = Gateway(
             registry=foundation.registry,
             accounts=foundation.accounts,

@@ -63,6 +63,7 @@ class Exchange:
         """What was refused since the start, by kind."""
         self.observers: list[Observer] = []
         self.retained_source_is_checked = True
+        """Whether a retained message is kept from everybody once its publisher may not publish it any more."""
         self.owner_is_subscriber = True
         """Whether a message that no client wants counts as received, because the owner takes everything."""
         self.tells_reasons = True

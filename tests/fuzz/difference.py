@@ -72,8 +72,11 @@ def _parts(our: Seen, their: Seen) -> Iterator[tuple[str, tuple[Told, ...], tupl
     yield "closed", (_end(our),), (_end(their),)
     # What was on its way to a connection when it was closed may be lost with it.
     if not our.is_closed and not their.is_closed:
-        yield "answers", _told(our), _told(their)
-        if _told(our) == _told(their):
+        # PUBREL comes with each delivery at QoS 2: those are compared, and the moment of each is the broker's choice.
+        has_handshakes = any(packet.qos == _EXACTLY_ONCE for packet in (*our.deliveries, *their.deliveries))
+        told, told_by_them = (_told(seen, with_releases=not has_handshakes) for seen in (our, their))
+        yield "answers", told, told_by_them
+        if told == told_by_them:
             yield "order", _handshakes(our), _handshakes(their)
         yield "deliveries", _delivered(our), _delivered(their)
 
@@ -82,11 +85,9 @@ def _end(seen: Seen) -> Told:
     return ("closed" if seen.is_closed else "silent" if seen.is_silent else "open",)
 
 
-def _told(seen: Seen) -> tuple[Told, ...]:
+def _told(seen: Seen, *, with_releases: bool) -> tuple[Told, ...]:
     """Sorted by kind only: of one kind they must be in order [MQTT-4.6.0-2, MQTT-4.6.0-3]."""
-    # PUBREL comes with each delivery at QoS 2, and those are compared.
-    has_handshakes = any(packet.qos == _EXACTLY_ONCE for packet in seen.deliveries)
-    answers = [packet for packet in seen.answers if not (isinstance(packet, Pubrel) and has_handshakes)]
+    answers = [packet for packet in seen.answers if with_releases or not isinstance(packet, Pubrel)]
     return tuple(sorted((_answer(packet) for packet in answers), key=lambda told: str(told[0])))
 
 
@@ -116,8 +117,8 @@ def _answer(packet: Packet) -> Told:
 
 
 def _delivered(seen: Seen) -> tuple[Told, ...]:
-    """Sorted by topic only: of one topic they must be in order."""
-    return tuple(sorted((_delivery(packet) for packet in seen.deliveries), key=lambda told: told[0]))
+    """Sorted by topic and QoS only: of one topic and QoS they must be in order [MQTT-4.6.0-6]."""
+    return tuple(sorted((_delivery(packet) for packet in seen.deliveries), key=lambda told: (told[0], told[2])))
 
 
 def _delivery(packet: Publish) -> Told:

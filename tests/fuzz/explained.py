@@ -112,6 +112,11 @@ TABLE = (
         questions.is_retained_for_group,
     ),
     Row(
+        "which member of a shared subscription gets a message",
+        "MQTT 5, 4.8.2: the server chooses one of those who are subscribed.",
+        questions.is_another_member,
+    ),
+    Row(
         "malformed filters of shared subscriptions",
         "MQTT-4.8.2-1, MQTT-4.8.2-2: the name has a character at least, and no wildcard, and a filter follows it. "
         "Ours says so to clients of 3.1.1 too, which has no shared subscriptions of its own.",

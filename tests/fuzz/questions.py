@@ -123,6 +123,19 @@ def is_retained_for_group(difference: Difference) -> bool:
     )
 
 
+def is_another_member(difference: Difference) -> bool:
+    """Whether both clients are members of the shared subscriptions whose messages they differ in."""
+    members: dict[str, set[int]] = {}
+    for index in range(difference.index + 1):
+        for packet in difference.sent_by(index):
+            if isinstance(packet, Subscribe):
+                for request in packet.requests:
+                    members.setdefault(request.topic_filter, set()).add(difference.script.steps[index].who)
+    shared = [shared_parts(one)[1] for one, who in members.items() if shared_parts(one)[0] and len(who) > 1]
+    topics = _topics(difference)
+    return bool(topics) and all(any(matches(one, topic) for one in shared) for topic in topics)
+
+
 def _connects(difference: Difference) -> Iterator[Connect]:
     """Every CONNECT so far."""
     return (packet for packet in difference.sent_so_far if isinstance(packet, Connect))
