@@ -252,7 +252,8 @@ def _numbers() -> list[tuple[str, str]]:
         if isinstance(values, msgspec.Struct):
             for key in values.__struct_fields__:
                 # A limit that is lifted unless it is set has no number by default.
-                is_number = isinstance(getattr(values, key), int | float) or section == "limits"
+                value = getattr(values, key)
+                is_number = (isinstance(value, int | float) and not isinstance(value, bool)) or section == "limits"
                 if is_number and (section, key) not in may_be_zero:
                     numbers.append((section, key))
     return numbers

@@ -102,6 +102,11 @@ TABLE = (
         questions.is_of_servers,
     ),
     Row(
+        "a subscription identifier in a PUBLISH of a client",
+        "MQTT-3.3.4-6: it must not have one. Mosquitto takes it.",
+        questions.has_identifier_of_subscription,
+    ),
+    Row(
         "DUP at QoS 0",
         "MQTT-3.3.1-2: DUP is 0 in all messages of QoS 0.",
         questions.reasons("PUBLISH with DUP"),

@@ -229,6 +229,13 @@ def is_of_servers(difference: Difference) -> bool:
     )
 
 
+def has_identifier_of_subscription(difference: Difference) -> bool:
+    """Whether ours alone refused a PUBLISH with a subscription identifier."""
+    return _only_ours_closed(difference) and any(
+        isinstance(packet, Publish) and packet.properties.subscription_identifiers for packet in difference.sent
+    )
+
+
 def takes_no_connack(difference: Difference) -> bool:
     """Whether the client takes nothing as large as our CONNACK."""
     return _only_ours_closed(difference) and any(
