@@ -3,7 +3,8 @@
 Where to look, in the order in which bytes come in:
 
 - sockets: `listener` and `handshakes` (with `client_hello`, `tls`, `workers`) let connections in, `connection` reads
-  and writes them;
+  and writes them; `poller` tells it when, `gathering` whether to let more of them come first, `traffic` is what all of
+  them share;
 - bytes and values: `codec`, `decode`, `encode`, `fields`, `properties`, `packets`, `reason_codes`, `errors`;
 - one connection: `client` takes its packets in order; `connecting`, `subscribing` and `publisher` know the three that
   matter; `outgoing` writes messages for it; `trace` shows them;

@@ -16,9 +16,9 @@ from itertools import islice
 import msgspec
 
 from broker.client_hello import ClientHello, Foreign, Incomplete, read_client_hello
-from broker.connection import NOT_NOW
 from broker.limits import Limits
 from broker.tls import explained, is_out_of_date
+from broker.traffic import NOT_NOW
 from broker.workers import Workers
 
 PATIENCE_S = 0.2

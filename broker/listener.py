@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from broker.connection import NOT_NOW, Connection, Traffic
+from broker.connection import Connection
 from broker.handshakes import (
     Choice,
     Greeted,
@@ -26,6 +26,7 @@ from broker.handshakes import (
 )
 from broker.limits import Limits
 from broker.tls import DeviceTls, tls_context
+from broker.traffic import NOT_NOW, Traffic
 from broker.workers import usual_thread_count
 
 __all__ = ["DeviceTls", "Endpoint", "Entrance", "HandOver", "Listener", "SharedEndpoint", "tls_context"]

@@ -10,7 +10,6 @@ import msgspec
 from broker.client import Client
 from broker.codec import Decoder
 from broker.connecting import Reception, refusal
-from broker.connection import Traffic
 from broker.errors import FramingError, ProtocolError
 from broker.exchange import Exchange, Receipt
 from broker.limits import Limits
@@ -38,6 +37,7 @@ from broker.session import Session
 from broker.session_table import SessionTable
 from broker.subscribing import Desk
 from broker.trace import Trace, TraceEntry
+from broker.traffic import Traffic
 from broker.upkeep import SLICE, Upkeep
 
 
@@ -63,7 +63,7 @@ class Broker:
         self._clients: set[Client] = set()
         self._sessions = SessionTable(self.limits)
         self._permissions = Permissions(authorizer, self.limits, self._time, self._later)
-        self.exchange = Exchange(owner, self._sessions, self._permissions, self.limits, clock, self._soon)
+        self.exchange = Exchange(owner, self._sessions, self._permissions, self.limits, clock, self.traffic.soon)
         self.refusals = self.exchange.refusals
         self._reception = Reception(self.exchange, owner, lambda: secrets.token_hex(12))
         self._desk = Desk(self.exchange, self.note_denied)
@@ -366,9 +366,6 @@ class Broker:
 
     def _later(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(delay_s, call)
-
-    def _soon(self, call: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_soon(call)
 
 
 class _Tap:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection
 
 from broker import sys_topics
 from broker.client import Client
-from broker.connection import Traffic
 from broker.errors import ProtocolError
 from broker.exchange import Exchange
 from broker.message import Message, TenantId
 from broker.reason_codes import ReasonCode
 from broker.session import Session
+from broker.traffic import Traffic
 
 SLICE = 500
 """Connections or sessions looked at before the loop gets its turn back."""

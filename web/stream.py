@@ -10,8 +10,8 @@ from typing import Any
 from litestar import WebSocket
 from litestar.exceptions import WebSocketDisconnect
 
-from broker.connection import Traffic
 from broker.ports import Receiver
+from broker.traffic import Traffic
 
 FRAME_BYTES = 65_536
 """The largest frame that is sent."""

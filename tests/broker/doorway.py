@@ -7,9 +7,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from broker.connection import Connection, Traffic
+from broker.connection import Connection
 from broker.limits import Limits
 from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
+from broker.traffic import Traffic
 
 PATIENCE_S = 10.0
 

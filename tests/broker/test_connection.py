@@ -5,34 +5,13 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
 
-import pytest
-
-from broker.connection import ENDINGS_PER_TURN, WRITES_PER_TURN, Connection, Traffic
+from broker.connection import Connection
 from broker.listener import Endpoint
+from broker.traffic import Traffic
 from tests.broker.conftest import Certificates
 from tests.broker.doorway import Ear, door_open, goodbye, some_turns
-
-
-@contextlib.contextmanager
-def pair(traffic: Traffic) -> Iterator[tuple[Connection, Ear, socket.socket]]:
-    """A connection under test and the client's end of it."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    loop = asyncio.get_running_loop()
-    connection, ear = Connection(loop, ours, "here", traffic, loop.time()), Ear()
-    connection.start(ear)
-    with ours, theirs:
-        yield connection, ear, theirs
-        connection.close("the test is over")
-
-
-@contextlib.contextmanager
-def pairs(traffic: Traffic, count: int) -> Iterator[list[tuple[Connection, Ear, socket.socket]]]:
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(pair(traffic)) for _ in range(count)]
+from tests.broker.pairs import pair, pairs
 
 
 class TestReading:
@@ -96,7 +75,7 @@ class TestReading:
             await some_turns()
             connection.pause()
             traffic.open()
-            assert not asyncio.get_running_loop().remove_reader(connection._fd)
+            assert connection._fd not in traffic.poller._watched
             connection.resume()
             await ear.until(lambda ear: ear.heard == b"x")
 
@@ -175,30 +154,6 @@ class TestWriting:
             await some_turns()
             assert theirs.recv(2_000) == b"one two three"
 
-    async def test_all_that_write_in_a_turn_are_one_callback_and_at_most_a_slice_a_turn(self) -> None:
-        traffic = Traffic()
-        turns: list[int] = []
-        flush = traffic.flush
-
-        def count(loop: asyncio.AbstractEventLoop) -> None:
-            turns.append(len(traffic.writing))
-            flush(loop)
-
-        traffic.flush = count  # type: ignore[method-assign]
-        with pairs(traffic, 3) as members:
-            for _ in range(WRITES_PER_TURN):
-                for connection, _, _ in members:
-                    connection.send(b"x")
-            await some_turns()
-            assert turns == [3]
-            assert [len(theirs.recv(10_000)) for _, _, theirs in members] == [WRITES_PER_TURN] * 3
-            traffic.writing = [members[0][0]] * WRITES_PER_TURN
-            members[1][0].send(b"y")
-            traffic.flush(asyncio.get_running_loop())
-            await some_turns()
-            assert turns[1:] == [WRITES_PER_TURN + 1, 1]
-            assert members[1][2].recv(10) == b"y"
-
     async def test_what_does_not_fit_into_the_socket_is_written_when_it_does(self) -> None:
         with pair(Traffic()) as (connection, ear, theirs):
             text = bytes(range(256)) * 16_384
@@ -243,14 +198,15 @@ class TestEnding:
             await goodbye(writer)
 
     async def test_a_connection_closes_although_its_client_takes_nothing(self) -> None:
-        with pair(Traffic()) as (connection, ear, _):
+        traffic = Traffic()
+        with pair(traffic) as (connection, ear, _):
             connection.send(bytes(10_000_000))
             await some_turns()
             assert connection.unsent_bytes
             connection.close("too slow")
             await some_turns()
             assert (connection.unsent_bytes, ear.lost_reasons) == (0, ["too slow"])
-            assert not asyncio.get_running_loop().remove_writer(connection._fd)
+            assert connection._fd not in traffic.poller._watched
 
     async def test_a_closed_connection_takes_and_gives_nothing_more(self) -> None:
         with pair(Traffic()) as (connection, ear, theirs):
@@ -288,39 +244,6 @@ class TestEnding:
             theirs.close()
             await ear.until(lambda ear: bool(ear.lost_reasons))
             assert ear.lost_reasons == ["connection lost: Connection reset by peer"]
-
-    @pytest.mark.parametrize("way", ["the clients leave", "they are sent away"])
-    async def test_many_that_end_at_once_end_a_slice_a_turn(self, way: str) -> None:
-        traffic, ended = Traffic(), 0
-        count = 4 * ENDINGS_PER_TURN + 1
-        addresses: list[str] = []
-        traffic.ended = addresses.append
-        with pairs(traffic, count) as members:
-            for connection, _, theirs in members:
-                if way == "the clients leave":
-                    theirs.close()
-                else:
-                    connection.close_soon("go")
-            for _ in range(20):
-                before, ended = ended, sum(bool(ear.lost_reasons) for _, ear, _ in members)
-                assert ended - before <= ENDINGS_PER_TURN
-                await asyncio.sleep(0)
-            assert ended == count
-            assert addresses == ["here"] * count
-            reasons = {reason for _, ear, _ in members for reason in ear.lost_reasons}
-            assert reasons == {"connection closed by the client" if way == "the clients leave" else "go"}
-
-    async def test_one_that_waits_for_its_end_can_be_ended_at_once_for_the_first_reason(self) -> None:
-        with pair(Traffic()) as (connection, ear, _):
-            connection.close_soon("first")
-            assert connection.is_open
-            connection.pause()
-            connection.resume()
-            assert not asyncio.get_running_loop().remove_reader(connection._fd)
-            connection.close("second")
-            assert ear.lost_reasons == ["first"]
-            await some_turns()
-            assert ear.lost_reasons == ["first"]
 
     async def test_who_has_said_everything_still_hears_the_answer(self) -> None:
         """A client may close its half of the connection after its last packet."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litestar.exceptions import WebSocketDisconnect
 
-from broker.connection import Traffic
+from broker.traffic import Traffic
 from web.stream import FRAME_BYTES, NORMAL, UNSUPPORTED_DATA, Socket, WebSocketStream
 
 

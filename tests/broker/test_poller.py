@@ -1,0 +1,183 @@
+"""One epoll for many: who hears of what, in which order, and what it costs the loop when there is nobody."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from functools import partial
+
+from broker.gathering import TURNS, WORTH_WHILE
+from broker.poller import READABLE, READY_PER_TURN, WRITABLE, Poller
+from tests.broker.doorway import some_turns
+
+
+class Ear:
+    """Remembers what it was told, and may do something about it."""
+
+    def __init__(self, sock: socket.socket, told: list[tuple[str, int]]) -> None:
+        self.sock, self.told = sock, told
+
+    def readable(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.sock.recv(10)
+        self.told.append(("read", self.sock.fileno()))
+
+    def write(self) -> None:
+        self.told.append(("write", self.sock.fileno()))
+
+
+class House:
+    """Socket pairs, and a poller that counts the ends of its turns."""
+
+    def __init__(self, count: int) -> None:
+        self.told: list[tuple[str, int]] = []
+        self.finished = 0
+        self.poller = Poller(self._finish)
+        self.ears, self.ends = list[Ear](), list[socket.socket]()
+        for _ in range(count):
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            self.ears.append(Ear(ours, self.told))
+            self.ends.append(theirs)
+
+    def watch(self, place: int, events: int) -> None:
+        ear = self.ears[place]
+        self.poller.watch(ear.sock.fileno(), ear, events, asyncio.get_running_loop())
+
+    def end(self, place: int) -> None:
+        """Let one hear nothing more."""
+        self.told.append(("ends", place))
+        self.watch(place, 0)
+
+    def _finish(self) -> None:
+        assert self.poller.is_busy
+        self.finished += 1
+
+
+@contextlib.contextmanager
+def house(count: int) -> Iterator[House]:
+    made = House(count)
+    yield made
+    for place, ear in enumerate(made.ears):
+        made.watch(place, 0)
+        ear.sock.close()
+        made.ends[place].close()
+
+
+async def test_who_is_ready_is_told_what_it_listens_to() -> None:
+    with house(3) as home:
+        for place, events in enumerate((READABLE, READABLE | WRITABLE, WRITABLE)):
+            home.watch(place, events)
+            home.ends[place].send(b"x")
+        first, both, last = (ear.sock.fileno() for ear in home.ears)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert ("read", first) in home.told
+        assert home.told.index(("read", both)) < home.told.index(("write", both))
+        assert ("write", last) in home.told
+        assert ("write", first) not in home.told
+        assert ("read", last) not in home.told
+        assert home.finished
+        assert not home.poller.is_busy
+
+
+async def test_whoever_is_ended_by_one_before_it_hears_nothing() -> None:
+    with house(2) as home:
+        for place in (0, 1):
+            home.watch(place, READABLE)
+            home.ends[place].send(b"x")
+            home.ears[place].readable = partial(home.end, 1 - place)  # type: ignore[method-assign]
+        await some_turns()
+        assert len({place for _, place in home.told}) == 1
+
+
+async def test_events_change_and_stop() -> None:
+    with house(1) as home:
+        home.watch(0, WRITABLE)
+        await some_turns()
+        assert {kind for kind, _ in home.told} == {"write"}
+        home.watch(0, READABLE)
+        home.told.clear()
+        home.ends[0].send(b"x")
+        await some_turns()
+        assert [kind for kind, _ in home.told] == ["read"]
+        home.watch(0, 0)
+        home.watch(0, 0)
+        home.ends[0].send(b"x")
+        await some_turns()
+        assert len(home.told) == 1
+
+
+async def test_the_loop_watches_nothing_when_nobody_is_watched() -> None:
+    with house(2) as home:
+        loop = asyncio.get_running_loop()
+        for place in (0, 1):
+            home.watch(place, READABLE)
+        assert loop.remove_reader(home.poller._epoll)
+        home.watch(0, 0)
+        home.watch(1, 0)
+        assert not loop.remove_reader(home.poller._epoll)
+        home.watch(0, READABLE)
+        home.ends[0].send(b"x")
+        await some_turns()
+        assert home.told
+
+
+async def test_a_broken_connection_is_told_to_a_writer_too() -> None:
+    with house(1) as home:
+        home.ends[0].close()
+        home.watch(0, WRITABLE)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert {kind for kind, _ in home.told} == {"read", "write"}
+
+
+async def test_a_turn_serves_a_bounded_number_and_nobody_starves() -> None:
+    with house(40) as home:
+        for place in range(40):
+            home.watch(place, WRITABLE)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(home.told) <= 2 * READY_PER_TURN
+        await some_turns()
+        assert {fd for _, fd in home.told} == {ear.sock.fileno() for ear in home.ears}
+
+
+async def test_a_defect_in_one_keeps_the_others_from_nothing() -> None:
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    with house(3) as home:
+        broken = home.ears[1]
+        hear = broken.readable
+
+        def fail() -> None:
+            hear()
+            raise ZeroDivisionError
+
+        broken.readable = fail  # type: ignore[method-assign]
+        for place in range(3):
+            home.watch(place, READABLE)
+            home.ends[place].send(b"x")
+        await some_turns()
+        assert {fd for _, fd in home.told} == {ear.sock.fileno() for ear in home.ears}
+        assert [type(fault["exception"]) for fault in faults] == [ZeroDivisionError]
+        assert not home.poller.is_busy
+
+
+async def test_while_events_gather_all_of_them_are_served_and_none_after_the_end() -> None:
+    with house(WORTH_WHILE * 2) as home:
+        for place in range(len(home.ears)):
+            home.watch(place, READABLE)
+        home.poller._gathering.is_on = True
+        sent = 0
+        async with asyncio.timeout(10):
+            for _ in range(3 * TURNS):
+                for end in home.ends:
+                    end.send(b"x")
+                    sent += 1
+                while len(home.told) < sent:  # noqa: ASYNC110  whoever is told is not told of all
+                    await asyncio.sleep(0)
+        assert home.poller._gathering.is_on
+        for place in range(len(home.ears)):
+            home.watch(place, 0)
+        assert home.poller._pause is None
