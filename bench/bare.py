@@ -108,8 +108,10 @@ async def serve(*endpoints: Endpoint, watched: bool) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     ticker = Ticker()
-    # Before the broker is made: all that it makes is counted by `_report`.
+    # As the gateway does (appliance/process.py). Before the broker is made: all that it makes is counted by `_report`.
+    gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     owner = Nobody()
     owner.broker = Broker(owner, Anybody(), lambda: time.time_ns() // 1_000_000)
     loop.add_signal_handler(

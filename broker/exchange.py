@@ -129,13 +129,14 @@ class Exchange:
             observer.published(message)
         return route
 
-    def publish(self, message: Message, evidence: Evidence | None = None) -> Publication:
-        """Publish in the owner's own name: to subscribers, not back to the owner."""
+    def publish(self, message: Message, evidence: Evidence | None = None, only: Session | None = None) -> Publication:
+        """Publish in the owner's own name: to subscribers, or to one of them, not back to the owner."""
         if message.retain:
             self._retain(message)
         route = self._route(message)
         publication = Publication(self)
-        self.distribute(message, route.matches, evidence, publication)
+        wanted = route.matches if only is None else route.matches.only(only)
+        self.distribute(message, wanted, evidence, publication)
         if evidence is not None and not publication.is_taken:
             evidence.untaken()
         return publication

@@ -155,6 +155,11 @@ class Broker:
         """
         return self.exchange.publish(message, evidence)
 
+    def answer(self, message: Message, client_id: str, evidence: Evidence | None = None) -> Publication | None:
+        """Publish to one client alone, as far as it has subscribed to the topic; None when it has no session."""
+        session = self._sessions.find(message.tenant_id, client_id)
+        return None if session is None else self.exchange.publish(message, evidence, session)
+
     def review_soon(self, tenant_id: TenantId, name: str | None = None) -> None:
         """Have `review` done, without waiting for it."""
         self._to_review[tenant_id, name] = None

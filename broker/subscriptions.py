@@ -72,6 +72,10 @@ class Matches(Generic[S]):
         self.own = own
         """For those with a No Local subscription: what is left for their own messages [MQTT-3.8.3-3]."""
 
+    def only(self, subscriber: S) -> "Matches[S]":
+        """What of it one subscriber wants for itself, beside any group."""
+        return Matches(tuple(target for target in self.targets if target.subscriber is subscriber), (), {})
+
 
 _Cell = dict[S | Group[S], Target[S]]
 """Who subscribed to one filter. For a group the target only stands for it."""

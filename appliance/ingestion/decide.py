@@ -20,6 +20,8 @@ ReadingKey = tuple[int, str, str]
 
 TELEMETRY_PREFIX = "sensors/"
 TELEMETRY_SUFFIX = "/telemetry"
+REQUEST_PREFIX = "$"
+"""Where clients ask the gateway itself for something: nobody else answers there."""
 
 
 class Known:
@@ -54,6 +56,8 @@ class Decision:
     def __init__(self, known: Known) -> None:
         self.overlay: Overlay = known.book.overlay()
         self.newest: dict[ReadingKey, int] = {}
+        self.requests: list[Message] = []
+        """Messages by which clients ask the gateway itself for something."""
         self._known = known
         self._reports: list[Report] = []
         self._mishaps: list[Mishap] = []
@@ -63,6 +67,8 @@ class Decision:
         for message in messages:
             device_id = telemetry_device(message.topic)
             if device_id is None:
+                if message.topic.startswith(REQUEST_PREFIX):
+                    self.requests.append(message)
                 continue
             envelope = Envelope(message.tenant_id, device_id, message.topic, message.client_id, message.arrived_at)
             try:

@@ -39,6 +39,7 @@ from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.model import Report, ReportsCommitted
 from appliance.telemetry.service import Telemetry
 from broker.changes import Change, ChangeKey
+from broker.message import Message
 from broker.ports import Connected, Disconnected, Refused, Turn
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,8 @@ class Ingestion:
         self._is_paused = False
         self._is_stopping = False
         self._trouble = ""
+        self.requested: Callable[[Sequence[Message]], None] = lambda _: None
+        """Hears of the messages by which clients ask the gateway itself for something, in their order."""
         self._pause: Callable[[], None] = lambda: None
         self._resume: Callable[[], None] = lambda: None
         self._acknowledge: Callable[[Sequence[object]], None] = lambda _: None
@@ -228,6 +231,8 @@ class Ingestion:
         if batch.messages and batch.arrived_at is not None:
             work_ms = (loop.time() - begun) * 1_000
             self._meter.committed(len(batch.messages), self._clock() - batch.arrived_at, work_ms)
+        if decision.requests:
+            self.requested(decision.requests)
         self._announce(outcome, committed)
         if self._is_paused and not self._backlog.is_filled(2):
             self._is_paused = False

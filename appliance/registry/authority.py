@@ -12,11 +12,13 @@ from ipaddress import ip_address
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.instant import DAY_MS
+from appliance.registry.model import InvalidRequestError
 from appliance.registry.names import LOCAL_DOMAINS, LOCAL_NETWORKS, ServerNames, within
 
 RELEASED_AT = 1_793_491_200_000
@@ -34,7 +36,12 @@ WEB_LENGTH_MS = 396 * DAY_MS
 _COMMON_NAME_LENGTH = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+RSA_BITS = 2_048
+"""The least of an RSA key of a device."""
+
 Key = ec.EllipticCurvePrivateKey
+DeviceKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+"""What a device may have a key of."""
 
 
 class Authority(msgspec.Struct, frozen=True):
@@ -84,7 +91,7 @@ def make_web_authority(key: Key, hostname: str, now: int) -> x509.Certificate:
     return builder.sign(key, hashes.SHA256())
 
 
-def issue_device(issuing: Authority, device_id: str, key: ec.EllipticCurvePublicKey, now: int) -> x509.Certificate:
+def issue_device(issuing: Authority, device_id: str, key: DeviceKey, now: int) -> x509.Certificate:
     """A client certificate for one year. The name in it only informs: the fingerprint identifies."""
     builder = _leaf_builder(issuing, device_id, key, _long(now, DEVICE_LENGTH_MS))
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
@@ -183,6 +190,30 @@ def read_key(pem: bytes) -> Key:
     return key
 
 
+def requested_key(request: bytes) -> DeviceKey:
+    """The public key of a certificate signing request, PEM or DER, whose sender has shown to have its private half.
+
+    Raises `InvalidRequestError`. Nothing else of the request counts: the gateway decides what a certificate says.
+    """
+    try:
+        is_pem = request.lstrip().startswith(b"-----BEGIN")
+        parsed = x509.load_pem_x509_csr(request) if is_pem else x509.load_der_x509_csr(request)
+        key, is_proven = parsed.public_key(), parsed.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise InvalidRequestError("this is no certificate signing request (PKCS #10, PEM or DER)") from error
+    if not is_proven:
+        raise InvalidRequestError(
+            "the signature of the request does not fit its key: who sent it lacks the private key"
+        )
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1):
+        return key
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= RSA_BITS:
+        return key
+    raise InvalidRequestError(
+        f"a device's key is on the curve P-256, P-384 or P-521, or an RSA key of at least {RSA_BITS} bits"
+    )
+
+
 def _long(now: int, length_ms: int) -> Validity:
     issued_at = max(now, RELEASED_AT)
     return Validity(min(EPOCH_AT, issued_at - DAY_MS), issued_at + length_ms)
@@ -198,7 +229,7 @@ def _tag(key: Key) -> str:
 
 
 def _builder(
-    subject: x509.Name, public_key: ec.EllipticCurvePublicKey, issuer: x509.Name, validity: Validity
+    subject: x509.Name, public_key: DeviceKey, issuer: x509.Name, validity: Validity
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -229,7 +260,7 @@ def _with_constraint(builder: x509.CertificateBuilder, *, path_length: int) -> x
 
 
 def _leaf_builder(
-    authority: Authority, common_name: str, key: ec.EllipticCurvePublicKey, validity: Validity
+    authority: Authority, common_name: str, key: DeviceKey, validity: Validity
 ) -> x509.CertificateBuilder:
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     return (

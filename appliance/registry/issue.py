@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from appliance.registry import authority
-from appliance.registry.model import Bundle, Certificate, IssuedCertificate
+from appliance.registry.model import Bundle, Certificate, Granted, IssuedCertificate
 from appliance.registry.pki import Pki
 
 
@@ -21,23 +21,41 @@ def issue(pki: Pki, device_ids: Sequence[str], now: int) -> list[Issued]:
     return [_issue_one(pki, device_id, now) for device_id in device_ids]
 
 
+def grant(pki: Pki, device_id: str, request: bytes, now: int) -> tuple[IssuedCertificate, Granted]:
+    """A certificate for the key of a certificate signing request, PEM or DER. Raises `InvalidRequestError`."""
+    kept = _certified(pki, device_id, authority.requested_key(request), now)
+    granted = Granted(
+        device_id=device_id,
+        certificate_pem=kept.pem,
+        chain_pem=kept.pem + authority.certificate_pem(pki.issuing.certificate),
+        root_pem=authority.certificate_pem(pki.root),
+        fingerprint=kept.certificate.fingerprint,
+        expires_at=kept.certificate.expires_at,
+    )
+    return kept, granted
+
+
 def _issue_one(pki: Pki, device_id: str, now: int) -> Issued:
     key = authority.make_key()
-    certificate = authority.issue_device(pki.issuing, device_id, key.public_key(), now)
-    pem = authority.certificate_pem(certificate)
+    kept = _certified(pki, device_id, key.public_key(), now)
+    bundle = Bundle(
+        device_id=device_id,
+        certificate_pem=kept.pem,
+        chain_pem=kept.pem + authority.certificate_pem(pki.issuing.certificate),
+        key_pem=authority.key_pem(key),
+        root_pem=authority.certificate_pem(pki.root),
+        fingerprint=kept.certificate.fingerprint,
+        expires_at=kept.certificate.expires_at,
+    )
+    return Issued(kept, bundle)
+
+
+def _certified(pki: Pki, device_id: str, key: authority.DeviceKey, now: int) -> IssuedCertificate:
+    certificate = authority.issue_device(pki.issuing, device_id, key, now)
     known = Certificate(
         fingerprint=authority.fingerprint(certificate),
         serial=f"{certificate.serial_number:x}",
         issued_at=now,
         expires_at=authority.ends_at(certificate),
     )
-    bundle = Bundle(
-        device_id=device_id,
-        certificate_pem=pem,
-        chain_pem=pem + authority.certificate_pem(pki.issuing.certificate),
-        key_pem=authority.key_pem(key),
-        root_pem=authority.certificate_pem(pki.root),
-        fingerprint=known.fingerprint,
-        expires_at=known.expires_at,
-    )
-    return Issued(IssuedCertificate(device_id, known, pem), bundle)
+    return IssuedCertificate(device_id, known, authority.certificate_pem(certificate))

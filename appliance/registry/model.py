@@ -47,6 +47,12 @@ class InvalidDeviceIdError(InvalidInputError):
     code = "invalid_device_id"
 
 
+class InvalidRequestError(InvalidInputError):
+    """A certificate signing request that no certificate can be issued for."""
+
+    code = "invalid_request"
+
+
 class InvalidHostNameError(InvalidInputError):
     """A name in the settings is neither a host name nor an address."""
 
@@ -128,6 +134,19 @@ class Bundle(msgspec.Struct, frozen=True):
     chain_pem: str
     """The device's certificate, then the issuing CA's: what the device presents."""
     key_pem: str
+    root_pem: str
+    """What the device trusts."""
+    fingerprint: str
+    expires_at: int
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """What a device gets that has made its key itself."""
+
+    device_id: str
+    certificate_pem: str
+    chain_pem: str
+    """The device's certificate, then the issuing CA's: what the device presents."""
     root_pem: str
     """What the device trusts."""
     fingerprint: str

@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import ifaddr
 
@@ -25,6 +25,7 @@ from appliance.registry.model import (
     Device,
     DeviceRetiredError,
     DeviceState,
+    Granted,
     IssuedCertificate,
     NewDevice,
     Presence,
@@ -37,6 +38,23 @@ from appliance.store.database import Database
 from broker.ports import ALLOWED, Allowed, Connected, Credentials, Denied, Disconnected, Principal
 
 log = logging.getLogger(__name__)
+
+
+NEWCOMER = "/"
+"""In the name of a principal that is no device yet; no device id holds one."""
+
+
+class Newcomers(Protocol):
+    """Judges those who are no devices yet but may become one."""
+
+    def authenticate(self, credentials: Credentials) -> Principal | Denied | None:
+        """Who shows a certificate that is no device's; None when it is not known here either."""
+
+    def publish_refusal(self, principal: Principal, topic: str) -> str | None:
+        """None when it may publish to this topic name, else why not."""
+
+    def subscribe_refusal(self, principal: Principal, topic_filter: str) -> str | None:
+        """None when it may receive whatever this topic filter can match, else why not."""
 
 
 class Registry:
@@ -64,6 +82,8 @@ class Registry:
         self._sorted: dict[int, list[Device]] = {}
         self.rights_changed: Callable[[int, str], None] = lambda _tenant_id, _device_id: None
         """Told when a device may do something else from now on: whoever keeps its connections ends them."""
+        self.newcomers: Newcomers | None = None
+        """Asked about those who are no devices yet."""
         self._certificates: dict[str, BoundCertificate] = {}
 
     @contextlib.asynccontextmanager
@@ -97,6 +117,9 @@ class Registry:
             return self._authenticate_plain(credentials)
         bound = self.bearer(credentials.certificate)
         if bound is None:
+            newcomer = self.newcomers.authenticate(credentials) if self.newcomers is not None else None
+            if newcomer is not None:
+                return newcomer
             fingerprint = hashlib.sha256(credentials.certificate).hexdigest()
             return Denied(f"the certificate with the fingerprint {fingerprint} is bound to no device here")
         device = self._devices[bound.tenant_id][bound.device_id]
@@ -107,18 +130,24 @@ class Registry:
         """Whether the device, or whoever operates the gateway, may publish to this topic name."""
         if principal.is_operator:
             return _decision(policy.may_operator_publish(topic))
+        if self.newcomers is not None and NEWCOMER in principal.name:
+            return _decision(self.newcomers.publish_refusal(principal, topic))
         return _decision(self._absence(principal) or policy.may_publish(principal.name, topic))
 
     def may_subscribe(self, principal: Principal, topic_filter: str) -> Allowed | Denied:
         """Whether the device may receive everything this topic filter can match; an operator always may."""
         if principal.is_operator:
             return ALLOWED
+        if self.newcomers is not None and NEWCOMER in principal.name:
+            return _decision(self.newcomers.subscribe_refusal(principal, topic_filter))
         return _decision(self._absence(principal) or policy.may_subscribe(principal.name, topic_filter))
 
     def may_receive(self, principal: Principal, topic: str) -> Allowed | Denied:
         """Whether the device may be sent messages of this topic name; an operator always may."""
         if principal.is_operator:
             return ALLOWED
+        if self.newcomers is not None and NEWCOMER in principal.name:
+            return _decision(self.newcomers.subscribe_refusal(principal, topic))
         return _decision(self._absence(principal) or policy.may_receive(principal.name, topic))
 
     def note_connected(self, event: Connected) -> None:
@@ -233,6 +262,18 @@ class Registry:
         self._bind(tenant_id, [issued.kept])
         log.info("certificate issued device_id=%s fingerprint=%s", device_id, issued.bundle.fingerprint)
         return issued.bundle
+
+    async def grant_certificate(self, tenant_id: int, device_id: str, request: bytes) -> Granted:
+        """Issue a certificate to a device for the key of its certificate signing request, PEM or DER.
+
+        Those it has stay good. Raises `UnknownDeviceError`, `DeviceRetiredError`, `InvalidRequestError`.
+        """
+        self._refuse_retired(self.device(tenant_id, device_id))
+        kept, granted = await asyncio.to_thread(issue.grant, self._pki, device_id, request, self._clock())
+        await self._database.write(queries.insert_certificates, tenant_id, [kept])
+        self._bind(tenant_id, [kept])
+        log.info("certificate issued for a request device_id=%s fingerprint=%s", device_id, granted.fingerprint)
+        return granted
 
     async def issue_many(self, tenant_id: int, devices: Sequence[NewDevice]) -> list[Bundle]:
         """Register the devices that are not, and issue a certificate to each, in one transaction.

@@ -57,6 +57,22 @@ async def test_what_is_published_reaches_the_owner_and_the_subscriber(house: Hou
     assert message == Message(1, "c", "c", "a/b", b"hello", 1, False, 1_000)
 
 
+async def test_an_answer_reaches_the_client_alone_that_it_is_for(house: House) -> None:
+    asker, listener, stranger = [await house.client(name) for name in ("asker", "listener", "stranger")]
+    for wire in (asker, listener):
+        assert await wire.subscribe(("answers/+", 1)) == (1,)
+    answer = Message(1, "", "", "answers/1", b"secret", 1, False, 1_000)
+    assert house.broker.answer(answer, "asker") is not None
+    assert await asker.receive() == Publish("answers/1", b"secret", 1, packet_id=1)
+    untaken = house.broker.answer(answer, "stranger")
+    assert untaken is not None
+    assert not untaken.is_taken
+    assert house.broker.answer(answer, "nobody") is None
+    for wire in (listener, stranger):
+        await wire.send(Pingreq())
+        assert await wire.receive() == Pingresp()
+
+
 class TestRestart:
     """A new process knows what was committed."""
 
