@@ -60,6 +60,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of all clients together; beyond as much in flight to all, a client gets one message at a time."""
     unsent_bytes: Bytes = 1_048_576
     """Bytes that a connected client has not taken; beyond half of it, QoS 0 is dropped."""
+    unsent_bytes_of_all: Bytes = 134_217_728
+    """The same of all clients together; beyond it, those with the most are disconnected at the next sweep."""
     sessions: Count = 40_000
     """Sessions of clients, connected or away; beyond it, those away longest end first."""
     session_expiry_s: Count = 7 * 86_400
@@ -83,6 +85,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse what cannot hold together. Raises `ValueError`."""
         if self.in_flight_bytes + self.packet_bytes > self.unsent_bytes:
             raise ValueError("in_flight_bytes and packet_bytes together must not exceed unsent_bytes")
+        if self.unsent_bytes > self.unsent_bytes_of_all:
+            raise ValueError("unsent_bytes must not exceed unsent_bytes_of_all")
         if self.keep_alive_s is not None and (self.shortest_keep_alive_s or 0) > self.keep_alive_s:
             raise ValueError("shortest_keep_alive_s must not exceed keep_alive_s")
         if self.packet_bytes > self.queue_bytes:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
+from operator import itemgetter
 
 from broker import sys_topics
 from broker.client import Client
@@ -48,10 +49,15 @@ class Upkeep:
         while True:
             await asyncio.sleep(exchange.limits.sweep_interval_s)
             loop_time = asyncio.get_running_loop().time
+            slow: list[tuple[int, Client]] = []
             for index, client in enumerate(list(self._clients), 1):
                 self._check_silence(client, loop_time())
+                unsent_bytes = client.stream.unsent_bytes
+                if unsent_bytes:
+                    slow.append((unsent_bytes, client))
                 if index % SLICE == 0:
                     await asyncio.sleep(0)
+            self._relieve(slow)
             now = exchange.clock()
             for index, session in enumerate(exchange.sessions.due(now), 1):
                 self._end_or_speak(session, now)
@@ -62,6 +68,16 @@ class Upkeep:
                     exchange.discard(session)
                 if index % SLICE == 0:
                     await asyncio.sleep(0)
+
+    def _relieve(self, slow: list[tuple[int, Client]]) -> None:
+        """End the connections with the most unsent bytes until those of all are within their limit again."""
+        surplus = sum(unsent_bytes for unsent_bytes, _ in slow) - self._exchange.limits.unsent_bytes_of_all
+        for unsent_bytes, client in sorted(slow, key=itemgetter(0), reverse=True):
+            if surplus <= 0:
+                break
+            surplus -= unsent_bytes
+            reason = f"all clients together read too slowly, and this one had the most to take: {unsent_bytes:,} bytes"
+            self._refuse(client, ProtocolError(ReasonCode.QUOTA_EXCEEDED, reason))
 
     def _end_or_speak(self, session: Session, now: int) -> None:
         """End a session whose time is over, or publish its will; nothing if its client came back meanwhile."""

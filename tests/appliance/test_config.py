@@ -66,6 +66,7 @@ OTHER_WORDS = {
     "aws_limits": "enforce",
     "queue_bytes": "7000000",
     "unsent_bytes": "7000000",
+    "unsent_bytes_of_all": "90000000",
 }
 """What keys are set to that cannot be 7."""
 SECTIONS = [name for name in Config.__struct_fields__ if isinstance(getattr(Config(), name), msgspec.Struct)]

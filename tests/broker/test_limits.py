@@ -45,18 +45,22 @@ def test_a_limit_that_does_not_exist_is_refused() -> None:
 sizes = st.integers(1, 1_000)
 
 
-@given(sizes, sizes, sizes, sizes)
-@example(packet=10, in_flight=10, unsent=20, queue=10)
-@example(packet=10, in_flight=11, unsent=20, queue=10)
-@example(packet=10, in_flight=10, unsent=20, queue=9)
-def test_what_cannot_hold_together_is_refused(packet: int, in_flight: int, unsent: int, queue: int) -> None:
+@given(sizes, sizes, sizes, sizes, sizes)
+@example(packet=10, in_flight=10, unsent=20, queue=10, of_all=20)
+@example(packet=10, in_flight=11, unsent=20, queue=10, of_all=20)
+@example(packet=10, in_flight=10, unsent=20, queue=9, of_all=20)
+@example(packet=10, in_flight=10, unsent=20, queue=10, of_all=19)
+def test_what_cannot_hold_together_is_refused(
+    packet: int, in_flight: int, unsent: int, queue: int, of_all: int
+) -> None:
     wanted = {
         "packet_bytes": packet,
         "in_flight_bytes": in_flight,
         "unsent_bytes": unsent,
+        "unsent_bytes_of_all": of_all,
         "queue_bytes": queue,
     }
-    if in_flight + packet <= unsent and packet <= queue:
+    if in_flight + packet <= unsent <= of_all and packet <= queue:
         assert msgspec.to_builtins(Limits(**wanted)).items() >= wanted.items()
         return
     with pytest.raises(ValueError, match="_bytes"):

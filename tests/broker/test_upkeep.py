@@ -83,6 +83,41 @@ class TestSilence:
             assert await line.send(Pingreq()) == [Pingresp()]
 
 
+class TestRelief:
+    """What all clients together do not take is bounded: those go who have the most to take."""
+
+    @pytest.mark.parametrize(
+        ("sizes", "ended"),
+        [
+            ((400, 300, 300), set()),
+            ((401, 300, 300), {0}),
+            ((300, 900, 700), {1}),
+            ((300, 900, 701), {1, 2}),
+            ((100, 300, 301, 300, 1_000), {4, 2}),
+        ],
+    )
+    async def test_those_with_the_most_are_ended_until_it_is_enough(
+        self, sizes: tuple[int, ...], ended: set[int]
+    ) -> None:
+        limits = Limits(
+            unsent_bytes=1_000,
+            unsent_bytes_of_all=1_000,
+            in_flight_bytes=100,
+            packet_bytes=100,
+            connect_packet_bytes=100,
+            sweep_interval_s=0.01,
+        )
+        async with staged(limits) as stage:
+            lines = [await stage.line(f"c{place}") for place in range(len(sizes))]
+            for line, size in zip(lines, sizes, strict=True):
+                line.stream.is_stuck = True
+                line.stream.written = bytearray(size)
+            await swept(stage)
+            assert {place for place, line in enumerate(lines) if line.closed_for is not None} == ended
+            told = [refused.client_id for refused in stage.owner.refused if "had the most" in refused.reason]
+            assert sorted(told) == sorted(f"c{place}" for place in ended)
+
+
 class TestWill:
     """One that was put off is published when it is due, or when its session ends, whichever is first [3.1.3.2.2]."""
 
