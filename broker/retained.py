@@ -5,9 +5,13 @@ They lie in a tree of their topics' levels, so that a filter costs what it finds
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from heapq import heapify, heappop, heappush
 
 from broker.limits import Limits
 from broker.message import Message
+
+STALE_LIMIT = 64
+"""Notes of expiry that are out of date, beside as many as there are messages, before they are thrown away."""
 
 
 class _Level:
@@ -27,6 +31,8 @@ class RetainedMessages:
         self._limits = limits
         self._messages: dict[str, Message] = {}
         self._count_of: Counter[str] = Counter()
+        # When to look whether a topic's message has expired, the earliest first.
+        self._due: list[tuple[int, str]] = []
         self._root = _Level()
         self.stored_bytes = 0
         self.refused_count = 0
@@ -74,9 +80,14 @@ class RetainedMessages:
 
     def expired(self, now: int) -> list[Message]:
         """Take out what has expired (UTC ms)."""
-        gone = [message for message in self._messages.values() if _has_expired(message, now)]
-        for message in gone:
-            self._clear(message)
+        gone = []
+        while self._due and self._due[0][0] <= now:
+            _, topic = heappop(self._due)
+            message = self._messages.get(topic)
+            # Another one may have taken its place, with a time of its own.
+            if message is not None and _has_expired(message, now):
+                self._clear(message)
+                gone.append(message)
         return gone
 
     def _fault(self, message: Message, before: Message | None) -> str | None:
@@ -107,6 +118,17 @@ class RetainedMessages:
         level.message = self._messages[message.topic] = message
         self.stored_bytes += message.size_bytes
         self._count_of[message.principal] += 1
+        if message.expires_at is not None:
+            self._expect(message.expires_at, message.topic)
+
+    def _expect(self, expires_at: int, topic: str) -> None:
+        """Note when to look at a topic. What is noted of messages that were replaced is thrown away now and then."""
+        heappush(self._due, (expires_at, topic))
+        if len(self._due) > 2 * len(self._messages) + STALE_LIMIT:
+            self._due = [
+                (each.expires_at, each.topic) for each in self._messages.values() if each.expires_at is not None
+            ]
+            heapify(self._due)
 
     def _forget(self, message: Message) -> None:
         self.stored_bytes -= message.size_bytes

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from broker.limits import Limits
 from broker.message import Message
 from broker.packets import Properties
-from broker.retained import RetainedMessages
+from broker.retained import STALE_LIMIT, RetainedMessages
 from broker.topics import matches
 from tests.broker.parts import message
 from tests.broker.strategies import filters, names
@@ -160,3 +160,12 @@ def test_properties_take_room_too(properties: Properties) -> None:
     assert retained.keep(message("a", b"12", properties=properties))
     assert retained.keep(message("a", b"1", properties=properties)) is None
     assert retained.stored_bytes == 10
+
+
+def test_a_topic_that_is_written_for_ever_leaves_few_notes_of_when_it_expires() -> None:
+    retained = RetainedMessages(Limits())
+    for number in range(1_000):
+        assert retained.keep(message("a", b"x", expires_at=NOW + number)) is None
+        assert len(retained._due) <= 2 * len(retained) + STALE_LIMIT
+    assert not retained.expired(NOW + 998)
+    assert [each.topic for each in retained.expired(NOW + 999)] == ["a"]
