@@ -48,6 +48,7 @@ configs = st.builds(
         host=texts,
         port=ports,
         trust_port=st.none() | ports,
+        enrolment_port=st.none() | ports,
         names=st.lists(texts, max_size=3).map(tuple),
         body_limit_bytes=positive,
     ),
@@ -59,6 +60,7 @@ configs = st.builds(
 )
 
 OTHER_WORDS = {
+    "knocking": "false",
     "retained_source_check": "false",
     "security": "tls",
     "level": "debug",

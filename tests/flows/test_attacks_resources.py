@@ -243,6 +243,7 @@ def _numbers() -> list[tuple[str, str]]:
         ("mqtt", "plain_port"),
         ("http", "port"),
         ("http", "trust_port"),
+        ("http", "enrolment_port"),
         ("email", "port"),
     }
     config = Config()

@@ -9,6 +9,8 @@ import pytest
 
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
 from appliance.instant import DAY_MS
+from appliance.policies.document import read
+from appliance.policies.model import Policy
 from appliance.registry.authority import names_in, read_certificate
 from appliance.registry.model import (
     DEFAULT_TENANT,
@@ -113,6 +115,10 @@ async def test_a_revoked_certificate_is_refused_and_the_other_one_stays_good(
 async def test_an_expired_certificate_is_refused(registry: Registry, clock: FakeClock) -> None:
     bundle = await add(registry, "sensor-001")
     clock.now = bundle.expires_at
+    # Nobody stands behind this clock.
+    registry.time.is_vouched_for = lambda _: False
+    assert refusal(registry, "sensor-001", der(bundle)) == ""
+    registry.time.is_vouched_for = lambda _: True
     assert "expired" in refusal(registry, "sensor-001", der(bundle))
     # A clock that is behind does not lock a device out.
     clock.now = 0
@@ -174,13 +180,38 @@ async def test_a_retired_device_never_comes_back(registry: Registry) -> None:
         await registry.add_device(DEFAULT_TENANT, "sensor-001")
 
 
+async def test_a_policy_that_changes_is_told_for_every_device_it_concerns(registry: Registry) -> None:
+    for device_id, kind in (("pump-1", "pump"), ("pump-2", "pump"), ("fan-1", "fan"), ("fan-2", "fan")):
+        await registry.add_device(DEFAULT_TENANT, device_id, type=kind)
+    heard: list[tuple[int, str]] = []
+    registry.rights_changed = lambda tenant_id, device_id: heard.append((tenant_id, device_id))
+    said = {"statements": [{"effect": "deny", "actions": ["publish"], "resources": ["sensors/#"]}]}
+    await registry.policies.put(DEFAULT_TENANT, Policy("quiet", read(said), ("pump",), ("fan-1",)))
+    assert heard == [(DEFAULT_TENANT, device_id) for device_id in ("fan-1", "pump-1", "pump-2")]
+    pump = Principal(DEFAULT_TENANT, "pump-1")
+    assert "policy 'quiet' denies" in denied_reason(registry.may_publish(pump, "sensors/pump-1/x"))
+    assert registry.may_publish(Principal(DEFAULT_TENANT, "fan-2"), "sensors/fan-2/x") == ALLOWED
+    assert registry.may_retain(Principal(DEFAULT_TENANT, "fan-2"), "sensors/fan-2/x") == ALLOWED
+    assert isinstance(registry.may_retain(pump, "sensors/fan-2/x"), Denied)
+
+
+async def test_no_policy_lets_a_device_in_under_the_name_of_another(registry: Registry) -> None:
+    bundle = await add(registry, "sensor-001")
+    said = {"Effect": "Allow", "Action": "iot:Connect", "Resource": "arn:aws:iot:*:*:client/*"}
+    document = read({"Version": "2012-10-17", "Statement": said})
+    await registry.policies.put(DEFAULT_TENANT, Policy("any-name", document, (), ("sensor-001",)))
+    assert refusal(registry, "sensor-001-b", der(bundle)) == ""
+    await add(registry, "sensor-002")
+    assert "is the device id of another device" in refusal(registry, "sensor-002", der(bundle))
+
+
 async def test_rights_are_refused_with_their_reason(registry: Registry) -> None:
     await add(registry, "sensor-001")
     principal = Principal(DEFAULT_TENANT, "sensor-001")
     denied = denied_reason(registry.may_publish(principal, "sensors/sensor-002/telemetry"))
     assert "no statement lets sensor-001 publish" in denied
     assert denied_reason(registry.may_subscribe(principal, "cmd/+/x"))
-    assert "may not be sent messages" in denied_reason(registry.may_receive(principal, "cmd/sensor-002/x"))
+    assert "be sent 'cmd/sensor-002/x'" in denied_reason(registry.may_receive(principal, "cmd/sensor-002/x"))
     for stranger in (Principal(DEFAULT_TENANT, "sensor-009"), Principal(2, "sensor-001")):
         assert all(denied_reason(each) == f"{stranger.name} is not registered" for each in rights(registry, stranger))
 
