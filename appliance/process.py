@@ -10,14 +10,12 @@ import fcntl
 import gc
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -38,6 +36,7 @@ from appliance.gateway import Gateway
 from appliance.health import Health, notify_systemd, watchdog_interval
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import Clock
+from appliance.lifetime import defects_end_the_process, stop_requested
 from appliance.notifications.channel import Channel
 from appliance.notifications.email import SmtpChannel
 from appliance.notifications.mailbox import MailboxChannel
@@ -64,10 +63,6 @@ log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter: with Python's 5 ms, a commit waits 300 ms for a busy loop."""
-
-
-_OF_ONE_CONNECTION = frozenset(("socket", "transport", "protocol"))
-"""The keys by which the loop's exception handler is told whose failure it is."""
 
 
 class FolderInUseError(ApplianceError):
@@ -151,9 +146,8 @@ async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Found
             session_idle_ms=config.http.session_idle_ms,
             session_length_ms=config.http.session_length_ms,
         )
-        async with registry.opened():
-            async with Catalogue(registry, database, clock).opened() as catalogue:
-                yield Foundation(database, registry, catalogue, accounts)
+        async with registry.opened(), Catalogue(registry, database, clock).opened() as catalogue:
+            yield Foundation(database, registry, catalogue, accounts)
 
 
 async def run(config: Config, started: Callable[[Started], None], *, demo: bool = False) -> None:
@@ -162,7 +156,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
     Raises whatever ended a part: the process is then to end with status 1.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    stop = _stop_requested()
+    stop = stop_requested()
     clock = wall_clock
     started_at = clock()
     wanted = plugins.read(config.plugins, config.mqtt.plain_networks)
@@ -171,7 +165,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
     with folder_locked(config.data_folder):
         # What the gateway makes is for its own user, whatever its folder lets others do.
         os.umask(0o077)
-        async with _defects_end_the_process(), foundation_opened(config, clock) as foundation:
+        async with defects_end_the_process(), foundation_opened(config, clock) as foundation:
             parts = _Parts(config, wanted, foundation, clock, started_at)
             async with (
                 parts.sessions.opened(),
@@ -335,55 +329,6 @@ class _Parts:
             "keep the time": ("*/5 * * * *", self._foundation.registry.time.mark),
             "look after device tokens": ("* * * * *", self._foundation.registry.tokens.look_after),
         }
-
-
-def _stop_requested() -> asyncio.Event:
-    """An event that the first SIGTERM or SIGINT sets; the second one ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def ask() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ask)
-    return stop
-
-
-@contextlib.asynccontextmanager
-async def _defects_end_the_process() -> AsyncIterator[None]:
-    """End the process when a callback of the loop raises: a part that fails quietly is worse than none.
-
-    What the loop says of a socket or a transport is about that one: asyncio has closed it, or tries again
-    (no descriptors left to accept with). A stranger who connects must not be able to end the process.
-    """
-    loop = asyncio.get_running_loop()
-    failed: asyncio.Future[None] = loop.create_future()
-
-    def hear(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if not _OF_ONE_CONNECTION.isdisjoint(context):
-            log.warning("connection failed reason=%s", context["message"], exc_info=context.get("exception"))
-            return
-        error = context.get("exception") or RuntimeError(str(context["message"]))
-        if not failed.done():
-            failed.set_exception(error)
-
-    loop.set_exception_handler(hear)
-    async with asyncio.TaskGroup() as tasks:
-        watch = tasks.create_task(_wait_for(failed), name="defects")
-        try:
-            yield
-        finally:
-            watch.cancel()
-            # Whatever goes wrong from here on is logged: nobody waits for `failed` any more.
-            loop.set_exception_handler(None)
-
-
-async def _wait_for(future: asyncio.Future[None]) -> None:
-    await future
 
 
 @contextlib.asynccontextmanager

@@ -244,7 +244,7 @@ def requested_key(request: bytes) -> DeviceKey:
         is_pem = request.lstrip().startswith(b"-----BEGIN")
         parsed = x509.load_pem_x509_csr(request) if is_pem else x509.load_der_x509_csr(request)
         key, is_proven = parsed.public_key(), parsed.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise InvalidRequestError("this is no certificate signing request (PKCS #10, PEM or DER)") from error
     if not is_proven:
         raise InvalidRequestError(

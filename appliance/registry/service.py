@@ -6,13 +6,12 @@ A private key of a device is made, handed out once, and never kept.
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import ifaddr
 import msgspec
@@ -21,11 +20,12 @@ from appliance.audit.service import Audit
 from appliance.instant import Clock
 from appliance.policies.model import Policy
 from appliance.policies.service import Policies
-from appliance.registry import admission, authority, issue, names, pki, policy, queries, record
+from appliance.registry import authority, issue, names, pki, policy, queries, record
 from appliance.registry.authorities.service import Authorities
 from appliance.registry.bundle import Address
 from appliance.registry.catalogue import lifecycle
 from appliance.registry.clock.service import TrustedClock
+from appliance.registry.directory import Directory
 from appliance.registry.model import (
     DEFAULT_TENANT,
     BoundCertificate,
@@ -39,37 +39,24 @@ from appliance.registry.model import (
     NewDevice,
     Presence,
     TlsFiles,
-    UnknownDeviceError,
     check_new_device,
 )
 from appliance.registry.presence import PresenceBook
 from appliance.registry.revocation.service import Revocation
 from appliance.registry.tokens.service import DeviceTokens
 from appliance.store.database import Database
-from broker.ports import ALLOWED, Allowed, Connected, Credentials, Denied, Disconnected, Principal
+from broker.ports import Connected, Disconnected
 
 log = logging.getLogger(__name__)
 
-NEWCOMER = "/"
-"""In the name of a principal that is no device yet; no device id holds one."""
 
-
-class Newcomers(Protocol):
-    """Judges those who are no devices yet but may become one."""
-
-    def authenticate(self, credentials: Credentials) -> Principal | Denied | None:
-        """Who shows a certificate that is no device's; None when it is not known here either."""
-
-    def publish_refusal(self, principal: Principal, topic: str) -> str | None:
-        """None when it may publish to this topic name, else why not."""
-
-    def subscribe_refusal(self, principal: Principal, topic_filter: str) -> str | None:
-        """None when it may receive whatever this topic filter can match, else why not."""
-
-
-class Registry:
+class Registry(Directory):
     """The devices of this gateway. Says to the broker who may connect and what they may do."""
 
+    policies: Policies
+    """What devices may do."""
+    tokens: DeviceTokens
+    """Those of devices that cannot do certificates."""
     time: TrustedClock
     """What the clock is worth, which certificates are judged by."""
     revocation: Revocation
@@ -88,23 +75,14 @@ class Registry:
         server certificates. With `trust_plain` a client without a certificate is the device that its
         client identifier names: only for a listener that nobody outside this machine reaches.
         """
+        super().__init__(trust_plain=trust_plain)
         self._database = database
         self._folder = folder
         self._clock = clock
         self._names = tuple(names)
-        self._trust_plain = trust_plain
-        self._devices: dict[int, dict[str, Device]] = {}
-        self._sorted: dict[int, list[Device]] = {}
         self.rights_changed: Callable[[int, str], None] = lambda _tenant_id, _device_id: None
         """Told when a device may do something else from now on: whoever keeps its connections ends them."""
         self.gone = lambda _tenant_id, _device_id: None
-        self.certificate_used: Callable[[BoundCertificate], None] = lambda _bound: None
-        """Told, at once, whenever a certificate opens a door."""
-        self.device_change_count = 0
-        """Goes up whenever a device is added or becomes another: what was made of the devices may be old."""
-        self.newcomers: Newcomers | None = None
-        """Asked about those who are no devices yet."""
-        self._certificates: dict[str, BoundCertificate] = {}
         self.audit = Audit(database, clock)
         """What was done with identities, and by whom."""
         self.authorities = Authorities(
@@ -115,10 +93,8 @@ class Registry:
         """What devices are told of where to connect; without a host, by the name in the LAN."""
         self.time = TrustedClock(database, clock)
         self.policies = Policies(database, clock, self._policy_changed)
-        """What devices may do."""
         self.revocation = Revocation(self, clock)
         self.tokens = DeviceTokens(database, folder, clock, self)
-        """Those of devices that cannot do certificates."""
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[Self]:
@@ -147,59 +123,7 @@ class Registry:
         """Issue server certificates again where names changed or time runs out; whether any was."""
         return await asyncio.to_thread(self._renew)
 
-    # For the broker.
-
-    def authenticate(self, credentials: Credentials) -> Principal | Denied:
-        """Who this is, or why it may not connect."""
-        if credentials.certificate is None:
-            return self._authenticate_plain(credentials)
-        bound = self.bearer(credentials.certificate)
-        if bound is None:
-            newcomer = self.newcomers.authenticate(credentials) if self.newcomers is not None else None
-            if newcomer is not None:
-                return newcomer
-            fingerprint = hashlib.sha256(credentials.certificate).hexdigest()
-            return Denied(f"the certificate with the fingerprint {fingerprint} is bound to no device here")
-        device = self._devices[bound.tenant_id][bound.device_id]
-        reason = admission.certificate_refusal(
-            bound.certificate, device, credentials.client_id, self.time.reading(), self.policies.book
-        )
-        reason = reason or self._foreign_name(device, credentials.client_id)
-        principal = Principal(device.tenant_id, device.device_id)
-        if reason:
-            return Denied(reason, of=principal)
-        self.certificate_used(bound)
-        return principal
-
-    def may_publish(self, principal: Principal, topic: str) -> Allowed | Denied:
-        """Whether the device, or whoever operates the gateway, may publish to this topic name."""
-        if principal.is_operator:
-            return _decision(policy.may_operator_publish(topic))
-        if self.newcomers is not None and NEWCOMER in principal.name:
-            return _decision(self.newcomers.publish_refusal(principal, topic))
-        return self._judged(principal, policy.may_publish, topic)
-
-    def may_subscribe(self, principal: Principal, topic_filter: str) -> Allowed | Denied:
-        """Whether the device may receive everything this topic filter can match; an operator always may."""
-        if principal.is_operator:
-            return ALLOWED
-        if self.newcomers is not None and NEWCOMER in principal.name:
-            return _decision(self.newcomers.subscribe_refusal(principal, topic_filter))
-        return self._judged(principal, policy.may_subscribe, topic_filter)
-
-    def may_receive(self, principal: Principal, topic: str) -> Allowed | Denied:
-        """Whether the device may be sent messages of this topic name; an operator always may."""
-        if principal.is_operator:
-            return ALLOWED
-        if self.newcomers is not None and NEWCOMER in principal.name:
-            return _decision(self.newcomers.subscribe_refusal(principal, topic))
-        return self._judged(principal, policy.may_receive, topic)
-
-    def may_retain(self, principal: Principal, topic: str) -> Allowed | Denied:
-        """Whether the device may leave a retained message there; whoever else may publish there may."""
-        if principal.is_operator or NEWCOMER in principal.name:
-            return ALLOWED
-        return self._judged(principal, policy.may_retain, topic)
+    # For the broker, beside what the directory judges.
 
     def note_connected(self, event: Connected) -> None:
         """Hear that a client has a connection; those of operators are not counted among the devices."""
@@ -213,40 +137,6 @@ class Registry:
     def recall_presence(self, tenant_id: int, device_id: str, presence: Presence) -> None:
         """Know how it stood with a device before this start; nothing where it was heard of since."""
         self._presence.recall(tenant_id, device_id, presence)
-
-    # For whoever asks: from memory, at once.
-
-    def bearer(self, certificate: bytes) -> BoundCertificate | None:
-        """The device that a certificate, DER, was issued to, good or not; None when it is bound to none here."""
-        return self._certificates.get(hashlib.sha256(certificate).hexdigest())
-
-    def devices(self, tenant_id: int) -> list[Device]:
-        """Every device of the tenant, sorted by device id."""
-        if tenant_id not in self._sorted:
-            known = self._devices.get(tenant_id, {})
-            self._sorted[tenant_id] = [known[device_id] for device_id in sorted(known)]
-        return list(self._sorted[tenant_id])
-
-    def device(self, tenant_id: int, device_id: str) -> Device:
-        """One device. Raises `UnknownDeviceError`."""
-        device = self._devices.get(tenant_id, {}).get(device_id)
-        if device is None:
-            raise UnknownDeviceError(f"{device_id[:140]!r} is not registered")
-        return device
-
-    def has_device(self, tenant_id: int, device_id: str) -> bool:
-        """Whether a device of this id is registered."""
-        return device_id in self._devices.get(tenant_id, {})
-
-    def zone_of(self, tenant_id: int, device_id: str) -> str:
-        """The zone of a device; empty when it has none or is not registered."""
-        device = self._devices.get(tenant_id, {}).get(device_id)
-        return device.zone if device else ""
-
-    def name_of(self, tenant_id: int, device_id: str) -> str:
-        """What people call a device; its id when it has no name."""
-        device = self._devices.get(tenant_id, {}).get(device_id)
-        return device.name if device and device.name else device_id
 
     def presence(self, tenant_id: int, device_id: str) -> Presence:
         """Whether a device is connected, since when, and why not."""
@@ -434,32 +324,6 @@ class Registry:
         self._gathered = names.gather(socket.gethostname(), self._names, addresses)
         return pki.renew(self.authorities.pki, self._gathered, self.time.issuing_at)
 
-    def _authenticate_plain(self, credentials: Credentials) -> Principal | Denied:
-        bearer = self.tokens.bearer(credentials)
-        if isinstance(bearer, Denied):
-            return bearer
-        if bearer is None and not (self._trust_plain and credentials.transport == "plain"):
-            return Denied("no certificate was shown and no token: a device connects with what was issued to it")
-        claimed = bearer or Principal(DEFAULT_TENANT, credentials.client_id)
-        device = self._devices.get(claimed.tenant_id, {}).get(claimed.name)
-        if device is None:
-            return Denied(f"no device has the client id {credentials.client_id[:140]!r} as its device id")
-        reason = admission.device_refusal(device, credentials.client_id, self.policies.book)
-        reason = reason or self._foreign_name(device, credentials.client_id)
-        return Denied(reason, of=bearer) if reason else Principal(device.tenant_id, device.device_id)
-
-    def _judged(self, principal: Principal, judge: policy.Judge, wish: str) -> Allowed | Denied:
-        device = self._devices.get(principal.tenant_id, {}).get(principal.name)
-        if device is None:
-            return Denied(f"{principal.name} is not registered")
-        return _decision(admission.state_refusal(device) or judge(self.policies.book, device, wish))
-
-    def _foreign_name(self, device: Device, client_id: str) -> str | None:
-        # Whatever a policy allows: it would take the other one's session over.
-        if client_id != device.device_id and self.has_device(device.tenant_id, client_id):
-            return f"client id {client_id!r} is the device id of another device than {device.device_id}"
-        return None
-
     def _policy_changed(self, tenant_id: int, changed: Policy) -> None:
         for device in self.devices(tenant_id):
             if policy.concerns(changed, device):
@@ -468,18 +332,3 @@ class Registry:
     def _refuse_retired(self, device: Device) -> None:
         if device.state is DeviceState.RETIRED:
             raise DeviceRetiredError(f"{device.device_id} is retired")
-
-    def _remember(self, device: Device) -> None:
-        self._devices.setdefault(device.tenant_id, {})[device.device_id] = device
-        self._sorted.pop(device.tenant_id, None)
-        self.device_change_count += 1
-
-    def _bind(self, tenant_id: int, kept: Sequence[IssuedCertificate]) -> None:
-        for one in kept:
-            self._certificates[one.certificate.fingerprint] = BoundCertificate(
-                tenant_id, one.device_id, one.certificate
-            )
-
-
-def _decision(reason: str | None) -> Allowed | Denied:
-    return Denied(reason) if reason else ALLOWED
