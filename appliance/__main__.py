@@ -165,6 +165,10 @@ def _announce(started: process.Started) -> None:
     if started.token_port:
         lines.append(f"  Token MQTT mqtts://localhost:{started.token_port} (a device shows its token as the password)")
     lines += [f"  Plain MQTT mqtt://localhost:{port} (nothing is encrypted)" for port in started.plain_ports]
+    if started.enrolment_port:
+        lines.append(
+            f"  Enrolment  https://localhost:{started.enrolment_port}/ (EST, for devices that are not known yet)"
+        )
     if started.lan_host:
         lines.append(f"  From elsewhere in the LAN, put {started.lan_host} in the place of localhost.")
     if started.trust_port:

@@ -85,6 +85,7 @@ class Started(msgspec.Struct, frozen=True):
     web_ca_fingerprint: str
     web_port: int
     trust_port: int | None
+    enrolment_port: int | None
     mqtt_port: int
     shared_port: int | None
     plain_ports: tuple[int, ...]
@@ -209,6 +210,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                         web_ca_fingerprint=foundation.registry.web_ca_fingerprint,
                         web_port=pages.port,
                         trust_port=pages.trust_port,
+                        enrolment_port=pages.enrolment_port,
                         mqtt_port=ports.mqtt,
                         shared_port=ports.shared,
                         plain_ports=tuple(port for port in (ports.plain, *ports.further) if port is not None),
