@@ -323,12 +323,19 @@ class _Parts:
             self.doors.reload()
             reload_web_certificate()
 
+        async def end_expired() -> None:
+            registry = self._foundation.registry
+            for bound in registry.newly_over():
+                registry.rights_changed(bound.tenant_id, bound.device_id)
+
         self._foundation.registry.authorities.tls_changed = renew_tickets
         return {
             "renew server certificates": ("17 * * * *", renew_certificates),
             # With the keys of its tickets, whoever has them can read what was said before.
             "renew the keys of TLS tickets": ("41 3 * * *", renew_tickets),
             "keep the time": ("*/5 * * * *", self._foundation.registry.time.mark),
+            # A connection may last longer than the certificate that opened it.
+            "end what expired certificates opened": ("* * * * *", end_expired),
             "look after device tokens": ("* * * * *", self._foundation.registry.tokens.look_after),
         }
 

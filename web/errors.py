@@ -70,9 +70,15 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> AnyResponse:
 
 def on_defect(request: AnyRequest, error: Exception) -> AnyResponse:
     """What should not happen. The cause goes to the log, and never to the caller."""
-    log.error("a request failed method=%s path=%s", request.method, request.scope["path"], exc_info=error)
+    log.error("a request failed method=%s path=%s", request.method, route_of(request), exc_info=error)
     message = "The gateway made a mistake. Its log has the cause."
     return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "defect", message, {})
+
+
+def route_of(request: AnyRequest) -> str:
+    """The path as its route declares it, for the log: what stands in its place may be a secret, such as a code."""
+    # Without a route there is no template.
+    return request.scope.get("path_template", "unknown")
 
 
 def to_sign_in(request: AnyRequest) -> AnyResponse:

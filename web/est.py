@@ -5,7 +5,6 @@ answered is base64 on one line, for there are clients that read no more than one
 """
 
 import base64
-import binascii
 import logging
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ from appliance.registry import pkcs7
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.signing_request import REQUEST_BYTES
 from web.devices_only import CERTIFICATE, FOR_EVERYBODY, device_of
-from web.errors import status_of
+from web.errors import route_of, status_of
 from web.protection import CHECKS_ORIGIN, BodyLimit, add_headers, check_origin
 from web.shell import moment
 
@@ -68,7 +67,7 @@ def on_refusal(_: AnyRequest, error: ApplianceError) -> Response[str]:
 
 def on_defect(request: AnyRequest, error: Exception) -> Response[str]:
     """What should not happen. The cause goes to the log, and never to the caller."""
-    log.error("a request failed method=%s path=%s", request.method, request.scope["path"], exc_info=error)
+    log.error("a request failed method=%s path=%s", request.method, route_of(request), exc_info=error)
     return _sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway made a mistake: its log has the cause")
 
 
@@ -168,7 +167,7 @@ async def _signing_request(request: AnyRequest) -> bytes:
         return body
     try:
         return base64.b64decode(b"".join(body.split()), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise InvalidInputError("the body is not base64") from error
 
 
@@ -182,7 +181,7 @@ def _asked(request: AnyRequest) -> Asked | None:
         raise UnknownCodeError("expected a device id and an enrolment code, as HTTP Basic sends them")
     try:
         device_id, _, code = base64.b64decode(told.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UnknownCodeError("the header Authorization cannot be read") from error
     return Asked(device_id, code)
 

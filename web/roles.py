@@ -32,7 +32,6 @@ _FOR_VIEWERS = (
     "GET /settings",
     "GET /v1/alert-rules",
     "GET /v1/alerts",
-    "GET /v1/claims",
     "GET /v1/device-exports",
     "GET /v1/device-filters",
     "GET /v1/device-groups",
@@ -52,7 +51,6 @@ _FOR_VIEWERS = (
     "GET /v1/openapi/{path}",
     "GET /v1/policies",
     "GET /v1/policies/{name}",
-    "GET /v1/provisioning-templates",
     "GET /v1/status",
     "GET /v1/tenants/{tenant_id}/telemetry/latest",
     "POST /sign-out",
@@ -66,8 +64,10 @@ _FOR_INSTALLERS = (
     "GET /device-import",
     "GET /enrolment",
     "GET /enrolment/knocks/{knock_number}",
+    "GET /v1/claims",
     "GET /v1/enrolment/codes",
     "GET /v1/enrolment/knocks",
+    "GET /v1/provisioning-templates",
     "POST /device-import",
     "POST /devices",
     "POST /devices/{device_id}/bundle",
@@ -115,6 +115,7 @@ _FOR_OPERATORS = (
     "POST /device-types/remove",
     "POST /devices/{device_id}/certificates/{fingerprint}/revoke",
     "POST /devices/{device_id}/edit",
+    "POST /devices/{device_id}/packets",
     "POST /devices/{device_id}/state",
     "POST /devices/{device_id}/tokens/{token_number}/revoke",
     "POST /policies",
@@ -135,7 +136,6 @@ _FOR_OPERATORS = (
 )
 
 _FOR_OWNERS = (
-    "POST /devices/{device_id}/packets",
     "POST /tokens",
     "POST /tokens/{token_id}/revoke",
 )

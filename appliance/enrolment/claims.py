@@ -1,10 +1,13 @@
 """What the bearers of a claim may do: enrol, and nothing else (S-29)."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
+import msgspec
+
 from appliance.enrolment.model import (
+    REQUESTS_PER_MINUTE,
     SERIALS_LIMIT,
     USES_LIMIT,
     Claim,
@@ -12,11 +15,34 @@ from appliance.enrolment.model import (
     NewClaim,
 )
 from appliance.enrolment.template import NAME_PATTERN, SERIAL_NUMBER
-from appliance.instant import to_text
+from appliance.instant import MINUTE_MS, to_text
 from appliance.registry.model import TEXT_LENGTH
 
 FORMATS = ("json", "cbor")
 _FILTER_SIGNS = re.compile(r"[+#/\0]")
+
+
+class Minute(msgspec.Struct, frozen=True):
+    """How much a claim's bearers have asked for in a minute."""
+
+    number: int = 0
+    count: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the latest request is one too many."""
+        return self.count > REQUESTS_PER_MINUTE
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it was full before the latest request: a refusal is no cheaper than an answer, so one is enough."""
+        return self.count > REQUESTS_PER_MINUTE + 1
+
+
+def counted(minute: Minute, now: int) -> Minute:
+    """The minute with one more request in it."""
+    number = now // MINUTE_MS
+    return Minute(number, minute.count + 1 if minute.number == number else 1)
 
 
 def request_topics(template: str) -> frozenset[str]:
@@ -81,6 +107,16 @@ def serial_refusal(claim: Claim, serial_number: str | None, listed: Collection[s
     if pattern and not fnmatchcase(serial_number, pattern):
         return f"the serial number {serial_number[:80]!r} does not fit {pattern!r} of the claim {claim.name!r}"
     return None
+
+
+def used_refusal(claim: Claim, serial_number: str, listed: Mapping[str, str], device_id: str) -> str | None:
+    """None when a serial number of the claim's list is free for this device, else why not.
+
+    `listed` says which device has a serial number; an empty text is nobody. The device itself may come again.
+    """
+    if listed.get(serial_number, "") in ("", device_id):
+        return None
+    return f"the serial number {serial_number[:80]!r} on the list of the claim {claim.name!r} is another device's"
 
 
 def check_new_claim(new: NewClaim, now: int) -> NewClaim:

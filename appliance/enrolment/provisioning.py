@@ -1,6 +1,6 @@
 """The requests of fleet provisioning by claim (AWS's MQTT API), and their answers, in JSON and in CBOR."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
@@ -10,7 +10,9 @@ from appliance.enrolment import cbor
 from appliance.enrolment.claims import FORMATS
 from appliance.enrolment.model import Claim, Enrolled, Fault, PendingCertificate, RejectedError, Setting
 from appliance.errors import InvalidInputError
+from appliance.registry.clock.trust import Reading, is_over
 from appliance.registry.model import Certificate, Device, DeviceState, IssuedCertificate, NewDevice
+from appliance.registry.tokens.model import DeviceToken
 
 PAYLOAD_LIMIT = 32_768
 """The most bytes of a request: a signing request for a large key has 2,000, all parameters together 40,000 at worst."""
@@ -83,6 +85,12 @@ def address(topic: str) -> Address | None:
     return None
 
 
+def check_size(payload: bytes) -> None:
+    """Raise `RejectedError` when no request is as large."""
+    if len(payload) > PAYLOAD_LIMIT:
+        raise RejectedError(Fault.INVALID_REQUEST, f"the request has more than {PAYLOAD_LIMIT} bytes")
+
+
 def csr_request(payload: bytes, form: str) -> CsrRequest:
     """Read a request. Raises `RejectedError`."""
     return _read(payload, form, CsrRequest)
@@ -124,23 +132,30 @@ def ownership_refusal(pending: PendingCertificate | None, claim: Claim, client_i
     return "the ownership token is not known, was used, is older than an hour, or is another client's"
 
 
-def identity_refusal(device: Device | None, certificates: list[Certificate], now: int) -> str | None:
+def identity_refusal(
+    device: Device, certificates: Iterable[Certificate], tokens: Iterable[DeviceToken], clock: Reading
+) -> str | None:
     """None when a claim's bearer may become this device, else why not.
 
-    Who has a good certificate already cannot be replaced by whoever has a claim.
+    Who has a good certificate or a good token already cannot be replaced by whoever has a claim. What may still open
+    something is good: a clock that is not trusted calls nothing over.
     """
-    if device is None:
-        return None
     if device.state in (DeviceState.SUSPENDED, DeviceState.RETIRED):
         return f"the device {device.device_id} is {device.state}"
-    if any(one.revoked_at is None and one.expires_at > now for one in certificates):
+    if any(one.revoked_at is None and not is_over(one.expires_at, clock) for one in certificates):
         return f"the device {device.device_id} has a good certificate already: revoke it first"
+    if any(one.revoked_at is None and not is_over(one.expires_at, clock) for one in tokens):
+        return f"the device {device.device_id} has a good token already: revoke it first"
     return None
 
 
 def merged(device: Device, enrolled: Enrolled) -> NewDevice:
-    """What a device that is registered already becomes. Raises `RejectedError` where its template says so."""
+    """What a device that is registered already becomes. Raises `RejectedError` where its template says so.
+
+    Whoever was accepted keeps the state, the type and the zone that it has: a claim is no way around its operator.
+    """
     new, settings = enrolled.new, enrolled.settings
+    is_pending = device.state is DeviceState.PENDING
     type_ = _settled("ThingTypeName", device.type, new.type, settings)
     groups = _settled("ThingGroups", device.groups, new.groups, settings)
     if settings.get("ThingGroups") is Setting.MERGE:
@@ -152,13 +167,13 @@ def merged(device: Device, enrolled: Enrolled) -> NewDevice:
     return NewDevice(
         device.device_id,
         name=(replaces and new.name) or device.name,
-        type=type_,
-        zone=(replaces and new.zone) or device.zone,
+        type=type_ if is_pending else device.type or type_,
+        zone=(replaces and (is_pending or not device.zone) and new.zone) or device.zone,
         serial_number=device.serial_number or new.serial_number,
         groups=groups,
         attributes=attributes,
         notes=device.notes,
-        state=new.state,
+        state=new.state if is_pending else device.state,
     )
 
 
@@ -176,8 +191,7 @@ def _settled(key: str, old: _T, new: _T, settings: Mapping[str, Setting]) -> _T:
 
 
 def _read(payload: bytes, form: str, into: type[_R]) -> _R:
-    if len(payload) > PAYLOAD_LIMIT:
-        raise RejectedError(Fault.INVALID_REQUEST, f"the request has more than {PAYLOAD_LIMIT} bytes")
+    check_size(payload)
     try:
         value = cbor.decode(payload) if form == "cbor" else msgspec.json.decode(payload)
         return msgspec.convert(value, into)

@@ -24,6 +24,7 @@ from appliance.enrolment.model import (
     UnknownTemplateError,
 )
 from appliance.registry.model import Certificate, NewDevice
+from appliance.registry.tokens.model import DeviceToken
 from appliance.store.database import Select
 
 _CLAIM = """
@@ -100,10 +101,25 @@ def select_claim(connection: sqlite3.Connection, tenant_id: int, claim_number: i
     return Claim(*row)
 
 
-def select_listed(connection: sqlite3.Connection, tenant_id: int, claim_number: int, serial_number: str) -> set[str]:
-    """The serial number, if a claim lists it."""
-    sql = "SELECT serial_number FROM claim_serial WHERE tenant_id = ? AND claim_number = ? AND serial_number = ?"
-    return {row[0] for row in connection.execute(sql, (tenant_id, claim_number, serial_number))}
+def select_listed(
+    connection: sqlite3.Connection, tenant_id: int, claim_number: int, serial_number: str
+) -> dict[str, str]:
+    """The serial number, if a claim lists it, and the device that has used it, if one has."""
+    sql = """
+        SELECT serial_number, device_id FROM claim_serial
+        WHERE tenant_id = ? AND claim_number = ? AND serial_number = ?
+    """
+    return dict(connection.execute(sql, (tenant_id, claim_number, serial_number)))
+
+
+def update_listed(
+    connection: sqlite3.Connection, tenant_id: int, claim_number: int, serial_number: str, device_id: str
+) -> None:
+    """Mark a serial number as used by a device, if the claim lists it."""
+    sql = """
+        UPDATE claim_serial SET device_id = ? WHERE tenant_id = ? AND claim_number = ? AND serial_number = ?
+    """
+    connection.execute(sql, (device_id, tenant_id, claim_number, serial_number))
 
 
 def insert_pending(connection: sqlite3.Connection, tenant_id: int, pending: PendingCertificate) -> None:
@@ -145,6 +161,16 @@ def select_certificates_of(connection: sqlite3.Connection, tenant_id: int, devic
         WHERE tenant_id = ? AND device_id = ?
     """
     return [Certificate(*row) for row in connection.execute(sql, (tenant_id, device_id))]
+
+
+def select_tokens_of(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> list[DeviceToken]:
+    """The tokens of a device as they are inside this transaction."""
+    sql = """
+        SELECT token_number, device_token.name, device_token.created_at, expires_at, used_at, used_from, revoked_at
+        FROM device_token JOIN device USING (tenant_id, device_number)
+        WHERE tenant_id = ? AND device_id = ?
+    """
+    return [DeviceToken(*row) for row in connection.execute(sql, (tenant_id, device_id))]
 
 
 def update_device(connection: sqlite3.Connection, tenant_id: int, new: NewDevice) -> None:

@@ -13,17 +13,13 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol, Self
 
-import msgspec
-
-from appliance.audit import queries as audit_queries
 from appliance.audit.model import Entry
-from appliance.enrolment import claims, provisioning, queries, template
+from appliance.enrolment import binding, claims, provisioning, queries, template
 from appliance.enrolment.model import (
     CLAIM,
     DEFAULT_TEMPLATE,
     REQUESTS_PER_MINUTE,
     Claim,
-    Enrolled,
     Fault,
     NewClaim,
     PendingCertificate,
@@ -34,10 +30,9 @@ from appliance.enrolment.model import (
 )
 from appliance.enrolment.provisioning import Address, Wish
 from appliance.errors import ApplianceError, UnavailableError
-from appliance.instant import MINUTE_MS, Clock, to_text
-from appliance.registry import issue, record
-from appliance.registry import queries as registry_queries
-from appliance.registry.model import Bundle, Device, InvalidRequestError, IssuedCertificate, check_new_device
+from appliance.instant import Clock, to_text
+from appliance.registry import issue
+from appliance.registry.model import Bundle, InvalidRequestError, IssuedCertificate
 from appliance.registry.service import Registry
 from appliance.store.database import Database
 from broker.message import Message
@@ -80,8 +75,8 @@ class Enrolment:
         """By principal name: numbers are never given twice, whatever the tenant."""
         self._by_fingerprint: dict[str, str] = {}
         self._templates: dict[tuple[int, str], StoredTemplate] = {}
-        self._minutes: dict[str, tuple[int, int]] = {}
-        """By principal name: a minute, and the requests of it."""
+        self._minutes: dict[str, claims.Minute] = {}
+        """By principal name."""
         self._waiting: asyncio.Queue[Message] = asyncio.Queue(WAITING_LIMIT)
         self._answers: Answers | None = None
         self.note: Callable[[Refused], None] = lambda _: None
@@ -203,21 +198,22 @@ class Enrolment:
             address = provisioning.address(message.topic)
             if address is None or not message.principal.startswith(CLAIM):
                 continue
+            minute = claims.counted(self._minutes.get(message.principal, claims.Minute()), self._clock())
+            self._minutes[message.principal] = minute
+            if minute.is_told:
+                continue
             try:
-                self._admit(message)
+                self._admit(message, minute)
             except RejectedError as error:
                 self._reject(message, address, error)
 
     # Private.
 
-    def _admit(self, message: Message) -> None:
-        minute = self._clock() // MINUTE_MS
-        known, count = self._minutes.get(message.principal, (minute, 0))
-        count = count + 1 if known == minute else 1
-        self._minutes[message.principal] = (minute, count)
-        if count > REQUESTS_PER_MINUTE:
+    def _admit(self, message: Message, minute: claims.Minute) -> None:
+        if minute.is_full:
             reason = f"this claim has made more than {REQUESTS_PER_MINUTE} requests in a minute: try again in the next"
             raise RejectedError(Fault.THROTTLED, reason)
+        provisioning.check_size(message.payload)
         try:
             self._waiting.put_nowait(message)
         except asyncio.QueueFull:
@@ -286,7 +282,7 @@ class Enrolment:
         serial_number = request.parameters.get(template.SERIAL_NUMBER, "")
         token_hash = _hashed(request.certificate_ownership_token)
 
-        def provision(connection: sqlite3.Connection) -> _Provisioned:
+        def provision(connection: sqlite3.Connection) -> binding.Provisioned:
             """All of it or nothing."""
             known = queries.select_claim(connection, claim.tenant_id, claim.claim_number)
             listed = queries.select_listed(connection, known.tenant_id, known.claim_number, serial_number)
@@ -300,11 +296,18 @@ class Enrolment:
                 raise RejectedError(Fault.INVALID_TOKEN, reason or "")
             enrolled = template.evaluate(wanted, request.parameters, pending.fingerprint)
             queries.delete_pending(connection, known.tenant_id, pending.fingerprint)
-            return _bound(connection, known, enrolled, pending, now)
+            reason = claims.used_refusal(known, serial_number, listed, enrolled.new.device_id)
+            if reason:
+                raise RejectedError(Fault.ACCESS_DENIED, reason)
+            number, device_id = known.claim_number, enrolled.new.device_id
+            queries.update_listed(connection, known.tenant_id, number, serial_number, device_id)
+            return binding.bound(connection, known, enrolled, pending, now, clock)
 
-        now = self._clock()
+        now, clock = self._clock(), self._registry.time.reading()
         done = await self._database.write(provision)
         self._registry.take_in(claim.tenant_id, [done.device], [done.kept])
+        if done.was_registered:
+            self._registry.rights_changed(claim.tenant_id, done.device.device_id)
         self._remember(done.claim)
         log.info("device enrolled by a claim device_id=%s claim=%s", done.device.device_id, claim.claim_number)
         return provisioning.provisioned(done.device.device_id, done.enrolled.device_configuration, address.form)
@@ -336,8 +339,8 @@ class Enrolment:
     def _reject(self, message: Message, address: Address, error: RejectedError) -> None:
         claim = self._claim_of(Principal(message.tenant_id, message.principal))
         source = f"the claim {claim.name!r}" if claim else "a claim"
-        refused = (message.tenant_id, "", message.client_id, source, "enrolment_refused", str(error), self._clock())
-        self.note(Refused(*refused))
+        who = (message.tenant_id, message.principal, message.client_id, source)
+        self.note(Refused(*who, "enrolment_refused", str(error), self._clock()))
         self._say(message, address.rejected, provisioning.rejected(error.fault, str(error), address.form), qos=1)
 
     def _say(self, message: Message, topic: str, payload: bytes, *, qos: int) -> None:
@@ -354,35 +357,6 @@ class Enrolment:
                 count = await self._database.write(queries.delete_overdue, self._clock())
                 log.debug("certificates forgotten that nobody provisioned in time count=%s", count)
             await asyncio.sleep(OVERDUE_INTERVAL_S)
-
-
-class _Provisioned(msgspec.Struct, frozen=True):
-    """What a transaction wrote."""
-
-    claim: Claim
-    device: Device
-    kept: IssuedCertificate
-    enrolled: Enrolled
-
-
-def _bound(
-    connection: sqlite3.Connection, claim: Claim, enrolled: Enrolled, pending: PendingCertificate, now: int
-) -> _Provisioned:
-    """Register the device, or find it, and bind the certificate to it."""
-    tenant_id, device_id = claim.tenant_id, check_new_device(enrolled.new).device_id
-    if not registry_queries.insert_devices(connection, tenant_id, [enrolled.new], now):
-        known = registry_queries.select_device(connection, tenant_id, device_id)
-        certificates = queries.select_certificates_of(connection, tenant_id, device_id)
-        reason = provisioning.identity_refusal(known, certificates, now)
-        if reason:
-            raise RejectedError(Fault.CONFLICT, reason)
-        queries.update_device(connection, tenant_id, check_new_device(provisioning.merged(known, enrolled)))
-    kept = provisioning.bound(pending, device_id)
-    registry_queries.insert_certificates(connection, tenant_id, [kept])
-    for entry in record.issued([kept], key=f"given out by the claim {claim.name}"):
-        audit_queries.insert_entry(connection, tenant_id, entry, now)
-    device = registry_queries.select_device(connection, tenant_id, device_id)
-    return _Provisioned(queries.update_used(connection, tenant_id, claim.claim_number), device, kept, enrolled)
 
 
 def _hashed(token: str) -> str:

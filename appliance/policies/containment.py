@@ -11,7 +11,7 @@ a pattern denies is never narrower than it reads.
 
 from collections.abc import Iterable, Iterator
 
-STEPS_LIMIT = 1_000
+STEPS_LIMIT = 250
 """How many pairs of places in two patterns are looked at. More is not worth a device's while: the answer is no."""
 
 LENGTH_LIMIT = 512

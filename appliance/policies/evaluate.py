@@ -67,7 +67,8 @@ class Effective:
     def __init__(self, source: Source, statement: Statement, subject: Subject) -> None:
         self.source = source
         self.statement = statement
-        self.texts = [(resource.kind, filled(resource, subject)) for resource in statement.resources]
+        denies = statement.effect is Effect.DENY
+        self.texts = [(resource.kind, filled(resource, subject, denies=denies)) for resource in statement.resources]
         """Its resources, with the device's values; None for one whose variable has no value to be filled in."""
         self.is_void = not all(holds(condition, subject) for condition in statement.conditions)
         """Whether a condition keeps it from counting."""
@@ -118,7 +119,7 @@ class Rights:
     def _rules_of(self, source: Source, statement: Statement, action: Action) -> Iterator[_Rule]:
         for resource in statement.resources:
             if action in ABOUT[resource.kind]:
-                text = filled(resource, self.subject)
+                text = filled(resource, self.subject, denies=statement.effect is Effect.DENY)
                 if text is not None:
                     yield _Rule(source, _pattern(resource.kind, text))
 

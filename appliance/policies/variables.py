@@ -43,8 +43,12 @@ def check_variables(resource: Resource) -> None:
         raise InvalidPolicyError(f"{resource.text[:140]!r} holds a variable that is not closed, or a brace too many")
 
 
-def filled(resource: Resource, subject: Subject) -> str | None:
-    """The text of a resource for one device; None when a value is missing, or could widen it."""
+def filled(resource: Resource, subject: Subject, *, denies: bool = False) -> str | None:
+    """The text of a resource for one device; None when a value is missing, or could widen it.
+
+    Of a denial, what could widen it does: up to the variable it is as written, and from there on it is about
+    everything. A device with an odd value must not be out of a denial's reach.
+    """
     if "{" not in resource.text:
         return resource.text
     is_native = resource.kind in _NATIVE
@@ -55,9 +59,18 @@ def filled(resource: Resource, subject: Subject) -> str | None:
             return text
     expression, value = (_NATIVE_VARIABLE, native_value) if is_native else (_AWS_VARIABLE, aws_value)
     values = {name: value(name, subject) for name in expression.findall(resource.text)}
-    if any(_WIDENING.search(each) for each in values.values()):
-        return None
-    return expression.sub(lambda match: values[match[1]], resource.text)
+    is_literal = denies and resource.kind is Kind.CLIENT_ID  # No sign stands for others there.
+    if is_literal or not any(_WIDENING.search(each) for each in values.values()):
+        return expression.sub(lambda match: values[match[1]], resource.text)
+    return _widened(resource, expression) if denies and all(values.values()) else None
+
+
+def _widened(resource: Resource, variable: re.Pattern[str]) -> str:
+    """What a resource says before its first variable, and everything from there on."""
+    before = variable.split(resource.text, maxsplit=1)[0]
+    if resource.kind is Kind.FILTER:
+        return f"{before[: before.rfind('/') + 1]}#"
+    return f"{before}*"
 
 
 def holds(condition: Condition, subject: Subject) -> bool:

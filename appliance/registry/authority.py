@@ -39,6 +39,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 RSA_BITS = 2_048
 """The least of an RSA key of a device."""
+RSA_MOST_BITS = 4_096
+RSA_MOST_EXPONENT = 65_537
+"""The most of one. The work to verify a signature grows with both, and strangers may send requests."""
 
 Key = ec.EllipticCurvePrivateKey
 DeviceKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -243,19 +246,30 @@ def requested_key(request: bytes) -> DeviceKey:
     try:
         is_pem = request.lstrip().startswith(b"-----BEGIN")
         parsed = x509.load_pem_x509_csr(request) if is_pem else x509.load_der_x509_csr(request)
-        key, is_proven = parsed.public_key(), parsed.is_signature_valid
+        # Before the signature: to verify one by a key of any size could take long.
+        key = _fit_for_device(parsed.public_key())
+        is_proven = parsed.is_signature_valid
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise InvalidRequestError("this is no certificate signing request (PKCS #10, PEM or DER)") from error
     if not is_proven:
         raise InvalidRequestError(
             "the signature of the request does not fit its key: who sent it lacks the private key"
         )
+    return key
+
+
+def _fit_for_device(key: object) -> DeviceKey:
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1):
         return key
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= RSA_BITS:
+    if (
+        isinstance(key, rsa.RSAPublicKey)
+        and RSA_BITS <= key.key_size <= RSA_MOST_BITS
+        and key.public_numbers().e <= RSA_MOST_EXPONENT
+    ):
         return key
     raise InvalidRequestError(
         f"a device's key is on the curve P-256, P-384 or P-521, or an RSA key of at least {RSA_BITS} bits"
+        f" and at most {RSA_MOST_BITS}, its public exponent at most {RSA_MOST_EXPONENT}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from appliance.policies.book import PolicyBook
 from appliance.registry import admission, policy
-from appliance.registry.clock.trust import Reading
+from appliance.registry.clock.trust import Reading, is_over
 from appliance.registry.model import (
     DEFAULT_TENANT,
     BoundCertificate,
@@ -71,6 +71,7 @@ class Directory:
         self._devices: dict[int, dict[str, Device]] = {}
         self._sorted: dict[int, list[Device]] = {}
         self._certificates: dict[str, BoundCertificate] = {}
+        self._over: set[str] = set()
         self.certificate_used: Callable[[BoundCertificate], None] = lambda _bound: None
         """Told, at once, whenever a certificate opens a door."""
         self.device_change_count = 0
@@ -137,6 +138,17 @@ class Directory:
     def bearer(self, certificate: bytes) -> BoundCertificate | None:
         """The device that a certificate, DER, was issued to, good or not; None when it is bound to none here."""
         return self._certificates.get(hashlib.sha256(certificate).hexdigest())
+
+    def newly_over(self) -> list[BoundCertificate]:
+        """The certificates that have expired since this was last asked; the first time, all that have."""
+        reading = self.time.reading()
+        found = [
+            bound
+            for fingerprint, bound in self._certificates.items()
+            if fingerprint not in self._over and is_over(bound.certificate.expires_at, reading)
+        ]
+        self._over.update(bound.certificate.fingerprint for bound in found)
+        return found
 
     def devices(self, tenant_id: int) -> list[Device]:
         """Every device of the tenant, sorted by device id."""

@@ -92,6 +92,7 @@ CREATE TABLE claim_serial (
     tenant_id INTEGER NOT NULL REFERENCES tenant,
     claim_number INTEGER NOT NULL REFERENCES enrolment_claim,
     serial_number TEXT NOT NULL,
+    device_id TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (tenant_id, claim_number, serial_number)
 ) STRICT, WITHOUT ROWID;
 

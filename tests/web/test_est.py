@@ -64,6 +64,14 @@ async def test_who_shows_something_else_than_a_code_is_asked_for_one(stranger: C
     assert (answer.status_code, "not for fan-1" in answer.text) == (403, True)
 
 
+async def test_a_header_or_a_body_beyond_ascii_is_answered_with_a_sentence(stranger: Client) -> None:
+    headers = {b"content-type": b"application/pkcs10", b"authorization": b"Basic caf\xc3\xa9"}
+    answer = await stranger.post(EST + "simpleenroll", content=base64.b64encode(request()), headers=headers)
+    assert (answer.status_code, answer.text) == (401, "The header Authorization cannot be read.\n")
+    answer = await enrol(stranger, "café".encode())
+    assert (answer.status_code, answer.text) == (400, "The body is not base64.\n")
+
+
 async def test_who_knocks_waits_until_a_person_has_decided(stranger: Client, house: House) -> None:
     body = base64.b64encode(request("pump-7"))
     waits = await enrol(stranger, body, "pump/simpleenroll")
@@ -131,15 +139,16 @@ async def test_the_enrolment_port_takes_newcomers_without_a_certificate(house: H
         assert (await newcomer.post(EST + "simplereenroll", content=body, headers=headers)).status_code == 403
 
 
-async def test_a_defect_is_no_story_for_strangers(house: House, stranger: Client) -> None:
+async def test_a_defect_is_no_story_for_strangers(house: House, caplog: pytest.LogCaptureFixture) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
     object.__setattr__(house.gateway.tray, "knock", broken)
     app = est.create_enrolment_app(house.gateway, house.config)
     async with Client(app) as newcomer:
-        answer = await enrol(newcomer)
+        answer = await enrol(newcomer, operation="pump/simpleenroll")
     assert (answer.status_code, "secret" in answer.text) == (500, False)
+    assert "method=POST path=/.well-known/est/{label}/simpleenroll" in caplog.text
 
 
 def test_every_refusal_has_a_status_of_its_own_kind() -> None:

@@ -52,6 +52,13 @@ def test_a_route_without_a_row_is_for_owners() -> None:
     assert least_role("OPTIONS", "/v1/everything") is Role.VIEWER
 
 
+def test_what_configures_devices_is_for_installers_and_a_packet_log_for_operators_by_page_and_script() -> None:
+    assert least_role("GET", "/v1/provisioning-templates") is Role.INSTALLER
+    assert least_role("GET", "/v1/claims") is Role.INSTALLER
+    for route in (("POST", "/devices/{device_id}/packets"), ("PUT", "/v1/devices/{device_id}/packets")):
+        assert least_role(*route) is Role.OPERATOR
+
+
 def test_no_viewer_changes_anything() -> None:
     allowed = {route for route, least in LEAST.items() if least is Role.VIEWER and not route.startswith("GET ")}
     # A test of a policy changes nothing: it is asked with a body.

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from appliance.enrolment.codes.fitness import REPEAT_MS, REPEATS
 from appliance.enrolment.codes.model import (
     CODES_LIMIT,
     Code,
@@ -10,6 +11,7 @@ from appliance.enrolment.codes.model import (
     TooManyCodesError,
     UnknownCodeError,
     Use,
+    WrongDeviceError,
 )
 from appliance.store.database import Select
 
@@ -53,7 +55,16 @@ def insert_code(connection: sqlite3.Connection, tenant_id: int, new: NewCode, co
 
 
 def update_used(connection: sqlite3.Connection, tenant_id: int, code_number: int, use: Use) -> None:
-    """Use a code up. Of many at once one succeeds; the others raise `SpentCodeError`."""
+    """Use a code up. Of many at once one succeeds; the others raise `SpentCodeError`.
+
+    Raises `WrongDeviceError` for a pattern and a device that can already show who it is: else whoever has
+    the code could take that device's place.
+    """
+    if _is_taken(connection, tenant_id, code_number, use):
+        raise WrongDeviceError(
+            f"{use.device_id} already has a good certificate or token, and this enrolment code is for any device"
+            " that fits: make a code for that device alone to replace its certificate"
+        )
     sql = """
         UPDATE enrolment_code
         SET used_at = ?, used_by = ?, used_from = ?, used_key = ?, use_count = 1
@@ -64,18 +75,63 @@ def update_used(connection: sqlite3.Connection, tenant_id: int, code_number: int
         raise SpentCodeError("this enrolment code was used a moment ago: ask for a new one")
 
 
-def update_repeated(connection: sqlite3.Connection, tenant_id: int, code_number: int) -> None:
-    """Count one more answer to the same use."""
-    sql = "UPDATE enrolment_code SET use_count = use_count + 1 WHERE tenant_id = ? AND code_number = ?"
-    connection.execute(sql, (tenant_id, code_number))
+def update_repeated(connection: sqlite3.Connection, tenant_id: int, code_number: int, use: Use) -> None:
+    """Count one more answer to the same use. Raises `SpentCodeError` when there is to be none.
+
+    The conditions are those of `fitness.is_repetition`, here once more so that of many at once no more
+    than the limit pass. The device must still take part, and none of its certificates may have been
+    revoked since the use: the one that the code gave is among those.
+    """
+    sql = """
+        UPDATE enrolment_code SET use_count = use_count + 1
+        WHERE tenant_id = ? AND code_number = ? AND revoked_at IS NULL
+            AND used_by = ? AND used_key = ? AND used_key <> ''
+            AND used_at <= ? AND used_at > ? AND use_count < ?
+            AND EXISTS (
+                SELECT 1 FROM device
+                WHERE device.tenant_id = enrolment_code.tenant_id AND device_id = used_by
+                    AND state IN ('active', 'pending')
+            )
+            AND NOT EXISTS (
+                SELECT 1 FROM certificate JOIN device USING (tenant_id, device_number)
+                WHERE device.tenant_id = enrolment_code.tenant_id AND device_id = used_by
+                    AND certificate.revoked_at >= used_at
+            )
+    """
+    window = (use.at, use.at - REPEAT_MS, REPEATS)
+    values = (tenant_id, code_number, use.device_id, use.key_fingerprint, *window)
+    if connection.execute(sql, values).rowcount != 1:
+        raise SpentCodeError("this enrolment code was used, and what it gave is not given again: ask for a new one")
 
 
 def update_revoked(connection: sqlite3.Connection, tenant_id: int, code_number: int, now: int) -> None:
-    """Let a code open nothing; one that was used or revoked is left as it is. Raises `UnknownCodeError`."""
+    """Let a code open nothing, nor answer again if it was used. Raises `UnknownCodeError`."""
     sql = """
-        UPDATE enrolment_code
-        SET revoked_at = CASE WHEN used_at IS NULL THEN COALESCE(revoked_at, ?) ELSE revoked_at END
-        WHERE tenant_id = ? AND code_number = ?
+        UPDATE enrolment_code SET revoked_at = COALESCE(revoked_at, ?) WHERE tenant_id = ? AND code_number = ?
     """
     if connection.execute(sql, (now, tenant_id, code_number)).rowcount != 1:
         raise UnknownCodeError(f"there is no enrolment code {code_number}")
+
+
+def _is_taken(connection: sqlite3.Connection, tenant_id: int, code_number: int, use: Use) -> bool:
+    """Whether the code is a pattern, and the device has a certificate or a token that is good."""
+    sql = """
+        SELECT 1 FROM enrolment_code JOIN device USING (tenant_id)
+        WHERE tenant_id = ? AND code_number = ? AND INSTR(target, '*') > 0 AND device_id = ?
+            AND (
+                EXISTS (
+                    SELECT 1 FROM certificate
+                    WHERE certificate.tenant_id = device.tenant_id
+                        AND certificate.device_number = device.device_number
+                        AND certificate.revoked_at IS NULL AND certificate.expires_at > ?
+                )
+                OR EXISTS (
+                    SELECT 1 FROM device_token
+                    WHERE device_token.tenant_id = device.tenant_id
+                        AND device_token.device_number = device.device_number
+                        AND device_token.revoked_at IS NULL AND device_token.expires_at > ?
+                )
+            )
+    """
+    values = (tenant_id, code_number, use.device_id, use.at, use.at)
+    return connection.execute(sql, values).fetchone() is not None

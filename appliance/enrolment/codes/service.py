@@ -2,8 +2,10 @@
 
 Rules: of a code only its SHA-256 is kept. A code is used up in the same transaction that finds it open,
 before anything is issued; what was asked for is looked at before that, so that a mistake costs no code.
+A pattern is for devices that have nothing yet: it gives no second certificate to one that has a good one.
 """
 
+import asyncio
 import base64
 import hashlib
 import logging
@@ -26,6 +28,7 @@ from appliance.instant import Clock
 from appliance.registry import signing_request
 from appliance.registry.model import (
     Bundle,
+    Device,
     DeviceExistsError,
     DeviceRetiredError,
     DeviceState,
@@ -48,6 +51,8 @@ class Codes:
         self._registry = registry
         self._clock = clock
         self._turnstile = Turnstile()
+        # One after the other: who uses a pattern sees the certificate that the one before got.
+        self._turn = asyncio.Lock()
 
     # For people.
 
@@ -92,11 +97,12 @@ class Codes:
         code = await self._known(secret, address)
         wanted = signing_request.read(request)
         use = Use(device_id or wanted.common_name, wanted.key_fingerprint, address, self._clock())
-        if fitness.is_repetition(code, use):
-            await self._database.write(queries.update_repeated, code.tenant_id, code.code_number)
-        else:
-            await self._use(code, use, wanted.serial_number)
-        return await self._registry.grant_certificate(code.tenant_id, use.device_id, wanted.der)
+        async with self._turn:
+            if fitness.is_repetition(code, use):
+                await self._repeat(code, use)
+            else:
+                await self._use(code, use, wanted.serial_number)
+            return await self._registry.grant_certificate(code.tenant_id, use.device_id, wanted.der)
 
     async def bundle(self, secret: str, device_id: str, address: str) -> Bundle:
         """Enrol a device by a code, with a key that the gateway makes and keeps no copy of.
@@ -105,8 +111,9 @@ class Codes:
         """
         code = await self._known(secret, address)
         use = Use(device_id or ("" if code.is_pattern else code.target), "", address, self._clock())
-        await self._use(code, use, "")
-        return await self._registry.issue_certificate(code.tenant_id, use.device_id)
+        async with self._turn:
+            await self._use(code, use, "")
+            return await self._registry.issue_certificate(code.tenant_id, use.device_id)
 
     async def _known(self, secret: str, address: str) -> Code:
         now = self._clock()
@@ -128,16 +135,31 @@ class Codes:
         await self._admit(code, use.device_id, serial_number)
         log.info("device enrolled by a code device_id=%s code_number=%s", use.device_id, code.code_number)
 
+    async def _repeat(self, code: Code, use: Use) -> None:
+        try:
+            self._refuse_barred(self._known_device(code, use))
+            await self._database.write(queries.update_repeated, code.tenant_id, code.code_number, use)
+        except ApplianceError:
+            self._turnstile.count(use.address, use.at)
+            raise
+        log.info("device asked again device_id=%s code_number=%s", use.device_id, code.code_number)
+
     def _check(self, code: Code, use: Use, serial_number: str) -> None:
         reason = fitness.refusal(code, use.at)
         if reason:
             raise SpentCodeError(reason)
         check_device_id(use.device_id)
-        is_known = self._registry.has_device(code.tenant_id, use.device_id)
-        device = self._registry.device(code.tenant_id, use.device_id) if is_known else None
+        device = self._known_device(code, use)
         reason = fitness.misfit(code, use.device_id, serial_number, device)
         if reason:
             raise WrongDeviceError(reason)
+        self._refuse_barred(device)
+
+    def _known_device(self, code: Code, use: Use) -> Device | None:
+        is_known = self._registry.has_device(code.tenant_id, use.device_id)
+        return self._registry.device(code.tenant_id, use.device_id) if is_known else None
+
+    def _refuse_barred(self, device: Device | None) -> None:
         if device is not None and device.state is DeviceState.RETIRED:
             raise DeviceRetiredError(f"{device.device_id} is retired")
         if device is not None and device.state is DeviceState.SUSPENDED:

@@ -1,7 +1,7 @@
 """The pending tray at work: who knocks waits, a person decides, and the next knock is answered.
 
-Rules: what a stranger costs is bounded. Only a new key counts against its address, and a knock that
-repeats itself is written down twice a minute at most.
+Rules: what a stranger costs is bounded. Every knock counts against its address, one with a new key or
+nonsense against a lower limit too, and a knock that repeats itself is written down twice a minute at most.
 """
 
 import logging
@@ -28,6 +28,8 @@ from appliance.store.database import Database
 log = logging.getLogger(__name__)
 
 LABEL_LENGTH = 64
+KNOCKS_A_MINUTE = 300
+"""How often an address may knock, by known keys too: two dozen devices behind it that ask every five seconds."""
 
 
 class Tray:
@@ -39,6 +41,7 @@ class Tray:
         self._registry = registry
         self._clock = clock
         self._is_open = is_open
+        self._knocks = Turnstile(KNOCKS_A_MINUTE)
         self._turnstile = Turnstile()
 
     @property
@@ -57,7 +60,10 @@ class Tray:
         if not self._is_open:
             raise NotTakenError("devices without an enrolment code are not taken here: ask for a code")
         now = self._clock()
+        self._knocks.check(address, now)
         self._turnstile.check(address, now)
+        # Before it is known whose key it is: to read a request and to look for its key is work already.
+        self._knocks.count(address, now)
         try:
             wanted = signing_request.read(request)
         except Exception:

@@ -152,8 +152,7 @@ class Catalogue:
         """Have another word kept of a device. Raises `UnknownDeviceError`, `InvalidInputError`."""
         before, device = await self._database.write(queries.change_device, tenant_id, device_id, change)
         self._registry.take_in(tenant_id, [device])
-        if device.type != before.type:
-            # Rights may hang on the type.
+        if _rights_hang_on(device) != _rights_hang_on(before):
             self._registry.rights_changed(tenant_id, device_id)
         log.info("device changed tenant_id=%s device_id=%s", tenant_id, device_id)
         return device
@@ -248,7 +247,7 @@ class Catalogue:
             self._registry.take_in(tenant_id, devices, kept)
         for device in devices:
             was = before.get(device.device_id)
-            if was is not None and (was.state, was.type) != (device.state, device.type):
+            if was is not None and _rights_hang_on(was) != _rights_hang_on(device):
                 self._registry.rights_changed(tenant_id, device.device_id)
         log.info(
             "devices imported tenant_id=%s new_count=%s changed_count=%s refused_count=%s certificate_count=%s",
@@ -328,3 +327,8 @@ class _Pipe(io.RawIOBase):
         """Everything that was written since the last time."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
+
+
+def _rights_hang_on(device: Device) -> tuple[object, ...]:
+    """What policies may ask of a device."""
+    return (device.state, device.type, device.zone, device.serial_number, device.attributes)

@@ -13,11 +13,12 @@ CREATE TABLE enrolment_claim (
     revoked_at INTEGER
 ) STRICT;
 
--- With any row here, the serial numbers of a claim are these and no others.
+-- With any row here, the serial numbers of a claim are these and no others, each for the device that used it first.
 CREATE TABLE claim_serial (
     tenant_id INTEGER NOT NULL REFERENCES tenant,
     claim_number INTEGER NOT NULL REFERENCES enrolment_claim,
     serial_number TEXT NOT NULL,
+    device_id TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (tenant_id, claim_number, serial_number)
 ) STRICT, WITHOUT ROWID;
 

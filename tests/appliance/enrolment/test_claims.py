@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.enrolment import claims
-from appliance.enrolment.model import InvalidClaimError, NewClaim
-from appliance.instant import DAY_MS
+from appliance.enrolment.model import REQUESTS_PER_MINUTE, InvalidClaimError, NewClaim
+from appliance.instant import DAY_MS, MINUTE_MS
 from broker.topics import matches
 from tests.appliance.enrolment.examples import NOW, claim
 
@@ -75,6 +75,25 @@ def test_serial_numbers_are_judged_by_pattern_and_by_list() -> None:
     assert "not on the list" in (claims.serial_refusal(listed, "a", ()) or "")
     both = claim(serial_count=1, serial_pattern="b*")
     assert claims.serial_refusal(both, "a", {"a"})
+
+
+def test_a_serial_number_of_a_list_is_for_one_device() -> None:
+    listed = claim(serial_count=1)
+    assert claims.used_refusal(listed, "a", {"a": ""}, "pump-7") is None
+    assert claims.used_refusal(listed, "a", {"a": "pump-7"}, "pump-7") is None
+    assert "another device's" in (claims.used_refusal(listed, "a", {"a": "pump-7"}, "pump-8") or "")
+    assert claims.used_refusal(claim(), "a", {}, "pump-8") is None
+
+
+def test_a_minute_is_full_once_and_then_silent() -> None:
+    minute = claims.Minute()
+    for _ in range(REQUESTS_PER_MINUTE):
+        minute = claims.counted(minute, NOW)
+        assert not minute.is_full
+    minute = claims.counted(minute, NOW)
+    assert (minute.is_full, minute.is_told) == (True, False)
+    assert claims.counted(minute, NOW).is_told
+    assert claims.counted(minute, NOW + MINUTE_MS).count == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ from appliance.enrolment import cbor, provisioning
 from appliance.enrolment.claims import request_topics
 from appliance.enrolment.model import Enrolled, Fault, PendingCertificate, RejectedError, Setting
 from appliance.enrolment.provisioning import Address, Wish
+from appliance.instant import DAY_MS
+from appliance.registry.clock.trust import Reading
 from appliance.registry.model import Certificate, Device, DeviceState, NewDevice
+from appliance.registry.tokens.model import DeviceToken
 from tests.appliance.enrolment.examples import NOW, claim
 
 PENDING = PendingCertificate("ab" * 32, 7, "station-1", "hash", "1f", NOW, NOW + 1, "PEM")
@@ -92,15 +95,30 @@ def test_a_token_is_good_for_one_claim_and_one_client(claim_number: int, client_
         assert reason == provisioning.ownership_refusal(None, claim(), client_id)
 
 
+SET = Reading(NOW, NOW - 1, is_synchronised=True)
+
+
 def test_only_who_has_no_good_certificate_can_be_enrolled() -> None:
     good = Certificate("f", "1", NOW - 1, NOW + 1)
-    assert provisioning.identity_refusal(None, [], NOW) is None
-    assert provisioning.identity_refusal(DEVICE, [], NOW) is None
-    assert "good certificate" in (provisioning.identity_refusal(DEVICE, [good], NOW) or "")
+    assert provisioning.identity_refusal(DEVICE, [], [], SET) is None
+    assert "good certificate" in (provisioning.identity_refusal(DEVICE, [good], [], SET) or "")
     for over in (msgspec.structs.replace(good, revoked_at=NOW), msgspec.structs.replace(good, expires_at=NOW)):
-        assert provisioning.identity_refusal(DEVICE, [over], NOW) is None
+        assert provisioning.identity_refusal(DEVICE, [over], [], SET) is None
     for state in (DeviceState.SUSPENDED, DeviceState.RETIRED):
-        assert provisioning.identity_refusal(msgspec.structs.replace(DEVICE, state=state), [], NOW)
+        assert provisioning.identity_refusal(msgspec.structs.replace(DEVICE, state=state), [], [], SET)
+
+
+def test_only_who_has_no_good_token_can_be_enrolled() -> None:
+    good = DeviceToken(1, "first", NOW - 1, NOW + 1)
+    assert "good token" in (provisioning.identity_refusal(DEVICE, [], [good], SET) or "")
+    for over in (msgspec.structs.replace(good, revoked_at=NOW), msgspec.structs.replace(good, expires_at=NOW)):
+        assert provisioning.identity_refusal(DEVICE, [], [over], SET) is None
+
+
+def test_a_clock_that_nobody_trusts_makes_no_identity_free() -> None:
+    ahead = Reading(NOW, NOW - 2_000 * DAY_MS, is_synchronised=False)
+    assert provisioning.identity_refusal(DEVICE, [Certificate("f", "1", NOW - 2, NOW - 1)], [], ahead)
+    assert provisioning.identity_refusal(DEVICE, [], [DeviceToken(1, "first", NOW - 2, NOW - 1)], ahead)
 
 
 def enrolled(**settings: Setting) -> Enrolled:
@@ -112,12 +130,25 @@ def test_what_a_device_has_stays_unless_the_template_says_otherwise() -> None:
     kept = provisioning.merged(DEVICE, enrolled())
     assert (kept.type, kept.zone, kept.groups, kept.attributes) == ("px", "hall-1", ("old",), {"a": "1"})
     assert (kept.name, kept.serial_number, kept.notes) == ("Pump", "7", "note")
-    merged = provisioning.merged(DEVICE, enrolled(ThingGroups=Setting.MERGE, AttributePayload=Setting.MERGE))
+    waiting = msgspec.structs.replace(DEVICE, state=DeviceState.PENDING)
+    merged = provisioning.merged(waiting, enrolled(ThingGroups=Setting.MERGE, AttributePayload=Setting.MERGE))
     assert (merged.groups, merged.attributes, merged.zone) == (("new", "old"), {"a": "2", "b": "3"}, "hall-2")
-    replaced = provisioning.merged(DEVICE, enrolled(ThingGroups=Setting.REPLACE, ThingTypeName=Setting.REPLACE))
+    replaced = provisioning.merged(waiting, enrolled(ThingGroups=Setting.REPLACE, ThingTypeName=Setting.REPLACE))
     assert (replaced.type, replaced.groups) == ("py", ("new",))
     with pytest.raises(RejectedError, match="ThingTypeName"):
         provisioning.merged(DEVICE, enrolled(ThingTypeName=Setting.FAIL))
+
+
+def test_whoever_was_accepted_keeps_state_type_and_zone() -> None:
+    told = enrolled(ThingTypeName=Setting.REPLACE, AttributePayload=Setting.REPLACE)
+    told = msgspec.structs.replace(told, new=msgspec.structs.replace(told.new, state=DeviceState.PENDING))
+    kept = provisioning.merged(DEVICE, told)
+    assert (kept.state, kept.type, kept.zone) == (DeviceState.ACTIVE, "px", "hall-1")
+    assert kept.attributes == {"a": "2", "b": "3"}
+    waiting = msgspec.structs.replace(DEVICE, state=DeviceState.PENDING)
+    accepted = msgspec.structs.replace(told, new=msgspec.structs.replace(told.new, state=DeviceState.ACTIVE))
+    moved = provisioning.merged(waiting, accepted)
+    assert (moved.state, moved.type, moved.zone) == (DeviceState.ACTIVE, "py", "hall-2")
 
 
 def test_a_device_that_has_nothing_gets_what_the_template_makes() -> None:

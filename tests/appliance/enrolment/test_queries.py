@@ -44,9 +44,13 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 def test_a_claim_is_kept_with_its_list_and_counted(connection: sqlite3.Connection) -> None:
     claim = queries.insert_claim(connection, 1, NEW, "f", NOW)
     assert (claim.claim_number, claim.serial_count, claim.use_count) == (1, 2, 0)
-    assert queries.select_listed(connection, 1, 1, "a") == {"a"}
-    assert queries.select_listed(connection, 1, 1, "c") == set()
-    assert queries.select_listed(connection, 2, 1, "a") == set()
+    assert queries.select_listed(connection, 1, 1, "a") == {"a": ""}
+    assert queries.select_listed(connection, 1, 1, "c") == {}
+    assert queries.select_listed(connection, 2, 1, "a") == {}
+    queries.update_listed(connection, 2, 1, "a", "pump-8")
+    queries.update_listed(connection, 1, 1, "a", "pump-7")
+    assert queries.select_listed(connection, 1, 1, "a") == {"a": "pump-7"}
+    assert queries.select_listed(connection, 1, 1, "b") == {"b": ""}
     assert queries.update_used(connection, 1, 1).use_count == 1
     assert queries.update_revoked(connection, 1, 1, NOW).revoked_at == NOW
     assert queries.update_revoked(connection, 1, 1, NOW + 1).revoked_at == NOW

@@ -18,6 +18,7 @@ from appliance.enrolment.model import (
     UnknownClaimError,
     UnknownTemplateError,
 )
+from appliance.enrolment.provisioning import PAYLOAD_LIMIT
 from appliance.enrolment.service import WAITING_LIMIT
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.registry.model import DeviceState, NewDevice
@@ -26,7 +27,7 @@ from appliance.store.database import Database
 from broker.ports import Allowed, Credentials, Denied, Principal
 from tests.appliance.enrolment.bearer import Desk
 from tests.appliance.enrolment.conftest import started
-from tests.appliance.enrolment.examples import body
+from tests.appliance.enrolment.examples import body, thing
 from tests.appliance.registry.examples import FakeClock, credentials
 
 CREATE = "$aws/certificates/create/json"
@@ -110,6 +111,39 @@ async def test_a_device_that_was_registered_before_is_enrolled_once(desk: Desk, 
     assert (device.state, device.zone) == (DeviceState.ACTIVE, "hall-1")
 
 
+async def test_a_device_with_a_token_is_not_taken_over(desk: Desk, registry: Registry) -> None:
+    await registry.add_device(1, "pump-7")
+    issued = await registry.tokens.issue(1, "pump-7", "first", 30)
+    claim = await desk.claim()
+    token = (await desk.create(claim))["certificateOwnershipToken"]
+    end, answer = await desk.provision(claim, token, SerialNumber="pump-7")
+    assert (end, answer["errorCode"]) == ("rejected", "ConflictingResourceUpdate")
+    assert "good token" in answer["errorMessage"]
+    await registry.tokens.revoke(1, "pump-7", issued.token.token_number)
+    changed = []
+    registry.rights_changed = lambda tenant_id, name: changed.append((tenant_id, name))
+    assert (await desk.provision(claim, token, SerialNumber="pump-7"))[0] == "accepted"
+    assert changed == [(1, "pump-7")]
+
+
+async def test_a_listed_serial_number_makes_one_device(desk: Desk, registry: Registry) -> None:
+    named = thing(ThingName={"Fn::Join": ["-", [{"Ref": "Line"}, {"Ref": "SerialNumber"}]]})
+    await desk.enrolment.add_template(1, "named", named)
+    claim = await desk.claim(template="named", serials=("7", "8"))
+    token = (await desk.create(claim))["certificateOwnershipToken"]
+    assert (await desk.provision(claim, token, SerialNumber="7"))[0] == "accepted"
+    token = (await desk.create(claim))["certificateOwnershipToken"]
+    end, answer = await desk.provision(claim, token, SerialNumber="7", Line="south")
+    assert (end, answer["errorCode"]) == ("rejected", "AccessDenied")
+    assert "another device's" in answer["errorMessage"]
+    # The same device may come again once its certificate is revoked.
+    [certificate] = await registry.certificates(1, "north-7")
+    await registry.revoke_certificate(1, "north-7", certificate.fingerprint)
+    assert (await desk.provision(claim, token, SerialNumber="7"))[0] == "accepted"
+    token = (await desk.create(claim))["certificateOwnershipToken"]
+    assert (await desk.provision(claim, token, SerialNumber="8"))[0] == "accepted"
+
+
 async def test_a_private_key_is_never_left_in_a_queue(desk: Desk) -> None:
     claim = await desk.claim()
     desk.say(claim, CREATE, b"")
@@ -154,9 +188,14 @@ async def test_a_claim_that_asks_too_often_waits_and_others_do_not(desk: Desk) -
     busy, calm = await desk.claim(), await desk.claim(name="calm")
     for _ in range(REQUESTS_PER_MINUTE):
         desk.say(busy, CREATE, b"{")
-    desk.say(busy, CREATE, b"")
+    for _ in range(3):
+        desk.say(busy, CREATE, b"")
+    # The first beyond the limit is told so; the others cost nothing.
+    assert len(desk.refusals) == 1
+    assert desk.refusals[0].principal == busy.principal_name
     answers = [await desk.answer() for _ in range(REQUESTS_PER_MINUTE + 1)]
     assert sum(b"Throttled" in message.payload for _, message in answers) == 1
+    assert desk.broker.answers.empty()
     await desk.create(calm)
     desk.clock.now += MINUTE_MS
     await desk.create(busy)
@@ -171,6 +210,13 @@ async def test_what_does_not_fit_the_queue_is_rejected_at_once(desk: Desk) -> No
     refused = len(claims) * REQUESTS_PER_MINUTE - WAITING_LIMIT
     assert len(desk.refusals) == refused
     assert all("wait already" in one.reason for one in desk.refusals)
+
+
+async def test_a_payload_that_is_too_large_never_waits(desk: Desk) -> None:
+    claim = await desk.claim()
+    desk.say(claim, CREATE, b" " * (PAYLOAD_LIMIT + 1))
+    # Nothing was awaited: it was not taken from the queue.
+    assert [one.reason for one in desk.refusals] == [f"the request has more than {PAYLOAD_LIMIT} bytes"]
 
 
 @pytest.mark.parametrize("pem", ["", "no request", "-----BEGIN CERTIFICATE REQUEST-----\nAA==\n"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from appliance.instant import DAY_MS
 from appliance.policies.document import read
 from appliance.policies.model import Policy
 from appliance.registry.model import (
@@ -207,3 +208,14 @@ async def test_who_is_no_device_yet_is_judged_by_whoever_knows_newcomers(registr
     assert registry.may_publish(newcomer, "answer") == Denied("claim/7 may not")
     assert registry.may_subscribe(newcomer, "answer") == registry.may_receive(newcomer, "answer") == ALLOWED
     assert isinstance(registry.may_subscribe(newcomer, "#"), Denied)
+
+
+async def test_a_certificate_that_expires_is_told_of_once(registry: Registry, clock: FakeClock) -> None:
+    await add(registry, "sensor-001")
+    assert registry.newly_over() == []
+    clock.now += 366 * DAY_MS
+    registry.time.is_vouched_for = lambda _: True
+    assert [bound.device_id for bound in registry.newly_over()] == ["sensor-001"]
+    assert registry.newly_over() == []
+    await registry.issue_certificate(DEFAULT_TENANT, "sensor-001")
+    assert registry.newly_over() == []

@@ -136,6 +136,23 @@ def test_keys_that_are_too_weak_and_what_is_no_request_are_refused(opened: pki.P
             issue.grant(opened, "a", content, NOW)
 
 
+def test_rsa_keys_that_are_costly_are_refused_before_their_signature_is_verified(opened: pki.Pki) -> None:
+    large = rsa.generate_private_key(65_537, authority.RSA_MOST_BITS + 8)
+    for key in (large, with_exponent(65_539)):
+        forged = bytearray(DeviceKey(key).der())
+        forged[-1] ^= 1
+        with pytest.raises(InvalidRequestError, match="at most 4096, its public exponent at most 65537"):
+            issue.grant(opened, "a", bytes(forged), NOW)
+
+
+def with_exponent(exponent: int) -> rsa.RSAPrivateKey:
+    numbers = rsa.generate_private_key(65_537, 2_048).private_numbers()
+    p, q = numbers.p, numbers.q
+    d = pow(exponent, -1, (p - 1) * (q - 1))
+    halves = (rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q))
+    return rsa.RSAPrivateNumbers(p, q, d, *halves, rsa.RSAPublicNumbers(exponent, p * q)).private_key()
+
+
 @given(content=st.binary(max_size=200))
 def test_no_bytes_do_more_than_be_refused(keys: pki.Pki, content: bytes) -> None:
     with pytest.raises(InvalidRequestError):

@@ -22,6 +22,7 @@ from appliance.registry.model import (
     Granted,
     InvalidDeviceIdError,
     InvalidRequestError,
+    NewDevice,
 )
 from appliance.registry.service import Registry
 from appliance.store.database import Database
@@ -77,6 +78,65 @@ async def test_a_lost_answer_is_given_again_to_the_same_key_alone(codes: Codes, 
     clock.now += fitness.REPEAT_MS
     with pytest.raises(SpentCodeError):
         await codes.enrol(secret, "pump-7", request(key=key), ADDRESS)
+
+
+async def test_what_was_revoked_is_not_given_again(codes: Codes, registry: Registry, clock: FakeClock) -> None:
+    secret, key = await secret_of(codes), new_key()
+    granted = await codes.enrol(secret, "pump-7", request(key=key), ADDRESS)
+    clock.now += 1
+    await registry.revoke_certificate(1, "pump-7", granted.fingerprint)
+    with pytest.raises(SpentCodeError, match="not given again"):
+        await codes.enrol(secret, "pump-7", request(key=key), ADDRESS)
+    assert len(await registry.certificates(1, "pump-7")) == 1
+
+
+async def test_a_used_code_that_was_revoked_answers_no_more(codes: Codes, registry: Registry) -> None:
+    secret, key = await secret_of(codes), new_key()
+    await codes.enrol(secret, "pump-7", request(key=key), ADDRESS)
+    [code] = await codes.codes(1)
+    await codes.revoke(1, code.code_number)
+    with pytest.raises(SpentCodeError, match="revoked"):
+        await codes.enrol(secret, "pump-7", request(key=key), ADDRESS)
+    assert len(await registry.certificates(1, "pump-7")) == 1
+
+
+async def test_who_was_suspended_since_is_not_answered_again(codes: Codes, registry: Registry) -> None:
+    secret, key = await secret_of(codes), new_key()
+    await codes.enrol(secret, "pump-7", request(key=key), ADDRESS)
+    await registry.set_state(1, "pump-7", DeviceState.SUSPENDED)
+    with pytest.raises(DeviceSuspendedError):
+        await codes.enrol(secret, "pump-7", request(key=key), ADDRESS)
+
+
+async def test_a_pattern_gives_no_second_certificate(codes: Codes, registry: Registry, clock: FakeClock) -> None:
+    bundle = await registry.issue_many(1, [NewDevice("pump-7", type="pump")])
+    secret = await secret_of(codes, "pump-*")
+    for attempt in (codes.enrol(secret, "pump-7", request(), ADDRESS), codes.bundle(secret, "pump-7", ADDRESS)):
+        with pytest.raises(WrongDeviceError, match="make a code for that device alone"):
+            await attempt
+    assert len(await registry.certificates(1, "pump-7")) == 1
+    await codes.enrol(await secret_of(codes), "pump-7", request(), ADDRESS)
+    for certificate in await registry.certificates(1, "pump-7"):
+        await registry.revoke_certificate(1, "pump-7", certificate.fingerprint)
+    await codes.enrol(secret, "pump-7", request(), ADDRESS)
+    assert bundle[0].fingerprint in {one.fingerprint for one in await registry.certificates(1, "pump-7")}
+
+
+async def test_a_pattern_gives_no_certificate_to_a_device_with_a_token(codes: Codes, registry: Registry) -> None:
+    await registry.add_device(1, "pump-7", type="pump")
+    await registry.tokens.issue(1, "pump-7", "old pump", 30)
+    with pytest.raises(WrongDeviceError, match="certificate or token"):
+        await codes.enrol(await secret_of(codes, "pump-*"), "pump-7", request(), ADDRESS)
+    assert await registry.certificates(1, "pump-7") == []
+
+
+async def test_of_two_patterns_at_once_one_gives_the_device_its_certificate(codes: Codes, registry: Registry) -> None:
+    secrets = [await secret_of(codes, "pump-*") for _ in range(2)]
+    answers = await asyncio.gather(
+        *(codes.enrol(secret, "pump-7", request(), ADDRESS) for secret in secrets), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [Granted, WrongDeviceError]
+    assert len(await registry.certificates(1, "pump-7")) == 1
 
 
 async def test_a_mistake_costs_no_code(codes: Codes, registry: Registry) -> None:

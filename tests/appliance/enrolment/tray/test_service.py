@@ -13,8 +13,9 @@ from appliance.enrolment.tray.model import (
     RefusedKnockError,
     UnknownKnockError,
 )
-from appliance.enrolment.tray.service import LABEL_LENGTH, Tray
+from appliance.enrolment.tray.service import KNOCKS_A_MINUTE, LABEL_LENGTH, Tray
 from appliance.errors import TooManyAttemptsError
+from appliance.instant import MINUTE_MS
 from appliance.registry.model import (
     DeviceExistsError,
     DeviceState,
@@ -102,7 +103,7 @@ async def test_of_two_who_accept_at_once_one_does_and_no_spare_certificate_stays
     assert len(good) == 1
 
 
-async def test_only_new_keys_and_nonsense_count_against_an_address(tray: Tray) -> None:
+async def test_new_keys_and_nonsense_have_a_lower_limit_than_a_known_key(tray: Tray) -> None:
     wanted = request()
     for _ in range(2 * ATTEMPTS_A_MINUTE):
         await tray.knock(1, wanted, "", ADDRESS)
@@ -115,6 +116,16 @@ async def test_only_new_keys_and_nonsense_count_against_an_address(tray: Tray) -
     with pytest.raises(TooManyAttemptsError):
         await tray.knock(1, request(), "", ADDRESS)
     await tray.knock(1, request(), "", "192.0.2.8")
+
+
+async def test_a_known_key_may_not_knock_without_end_either(tray: Tray, clock: FakeClock) -> None:
+    wanted = request()
+    for _ in range(KNOCKS_A_MINUTE):
+        await tray.knock(1, wanted, "", ADDRESS)
+    with pytest.raises(TooManyAttemptsError):
+        await tray.knock(1, wanted, "", ADDRESS)
+    clock.now += MINUTE_MS
+    await tray.knock(1, wanted, "", ADDRESS)
 
 
 async def test_that_somebody_still_knocks_is_written_down_now_and_then(tray: Tray, clock: FakeClock) -> None:

@@ -67,13 +67,24 @@ async def test_what_cannot_be_added_or_changed_is_refused(catalogue: Catalogue) 
         await catalogue.change_device(OTHER, "a", DeviceChange(name="mine"))
 
 
-async def test_whoever_keeps_connections_hears_of_another_type(catalogue: Catalogue, registry: Registry) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        DeviceChange(type="px"),
+        DeviceChange(zone="north"),
+        DeviceChange(serial_number="7"),
+        DeviceChange(attributes={"line": "2"}),
+    ],
+)
+async def test_whoever_keeps_connections_hears_of_what_rights_hang_on(
+    catalogue: Catalogue, registry: Registry, change: DeviceChange
+) -> None:
     heard: list[tuple[int, str]] = []
     registry.rights_changed = lambda tenant_id, device_id: heard.append((tenant_id, device_id))
     await catalogue.add_device(1, NewDevice("a"))
-    await catalogue.change_device(1, "a", DeviceChange(zone="north"))
+    await catalogue.change_device(1, "a", DeviceChange(name="another", notes="more"))
     assert heard == []
-    await catalogue.change_device(1, "a", DeviceChange(type="px"))
+    await catalogue.change_device(1, "a", change)
     assert heard == [(1, "a")]
 
 
@@ -149,7 +160,7 @@ async def test_a_dry_run_changes_nothing_and_an_import_does_what_it_said(
     assert done == Imported(plan)
     assert registry.device(1, "a").zone == "south"
     assert registry.device(1, "b").state is DeviceState.PENDING
-    assert heard == ["s"]
+    assert heard == ["a", "s"]
     assert isinstance(registry.may_publish(Principal(1, "s"), "sensors/s/telemetry"), Denied)
     again = await catalogue.plan(1, content)
     assert again.count(Fate.UNCHANGED) == 3
