@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from appliance.audit import queries as audit_queries
+from appliance.enrolment import provisioning
 from appliance.enrolment.model import (
     CLAIMS_LIMIT,
     DEFAULT_TEMPLATE,
@@ -12,6 +14,7 @@ from appliance.enrolment.model import (
     TEMPLATES_LIMIT,
     TOKEN_LIFE_MS,
     Claim,
+    Enrolled,
     Fault,
     NewClaim,
     PendingCertificate,
@@ -23,7 +26,10 @@ from appliance.enrolment.model import (
     UnknownClaimError,
     UnknownTemplateError,
 )
-from appliance.registry.model import Certificate, NewDevice
+from appliance.registry import queries as registry_queries
+from appliance.registry import record
+from appliance.registry.clock.trust import Reading
+from appliance.registry.model import Certificate, Device, IssuedCertificate, NewDevice, check_new_device
 from appliance.registry.tokens.model import DeviceToken
 from appliance.store.database import Select
 
@@ -36,6 +42,16 @@ _CLAIM = """
     FROM enrolment_claim
 """
 _PENDING = "fingerprint, claim_number, client_id, token_hash, serial, issued_at, expires_at, pem"
+
+
+class Provisioned(msgspec.Struct, frozen=True):
+    """What a transaction wrote."""
+
+    claim: Claim
+    device: Device
+    kept: IssuedCertificate
+    enrolled: Enrolled
+    was_registered: bool
 
 
 def select_all_claims() -> Select[Claim]:
@@ -183,6 +199,34 @@ def update_device(connection: sqlite3.Connection, tenant_id: int, new: NewDevice
     attributes = msgspec.json.encode(dict(sorted(new.attributes.items()))).decode()
     told = (new.name, new.type, new.zone, new.serial_number, new.state.value, groups, attributes)
     connection.execute(sql, (*told, tenant_id, new.device_id))
+
+
+def bind(
+    connection: sqlite3.Connection,
+    claim: Claim,
+    enrolled: Enrolled,
+    pending: PendingCertificate,
+    now: int,
+    clock: Reading,
+) -> Provisioned:
+    """Register the device, or find it, and bind the certificate to it. Raises `RejectedError`."""
+    tenant_id, device_id = claim.tenant_id, check_new_device(enrolled.new).device_id
+    was_registered = not registry_queries.insert_devices(connection, tenant_id, [enrolled.new], now)
+    if was_registered:
+        known = registry_queries.select_device(connection, tenant_id, device_id)
+        certificates = select_certificates_of(connection, tenant_id, device_id)
+        tokens = select_tokens_of(connection, tenant_id, device_id)
+        reason = provisioning.identity_refusal(known, certificates, tokens, clock)
+        if reason:
+            raise RejectedError(Fault.CONFLICT, reason)
+        update_device(connection, tenant_id, check_new_device(provisioning.merged(known, enrolled)))
+    kept = provisioning.bound(pending, device_id)
+    registry_queries.insert_certificates(connection, tenant_id, [kept])
+    for entry in record.issued([kept], key=f"given out by the claim {claim.name}"):
+        audit_queries.insert_entry(connection, tenant_id, entry, now)
+    device = registry_queries.select_device(connection, tenant_id, device_id)
+    used = update_used(connection, tenant_id, claim.claim_number)
+    return Provisioned(used, device, kept, enrolled, was_registered)
 
 
 def insert_template(connection: sqlite3.Connection, template: StoredTemplate) -> None:

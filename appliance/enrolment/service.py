@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol, Self
 
 from appliance.audit.model import Entry
-from appliance.enrolment import binding, claims, provisioning, queries, template
+from appliance.enrolment import claims, provisioning, queries, template
+from appliance.enrolment.claims import Minute
 from appliance.enrolment.model import (
     CLAIM,
     DEFAULT_TEMPLATE,
@@ -75,7 +76,7 @@ class Enrolment:
         """By principal name: numbers are never given twice, whatever the tenant."""
         self._by_fingerprint: dict[str, str] = {}
         self._templates: dict[tuple[int, str], StoredTemplate] = {}
-        self._minutes: dict[str, claims.Minute] = {}
+        self._minutes: dict[str, Minute] = {}
         """By principal name."""
         self._waiting: asyncio.Queue[Message] = asyncio.Queue(WAITING_LIMIT)
         self._answers: Answers | None = None
@@ -198,7 +199,7 @@ class Enrolment:
             address = provisioning.address(message.topic)
             if address is None or not message.principal.startswith(CLAIM):
                 continue
-            minute = claims.counted(self._minutes.get(message.principal, claims.Minute()), self._clock())
+            minute = claims.counted(self._minutes.get(message.principal, Minute()), self._clock())
             self._minutes[message.principal] = minute
             if minute.is_told:
                 continue
@@ -209,7 +210,7 @@ class Enrolment:
 
     # Private.
 
-    def _admit(self, message: Message, minute: claims.Minute) -> None:
+    def _admit(self, message: Message, minute: Minute) -> None:
         if minute.is_full:
             reason = f"this claim has made more than {REQUESTS_PER_MINUTE} requests in a minute: try again in the next"
             raise RejectedError(Fault.THROTTLED, reason)
@@ -282,7 +283,7 @@ class Enrolment:
         serial_number = request.parameters.get(template.SERIAL_NUMBER, "")
         token_hash = _hashed(request.certificate_ownership_token)
 
-        def provision(connection: sqlite3.Connection) -> binding.Provisioned:
+        def provision(connection: sqlite3.Connection) -> queries.Provisioned:
             """All of it or nothing."""
             known = queries.select_claim(connection, claim.tenant_id, claim.claim_number)
             listed = queries.select_listed(connection, known.tenant_id, known.claim_number, serial_number)
@@ -301,7 +302,7 @@ class Enrolment:
                 raise RejectedError(Fault.ACCESS_DENIED, reason)
             number, device_id = known.claim_number, enrolled.new.device_id
             queries.update_listed(connection, known.tenant_id, number, serial_number, device_id)
-            return binding.bound(connection, known, enrolled, pending, now, clock)
+            return queries.bind(connection, known, enrolled, pending, now, clock)
 
         now, clock = self._clock(), self._registry.time.reading()
         done = await self._database.write(provision)

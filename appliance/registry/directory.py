@@ -139,6 +139,11 @@ class Directory:
         """The device that a certificate, DER, was issued to, good or not; None when it is bound to none here."""
         return self._certificates.get(hashlib.sha256(certificate).hexdigest())
 
+    def is_revoked(self, fingerprint: str) -> bool:
+        """Whether a certificate was taken back."""
+        bound = self._certificates.get(fingerprint)
+        return bound is not None and bound.certificate.revoked_at is not None
+
     def newly_over(self) -> list[BoundCertificate]:
         """The certificates that have expired since this was last asked; the first time, all that have."""
         reading = self.time.reading()

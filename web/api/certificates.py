@@ -114,7 +114,7 @@ async def revoke_certificate(
     gateway: NamedDependency[Gateway],
 ) -> CertificateOut:
     """Let a certificate open nothing any more; live connections that came by it end within a second."""
-    return _out(await gateway.registry.revoke_certificate(request.user.tenant_id, device_id, fingerprint.lower()))
+    return _out(await gateway.renewal.revoke(request.user.tenant_id, device_id, fingerprint.lower()))
 
 
 def _out(certificate: Certificate) -> CertificateOut:

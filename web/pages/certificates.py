@@ -118,7 +118,7 @@ async def revoke_certificate(
     frame: NamedDependency[Frame],
 ) -> Response[None]:
     """Let a certificate open nothing any more, and go back."""
-    await gateway.registry.revoke_certificate(frame.user.tenant_id, device_id, fingerprint)
+    await gateway.renewal.revoke(frame.user.tenant_id, device_id, fingerprint)
     return Response(None, headers={"location": f"/devices/{device_id}/certificates"})
 
 

@@ -18,7 +18,7 @@ from appliance.enrolment.renewal.model import (
     WrongSubjectError,
 )
 from appliance.registry import signing_request
-from appliance.registry.model import BoundCertificate, Granted, UnknownCertificateError
+from appliance.registry.model import BoundCertificate, Certificate, Granted, UnknownCertificateError
 from appliance.registry.service import Registry
 from appliance.store.database import Database, UnwritableError
 
@@ -70,8 +70,35 @@ class Renewal:
         made = Succession(bound.tenant_id, granted.fingerprint, present, device_id)
         await self._database.write(queries.insert_succession, made)
         self._successions[made.fingerprint] = made
+        if self._registry.is_revoked(present):
+            # It was taken back while the new one was made.
+            await self._revoke_successors(bound.tenant_id, device_id, present)
         log.info("certificate renewed device_id=%s fingerprint=%s", device_id, granted.fingerprint)
         return granted
+
+    async def revoke(self, tenant_id: int, device_id: str, fingerprint: str) -> Certificate:
+        """Revoke a certificate, and whatever was renewed with it and not used yet: whoever stole it may hold that.
+
+        Raises `UnknownCertificateError`.
+        """
+        revoked = await self._registry.revoke_certificate(tenant_id, device_id, fingerprint)
+        await self._revoke_successors(tenant_id, device_id, fingerprint)
+        return revoked
+
+    async def _revoke_successors(self, tenant_id: int, device_id: str, fingerprint: str) -> None:
+        ended = [fingerprint]
+        for replaced in ended:
+            ended += [
+                each.fingerprint
+                for each in self._successions.values()
+                if (each.tenant_id, each.device_id, each.replaced) == (tenant_id, device_id, replaced)
+            ]
+        for successor in ended[1:]:
+            with contextlib.suppress(UnknownCertificateError):
+                await self._registry.revoke_certificate(tenant_id, device_id, successor)
+        await self._database.write(queries.delete_successions, tenant_id, ended[1:])
+        for successor in ended[1:]:
+            self._successions.pop(successor, None)
 
     def _note_used(self, bound: BoundCertificate) -> None:
         """Hear that a certificate opened a door: called for every one, so it is quick for those not renewed."""

@@ -97,3 +97,23 @@ async def test_who_renews_without_end_has_to_use_one_first(renewal: Renewal, reg
     await until_refused(registry, first)
     renewed = await renewal.renew(bound(registry, made[0]), request("pump-7"))
     assert renewed.device_id == "pump-7"
+
+
+async def test_revoking_a_certificate_revokes_what_was_renewed_with_it(
+    renewal: Renewal, registry: Registry, first: bytes
+) -> None:
+    """Whoever stole the first may hold the second, unused."""
+    second = der(await renewal.renew(bound(registry, first), request("pump-7")))
+    third = der(await renewal.renew(bound(registry, second), request("pump-7")))
+    other = der(await registry.grant_certificate(1, "pump-7", request("pump-7")))
+    await renewal.revoke(1, "pump-7", bound(registry, first).certificate.fingerprint)
+    assert not any(connect(registry, each) for each in (first, second, third))
+    assert connect(registry, other)
+
+
+async def test_what_is_renewed_with_a_certificate_that_is_revoked_meanwhile_opens_nothing(
+    renewal: Renewal, registry: Registry, first: bytes
+) -> None:
+    known = bound(registry, first)
+    await renewal.revoke(1, "pump-7", known.certificate.fingerprint)
+    assert not connect(registry, der(await renewal.renew(known, request("pump-7"))))
