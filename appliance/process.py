@@ -335,7 +335,7 @@ class _Parts:
             "renew the keys of TLS tickets": ("41 3 * * *", renew_tickets),
             "keep the time": ("*/5 * * * *", self._foundation.registry.time.mark),
             # A connection may last longer than the certificate that opened it.
-            "end what expired certificates opened": ("* * * * *", end_expired),
+            "end what expired credentials opened": ("* * * * *", end_expired),
             "look after device tokens": ("* * * * *", self._foundation.registry.tokens.look_after),
         }
 

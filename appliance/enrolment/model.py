@@ -34,7 +34,7 @@ TEMPLATES_LIMIT = 100
 class UnknownClaimError(NotFoundError):
     """The tenant has no claim of that number."""
 
-    code = "unknown_claim"
+    code = "unknown_enrolment_claim"
 
 
 class UnknownTemplateError(NotFoundError):

@@ -238,6 +238,7 @@ def _numbers() -> list[tuple[str, str]]:
         ("ingestion", "past_tolerance_ms"),
         ("alerts", "high_cooldown_ms"),  # told every time
         ("alerts", "cooldown_ms"),
+        ("presence", "expected_interval_ms"),  # expects nothing
         ("mqtt", "port"),  # any free port
         ("mqtt", "shared_port"),
         ("mqtt", "plain_port"),
