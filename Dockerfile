@@ -30,7 +30,7 @@ ENV PATH=/opt/headworks/bin:$PATH \
 USER 10001:10001
 WORKDIR /var/lib/headworks
 VOLUME /var/lib/headworks
-EXPOSE 8080 8443 8883 9443
+EXPOSE 8080 8443 8444 8883 9443
 STOPSIGNAL SIGTERM
 # The certificate is the gateway's own, for the names of the LAN: asking oneself needs no proof of identity.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \

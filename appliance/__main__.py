@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import base64
 import json
 import logging
 import os
@@ -14,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from appliance import bundle_folder, control, logs, plugins, process
+from appliance import bundle_folder, command_ca, control, logs, plugins, process
 from appliance import config as settings
 from appliance.config import Config
-from appliance.console import Console, Issued, local_host
+from appliance.console import Console, ImportReport, Issued, local_host
 from appliance.control import ControlError
 from appliance.errors import ApplianceError
 from appliance.health import is_logged_by_journald
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_add_run, _add_check_config, _add_claim, _add_device, _add_token, _add_simulate):
         add(commands, common)
+    command_ca.add(commands, common, _ask)
     return parser
 
 
@@ -84,6 +86,11 @@ def _add_device(commands: Commands, common: argparse.ArgumentParser) -> None:
     add.add_argument("--serial-number", default="")
     add.add_argument("--out", type=Path, help="the folder for the bundle (default: DATA/bundles/DEVICE_ID)")
     add.set_defaults(command=_register_device)
+    table = actions.add_parser("import", parents=[common], help="add and change devices by a table (CSV)")
+    table.add_argument("file", type=Path, metavar="FILE", help="columns: device_id, name, type, attribute.X, …")
+    table.add_argument("--dry-run", action="store_true", help="tell what would happen to each row, and change nothing")
+    table.add_argument("--bundles", type=Path, metavar="FOLDER", help="make certificates for new devices, written here")
+    table.set_defaults(command=_import_devices)
     listing = actions.add_parser("list", parents=[common], help="list the devices")
     listing.set_defaults(command=_list_devices)
 
@@ -155,7 +162,13 @@ def _announce(started: process.Started) -> None:
     ]
     if started.shared_port:
         lines.append(f"  Shared     localhost:{started.shared_port} (MQTT for who asks for it by ALPN, else HTTPS)")
+    if started.token_port:
+        lines.append(f"  Token MQTT mqtts://localhost:{started.token_port} (a device shows its token as the password)")
     lines += [f"  Plain MQTT mqtt://localhost:{port} (nothing is encrypted)" for port in started.plain_ports]
+    if started.enrolment_port:
+        lines.append(
+            f"  Enrolment  https://localhost:{started.enrolment_port}/ (EST, for devices that are not known yet)"
+        )
     if started.lan_host:
         lines.append(f"  From elsewhere in the LAN, put {started.lan_host} in the place of localhost.")
     if started.trust_port:
@@ -195,6 +208,28 @@ def _register_device(options: argparse.Namespace, config: Config) -> int:
     print(f"The bundle is in {folder}. Try it from there:\n")
     print(f"  {bundle.publish_line(one, issued.local_host, issued.port)}")
     return 0
+
+
+def _import_devices(options: argparse.Namespace, config: Config) -> int:
+    try:
+        content = options.file.read_bytes()
+    except OSError as error:
+        raise ControlError(f"{options.file} cannot be read: {error.strerror}") from None
+    asked = {
+        "content": base64.b64encode(content).decode(),
+        "dry_run": options.dry_run,
+        "certificates": options.bundles is not None and not options.dry_run,
+    }
+    report = msgspec.convert(_ask(config, "device.import", asked), ImportReport)
+    for row in report.rows:
+        if row.fate != "unchanged":
+            print(f"line {row.line}\t{row.fate}\t{row.device_id}\t{row.reason}".rstrip())
+    for one in report.issued.bundles:
+        bundle_folder.write(options.bundles / one.device_id, one, report.issued.host, report.issued.port)
+    print(", ".join(f"{count:,} {fate}" for fate, count in report.counts.items()))
+    if options.dry_run:
+        print("Nothing was changed: this was a dry run.")
+    return 2 if report.counts["refused"] else 0
 
 
 def _list_devices(_: argparse.Namespace, config: Config) -> int:
@@ -259,7 +294,9 @@ def _ask(config: Config, call: str, arguments: dict[str, Any]) -> Any:
 async def _done_alone(config: Config, call: str, arguments: dict[str, Any]) -> Any:
     with process.folder_locked(config.data_folder):
         async with process.foundation_opened(config, process.wall_clock) as foundation:
-            console = Console(foundation.registry, foundation.accounts, config.mqtt.host, config.mqtt.port)
+            console = Console(
+                foundation.registry, foundation.accounts, config.mqtt.host, config.mqtt.port, foundation.catalogue
+            )
             result = await console.calls()[call](arguments)
             return json.loads(msgspec.json.encode(result))
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance.registry import bundle
+from appliance.registry import bundle, snippets
 from appliance.registry.model import Bundle
 from appliance.simulator.model import SimulatedDevice
 from appliance.simulator.wire import Identity
@@ -12,9 +12,9 @@ from appliance.simulator.wire import Identity
 def write(folder: Path, issued: Bundle, host: str, port: int) -> None:
     """Write a bundle whose files nobody else may read; the root comes last, so that it tells `is_whole`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / bundle.ROOT).unlink(missing_ok=True)
+    (folder / snippets.ROOT).unlink(missing_ok=True)
     files = bundle.as_files(issued, host, port)
-    for name in sorted(files, key=lambda name: name == bundle.ROOT):
+    for name in sorted(files, key=lambda name: name == snippets.ROOT):
         path = folder / name
         path.touch(mode=0o600)
         # A file that was there already may have been open to others.
@@ -24,7 +24,7 @@ def write(folder: Path, issued: Bundle, host: str, port: int) -> None:
 
 def is_whole(folder: Path) -> bool:
     """Whether a bundle was written here to its end."""
-    return (folder / bundle.ROOT).exists()
+    return (folder / snippets.ROOT).exists()
 
 
 def simulated(folder: Path, device_ids: Sequence[str]) -> tuple[SimulatedDevice, ...]:
@@ -33,7 +33,9 @@ def simulated(folder: Path, device_ids: Sequence[str]) -> tuple[SimulatedDevice,
         SimulatedDevice(
             device_id,
             Identity(
-                folder / device_id / bundle.CHAIN, folder / device_id / bundle.KEY, folder / device_id / bundle.ROOT
+                folder / device_id / snippets.CHAIN,
+                folder / device_id / snippets.KEY,
+                folder / device_id / snippets.ROOT,
             ),
         )
         for device_id in device_ids

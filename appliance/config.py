@@ -56,6 +56,8 @@ class MqttConfig(_Section, frozen=True):
     """Unencrypted MQTT without a certificate, for this machine and `plain_networks`; `off` unless set."""
     plain_networks: tuple[str, ...] = ()
     """Networks, such as `192.168.7.0/24`, whose devices may use the plain port. Nothing else protects it."""
+    token_port: Port | None = None
+    """MQTT over TLS for devices that show a token and no certificate; `off` unless set."""
     aws_limits: str = OFF
     """`enforce` takes nothing that AWS IoT Core would not take; `off` keeps to the section `limits`."""
     retained_source_check: bool = True
@@ -95,11 +97,20 @@ class HttpConfig(_Section, frozen=True):
     port: Port = 8443
     trust_port: Port | None = 8080
     """Plain HTTP: the page that offers the certificate of the web CA, and a redirect. Or `off`."""
+    enrolment_port: Port | None = 8444
+    """EST over HTTPS with the certificate that devices trust, for those who have none yet; or `off`."""
     names: tuple[str, ...] = ()
     """Further host names by which people and devices reach this gateway."""
+    device_host: str = "devices.headworks.internal"
+    """The name by which a device calls that wants HTTPS with its certificate on the shared port; empty for none."""
     body_limit_bytes: Positive = 1_048_576
     session_idle_ms: Positive = 30 * 60_000
     session_length_ms: Positive = 12 * 3_600_000
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names in server certificates besides those that the machine has."""
+        return (*self.names, self.device_host) if self.device_host else self.names
 
 
 class IngestionConfig(_Section, frozen=True):
@@ -148,6 +159,23 @@ class EmailConfig(_Section, frozen=True):
     timeout_ms: Positive = 20_000
 
 
+class EnrolmentConfig(_Section, frozen=True):
+    """How devices become known."""
+
+    knocking: bool = True
+    """Whether a device without an enrolment code may ask to be let in, and wait in the pending tray."""
+
+
+class PresenceConfig(_Section, frozen=True):
+    """When a device counts as silent."""
+
+    expected_interval_ms: NotNegative = 600_000
+    """How often a device is expected to say something whose type does not tell; after three times that it is silent.
+
+    0 expects nothing.
+    """
+
+
 class LogConfig(_Section, frozen=True):
     """What is logged."""
 
@@ -167,6 +195,8 @@ class Config(_Section, frozen=True):
     telemetry: TelemetryConfig = TelemetryConfig()
     alerts: AlertsConfig = AlertsConfig()
     email: EmailConfig = EmailConfig()
+    enrolment: EnrolmentConfig = EnrolmentConfig()
+    presence: PresenceConfig = PresenceConfig()
     log: LogConfig = LogConfig()
 
     @property

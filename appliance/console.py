@@ -1,14 +1,23 @@
 """What the command line may ask of the gateway, running or not."""
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from appliance.accounts.service import Accounts
+from appliance.audit.acting import acting_as
+from appliance.audit.model import Verdict
 from appliance.control import Call
+from appliance.registry.catalogue.model import Fate
+from appliance.registry.catalogue.service import Catalogue
+from appliance.registry.keys import AuthorityStatus
 from appliance.registry.model import DEFAULT_TENANT, Bundle, NewDevice
 from appliance.registry.service import Registry
+
+NAME = "the command line"
+"""Who the audit log says has done it."""
 
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  what a setting may say, nothing is bound here
 
@@ -29,29 +38,67 @@ class Issued(msgspec.Struct, frozen=True):
     port: int
 
 
+class ImportedRow(msgspec.Struct, frozen=True):
+    """What became of a row of a table, or would."""
+
+    line: int
+    device_id: str
+    fate: str
+    reason: str
+
+
+class ImportReport(msgspec.Struct, frozen=True):
+    """What an import did, or would do."""
+
+    rows: tuple[ImportedRow, ...]
+    counts: dict[str, int]
+    issued: Issued
+
+
 class Console:
     """The calls of the command line."""
 
-    def __init__(self, registry: Registry, accounts: Accounts, mqtt_host: str, mqtt_port: int) -> None:
+    def __init__(
+        self, registry: Registry, accounts: Accounts, mqtt_host: str, mqtt_port: int, catalogue: Catalogue
+    ) -> None:
         """`mqtt_host` and `mqtt_port` are where the gateway listens for devices."""
         self._registry = registry
+        self._catalogue = catalogue
         self._accounts = accounts
         self._mqtt_host = mqtt_host
         self._mqtt_port = mqtt_port
 
     def calls(self) -> Mapping[str, Call]:
         """Each call by its name."""
-        return {
+        known = {
             "device.add": self._add_devices,
             "device.list": self._list_devices,
+            "device.import": self._import_devices,
             "claim": self._open_claim,
             "token.add": self._add_token,
+            **_ca_calls(self._registry),
         }
+        return {name: _signed(call) for name, call in known.items()}
 
     async def _add_devices(self, arguments: dict[str, Any]) -> Issued:
         """Register the devices that are not yet, and issue a certificate to each."""
         devices = msgspec.convert(arguments["devices"], list[NewDevice])
-        bundles = await self._registry.issue_many(DEFAULT_TENANT, devices)
+        return self._issued(await self._registry.issue_many(DEFAULT_TENANT, devices))
+
+    async def _import_devices(self, arguments: dict[str, Any]) -> ImportReport:
+        """Add and change devices by a table, or tell what that would do."""
+        content = base64.b64decode(arguments["content"])
+        bundles: Sequence[Bundle] = ()
+        if arguments["dry_run"]:
+            plan = await self._catalogue.plan(DEFAULT_TENANT, content)
+        else:
+            with_certificates = bool(arguments["certificates"])
+            imported = await self._catalogue.import_table(DEFAULT_TENANT, content, with_certificates=with_certificates)
+            plan, bundles = imported.plan, imported.bundles
+        rows = tuple(ImportedRow(row.line, row.device_id, row.fate.value, row.reason) for row in plan.rows)
+        return ImportReport(rows, {fate.value: plan.count(fate) for fate in Fate}, self._issued(bundles))
+
+    def _issued(self, bundles: Sequence[Bundle]) -> Issued:
         host = self._registry.lan_host if self._mqtt_host in EVERY_ADDRESS else self._mqtt_host
         return Issued(tuple(bundles), host, local_host(self._mqtt_host), self._mqtt_port)
 
@@ -67,3 +114,48 @@ class Console:
 
     async def _add_token(self, arguments: dict[str, Any]) -> str:
         return await self._accounts.add_token(DEFAULT_TENANT, arguments["name"])
+
+
+def _ca_calls(registry: Registry) -> Mapping[str, Call]:
+    """What the commands `ca` and `audit` ask."""
+    authorities = registry.authorities
+
+    async def status(_: dict[str, Any]) -> AuthorityStatus:
+        return authorities.status()
+
+    async def export_root(arguments: dict[str, Any]) -> str:
+        return await authorities.export_root(arguments["passphrase"])
+
+    async def confirm_export(arguments: dict[str, Any]) -> None:
+        await authorities.confirm_export(arguments["exported"], arguments["passphrase"])
+
+    async def remove_root(_: dict[str, Any]) -> None:
+        await authorities.remove_root()
+
+    async def restore_root(arguments: dict[str, Any]) -> None:
+        await authorities.restore_root(arguments["exported"], arguments["passphrase"])
+
+    async def use_issuer(arguments: dict[str, Any]) -> AuthorityStatus:
+        certificates, key = (base64.b64decode(arguments[name]) for name in ("certificates", "key"))
+        return await authorities.use_issuer(certificates, key)
+
+    async def verify_audit(_: dict[str, Any]) -> list[Verdict]:
+        return await registry.audit.verify_all()
+
+    return {
+        "ca.status": status,
+        "ca.export-root": export_root,
+        "ca.confirm-export": confirm_export,
+        "ca.remove-root": remove_root,
+        "ca.restore-root": restore_root,
+        "ca.use-issuer": use_issuer,
+        "audit.verify": verify_audit,
+    }
+
+
+def _signed(call: Call) -> Call:
+    async def done(arguments: dict[str, Any]) -> Any:
+        with acting_as(NAME):
+            return await call(arguments)
+
+    return done

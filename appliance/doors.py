@@ -13,7 +13,7 @@ from broker.client_hello import ClientHello
 from broker.listener import Endpoint, HandOver, SharedEndpoint
 from broker.plugins.listeners import ListenerSettings
 from broker.server import Broker
-from broker.tls import DeviceTls
+from broker.tls import DeviceTls, tls_context
 
 MQTT_PROTOCOLS = ("x-amzn-mqtt-ca", "mqtt")
 """What a client of MQTT asks for on a port that serves HTTPS too, by ALPN."""
@@ -32,6 +32,7 @@ class Ports(msgspec.Struct, frozen=True):
     mqtt: int
     shared: int | None
     plain: int | None
+    token: int | None
     further: tuple[int, ...]
     """Of the listeners that a configuration of amqtt asks for, in its order."""
 
@@ -47,10 +48,13 @@ class Doors:
         self._further = further
         shown = files()
         self._tls = DeviceTls(shown.certificate, shown.key, shown.trust, MQTT_PROTOCOLS)
+        self._files = shown
+        self._token_context = self._without_certificates()
 
     def reload(self) -> None:
         """Show a renewed certificate in new handshakes, with new keys for tickets; connections that are open go on."""
         self._tls.reload()
+        self._token_context = self._without_certificates()
 
     @contextlib.asynccontextmanager
     async def opened(self, broker: Broker, web: HandOver) -> AsyncIterator[Ports]:
@@ -69,11 +73,12 @@ class Doors:
                 mqtt=opened.pop(0),
                 shared=None if config.shared_port is None else opened.pop(0),
                 plain=None if config.plain_port is None else opened.pop(0),
+                token=None if config.token_port is None else opened.pop(0),
                 further=tuple(opened),
             )
 
     def endpoints(self, web: HandOver) -> tuple[Endpoint | SharedEndpoint, ...]:
-        """The endpoints: MQTT with certificates, the shared port, plain MQTT."""
+        """The endpoints: MQTT with certificates, the shared port, plain MQTT, MQTT with tokens."""
         config = self._config
         found: list[Endpoint | SharedEndpoint] = [Endpoint(config.host, config.port, self._tls)]
         if config.shared_port is not None:
@@ -81,12 +86,20 @@ class Doors:
         if config.plain_port is not None:
             host = config.host if config.plain_networks else LOOPBACK
             found.append(self._plain(host, config.plain_port))
+        if config.token_port is not None:
+            found.append(SharedEndpoint(config.host, config.token_port, lambda _: self._token_context))
         # An empty host is every address, as in amqtt.
         found += [self._plain(listener.host or "0.0.0.0", listener.port) for listener in self._further]  # noqa: S104  the settings say so
         return tuple(found)
 
     def _plain(self, host: str, port: int) -> Endpoint:
         return Endpoint(host, port, networks=self._config.plain_networks)
+
+    def _without_certificates(self) -> ssl.SSLContext:
+        """What is shown where devices show tokens: the same certificate, and none is asked for."""
+        context = tls_context(self._files.certificate, self._files.key, self._files.trust, MQTT_PROTOCOLS)
+        context.verify_mode = ssl.CERT_NONE
+        return context
 
     def _choice(self, web: HandOver) -> Callable[[ClientHello], ssl.SSLContext | HandOver]:
         protocols = frozenset(MQTT_PROTOCOLS)

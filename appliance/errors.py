@@ -46,3 +46,8 @@ class TooManyAttemptsError(ApplianceError):
     """The caller has to wait before trying again."""
 
     code = "too_many_attempts"
+
+    def __init__(self, message: str, wait_s: int = 5) -> None:
+        """`wait_s` is after how many seconds it is worth trying again."""
+        super().__init__(message)
+        self.wait_s = wait_s

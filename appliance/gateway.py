@@ -6,10 +6,16 @@ from pathlib import Path
 from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
+from appliance.enrolment.codes.service import Codes
+from appliance.enrolment.renewal.service import Renewal
+from appliance.enrolment.service import Enrolment
+from appliance.enrolment.tray.service import Tray
 from appliance.health import Health
 from appliance.ingestion.service import Ingestion
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
+from appliance.registry.catalogue.service import Catalogue
+from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
 from appliance.telemetry.service import Telemetry
 from broker.server import Broker
@@ -20,6 +26,7 @@ class Gateway:
     """The services of the running gateway, and what is known of the process itself."""
 
     registry: Registry
+    catalogue: Catalogue
     accounts: Accounts
     telemetry: Telemetry
     alerts: Alerts
@@ -27,7 +34,13 @@ class Gateway:
     mailbox: MailboxChannel | None
     """The local mailbox that e-mails go into when no server is set; None with a real server."""
     ingestion: Ingestion
+    codes: Codes
+    tray: Tray
+    renewal: Renewal
+    enrolment: Enrolment
+    """Claims, and whoever comes with one."""
     broker: Broker
+    presence: PresenceLog
     bus: Bus
     health: Health
     version: str

@@ -10,14 +10,12 @@ import fcntl
 import gc
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -29,16 +27,24 @@ from appliance.bus import Bus
 from appliance.config import Config
 from appliance.console import EVERY_ADDRESS, Console, local_host
 from appliance.doors import Doors
+from appliance.enrolment.codes.service import Codes
+from appliance.enrolment.renewal.service import Renewal
+from appliance.enrolment.service import Enrolment
+from appliance.enrolment.tray.service import Tray
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
 from appliance.health import Health, notify_systemd, watchdog_interval
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import Clock
+from appliance.lifetime import defects_end_the_process, stop_requested
 from appliance.notifications.channel import Channel
 from appliance.notifications.email import SmtpChannel
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
+from appliance.registry.bundle import Address
+from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import DEFAULT_TENANT
+from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
 from appliance.sessions.service import Sessions
 from appliance.simulator import wire as simulator
@@ -57,10 +63,6 @@ log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter: with Python's 5 ms, a commit waits 300 ms for a busy loop."""
-
-
-_OF_ONE_CONNECTION = frozenset(("socket", "transport", "protocol"))
-"""The keys by which the loop's exception handler is told whose failure it is."""
 
 
 class FolderInUseError(ApplianceError):
@@ -83,9 +85,11 @@ class Started(msgspec.Struct, frozen=True):
     web_ca_fingerprint: str
     web_port: int
     trust_port: int | None
+    enrolment_port: int | None
     mqtt_port: int
     shared_port: int | None
     plain_ports: tuple[int, ...]
+    token_port: int | None
     data_folder: Path
     claim: str | None
     """The secret with which the first owner claims the gateway; None when it has one."""
@@ -96,6 +100,7 @@ class Foundation(msgspec.Struct, frozen=True):
 
     database: Database
     registry: Registry
+    catalogue: Catalogue
     accounts: Accounts
 
 
@@ -132,7 +137,7 @@ async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Found
             database,
             folder / "pki",
             clock,
-            config.http.names,
+            config.http.own_names,
             # Where there are guests, a name alone makes nobody a device.
             trust_plain=config.mqtt.plain_port is not None and config.plugins.mode is Mode.NARROW,
         )
@@ -142,8 +147,8 @@ async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Found
             session_idle_ms=config.http.session_idle_ms,
             session_length_ms=config.http.session_length_ms,
         )
-        async with registry.opened():
-            yield Foundation(database, registry, accounts)
+        async with registry.opened(), Catalogue(registry, database, clock).opened() as catalogue:
+            yield Foundation(database, registry, catalogue, accounts)
 
 
 async def run(config: Config, started: Callable[[Started], None], *, demo: bool = False) -> None:
@@ -152,7 +157,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
     Raises whatever ended a part: the process is then to end with status 1.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    stop = _stop_requested()
+    stop = stop_requested()
     clock = wall_clock
     started_at = clock()
     wanted = plugins.read(config.plugins, config.mqtt.plain_networks)
@@ -161,19 +166,22 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
     with folder_locked(config.data_folder):
         # What the gateway makes is for its own user, whatever its folder lets others do.
         os.umask(0o077)
-        async with _defects_end_the_process(), foundation_opened(config, clock) as foundation:
+        async with defects_end_the_process(), foundation_opened(config, clock) as foundation:
             parts = _Parts(config, wanted, foundation, clock, started_at)
             async with (
                 parts.sessions.opened(),
                 parts.telemetry.opened(),
                 parts.alerts.opened(),
                 parts.notifications.running(),
+                parts.gateway.renewal.running(),
+                parts.gateway.presence.running(parts.broker.publish),
                 plugins.running(parts.plugins, parts.broker, clock),
                 parts.broker.connected(),
+                parts.gateway.enrolment.running(parts.broker),
                 parts.ingestion.running(
                     parts.broker.acknowledge, parts.broker.pause_reading, parts.broker.resume_reading
                 ),
-                web.serving(parts.gateway, config.http) as pages,
+                web.serving(parts.gateway, config.http, config.http.device_host) as pages,
                 schedule.running(parts.jobs(pages.reload_certificate), _job_failed),
                 parts.doors.opened(parts.broker, HandOver(pages.adopt)) as ports,
                 control.serving(config.data_folder / "control.sock", parts.console(ports.mqtt).calls()),
@@ -187,6 +195,9 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                         )
                     )
                     parts.health.register("simulator", fleet.status)
+                foundation.registry.reached = Address(
+                    "" if config.mqtt.host in EVERY_ADDRESS else config.mqtt.host, ports.mqtt, ports.shared, pages.port
+                )
                 claim = None
                 if not await foundation.accounts.has_owner(DEFAULT_TENANT):
                     claim = await foundation.accounts.open_claim(DEFAULT_TENANT)
@@ -199,9 +210,11 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                         web_ca_fingerprint=foundation.registry.web_ca_fingerprint,
                         web_port=pages.port,
                         trust_port=pages.trust_port,
+                        enrolment_port=pages.enrolment_port,
                         mqtt_port=ports.mqtt,
                         shared_port=ports.shared,
                         plain_ports=tuple(port for port in (ports.plain, *ports.further) if port is not None),
+                        token_port=ports.token,
                         data_folder=config.data_folder,
                         claim=claim,
                     )
@@ -237,10 +250,16 @@ class _Parts:
         authorizer = self.plugins.authorizer(foundation.registry)
         self.broker = Broker(self.ingestion, authorizer, clock, limits, self.sessions)
         foundation.registry.rights_changed = self.broker.review_soon
+        foundation.registry.tokens.plain_networks = config.mqtt.plain_networks
         self.broker.exchange.now_filters = config.mqtt.acknowledge_now
         self.broker.exchange.retained_source_is_checked = config.mqtt.retained_source_check
         self.gateway = Gateway(
+            codes=Codes(foundation.database, foundation.registry, clock),
+            tray=Tray(foundation.database, foundation.registry, clock, is_open=config.enrolment.knocking),
+            renewal=Renewal(foundation.database, foundation.registry),
+            enrolment=self._enrolment(clock),
             registry=foundation.registry,
+            catalogue=foundation.catalogue,
             accounts=foundation.accounts,
             telemetry=self.telemetry,
             alerts=self.alerts,
@@ -250,11 +269,13 @@ class _Parts:
             bus=self.bus,
             health=self.health,
             broker=self.broker,
+            presence=self._presence(clock),
             version=_version(),
             data_folder=folder,
             started_at=started_at,
         )
         self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
+        self.health.register("clock", foundation.registry.time.status)
         self.health.register("broker", partial(broker_status, self.broker))
         self.health.register("ingestion", self.ingestion.status)
         self.health.register("telemetry", self.telemetry.status)
@@ -262,9 +283,29 @@ class _Parts:
         if wanted.config.plugins:
             self.health.register("plugins", partial(plugins.status, self.plugins))
 
+    def _enrolment(self, clock: Clock) -> Enrolment:
+        """Whoever comes with a claim, and what it asks for."""
+        enrolment = Enrolment(self._foundation.database, self._foundation.registry, clock)
+        self._foundation.registry.newcomers = enrolment
+        self.ingestion.requested, enrolment.note = enrolment.requested, self.ingestion.note
+        return enrolment
+
+    def _presence(self, clock: Clock) -> PresenceLog:
+        """When devices came and went, told by whoever hears of it."""
+        foundation = self._foundation
+        interval_ms = self._config.presence.expected_interval_ms
+        presence = PresenceLog(foundation.database, foundation.registry, clock, interval_ms)
+        presence.interval_ms = foundation.catalogue.interval_ms
+        self.ingestion.noted, self.broker.desk.heard = presence.note, presence.note_subscribed
+        foundation.registry.gone = self.broker.forget
+        return presence
+
     def console(self, mqtt_port: int) -> Console:
         """The calls of the command line."""
-        return Console(self._foundation.registry, self._foundation.accounts, self._config.mqtt.host, mqtt_port)
+        foundation = self._foundation
+        return Console(
+            foundation.registry, foundation.accounts, self._config.mqtt.host, mqtt_port, foundation.catalogue
+        )
 
     def own_endpoint(self, mqtt_port: int) -> simulator.Endpoint:
         """Where simulated devices on this machine connect."""
@@ -282,60 +323,21 @@ class _Parts:
             self.doors.reload()
             reload_web_certificate()
 
+        async def end_expired() -> None:
+            registry = self._foundation.registry
+            for bound in registry.newly_over():
+                registry.rights_changed(bound.tenant_id, bound.device_id)
+
+        self._foundation.registry.authorities.tls_changed = renew_tickets
         return {
             "renew server certificates": ("17 * * * *", renew_certificates),
             # With the keys of its tickets, whoever has them can read what was said before.
             "renew the keys of TLS tickets": ("41 3 * * *", renew_tickets),
+            "keep the time": ("*/5 * * * *", self._foundation.registry.time.mark),
+            # A connection may last longer than the certificate that opened it.
+            "end what expired credentials opened": ("* * * * *", end_expired),
+            "look after device tokens": ("* * * * *", self._foundation.registry.tokens.look_after),
         }
-
-
-def _stop_requested() -> asyncio.Event:
-    """An event that the first SIGTERM or SIGINT sets; the second one ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def ask() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ask)
-    return stop
-
-
-@contextlib.asynccontextmanager
-async def _defects_end_the_process() -> AsyncIterator[None]:
-    """End the process when a callback of the loop raises: a part that fails quietly is worse than none.
-
-    What the loop says of a socket or a transport is about that one: asyncio has closed it, or tries again
-    (no descriptors left to accept with). A stranger who connects must not be able to end the process.
-    """
-    loop = asyncio.get_running_loop()
-    failed: asyncio.Future[None] = loop.create_future()
-
-    def hear(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if not _OF_ONE_CONNECTION.isdisjoint(context):
-            log.warning("connection failed reason=%s", context["message"], exc_info=context.get("exception"))
-            return
-        error = context.get("exception") or RuntimeError(str(context["message"]))
-        if not failed.done():
-            failed.set_exception(error)
-
-    loop.set_exception_handler(hear)
-    async with asyncio.TaskGroup() as tasks:
-        watch = tasks.create_task(_wait_for(failed), name="defects")
-        try:
-            yield
-        finally:
-            watch.cancel()
-            # Whatever goes wrong from here on is logged: nobody waits for `failed` any more.
-            loop.set_exception_handler(None)
-
-
-async def _wait_for(future: asyncio.Future[None]) -> None:
-    await future
 
 
 @contextlib.asynccontextmanager

@@ -8,11 +8,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench import broker, churn, ingest, peers, suites
+from bench import broker, churn, identity, ingest, peers, revocation, suites
 from bench.children import BenchError, alone, machine
 from bench.measure import Measure
 
-MEASUREMENTS: dict[str, Measure] = {"ingest": ingest.measure, "peers": peers.measure, "broker": broker.measure}
+MEASUREMENTS: dict[str, Measure] = {
+    "ingest": ingest.measure,
+    "peers": peers.measure,
+    "broker": broker.measure,
+    "revocation": revocation.measure,
+    "identity": identity.measure,
+}
 PARTS: dict[str, Measure] = {f"broker-{name}": part for name, part in broker.PARTS.items()}
 """Measured by `broker`, and one by one when named."""
 CHURN_MINUTES = 60.0

@@ -85,4 +85,5 @@ plain_port = {PLAIN_PORT}
 host = "{HOST}"
 port = {WEB_PORT}
 trust_port = {TRUST_PORT}
+enrolment_port = "off"
 """

@@ -80,8 +80,10 @@ class Client:
         "assigned_id",
         "candidate",
         "claimed_id",
+        "connection",
         "credentials",
         "decoder",
+        "ended_by",
         "is_plain",
         "is_slowed",
         "keep_alive_s",
@@ -94,9 +96,11 @@ class Client:
         "window_began_at",
     )
 
+    ended_by: ReasonCode | None  # What ended its connection, which `connection` names once it was let in.
+
     def __init__(self, taker: Taker, exchange: Exchange, stream: Stream, decoder: Decoder) -> None:
-        self.stream = stream
-        self.decoder = decoder
+        self.stream, self.decoder = stream, decoder
+        self.connection, self.ended_by = "", None
         self.session: Session | None = None
         self.keep_alive_s = 0.0
         """How long it may be silent, grace included; 0 is for ever."""
@@ -259,6 +263,7 @@ class Client:
 
     def close_with(self, code: ReasonCode, reason: str) -> None:
         """End the connection; a client of MQTT 5 is told why [MQTT-4.13.1-1]."""
+        self.ended_by = code
         if self.level == V5 and self.session is not None and not self._is_held:
             self.answer(Disconnect(code, self.reason(reason, is_last=True)))
         self.stream.close(reason)
@@ -375,6 +380,7 @@ class Client:
             session.expiry_s = min(expiry_s, self._exchange.limits.session_expiry_s)
         if packet.code == ReasonCode.SUCCESS:
             session.will = None
+        self.ended_by = ReasonCode.SUCCESS
         self.stream.close("the client disconnected")
 
 

@@ -104,6 +104,7 @@ class Reception:
         if answer is None:
             raise Undecided
         if isinstance(answer, Denied):
+            client.admitted = answer
             raise ProtocolError(answer.reason_code, answer.reason)
         return answer
 
@@ -112,7 +113,10 @@ class Reception:
             return
         if client.candidate is None:
             client.candidate = self._exchange.sessions.prepare(principal, connect.client_id)
-        denied = self._exchange.permissions.may_publish(client.candidate, connect.will.topic, client.go_on)
+        permissions = self._exchange.permissions
+        denied = permissions.may_publish(client.candidate, connect.will.topic, client.go_on)
+        if denied is None and connect.will.retain:
+            denied = permissions.may_retain(principal, connect.will.topic)
         if denied is not None:
             raise _refused(f"its will: {denied.reason}")
 
@@ -163,8 +167,17 @@ class Reception:
             client.hold()
         else:
             client.send(answer)
+        client.connection = self._unique()
         self._owner.note(
-            Connected(principal.tenant_id, principal.name, session.client_id, client.stream.address, exchange.clock())
+            Connected(
+                principal.tenant_id,
+                principal.name,
+                session.client_id,
+                client.stream.address,
+                exchange.clock(),
+                client.connection,
+                client.stream.certificate,
+            )
         )
         for observer in exchange.observers:
             observer.connected(principal, session.client_id)
@@ -219,6 +232,12 @@ def refusal(error: ProtocolError, level: int, properties: Properties) -> bytes |
     return None if code is None else encode(Connack(session_present=False, code=code), V4)
 
 
+def suspect(answer: Principal | Denied | None) -> Principal:
+    """Who a client without a session is taken for; without a name when it is not known."""
+    found = answer.of if isinstance(answer, Denied) else answer
+    return found or Principal(0, "")
+
+
 def _check_will(will: Will, limits: Limits) -> None:
     """Raise `ProtocolError` unless the broker can publish this when its client is gone."""
     check_name(will.topic, limits)
@@ -245,11 +264,16 @@ def _refused(reason: str) -> ProtocolError:
 def _gives_way(held: Principal, principal: Principal) -> bool:
     """Whether the session of one ends for another who comes with the same client identifier.
 
-    Whom plugins let in, and people, must not keep a device out by taking its name; and an operator may go on
-    where another left off, who has the same rights.
+    Whom plugins let in, who only comes to enrol, and people, must not keep a device out by taking its name; and an
+    operator may go on where another left off, who has the same rights.
     """
     if held == principal:
         return False
-    if is_guest(held):
-        return not is_guest(principal)
-    return held.is_operator and not is_guest(principal)
+    if _is_passing(held):
+        return not _is_passing(principal)
+    return held.is_operator and not _is_passing(principal)
+
+
+def _is_passing(principal: Principal) -> bool:
+    """Whether this is a guest, or somebody who comes only to become a device: such names are two levels of a topic."""
+    return is_guest(principal) or (not principal.is_operator and "/" in principal.name)

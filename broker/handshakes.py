@@ -17,7 +17,7 @@ import msgspec
 
 from broker.client_hello import ClientHello, Foreign, Incomplete, read_client_hello
 from broker.limits import Limits
-from broker.tls import explained, is_out_of_date
+from broker.tls import explained
 from broker.traffic import NOT_NOW
 from broker.workers import Workers
 
@@ -100,7 +100,7 @@ class Guest:
         """What the last step came to; `failure` is why there is no other."""
         self.failure = ""
 
-    def step(self, now: float) -> None:
+    def step(self) -> None:
         """Go on with the handshake as far as the bytes reach that are there; in a thread, which waits for none."""
         if self.is_gone:
             return
@@ -111,10 +111,7 @@ class Guest:
             if not isinstance(self.sock, ssl.SSLSocket):
                 self.sock = self.context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
             self.sock.do_handshake()
-            if self.sock.session_reused and is_out_of_date(self.sock.getpeercert() or {}, now):
-                self.failure = "the client's certificate has expired"
-            else:
-                self.failure = ""
+            self.failure = ""
         except ssl.SSLWantReadError:
             self.failure = ""
             self.needs_more = True
@@ -133,13 +130,11 @@ class Handshakes:
         finished: Callable[[Guest, Outcome], None],
         limits: Limits,
         thread_count: int,
-        clock: Callable[[], float],
     ) -> None:
-        """`clock` gives seconds of UTC."""
         self._finished = finished
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._workers = Workers(thread_count, self._loop, self._stepped, clock)
+        self._workers = Workers(thread_count, self._loop, self._stepped)
         # In the order of their arrival, which is that of their deadlines.
         self._guests: dict[Guest, None] = {}
         self._queued: deque[Guest] = deque()

@@ -7,7 +7,6 @@ import ipaddress
 import logging
 import socket
 import ssl
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -74,16 +73,14 @@ class Entrance:
         limits: Limits,
         *,
         thread_count: int | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """`refused(address, kind, reason)` hears of everyone who does not come in.
 
-        `thread_count` is how many threads make handshakes; None leaves a core to the loop. `clock` gives seconds
-        of UTC.
+        `thread_count` is how many threads make handshakes; None leaves a core to the loop.
         """
         self.count = 0
         """Network connections: open ones, those in a handshake, those handed over."""
-        self.handshakes = Handshakes(self._greeted, limits, thread_count or usual_thread_count(), clock)
+        self.handshakes = Handshakes(self._greeted, limits, thread_count or usual_thread_count())
         self._traffic = traffic
         self._opened = opened
         self._refused = refused

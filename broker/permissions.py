@@ -9,7 +9,17 @@ from collections.abc import Callable
 from typing import Protocol
 
 from broker.limits import Limits
-from broker.ports import ALLOWED, Allowed, Authorizer, Credentials, Decision, Denied, Pending, Principal
+from broker.ports import (
+    ALLOWED,
+    Allowed,
+    Authorizer,
+    Credentials,
+    Decision,
+    Denied,
+    Pending,
+    Principal,
+    RetainAuthorizer,
+)
 from broker.session import Session
 
 log = logging.getLogger(__name__)
@@ -43,6 +53,7 @@ class Permissions:
         self.version = 0
         """Grows when answers given before may be wrong now."""
         self._authorizer = authorizer
+        self._retain_authorizer = authorizer if isinstance(authorizer, RetainAuthorizer) else None
         self._limits = limits
         self._time = time
         self._later = later
@@ -103,13 +114,29 @@ class Permissions:
             log.exception("authorisation failed principal=%s", principal.name)
             return False
 
-    def may_still_subscribe(self, principal: Principal, topic_filter: str) -> bool:
-        """Whether a subscription that was granted would be granted today; an answer that takes time is no denial."""
+    def may_retain(self, principal: Principal, topic: str) -> Denied | None:
+        """None when a message that may be published there may be retained, too."""
+        if self._retain_authorizer is None:
+            return None
         try:
-            return isinstance(self._authorizer.may_subscribe(principal, topic_filter), Allowed | Pending)
+            decision = self._retain_authorizer.may_retain(principal, topic)
         except Exception:  # whatever an authoriser raises is a denial
             log.exception("authorisation failed principal=%s", principal.name)
-            return False
+            return Denied("the gateway could not decide about it")
+        return None if isinstance(decision, Allowed) else _denial(decision)
+
+    def may_still_subscribe(self, principal: Principal, topic_filter: str) -> bool:
+        """Whether a subscription that was granted would be granted today; an answer that takes time is no denial."""
+        return self.subscribe_denial(principal, topic_filter) is None
+
+    def subscribe_denial(self, principal: Principal, topic_filter: str) -> Denied | None:
+        """Why a subscription that was granted would not be today; None when it would, or that takes time to say."""
+        try:
+            decision = self._authorizer.may_subscribe(principal, topic_filter)
+        except Exception:  # whatever an authoriser raises is a denial
+            log.exception("authorisation failed principal=%s", principal.name)
+            return Denied("the gateway could not decide about it")
+        return None if isinstance(decision, Allowed | Pending) else _denial(decision)
 
     def changed(self) -> None:
         """Forget what was answered: the policy is another one now."""

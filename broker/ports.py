@@ -1,7 +1,7 @@
 """What the owner of the broker provides, and the values that cross that border."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -51,6 +51,8 @@ class Denied(msgspec.Struct, frozen=True, gc=False):
     reason: str
     code: int = 0x87
     """What a client of MQTT 5 is told: a reason code, not authorized unless the authoriser says better."""
+    of: Principal | None = None
+    """Who it would have been, where that is known of a client that is not let in."""
 
     @property
     def reason_code(self) -> ReasonCode:
@@ -90,6 +92,14 @@ class Authorizer(Protocol):
         """Whether the principal may be sent a message of this topic name: asked for every topic delivered."""
 
 
+@runtime_checkable
+class RetainAuthorizer(Protocol):
+    """What an `Authorizer` may have besides: a say in which messages are retained. Without it, all are."""
+
+    def may_retain(self, principal: Principal, topic: str) -> Allowed | Denied:
+        """Whether the principal may leave a retained message there; asked only where it may publish."""
+
+
 class SessionStore(Protocol):
     """Where sessions and retained messages outlive the process.
 
@@ -124,6 +134,10 @@ class Connected(msgspec.Struct, frozen=True):
     client_id: str
     address: str
     at: int
+    connection: str = ""
+    """Names this connection and no other; its end names it too."""
+    certificate: bytes | None = None
+    """What the client showed, DER; None where none was shown."""
 
 
 class Disconnected(msgspec.Struct, frozen=True):
@@ -134,6 +148,10 @@ class Disconnected(msgspec.Struct, frozen=True):
     client_id: str
     reason: str
     at: int
+    connection: str = ""
+    """The one that began with the `Connected` of this name."""
+    code: ReasonCode | None = None
+    """What ended it: 0 where the client said goodbye, None where it was lost without a word."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -148,6 +166,22 @@ class Refused(msgspec.Struct, frozen=True):
     """A short stable word, such as `publish_denied` or `packet_too_large`."""
     reason: str
     at: int
+    at_connect: bool = False
+    """Whether a client that asked to be let in was not."""
+    certificate: bytes | None = None
+    """What it showed then, DER; None where none was shown."""
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """What a client receives has changed, by its own SUBSCRIBE or UNSUBSCRIBE."""
+
+    tenant_id: TenantId
+    client_id: str
+    topic_filters: tuple[str, ...]
+    connection: str
+    at: int
+    is_over: bool = False
+    """Whether these were given up."""
 
 
 class Owner(Protocol):

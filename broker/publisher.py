@@ -77,8 +77,8 @@ class Publisher:
                 expires_at = now + properties.message_expiry_s * 1_000
             properties = travelling(properties)
         # The decoder gives the same object for the same topic, and a device publishes to the same few for ever.
-        if topic is not self._topic or self._topic_version != exchange.permissions.version:
-            denied = self._check(session, topic)
+        if topic is not self._topic or self._topic_version != exchange.permissions.version or packet.retain:
+            denied = self._judge(session, packet, topic)
             if denied is not None:
                 # What was taken before the policy changed is the client's to release: a refusal would free the
                 # identifier for it alone, and the next message with it would be lost.
@@ -199,6 +199,15 @@ class Publisher:
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"topic alias {alias} was never given a topic")
         self._aliases[alias] = topic
         return topic
+
+    def _judge(self, session: Session, packet: Publish, topic: str) -> Denied | None:
+        """Check the topic of a PUBLISH where it has not been, and whether its message may be retained."""
+        permissions = self._exchange.permissions
+        if topic is not self._topic or self._topic_version != permissions.version:
+            denied = self._check(session, topic)
+            if denied is not None:
+                return denied
+        return permissions.may_retain(session.principal, topic) if packet.retain else None
 
     def _check(self, session: Session, topic: str) -> Denied | None:
         """Check the topic of a PUBLISH, and remember that it was fine."""

@@ -9,9 +9,10 @@ import msgspec
 
 from broker.client import Client
 from broker.codec import Decoder
-from broker.connecting import Reception, refusal
+from broker.connecting import Reception, refusal, suspect
 from broker.errors import FramingError, ProtocolError
 from broker.exchange import Exchange, Receipt
+from broker.forgetting import forget
 from broker.limits import Limits
 from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
 from broker.message import Message, TenantId
@@ -66,7 +67,7 @@ class Broker:
         self.exchange = Exchange(owner, self._sessions, self._permissions, self.limits, clock, self.traffic.soon)
         self.refusals = self.exchange.refusals
         self._reception = Reception(self.exchange, owner, lambda: secrets.token_hex(12))
-        self._desk = Desk(self.exchange, self.note_denied)
+        self.desk = Desk(self.exchange, self.note_denied)
         self.packet_observers: list[PacketObserver] = []
         """Those that are shown every packet of every client from here on. One is enough to slow all of them."""
         self._is_stopping = False
@@ -178,7 +179,7 @@ class Broker:
     def grant(self, tenant_id: TenantId, client_id: str, subscription: Subscription) -> bool:
         """Subscribe for a client that has a session, as though it had asked itself; False when it may not."""
         session = self._sessions.find(tenant_id, client_id)
-        return session is not None and self._desk.grant(session, subscription)
+        return session is not None and self.desk.grant(session, subscription)
 
     def disconnect(self, tenant_id: TenantId, client_id: str, reason: str) -> bool:
         """End the connection of a client, for a reason that it is told; whether it had one."""
@@ -187,6 +188,10 @@ class Broker:
             return False
         session.client.close_with(ReasonCode.ADMINISTRATIVE_ACTION, reason)
         return True
+
+    def forget(self, tenant_id: TenantId, name: str, reason: str = "it was suspended or retired") -> None:
+        """End every connection and session of a principal that is gone: no will is published, nothing waits on."""
+        forget(self.exchange, self._sessions.of(tenant_id, name), reason)
 
     def observe(self, observer: Observer) -> None:
         """Tell an observer of everything from here on."""
@@ -235,11 +240,11 @@ class Broker:
 
     def subscribe(self, client: Client, session: Session, packet: Subscribe) -> None:
         """Take a SUBSCRIBE."""
-        self._desk.subscribe(client, session, packet)
+        self.desk.subscribe(client, session, packet)
 
     def unsubscribe(self, client: Client, session: Session, packet: Unsubscribe) -> None:
         """Take an UNSUBSCRIBE."""
-        self._desk.unsubscribe(client, session, packet)
+        self.desk.unsubscribe(client, session, packet)
 
     def refuse(self, client: Client, error: ProtocolError) -> None:
         """Disconnect a client for what it did, and tell the owner why. Nothing happens when it is gone."""
@@ -248,6 +253,7 @@ class Broker:
         is_stranger = client.session is None and error.code is ReasonCode.NOT_AUTHORIZED
         self._note_refused(client, "connect_denied" if is_stranger else error.code.kind, error.reason)
         if isinstance(error, FramingError):
+            client.ended_by = error.code
             client.stream.close(error.reason)
             return
         if client.session is not None:
@@ -289,7 +295,8 @@ class Broker:
         now = session.left_at = self._clock()
         session.deliveries.disconnect()
         principal = session.principal
-        self._owner.note(Disconnected(principal.tenant_id, principal.name, session.client_id, reason, now))
+        whose = (principal.tenant_id, principal.name, session.client_id)
+        self._owner.note(Disconnected(*whose, reason, now, client.connection, client.ended_by))
         for observer in self.exchange.observers:
             observer.disconnected(principal, session.client_id)
         if session.will is not None:
@@ -339,7 +346,7 @@ class Broker:
         if client is not None and client.credentials is not None:
             credentials = msgspec.structs.replace(client.credentials, certificate=client.stream.certificate)
             self._permissions.authenticate_again(credentials, lambda denied: self._end(client, denied))
-        self._desk.review(session)
+        self.desk.review(session)
         if session.will is not None and not self._permissions.may_still_publish(session.principal, session.will.topic):
             session.will = session.will_due_at = None
             if session.client is None:
@@ -348,12 +355,9 @@ class Broker:
 
     def _end(self, client: Client, denied: Denied) -> None:
         """End the connection of a client that would not be let in today."""
-        if client.stream.is_open:
+        if client.stream.is_open and client.session is not None:
             self._note_refused(client, "connection_ended", denied.reason)
-            if client.session is not None:
-                # Nobody speaks any more for whoever may not be here.
-                client.session.will = None
-            client.close_with(denied.reason_code, denied.reason)
+            forget(self.exchange, [client.session], denied.reason, denied.reason_code)
 
     def _refuse_stranger(self, address: str, kind: str, reason: str) -> None:
         self.refusals[kind] += 1
@@ -361,10 +365,12 @@ class Broker:
 
     def _note_refused(self, client: Client, kind: str, reason: str) -> None:
         self.refusals[kind] += 1
-        principal = client.session.principal if client.session else Principal(0, "")
-        client_id = client.session.client_id if client.session else client.claimed_id
-        address = client.stream.address
-        self._owner.note(Refused(principal.tenant_id, principal.name, client_id, address, kind, reason, self._clock()))
+        session, stream = client.session, client.stream
+        principal = session.principal if session else suspect(client.admitted)
+        client_id = session.client_id if session else client.claimed_id
+        told = (principal.tenant_id, principal.name, client_id, stream.address, kind, reason, self._clock())
+        # Only here: to ask a TLS connection for its certificate takes as long as a message.
+        self._owner.note(Refused(*told) if session else Refused(*told, at_connect=True, certificate=stream.certificate))
 
     def _time(self) -> float:
         return asyncio.get_running_loop().time()

@@ -10,6 +10,7 @@ from broker.exchange import Exchange
 from broker.limits import Limits
 from broker.packets import SUBSCRIBE_FAILURE, V4, V5, Suback, Subscribe, Subscription, Unsuback, Unsubscribe
 from broker.permissions import Undecided
+from broker.ports import Subscribed
 from broker.reason_codes import ReasonCode
 from broker.session import Session
 from broker.topics import filter_fault, shared_parts
@@ -28,6 +29,8 @@ class Desk:
         """`note_denied(client, kind, reason)` hears of each filter that was refused."""
         self._exchange = exchange
         self._note_denied = note_denied
+        self.heard: Callable[[Subscribed], None] = lambda _: None
+        """Hears what clients have subscribed to and given up, one packet at a time."""
 
     def subscribe(self, client: Client, session: Session, packet: Subscribe) -> None:
         """Decide about each topic filter and say so. Raises `ProtocolError`, `Undecided`."""
@@ -57,6 +60,7 @@ class Desk:
         # What a session on disk was granted must be there after a power cut, too. Where nothing has changed,
         # what granted it before may still be on its way to the disk.
         client.answer(Suback(packet.packet_id, tuple(codes)), waits=bool(granted) and session.is_stored)
+        self._tell(client, session, [wanted.topic_filter for wanted, _ in granted])
         self._go_through(client, chain.from_iterable(self._retained_for(session, *each) for each in granted))
 
     def grant(self, session: Session, subscription: Subscription) -> bool:
@@ -93,17 +97,20 @@ class Desk:
             _check_filters(packet.topic_filters, exchange.limits)
         router = exchange.sessions.router(session.principal.tenant_id)
         codes = []
+        gone = []
         for topic_filter in packet.topic_filters:
             if session.subscriptions.pop(topic_filter, None) is None:
                 codes.append(int(ReasonCode.NO_SUBSCRIPTION_EXISTED))
                 continue
             codes.append(int(ReasonCode.SUCCESS))
+            gone.append(topic_filter)
             router.unsubscribe(session, topic_filter)
             exchange.journal.unsubscribed(session, topic_filter)
             for observer in exchange.observers:
                 observer.unsubscribed(session.principal, session.client_id, topic_filter)
         # As with SUBACK: what ended it before may still be on its way to the disk.
         client.answer(Unsuback(packet.packet_id, tuple(codes)), waits=session.is_stored)
+        self._tell(client, session, gone, is_over=True)
 
     def review(self, session: Session) -> None:
         """End the subscriptions that a changed policy does not allow any more."""
@@ -111,18 +118,25 @@ class Desk:
         router = exchange.sessions.router(session.principal.tenant_id)
         for topic_filter in list(session.subscriptions):
             plain = shared_parts(topic_filter)[1]
-            if exchange.permissions.may_still_subscribe(session.principal, plain):
+            denied = exchange.permissions.subscribe_denial(session.principal, plain)
+            if denied is None:
                 continue
             del session.subscriptions[topic_filter]
             router.unsubscribe(session, topic_filter)
             exchange.journal.unsubscribed(session, topic_filter)
             if session.client is not None:
-                reason = f"{topic_filter}: the policy does not allow this subscription any more"
+                reason = f"{topic_filter}: the policy does not allow this subscription any more: {denied.reason}"
                 self._note_denied(session.client, "subscription_ended", reason)
 
     def _grant_late(self, session: Session, subscription: Subscription) -> None:
         if self._exchange.sessions.find(session.principal.tenant_id, session.client_id) is session:
             self.grant(session, subscription)
+
+    def _tell(self, client: Client, session: Session, topic_filters: Sequence[str], *, is_over: bool = False) -> None:
+        if topic_filters:
+            tenant_id, now = session.principal.tenant_id, self._exchange.clock()
+            told = tuple(topic_filters)
+            self.heard(Subscribed(tenant_id, session.client_id, told, client.connection, now, is_over))
 
     def _take(self, session: Session, subscription: Subscription) -> None:
         exchange = self._exchange

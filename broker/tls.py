@@ -1,9 +1,11 @@
 """What a listener for devices shows and asks for in a TLS handshake."""
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python has no name for."""
 TICKETS = 1
 """Tickets sent with a handshake; OpenSSL's own number is 2. One lets a device resume its next connection."""
 
@@ -23,6 +25,9 @@ def tls_context(certificate: Path, key: Path, trust: Path, protocols: Sequence[s
     context.verify_mode = ssl.CERT_REQUIRED
     # Trust ends at the issuing CA when it is among the trusted: one signature less to check in each handshake.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    # Whether a certificate is over is for the authoriser to say, each time one is shown, resumed or not: this machine's
+    # clock may be wrong, and only the owner knows what it is worth.
+    context.verify_flags |= NO_CHECK_TIME
     context.num_tickets = TICKETS
     # What is to be resumed stays here and a ticket only names it. A ticket that holds it all costs more than a
     # handshake of TLS 1.3 without one: the device's certificate is written into it and read back, twice. Measured: a
@@ -54,14 +59,6 @@ class DeviceTls:
         Raises `ssl.SSLError` or `OSError` when a file is missing or does not fit; then everything stays as it is.
         """
         self.context = tls_context(*self._files, self._protocols)
-
-
-def is_out_of_date(certificate: Mapping[str, object], now: float) -> bool:
-    """Whether a certificate, as `ssl.SSLSocket.getpeercert` gives it, has expired; `now` is in seconds of UTC.
-
-    OpenSSL looks at that in a full handshake only, not when a session is resumed.
-    """
-    return ssl.cert_time_to_seconds(str(certificate["notAfter"])) <= now
 
 
 # What OpenSSL calls the cause → what the owner of the device can do about it.

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 class Stepping(Protocol):
     """What has steps to be made."""
 
-    def step(self, now: float) -> None:
+    def step(self) -> None:
         """Make one; it waits for nothing."""
 
 
@@ -30,12 +30,10 @@ class Workers(Generic[S]):
         count: int,
         loop: asyncio.AbstractEventLoop,
         stepped: Callable[[S], None],
-        clock: Callable[[], float],
     ) -> None:
         self._count = count
         self._loop = loop
         self._stepped = stepped
-        self._clock = clock
         self._given: queue.SimpleQueue[S | None] = queue.SimpleQueue()
         self._returned: deque[S] = deque()
         self._is_told = False
@@ -64,7 +62,7 @@ class Workers(Generic[S]):
     def _work(self) -> None:
         while (one := self._given.get()) is not None:
             try:
-                one.step(self._clock())
+                one.step()
             except Exception:  # whatever a step raises must not end the thread: there may be no other
                 log.exception("a step failed")
             finally:

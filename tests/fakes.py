@@ -7,6 +7,7 @@ from broker.changes import Change, ChangeKey
 from broker.message import Message
 from broker.ports import (
     ALLOWED,
+    Allowed,
     Connected,
     Credentials,
     Decision,
@@ -32,6 +33,7 @@ class FakeAuthorizer:
         self.denied_filters: set[str] = set()
         self.unreceivable_topics: set[str] = set()
         """Topic names of which nobody may be sent anything."""
+        self.unretainable_topics: set[str] = set()
         self.operators: set[str] = set()
         """Client identifiers of people and scripts of the gateway itself."""
         self.tenants: dict[str, int] = {}
@@ -47,6 +49,9 @@ class FakeAuthorizer:
 
     def may_publish(self, principal: Principal, topic: str) -> Decision:
         return Denied(f"no right to publish to {topic}") if topic in self.denied_topics else ALLOWED
+
+    def may_retain(self, principal: Principal, topic: str) -> Allowed | Denied:
+        return Denied(f"no right to retain at {topic}") if topic in self.unretainable_topics else ALLOWED
 
     def may_subscribe(self, principal: Principal, topic_filter: str) -> Decision:
         self.asked_for_filter.set()

@@ -11,23 +11,99 @@ from litestar.template import TemplateConfig
 from appliance.accounts.model import User
 from appliance.config import HttpConfig
 from appliance.gateway import Gateway
-from web import errors, live, mqtt, shell
+from web import errors, est, live, mqtt, pki, shell
+from web.acting import Acting
 from web.api import alert_rules, openapi, status, telemetry
 from web.api import alerts as alerts_api
+from web.api import audit as audit_api
+from web.api import certificates as certificates_api
+from web.api import claims as claims_api
+from web.api import connections as connections_api
 from web.api import device as device_api
+from web.api import device_tables as device_tables_api
+from web.api import device_tokens as device_tokens_api
+from web.api import device_types as device_types_api
 from web.api import devices as devices_api
+from web.api import enrolment as enrolment_api
 from web.api import packets as packets_api
+from web.api import policies as policies_api
 from web.assets import Assets
 from web.auth import Caller, SignedIn
 from web.devices_only import DevicesOnly
+from web.heads import Application
 from web.packet_log import PacketLogs
-from web.pages import alerts, claim, device, devices, mailbox, overview, packets, settings, sign_in
+from web.pages import (
+    alerts,
+    audit,
+    certificates,
+    claim,
+    claims,
+    connections,
+    device,
+    device_edit,
+    device_import,
+    device_policy,
+    device_tokens,
+    device_types,
+    devices,
+    enrol,
+    enrolment,
+    mailbox,
+    overview,
+    packets,
+    policies,
+    settings,
+    sign_in,
+)
 from web.protection import BodyLimit, NoForgery, add_headers
+from web.roles import RightRole
 from web.static_files import static_file
 from web.templating import FOLDER, environment, renderer
 
-PAGES = (overview, devices, device, packets, alerts, mailbox, settings, claim, sign_in)
-NOUNS = (devices_api, packets_api, device_api, telemetry, alerts_api, alert_rules, openapi, status)
+PAGES = (
+    audit,
+    certificates,
+    overview,
+    devices,
+    device_edit,
+    device_import,
+    device,
+    device_tokens,
+    device_types,
+    connections,
+    packets,
+    policies,
+    device_policy,
+    alerts,
+    mailbox,
+    settings,
+    claim,
+    claims,
+    sign_in,
+    enrolment,
+    enrol,
+)
+NOUNS = (
+    certificates_api,
+    audit_api,
+    pki,
+    devices_api,
+    device_types_api,
+    device_tables_api,
+    connections_api,
+    packets_api,
+    policies_api,
+    device_api,
+    device_tokens_api,
+    telemetry,
+    alerts_api,
+    alert_rules,
+    openapi,
+    status,
+    claims_api,
+    enrolment_api,
+    est,
+)
 
 
 def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
@@ -69,7 +145,7 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
     def provide_frame(request: Request[User, Caller, State]) -> shell.Frame:
         return shell.provide_frame(gateway, request)
 
-    return Litestar(
+    return Application(
         route_handlers=[
             *(handler for module in (*PAGES, *NOUNS) for handler in module.HANDLERS),
             live.follow,
@@ -85,7 +161,14 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
             "http": Provide(provide_http, sync_to_thread=False),
             "frame": Provide(provide_frame, sync_to_thread=False),
         },
-        middleware=[BodyLimit(config.body_limit_bytes), DevicesOnly(), SignedIn(gateway), NoForgery()],
+        middleware=[
+            BodyLimit(config.body_limit_bytes),
+            DevicesOnly(),
+            SignedIn(gateway),
+            Acting(),
+            RightRole(),
+            NoForgery(),
+        ],
         exception_handlers=errors.HANDLERS,
         before_send=[add_headers],
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(templates)),

@@ -16,9 +16,12 @@ from web.auth import OPEN
 CERTIFICATE = "client_certificate"
 """Under this key the state of a request's scope holds the verified certificate of the connection, DER."""
 _IS_FOR_DEVICES = "is_for_devices"
+_IS_FOR_EVERYBODY = "is_for_everybody"
 
 FOR_DEVICES: Mapping[str, Any] = {**OPEN, _IS_FOR_DEVICES: True}
 """The option of a handler that answers devices alone."""
+FOR_EVERYBODY: Mapping[str, Any] = {**OPEN, _IS_FOR_EVERYBODY: True}
+"""The option of a handler that answers devices, with or without a certificate, and everybody else."""
 
 
 class DevicesOnly(ASGIMiddleware):
@@ -29,8 +32,9 @@ class DevicesOnly(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Go on, or raise `NotFoundException` or `PermissionDeniedException`."""
         has_certificate = CERTIFICATE in scope["state"]
-        is_for_devices = bool(scope["route_handler"].opt.get(_IS_FOR_DEVICES))
-        if has_certificate and not is_for_devices:
+        options = scope["route_handler"].opt
+        is_for_devices = bool(options.get(_IS_FOR_DEVICES))
+        if has_certificate and not is_for_devices and not options.get(_IS_FOR_EVERYBODY):
             raise NotFoundException
         if is_for_devices and not has_certificate:
             raise PermissionDeniedException("This is for devices, which show their certificate on the shared port.")

@@ -1,6 +1,7 @@
 """Errors become a page, a problem document (RFC 9457) or a way to the sign-in page; nowhere else."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import quote
@@ -43,11 +44,16 @@ def status_of(error: ApplianceError) -> HTTPStatus:
     return HTTPStatus.BAD_REQUEST
 
 
+def when_again(error: ApplianceError) -> dict[str, str]:
+    """The header that says when it is worth trying again (RFC 9110, 10.2.3), where there is such a moment."""
+    return {"retry-after": str(error.wait_s)} if isinstance(error, TooManyAttemptsError) else {}
+
+
 def on_refusal(request: AnyRequest, error: ApplianceError) -> AnyResponse:
     """What a service has refused."""
     if isinstance(error, NotSignedInError) and not _wants_problem(request):
         return to_sign_in(request)
-    return _answer(request, status_of(error), error.code, str(error))
+    return _answer(request, status_of(error), error.code, str(error), when_again(error))
 
 
 def on_http_error(request: AnyRequest, error: HTTPException) -> AnyResponse:
@@ -58,14 +64,21 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> AnyResponse:
         detail = "; ".join(_complaints(error)) or detail
     elif status == HTTPStatus.NOT_FOUND:
         detail = "There is nothing at this address."
-    return _answer(request, status, status.phrase.lower().replace(" ", "_"), detail)
+    headers = {"allow": _allowed(error.headers or {})} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}
+    return _answer(request, status, status.phrase.lower().replace(" ", "_"), detail, headers)
 
 
 def on_defect(request: AnyRequest, error: Exception) -> AnyResponse:
     """What should not happen. The cause goes to the log, and never to the caller."""
-    log.error("a request failed method=%s path=%s", request.method, request.scope["path"], exc_info=error)
+    log.error("a request failed method=%s path=%s", request.method, route_of(request), exc_info=error)
     message = "The gateway made a mistake. Its log has the cause."
-    return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "defect", message)
+    return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "defect", message, {})
+
+
+def route_of(request: AnyRequest) -> str:
+    """The path as its route declares it, for the log: what stands in its place may be a secret, such as a code."""
+    # Without a route there is no template.
+    return request.scope.get("path_template", "unknown")
 
 
 def to_sign_in(request: AnyRequest) -> AnyResponse:
@@ -82,24 +95,37 @@ def to_sign_in(request: AnyRequest) -> AnyResponse:
     return cast("AnyResponse", Redirect(address, status_code=303))
 
 
-def problem(status: HTTPStatus, code: str, detail: str) -> Response[dict[str, str | int]]:
+def problem(
+    status: HTTPStatus, code: str, detail: str, headers: Mapping[str, str] | None = None
+) -> Response[dict[str, str | int]]:
     """A problem document. `code` is stable, `detail` is for people."""
     return Response(
         {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code, "detail": detail},
         status_code=status,
         media_type="application/problem+json",
-        headers={"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None,
+        headers={"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else headers,
     )
 
 
-def _answer(request: AnyRequest, status: HTTPStatus, code: str, detail: str) -> AnyResponse:
+def _answer(request: AnyRequest, status: HTTPStatus, code: str, detail: str, headers: Mapping[str, str]) -> AnyResponse:
     if _wants_problem(request):
-        return problem(status, code, detail)
-    context = {"status": status, "detail": detail}
+        return problem(status, code, detail, headers)
     return cast(
         "AnyResponse",
-        Template("pages/error.html", context=context, status_code=status, media_type=MediaType.HTML),
+        Template(
+            "pages/error.html",
+            context={"status": status, "detail": detail},
+            status_code=status,
+            media_type=MediaType.HTML,
+            headers=dict(headers),
+        ),
     )
+
+
+def _allowed(headers: Mapping[str, str]) -> str:
+    """The methods that an address has, as the framework tells them, and HEAD wherever GET is."""
+    told = {method.strip().upper() for method in headers.get("allow", "").split(",")} - {""}
+    return ", ".join(sorted(told | {"HEAD"} if "GET" in told else told))
 
 
 def _wants_problem(request: AnyRequest) -> bool:

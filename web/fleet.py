@@ -9,7 +9,7 @@ import msgspec
 from appliance.alerts.model import Alert, Limit, Severity
 from appliance.gateway import Gateway
 from appliance.instant import HOUR_MS
-from appliance.registry.model import Device, Presence
+from appliance.registry.model import Device, DeviceState, Presence
 from appliance.telemetry.model import Latest, Value
 from web import words
 from web.figures import Sparkline, sparkline
@@ -65,6 +65,8 @@ class Row(msgspec.Struct, frozen=True):
     condition: Condition
     condition_word: str
     alert_name: str
+    state: str
+    """Where it stands in its life; empty while it is active."""
     offline_since: int | None
     spark: Sparkline | None
     value: str
@@ -87,11 +89,7 @@ class Columns(msgspec.Struct, frozen=True):
 
 async def survey(gateway: Gateway, tenant_id: int) -> list[Standing]:
     """Every device of the tenant as it is now, sorted by device id."""
-    worst: dict[str, Alert] = {}
-    for alert in await gateway.alerts.alerts(tenant_id, state="firing", limit=1000):
-        known = worst.get(alert.device_id)
-        if known is None or badness(alert) > badness(known):
-            worst[alert.device_id] = alert
+    worst = await worst_alerts(gateway, tenant_id)
     latest = gateway.telemetry.latest_of_all(tenant_id)
     return [
         Standing(
@@ -103,6 +101,28 @@ async def survey(gateway: Gateway, tenant_id: int) -> list[Standing]:
         )
         for device in gateway.registry.devices(tenant_id)
     ]
+
+
+async def worst_alerts(gateway: Gateway, tenant_id: int) -> dict[str, Alert]:
+    """The worst open alert of each device that has one, by its device id."""
+    worst: dict[str, Alert] = {}
+    for alert in await gateway.alerts.alerts(tenant_id, state="firing", limit=1000):
+        known = worst.get(alert.device_id)
+        if known is None or badness(alert) > badness(known):
+            worst[alert.device_id] = alert
+    return worst
+
+
+def standing(gateway: Gateway, device: Device, alert: Alert | None) -> Standing:
+    """One device as it is now."""
+    tenant_id, device_id = device.tenant_id, device.device_id
+    return Standing(
+        device=device,
+        presence=gateway.registry.presence(tenant_id, device_id),
+        alert=alert,
+        latest=gateway.telemetry.latest(tenant_id, device_id),
+        seen_at=gateway.telemetry.last_seen(tenant_id, device_id),
+    )
 
 
 def badness(alert: Alert) -> int:
@@ -168,16 +188,22 @@ def row(gateway: Gateway, standing: Standing, shown: Columns, rules: Iterable[Li
         condition=standing.condition,
         condition_word=CONDITION_WORDS[standing.condition],
         alert_name=standing.alert.rule_name if standing.alert else "",
+        state="" if device.state is DeviceState.ACTIVE else device.state.value,
         offline_since=standing.presence.since if offline and standing.seen_at is not None else None,
         spark=sparkline(points, start, end, limit_for(rules, shown.metric, device.zone)),
         value=words.reading(reading.value) if reading else words.NOTHING,
-        unit=words.unit(shown.metric) if reading else "",
+        unit=unit(gateway, device, shown.metric) if reading else "",
         battery=battery,
         is_battery_low=is_low(standing),
         signal=_first(standing, SIGNAL_METRICS),
         seen_at=standing.seen_at,
         columns=shown,
     )
+
+
+def unit(gateway: Gateway, device: Device, metric: str) -> str:
+    """The unit of a metric of a device: what its type says, else what the metric's name leaves no doubt of."""
+    return gateway.catalogue.unit(device.tenant_id, device.device_id, metric) or words.unit(metric)
 
 
 def limit_for(rules: Iterable[Limit], metric: str, zone: str) -> float | None:

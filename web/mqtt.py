@@ -1,9 +1,10 @@
-"""MQTT over WebSocket, for people who are signed in and for scripts with a token.
+"""MQTT over WebSocket, for people who are signed in, for scripts with a token, and for devices with theirs.
 
 Who it is shows in one of three places: the session cookie of a browser, which counts only on pages of our own;
 `Authorization: Bearer` with a token; or, for browsers and libraries that can set neither, the password of CONNECT,
 which is a token then. The broker is told who it is, so it asks nobody else: a client without a certificate is
-never taken for a device here.
+never taken for a device here. Only where the password is the token of a device does the broker ask, as it does for
+devices elsewhere.
 
 A connection lives no longer than the session or token that opened it.
 """
@@ -23,6 +24,7 @@ from litestar.exceptions import PermissionDeniedException, WebSocketDisconnect
 from appliance.accounts.model import Role, User
 from appliance.errors import NotSignedInError
 from appliance.gateway import Gateway
+from appliance.registry.tokens.model import is_token
 from broker.codec import Decoder
 from broker.packets import Connect
 from broker.ports import Denied, Principal, Refused
@@ -159,7 +161,7 @@ async def carry_mqtt(socket: Socket, gateway: NamedDependency[Gateway], quay: Na
     stream = WebSocketStream(address, opened_at, gateway.broker.traffic)
     with quay.holding(stream, host):
         first = b""
-        admitted: Principal | Denied
+        admitted: Principal | Denied | None
         if badge is None:
             first, shown = await _badge_of_connect(socket, gateway)
             badge = shown if isinstance(shown, Badge) else None
@@ -199,8 +201,8 @@ async def _badge_of_request(socket: Socket, gateway: Gateway) -> Badge | None:
     return None
 
 
-async def _badge_of_connect(socket: Socket, gateway: Gateway) -> tuple[bytes, Badge | Denied]:
-    """Who it is by its CONNECT, and the bytes that were read to see it.
+async def _badge_of_connect(socket: Socket, gateway: Gateway) -> tuple[bytes, Badge | Denied | None]:
+    """Who it is by its CONNECT, and the bytes that were read to see it; None when the broker is to ask.
 
     Whatever is wrong with them is for the broker to see: it gets the same bytes.
     """
@@ -221,7 +223,9 @@ async def _badge_of_connect(socket: Socket, gateway: Gateway) -> tuple[bytes, Ba
                 read += data
                 packets = decoder.feed(data)
                 if packets and isinstance(packets[0], Connect) and packets[0].password:
-                    return bytes(read), await _badge_of_password(gateway, packets[0].password)
+                    password = packets[0].password
+                    badge = None if is_token(password) else await _badge_of_password(gateway, password)
+                    return bytes(read), badge
                 if packets or decoder.failure is not None:
                     break
     return bytes(read), nobody

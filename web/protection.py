@@ -26,9 +26,13 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+FORM_TYPES = {RequestEncodingType.URL_ENCODED, RequestEncodingType.MULTI_PART}
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 TOKEN_HEADER = "x-form-token"  # noqa: S105  the name of a header
 TOKEN_FIELD = "form_token"  # noqa: S105  the name of a form's field
+
+BODY_LIMIT = "body_limit_bytes"
+"""The option of a handler that takes bodies of another size than all others."""
 
 CHECKS_ORIGIN = "checks_origin"
 """The option of a handler that looks itself at where requests come from."""
@@ -57,15 +61,16 @@ class BodyLimit(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Go on if the body is small enough. Raises `BodyTooLargeError`."""
         length = Headers.from_scope(scope).get("content-length", "0")
+        limit_bytes = max(self._limit_bytes, scope["route_handler"].opt.get(BODY_LIMIT, 0))
         # A server that speaks HTTP correctly has already refused what is not a number.
-        if int(length) > self._limit_bytes:
+        if int(length) > limit_bytes:
             read = 0
             while read < DRAIN_LIMIT_BYTES:
                 message = await receive()
                 if message["type"] != "http.request" or not message["more_body"]:
                     break
                 read += len(message["body"])
-            raise BodyTooLargeError(f"The request has {length} bytes; at most {self._limit_bytes} are taken.")
+            raise BodyTooLargeError(f"The request has {length} bytes; at most {limit_bytes} are taken.")
         await next_app(scope, receive, send)
 
 
@@ -93,10 +98,13 @@ class NoForgery(ASGIMiddleware):
 
     async def _check_token(self, request: Request[Any, Any, State]) -> None:
         shown = request.headers.get(TOKEN_HEADER, "")
-        if not shown and request.content_type[0] == RequestEncodingType.URL_ENCODED:
+        if not shown and request.content_type[0] in FORM_TYPES:
             shown = str((await request.form()).get(TOKEN_FIELD, ""))
         secret = form_secret(request)
         if not secret or not hmac.compare_digest(shown.encode(), form_token(secret).encode()):
+            if request.content_type[0] == RequestEncodingType.MULTI_PART:
+                # Nobody else will close the files that came with it.
+                await (await request.form()).close()
             raise PermissionDeniedException("This form is out of date. Go back, reload the page and send it again.")
 
 

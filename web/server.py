@@ -27,6 +27,7 @@ from broker.tls import explained
 from web import mqtt
 from web.app import create_app
 from web.devices_only import CERTIFICATE
+from web.est import create_enrolment_app
 from web.tls import Certificates
 from web.trust import create_trust_app
 
@@ -56,6 +57,7 @@ class Served(NamedTuple):
 
     port: int
     trust_port: int | None
+    enrolment_port: int | None
     reload_certificate: Callable[[], None]
     """Takes up renewed server certificates: new connections get them, open ones go on."""
     adopt: Callable[[socket.socket, ClientHello, str], None]
@@ -219,13 +221,20 @@ async def serving(gateway: Gateway, config: HttpConfig, device_host: str = "") -
             trust_port = int(http_socket.getsockname()[1])
             plain = _settings(create_trust_app(gateway, _names(config), port), WORD_BYTES)
             servers.append((EmbeddedServer(plain), http_socket, "web http"))
+        enrolment_port = None
+        if config.enrolment_port is not None:
+            enrolment_socket = stack.enter_context(_listening(config.host, config.enrolment_port))
+            enrolment_port = int(enrolment_socket.getsockname()[1])
+            newcomers = _settings(create_enrolment_app(gateway, config), WORD_BYTES)
+            newcomers.ssl_context_factory = lambda _config, _default: certificates.for_newcomers
+            servers.append((EmbeddedServer(newcomers), enrolment_socket, "web enrolment"))
         await stack.enter_async_context(_running(servers))
         await stack.enter_async_context(app.state.packet_logs.running())
         await stack.enter_async_context(app.state.hub.running())
         await stack.enter_async_context(app.state.quay.running())
         adopt = await stack.enter_async_context(_adopting(gateway, servers[0][0], certificates))
-        log.info("web serving port=%s trust_port=%s", port, trust_port)
-        yield Served(port, trust_port, certificates.reload, adopt)
+        log.info("web serving port=%s trust_port=%s enrolment_port=%s", port, trust_port, enrolment_port)
+        yield Served(port, trust_port, enrolment_port, certificates.reload, adopt)
 
 
 @contextlib.asynccontextmanager

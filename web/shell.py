@@ -54,6 +54,8 @@ def nav_items(gateway: Gateway) -> tuple[NavItem, ...]:
         NavItem("overview", "/", "layout-dashboard", "Overview"),
         NavItem("devices", "/devices", "cpu", "Devices"),
         NavItem("alerts", "/alerts", "bell", "Alerts"),
+        NavItem("enrolment", "/enrolment", "key-round", "Enrolment"),
+        NavItem("policies", "/policies", "shield-check", "Policies"),
     ]
     if gateway.mailbox is not None:
         items.append(NavItem("mailbox", "/mailbox", "inbox", "Mailbox"))

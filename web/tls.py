@@ -28,6 +28,9 @@ class Certificates:
         self.for_people.set_alpn_protocols([HTTP_1])
         self.for_people.load_cert_chain(web.certificate, web.key)
         self.for_devices = _device_context(device.certificate, device.key, device.trust)
+        # They trust the device CA, and have a certificate of it or none: its bearers may renew it.
+        self.for_newcomers = _device_context(device.certificate, device.key, device.trust)
+        self.for_newcomers.verify_mode = ssl.CERT_OPTIONAL
 
     def reload(self) -> None:
         """Take up renewed certificates: new connections get them, open ones go on.
@@ -37,6 +40,8 @@ class Certificates:
         self.for_people.load_cert_chain(self._web_files.certificate, self._web_files.key)
         files = self._device_files
         self.for_devices = _device_context(files.certificate, files.key, files.trust)
+        self.for_newcomers.load_cert_chain(files.certificate, files.key)
+        self.for_newcomers.load_verify_locations(files.trust)
 
     def chosen(self, hello: ClientHello) -> ssl.SSLContext:
         """The settings for who asks for this on a port that people and devices share."""

@@ -12,6 +12,7 @@ from litestar.template import TemplateConfig
 from appliance.gateway import Gateway
 from web.assets import Assets
 from web.errors import HANDLERS as ERROR_HANDLERS
+from web.pki import give_revocation_list
 from web.protection import add_headers
 from web.static_files import static_file
 from web.templating import FOLDER, environment
@@ -40,7 +41,7 @@ def create_trust_app(gateway: Gateway, names: frozenset[str], https_port: int) -
         return assets
 
     return Litestar(
-        route_handlers=[show_trust, download_certificate, redirect, static_file],
+        route_handlers=[show_trust, download_certificate, give_revocation_list, redirect, static_file],
         dependencies={
             "gateway": Provide(provide_gateway, sync_to_thread=False),
             "names": Provide(provide_names, sync_to_thread=False),

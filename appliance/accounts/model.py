@@ -56,12 +56,16 @@ class UnknownTokenError(NotFoundError):
 
 
 class Role(StrEnum):
-    """What a user may do."""
+    """What a user may do. Each may do what those below it may, and more."""
 
     OWNER = "owner"
+    """Everything: people, tokens of scripts, the CA."""
     OPERATOR = "operator"
+    """What changes devices, rules and alerts."""
     VIEWER = "viewer"
+    """Look at everything, change nothing."""
     INSTALLER = "installer"
+    """Look, and bring devices in."""
 
 
 class User(msgspec.Struct, frozen=True):
@@ -106,6 +110,7 @@ class Token(msgspec.Struct, frozen=True):
     name: str
     created_at: int
     revoked_at: int | None
+    role: Role = Role.OPERATOR
 
 
 class TokenWithSecret(msgspec.Struct, frozen=True):

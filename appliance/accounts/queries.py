@@ -5,6 +5,7 @@ tenant it is of, and everything after names that tenant.
 """
 
 import sqlite3
+from typing import Any
 
 from appliance.accounts.model import (
     Claim,
@@ -110,26 +111,35 @@ def open_session(connection: sqlite3.Connection, user: User, session_hash: str, 
     insert_session(connection, user.tenant_id, user.user_id, session_hash, now)
 
 
-def insert_token(connection: sqlite3.Connection, tenant_id: int, name: str, secret_hash: str, now: int) -> int:
+def insert_token(
+    connection: sqlite3.Connection,
+    tenant_id: int,
+    name: str,
+    secret_hash: str,
+    now: int,
+    role: Role = Role.OPERATOR,
+) -> int:
     """Add a token; gives its number."""
-    sql = "INSERT INTO token (tenant_id, name, secret_hash, created_at) VALUES (?, ?, ?, ?) RETURNING token_id"
-    [(token_id,)] = connection.execute(sql, (tenant_id, name, secret_hash, now)).fetchall()
+    sql = """
+        INSERT INTO token (tenant_id, name, secret_hash, created_at, role) VALUES (?, ?, ?, ?, ?) RETURNING token_id
+    """
+    [(token_id,)] = connection.execute(sql, (tenant_id, name, secret_hash, now, role.value)).fetchall()
     return int(token_id)
 
 
 def select_token(token_id: int) -> Select[TokenWithSecret]:
     """The token of this number, which no other tenant's has."""
-    sql = "SELECT token_id, tenant_id, name, created_at, revoked_at, secret_hash FROM token WHERE token_id = ?"
+    sql = "SELECT token_id, tenant_id, name, created_at, revoked_at, role, secret_hash FROM token WHERE token_id = ?"
     return Select(sql, (token_id,), _token_with_secret)
 
 
 def select_tokens(tenant_id: int) -> Select[Token]:
     """The tokens of a tenant, newest first, revoked ones too."""
     sql = """
-        SELECT token_id, tenant_id, name, created_at, revoked_at FROM token
+        SELECT token_id, tenant_id, name, created_at, revoked_at, role FROM token
         WHERE tenant_id = ? ORDER BY token_id DESC
     """
-    return Select(sql, (tenant_id,), Token)
+    return Select(sql, (tenant_id,), _token)
 
 
 def update_token_revoked(connection: sqlite3.Connection, tenant_id: int, token_id: int, now: int) -> None:
@@ -165,7 +175,10 @@ def _session(user_id: int, tenant_id: int, email: str, role: str, created_at: in
     return Session(User(user_id, tenant_id, email, Role(role)), created_at, seen_at)
 
 
-def _token_with_secret(
-    token_id: int, tenant_id: int, name: str, created_at: int, revoked_at: int | None, secret_hash: str
-) -> TokenWithSecret:
-    return TokenWithSecret(Token(token_id, tenant_id, name, created_at, revoked_at), secret_hash)
+def _token(token_id: int, tenant_id: int, name: str, created_at: int, revoked_at: int | None, role: str) -> Token:
+    return Token(token_id, tenant_id, name, created_at, revoked_at, Role(role))
+
+
+def _token_with_secret(*columns: Any) -> TokenWithSecret:
+    *token, secret_hash = columns
+    return TokenWithSecret(_token(*token), secret_hash)

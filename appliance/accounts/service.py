@@ -142,7 +142,7 @@ class Accounts:
 
     # Tokens.
 
-    async def add_token(self, tenant_id: int, name: str) -> str:
+    async def add_token(self, tenant_id: int, name: str, role: Role = Role.OPERATOR) -> str:
         """A new token, `hw_<id>.<secret>`; this is the one time that it is told.
 
         Raises `InvalidInputError` when the name is empty or too long.
@@ -151,13 +151,13 @@ class Accounts:
             raise InvalidInputError(f"the name of a token has 1 to {TOKEN_NAME_LENGTH} characters")
         secret = secrets.token_urlsafe(32)
         token_id = await self._database.write(
-            queries.insert_token, tenant_id, name.strip(), _hashed(secret), self._clock()
+            queries.insert_token, tenant_id, name.strip(), _hashed(secret), self._clock(), role
         )
-        log.info("token added tenant_id=%s token_id=%s", tenant_id, token_id)
+        log.info("token added tenant_id=%s token_id=%s role=%s", tenant_id, token_id, role)
         return f"{TOKEN_PREFIX}{token_id}.{secret}"
 
     async def user_of_token(self, token: str) -> User:
-        """Whom this token stands for: an operator of its tenant. Raises `NotSignedInError`."""
+        """Whom this token stands for: nobody in person, with its own role. Raises `NotSignedInError`."""
         token_id, _, secret = token.removeprefix(TOKEN_PREFIX).partition(".")
         is_token = token.startswith(TOKEN_PREFIX) and _TOKEN_ID.fullmatch(token_id)
         found = await self._database.read(queries.select_token(int(token_id))) if is_token else []
@@ -166,7 +166,7 @@ class Accounts:
         known = found[0].token
         if known.revoked_at is not None:
             raise NotSignedInError("the token was revoked")
-        return User(0, known.tenant_id, f"token:{known.name}", Role.OPERATOR)
+        return User(0, known.tenant_id, f"token:{known.name}", known.role)
 
     async def tokens(self, tenant_id: int) -> list[Token]:
         """The tokens of a tenant, newest first, revoked ones too."""
@@ -199,7 +199,8 @@ class Accounts:
         minute = self._minutes.get(address, throttle.Minute())
         wait_ms = max(throttle.wait_ms(failures, now), throttle.minute_wait_ms(minute, now))
         if wait_ms:
-            raise TooManyAttemptsError(f"too many attempts: try again in {-(-wait_ms // 1000)} seconds")
+            wait_s = -(-wait_ms // 1000)
+            raise TooManyAttemptsError(f"too many attempts: try again in {wait_s} seconds", wait_s)
 
     def _count_attempt(self, account: str, address: str) -> None:
         now = self._clock()

@@ -99,6 +99,8 @@ class Ingestion:
         self._trouble = ""
         self.requested: Callable[[Sequence[Message]], None] = lambda _: None
         """Hears of the messages by which clients ask the gateway itself for something, in their order."""
+        self.noted: Callable[[Connected | Disconnected | Refused], None] = lambda _: None
+        """Hears what happened to clients, after the registry has."""
         self._pause: Callable[[], None] = lambda: None
         self._resume: Callable[[], None] = lambda: None
         self._acknowledge: Callable[[Sequence[object]], None] = lambda _: None
@@ -129,6 +131,7 @@ class Ingestion:
                 self._bus.announce([PresenceChanged(event.tenant_id, event.principal, connected=False)])
             case Refused():
                 self._note_refused(event)
+        self.noted(event)
 
     # What the process calls.
 

@@ -5,22 +5,36 @@ tables, is the identity.
 """
 
 from appliance.instant import to_text
+from appliance.policies.book import PolicyBook
 from appliance.registry import policy
+from appliance.registry.clock.trust import Reading, is_over
 from appliance.registry.model import Certificate, Device, DeviceState
 
+DEFAULT_TABLE_ALONE = PolicyBook()
+"""The policies of a gateway where nobody has written one."""
 
-def certificate_refusal(certificate: Certificate, device: Device, client_id: str, now: int) -> str | None:
-    """None when the bearer of the certificate may connect under this client identifier, else why not."""
+
+def certificate_refusal(
+    certificate: Certificate,
+    device: Device,
+    client_id: str,
+    clock: Reading,
+    policies: PolicyBook = DEFAULT_TABLE_ALONE,
+) -> str | None:
+    """None when the bearer of the certificate may connect under this client identifier, else why not.
+
+    A certificate is refused as expired only where its end has passed for sure.
+    """
     if certificate.revoked_at is not None:
         return f"the certificate of {device.device_id} was revoked at {to_text(certificate.revoked_at)}"
-    if certificate.expires_at <= now:
+    if is_over(certificate.expires_at, clock):
         return f"the certificate of {device.device_id} expired at {to_text(certificate.expires_at)}"
-    return device_refusal(device, client_id)
+    return device_refusal(device, client_id, policies)
 
 
-def device_refusal(device: Device, client_id: str) -> str | None:
+def device_refusal(device: Device, client_id: str, policies: PolicyBook = DEFAULT_TABLE_ALONE) -> str | None:
     """None when the device may connect under this client identifier, else why not."""
-    return state_refusal(device) or policy.may_connect(device.device_id, client_id)
+    return state_refusal(device) or policy.may_connect(policies, device, client_id)
 
 
 def state_refusal(device: Device) -> str | None:

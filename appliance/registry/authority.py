@@ -9,6 +9,7 @@ a battery behind its clock must not see them as not yet valid.
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import cast
 
 import msgspec
 from cryptography import x509
@@ -38,17 +39,33 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 RSA_BITS = 2_048
 """The least of an RSA key of a device."""
+RSA_MOST_BITS = 4_096
+RSA_MOST_EXPONENT = 65_537
+"""The most of one. The work to verify a signature grows with both, and strangers may send requests."""
 
 Key = ec.EllipticCurvePrivateKey
 DeviceKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 """What a device may have a key of."""
 
 
+SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+"""What a CA may sign with: our own are on an elliptic curve, one from elsewhere may be RSA."""
+
+
 class Authority(msgspec.Struct, frozen=True):
     """A CA: its certificate and the key that signs for it."""
 
     certificate: x509.Certificate
-    key: Key
+    key: SigningKey
+
+    @property
+    def identifier(self) -> x509.AuthorityKeyIdentifier:
+        """How what it signs names its key: as its own certificate does, which another CA may have made."""
+        try:
+            known = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        except x509.ExtensionNotFound:
+            return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known.value)
 
 
 class Validity(msgspec.Struct, frozen=True):
@@ -91,9 +108,32 @@ def make_web_authority(key: Key, hostname: str, now: int) -> x509.Certificate:
     return builder.sign(key, hashes.SHA256())
 
 
+def cross_certify(root: Authority, issuer: x509.Certificate) -> x509.Certificate:
+    """The same CA as `issuer`, signed by our root: who trusts the root trusts what that CA signs from now on.
+
+    It has the issuer's name, key and key identifier, and its end, so that either can stand for the other.
+    """
+    key = cast("DeviceKey", issuer.public_key())
+    try:
+        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key)
+    validity = Validity(EPOCH_AT, min(ends_at(issuer), ends_at(root.certificate)))
+    builder = (
+        _builder(issuer.subject, key, root.certificate.subject, validity)
+        .add_extension(identifier, critical=False)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(root.identifier, critical=False)
+    )
+    return _with_constraint(builder, path_length=0).sign(root.key, hashes.SHA256())
+
+
 def issue_device(issuing: Authority, device_id: str, key: DeviceKey, now: int) -> x509.Certificate:
     """A client certificate for one year. The name in it only informs: the fingerprint identifies."""
-    builder = _leaf_builder(issuing, device_id, key, _long(now, DEVICE_LENGTH_MS))
+    validity = _long(now, DEVICE_LENGTH_MS)
+    # What outlives its issuer is worth nothing afterwards: better that it says so itself.
+    ends_with_issuer = Validity(validity.begins_at, min(validity.ends_at, ends_at(issuing.certificate)))
+    builder = _leaf_builder(issuing, device_id, key, ends_with_issuer)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
     return builder.sign(issuing.key, hashes.SHA256())
 
@@ -170,7 +210,7 @@ def certificate_pem(*certificates: x509.Certificate) -> str:
     return "".join(certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in certificates)
 
 
-def key_pem(key: Key) -> str:
+def key_pem(key: SigningKey) -> str:
     """A private key as PKCS #8 PEM, not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -190,6 +230,14 @@ def read_key(pem: bytes) -> Key:
     return key
 
 
+def read_signing_key(pem: bytes) -> SigningKey:
+    """The private key of a PEM file, on an elliptic curve or RSA. Raises `ValueError` as `read_key` does."""
+    key = serialization.load_pem_private_key(pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise ValueError(f"expected a key on an elliptic curve or RSA, found {type(key).__name__}")  # noqa: TRY004  callers mend one kind
+    return key
+
+
 def requested_key(request: bytes) -> DeviceKey:
     """The public key of a certificate signing request, PEM or DER, whose sender has shown to have its private half.
 
@@ -198,19 +246,30 @@ def requested_key(request: bytes) -> DeviceKey:
     try:
         is_pem = request.lstrip().startswith(b"-----BEGIN")
         parsed = x509.load_pem_x509_csr(request) if is_pem else x509.load_der_x509_csr(request)
-        key, is_proven = parsed.public_key(), parsed.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # Before the signature: to verify one by a key of any size could take long.
+        key = _fit_for_device(parsed.public_key())
+        is_proven = parsed.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise InvalidRequestError("this is no certificate signing request (PKCS #10, PEM or DER)") from error
     if not is_proven:
         raise InvalidRequestError(
             "the signature of the request does not fit its key: who sent it lacks the private key"
         )
+    return key
+
+
+def _fit_for_device(key: object) -> DeviceKey:
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1):
         return key
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= RSA_BITS:
+    if (
+        isinstance(key, rsa.RSAPublicKey)
+        and RSA_BITS <= key.key_size <= RSA_MOST_BITS
+        and key.public_numbers().e <= RSA_MOST_EXPONENT
+    ):
         return key
     raise InvalidRequestError(
         f"a device's key is on the curve P-256, P-384 or P-521, or an RSA key of at least {RSA_BITS} bits"
+        f" and at most {RSA_MOST_BITS}, its public exponent at most {RSA_MOST_EXPONENT}"
     )
 
 
@@ -239,18 +298,17 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(_EPOCH + timedelta(milliseconds=validity.begins_at))
         .not_valid_after(_EPOCH + timedelta(milliseconds=validity.ends_at))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
 
 
 def _authority_builder(
-    subject: x509.Name, key: Key, issuer: x509.Name, issuer_key: Key, validity: Validity
+    subject: x509.Name, key: Key, issuer: x509.Name, issuer_key: SigningKey, validity: Validity
 ) -> x509.CertificateBuilder:
-    usage = _usage(signs_certificates=True)
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     return (
         _builder(subject, key.public_key(), issuer, validity)
-        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(identifier, critical=False)
     )
 
@@ -262,12 +320,12 @@ def _with_constraint(builder: x509.CertificateBuilder, *, path_length: int) -> x
 def _leaf_builder(
     authority: Authority, common_name: str, key: DeviceKey, validity: Validity
 ) -> x509.CertificateBuilder:
-    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     return (
         _builder(_name(common_name), key, authority.certificate.subject, validity)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(identifier, critical=False)
+        .add_extension(authority.identifier, critical=False)
     )
 
 

@@ -1,12 +1,34 @@
-"""A device's bundle as files, with the line that tries it out."""
+"""A device's bundle as files: what it shows and trusts, and what makes a first reading of it, ready to run."""
+
+import io
+import zipfile
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import segno
 
 from appliance.instant import to_text
+from appliance.registry import snippets
 from appliance.registry.model import Bundle
+from appliance.registry.snippets import CHAIN, KEY, ROOT
 
-CHAIN = "certificate.pem"
-KEY = "key.pem"
-ROOT = "root.pem"
 README = "README.txt"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ZIP_BEGINS = datetime(1980, 1, 1, tzinfo=UTC)
+_PRIVATE_FILE = 0o100600 << 16
+"""Mode 600 of a regular file, where a zip keeps it."""
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where devices and people reach the gateway."""
+
+    host: str
+    mqtt_port: int = 8883
+    shared_port: int | None = None
+    """The port that serves MQTT to who asks for it by ALPN; None when there is none."""
+    web_port: int | None = None
+    """The port of the dashboard; None when it is not known."""
 
 
 def as_files(bundle: Bundle, host: str, port: int) -> dict[str, bytes]:
@@ -15,20 +37,92 @@ def as_files(bundle: Bundle, host: str, port: int) -> dict[str, bytes]:
         CHAIN: bundle.chain_pem,
         KEY: bundle.key_pem,
         ROOT: bundle.root_pem,
-        README: _readme(bundle, host, port),
+        README: _readme(bundle, snippets.Place(bundle.device_id, host, port, None), ""),
     }
     return {name: text.encode() for name, text in texts.items()}
 
 
+def with_programs(bundle: Bundle, address: Address) -> dict[str, bytes]:
+    """The same files, with programs that send a first reading, and a label for the device."""
+    place = snippets.Place(bundle.device_id, address.host, address.mqtt_port, address.shared_port)
+    texts = {
+        README: _readme(bundle, place, _PROGRAMS),
+        "publish.sh": snippets.shell_publish(place),
+        "subscribe.sh": snippets.shell_subscribe(place),
+        "paho_mqtt.py": snippets.paho(place),
+        "aws_iot_sdk.py": snippets.aws_sdk(place),
+        "arduino_esp32/arduino_esp32.ino": snippets.arduino(place),
+        "arduino_esp32/certificates.h": snippets.arduino_certificates(
+            bundle.root_pem, bundle.chain_pem, bundle.key_pem
+        ),
+        "esp_idf/mqtt.c": snippets.esp_idf(place),
+    }
+    if address.shared_port is not None:
+        texts["aws_iot_sdk_alpn.py"] = snippets.aws_sdk_alpn(place)
+    essential = as_files(bundle, address.host, address.mqtt_port)
+    return essential | {name: text.encode() for name, text in texts.items()} | _label(bundle, address)
+
+
+def zipped(files: dict[str, bytes], folder: str, now: int) -> bytes:
+    """The files as one zip, all in a folder of this name, readable by their owner alone once unpacked."""
+    made = io.BytesIO()
+    moment = max(_EPOCH + timedelta(milliseconds=now), _ZIP_BEGINS)
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(
+                f"{folder}/{name}", (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
+            )
+            entry.external_attr = _PRIVATE_FILE
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+    return made.getvalue()
+
+
+def folder_name(device_id: str) -> str:
+    """A name for the device's files that every file system takes."""
+    return device_id.replace(":", "_")
+
+
 def publish_line(bundle: Bundle, host: str, port: int) -> str:
     """The line for a shell inside the bundle's folder that sends one reading."""
-    return (
-        f"mosquitto_pub -h {host} -p {port} -i {bundle.device_id} --cafile {ROOT} --cert {CHAIN} --key {KEY}"
-        f""" -q 1 -t sensors/{bundle.device_id}/telemetry -m '{{"temperature": 21.5}}'"""
-    )
+    return snippets.publish_line(snippets.Place(bundle.device_id, host, port, None))
 
 
-def _readme(bundle: Bundle, host: str, port: int) -> str:
+def page_address(device_id: str, address: Address) -> str:
+    """The address of the device's page, for a phone; it opens for who is signed in."""
+    host = snippets.Place(device_id, address.host, address.mqtt_port, None).uri_host
+    return f"https://{host}:{address.web_port}/devices/{device_id}"
+
+
+def _label(bundle: Bundle, address: Address) -> dict[str, bytes]:
+    """The label for the device: the address of its page as a QR code, and nothing that is secret."""
+    if address.web_port is None:
+        return {}
+    code = segno.make(page_address(bundle.device_id, address), error="m", micro=False)
+    drawing, picture = io.BytesIO(), io.BytesIO()
+    code.save(drawing, kind="svg", scale=8, border=4, title=bundle.device_id)
+    code.save(picture, kind="png", scale=8, border=4)
+    return {"label.svg": drawing.getvalue(), "label.png": picture.getvalue()}
+
+
+_PROGRAMS = """
+publish.sh       sends one reading, with mosquitto_pub
+subscribe.sh     waits for commands, with mosquitto_sub
+paho_mqtt.py     the same in Python with paho-mqtt 2
+aws_iot_sdk.py   sends one reading with awsiotsdk (AWS IoT device SDK V2 for Python)
+arduino_esp32/   a sketch for the ESP32 with PubSubClient; it holds the private key too
+esp_idf/         what esp-mqtt of ESP-IDF 5 is told
+label.svg, .png  a QR code for the device itself: the address of its page, and nothing secret
+"""
+
+
+def _readme(bundle: Bundle, place: snippets.Place, programs: str) -> str:
+    shared = ""
+    if place.shared_port is not None:
+        shared = (
+            f"Port {place.shared_port} does too, for who asks for `mqtt` or `{snippets.ALPN}` by ALPN:"
+            " aws_iot_sdk_alpn.py.\n"
+        )
     return f"""\
 Device {bundle.device_id}
 
@@ -36,12 +130,18 @@ Device {bundle.device_id}
                  good until {to_text(bundle.expires_at)}
 {KEY}          its private key; the gateway keeps no copy of it
 {ROOT}         the gateway's CA: what the device trusts
-
+{programs}
 Fingerprint (SHA-256): {bundle.fingerprint}
 
+The gateway speaks MQTT over TLS at {place.host}, port {place.mqtt_port}.
+{shared}
 Send a reading, from inside this folder:
 
-{publish_line(bundle, host, port)}
+{snippets.publish_line(place)}
+
+Wait for commands:
+
+{snippets.subscribe_line(place)}
 
 The client identifier is the device id. The device may
   publish    sensors/{bundle.device_id}/#  cmd/{bundle.device_id}/response/#  fw/{bundle.device_id}/status

@@ -27,7 +27,7 @@ def grant(pki: Pki, device_id: str, request: bytes, now: int) -> tuple[IssuedCer
     granted = Granted(
         device_id=device_id,
         certificate_pem=kept.pem,
-        chain_pem=kept.pem + authority.certificate_pem(pki.issuing.certificate),
+        chain_pem=kept.pem + authority.certificate_pem(*pki.shown),
         root_pem=authority.certificate_pem(pki.root),
         fingerprint=kept.certificate.fingerprint,
         expires_at=kept.certificate.expires_at,
@@ -41,7 +41,7 @@ def _issue_one(pki: Pki, device_id: str, now: int) -> Issued:
     bundle = Bundle(
         device_id=device_id,
         certificate_pem=kept.pem,
-        chain_pem=kept.pem + authority.certificate_pem(pki.issuing.certificate),
+        chain_pem=kept.pem + authority.certificate_pem(*pki.shown),
         key_pem=authority.key_pem(key),
         root_pem=authority.certificate_pem(pki.root),
         fingerprint=kept.certificate.fingerprint,

@@ -1,6 +1,7 @@
 """The nouns of the registry: devices, their certificates, and whether they are there."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -14,6 +15,16 @@ DEFAULT_TENANT = 1
 TEXT_LENGTH = 256
 """The most characters of a device's name, type, zone and serial number."""
 
+NOTES_LENGTH = 10_000
+KEY_LENGTH = 64
+"""The most characters of a group's name and of an attribute's key."""
+
+GROUPS_LIMIT = 32
+ATTRIBUTES_LIMIT = 64
+GROUP_SEPARATOR = "|"
+"""Stands between the groups of a device where they are written in one cell; in no group's name."""
+
+_ATTRIBUTE_KEY = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _DEVICE_ID = re.compile(r"[A-Za-z0-9:_-]{1,128}", re.ASCII)
 
 
@@ -41,6 +52,12 @@ class DeviceRetiredError(ConflictError):
     code = "device_retired"
 
 
+class StateRefusedError(ConflictError):
+    """A device cannot go from the state it is in to that one."""
+
+    code = "state_refused"
+
+
 class InvalidDeviceIdError(InvalidInputError):
     """The name cannot be a device's."""
 
@@ -51,6 +68,18 @@ class InvalidRequestError(InvalidInputError):
     """A certificate signing request that no certificate can be issued for."""
 
     code = "invalid_request"
+
+
+class InvalidIssuerError(InvalidInputError):
+    """A CA from elsewhere that cannot issue the certificates of devices."""
+
+    code = "invalid_issuer"
+
+
+class RootKeyError(ConflictError):
+    """The private key of the root is not where it would have to be for this; the message says what would help."""
+
+    code = "root_key"
 
 
 class InvalidHostNameError(InvalidInputError):
@@ -82,6 +111,10 @@ class NewDevice(msgspec.Struct, frozen=True):
     type: str = ""
     zone: str = ""
     serial_number: str = ""
+    groups: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = {}
+    notes: str = ""
+    state: DeviceState = DeviceState.ACTIVE
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -96,6 +129,11 @@ class Device(msgspec.Struct, frozen=True):
     state: DeviceState
     created_at: int
     device_number: int
+    groups: tuple[str, ...] = ()
+    """Sorted."""
+    attributes: Mapping[str, str] = {}
+    """What people keep of it besides, sorted by key."""
+    notes: str = ""
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -189,10 +227,45 @@ def check_device_id(device_id: str) -> str:
 def check_new_device(new: NewDevice) -> NewDevice:
     """Give back what is told of a new device when it can be registered.
 
-    Raises `InvalidDeviceIdError`, or `InvalidInputError` for a text that is too long.
+    Raises `InvalidDeviceIdError`, or `InvalidInputError` for a text that is too long or cannot be kept.
     """
     check_device_id(new.device_id)
     for field in ("name", "type", "zone", "serial_number"):
-        if len(getattr(new, field)) > TEXT_LENGTH:
-            raise InvalidInputError(f"{field} of {new.device_id} has more than {TEXT_LENGTH} characters")
+        _check_text(new.device_id, field, getattr(new, field), TEXT_LENGTH)
+    _check_text(new.device_id, "notes", new.notes, NOTES_LENGTH)
+    _check_groups(new.device_id, new.groups)
+    _check_attributes(new.device_id, new.attributes)
     return new
+
+
+def _check_groups(device_id: str, groups: tuple[str, ...]) -> None:
+    if len(groups) > GROUPS_LIMIT:
+        raise InvalidInputError(f"{device_id} is in {len(groups)} groups; at most {GROUPS_LIMIT} are kept")
+    for group in groups:
+        fits = 0 < len(group) <= KEY_LENGTH and group == group.strip() and group.isprintable()
+        if not fits or GROUP_SEPARATOR in group:
+            raise InvalidInputError(
+                f"{group[:KEY_LENGTH]!r} cannot be a group of {device_id}: expected 1 to {KEY_LENGTH} characters"
+                f" without {GROUP_SEPARATOR!r}"
+            )
+
+
+def _check_attributes(device_id: str, attributes: Mapping[str, str]) -> None:
+    if len(attributes) > ATTRIBUTES_LIMIT:
+        raise InvalidInputError(f"{device_id} has {len(attributes)} attributes; at most {ATTRIBUTES_LIMIT} are kept")
+    for key, value in attributes.items():
+        if not _ATTRIBUTE_KEY.fullmatch(key):
+            raise InvalidInputError(
+                f"{key[:KEY_LENGTH]!r} cannot name an attribute of {device_id}: expected 1 to {KEY_LENGTH}"
+                " letters, digits, '.', '_' or '-'"
+            )
+        if not value:
+            raise InvalidInputError(f"attribute {key} of {device_id} has no text: leave it out")
+        _check_text(device_id, f"attribute {key}", value, TEXT_LENGTH)
+
+
+def _check_text(device_id: str, field: str, text: str, limit: int) -> None:
+    if len(text) > limit:
+        raise InvalidInputError(f"{field} of {device_id} has more than {limit:,} characters")
+    if "\0" in text:
+        raise InvalidInputError(f"{field} of {device_id} holds the character NUL, which no text may")

@@ -2,11 +2,16 @@
 
 A key is always written before its certificate, and an authority before what it signs. So whatever a
 crash leaves behind, the next start finds complete files and makes the ones after them; a certificate
-whose key is gone is damage, and never answered by silently making another CA.
+whose key is gone is damage, and never answered by silently making another CA. The root's key alone may be
+gone, where a file says that this was meant.
+
+A CA from elsewhere may issue in the place of our own. It lies in files named for its fingerprint, and the file
+`issuer` says which one is in use; it is written last. Our root has signed each of them, so that devices go on
+trusting the root alone.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,13 +20,22 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from appliance.registry import authority, files
-from appliance.registry.authority import Authority, Key, Validity
-from appliance.registry.model import KeyFolderError, TlsFiles
+from appliance.registry.authority import Authority, Key, SigningKey, Validity
+from appliance.registry.model import KeyFolderError, RootKeyError, TlsFiles
 from appliance.registry.names import ServerNames
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+ISSUER = "issuer"
+"""The file that names the CA from elsewhere that is in use, and the beginning of the names of its files."""
+
+EXPORTED = "root-exported"
+"""The file that says of which root an export was read back."""
+
+REMOVED = "root-removed"
+"""The file that says that the root's key was taken away on purpose."""
 
 Write = Callable[[Path, str, int], None]
 """Puts a text into a file, whole, with this mode."""
@@ -32,8 +46,13 @@ class Pki(msgspec.Struct, frozen=True):
 
     root: x509.Certificate
     issuing: Authority
+    """What signs devices and the MQTT listener: our own CA, or one from elsewhere."""
     web: Authority
     folder: Path
+    between: tuple[x509.Certificate, ...]
+    """What the MQTT listener shows between its certificate and the root."""
+    shown: tuple[x509.Certificate, ...]
+    """What devices show after their certificate."""
 
     @property
     def root_path(self) -> Path:
@@ -62,14 +81,75 @@ def opened(folder: Path, hostname: str, now: int, write: Write = files.write) ->
     Raises `KeyFolderError` when a file is damaged, or open to everyone.
     """
     files.prepare_folder(folder)
-    root = _authority(folder, "root", lambda key: authority.make_root(key, now), write)
-    issuing = _authority(folder, "issuing", lambda key: authority.make_issuing(key, root, now), write)
+    root, own = _device_authorities(folder, now, write)
     web = _authority(folder, "web-ca", lambda key: authority.make_web_authority(key, hostname, now), write)
-    pki = Pki(root.certificate, issuing, web, folder)
-    # Some devices send their own certificate alone; with the issuing CA here it is found all the same.
-    trust = authority.certificate_pem(root.certificate, issuing.certificate)
-    _keep(pki.device_tls.trust, trust, write)
+    pki = Pki(root, own, web, folder, (own.certificate,), (own.certificate,))
+    in_use = folder / ISSUER
+    if in_use.exists():
+        pki = _with_issuer(pki, in_use.read_text(encoding="utf-8").strip())
+    _keep_trust(pki, own.certificate, write)
     return pki
+
+
+def use_issuer(pki: Pki, chain: Sequence[x509.Certificate], key: SigningKey, write: Write = files.write) -> Pki:
+    """Let a CA from elsewhere issue from now on. What was issued before stays good.
+
+    Raises `RootKeyError` when the root's key was removed: it signs the new issuer for the devices that trust it.
+    """
+    root = Authority(pki.root, root_key(pki))
+    name = f"{ISSUER}-{authority.fingerprint(chain[0])[:16]}"
+    cross = authority.cross_certify(root, chain[0])
+    write(pki.folder / f"{name}.key", authority.key_pem(key), files.PRIVATE)
+    write(pki.folder / f"{name}.pem", authority.certificate_pem(*chain), files.PUBLIC)
+    write(pki.folder / f"{name}.cross.pem", authority.certificate_pem(cross), files.PUBLIC)
+    write(pki.folder / ISSUER, name + "\n", files.PUBLIC)
+    used = _with_issuer(pki, name)
+    _keep_trust(used, _read(pki.folder / "issuing.pem"), write)
+    return used
+
+
+def root_key(pki: Pki) -> Key:
+    """The private key of the root. Raises `RootKeyError` when it was removed."""
+    path = pki.folder / "root.key"
+    if not path.exists():
+        raise RootKeyError("the key of the root was removed from this gateway: put it back with `ca restore-root`")
+    return _parsed(path, authority.read_key, files.read_private(path))
+
+
+def note_export(pki: Pki, key: Key, write: Write = files.write) -> None:
+    """Note that an export was read back and holds the root's key. Raises `RootKeyError` when it holds another."""
+    _check_root_key(pki, key)
+    write(pki.folder / EXPORTED, authority.fingerprint(pki.root) + "\n", files.PUBLIC)
+
+
+def is_exported(pki: Pki) -> bool:
+    """Whether an export of this root's key was read back."""
+    path = pki.folder / EXPORTED
+    return path.exists() and path.read_text(encoding="utf-8").strip() == authority.fingerprint(pki.root)
+
+
+def has_root_key(pki: Pki) -> bool:
+    """Whether the root's key lies on this gateway."""
+    return (pki.folder / "root.key").exists()
+
+
+def remove_root(pki: Pki, write: Write = files.write) -> None:
+    """Take the root's key away. Raises `RootKeyError` unless an export of it was read back."""
+    root_key(pki)
+    if not is_exported(pki):
+        raise RootKeyError("the key of the root was never exported: run `ca export-root FILE` first")
+    # The note comes first: a key that is gone without it is damage.
+    write(pki.folder / REMOVED, authority.fingerprint(pki.root) + "\n", files.PUBLIC)
+    (pki.folder / "root.key").unlink()
+    files.sync_folder(pki.folder)
+
+
+def restore_root(pki: Pki, key: Key, write: Write = files.write) -> None:
+    """Put the root's key back. Raises `RootKeyError` when it is another key."""
+    _check_root_key(pki, key)
+    write(pki.folder / "root.key", authority.key_pem(key), files.PRIVATE)
+    (pki.folder / REMOVED).unlink(missing_ok=True)
+    files.sync_folder(pki.folder)
 
 
 class _Listener(msgspec.Struct, frozen=True):
@@ -87,9 +167,8 @@ class _Listener(msgspec.Struct, frozen=True):
 def renew(pki: Pki, names: ServerNames, now: int, write: Write = files.write) -> bool:
     """Issue the server certificates that are missing or no longer fit; whether there were any."""
     allowed = authority.names_allowed_by(pki.web.certificate, names)
-    between = (pki.issuing.certificate,)
     mqtt = _Listener(
-        pki.device_tls, pki.issuing, between, names, authority.mqtt_validity(now), authority.MQTT_LENGTH_MS
+        pki.device_tls, pki.issuing, pki.between, names, authority.mqtt_validity(now), authority.MQTT_LENGTH_MS
     )
     web = _Listener(pki.web_tls, pki.web, (), allowed, authority.web_validity(now), authority.WEB_LENGTH_MS)
     renewed = [_renew_one(listener, now, write) for listener in (mqtt, web)]
@@ -117,6 +196,55 @@ def _renew_one(listener: _Listener, now: int, write: Write) -> bool:
     write(path, authority.certificate_pem(certificate, *listener.between), files.PUBLIC)
     log.info("server certificate issued file=%s reason=%s", path.name, reason)
     return True
+
+
+def _device_authorities(folder: Path, now: int, write: Write) -> tuple[x509.Certificate, Authority]:
+    """The root's certificate, and our own issuing CA."""
+    if (folder / REMOVED).exists() and not (folder / "root.key").exists():
+        if not (folder / "issuing.pem").exists():
+            raise KeyFolderError(f"{folder / 'issuing.pem'}: it is missing: put the folder back from a backup")
+        root = _read(folder / "root.pem")
+        own = _authority(folder, "issuing", lambda _: root, write)
+        return root, own
+    made = _authority(folder, "root", lambda key: authority.make_root(key, now), write)
+    own = _authority(folder, "issuing", lambda key: authority.make_issuing(key, made, now), write)
+    return made.certificate, own
+
+
+def _with_issuer(pki: Pki, name: str) -> Pki:
+    """The folder of keys with a CA from elsewhere in use."""
+    path = pki.folder / f"{name}.pem"
+    key_path = pki.folder / f"{name}.key"
+    for each in (path, key_path):
+        if not each.exists():
+            raise KeyFolderError(f"{each}: it is missing: put the folder back from a backup")
+    chain = _parsed(path, x509.load_pem_x509_certificates, path.read_bytes())
+    key = _parsed(key_path, authority.read_signing_key, files.read_private(key_path))
+    if key.public_key() != chain[0].public_key():
+        raise KeyFolderError(f"{key_path}: this is not the key of {path.name}: put the folder back from a backup")
+    # Whoever checks has the top of the chain already.
+    shown = tuple(one for one in chain if one.issuer != one.subject) or (chain[0],)
+    return msgspec.structs.replace(
+        pki, issuing=Authority(chain[0], key), between=(_read(pki.folder / f"{name}.cross.pem"),), shown=shown
+    )
+
+
+def _keep_trust(pki: Pki, own: x509.Certificate, write: Write) -> None:
+    """Write down whose devices get in: ours, and those of every CA that has issued in our place."""
+    # Some devices send their own certificate alone; with the issuing CA here it is found all the same.
+    crosses = [_read(path) for path in sorted(pki.folder.glob(f"{ISSUER}-*.cross.pem"))]
+    _keep(pki.device_tls.trust, authority.certificate_pem(pki.root, own, *crosses), write)
+
+
+def _check_root_key(pki: Pki, key: Key) -> None:
+    if key.public_key() != pki.root.public_key():
+        raise RootKeyError("this is the key of another root than this gateway's")
+
+
+def _read(path: Path) -> x509.Certificate:
+    if not path.exists():
+        raise KeyFolderError(f"{path}: it is missing: put the folder back from a backup")
+    return _parsed(path, authority.read_certificate, path.read_bytes())
 
 
 def _authority(folder: Path, name: str, make: Callable[[Key], x509.Certificate], write: Write) -> Authority:

@@ -26,6 +26,10 @@ class PresenceBook:
         """How many devices of the tenant are connected."""
         return self._connected_counts.get(tenant_id, 0)
 
+    def recall(self, tenant_id: int, device_id: str, presence: Presence) -> None:
+        """Know how it stood with a device before this start; nothing where it was heard of since."""
+        self._presences.setdefault((tenant_id, device_id), presence)
+
     def note_connected(self, tenant_id: int, device_id: str, address: str, at: int) -> None:
         """A device has one more connection."""
         key = (tenant_id, device_id)

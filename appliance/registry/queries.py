@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 
+import msgspec
+
 from appliance.registry.model import (
     BoundCertificate,
     Certificate,
@@ -16,7 +18,12 @@ from appliance.registry.model import (
 )
 from appliance.store.database import Select
 
-_DEVICE_COLUMNS = "tenant_id, device_id, name, type, zone, serial_number, state, created_at, device_number"
+_DEVICE_COLUMNS = """
+tenant_id, device_id, name, type, zone, serial_number, state, created_at, device_number, groups, attributes, notes
+"""
+
+_GROUPS = msgspec.json.Decoder(tuple[str, ...])
+_ATTRIBUTES = msgspec.json.Decoder(dict[str, str])
 
 
 def select_all_devices() -> Select[Device]:
@@ -46,21 +53,21 @@ def select_certificates(tenant_id: int, device_id: str) -> Select[Certificate]:
 
 
 def insert_device(connection: sqlite3.Connection, tenant_id: int, new: NewDevice, now: int) -> Device:
-    """Add an active device. Raises `DeviceExistsError`."""
+    """Add a device. Raises `DeviceExistsError`."""
     if not insert_devices(connection, tenant_id, [new], now):
         raise DeviceExistsError(f"{new.device_id} is already registered")
-    return _select_device(connection, tenant_id, new.device_id)
+    return select_device(connection, tenant_id, new.device_id)
 
 
 def insert_devices(connection: sqlite3.Connection, tenant_id: int, news: Sequence[NewDevice], now: int) -> int:
-    """Add the devices that are not there yet, as active; gives how many that were."""
+    """Add the devices that are not there yet; gives how many that were."""
     sql = """
-        INSERT INTO device (tenant_id, device_id, name, type, zone, serial_number, state, created_at)
-        VALUES (?, ?, ?, ?, ?, ?, 'active', ?)
+        INSERT INTO device (tenant_id, created_at, device_id, name, type, zone, serial_number, state,
+                            groups, attributes, notes)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (tenant_id, device_id) DO NOTHING
     """
-    rows = [(tenant_id, new.device_id, new.name, new.type, new.zone, new.serial_number, now) for new in news]
-    return connection.executemany(sql, rows).rowcount
+    return connection.executemany(sql, [(tenant_id, now, *told(new)) for new in news]).rowcount
 
 
 def insert_certificates(connection: sqlite3.Connection, tenant_id: int, issued: Sequence[IssuedCertificate]) -> None:
@@ -86,14 +93,54 @@ def insert_devices_and_certificates(
     """Add the devices that are not there yet, and a certificate for each; gives the devices as they are now."""
     insert_devices(connection, tenant_id, news, now)
     insert_certificates(connection, tenant_id, issued)
-    return [_select_device(connection, tenant_id, new.device_id) for new in news]
+    return [select_device(connection, tenant_id, new.device_id) for new in news]
+
+
+def told(new: NewDevice) -> tuple[str, ...]:
+    """What is told of a device as columns: its id, then all others in the order in which they are inserted."""
+    return (
+        new.device_id,
+        new.name,
+        new.type,
+        new.zone,
+        new.serial_number,
+        new.state.value,
+        msgspec.json.encode(sorted(set(new.groups))).decode(),
+        msgspec.json.encode(dict(sorted(new.attributes.items()))).decode(),
+        new.notes,
+    )
+
+
+def retire(
+    connection: sqlite3.Connection, tenant_id: int, device_id: str, now: int
+) -> tuple[Device, list[Certificate]]:
+    """Retire a device and revoke its certificates; gives those that were good until now.
+
+    Raises `UnknownDeviceError`.
+    """
+    device = update_state(connection, tenant_id, device_id, DeviceState.RETIRED)
+    sql = """
+        UPDATE certificate SET revoked_at = ? WHERE tenant_id = ? AND device_number = ? AND revoked_at IS NULL
+        RETURNING fingerprint, serial, issued_at, expires_at, revoked_at
+    """
+    rows = connection.execute(sql, (now, tenant_id, device.device_number)).fetchall()
+    return device, [Certificate(*row) for row in rows]
+
+
+def select_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> Device:
+    """One device as it is inside this transaction. Raises `UnknownDeviceError`."""
+    sql = f"SELECT {_DEVICE_COLUMNS} FROM device WHERE tenant_id = ? AND device_id = ?"
+    rows = connection.execute(sql, (tenant_id, device_id)).fetchall()
+    if not rows:
+        raise UnknownDeviceError(f"{device_id} is not registered")
+    return _device(*rows[0])
 
 
 def update_state(connection: sqlite3.Connection, tenant_id: int, device_id: str, state: DeviceState) -> Device:
     """Put a device into another state. Raises `UnknownDeviceError`."""
     sql = "UPDATE device SET state = ? WHERE tenant_id = ? AND device_id = ?"
     connection.execute(sql, (state.value, tenant_id, device_id))
-    return _select_device(connection, tenant_id, device_id)
+    return select_device(connection, tenant_id, device_id)
 
 
 def update_revoked(
@@ -115,14 +162,6 @@ def update_revoked(
     return Certificate(*rows[0])
 
 
-def _select_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> Device:
-    sql = f"SELECT {_DEVICE_COLUMNS} FROM device WHERE tenant_id = ? AND device_id = ?"
-    rows = connection.execute(sql, (tenant_id, device_id)).fetchall()
-    if not rows:
-        raise UnknownDeviceError(f"{device_id} is not registered")
-    return _device(*rows[0])
-
-
 def _device(
     tenant_id: int,
     device_id: str,
@@ -133,8 +172,24 @@ def _device(
     state: str,
     created_at: int,
     device_number: int,
+    groups: str,
+    attributes: str,
+    notes: str,
 ) -> Device:
-    return Device(tenant_id, device_id, name, type, zone, serial_number, DeviceState(state), created_at, device_number)
+    return Device(
+        tenant_id,
+        device_id,
+        name,
+        type,
+        zone,
+        serial_number,
+        DeviceState(state),
+        created_at,
+        device_number,
+        _GROUPS.decode(groups),
+        _ATTRIBUTES.decode(attributes),
+        notes,
+    )
 
 
 def _bound(tenant_id: int, device_id: str, *certificate: str | int | None) -> BoundCertificate:

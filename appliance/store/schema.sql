@@ -44,6 +44,28 @@ CREATE TABLE alert_state (
     PRIMARY KEY (tenant_id, rule_id, device_id)
 ) STRICT;
 
+CREATE TABLE audit_entry (
+    entry_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    position INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    address TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    result TEXT NOT NULL,
+    details TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    UNIQUE (tenant_id, position)
+) STRICT;
+
+CREATE TABLE audit_head (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    position INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    PRIMARY KEY (tenant_id)
+) STRICT;
+
 CREATE TABLE certificate (
     certificate_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,
@@ -65,6 +87,37 @@ CREATE TABLE claim (
     expires_at INTEGER NOT NULL,
     used_at INTEGER
 ) STRICT;
+
+CREATE TABLE claim_serial (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    claim_number INTEGER NOT NULL REFERENCES enrolment_claim,
+    serial_number TEXT NOT NULL,
+    device_id TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (tenant_id, claim_number, serial_number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE clock_mark (
+    tenant_id INTEGER PRIMARY KEY REFERENCES tenant,
+    marked_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE connection_event (
+    event_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    device_number INTEGER NOT NULL REFERENCES device,
+    kind TEXT NOT NULL CHECK (kind IN ('connected', 'disconnected', 'refused')),
+    at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    occurrence_count INTEGER NOT NULL,
+    client_id TEXT NOT NULL,
+    address TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    version INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX connection_event_by_age ON connection_event (last_at);
+
+CREATE INDEX connection_event_of_device ON connection_event (device_number, event_number);
 
 CREATE TABLE delivery (
     delivery_number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -91,8 +144,94 @@ CREATE TABLE device (
     zone TEXT NOT NULL DEFAULT '',
     serial_number TEXT NOT NULL DEFAULT '',
     state TEXT NOT NULL CHECK (state IN ('pending', 'active', 'suspended', 'retired')),
-    created_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, groups TEXT NOT NULL DEFAULT '[]', attributes TEXT NOT NULL DEFAULT '{}', notes TEXT NOT NULL DEFAULT '',
     UNIQUE (tenant_id, device_id)
+) STRICT;
+
+CREATE TABLE device_filter (
+    device_filter_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    query TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (tenant_id, name)
+) STRICT;
+
+CREATE TABLE device_token (
+    token_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    device_number INTEGER NOT NULL REFERENCES device ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    secret_hash TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER,
+    used_from TEXT NOT NULL DEFAULT '',
+    revoked_at INTEGER
+) STRICT;
+
+CREATE INDEX device_token_of_device ON device_token (device_number);
+
+CREATE TABLE device_type (
+    device_type_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL DEFAULT '',
+    units TEXT NOT NULL DEFAULT '{}',
+    expected_interval_ms INTEGER,
+    created_at INTEGER NOT NULL,
+    UNIQUE (tenant_id, name)
+) STRICT;
+
+CREATE TABLE enrolment_claim (
+    claim_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    template TEXT NOT NULL,
+    serial_pattern TEXT NOT NULL,
+    use_limit INTEGER NOT NULL,
+    use_count INTEGER NOT NULL DEFAULT 0,
+    fingerprint TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT;
+
+CREATE TABLE enrolment_code (
+    code_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    code_hash TEXT NOT NULL UNIQUE,
+    target TEXT NOT NULL,
+    type TEXT NOT NULL,
+    zone TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER,
+    used_at INTEGER,
+    used_by TEXT NOT NULL DEFAULT '',
+    used_from TEXT NOT NULL DEFAULT '',
+    used_key TEXT NOT NULL DEFAULT '',
+    use_count INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE knock (
+    knock_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    key_fingerprint TEXT NOT NULL,
+    key_kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    common_name TEXT NOT NULL,
+    serial_number TEXT NOT NULL,
+    label TEXT NOT NULL,
+    address TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'accepted', 'refused')),
+    decided_at INTEGER,
+    device_id TEXT NOT NULL DEFAULT '',
+    certificate TEXT NOT NULL DEFAULT '',
+    request BLOB NOT NULL,
+    UNIQUE (tenant_id, key_fingerprint)
 ) STRICT;
 
 CREATE TABLE log (
@@ -121,6 +260,39 @@ CREATE TABLE outbox (
 
 CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
 
+CREATE TABLE pending_certificate (
+    fingerprint TEXT PRIMARY KEY,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    claim_number INTEGER NOT NULL REFERENCES enrolment_claim,
+    client_id TEXT NOT NULL,
+    token_hash TEXT NOT NULL UNIQUE,
+    serial TEXT NOT NULL,
+    issued_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    pem TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX pending_certificate_of_claim ON pending_certificate (tenant_id, claim_number, issued_at);
+
+CREATE TABLE policy (
+    policy_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    replaces_default INTEGER NOT NULL CHECK (replaces_default IN (0, 1)),
+    statements TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    UNIQUE (tenant_id, name)
+) STRICT;
+
+CREATE TABLE policy_target (
+    policy_target_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    policy_id INTEGER NOT NULL REFERENCES policy,
+    kind TEXT NOT NULL CHECK (kind IN ('type', 'device')),
+    name TEXT NOT NULL,
+    UNIQUE (policy_id, kind, name)
+) STRICT;
+
 CREATE TABLE problem (
     problem_id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,
@@ -131,6 +303,14 @@ CREATE TABLE problem (
     first_at INTEGER NOT NULL,
     last_at INTEGER NOT NULL,
     UNIQUE (tenant_id, device_id, kind)
+) STRICT;
+
+CREATE TABLE provisioning_template (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, name)
 ) STRICT;
 
 CREATE TABLE retained_message (
@@ -170,6 +350,14 @@ CREATE TABLE subscription (
     PRIMARY KEY (session_number, topic_filter)
 ) STRICT;
 
+CREATE TABLE succession (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    fingerprint TEXT NOT NULL,
+    replaced TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, fingerprint)
+) STRICT;
+
 CREATE TABLE taken_identifier (
     tenant_id INTEGER NOT NULL REFERENCES tenant,
     session_number INTEGER NOT NULL REFERENCES session,
@@ -190,7 +378,8 @@ CREATE TABLE token (
     secret_hash TEXT NOT NULL UNIQUE,
     created_at INTEGER NOT NULL,
     revoked_at INTEGER
-) STRICT;
+, role TEXT NOT NULL DEFAULT 'operator'
+    CHECK (role IN ('owner', 'operator', 'viewer', 'installer'))) STRICT;
 
 CREATE TABLE user (
     user_id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -12,7 +12,17 @@ import msgspec
 
 from broker.plugins.ports import Mode, PluginConfig
 from broker.plugins.questions import Later
-from broker.ports import ALLOWED, Allowed, Authorizer, Credentials, Decision, Denied, Pending, Principal
+from broker.ports import (
+    ALLOWED,
+    Allowed,
+    Authorizer,
+    Credentials,
+    Decision,
+    Denied,
+    Pending,
+    Principal,
+    RetainAuthorizer,
+)
 from broker.topics import matches
 
 NAMED_GUEST = "guest/"
@@ -90,6 +100,12 @@ class PluginAuthorizer:
     def may_receive(self, principal: Principal, topic: str) -> Decision:
         """Whether the gateway and every plugin allow it."""
         return self._decide(principal, topic, RECEIVE, self._base.may_receive)
+
+    def may_retain(self, principal: Principal, topic: str) -> Allowed | Denied:
+        """Whether the gateway lets it leave a retained message; guests may where they may publish."""
+        if not isinstance(self._base, RetainAuthorizer) or is_guest(principal):
+            return ALLOWED
+        return self._base.may_retain(principal, topic)
 
     def _consider(
         self, credentials: Credentials, word: Principal | Allowed | Denied

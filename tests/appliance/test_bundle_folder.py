@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from appliance import bundle_folder
-from appliance.registry import bundle
+from appliance.registry import bundle, snippets
 from appliance.registry.model import Bundle
 
 
@@ -29,17 +29,17 @@ def test_nobody_else_may_read_a_bundle(tmp_path: Path) -> None:
 
 
 def test_a_key_is_not_written_into_a_file_that_others_may_read(tmp_path: Path) -> None:
-    (tmp_path / bundle.KEY).write_text("older")
-    (tmp_path / bundle.KEY).chmod(0o644)
+    (tmp_path / snippets.KEY).write_text("older")
+    (tmp_path / snippets.KEY).chmod(0o644)
     bundle_folder.write(tmp_path, issued(), "gateway", 8883)
-    assert stat.S_IMODE((tmp_path / bundle.KEY).stat().st_mode) == 0o600
-    assert (tmp_path / bundle.KEY).read_text() == "the key"
+    assert stat.S_IMODE((tmp_path / snippets.KEY).stat().st_mode) == 0o600
+    assert (tmp_path / snippets.KEY).read_text() == "the key"
 
 
 def test_a_bundle_that_was_cut_short_over_an_older_one_is_not_whole(tmp_path: Path) -> None:
     bundle_folder.write(tmp_path, issued(), "gateway", 8883)
-    (tmp_path / bundle.KEY).unlink()
-    (tmp_path / bundle.KEY).mkdir()
+    (tmp_path / snippets.KEY).unlink()
+    (tmp_path / snippets.KEY).mkdir()
     with pytest.raises(IsADirectoryError):
         bundle_folder.write(tmp_path, issued("newer"), "gateway", 8883)
     assert not bundle_folder.is_whole(tmp_path)

@@ -1,3 +1,4 @@
+import base64
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,16 +11,25 @@ from appliance import control
 from appliance.console import Console, Issued
 from appliance.control import ControlError
 from appliance.errors import ConflictError
+from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import InvalidDeviceIdError
 from appliance.registry.service import Registry
+from appliance.store.database import Database
 from broker.ports import Connected
 from tests.appliance.examples import NOW, accounts_of, registered, stored
+
+
+def catalogue_of(registry: Registry, database: Database) -> Catalogue:
+    return Catalogue(registry, database, lambda: NOW)
 
 
 @contextlib.asynccontextmanager
 async def console(folder: Path) -> AsyncIterator[tuple[Registry, Console]]:
     async with stored(folder) as database, registered(database, folder) as registry:
-        yield registry, Console(registry, accounts_of(database), "gateway.local", 8883)
+        yield (
+            registry,
+            Console(registry, accounts_of(database), "gateway.local", 8883, catalogue_of(registry, database)),
+        )
 
 
 async def call(console: Console, call_name: str, **arguments: Any) -> Any:
@@ -62,7 +72,7 @@ async def test_devices_are_listed_with_what_they_are_and_whether_they_are_connec
 async def test_a_claim_is_given_until_there_is_an_owner(tmp_path: Path) -> None:
     async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
         accounts = accounts_of(database)
-        asked = Console(registry, accounts, "gateway.local", 8883)
+        asked = Console(registry, accounts, "gateway.local", 8883, catalogue_of(registry, database))
         await accounts.claim(await call(asked, "claim"), "maria@example.com", "correct horse battery staple")
         with pytest.raises(ConflictError):
             await call(asked, "claim")
@@ -71,7 +81,11 @@ async def test_a_claim_is_given_until_there_is_an_owner(tmp_path: Path) -> None:
 async def test_a_token_opens_what_its_tenant_may(tmp_path: Path) -> None:
     async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
         accounts = accounts_of(database)
-        token = await call(Console(registry, accounts, "gateway.local", 8883), "token.add", name="backup script")
+        token = await call(
+            Console(registry, accounts, "gateway.local", 8883, catalogue_of(registry, database)),
+            "token.add",
+            name="backup script",
+        )
         assert (await accounts.user_of_token(token)).tenant_id == 1
 
 
@@ -94,3 +108,15 @@ async def test_wrong_arguments_are_said_to_be_wrong(tmp_path: Path, name: str, a
     async with console(tmp_path) as (_, asked), control.serving(path, asked.calls()):
         with pytest.raises(ControlError, match=f"{name}: wrong arguments"):
             await control.ask(path, name, arguments)
+
+
+async def test_a_table_is_tried_and_then_imported_with_a_bundle_for_each_new_device(tmp_path: Path) -> None:
+    content = base64.b64encode(b"device_id,zone\na,north\nb b,north\n").decode()
+    async with console(tmp_path) as (registry, asked):
+        tried = await call(asked, "device.import", content=content, dry_run=True, certificates=False)
+        assert [(row.line, row.fate) for row in tried.rows] == [(2, "new"), (3, "refused")]
+        assert registry.devices(1) == []
+        done = await call(asked, "device.import", content=content, dry_run=False, certificates=True)
+        assert done.counts == {"new": 1, "changed": 0, "unchanged": 0, "refused": 1}
+        assert [bundle.device_id for bundle in done.issued.bundles] == ["a"]
+        assert registry.device(1, "a").zone == "north"

@@ -185,6 +185,40 @@ def test_listeners_of_amqtts_configuration_are_plain_ones_of_the_same_networks(a
     ]
 
 
+async def test_where_tokens_are_shown_no_certificate_is_asked_for_and_a_renewed_one_is_shown(
+    authority: Authority,
+) -> None:
+    certificate, key = authority.folder / "token.pem", authority.folder / "token.key"
+
+    def show(name: str) -> bytes:
+        for source, target in zip(authority.issue(name), (certificate, key), strict=True):
+            target.write_bytes(source.read_bytes())
+        return ssl.PEM_cert_to_DER_cert(certificate.read_text())
+
+    def seen(port: int) -> tuple[bytes | None, str | None]:
+        context = authority.client_context(None)
+        context.set_alpn_protocols(["mqtt"])
+        with (
+            socket.create_connection((HERE, port), PATIENCE_S) as sock,
+            context.wrap_socket(sock, server_hostname=HERE) as tls,
+        ):
+            return tls.getpeercert(binary_form=True), tls.selected_alpn_protocol()
+
+    first = show("one")
+    door = Doors(msgspec.structs.replace(OPEN, token_port=0), lambda: TlsFiles(certificate, key, authority.trust))
+    async with opened(door) as house:
+        assert house.ports.token is not None
+        assert await asyncio.to_thread(seen, house.ports.token) == (first, "mqtt")
+        second = show("two")
+        door.reload()
+        assert await asyncio.to_thread(seen, house.ports.token) == (second, "mqtt")
+
+
+def test_tokens_have_no_port_unless_one_is_set(authority: Authority) -> None:
+    assert MqttConfig().token_port is None
+    assert len(doors(authority).endpoints(HandOver(Web.take))) == 3  # type: ignore[arg-type]  # nobody calls it
+
+
 @pytest.mark.parametrize("has_shared", [True, False])
 @pytest.mark.parametrize("has_plain", [True, False])
 async def test_every_port_is_told_by_its_name(authority: Authority, has_shared: bool, has_plain: bool) -> None:

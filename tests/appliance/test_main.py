@@ -200,7 +200,9 @@ def test_the_folder_of_another_user_is_named(tmp_path: Path) -> None:
 
 
 def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _announce(Started("192.168.4.2", "AB:CD", 8443, 8080, 8883, 9443, (1883, 1884), tmp_path, "secret"))
+    _announce(
+        Started("192.168.4.2", "AB:CD", 8443, 8080, 8444, 8883, 9443, (1883, 1884), 8884, tmp_path, claim="secret")
+    )
     shown = capsys.readouterr().out
     for words in (
         "https://localhost:8443/\n",
@@ -208,6 +210,8 @@ def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.Capture
         "Shared     localhost:9443 ",
         "mqtt://localhost:1883 ",
         "mqtt://localhost:1884 ",
+        "mqtts://localhost:8884 ",
+        "https://localhost:8444/ ",
         str(tmp_path),
         "/claim#secret\n",
         "192.168.4.2",
@@ -218,7 +222,7 @@ def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_gateway_says_nothing_of_what_it_does_not_offer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _announce(Started("192.168.4.2", "AB:CD", 8443, None, 8883, None, (), tmp_path, None))
+    _announce(Started("192.168.4.2", "AB:CD", 8443, None, None, 8883, None, (), None, tmp_path, None))
     shown = capsys.readouterr().out
-    for words in ("Claim", "Trust", "Shared", "mqtt://"):
+    for words in ("Claim", "Trust", "Enrolment", "Shared", "Token", "mqtt://"):
         assert words not in shown

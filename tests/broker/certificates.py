@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = dt.timedelta(days=1)
+NOT_AT_ALL = dt.timedelta()
 _SIGNS_CERTIFICATES = x509.KeyUsage(
     digital_signature=False,
     content_commitment=False,
@@ -56,14 +57,14 @@ class Authority:
     def trust(self) -> Path:
         return self.folder / f"{self.name}.root.pem"
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """The certificate and the key of `name`, as files; it is good for 127.0.0.1 too."""
+    def issue(self, name: str, shifted_by: dt.timedelta = NOT_AT_ALL) -> tuple[Path, Path]:
+        """The certificate and the key of `name`, as files, for 127.0.0.1 too; it is good today unless shifted."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
         # Python 3.13 verifies strictly and asks for the key identifier of the authority.
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         certificate = (
-            _unsigned(name, self.name, key)
+            _unsigned(name, self.name, key, shifted_by)
             .add_extension(names, critical=False)
             .add_extension(issuer, critical=False)
             .sign(self.key, hashes.SHA256())
@@ -77,16 +78,20 @@ class Authority:
         )
         return certificate_path, key_path
 
-    def client_context(self, certificate_of: "Authority | None", name: str = "client") -> ssl.SSLContext:
+    def client_context(
+        self, certificate_of: "Authority | None", name: str = "client", shifted_by: dt.timedelta = NOT_AT_ALL
+    ) -> ssl.SSLContext:
         """What a client that trusts this authority uses; `certificate_of` signs its own certificate, if it has one."""
         context = ssl.create_default_context(cafile=str(self.trust))
         if certificate_of is not None:
-            context.load_cert_chain(*certificate_of.issue(name))
+            context.load_cert_chain(*certificate_of.issue(name, shifted_by))
         return context
 
 
-def _unsigned(name: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
+def _unsigned(
+    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, shifted_by: dt.timedelta = NOT_AT_ALL
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC) + shifted_by
     return (
         x509.CertificateBuilder()
         .subject_name(_name(name))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -131,7 +130,6 @@ async def door_open(
     *endpoints: Endpoint | SharedEndpoint,
     limits: Limits | None = None,
     thread_count: int = 1,
-    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Doorway]:
     """Listeners that let in until the block is left, and answer "welcome" to the first bytes of whoever came in.
 
@@ -157,7 +155,7 @@ async def door_open(
         changed.set()
 
     traffic = Traffic()
-    entrance = Entrance(traffic, enter, refuse, limits or Limits(), thread_count=thread_count, clock=clock)
+    entrance = Entrance(traffic, enter, refuse, limits or Limits(), thread_count=thread_count)
     with contextlib.ExitStack() as stack:
         stack.enter_context(entrance.running())
         ports = [stack.enter_context(Listener(endpoint, entrance).listening()).port for endpoint in endpoints]

@@ -23,6 +23,7 @@ from broker.packets import (
 )
 from broker.ports import ALLOWED, Connected, Denied, Disconnected, Pending, Principal
 from broker.reason_codes import ReasonCode
+from tests.broker.house import serving
 from tests.broker.stage import KEPT, Line, Stage, kinds, payloads, staged
 from tests.broker.stored import FakeStore
 
@@ -51,6 +52,15 @@ class TestWho:
             assert (answer.code, answer.properties.reason_string) == (0x87, "this client is not known")
             first, _ = stage.owner.refused
             assert (first.kind, first.client_id) == ("connect_denied", "stranger")
+
+    async def test_the_owner_hears_whom_it_would_have_been_where_that_is_known(self) -> None:
+        async with staged() as stage:
+            answers = {"known": Denied("it was revoked", of=Principal(7, "pump")), "stranger": Denied("it is nobody")}
+            stage.authorizer.authenticate = lambda shown: answers[shown.client_id]  # type: ignore[method-assign,assignment]  # a fake
+            for client_id in answers:
+                await refused(stage, asks(client_id))
+            told = [(each.tenant_id, each.principal, each.client_id) for each in stage.owner.refused]
+            assert told == [(7, "pump", "known"), (0, "", "stranger")]
 
     async def test_an_authoriser_that_fails_lets_nobody_in(self) -> None:
         async with staged() as stage:
@@ -136,6 +146,14 @@ class TestWhat:
             assert (await refused(stage, asks("c", V5, will=wrong))).code == ReasonCode.PROTOCOL_ERROR
             stage.authorizer.denied_topics.add("gone")
             assert (await refused(stage, asks("c", will=WILL))).code == ReturnCode.NOT_AUTHORIZED
+
+    async def test_a_will_that_may_not_be_retained_is_refused(self) -> None:
+        async with staged() as stage:
+            stage.authorizer.unretainable_topics.add("gone")
+            kept = Will("gone", b"c", 1, retain=True)
+            assert (await refused(stage, asks("c", will=kept))).code == ReturnCode.NOT_AUTHORIZED
+            line = stage.knock()
+            assert await line.send(asks("c", will=WILL)) == [Connack(False, 0)]
 
     async def test_who_is_refused_leaves_nothing_behind(self) -> None:
         async with staged() as stage:
@@ -296,3 +314,31 @@ async def back_without_keeping(stage: Stage) -> Line:
     assert isinstance(answer, Connack)
     assert answer.session_present
     return line
+
+
+async def test_each_connection_has_a_name_of_its_own_and_its_end_says_what_ended_it() -> None:
+    async with serving() as house:
+        first = await house.client("c")
+        second = await house.client("c")
+        await first.until_closed()
+        await second.send(Disconnect())
+        await house.owner.until(lambda owner: len(owner.left) == 2)
+        third = await house.client("c")
+        third.abort()
+        await house.owner.until(lambda owner: len(owner.left) == 3)
+        begun = [event.connection for event in house.owner.events if isinstance(event, Connected)]
+    assert len(set(begun)) == 3
+    assert [event.connection for event in house.owner.left] == begun
+    ends = [ReasonCode.SESSION_TAKEN_OVER, ReasonCode.SUCCESS, None]
+    assert [event.code for event in house.owner.left] == ends
+
+
+async def test_a_client_that_is_not_let_in_is_told_apart_from_one_that_may_not_do_something() -> None:
+    async with serving() as house:
+        house.authorizer.denied_clients.add("stranger")
+        house.authorizer.denied_filters.add("t")
+        stranger = await house.knock()
+        await stranger.connect("stranger")
+        known = await house.client("c")
+        await known.subscribe(("t", 0))
+    assert [(event.client_id, event.at_connect) for event in house.owner.refused] == [("stranger", True), ("c", False)]

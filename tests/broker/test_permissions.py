@@ -296,3 +296,16 @@ def test_what_is_remembered_for_one_session_is_bounded() -> None:
         assert permissions.may_receive(about, str(number), nobody) is None
         assert about.decisions is not None
         assert len(about.decisions) <= DECISIONS_LIMIT
+
+
+@pytest.mark.parametrize("answer", [DENIED, None, "yes", OSError("gone")])
+def test_a_message_is_retained_only_where_that_is_allowed(answer: object) -> None:
+    class Keeper(Constant):
+        def may_retain(self, principal: Principal, topic: str) -> Any:
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer
+
+    assert isinstance(permissions_of(Keeper(answer)).may_retain(PRINCIPAL, "t"), Denied)
+    assert permissions_of(Keeper(ALLOWED)).may_retain(PRINCIPAL, "t") is None
+    assert permissions_of(Constant(answer)).may_retain(PRINCIPAL, "t") is None, "it has no say in it"

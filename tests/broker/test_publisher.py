@@ -104,6 +104,31 @@ class TestAcknowledgement:
             assert await old.send(one(1)) == [Puback(1)]
 
 
+class TestRetaining:
+    async def test_a_message_may_be_published_and_yet_not_retained(self) -> None:
+        async with staged() as stage:
+            stage.authorizer.unretainable_topics.add("t")
+            line = await stage.line("c", level=V5)
+            [refused] = await line.send(Publish("t", b"x", 1, retain=True, packet_id=1))
+            assert isinstance(refused, Puback)
+            assert refused.code == ReasonCode.NOT_AUTHORIZED
+            # The right to the topic is remembered by now, and does not stand for the other one.
+            [taken] = await line.send(one(2))
+            assert isinstance(taken, Puback)
+            assert taken.code < 0x80
+            [again] = await line.send(Publish("t", b"x", 1, retain=True, packet_id=3))
+            assert isinstance(again, Puback)
+            assert again.code == ReasonCode.NOT_AUTHORIZED
+            assert len(stage.owner.messages) == 1
+
+    async def test_a_client_of_3_1_1_is_disconnected_for_it(self) -> None:
+        async with staged() as stage:
+            stage.authorizer.unretainable_topics.add("t")
+            line = await stage.line("c")
+            assert await line.send(Publish("t", b"x", 1, retain=True, packet_id=1)) == []
+            assert stage.owner.messages == []
+
+
 class TestExactlyOnce:
     async def test_a_message_is_taken_once_however_often_it_is_sent_until_pubrel(self) -> None:
         async with staged() as stage:

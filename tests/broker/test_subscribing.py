@@ -18,9 +18,10 @@ from broker.packets import (
     Unsuback,
     Unsubscribe,
 )
-from broker.ports import ALLOWED, Allowed, Denied, Pending, Principal
+from broker.ports import ALLOWED, Allowed, Connected, Denied, Pending, Principal, Subscribed
 from broker.reason_codes import ReasonCode
 from broker.subscribing import REPLAYED_PER_TURN
+from tests.broker.house import serving
 from tests.broker.stage import payloads, staged
 
 INVALID = ["a/#/b", "a+", "+a", "/".join(["+"] * 200), "$share/g", "$share//t", "$share/g+/t", "x" * 2_000]
@@ -303,3 +304,18 @@ async def test_thousands_of_retained_messages_leave_turns_to_others() -> None:
         kept = [packet for packet in told if isinstance(packet, Publish)]
         assert len({packet.topic for packet in kept}) == len(kept) == count
         assert told[-1] == Pingresp(), "what came after SUBSCRIBE is taken after it"
+
+
+async def test_what_a_client_subscribes_to_and_gives_up_is_told_by_packet() -> None:
+    heard: list[Subscribed] = []
+    async with serving() as house:
+        house.broker.desk.heard = heard.append
+        house.authorizer.denied_filters.add("no")
+        wire = await house.client("c")
+        await wire.subscribe(("a", 0), ("no", 0), ("b/#", 1))
+        await wire.subscribe(("no", 0))
+        await wire.send(Unsubscribe(1, ("a", "never")))
+        await wire.expect(Unsuback)
+        [connected] = [event for event in house.owner.events if isinstance(event, Connected)]
+    assert [(each.topic_filters, each.is_over) for each in heard] == [(("a", "b/#"), False), (("a",), True)]
+    assert {each.connection for each in heard} == {connected.connection}

@@ -17,11 +17,9 @@ class Walk:
         self.stumbles = stumbles
         self.until = until
         self.threads: list[str] = []
-        self.moments: list[float] = []
 
-    def step(self, now: float) -> None:
+    def step(self) -> None:
         self.threads.append(threading.current_thread().name)
-        self.moments.append(now)
         if self.until is not None:
             assert self.until.wait(10)
         if self.stumbles:
@@ -34,7 +32,7 @@ class Path:
     def __init__(self, count: int) -> None:
         self.back: list[Walk] = []
         self.changed = asyncio.Event()
-        self.workers: Workers[Walk] = Workers(count, asyncio.get_running_loop(), self._take, lambda: 7.0)
+        self.workers: Workers[Walk] = Workers(count, asyncio.get_running_loop(), self._take)
 
     def _take(self, walk: Walk) -> None:
         assert threading.current_thread() is threading.main_thread()
@@ -57,7 +55,6 @@ async def test_every_step_is_made_in_a_thread_and_comes_back_once() -> None:
     path.workers.stop()
     assert sorted(map(id, path.back)) == sorted(map(id, walks))
     assert {name for walk in walks for name in walk.threads} <= {"tls handshakes 0", "tls handshakes 1"}
-    assert {moment for walk in walks for moment in walk.moments} == {7.0}
 
 
 async def test_as_many_steps_as_threads_are_made_at_once() -> None:

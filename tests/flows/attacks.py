@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+from appliance.policies.book import PolicyBook
 from appliance.registry import policy
-from appliance.registry.model import check_device_id
+from appliance.registry.model import Device, DeviceState, check_device_id
 from broker.codec import encode
 from broker.limits import Limits
 from broker.packets import Connect, Packet, Publish
@@ -21,6 +23,7 @@ ALIVE_S = 2.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 QUICK = Limits(sweep_interval_s=0.05)
+_POLICIES = PolicyBook()
 
 
 class PolicyAuthorizer(FakeAuthorizer):
@@ -35,17 +38,22 @@ class PolicyAuthorizer(FakeAuthorizer):
     def may_publish(self, principal: Principal, topic: str) -> Decision:
         if principal.is_operator:
             return _decision(policy.may_operator_publish(topic))
-        return _decision(policy.may_publish(_device(principal), topic))
+        return _decision(policy.may_publish(_POLICIES, _device(principal.name), topic))
 
     def may_subscribe(self, principal: Principal, topic_filter: str) -> Decision:
-        return ALLOWED if principal.is_operator else _decision(policy.may_subscribe(_device(principal), topic_filter))
+        if principal.is_operator:
+            return ALLOWED
+        return _decision(policy.may_subscribe(_POLICIES, _device(principal.name), topic_filter))
 
     def may_receive(self, principal: Principal, topic: str) -> Decision:
-        return ALLOWED if principal.is_operator else _decision(policy.may_receive(_device(principal), topic))
+        if principal.is_operator:
+            return ALLOWED
+        return _decision(policy.may_receive(_POLICIES, _device(principal.name), topic))
 
 
-def _device(principal: Principal) -> str:
-    return check_device_id(principal.name)
+@functools.cache
+def _device(name: str) -> Device:
+    return Device(1, check_device_id(name), "", "", "", "", DeviceState.ACTIVE, 0, 1)
 
 
 def _decision(refusal: str | None) -> Decision:

@@ -39,7 +39,7 @@ class RunningGateway:
         self.data = folder / "data"
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "config.toml"
-        self.config.write_text(SETTINGS.format(mqtt_port=mqtt_port) + "trust_port = 0\n" + settings)
+        self.config.write_text(SETTINGS.format(mqtt_port=mqtt_port) + "trust_port = 0\nenrolment_port = 0\n" + settings)
         self.lines: list[str] = []
         self._is_over = False
         self._printed = threading.Condition()

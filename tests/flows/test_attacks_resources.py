@@ -238,11 +238,13 @@ def _numbers() -> list[tuple[str, str]]:
         ("ingestion", "past_tolerance_ms"),
         ("alerts", "high_cooldown_ms"),  # told every time
         ("alerts", "cooldown_ms"),
+        ("presence", "expected_interval_ms"),  # expects nothing
         ("mqtt", "port"),  # any free port
         ("mqtt", "shared_port"),
         ("mqtt", "plain_port"),
         ("http", "port"),
         ("http", "trust_port"),
+        ("http", "enrolment_port"),
         ("email", "port"),
     }
     config = Config()

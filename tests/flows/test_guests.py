@@ -129,7 +129,7 @@ def test_a_gateway_without_plugins_runs_without_amqtt(tmp_path: Path) -> None:
         "    print(json.dumps(sorted(sys.modules)))\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "mqtt = MqttConfig(host='127.0.0.1', port=0, shared_port=0)\n"
-        "http = HttpConfig(host='127.0.0.1', port=0, trust_port=None)\n"
+        "http = HttpConfig(host='127.0.0.1', port=0, trust_port=None, enrolment_port=None)\n"
         "asyncio.run(process.run(Config(data=sys.argv[1], mqtt=mqtt, http=http), started))\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "data")]

@@ -18,7 +18,22 @@ from tests.web.house import EMAIL, PASSWORD, House
 from web.auth import SESSION_COOKIE
 from web.server import serving
 
-PATHS = ("/", "/devices", "/devices/sensor-001", "/alerts", "/alerts?state=all", "/mailbox", "/settings", "/nothing")
+PATHS = (
+    "/",
+    "/devices",
+    "/devices/sensor-001",
+    "/device-types",
+    "/device-import",
+    "/enrolment",
+    "/claims",
+    "/policies",
+    "/alerts",
+    "/alerts?state=all",
+    "/audit",
+    "/mailbox",
+    "/settings",
+    "/nothing",
+)
 DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 

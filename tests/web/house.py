@@ -14,13 +14,19 @@ from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.config import AlertsConfig, HttpConfig, IngestionConfig, TelemetryConfig
+from appliance.enrolment.codes.service import Codes
+from appliance.enrolment.renewal.service import Renewal
+from appliance.enrolment.service import Enrolment
+from appliance.enrolment.tray.service import Tray
 from appliance.gateway import Gateway
 from appliance.health import Health
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import HOUR_MS, Clock, to_text
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
+from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import DEFAULT_TENANT
+from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
 from appliance.store import database as store
 from appliance.store.migrate import migrate
@@ -87,7 +93,7 @@ async def opened(
     folder: Path, config: HttpConfig | None = None, clock: Clock = moment, limits: Limits | None = None
 ) -> AsyncIterator[House]:
     """Every service of a gateway, open. E-mail goes into the mailbox."""
-    config = config or HttpConfig(host="127.0.0.1", port=0, trust_port=0)
+    config = config or HttpConfig(host="127.0.0.1", port=0, trust_port=0, enrolment_port=0)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(store.opened(folder / "gateway.db", prepare=migrate))
         registry = Registry(database, folder / "pki", clock, config.names)
@@ -106,15 +112,23 @@ async def opened(
         rooms = Rooms(registry, alerts, telemetry)
         ingestion = Ingestion(database, rooms, bus, IngestionConfig(commit_interval_ms=0), clock)
         broker = Broker(ingestion, registry, clock, limits)
+        presence = PresenceLog(database, registry, clock)
+        ingestion.noted = presence.note
         gateway = Gateway(
             registry,
+            await stack.enter_async_context(Catalogue(registry, database, clock).opened()),
             accounts,
             telemetry,
             alerts,
             notifications,
             mailbox,
             ingestion,
+            Codes(database, registry, clock),
+            Tray(database, registry, clock, is_open=True),
+            await stack.enter_async_context(Renewal(database, registry).running()),
+            await stack.enter_async_context(Enrolment(database, registry, clock).running(broker)),
             broker,
+            presence,
             bus,
             health,
             "1.2.3",
@@ -123,6 +137,7 @@ async def opened(
         )
         health.register("ingestion", ingestion.status)
         house = House(gateway, config, clock)
+        await stack.enter_async_context(presence.running(broker.publish))
         await stack.enter_async_context(broker.connected())
         await stack.enter_async_context(
             ingestion.running(house.acknowledge, broker.pause_reading, broker.resume_reading)

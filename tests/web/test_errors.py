@@ -52,6 +52,15 @@ async def test_a_defect_is_logged_and_not_told(house: House, caplog: pytest.LogC
     assert "a request failed method=GET path=/" in caplog.text
 
 
+async def test_a_defect_leaves_no_enrolment_code_in_the_log(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    broken = dataclasses.replace(house.gateway, codes=None)  # type: ignore[arg-type]
+    async with Client(app.create_app(broken, house.config)) as client:
+        answer = await client.get("/enrol/ABCD-EFGH-SECRET")
+    assert answer.status_code == 500
+    assert "a request failed method=GET path=/enrol/{code}" in caplog.text
+    assert not any("SECRET" in record.getMessage() for record in caplog.records if record.name == "web.errors")
+
+
 async def test_the_way_back_is_kept(stranger: Client) -> None:
     answer = await stranger.get("/devices?state=offline")
     assert answer.headers["location"] == "/sign-in?next=%2Fdevices%3Fstate%3Doffline"

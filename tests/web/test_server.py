@@ -116,7 +116,7 @@ async def test_signing_out_closes_the_live_pages(house: House, served: Served) -
 
 async def test_a_session_that_nobody_uses_closes_its_page(tmp_path: Path) -> None:
     moved = [0]
-    config = HttpConfig(host="127.0.0.1", port=0, trust_port=None, session_idle_ms=200)
+    config = HttpConfig(host="127.0.0.1", port=0, trust_port=None, enrolment_port=None, session_idle_ms=200)
     async with (
         houses.opened(tmp_path, config, lambda: moment() + moved[0]) as house,
         serving(house.gateway, config) as served,
@@ -128,7 +128,7 @@ async def test_a_session_that_nobody_uses_closes_its_page(tmp_path: Path) -> Non
 
 
 async def test_a_used_session_that_is_too_old_closes_its_page(tmp_path: Path) -> None:
-    config = HttpConfig(host="127.0.0.1", port=0, trust_port=None, session_length_ms=1_500)
+    config = HttpConfig(host="127.0.0.1", port=0, trust_port=None, enrolment_port=None, session_length_ms=1_500)
     async with (
         asyncio.timeout(10),
         houses.opened(tmp_path, config) as house,
@@ -190,7 +190,7 @@ async def test_a_renewed_certificate_is_taken_up(house: House, served: Served) -
 
 
 async def test_a_port_in_use_is_named(house: House, served: Served) -> None:
-    config = HttpConfig(host="127.0.0.1", port=served.port, trust_port=None)
+    config = HttpConfig(host="127.0.0.1", port=served.port, trust_port=None, enrolment_port=None)
     with pytest.raises(WebListenError, match=str(served.port)):
         async with serving(house.gateway, config):
             pass

@@ -11,7 +11,7 @@ from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
 from appliance.registry.model import DEFAULT_TENANT
 from web.auth import OPEN, SESSION_COOKIE, VISIT_COOKIE, ended_cookie, form_secret, form_token, host_cookie, new_visit
-from web.errors import status_of
+from web.errors import status_of, when_again
 
 
 class ClaimForm(msgspec.Struct, frozen=True):
@@ -40,7 +40,9 @@ async def claim(
     try:
         secret = await gateway.accounts.claim(data.code.strip(), data.email, data.password)
     except ApplianceError as error:
-        return claim_page(form_secret(request), data, str(error), status_of(error))
+        page = claim_page(form_secret(request), data, str(error), status_of(error))
+        page.headers.update(when_again(error))
+        return page
     return Response(
         None,
         status_code=303,

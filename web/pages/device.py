@@ -62,6 +62,8 @@ class Sight(msgspec.Struct, frozen=True):
     condition_word: str
     presence: Presence
     seen_at: int | None
+    is_silent: bool
+    """Whether it should have said something by now."""
     alert: Alert | None
     tiles: tuple[Tile, ...]
     newest: Newest | None
@@ -185,8 +187,9 @@ async def _look(stage: Stage, packet_logs: PacketLogs) -> Sight:
         condition_word=CONDITION_WORDS[standing.condition],
         presence=standing.presence,
         seen_at=standing.seen_at,
+        is_silent=gateway.presence.is_silent(tenant_id, device.device_id, standing.seen_at, stage.now),
         alert=standing.alert,
-        tiles=_tiles(standing, metrics, question._replace(metric=charted)),
+        tiles=_tiles(gateway, standing, metrics, question._replace(metric=charted)),
         newest=Newest(newest.at, float(newest.value)) if newest and isinstance(newest.value, (int, float)) else None,
         problems=tuple(await gateway.ingestion.problems(tenant_id, device.device_id)),
         sessions=sessions_of(gateway.broker, tenant_id, device.device_id),
@@ -194,14 +197,14 @@ async def _look(stage: Stage, packet_logs: PacketLogs) -> Sight:
     )
 
 
-def _tiles(standing: Standing, metrics: Sequence[str], question: _Question) -> tuple[Tile, ...]:
+def _tiles(gateway: Gateway, standing: Standing, metrics: Sequence[str], question: _Question) -> tuple[Tile, ...]:
     others = sorted(metric for metric in standing.latest if metric not in metrics)
     return tuple(
         Tile(
             metric=metric,
             label=words.metric_name(metric),
             value=words.reading(standing.latest[metric].value),
-            unit=words.unit(metric),
+            unit=fleet.unit(gateway, standing.device, metric),
             at=standing.latest[metric].at,
             is_arrival=standing.latest[metric].time_source is not TimeSource.DEVICE,
             address=_address(question._replace(metric=metric)) if metric in metrics else "",
@@ -226,7 +229,7 @@ async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now
     return Chart(
         metric=metric,
         label=words.metric_name(metric),
-        unit=words.unit(metric),
+        unit=fleet.unit(gateway, device, metric),
         limit=limit,
         start=start,
         end=now,

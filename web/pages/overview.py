@@ -50,6 +50,8 @@ class Overview(msgspec.Struct, frozen=True):
     device_count: int
     heard_count: int
     """How many devices have ever sent something."""
+    silent_count: int
+    """How many should have said something by now."""
     troubles: tuple[Trouble, ...]
     alerts: tuple[Recent, ...]
     needy: tuple[fleet.Row, ...]
@@ -83,6 +85,10 @@ async def _look(stage: Stage) -> Overview:
         pulse=shell.pulse(gateway, tenant_id),
         device_count=len(standings),
         heard_count=sum(standing.seen_at is not None for standing in standings),
+        silent_count=sum(
+            gateway.presence.is_silent(tenant_id, standing.device.device_id, standing.seen_at, stage.now)
+            for standing in standings
+        ),
         troubles=tuple(
             Trouble(name, status.summary) for name, status in gateway.health.statuses().items() if not status.ok
         ),

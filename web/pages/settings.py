@@ -6,6 +6,7 @@ from litestar.di import NamedDependency
 from litestar.params import URLEncodedBody
 from litestar.response import Template
 
+from appliance.accounts.model import Role
 from appliance.config import HttpConfig
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
@@ -18,6 +19,7 @@ class TokenForm(msgspec.Struct, frozen=True):
     """A token as it is asked for."""
 
     name: str = ""
+    role: Role = Role.OPERATOR
 
 
 @get("/settings", include_in_schema=False)
@@ -37,7 +39,7 @@ async def add_token(
 ) -> Template:
     """Make a token. This answer is the one time that it is shown."""
     try:
-        token = await gateway.accounts.add_token(frame.user.tenant_id, data.name)
+        token = await gateway.accounts.add_token(frame.user.tenant_id, data.name, data.role)
     except ApplianceError as error:
         page = await _page(gateway, frame, http, new_token="", complaint=str(error))
         page.status_code = status_of(error)
@@ -60,6 +62,7 @@ async def _page(gateway: Gateway, frame: Frame, http: HttpConfig, *, new_token: 
         "now": frame.now,
         "tokens": await gateway.accounts.tokens(frame.user.tenant_id),
         "new_token": new_token,
+        "roles": [Role.OPERATOR, Role.VIEWER, Role.INSTALLER, Role.OWNER],
         "complaint": complaint,
         "web_ca_fingerprint": gateway.registry.web_ca_fingerprint,
         "statuses": gateway.health.statuses(),

@@ -22,7 +22,7 @@ from web.auth import (
     host_cookie,
     new_visit,
 )
-from web.errors import status_of
+from web.errors import status_of, when_again
 from web.live import Hub
 from web.mqtt import Quay
 
@@ -65,7 +65,9 @@ async def sign_in(
     try:
         secret = await gateway.accounts.sign_in(data.email, data.password, address)
     except ApplianceError as error:
-        return sign_in_page(form_secret(request), data, str(error), status_of(error), has_owner=True)
+        page = sign_in_page(form_secret(request), data, str(error), status_of(error), has_owner=True)
+        page.headers.update(when_again(error))
+        return page
     return Response(
         None,
         status_code=303,

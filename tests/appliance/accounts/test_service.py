@@ -318,3 +318,11 @@ async def test_another_tenant_has_its_own_owner(accounts: Accounts, database: Da
     assert not await accounts.has_owner(2)
     session = await accounts.claim(await accounts.open_claim(2), "bob@example.org", PASSWORD)
     assert (await accounts.user_of_session(session)).tenant_id == 2
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_token_has_the_role_that_it_was_given(accounts: Accounts, role: Role) -> None:
+    token = await accounts.add_token(TENANT, "script", role)
+    assert (await accounts.user_of_token(token)).role is role
+    [listed] = await accounts.tokens(TENANT)
+    assert listed.role is role

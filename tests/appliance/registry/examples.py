@@ -9,9 +9,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from appliance.instant import from_text
-from appliance.registry.model import Bundle, TlsFiles
+from appliance.registry.model import DEFAULT_TENANT, Bundle, TlsFiles
 from appliance.registry.names import ServerNames
-from broker.ports import Credentials
+from appliance.registry.service import Registry
+from broker.ports import Credentials, Decision, Denied, Principal
 
 NOW = from_text("2026-11-21T06:00:00")
 NAMES = ServerNames(("gateway-7f3a", "gateway-7f3a.local", "localhost"), ("127.0.0.1", "192.168.4.2", "::1"))
@@ -92,3 +93,28 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> by
     if errors:
         raise errors[0]
     return seen[0]
+
+
+async def add(registry: Registry, device_id: str) -> Bundle:
+    await registry.add_device(DEFAULT_TENANT, device_id)
+    return await registry.issue_certificate(DEFAULT_TENANT, device_id)
+
+
+def refusal(registry: Registry, client_id: str, certificate: bytes | None, username: str | None = None) -> str:
+    answer = registry.authenticate(credentials(client_id, certificate, username))
+    return answer.reason if isinstance(answer, Denied) else ""
+
+
+def rights(registry: Registry, principal: Principal) -> list[Decision]:
+    """What a device is told of its own topics."""
+    name = principal.name
+    return [
+        registry.may_publish(principal, f"sensors/{name}/telemetry"),
+        registry.may_subscribe(principal, f"cmd/{name}/#"),
+        registry.may_receive(principal, f"cmd/{name}/restart"),
+    ]
+
+
+def denied_reason(decision: Decision) -> str:
+    assert isinstance(decision, Denied)
+    return decision.reason

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +16,7 @@ from appliance.registry import authority
 from appliance.registry.authority import Authority
 from appliance.registry.names import LOCAL_NETWORKS, ServerNames
 from appliance.registry.pki import Pki
+from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import NAMES, NOW
 
 moments = st.integers(0, 4_000_000_000_000)
@@ -85,7 +86,9 @@ def test_certificates_for_devices_begin_in_the_past_whatever_the_clock_says(keys
     leaf = authority.issue_device(keys.issuing, "a", authority.make_key().public_key(), now)
     assert leaf.not_valid_before_utc.year == 2020
     # A clock that was reset to 1970 must not make a certificate that is over already.
-    assert authority.ends_at(leaf) == max(now, authority.RELEASED_AT) // 1000 * 1000 + authority.DEVICE_LENGTH_MS
+    wanted = max(now, authority.RELEASED_AT) // 1000 * 1000 + authority.DEVICE_LENGTH_MS
+    # Nothing outlives the CA that vouches for it.
+    assert authority.ends_at(leaf) == min(wanted, authority.ends_at(keys.issuing.certificate))
 
 
 @given(now=moments)
@@ -177,3 +180,47 @@ def test_a_key_of_another_kind_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="expected a key on an elliptic curve"):
         authority.read_key(other)
+
+
+def test_rsa_keys_of_a_kind_are_read_for_signing_and_not_as_ours() -> None:
+    pem = authority.key_pem(rsa.generate_private_key(65_537, 2_048)).encode()
+    assert authority.read_signing_key(pem).key_size == 2_048
+    with pytest.raises(ValueError, match="elliptic curve"):
+        authority.read_key(pem)
+    other = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(ValueError, match="or RSA"):
+        authority.read_signing_key(other)
+
+
+@pytest.mark.parametrize("with_rsa", [False, True])
+def test_openssl_accepts_what_a_company_s_ca_issues_by_either_root(keys: Pki, tmp_path: Path, with_rsa: bool) -> None:
+    [issuing, top], key = issuers.company(with_rsa=with_rsa)
+    leaf = authority.issue_device(Authority(issuing, key), "a", authority.make_key().public_key(), NOW)
+    root_key = authority.make_key()
+    ours = Authority(authority.make_root(root_key, NOW), root_key)
+    cross = authority.cross_certify(ours, issuing)
+    assert "OK" in verify(tmp_path, leaf, ours.certificate, *through(tmp_path, cross), "-purpose", "sslclient")
+    assert "OK" in verify(tmp_path, leaf, top, *through(tmp_path, issuing), "-purpose", "sslclient")
+    assert "unable to get" in verify(tmp_path, leaf, keys.root, *through(tmp_path, cross))
+
+
+def test_an_issuer_without_a_key_identifier_can_be_certified_too() -> None:
+    root_key, key = authority.make_key(), authority.make_key()
+    ours = Authority(authority.make_root(root_key, NOW), root_key)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Old CA")])
+    old = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(issuers.FIRST_DAY)
+        .not_valid_after(issuers.FIRST_DAY + timedelta(days=900))
+        .sign(key, hashes.SHA256())
+    )
+    cross = authority.cross_certify(ours, old)
+    assert authority.ends_at(cross) == authority.ends_at(old)
+    digest = cross.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert Authority(old, key).identifier.key_identifier == digest

@@ -4,9 +4,14 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 
-from appliance.registry import issue, pki
-from appliance.registry.model import Bundle
+from appliance.registry import authority, issue, pki
+from appliance.registry.model import Bundle, InvalidRequestError
 from tests.appliance.registry.examples import NAMES, NOW, client_context, der, server_context, shake_hands
 
 
@@ -84,3 +89,71 @@ def test_what_is_kept_has_no_key_and_names_what_was_given(opened: pki.Pki) -> No
     assert first.kept.pem == first.bundle.certificate_pem
     assert "PRIVATE" not in first.kept.pem
     assert first.bundle.chain_pem.count("BEGIN CERTIFICATE") == 2
+
+
+class DeviceKey:
+    """A device that has made its key itself."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
+        self.key = key
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "whatever it says")])
+        self.request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+
+    def pem(self) -> bytes:
+        return self.request.public_bytes(serialization.Encoding.PEM)
+
+    def der(self) -> bytes:
+        return self.request.public_bytes(serialization.Encoding.DER)
+
+
+@pytest.mark.parametrize("with_rsa", [False, True])
+def test_a_device_with_a_key_of_its_own_gets_in(opened: pki.Pki, tmp_path: Path, with_rsa: bool) -> None:
+    key = rsa.generate_private_key(65_537, 2_048) if with_rsa else ec.generate_private_key(ec.SECP384R1())
+    kept, granted = issue.grant(opened, "sensor-002", DeviceKey(key).der(), NOW)
+    assert kept.certificate.fingerprint == granted.fingerprint
+    (tmp_path / "chain.pem").write_text(granted.chain_pem)
+    (tmp_path / "key.pem").write_text(authority.key_pem(key))
+    client = client_context(granted.root_pem, tmp_path / "chain.pem", tmp_path / "key.pem")
+    seen = shake_hands(server_context(opened.device_tls, asks_certificate=True), client, "localhost")
+    assert seen == ssl.PEM_cert_to_DER_cert(granted.certificate_pem)
+    # What a request says of itself counts for nothing.
+    assert "whatever" not in x509.load_pem_x509_certificate(granted.certificate_pem.encode()).subject.rfc4514_string()
+
+
+def test_a_request_whose_sender_lacks_the_key_is_refused(opened: pki.Pki) -> None:
+    forged = bytearray(DeviceKey(ec.generate_private_key(ec.SECP256R1())).der())
+    forged[-1] ^= 1
+    with pytest.raises(InvalidRequestError, match="lacks the private key"):
+        issue.grant(opened, "a", bytes(forged), NOW)
+
+
+def test_keys_that_are_too_weak_and_what_is_no_request_are_refused(opened: pki.Pki) -> None:
+    weak = DeviceKey(rsa.generate_private_key(65_537, 1_024)).pem()  # noqa: S505  to be refused
+    with pytest.raises(InvalidRequestError, match="at least 2048 bits"):
+        issue.grant(opened, "a", weak, NOW)
+    for content in (b"", b"nothing", b"-----BEGIN CERTIFICATE REQUEST-----", opened.root_path.read_bytes()):
+        with pytest.raises(InvalidRequestError, match="no certificate signing request"):
+            issue.grant(opened, "a", content, NOW)
+
+
+def test_rsa_keys_that_are_costly_are_refused_before_their_signature_is_verified(opened: pki.Pki) -> None:
+    large = rsa.generate_private_key(65_537, authority.RSA_MOST_BITS + 8)
+    for key in (large, with_exponent(65_539)):
+        forged = bytearray(DeviceKey(key).der())
+        forged[-1] ^= 1
+        with pytest.raises(InvalidRequestError, match="at most 4096, its public exponent at most 65537"):
+            issue.grant(opened, "a", bytes(forged), NOW)
+
+
+def with_exponent(exponent: int) -> rsa.RSAPrivateKey:
+    numbers = rsa.generate_private_key(65_537, 2_048).private_numbers()
+    p, q = numbers.p, numbers.q
+    d = pow(exponent, -1, (p - 1) * (q - 1))
+    halves = (rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q))
+    return rsa.RSAPrivateNumbers(p, q, d, *halves, rsa.RSAPublicNumbers(exponent, p * q)).private_key()
+
+
+@given(content=st.binary(max_size=200))
+def test_no_bytes_do_more_than_be_refused(keys: pki.Pki, content: bytes) -> None:
+    with pytest.raises(InvalidRequestError):
+        issue.grant(keys, "a", content, NOW)

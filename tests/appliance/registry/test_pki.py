@@ -9,8 +9,9 @@ from cryptography import x509
 
 from appliance.instant import DAY_MS
 from appliance.registry import authority, files, issue, pki
-from appliance.registry.model import KeyFolderError
+from appliance.registry.model import KeyFolderError, RootKeyError
 from appliance.registry.names import ServerNames
+from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import NAMES, NOW, client_context, server_context, shake_hands
 
 HOST = "gateway-7f3a"
@@ -166,3 +167,93 @@ def test_a_lost_server_key_is_made_again_with_its_certificate(tmp_path: Path) ->
     opened.device_tls.key.unlink()
     assert pki.renew(opened, NAMES, NOW)
     assert_devices_get_in(opened, tmp_path)
+
+
+def test_without_the_root_key_that_was_removed_on_purpose_everything_goes_on(tmp_path: Path) -> None:
+    opened = start(tmp_path / "pki")
+    pki.note_export(opened, pki.root_key(opened))
+    pki.remove_root(opened)
+    again = start(tmp_path / "pki", names=ServerNames(("localhost",), ("10.0.0.9", "127.0.0.1")))
+    assert not pki.has_root_key(again)
+    assert again.root == opened.root
+    assert_devices_get_in(again, tmp_path)
+    # Nothing of the CA is made anew when another file of it is lost.
+    (tmp_path / "pki" / "issuing.pem").unlink()
+    with pytest.raises(KeyFolderError, match=r"issuing\.pem"):
+        start(tmp_path / "pki")
+
+
+def test_a_root_that_was_put_back_can_be_used_and_lost_again(tmp_path: Path) -> None:
+    opened = start(tmp_path)
+    key = pki.root_key(opened)
+    pki.note_export(opened, key)
+    pki.remove_root(opened)
+    pki.restore_root(opened, key)
+    assert set(contents(tmp_path)) == EVERYTHING | {pki.EXPORTED}
+    (tmp_path / "root.key").unlink()
+    with pytest.raises(KeyFolderError, match=r"root\.key"):
+        start(tmp_path)
+
+
+@pytest.mark.parametrize("with_rsa", [False, True])
+def test_devices_of_before_and_after_another_issuer_trust_the_same_root(tmp_path: Path, with_rsa: bool) -> None:
+    opened = start(tmp_path / "pki")
+    [before] = issue.issue(opened, ["before"], NOW)
+    chain, key = issuers.company(with_rsa=with_rsa)
+    pki.use_issuer(opened, chain, key)
+    used = start(tmp_path / "pki")
+    leaf = authority.read_certificate(used.device_tls.certificate.read_bytes())
+    assert leaf.issuer == chain[0].subject
+    assert_devices_get_in(used, tmp_path)
+    (tmp_path / "chain.pem").write_text(before.bundle.chain_pem)
+    (tmp_path / "key.pem").write_text(before.bundle.key_pem)
+    client = client_context(before.bundle.root_pem, tmp_path / "chain.pem", tmp_path / "key.pem")
+    shake_hands(server_context(used.device_tls, asks_certificate=True), client, "localhost")
+
+
+def test_devices_of_an_issuer_that_was_replaced_still_get_in(tmp_path: Path) -> None:
+    opened = pki.use_issuer(start(tmp_path / "pki"), *issuers.company())
+    [first] = issue.issue(opened, ["first"], NOW)
+    # Also what shows the certificates of that CA as the company knows them.
+    assert x509.load_pem_x509_certificates(first.bundle.chain_pem.encode())[1] == opened.issuing.certificate
+    pki.use_issuer(opened, *issuers.company())
+    used = start(tmp_path / "pki")
+    (tmp_path / "chain.pem").write_text(first.bundle.certificate_pem)
+    (tmp_path / "key.pem").write_text(first.bundle.key_pem)
+    client = client_context(first.bundle.root_pem, tmp_path / "chain.pem", tmp_path / "key.pem")
+    shake_hands(server_context(used.device_tls, asks_certificate=True), client, "localhost")
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_a_change_of_issuer_that_was_cut_short_leaves_one_that_works(tmp_path: Path, count: int) -> None:
+    opened = start(tmp_path / "pki")
+    with pytest.raises(PowerCutError):
+        pki.use_issuer(opened, *issuers.company(), FailingDisk(count))
+    assert_devices_get_in(start(tmp_path / "pki"), tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".key", ".pem", ".cross.pem"])
+def test_a_lost_file_of_an_issuer_is_told(tmp_path: Path, ending: str) -> None:
+    chain, key = issuers.company()
+    pki.use_issuer(start(tmp_path), chain, key)
+    lost = tmp_path / f"issuer-{authority.fingerprint(chain[0])[:16]}{ending}"
+    lost.unlink()
+    with pytest.raises(KeyFolderError, match=lost.name):
+        start(tmp_path)
+
+
+def test_the_key_of_another_issuer_is_told(tmp_path: Path) -> None:
+    chain, key = issuers.company()
+    pki.use_issuer(start(tmp_path), chain, key)
+    path = tmp_path / f"issuer-{authority.fingerprint(chain[0])[:16]}.key"
+    path.write_text(authority.key_pem(authority.make_key()))
+    with pytest.raises(KeyFolderError, match="not the key"):
+        start(tmp_path)
+
+
+def test_without_the_root_key_no_other_issuer_is_taken(tmp_path: Path) -> None:
+    opened = start(tmp_path)
+    pki.note_export(opened, pki.root_key(opened))
+    pki.remove_root(opened)
+    with pytest.raises(RootKeyError, match="restore-root"):
+        pki.use_issuer(opened, *issuers.company())

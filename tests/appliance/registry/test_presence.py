@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.registry.model import Presence
 from appliance.registry.presence import PresenceBook
 
 TENANT = 1
@@ -51,3 +52,13 @@ def test_a_lost_connection_keeps_its_reason_and_its_moment() -> None:
     book.note_disconnected(TENANT, "a", "keep alive expired", 20)
     presence = book.presence(TENANT, "a")
     assert (presence.connected, presence.since, presence.reason) == (False, 20, "keep alive expired")
+
+
+def test_what_was_known_before_the_start_counts_until_something_is_heard() -> None:
+    before = Presence(connected=False, since=3, address="", reason="keep alive expired")
+    book = PresenceBook(5)
+    book.recall(TENANT, "a", before)
+    assert book.presence(TENANT, "a") == before
+    book.note_connected(TENANT, "b", "somewhere", 6)
+    book.recall(TENANT, "b", before)
+    assert book.presence(TENANT, "b").connected

@@ -4,15 +4,15 @@ import asyncio
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
 from appliance.instant import DAY_MS
+from appliance.policies.document import read
+from appliance.policies.model import Policy
 from appliance.registry.authority import names_in, read_certificate
 from appliance.registry.model import (
     DEFAULT_TENANT,
-    Bundle,
     DeviceExistsError,
     DeviceRetiredError,
     DeviceState,
@@ -20,144 +20,21 @@ from appliance.registry.model import (
     InvalidHostNameError,
     KeyFolderError,
     NewDevice,
-    UnknownCertificateError,
-    UnknownDeviceError,
 )
 from appliance.registry.service import Registry
-from appliance.store.database import Database, opened
-from appliance.store.migrate import migrate
-from broker.ports import ALLOWED, Authorizer, Connected, Decision, Denied, Disconnected, Principal
+from appliance.store.database import Database
+from broker.ports import ALLOWED, Connected, Denied, Disconnected, Principal
 from tests.appliance.registry.examples import (
     NOW,
     FakeClock,
+    add,
     client_context,
-    credentials,
+    denied_reason,
     der,
+    refusal,
     server_context,
     shake_hands,
 )
-
-
-async def add(registry: Registry, device_id: str) -> Bundle:
-    await registry.add_device(DEFAULT_TENANT, device_id)
-    return await registry.issue_certificate(DEFAULT_TENANT, device_id)
-
-
-def refusal(registry: Registry, client_id: str, certificate: bytes | None, username: str | None = None) -> str:
-    answer = registry.authenticate(credentials(client_id, certificate, username))
-    return answer.reason if isinstance(answer, Denied) else ""
-
-
-def rights(registry: Registry, principal: Principal) -> list[Decision]:
-    """What a device is told of its own topics."""
-    name = principal.name
-    return [
-        registry.may_publish(principal, f"sensors/{name}/telemetry"),
-        registry.may_subscribe(principal, f"cmd/{name}/#"),
-        registry.may_receive(principal, f"cmd/{name}/restart"),
-    ]
-
-
-def denied_reason(decision: Decision) -> str:
-    assert isinstance(decision, Denied)
-    return decision.reason
-
-
-async def test_a_device_is_who_its_certificate_says(registry: Registry) -> None:
-    bundle = await add(registry, "sensor-001")
-    authorizer: Authorizer = registry
-    answer = authorizer.authenticate(credentials("sensor-001", der(bundle)))
-    assert answer == Principal(DEFAULT_TENANT, "sensor-001")
-
-
-async def test_a_device_cannot_use_the_name_of_another(registry: Registry) -> None:
-    bundle = await add(registry, "sensor-001")
-    await add(registry, "sensor-002")
-    assert "client id 'sensor-002' is not the device's" in refusal(registry, "sensor-002", der(bundle))
-
-
-async def test_a_user_name_changes_nothing(registry: Registry) -> None:
-    bundle = await add(registry, "sensor-001")
-    await add(registry, "sensor-002")
-    assert refusal(registry, "sensor-001", der(bundle), "sensor-002") == ""
-    assert refusal(registry, "sensor-001", None, "sensor-001")
-
-
-async def test_a_valid_chain_that_is_bound_to_no_device_is_refused(
-    registry: Registry, tmp_path: Path, clock: FakeClock
-) -> None:
-    await add(registry, "sensor-001")
-    # The same CA over another database: the chain is right, but nobody here was given this certificate.
-    async with (
-        opened(tmp_path / "other.db", prepare=migrate) as other_database,
-        Registry(other_database, tmp_path / "pki", clock).opened() as other,
-    ):
-        stranger = await add(other, "sensor-001")
-    assert stranger.root_pem == registry.root_path.read_text()
-    assert "is bound to no device here" in refusal(registry, "sensor-001", der(stranger))
-
-
-async def test_a_revoked_certificate_is_refused_and_the_other_one_stays_good(
-    registry: Registry, clock: FakeClock
-) -> None:
-    old = await add(registry, "sensor-001")
-    new = await registry.issue_certificate(DEFAULT_TENANT, "sensor-001")
-    assert refusal(registry, "sensor-001", der(old)) == ""
-    await registry.revoke_certificate(DEFAULT_TENANT, "sensor-001", old.fingerprint)
-    assert "was revoked" in refusal(registry, "sensor-001", der(old))
-    assert refusal(registry, "sensor-001", der(new)) == ""
-    with pytest.raises(UnknownCertificateError):
-        await registry.revoke_certificate(DEFAULT_TENANT, "sensor-001", "f" * 64)
-
-
-async def test_an_expired_certificate_is_refused(registry: Registry, clock: FakeClock) -> None:
-    bundle = await add(registry, "sensor-001")
-    clock.now = bundle.expires_at
-    assert "expired" in refusal(registry, "sensor-001", der(bundle))
-    # A clock that is behind does not lock a device out.
-    clock.now = 0
-    assert refusal(registry, "sensor-001", der(bundle)) == ""
-
-
-async def test_without_a_certificate_nobody_gets_in(registry: Registry) -> None:
-    await add(registry, "sensor-001")
-    assert "no certificate was shown" in refusal(registry, "sensor-001", None)
-
-
-async def test_on_the_plain_listener_the_client_id_names_the_device(
-    database: Database, tmp_path: Path, clock: FakeClock
-) -> None:
-    async with Registry(database, tmp_path / "pki", clock, trust_plain=True).opened() as registry:
-        bundle = await add(registry, "sensor-001")
-        plain = msgspec.structs.replace(credentials("sensor-001", None), transport="plain")
-        assert registry.authenticate(plain) == Principal(DEFAULT_TENANT, "sensor-001")
-        stranger = registry.authenticate(msgspec.structs.replace(plain, client_id="sensor-002"))
-        assert isinstance(stranger, Denied)
-        assert "no device has the client id" in stranger.reason
-        # Elsewhere the client identifier is only a word, and a WebSocket is as open as the web.
-        for transport in ("websocket", "tls"):
-            elsewhere = registry.authenticate(msgspec.structs.replace(plain, transport=transport))
-            assert isinstance(elsewhere, Denied), transport
-            assert "no certificate was shown" in elsewhere.reason
-        assert "not the device's" in refusal(registry, "sensor-002", der(bundle))
-        await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.SUSPENDED)
-        suspended = registry.authenticate(plain)
-        assert isinstance(suspended, Denied)
-        assert "is suspended" in suspended.reason
-
-
-async def test_a_device_that_is_not_active_may_do_nothing(registry: Registry) -> None:
-    bundle = await add(registry, "sensor-001")
-    principal = Principal(DEFAULT_TENANT, "sensor-001")
-    assert rights(registry, principal) == [ALLOWED] * 3
-    await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.SUSPENDED)
-    assert "is suspended" in refusal(registry, "sensor-001", der(bundle))
-    assert [denied_reason(each) for each in rights(registry, principal)] == [
-        "device sensor-001 is suspended: only an active device may take part"
-    ] * 3
-    await registry.set_state(DEFAULT_TENANT, "sensor-001", DeviceState.ACTIVE)
-    assert refusal(registry, "sensor-001", der(bundle)) == ""
-    assert rights(registry, principal) == [ALLOWED] * 3
 
 
 async def test_a_retired_device_never_comes_back(registry: Registry) -> None:
@@ -174,48 +51,19 @@ async def test_a_retired_device_never_comes_back(registry: Registry) -> None:
         await registry.add_device(DEFAULT_TENANT, "sensor-001")
 
 
-async def test_rights_are_refused_with_their_reason(registry: Registry) -> None:
-    await add(registry, "sensor-001")
-    principal = Principal(DEFAULT_TENANT, "sensor-001")
-    denied = denied_reason(registry.may_publish(principal, "sensors/sensor-002/telemetry"))
-    assert "no statement lets sensor-001 publish" in denied
-    assert denied_reason(registry.may_subscribe(principal, "cmd/+/x"))
-    assert "may not be sent messages" in denied_reason(registry.may_receive(principal, "cmd/sensor-002/x"))
-    for stranger in (Principal(DEFAULT_TENANT, "sensor-009"), Principal(2, "sensor-001")):
-        assert all(denied_reason(each) == f"{stranger.name} is not registered" for each in rights(registry, stranger))
-
-
-async def test_whoever_operates_the_gateway_may_do_everything_but_speak_for_it(registry: Registry) -> None:
-    person = Principal(DEFAULT_TENANT, "maria@example.com", is_operator=True)
-    for topic in ("cmd/sensor-001/restart", "sensors/sensor-001/telemetry", "anything"):
-        assert registry.may_publish(person, topic) == registry.may_receive(person, topic) == ALLOWED
-    for topic_filter in ("#", "+/+", "$SYS/#"):
-        assert registry.may_subscribe(person, topic_filter) == ALLOWED
-    assert registry.may_receive(person, "$SYS/broker/uptime") == ALLOWED
-    assert "only the gateway itself" in denied_reason(registry.may_publish(person, "$SYS/broker/uptime"))
-
-
-async def test_devices_are_sorted_and_apart_by_tenant(registry: Registry) -> None:
-    for device_id in ("b", "a", "C"):
-        await registry.add_device(DEFAULT_TENANT, device_id, zone="cellar")
-    assert [device.device_id for device in registry.devices(DEFAULT_TENANT)] == ["C", "a", "b"]
-    assert registry.devices(2) == []
-    assert registry.device(DEFAULT_TENANT, "a").zone == "cellar"
-    with pytest.raises(UnknownDeviceError):
-        registry.device(2, "a")
-    registry.devices(DEFAULT_TENANT).clear()
-    assert len(registry.devices(DEFAULT_TENANT)) == 3
-    await registry.add_device(DEFAULT_TENANT, "B")
-    assert [device.device_id for device in registry.devices(DEFAULT_TENANT)] == ["B", "C", "a", "b"]
-
-
-async def test_what_others_ask_of_a_device_is_answered_for_strangers_too(registry: Registry) -> None:
-    await registry.add_device(DEFAULT_TENANT, "a", name="Boiler", zone="cellar")
-    await registry.add_device(DEFAULT_TENANT, "b")
-    names = [registry.name_of(DEFAULT_TENANT, device_id) for device_id in "abc"]
-    zones = [registry.zone_of(DEFAULT_TENANT, device_id) for device_id in "abc"]
-    assert (names, zones) == (["Boiler", "b", "c"], ["cellar", "", ""])
-    assert [registry.has_device(tenant_id, "a") for tenant_id in (DEFAULT_TENANT, 2)] == [True, False]
+async def test_a_policy_that_changes_is_told_for_every_device_it_concerns(registry: Registry) -> None:
+    for device_id, kind in (("pump-1", "pump"), ("pump-2", "pump"), ("fan-1", "fan"), ("fan-2", "fan")):
+        await registry.add_device(DEFAULT_TENANT, device_id, type=kind)
+    heard: list[tuple[int, str]] = []
+    registry.rights_changed = lambda tenant_id, device_id: heard.append((tenant_id, device_id))
+    said = {"statements": [{"effect": "deny", "actions": ["publish"], "resources": ["sensors/#"]}]}
+    await registry.policies.put(DEFAULT_TENANT, Policy("quiet", read(said), ("pump",), ("fan-1",)))
+    assert heard == [(DEFAULT_TENANT, device_id) for device_id in ("fan-1", "pump-1", "pump-2")]
+    pump = Principal(DEFAULT_TENANT, "pump-1")
+    assert "policy 'quiet' denies" in denied_reason(registry.may_publish(pump, "sensors/pump-1/x"))
+    assert registry.may_publish(Principal(DEFAULT_TENANT, "fan-2"), "sensors/fan-2/x") == ALLOWED
+    assert registry.may_retain(Principal(DEFAULT_TENANT, "fan-2"), "sensors/fan-2/x") == ALLOWED
+    assert isinstance(registry.may_retain(pump, "sensors/fan-2/x"), Denied)
 
 
 async def test_the_address_told_to_others_is_in_the_certificate(registry: Registry) -> None:

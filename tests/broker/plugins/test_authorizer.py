@@ -155,6 +155,19 @@ def test_plugins_are_asked_with_the_action_of_the_client() -> None:
     assert judge.asked == [("a", PUBLISH), ("b/#", SUBSCRIBE), ("b/c", RECEIVE)]
 
 
+def test_what_may_be_retained_the_gateway_says() -> None:
+    class Keeping(FakeBase):
+        def may_retain(self, principal: Principal, topic: str) -> Allowed | Denied:
+            return ALLOWED if topic == "kept" else Denied("it is not kept")
+
+    authorizer = PluginAuthorizer(Keeping(), PluginConfig(mode=Mode.BOTH), FakeJudge())
+    device, guest = Principal(1, "c"), Principal(1, "guest/c")
+    assert authorizer.may_retain(device, "kept") == ALLOWED
+    assert isinstance(authorizer.may_retain(device, "t"), Denied)
+    assert authorizer.may_retain(guest, "t") == ALLOWED
+    assert PluginAuthorizer(FakeBase(), PluginConfig(), FakeJudge()).may_retain(device, "t") == ALLOWED
+
+
 def test_a_guest_without_a_username_is_named_by_its_client_identifier() -> None:
     authorizer = PluginAuthorizer(FakeBase(), PluginConfig(mode=Mode.GUESTS), FakeJudge())
     assert authorizer.authenticate(shown("c")) == Principal(1, "anonymous/c")

@@ -37,3 +37,40 @@ async def test_what_was_not_understood_is_told(script: Client, house: House) -> 
     [problem] = (await script.get("/v1/devices/a")).json()["problems"]
     assert problem["kind"] == "not_json"
     assert problem["occurrence_count"] == 2
+
+
+async def test_what_is_known_of_a_device_is_changed_bit_by_bit(script: Client) -> None:
+    told = {"device_id": "a", "groups": ["y", "x"], "attributes": {"floor": "3", "firm": "Acme"}, "notes": "n"}
+    made = (await script.post("/v1/devices", json=told)).json()
+    assert (made["groups"], made["attributes"]) == (["x", "y"], {"firm": "Acme", "floor": "3"})
+    changed = (await script.patch("/v1/devices/a", json={"zone": "north", "attributes": {"floor": None}})).json()
+    assert changed == {**made, "zone": "north", "attributes": {"firm": "Acme"}}
+    assert (await script.patch("/v1/devices/a", json={"groups": ["a|b"]})).status_code == 400
+    assert (await script.patch("/v1/devices/nobody", json={})).status_code == 404
+    assert (await script.get("/v1/device-groups")).json() == {
+        "device_groups": [{"name": "x", "device_count": 1}, {"name": "y", "device_count": 1}]
+    }
+
+
+async def test_a_device_moves_on_in_its_life_and_is_told_where_it_cannot_go(script: Client) -> None:
+    await script.post("/v1/devices", json={"device_id": "a", "state": "pending"})
+    refused = await script.put("/v1/devices/a/state", json={"state": "suspended"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "state_refused")
+    assert "has not been accepted yet" in refused.json()["detail"]
+    for state in ("active", "suspended", "active", "retired"):
+        assert (await script.put("/v1/devices/a/state", json={"state": state})).json()["state"] == state
+    assert (await script.put("/v1/devices/a/state", json={"state": "active"})).json()["code"] == "device_retired"
+    assert (await script.put("/v1/devices/a/state", json={"state": "on"})).status_code == 400
+
+
+async def test_devices_are_searched_page_by_page(script: Client) -> None:
+    for number in range(5):
+        await script.post("/v1/devices", json={"device_id": f"d{number}", "zone": "north" if number else "south"})
+    await script.put("/v1/device-filters/north", json={"query": "zone:north"})
+    first = (await script.get("/v1/devices?filter=north&limit=3")).json()
+    assert ([one["device_id"] for one in first["devices"]], first["count"]) == (["d1", "d2", "d3"], 4)
+    rest = (await script.get(f"/v1/devices?filter=north&limit=3&cursor={first['next_cursor']}")).json()
+    assert ([one["device_id"] for one in rest["devices"]], rest["next_cursor"]) == (["d4"], None)
+    assert (await script.get("/v1/devices?filter=north&q=d2")).json()["count"] == 1
+    assert (await script.get("/v1/devices?q=state:on")).json()["code"] == "invalid_query"
+    assert (await script.get("/v1/devices?filter=none")).status_code == 404

@@ -33,3 +33,16 @@ async def test_a_token_needs_a_name(owner: Client) -> None:
     answer = await owner.submit("/tokens", {"name": " "})
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
+
+
+async def test_a_token_may_do_what_its_role_may(owner: Client, stranger: Client) -> None:
+    made = (await owner.submit("/tokens", {"name": "screen", "role": "viewer"})).text
+    found = re.search(r"hw_\d+\.[\w-]{20,}", made)
+    assert found
+    assert "· viewer ·" in made
+    stranger.headers.update({"authorization": f"Bearer {found[0]}", "accept": "application/json"})
+    assert (await stranger.get("/v1/devices")).status_code == 200
+    refused = await stranger.post("/v1/devices", json={"device_id": "pump"})
+    assert refused.status_code == 403
+    assert "needs the role installer; you are signed in as viewer" in refused.json()["detail"]
+    assert (await owner.submit("/tokens", {"name": "x", "role": "emperor"})).status_code == 400

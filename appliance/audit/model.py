@@ -1,0 +1,63 @@
+"""The nouns of the audit log."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who does something, and from which address; the address is empty on the gateway itself."""
+
+    name: str
+    address: str = ""
+
+
+GATEWAY = Actor("gateway")
+"""The gateway by itself."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """Something that was done, or refused. Nothing in it is secret."""
+
+    action: str
+    """A verb and its object, for example `certificate.issue`."""
+    subject: str
+    """What it was done to, for example a device id."""
+    details: Mapping[str, str] = {}
+    result: str = "done"
+    """`done`, or the reason why not."""
+
+
+class RecordedEntry(msgspec.Struct, frozen=True):
+    """An entry as it stands in the log."""
+
+    position: int
+    """1 for the first entry of a tenant, and one more for each that follows."""
+    recorded_at: int
+    actor: str
+    address: str
+    action: str
+    subject: str
+    result: str
+    details: str
+    """JSON, keys sorted."""
+    hash: str
+    """SHA-256 over the hash of the entry before and everything in this one, hexadecimal."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where a tenant's chain ends."""
+
+    position: int
+    hash: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What came of checking a tenant's chain."""
+
+    tenant_id: int
+    entry_count: int
+    hash: str
+    """Of the newest entry. Whoever notes it elsewhere can tell later that nothing before it was changed."""
+    fault: str
+    """What is wrong, and where; empty when nothing is."""

@@ -1,0 +1,1 @@
+"""How a device that is not known becomes one that is."""

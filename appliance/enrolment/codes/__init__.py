@@ -1,0 +1,1 @@
+"""One-time codes: who has one enrols one device."""

@@ -1,0 +1,1 @@
+"""Renewal of certificates: the old one is good until the new one was used."""

@@ -1,0 +1,94 @@
+"""The nouns of the pending tray."""
+
+from enum import StrEnum
+
+import msgspec
+
+from appliance.errors import ApplianceError, ConflictError, NotFoundError
+from appliance.instant import DAY_MS, SECOND_MS
+
+WAITING_LIMIT = 1_000
+"""How many may wait; one more, and the one that knocked longest ago is forgotten."""
+FORGET_MS = 7 * DAY_MS
+"""How long a knock is kept that nobody repeats, and what became of one."""
+NOTE_MS = 30 * SECOND_MS
+"""How often it is written down that somebody still knocks."""
+
+
+class KnockState(StrEnum):
+    """What became of a knock."""
+
+    WAITING = "waiting"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+class NotTakenError(ApplianceError):
+    """A device without a code is not let in here."""
+
+    code = "knocking_is_off"
+
+
+class RefusedKnockError(ApplianceError):
+    """A person has refused this device."""
+
+    code = "knock_refused"
+
+
+class UnknownKnockError(NotFoundError):
+    """Nobody of that number knocked, or it was forgotten."""
+
+    code = "unknown_knock"
+
+
+class DecidedKnockError(ConflictError):
+    """It was decided before."""
+
+    code = "knock_decided"
+
+
+class Knock(msgspec.Struct, frozen=True):
+    """Somebody who wants to become a device. Everything but the key is only what they say of themselves."""
+
+    knock_number: int
+    tenant_id: int
+    key_fingerprint: str
+    key_kind: str
+    subject: str
+    common_name: str
+    serial_number: str
+    label: str
+    """The label of the address they called, empty without one: a hint of their type."""
+    address: str
+    first_at: int
+    last_at: int
+    state: KnockState
+    decided_at: int | None
+    device_id: str
+    """Which device it became; empty unless it was accepted."""
+    certificate: str
+    """The certificate that awaits it, PEM; empty unless it was accepted."""
+    request: bytes
+
+
+class NewKnock(msgspec.Struct, frozen=True):
+    """A knock as it comes in."""
+
+    key_fingerprint: str
+    key_kind: str
+    subject: str
+    common_name: str
+    serial_number: str
+    label: str
+    address: str
+    request: bytes
+
+
+class Acceptance(msgspec.Struct, frozen=True):
+    """What a person lets somebody be who knocked."""
+
+    device_id: str
+    type: str = ""
+    zone: str = ""
+    is_registered: bool = False
+    """Whether it is a device that is registered already, which gets one more certificate."""

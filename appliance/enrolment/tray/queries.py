@@ -1,0 +1,97 @@
+"""What the pending tray asks of gateway.db, and what it writes there."""
+
+import sqlite3
+
+from appliance.enrolment.tray.model import (
+    FORGET_MS,
+    WAITING_LIMIT,
+    DecidedKnockError,
+    Knock,
+    KnockState,
+    NewKnock,
+    UnknownKnockError,
+)
+from appliance.store.database import Select
+
+_COLUMNS = (
+    "knock_number, tenant_id, key_fingerprint, key_kind, subject, common_name, serial_number, label, address,"
+    " first_at, last_at, state, decided_at, device_id, certificate, request"
+)
+
+
+def select_waiting(tenant_id: int) -> Select[Knock]:
+    """Everybody who waits, the newest first."""
+    sql = f"SELECT {_COLUMNS} FROM knock WHERE tenant_id = ? AND state = 'waiting' ORDER BY knock_number DESC"
+    return Select(sql, (tenant_id,), _knock)
+
+
+def select_knock(tenant_id: int, knock_number: int) -> Select[Knock]:
+    """One knock."""
+    sql = f"SELECT {_COLUMNS} FROM knock WHERE tenant_id = ? AND knock_number = ?"
+    return Select(sql, (tenant_id, knock_number), _knock)
+
+
+def select_knock_of_key(tenant_id: int, key_fingerprint: str) -> Select[Knock]:
+    """The knock of this key."""
+    sql = f"SELECT {_COLUMNS} FROM knock WHERE tenant_id = ? AND key_fingerprint = ?"
+    return Select(sql, (tenant_id, key_fingerprint), _knock)
+
+
+def insert_knock(connection: sqlite3.Connection, tenant_id: int, new: NewKnock, now: int) -> Knock:
+    """Add a knock, or note that it came again, and forget what is too old or too much."""
+    connection.execute("DELETE FROM knock WHERE tenant_id = ? AND last_at < ?", (tenant_id, now - FORGET_MS))
+    sql = f"""
+        INSERT INTO knock (tenant_id, key_fingerprint, key_kind, subject, common_name, serial_number, label, address,
+            first_at, last_at, state, request)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)
+        ON CONFLICT (tenant_id, key_fingerprint) DO UPDATE SET last_at = excluded.last_at, address = excluded.address
+        RETURNING {_COLUMNS}
+    """
+    told = (new.key_fingerprint, new.key_kind, new.subject, new.common_name, new.serial_number, new.label, new.address)
+    [row] = connection.execute(sql, (tenant_id, *told, now, now, new.request)).fetchall()
+    connection.execute(
+        """
+        DELETE FROM knock WHERE tenant_id = ? AND knock_number IN (
+            SELECT knock_number FROM knock WHERE tenant_id = ? AND state = 'waiting'
+            ORDER BY last_at DESC, knock_number DESC LIMIT -1 OFFSET ?
+        )
+        """,
+        (tenant_id, tenant_id, WAITING_LIMIT),
+    )
+    return _knock(*row)
+
+
+def update_accepted(connection: sqlite3.Connection, knock: Knock, device_id: str, certificate: str, now: int) -> None:
+    """Give a waiting knock its certificate. Raises `DecidedKnockError`, `UnknownKnockError`."""
+    sql = """
+        UPDATE knock SET state = 'accepted', decided_at = ?, device_id = ?, certificate = ?
+        WHERE tenant_id = ? AND knock_number = ? AND state = 'waiting'
+    """
+    values = (now, device_id, certificate, knock.tenant_id, knock.knock_number)
+    _decide(connection, sql, values, knock.tenant_id, knock.knock_number)
+
+
+def update_refused(connection: sqlite3.Connection, tenant_id: int, knock_number: int, now: int) -> None:
+    """Refuse a waiting knock. Raises `DecidedKnockError`, `UnknownKnockError`."""
+    sql = """
+        UPDATE knock SET state = 'refused', decided_at = ?
+        WHERE tenant_id = ? AND knock_number = ? AND state = 'waiting'
+    """
+    _decide(connection, sql, (now, tenant_id, knock_number), tenant_id, knock_number)
+
+
+def _decide(
+    connection: sqlite3.Connection, sql: str, values: tuple[object, ...], tenant_id: int, knock_number: int
+) -> None:
+    if connection.execute(sql, values).rowcount == 1:
+        return
+    known = "SELECT 1 FROM knock WHERE tenant_id = ? AND knock_number = ?"
+    if connection.execute(known, (tenant_id, knock_number)).fetchall():
+        raise DecidedKnockError("this was decided before: reload the page")
+    raise UnknownKnockError("nobody of that number waits here")
+
+
+def _knock(*row: object) -> Knock:
+    values = list(row)
+    values[11] = KnockState(str(values[11]))
+    return Knock(*values)  # type: ignore[arg-type]  # as the columns are

@@ -1,0 +1,1 @@
+"""Policies: what devices may do, said as data and judged by pure functions."""

@@ -1,0 +1,124 @@
+"""Every policy in memory, and what was decided by them: asked for each new topic of each device.
+
+What is remembered is bounded, and forgotten when a policy of the tenant changes or the device is another one.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from appliance.policies.evaluate import Rights, explain
+from appliance.policies.model import Action, KeptPolicy, Policy, Subject, UnknownPolicyError, Verdict
+
+DECISIONS_LIMIT = 65_536
+"""How many decisions are remembered; when there are more, all are forgotten."""
+RIGHTS_LIMIT = 1_024
+"""For how many devices the compiled policy is remembered."""
+REMEMBERED_LENGTH = 512
+"""A longer topic is decided anew each time: what clients choose must not fill the memory."""
+
+
+class Described(Protocol):
+    """A device as the registry knows it. Another one takes its place when anything of it changes."""
+
+    @property
+    def tenant_id(self) -> int:
+        """Whose it is."""
+
+    @property
+    def device_id(self) -> str:
+        """Its name."""
+
+    @property
+    def type(self) -> str:
+        """What kind of device it is."""
+
+    @property
+    def zone(self) -> str:
+        """Where it is."""
+
+    @property
+    def serial_number(self) -> str:
+        """What its maker calls it."""
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """What people keep of it besides."""
+
+
+class PolicyBook:
+    """The policies of every tenant."""
+
+    def __init__(self) -> None:
+        self._policies: dict[int, dict[str, KeptPolicy]] = {}
+        self._rights: dict[tuple[int, str], tuple[Described, Rights]] = {}
+        self._decided: dict[tuple[int, str, Action, str], tuple[Described, str | None]] = {}
+
+    def put(self, kept: KeptPolicy) -> None:
+        """Have a policy in force, in place of the one of the same name."""
+        self._policies.setdefault(kept.tenant_id, {})[kept.policy.name] = kept
+        self._forget()
+
+    def remove(self, tenant_id: int, name: str) -> None:
+        """Have a policy no longer in force. Raises `UnknownPolicyError`."""
+        self.policy(tenant_id, name)
+        del self._policies[tenant_id][name]
+        self._forget()
+
+    def policies(self, tenant_id: int) -> list[KeptPolicy]:
+        """Every policy of a tenant, by name."""
+        known = self._policies.get(tenant_id, {})
+        return [known[name] for name in sorted(known)]
+
+    def policy(self, tenant_id: int, name: str) -> KeptPolicy:
+        """One policy. Raises `UnknownPolicyError`."""
+        kept = self._policies.get(tenant_id, {}).get(name)
+        if kept is None:
+            raise UnknownPolicyError(f"there is no policy {name[:140]!r}")
+        return kept
+
+    def rights(self, device: Described) -> Rights:
+        """What a device may do: compiled once, as long as neither it nor a policy changes."""
+        key = (device.tenant_id, device.device_id)
+        known = self._rights.get(key)
+        if known is not None and known[0] is device:
+            return known[1]
+        if len(self._rights) >= RIGHTS_LIMIT:
+            self._rights.clear()
+        concerning = [kept.policy for kept in self.policies(device.tenant_id) if concerns(kept.policy, device)]
+        # Those of its type first, then its own.
+        concerning.sort(key=lambda policy: device.device_id in policy.devices)
+        rights = Rights(subject_of(device), concerning)
+        self._rights[key] = (device, rights)
+        return rights
+
+    def refusal(self, device: Described, action: Action, wish: str) -> str | None:
+        """None when the device may do this, else why not."""
+        key = (device.tenant_id, device.device_id, action, wish)
+        known = self._decided.get(key)
+        if known is not None and known[0] is device:
+            return known[1]
+        verdict = explain(self.rights(device), action, wish)
+        refusal = None if verdict.is_allowed else verdict.reason
+        if len(wish) <= REMEMBERED_LENGTH:
+            if len(self._decided) >= DECISIONS_LIMIT:
+                self._decided.clear()
+            self._decided[key] = (device, refusal)
+        return refusal
+
+    def explain(self, device: Described, action: Action, wish: str) -> Verdict:
+        """Whether the device may do this, which statement decides, and why."""
+        return explain(self.rights(device), action, wish)
+
+    def _forget(self) -> None:
+        self._rights.clear()
+        self._decided.clear()
+
+
+def concerns(policy: Policy, device: Described) -> bool:
+    """Whether a policy is one of this device's."""
+    return device.device_id in policy.devices or (device.type != "" and device.type in policy.types)
+
+
+def subject_of(device: Described) -> Subject:
+    """What of a device its policy depends on."""
+    return Subject(device.device_id, device.type, device.zone, device.serial_number, device.attributes)

@@ -1,0 +1,84 @@
+"""What policies ask of gateway.db, and what they write there."""
+
+import sqlite3
+
+import msgspec
+
+from appliance.policies.model import Document, KeptPolicy, Policy, Statement, UnknownPolicyError
+from appliance.store.database import Select
+
+
+class StoredPolicy(msgspec.Struct, frozen=True):
+    """A row of a policy, without its targets."""
+
+    tenant_id: int
+    name: str
+    document: Document
+    changed_at: int
+
+
+class StoredTarget(msgspec.Struct, frozen=True):
+    """Whom a policy concerns: one device type, or one device."""
+
+    tenant_id: int
+    policy: str
+    kind: str
+    name: str
+
+
+def select_all_policies() -> Select[StoredPolicy]:
+    """Every policy of every tenant."""
+    sql = "SELECT tenant_id, name, replaces_default, statements, changed_at FROM policy ORDER BY tenant_id, name"
+    return Select(sql, (), _policy)
+
+
+def select_all_targets() -> Select[StoredTarget]:
+    """Whom the policies of every tenant concern, in the order it was written."""
+    sql = """
+        SELECT policy.tenant_id, policy.name, policy_target.kind, policy_target.name
+        FROM policy_target JOIN policy USING (tenant_id, policy_id)
+        ORDER BY policy_target_id
+    """
+    return Select(sql, (), StoredTarget)
+
+
+def upsert_policy(connection: sqlite3.Connection, tenant_id: int, policy: Policy, now: int) -> KeptPolicy:
+    """Keep a policy, in place of the one of the same name if there is one."""
+    sql = """
+        INSERT INTO policy (tenant_id, name, replaces_default, statements, changed_at)
+        VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (tenant_id, name) DO UPDATE SET
+            replaces_default = excluded.replaces_default,
+            statements = excluded.statements,
+            changed_at = excluded.changed_at
+        RETURNING policy_id
+    """
+    statements = msgspec.json.encode(policy.document.statements).decode()
+    values = (tenant_id, policy.name, int(policy.document.replaces_default), statements, now)
+    [(policy_id,)] = connection.execute(sql, values).fetchall()
+    _delete_targets(connection, tenant_id, policy_id)
+    targets = [("type", name) for name in policy.types] + [("device", name) for name in policy.devices]
+    connection.executemany(
+        "INSERT INTO policy_target (tenant_id, policy_id, kind, name) VALUES (?, ?, ?, ?)",
+        [(tenant_id, policy_id, kind, name) for kind, name in targets],
+    )
+    return KeptPolicy(tenant_id, policy, now)
+
+
+def delete_policy(connection: sqlite3.Connection, tenant_id: int, name: str) -> None:
+    """Remove a policy and its targets. Raises `UnknownPolicyError`."""
+    sql = "SELECT policy_id FROM policy WHERE tenant_id = ? AND name = ?"
+    rows = connection.execute(sql, (tenant_id, name)).fetchall()
+    if not rows:
+        raise UnknownPolicyError(f"there is no policy {name[:140]!r}")
+    _delete_targets(connection, tenant_id, rows[0][0])
+    connection.execute("DELETE FROM policy WHERE tenant_id = ? AND policy_id = ?", (tenant_id, rows[0][0]))
+
+
+def _delete_targets(connection: sqlite3.Connection, tenant_id: int, policy_id: int) -> None:
+    connection.execute("DELETE FROM policy_target WHERE tenant_id = ? AND policy_id = ?", (tenant_id, policy_id))
+
+
+def _policy(tenant_id: int, name: str, replaces_default: int, statements: str, changed_at: int) -> StoredPolicy:
+    said = msgspec.json.decode(statements, type=tuple[Statement, ...])
+    return StoredPolicy(tenant_id, name, Document(said, bool(replaces_default)), changed_at)

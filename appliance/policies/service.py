@@ -1,0 +1,58 @@
+"""The policies while the gateway runs: loaded at the start, changed by people, asked by the registry.
+
+Memory changes only after the commit. Who keeps connections hears of every change.
+"""
+
+import logging
+from collections.abc import Callable
+
+from appliance.instant import Clock
+from appliance.policies import queries
+from appliance.policies.book import PolicyBook
+from appliance.policies.document import check_policy
+from appliance.policies.model import KeptPolicy, Policy
+from appliance.store.database import Database
+
+log = logging.getLogger(__name__)
+
+
+class Policies:
+    """The policies of every tenant."""
+
+    def __init__(self, database: Database, clock: Clock, changed: Callable[[int, Policy], None]) -> None:
+        """`changed` is told of a policy, and its tenant, whose devices may do something else from now on."""
+        self._database = database
+        self._clock = clock
+        self.book = PolicyBook()
+        """Decides, from memory."""
+        self._changed = changed
+
+    async def open(self) -> None:
+        """Load the policies."""
+        targets: dict[tuple[int, str, str], list[str]] = {}
+        for target in await self._database.read(queries.select_all_targets()):
+            targets.setdefault((target.tenant_id, target.policy, target.kind), []).append(target.name)
+        stored = await self._database.read(queries.select_all_policies())
+        for row in stored:
+            types, devices = (tuple(targets.get((row.tenant_id, row.name, kind), ())) for kind in ("type", "device"))
+            self.book.put(KeptPolicy(row.tenant_id, Policy(row.name, row.document, types, devices), row.changed_at))
+        log.info("policies loaded policy_count=%s", len(stored))
+
+    async def put(self, tenant_id: int, policy: Policy) -> KeptPolicy:
+        """Have a policy in force, in place of the one of the same name. Raises `InvalidPolicyError`."""
+        checked = check_policy(policy)
+        kept = await self._database.write(queries.upsert_policy, tenant_id, checked, self._clock())
+        before = [known.policy for known in self.book.policies(tenant_id) if known.policy.name == policy.name]
+        self.book.put(kept)
+        for each in (*before, checked):
+            self._changed(tenant_id, each)
+        log.info("policy kept tenant_id=%s name=%s", tenant_id, checked.name)
+        return kept
+
+    async def remove(self, tenant_id: int, name: str) -> None:
+        """Have a policy no longer in force. Raises `UnknownPolicyError`."""
+        before = self.book.policy(tenant_id, name).policy
+        await self._database.write(queries.delete_policy, tenant_id, name)
+        self.book.remove(tenant_id, name)
+        self._changed(tenant_id, before)
+        log.info("policy removed tenant_id=%s name=%s", tenant_id, name)

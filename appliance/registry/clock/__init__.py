@@ -1,0 +1,1 @@
+"""What the gateway's clock is worth."""

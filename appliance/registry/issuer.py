@@ -1,0 +1,71 @@
+"""A CA from elsewhere that is to issue the certificates of devices: what it must be."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from appliance.instant import to_text
+from appliance.registry.authority import DEVICE_LENGTH_MS, SigningKey, ends_at
+from appliance.registry.model import InvalidIssuerError
+
+
+def read_issuer(certificates: bytes, key: bytes, now: int) -> tuple[list[x509.Certificate], SigningKey]:
+    """A CA from elsewhere: its certificate, first, with those above it, and its key, not encrypted; all PEM.
+
+    Raises `InvalidIssuerError` with what keeps it from issuing to devices.
+    """
+    try:
+        chain = x509.load_pem_x509_certificates(certificates)
+    except ValueError as error:
+        raise InvalidIssuerError("the first file holds no certificate in PEM form") from error
+    try:
+        signing = serialization.load_pem_private_key(key, password=None)
+    except TypeError as error:
+        raise InvalidIssuerError("the key is encrypted: the gateway needs it without a passphrase") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidIssuerError("the second file holds no private key in PEM form") from error
+    if not isinstance(signing, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise InvalidIssuerError(f"the key is of the kind {type(signing).__name__}, expected EC or RSA")
+    if signing.public_key() != chain[0].public_key():
+        raise InvalidIssuerError("the key does not belong to the certificate: the issuer's own certificate comes first")
+    for reason in (_issuer_refusal(chain[0], now), _chain_refusal(chain)):
+        if reason:
+            raise InvalidIssuerError(reason)
+    return chain, signing
+
+
+def _issuer_refusal(certificate: x509.Certificate, now: int) -> str:
+    try:
+        is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        is_ca = False
+    if not is_ca:
+        return "the certificate is not that of a CA: its basic constraints do not say so"
+    try:
+        signs = certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        signs = True
+    if not signs:
+        return "the CA may not sign certificates: its key usage does not allow it"
+    if not certificate.subject.rdns:
+        return "the certificate has no subject: what it issues could not name it"
+    if ends_at(certificate) - now < DEVICE_LENGTH_MS:
+        return f"the certificate of the CA ends at {to_text(ends_at(certificate))}: less than a year is left"
+    return ""
+
+
+def _chain_refusal(chain: Sequence[x509.Certificate]) -> str:
+    for under, above in pairwise(chain):
+        try:
+            under.verify_directly_issued_by(above)
+        except (ValueError, TypeError, InvalidSignature):
+            return f"{_readable(above)} did not sign {_readable(under)}: expected each certificate before its issuer's"
+    return ""
+
+
+def _readable(certificate: x509.Certificate) -> str:
+    return certificate.subject.rfc4514_string() or "a certificate without a name"

@@ -1,0 +1,1 @@
+"""Letting the certificates of devices open nothing any more, many at once."""

@@ -1,0 +1,1 @@
+"""Tokens for devices that cannot do certificates."""

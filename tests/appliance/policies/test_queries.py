@@ -1,0 +1,42 @@
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from appliance.policies import queries
+from appliance.policies.document import read
+from appliance.policies.model import Policy, UnknownPolicyError
+from appliance.store.migrate import migrate
+
+DOCUMENT = read({"statements": [{"effect": "allow", "actions": ["publish"], "resources": ["a"]}]})
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
+        migrate(opened)
+        opened.execute("INSERT INTO tenant (tenant_id, name, created_at) VALUES (2, 'other', 0)")
+        yield opened
+
+
+def names(connection: sqlite3.Connection) -> list[tuple[int, str]]:
+    select = queries.select_all_policies()
+    rows = [select.into(*row) for row in connection.execute(select.sql)]
+    return [(row.tenant_id, row.name) for row in rows]
+
+
+def test_tenants_have_policies_of_the_same_name(connection: sqlite3.Connection) -> None:
+    for tenant_id in (1, 2):
+        queries.upsert_policy(connection, tenant_id, Policy("p", DOCUMENT, ("pump",)), 0)
+    assert names(connection) == [(1, "p"), (2, "p")]
+    queries.delete_policy(connection, 2, "p")
+    assert names(connection) == [(1, "p")]
+    assert connection.execute("SELECT tenant_id, kind, name FROM policy_target").fetchall() == [(1, "type", "pump")]
+
+
+def test_only_ones_own_policy_is_deleted(connection: sqlite3.Connection) -> None:
+    queries.upsert_policy(connection, 1, Policy("p", DOCUMENT), 0)
+    with pytest.raises(UnknownPolicyError):
+        queries.delete_policy(connection, 2, "p")
+    assert names(connection) == [(1, "p")]

@@ -1,0 +1,71 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.policies.document import read
+from appliance.policies.model import InvalidPolicyError, KeptPolicy, Policy, UnknownPolicyError
+from appliance.policies.service import Policies
+from appliance.store import database as store
+from appliance.store.database import Database
+from appliance.store.migrate import migrate
+
+NOW = 1_795_240_800_000
+DOCUMENT = read({"statements": [{"effect": "deny", "actions": ["publish"], "resources": ["{type}/#"]}]})
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with store.opened(tmp_path / "gateway.db", prepare=migrate) as opened:
+        yield opened
+
+
+Heard = list[tuple[int, tuple[str, ...]]]
+
+
+async def opened(database: Database, heard: Heard | None = None) -> Policies:
+    told = [] if heard is None else heard
+    policies = Policies(database, lambda: NOW, lambda tenant_id, policy: told.append((tenant_id, policy.devices)))
+    await policies.open()
+    return policies
+
+
+async def test_a_policy_is_there_after_a_restart(database: Database) -> None:
+    kept = Policy("p", DOCUMENT, ("pump", "fan"), ("b", "a"))
+    await (await opened(database)).put(1, kept)
+    assert (await opened(database)).book.policies(1) == [KeptPolicy(1, kept, NOW)]
+
+
+async def test_a_policy_takes_the_place_of_the_one_of_its_name(database: Database) -> None:
+    policies = await opened(database)
+    await policies.put(1, Policy("p", DOCUMENT, ("pump",), ("a",)))
+    changed = Policy("p", read({"statements": [], "replaces_default": True}), (), ("b",))
+    await policies.put(1, changed)
+    for each in (policies, await opened(database)):
+        assert [kept.policy for kept in each.book.policies(1)] == [changed]
+
+
+async def test_who_was_concerned_and_who_is_hear_of_a_change(database: Database) -> None:
+    heard: Heard = []
+    policies = await opened(database, heard)
+    await policies.put(1, Policy("p", DOCUMENT, (), ("a",)))
+    await policies.put(1, Policy("p", DOCUMENT, (), ("b",)))
+    await policies.remove(1, "p")
+    assert heard == [(1, ("a",)), (1, ("a",)), (1, ("b",)), (1, ("b",))]
+
+
+async def test_a_policy_that_was_removed_is_gone(database: Database) -> None:
+    policies = await opened(database)
+    await policies.put(1, Policy("p", DOCUMENT, ("pump",)))
+    await policies.remove(1, "p")
+    assert (await opened(database)).book.policies(1) == []
+    with pytest.raises(UnknownPolicyError):
+        await policies.remove(1, "p")
+
+
+async def test_a_policy_that_cannot_be_kept_leaves_nothing(database: Database) -> None:
+    policies = await opened(database)
+    with pytest.raises(InvalidPolicyError):
+        await policies.put(1, Policy("a b", DOCUMENT))
+    assert policies.book.policies(1) == []
+    assert (await opened(database)).book.policies(1) == []

@@ -1,0 +1,188 @@
+"""Two tenants in one gateway: neither sees, guesses or reaches what is the other's, by any path of the web.
+
+The first has devices, rules, alerts and tokens whose names hold the word canary; the second asks for them.
+"""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+import websockets
+
+from appliance.accounts.model import Role
+from appliance.alerts.model import NewRule
+from tests.web import house as houses
+from tests.web.afloat import cookie, own_origin, trusting
+from tests.web.house import Client, House, app_of
+from tests.web.routes import Route, routes
+from web.live import NOT_THERE
+from web.server import serving
+
+FIRST, SECOND = 1, 2
+CANARY = "canary-pump"
+SHARED = "pump"
+Ids = tuple[dict[type, str], dict[str, str]]
+"""A value for each type of parameter, and for some by name."""
+THEIRS: Ids = ({str: CANARY, int: "1", Path: "x"}, {})
+NOWHERE: Ids = ({str: "nowhere-pump", int: "9999", Path: "x"}, {})
+BODIES: dict[str, dict[str, object]] = {
+    "PATCH /v1/alert-rules/{rule_id}": {"enabled": False},
+    "PATCH /v1/devices/{device_id}": {"name": "taken over"},
+    "POST /v1/devices/{device_id}/tokens": {"name": "taken over"},
+    "PUT /v1/devices/{device_id}/state": {"state": "suspended"},
+}
+"""What makes a request whole, so that it is the id that it fails for."""
+
+
+class Town:
+    """The two tenants, and the second one's browser and script."""
+
+    def __init__(self, house: House, browser: Client, script: Client, session_secret: str) -> None:
+        self.house, self.browser, self.script, self.session_secret = house, browser, script, session_secret
+        self.routes = [route for route in routes(app_of(house)) if not route.is_open and route.method != "WEBSOCKET"]
+
+    async def ask(self, route: Route, ids: Ids) -> httpx.Response:
+        path = route.filled(*ids)
+        if path.startswith("/v1"):
+            has_body = route.method in {"POST", "PUT", "PATCH"}
+            return await self.script.request(route.method, path, json=BODIES.get(route.name, {}) if has_body else None)
+        if route.method == "GET":
+            return await self.browser.get(path)
+        return await self.browser.submit(path, {"name": "taken over", "lifetime_days": "5"})
+
+
+async def settle(house: House) -> None:
+    """Give the first tenant one of everything, each with the number 1."""
+    gateway = house.gateway
+
+    def add_tenant(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO tenant (tenant_id, name, created_at) VALUES (2, 'second', 0)")
+
+    await gateway.registry._database.write(add_tenant)
+    await gateway.accounts.add_token(FIRST, "canary script")
+    await house.add_device(CANARY, name="canary name", zone="canary zone")
+    await house.add_device(SHARED, name="canary twin")
+    await gateway.registry.issue_certificate(FIRST, CANARY)
+    await gateway.registry.tokens.issue(FIRST, CANARY, "canary token", 5)
+    await gateway.alerts.add_rule(
+        FIRST, NewRule(name="canary rule", metric="canaries", operator="GREATER_THAN", threshold=1.0)
+    )
+    for device_id in (CANARY, SHARED):
+        await house.send(device_id, {"readings": {"canaries": 7.0}})
+    await gateway.registry.add_device(SECOND, SHARED, name="own twin")
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with houses.opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def town(house: House) -> AsyncIterator[Town]:
+    await settle(house)
+    accounts = house.gateway.accounts
+    secret = await accounts.claim(await accounts.open_claim(SECOND), "second@example.com", houses.PASSWORD)
+    token = await accounts.add_token(SECOND, "second", Role.OWNER)
+    async with Client(app_of(house), secret) as browser, Client(app_of(house)) as script:
+        script.headers.update({"authorization": f"Bearer {token}", "accept": "application/json"})
+        yield Town(house, browser, script, secret)
+
+
+def told(answer: httpx.Response) -> tuple[int, str]:
+    """What an answer says, whatever the id that it was asked about."""
+    text = re.sub(r"canary-pump|nowhere-pump|\b(1|9999)\b", "ID", answer.text)
+    # Every page carries the moment of its making.
+    return answer.status_code, re.sub(r'(data-now|datetime|data-ago)="[^"]*"|<time[^>]*>[^<]*', "", text)
+
+
+async def state_of_the_first(house: House) -> list[object]:
+    gateway = house.gateway
+    return [
+        gateway.registry.devices(FIRST),
+        [await gateway.registry.certificates(FIRST, device_id) for device_id in (CANARY, SHARED)],
+        [gateway.registry.tokens.tokens(FIRST, device_id) for device_id in (CANARY, SHARED)],
+        gateway.alerts.rules(FIRST),
+        await gateway.alerts.alerts(FIRST, limit=100),
+        await gateway.accounts.tokens(FIRST),
+    ]
+
+
+async def test_what_is_anothers_is_as_if_it_were_not_there(town: Town) -> None:
+    before = await state_of_the_first(town.house)
+    asked = [route for route in town.routes if route.parameters]
+    assert len(asked) > 15
+    for route in asked:
+        theirs, nowhere = await town.ask(route, THEIRS), await town.ask(route, NOWHERE)
+        assert told(theirs) == told(nowhere), route.name
+        assert theirs.status_code < 500, route.name
+        assert "canary n" not in theirs.text, route.name
+        if route.method == "GET" and "openapi" not in route.path:
+            assert theirs.status_code == 404, route.name
+        if route.name in BODIES:
+            assert theirs.status_code == 404, route.name
+    assert await state_of_the_first(town.house) == before
+
+
+async def test_no_list_page_or_export_tells_of_another_tenant(town: Town) -> None:
+    for route in town.routes:
+        if route.method == "GET" and not route.parameters:
+            answer = await town.ask(route, THEIRS)
+            # The canary's own tenant sees it in most of these.
+            assert "canar" not in answer.text, route.name
+            assert answer.status_code in {200, 303, 400}, route.name
+
+
+async def test_searching_and_asking_by_name_finds_nothing_of_another(town: Town) -> None:
+    for path in ("/devices?q=canary", "/devices?q=pump&metric=canaries", "/alerts?state=firing"):
+        answer = await town.browser.get(path)
+        assert answer.status_code == 200
+        assert "canary name" not in answer.text
+        assert "canary twin" not in answer.text
+        assert "canary rule" not in answer.text
+
+
+async def test_devices_of_one_id_have_nothing_to_do_with_each_other(town: Town) -> None:
+    mine = (await town.script.get(f"/v1/devices/{SHARED}")).json()
+    assert (mine["name"], mine["last_seen_at"], mine["connected"]) == ("own twin", None, False)
+    assert (await town.script.get(f"/v1/devices/{SHARED}/telemetry")).json()["series"] == []
+    page = await town.browser.get(f"/devices/{SHARED}")
+    assert "canar" not in page.text.lower()
+    await town.house.gateway.registry.tokens.issue(SECOND, SHARED, "mine", 5)
+    assert (await town.script.delete(f"/v1/devices/{SHARED}/tokens/1")).status_code == 404
+    assert town.house.gateway.registry.tokens.tokens(FIRST, SHARED) == []
+
+
+async def test_the_live_page_of_anothers_device_is_not_there(town: Town) -> None:
+    house = town.house
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(serving(house.gateway, house.config))
+        for query in (f"view=device&device_id={CANARY}", "view=devices&q=canary", "view=overview"):
+            socket = await stack.enter_async_context(
+                websockets.connect(
+                    f"wss://localhost:{served.port}/live?{query}",
+                    ssl=trusting(house),
+                    origin=websockets.Origin(own_origin(served)),
+                    additional_headers=cookie(town.session_secret),
+                    proxy=None,
+                )
+            )
+            try:
+                first = await socket.recv()
+            except websockets.ConnectionClosed:
+                assert socket.close_code == NOT_THERE
+                assert "device_id" in query
+            else:
+                assert "canary name" not in str(first)
+                assert "canary twin" not in str(first)
+
+
+async def test_the_first_tenant_sees_its_canaries(town: Town) -> None:
+    """Otherwise the tests above would find nothing because nothing is there."""
+    async with Client(app_of(town.house), await town.house.claim()) as owner:
+        for path in ("/devices", f"/devices/{CANARY}", "/alerts", f"/devices/{CANARY}/tokens", "/settings"):
+            assert "canary" in (await owner.get(path)).text, path
