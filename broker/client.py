@@ -7,7 +7,7 @@ from broker.changes import Delivery
 from broker.codec import PINGRESP, Decoder
 from broker.encode import encode
 from broker.errors import ProtocolError
-from broker.exchange import Exchange, Receipt
+from broker.exchange import NOTED_BYTES, Exchange
 from broker.message import Message
 from broker.outgoing import Outgoing
 from broker.packets import (
@@ -31,6 +31,7 @@ from broker.permissions import Undecided
 from broker.ports import Credentials, Denied, Principal, Stream
 from broker.publisher import Publisher
 from broker.reason_codes import ReasonCode
+from broker.receipt import Receipt
 from broker.session import Session
 from broker.trace import Watcher
 
@@ -199,12 +200,13 @@ class Client:
         """Write bytes of whole packets."""
         if self._watchers:
             self._show(data)
-        stream = self.stream
-        stream.send(data)
-        if stream.unsent_bytes > self._exchange.limits.unsent_bytes:
-            # Later, because this may be a turn in the midst of everyone who receives a message.
-            error = ProtocolError(ReasonCode.QUOTA_EXCEEDED, "the client reads too slowly")
-            self._exchange.soon(lambda: self._taker.refuse(self, error))
+        unsent_bytes = self.stream.send(data)
+        if unsent_bytes > NOTED_BYTES:
+            self._exchange.slow[self] = None
+            if unsent_bytes > self._exchange.limits.unsent_bytes:
+                # Later, because this may be a turn in the midst of everyone who receives a message.
+                error = ProtocolError(ReasonCode.QUOTA_EXCEEDED, "the client reads too slowly")
+                self._exchange.soon(lambda: self._taker.refuse(self, error))
 
     def answer(self, packet: Packet, *, waits: bool = False) -> None:
         """Send a packet, after the commit of this turn if it waits for it."""
@@ -282,8 +284,6 @@ class Client:
         for packet in Decoder(protocol_level=self.level).feed(data):
             for watcher in self._watchers:
                 watcher.sent(packet)
-
-    # The way of packets.
 
     def _take_all(self, packets: list[Packet]) -> None:
         waiting = iter(packets)

@@ -16,6 +16,7 @@ from broker.packets import Pubrel, Subscription
 from broker.permissions import Permissions, Undecided
 from broker.ports import Evidence, Observer, Owner, Principal, Refused, Turn
 from broker.publication import Publication, Rendering, will_message
+from broker.receipt import Receipt
 from broker.router import Route
 from broker.routing import Routing
 from broker.session import Session
@@ -27,17 +28,8 @@ if TYPE_CHECKING:
     from broker.client import Client
 
 
-class Receipt:
-    """Bytes for a client that wait for the commit of their turn."""
-
-    __slots__ = ("answered_count", "client", "data", "is_delivery")
-
-    def __init__(self, client: "Client", data: bytes, answered_count: int, *, is_delivery: bool) -> None:
-        self.client = client
-        self.data = data
-        self.answered_count = answered_count
-        """How many messages of the client these bytes answer for."""
-        self.is_delivery = is_delivery
+NOTED_BYTES = 1_024
+"""Clients with more than this unsent are looked at by `Upkeep`: fewer add up to little, were it all of them."""
 
 
 class Exchange:
@@ -61,6 +53,8 @@ class Exchange:
         self.receipts: list[Receipt] = []
         self.refusals: Counter[str] = Counter()
         """What was refused since the start, by kind."""
+        self.slow: dict[Client, None] = {}
+        """Clients that had more than `NOTED_BYTES` unsent when they were last sent something."""
         self.observers: list[Observer] = []
         self.retained_source_is_checked = True
         """Whether a retained message is kept from everybody once its publisher may not publish it any more."""
@@ -78,8 +72,7 @@ class Exchange:
         self.soon = soon
         self._routing = Routing(permissions, limits, self._deliver_to)
         self._messages: list[Message] = []
-        self._is_awake = False
-        self._last_number = 0
+        self._is_awake, self._last_number = False, 0
         self._evidence: dict[int, Evidence] = {}
 
     # The turn.
@@ -320,7 +313,8 @@ class Exchange:
             return False
         retain = message.retain and target.retain_as_published
         if client.is_plain and not retain and not target.identifiers and message.expires_at is None:
-            stream.send(rendering.at_qos_0(client.level))
+            if stream.send(rendering.at_qos_0(client.level)) > NOTED_BYTES:
+                self.slow[client] = None
         elif not client.send_message(message, retain=retain, identifiers=target.identifiers):
             session.dropped_count += 1
             return False

@@ -11,13 +11,13 @@ from broker.client import Client
 from broker.codec import Decoder
 from broker.connecting import Reception, refusal, suspect
 from broker.errors import FramingError, ProtocolError
-from broker.exchange import Exchange, Receipt
+from broker.exchange import Exchange
 from broker.forgetting import forget
 from broker.limits import Limits
 from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
 from broker.message import Message, TenantId
 from broker.outgoing import Outgoing
-from broker.packets import NO_PROPERTIES, Connect, Packet, Subscribe, Subscription, Unsubscribe
+from broker.packets import NO_PROPERTIES, Connect, Subscribe, Subscription, Unsubscribe
 from broker.permissions import Permissions
 from broker.ports import (
     Authorizer,
@@ -34,10 +34,11 @@ from broker.ports import (
 )
 from broker.publication import Publication
 from broker.reason_codes import ReasonCode
+from broker.receipt import Receipt
 from broker.session import Session
 from broker.session_table import SessionTable
 from broker.subscribing import Desk
-from broker.trace import Trace, TraceEntry
+from broker.trace import Tap, Trace, TraceEntry
 from broker.traffic import Traffic
 from broker.upkeep import SLICE, Upkeep
 
@@ -70,6 +71,7 @@ class Broker:
         self.desk = Desk(self.exchange, self.note_denied)
         self.packet_observers: list[PacketObserver] = []
         """Those that are shown every packet of every client from here on. One is enough to slow all of them."""
+        self._upkeep = Upkeep(self.exchange, self.traffic, self.refuse, self.refusals)
         self._is_stopping = False
         self._to_review: dict[tuple[TenantId, str | None], None] = {}
         self._has_to_review = asyncio.Event()
@@ -92,9 +94,8 @@ class Broker:
         """Keep clients connected; on leaving, what waits for them is written and they are let go."""
         self.restore()
         async with asyncio.TaskGroup() as tasks:
-            upkeep = Upkeep(self.exchange, self._clients, self.traffic, self.refuse, self.refusals)
             running = [
-                tasks.create_task(upkeep.run(), name="mqtt upkeep"),
+                tasks.create_task(self._upkeep.run(), name="mqtt upkeep"),
                 tasks.create_task(self._review_for_ever(), name="mqtt review"),
             ]
             try:
@@ -126,8 +127,9 @@ class Broker:
         )
         client.admitted = principal
         for observer in self.packet_observers:
-            client.watch(_Tap(observer, client))
+            client.watch(Tap(observer, client))
         self._clients.add(client)
+        self._upkeep.expect(client)
         stream.start(client)
 
     def acknowledge(self, receipts: Iterable[object]) -> None:
@@ -237,6 +239,7 @@ class Broker:
     def connect(self, client: Client, connect: Connect) -> None:
         """Take its CONNECT."""
         self._reception.connect(client, connect)
+        self._upkeep.expect(client)
 
     def subscribe(self, client: Client, session: Session, packet: Subscribe) -> None:
         """Take a SUBSCRIBE."""
@@ -288,6 +291,7 @@ class Broker:
     def leave(self, client: Client, reason: str) -> None:
         """Forget a connection that is gone."""
         self._clients.discard(client)
+        self._upkeep.forget(client)
         session = client.session
         if session is None or session.client is not client:
             return
@@ -377,22 +381,3 @@ class Broker:
 
     def _later(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(delay_s, call)
-
-
-class _Tap:
-    """Shows the packets of one client to an observer of packets."""
-
-    def __init__(self, observer: PacketObserver, client: Client) -> None:
-        self._observer = observer
-        self._client = client
-
-    def received(self, packet: Packet) -> None:
-        self._observer.packet_received(self._principal, self._client.claimed_id, packet)
-
-    def sent(self, packet: Packet) -> None:
-        self._observer.packet_sent(self._principal, self._client.claimed_id, packet)
-
-    @property
-    def _principal(self) -> Principal | None:
-        session = self._client.session
-        return None if session is None else session.principal
