@@ -2,18 +2,17 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from broker.client import Client
 
 
-class Receipt:
+class Receipt(msgspec.Struct, gc=False):
     """Bytes for a client that wait for the commit of their turn."""
 
-    __slots__ = ("answered_count", "client", "data", "is_delivery")
-
-    def __init__(self, client: "Client", data: bytes, answered_count: int, *, is_delivery: bool) -> None:
-        self.client = client
-        self.data = data
-        self.answered_count = answered_count
-        """How many messages of the client these bytes answer for."""
-        self.is_delivery = is_delivery
+    client: "Client"
+    data: bytes
+    answered_count: int = 0
+    """How many messages of the client these bytes answer for."""
+    is_delivery: bool = False
