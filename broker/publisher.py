@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from broker.encode import encode
 from broker.errors import ProtocolError
 from broker.exchange import Exchange
-from broker.fields import MASK_7
 from broker.message import Message
 from broker.packets import NO_PROPERTIES, V4, V5, Puback, Pubcomp, Publish, Pubrec
 from broker.ports import Denied
 from broker.publication import travelling
 from broker.reason_codes import ReasonCode
+from broker.repetition import identifier_at, topic_field
 from broker.router import Route
 from broker.session import Session
 from broker.topics import check_name
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 _PUBACK = b"\x40\x02"
 _PUBREC = b"\x50\x02"
 _EXACTLY_ONCE = 2
-_QOS_1 = 0x32
-"""The first byte of a PUBLISH at QoS 1 that is neither retained nor a duplicate."""
-_SHORTEST = 7
-"""Bytes of such a packet: two of the header, three of a topic name of one letter, two of the packet identifier."""
-_NO_IDENTIFIER = b"\0\0"
 
 
 class Publisher:
@@ -127,8 +122,7 @@ class Publisher:
         """Note that this PUBLISH came alone and was taken: the next one will most likely be like it."""
         is_plain = packet.qos == 1 and not packet.retain and self._client.level == V4
         if is_plain and packet.topic is self._topic and self._route is not None:
-            name = packet.topic.encode()
-            self.familiar = len(name).to_bytes(2, "big") + name
+            self.familiar = topic_field(packet.topic)
 
     def publish_again(self, data: bytes) -> bool:
         """Take a PUBLISH of 3.1.1 at QoS 1 to the topic of the one before; False when these bytes are anything else.
@@ -138,32 +132,21 @@ class Publisher:
         one that need not be fetched from memory. Whatever is out of the ordinary is left to them.
         """
         exchange = self._exchange
-        if data[0] != _QOS_1 or len(data) < _SHORTEST or self._topic_version != exchange.permissions.version:
+        if self._topic_version != exchange.permissions.version:
             return False
-        # One or two bytes of length: a packet with more does not come in one read [2.2.3].
-        length, start = data[1], 2
-        if length > MASK_7:
-            length, start = (length & MASK_7) | data[2] << 7, 3
-        topic_field = self.familiar
-        after_topic = start + len(topic_field)
-        if (
-            start + length != len(data)
-            or length > exchange.limits.packet_bytes
-            or not data.startswith(topic_field, start)
-            or length < len(topic_field) + 2
-        ):
-            return False
-        packet_id = data[after_topic : after_topic + 2]
+        position = identifier_at(data, self.familiar, exchange.limits.packet_bytes)
         session, topic = self._client.session, self._topic
-        if packet_id == _NO_IDENTIFIER or session is None or topic is None:
+        if not position or session is None or topic is None:
             return False
+        payload_at = position + 2
+        acknowledgement = _PUBACK + data[position:payload_at]
         principal = session.principal
         message = Message(
             principal.tenant_id,
             principal.name,
             session.client_id,
             topic,
-            data[after_topic + 2 :],
+            data[payload_at:],
             1,
             False,
             exchange.clock(),
@@ -173,10 +156,10 @@ class Publisher:
         )
         self._route = exchange.accept(message, self._route)
         if self._is_acknowledged_now:
-            self._acks.append(_PUBACK + packet_id)
+            self._acks.append(acknowledgement)
             self.acknowledge()
         else:
-            exchange.answer_after_commit(self._client, _PUBACK + packet_id)
+            exchange.answer_after_commit(self._client, acknowledgement)
         return True
 
     def release(self, session: Session, packet_id: int) -> None:

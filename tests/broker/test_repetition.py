@@ -10,6 +10,7 @@ from broker.codec import encode
 from broker.limits import Limits
 from broker.message import Message
 from broker.packets import V4, V5, Puback, Publish
+from broker.repetition import identifier_at, topic_field
 from tests.broker.stage import QUIET, Line, Stage, staged, turn
 from tests.fakes import TENANT
 
@@ -83,6 +84,29 @@ def test_the_same_comes_of_the_short_way_as_of_the_long_one(odd: list[bytes], le
         assert long[3] == 0
 
     asyncio.run(compare())
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=80),
+    st.binary(max_size=400),
+    st.integers(1, 65_535),
+)
+def test_a_packet_with_the_topic_is_recognised_and_none_with_another(
+    topic: str, payload: bytes, packet_id: int
+) -> None:
+    data = encode(Publish(topic, payload, 1, packet_id=packet_id), V4)
+    position = identifier_at(data, topic_field(topic), len(data))
+    assert data[position : position + 2] == packet_id.to_bytes(2, "big")
+    assert data[position + 2 :] == payload
+    assert not identifier_at(data, topic_field(topic + "/more"), len(data))
+    assert not identifier_at(data + b"\0", topic_field(topic), len(data))
+    assert not identifier_at(data[:-1], topic_field(topic), len(data))
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_no_bytes_are_a_fault(data: bytes) -> None:
+    position = identifier_at(data, topic_field("t"), 1_000)
+    assert position == 0 or data[position - 3 : position] == b"\0\1t"
 
 
 async def publish(line: Line, count: int, payload: bytes = b"x") -> None:
