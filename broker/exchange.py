@@ -12,7 +12,7 @@ from broker.changes import Delivery
 from broker.journal import Journal
 from broker.limits import Limits
 from broker.message import Message
-from broker.packets import Pubrel, Subscription
+from broker.packets import Pubrel, Subscription, Will
 from broker.permissions import Permissions, Undecided
 from broker.ports import Evidence, Observer, Owner, Principal, Refused, Turn
 from broker.publication import Publication, Rendering, will_message
@@ -96,10 +96,11 @@ class Exchange:
         self, client: "Client", data: bytes, answered_count: int = 0, *, is_delivery: bool = False
     ) -> None:
         """Send bytes to a client once this turn is on disk; they answer for so many of its messages."""
-        self.wake()
+        if not self._is_awake:
+            self.wake()
         client.owed_count += 1
         client.waiting_count += is_delivery
-        self.receipts.append(Receipt(client, data, answered_count, is_delivery=is_delivery))
+        self.receipts.append(Receipt(client, data, answered_count, is_delivery))
 
     # A message comes in.
 
@@ -144,9 +145,15 @@ class Exchange:
     def publish_will(self, session: Session) -> None:
         """Publish the will of a client that is gone, if it still may."""
         will, session.will, session.will_due_at = session.will, None, None
-        if will is None or not self.permissions.may_still_publish(session.principal, will.topic):
-            return
-        self.accept(will_message(will, session, self.clock()))
+        if will is not None and self.may_still_be_left(session, will):
+            self.accept(will_message(will, session, self.clock()))
+
+    def may_still_be_left(self, session: Session, will: Will) -> bool:
+        """Whether a client may leave this will today: publish it, and have it retained where it says so."""
+        permissions = self.permissions
+        if not permissions.may_still_publish(session.principal, will.topic):
+            return False
+        return not will.retain or permissions.may_retain(session.principal, will.topic) is None
 
     def is_acknowledged_now(self, topic: str) -> bool:
         """Whether messages of this topic name are acknowledged before they are on disk."""

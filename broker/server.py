@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
-
-import msgspec
+from functools import partial
 
 from broker.client import Client
 from broker.codec import Decoder
@@ -35,6 +34,7 @@ from broker.ports import (
 from broker.publication import Publication
 from broker.reason_codes import ReasonCode
 from broker.receipt import Receipt
+from broker.reviewing import Reviewing
 from broker.session import Session
 from broker.session_table import SessionTable
 from broker.subscribing import Desk
@@ -72,9 +72,10 @@ class Broker:
         self.packet_observers: list[PacketObserver] = []
         """Those that are shown every packet of every client from here on. One is enough to slow all of them."""
         self._upkeep = Upkeep(self.exchange, self.traffic, self.refuse, self.refusals)
-        self._is_stopping = False
-        self._to_review: dict[tuple[TenantId, str | None], None] = {}
         self._has_to_review = asyncio.Event()
+        wanted, give_way = self._has_to_review.set, partial(asyncio.sleep, 0)
+        self._reviewing = Reviewing(self.exchange, self.desk, self._note_refused, wanted, give_way)
+        self._is_stopping = False
 
     # What the owner calls.
 
@@ -163,20 +164,29 @@ class Broker:
         session = self._sessions.find(message.tenant_id, client_id)
         return None if session is None else self.exchange.publish(message, evidence, session)
 
+    def end_soon(self, tenant_id: TenantId, names: Iterable[str]) -> None:
+        """Have the connections of these principals ended that would not be let in today.
+
+        It is done before any review, also before what is left of one that is going on.
+        """
+        self._reviewing.end_soon(tenant_id, names)
+
+    def judge_soon(self, tenant_id: TenantId, name: str) -> None:
+        """The same for one principal; if it is let in today, what it may do is reviewed as well, in its turn."""
+        self._reviewing.end_soon(tenant_id, (name,))
+        self._reviewing.review_soon(tenant_id, name)
+
+    async def judge_everybody(self) -> None:
+        """The same as `end_soon` for everybody who is connected; it is done when this returns."""
+        await self._reviewing.judge_everybody()
+
     def review_soon(self, tenant_id: TenantId, name: str | None = None) -> None:
-        """Have `review` done, without waiting for it."""
-        self._to_review[tenant_id, name] = None
-        self._has_to_review.set()
+        """Have `review` done, without waiting for it. What was answered before counts no more from here on."""
+        self._reviewing.review_soon(tenant_id, name)
 
     async def review(self, tenant_id: TenantId, name: str | None = None) -> None:
         """Ask the authoriser again about live sessions: a policy, or all that hangs on one name, has changed."""
-        self._permissions.changed()
-        router = self._sessions.router(tenant_id)
-        router.forget_routes()
-        for index, session in enumerate(list(self.sessions(tenant_id, name)), 1):
-            self._review(session)
-            if index % SLICE == 0:
-                await asyncio.sleep(0)
+        await self._reviewing.review(tenant_id, name)
 
     def grant(self, tenant_id: TenantId, client_id: str, subscription: Subscription) -> bool:
         """Subscribe for a client that has a session, as though it had asked itself; False when it may not."""
@@ -338,30 +348,7 @@ class Broker:
         while True:
             await self._has_to_review.wait()
             self._has_to_review.clear()
-            changed, self._to_review = self._to_review, {}
-            for tenant_id, name in changed:
-                await self.review(tenant_id, name)
-                # Each looks for its sessions among all there are.
-                await asyncio.sleep(0)
-
-    def _review(self, session: Session) -> None:
-        """Ask again about one session: who it is, what it subscribed to, where its will goes."""
-        client = session.client
-        if client is not None and client.credentials is not None:
-            credentials = msgspec.structs.replace(client.credentials, certificate=client.stream.certificate)
-            self._permissions.authenticate_again(credentials, lambda denied: self._end(client, denied))
-        self.desk.review(session)
-        if session.will is not None and not self._permissions.may_still_publish(session.principal, session.will.topic):
-            session.will = session.will_due_at = None
-            if session.client is None:
-                # It was to be looked at when its will was due, which is never now.
-                self._sessions.expect(session)
-
-    def _end(self, client: Client, denied: Denied) -> None:
-        """End the connection of a client that would not be let in today."""
-        if client.stream.is_open and client.session is not None:
-            self._note_refused(client, "connection_ended", denied.reason)
-            forget(self.exchange, [client.session], denied.reason, denied.reason_code)
+            await self._reviewing.work()
 
     def _refuse_stranger(self, address: str, kind: str, reason: str) -> None:
         self.refusals[kind] += 1

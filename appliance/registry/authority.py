@@ -247,7 +247,7 @@ def requested_key(request: bytes) -> DeviceKey:
         is_pem = request.lstrip().startswith(b"-----BEGIN")
         parsed = x509.load_pem_x509_csr(request) if is_pem else x509.load_der_x509_csr(request)
         # Before the signature: to verify one by a key of any size could take long.
-        key = _fit_for_device(parsed.public_key())
+        key = fit_for_device(parsed.public_key())
         is_proven = parsed.is_signature_valid
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise InvalidRequestError("this is no certificate signing request (PKCS #10, PEM or DER)") from error
@@ -258,7 +258,8 @@ def requested_key(request: bytes) -> DeviceKey:
     return key
 
 
-def _fit_for_device(key: object) -> DeviceKey:
+def fit_for_device(key: object) -> DeviceKey:
+    """A public key that a device may have, as what it is. Raises `InvalidRequestError` for any other."""
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1):
         return key
     if (

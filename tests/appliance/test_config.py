@@ -49,6 +49,7 @@ configs = st.builds(
         port=ports,
         trust_port=st.none() | ports,
         enrolment_port=st.none() | ports,
+        knock_port=st.none() | ports,
         names=st.lists(texts, max_size=3).map(tuple),
         body_limit_bytes=positive,
     ),

@@ -1,9 +1,11 @@
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,17 @@ def test_a_token_is_shown_once(config: Path, capsys: pytest.CaptureFixture[str])
         tokens.append(capsys.readouterr().out.strip())
     assert all(re.fullmatch(r"hw_\d+\.\S+", token) for token in tokens)
     assert tokens[0] != tokens[1]
+
+
+def test_a_token_has_the_role_that_was_asked_for(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in ([], ["--role", "viewer"]):
+        assert run(config, "token", "add", "backup", *options) == 0
+    with closing(sqlite3.connect(config.parent / "var" / "gateway.db")) as database:
+        roles = database.execute("SELECT role FROM token ORDER BY token_id").fetchall()
+    assert roles == [("operator",), ("viewer",)]
+    with pytest.raises(SystemExit):
+        run(config, "token", "add", "backup", "--role", "king")
+    assert "invalid choice: 'king'" in capsys.readouterr().err
 
 
 def test_a_claim_link_is_made_for_the_dashboards_port(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,3 +144,23 @@ async def test_a_retained_will_is_judged_again_when_it_is_published() -> None:
         allowed.vanish()
         await turn()
         assert [message.payload for message in stage.owner.messages] == [b"gone"]
+
+
+async def test_everybody_who_is_connected_is_judged_whatever_the_tenant_and_it_is_done_then() -> None:
+    async with staged() as stage:
+        stage.authorizer.tenants["far"] = 2
+        lines = {name: await stage.line(name) for name in ("near", "far", "fine")}
+        stage.authorizer.denied_clients |= {"near", "far"}
+        await stage.broker.judge_everybody()
+        assert {name for name, line in lines.items() if line.closed_for} == {"near", "far"}
+
+
+async def test_one_that_is_let_in_today_is_reviewed_as_well() -> None:
+    async with staged() as stage:
+        line = await stage.line("c")
+        await line.subscribe("t")
+        stage.authorizer.denied_filters.add("t")
+        stage.broker.judge_soon(1, "c")
+        await turn()
+        [session] = stage.broker.sessions(1, "c")
+        assert (line.closed_for, dict(session.subscriptions)) == (None, {})

@@ -48,6 +48,8 @@ async def test_the_api_describes_itself(script: Client) -> None:
         "/v1/enrolment/knocks",
         "/v1/enrolment/knocks/{knock_number}/accept",
         "/v1/enrolment/knocks/{knock_number}/refuse",
+        "/v1/issuers",
+        "/v1/issuers/{fingerprint}/revoke",
         "/v1/policies",
         "/v1/policies/{name}",
         "/v1/provisioning-templates",
