@@ -133,10 +133,12 @@ class Registry(Directory):
         await self.policies.open()
         await self.tokens.open()
         log.info("registry opened device_count=%s", sum(map(len, self._devices.values())))
-        async with self.own_authorities.running():
-            yield self
-        await self.tokens.close()
-        self.authorities.token.close()
+        try:
+            async with self.own_authorities.running():
+                yield self
+            await self.tokens.close()
+        finally:
+            self.authorities.token.close()
 
     async def renew_server_certificates(self) -> bool:
         """Issue server certificates again where names changed or time runs out; whether any was."""

@@ -115,12 +115,18 @@ class OwnAuthorities:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Take in what is seen for the first time, while the block lasts."""
-        async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(self._serve(), name="first connections")
-            try:
-                yield self
-            finally:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                task = tasks.create_task(self._serve(), name="first connections")
+                try:
+                    yield self
+                finally:
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            # A mistake within the block stays what it is: the command line says it in a sentence.
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
 
     async def caught_up(self) -> None:
         """Wait until everything was looked at that was seen so far."""
