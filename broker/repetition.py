@@ -24,9 +24,11 @@ def identifier_at(data: bytes, field: bytes, limit_bytes: int) -> int:
     """
     if data[0] != FIRST_BYTE or len(data) < SHORTEST:
         return 0
-    # One or two bytes of length: a packet with more does not come in one read [2.2.3].
+    # One or two bytes of length, as nearly all packets have [2.2.3].
     length, start = data[1], 2
     if length > MASK_7:
+        if data[2] > MASK_7:
+            return 0
         length, start = (length & MASK_7) | data[2] << 7, 3
     if start + length != len(data) or length > limit_bytes or not data.startswith(field, start):
         return 0

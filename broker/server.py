@@ -249,7 +249,8 @@ class Broker:
     def connect(self, client: Client, connect: Connect) -> None:
         """Take its CONNECT."""
         self._reception.connect(client, connect)
-        self._upkeep.expect(client)
+        if client.stream.is_open:
+            self._upkeep.expect(client)
 
     def subscribe(self, client: Client, session: Session, packet: Subscribe) -> None:
         """Take a SUBSCRIBE."""

@@ -7,6 +7,7 @@ refuse a CA with name constraints. Certificates of the device CA begin in the pa
 a battery behind its clock must not see them as not yet valid.
 """
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import cast
@@ -208,6 +209,15 @@ def ends_at(certificate: x509.Certificate) -> int:
 def certificate_pem(*certificates: x509.Certificate) -> str:
     """Certificates as PEM, one after another."""
     return "".join(certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in certificates)
+
+
+def is_loadable(certificate: x509.Certificate) -> bool:
+    """Whether OpenSSL takes a CA: the listeners load it with that, and it refuses some that can be read here."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=certificate_pem(certificate))
+    except ssl.SSLError:
+        return False
+    return True
 
 
 def key_pem(key: SigningKey) -> str:

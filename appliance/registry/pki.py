@@ -298,7 +298,9 @@ def _with_trust(pki: Pki, own: x509.Certificate, write: Write) -> Pki:
     """Write down whose devices get in: ours, those of every CA that has issued in our place, and further ones."""
     # Some devices send their own certificate alone; with the issuing CA here it is found all the same.
     crosses = [_read(path) for path in sorted(pki.folder.glob(f"{ISSUER}-*.cross.pem"))]
-    _keep(pki.device_tls.trust, authority.certificate_pem(pki.root, own, *crosses, *pki.further), write)
+    # One that a listener could not load would keep all of them shut.
+    further = [each for each in pki.further if authority.is_loadable(each)]
+    _keep(pki.device_tls.trust, authority.certificate_pem(pki.root, own, *crosses, *further), write)
     return msgspec.structs.replace(pki, ours=(pki.root, own, pki.web.certificate, *crosses))
 
 

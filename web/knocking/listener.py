@@ -10,6 +10,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from OpenSSL import SSL
 
@@ -91,8 +92,10 @@ class Porch:
             writer.transport.abort()
             return
         task = self._tasks.create_task(self._serve(reader, writer, peer), name="knocking: a connection")
+        # Counted here: many may be accepted in a turn of the loop, before the first of them is served.
+        self._of_network[network_of(peer[0])] += 1
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(partial(self._left, network_of(peer[0])))
 
     def _may_enter(self, host: str) -> bool:
         now = moment()
@@ -107,8 +110,6 @@ class Porch:
         return True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: tuple[str, int]) -> None:
-        network = network_of(peer[0])
-        self._of_network[network] += 1
         call = Call(self._gateway, Tunnel(self._context), reader, writer)
         try:
             await call.hold(peer[0], self._request_seconds)
@@ -117,11 +118,16 @@ class Porch:
             note_refused(self._gateway, f"{peer[0]}:{peer[1]}", "tls_handshake_failed", reason)
         except OSError:
             log.debug("somebody who knocked went away address=%s", peer[0])
+        except Exception:  # what a stranger sends must not end the web server, whatever a library makes of it
+            log.exception("a knock failed address=%s", peer[0])
         finally:
             writer.transport.abort()
-            self._of_network[network] -= 1
-            if not self._of_network[network]:
-                del self._of_network[network]
+
+    def _left(self, network: str, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._of_network[network] -= 1
+        if not self._of_network[network]:
+            del self._of_network[network]
 
 
 class Call:

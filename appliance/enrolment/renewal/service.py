@@ -12,7 +12,7 @@ from functools import partial
 from typing import Self
 
 from appliance.enrolment.renewal import queries, succession
-from appliance.enrolment.renewal.model import Succession, WrongSubjectError
+from appliance.enrolment.renewal.model import EndedCertificateError, Succession, WrongSubjectError
 from appliance.enrolment.renewal.reminding.service import Clients, Reminder
 from appliance.enrolment.renewal.succession import SuccessionBook
 from appliance.registry import issue, record, signing_request
@@ -68,6 +68,12 @@ class Renewal:
         `EndedCertificateError`, `DeviceRetiredError`, `TooManyRenewalsError`.
         """
         tenant_id, device_id = bound.tenant_id, bound.device_id
+        presented = bound.certificate.fingerprint
+        if self._registry.own_authorities.is_own(presented):
+            raise EndedCertificateError(
+                f"the certificate of {device_id} is of a CA of your own, which issues the next one, too: what we issued"
+                " would outlive it when that CA is switched off or removed"
+            )
         wanted = signing_request.read(request)
         reason = succession.subject_refusal(device_id, wanted.common_name, device_id[:_NAME_LENGTH])
         if reason:
@@ -77,7 +83,7 @@ class Renewal:
         now = self._registry.time.issuing_at
         authorities = self._registry.authorities
         kept, granted = await authorities.sign(issue.grant, authorities.pki, device_id, wanted.der, now)
-        made = Succession(tenant_id, granted.fingerprint, bound.certificate.fingerprint, device_id, now)
+        made = Succession(tenant_id, granted.fingerprint, presented, device_id, now)
         bind = partial(registry_queries.insert_certificates, tenant_id=tenant_id, issued=[kept])
         await self._registry.audit.recorded(
             tenant_id,
@@ -126,10 +132,18 @@ class Renewal:
         log.info("renewed certificate took over device_id=%s fingerprint=%s", used.device_id, used.fingerprint)
 
     async def _end(self, tenant_id: int, device_id: str, ended: frozenset[str], *, done: str) -> None:
-        """Revoke certificates; they and the one that is done with await no use any more."""
-        for fingerprint in sorted(ended):
-            # Its device may have been erased meanwhile, with all its certificates.
-            with contextlib.suppress(UnknownCertificateError):
-                await self._registry.revoke_certificate(tenant_id, device_id, fingerprint)
-        await self._database.write(queries.delete_successions, tenant_id, ended | {done})
-        self._book.remove(tenant_id, device_id, ended | {done})
+        """Revoke certificates; they and the one that is done with await no use any more.
+
+        What is renewed with one of them before it is its turn ends as well.
+        """
+        gone = set(ended)
+        while ended:
+            for fingerprint in sorted(ended):
+                # Its device may have been erased meanwhile, with all its certificates.
+                with contextlib.suppress(UnknownCertificateError):
+                    await self._registry.revoke_certificate(tenant_id, device_id, fingerprint)
+            own = self.successions(tenant_id, device_id)
+            ended = frozenset(each.fingerprint for each in own if each.replaced in gone) - gone - {done}
+            gone |= ended
+        await self._database.write(queries.delete_successions, tenant_id, gone | {done})
+        self._book.remove(tenant_id, device_id, gone | {done})

@@ -117,8 +117,7 @@ class Tray:
         knock = found[0] if found else None
         if knock is None:
             self._turnstile.count(new.address, now)
-            if new.way is KnockWay.CERTIFICATE:
-                await self._refuse_known(tenant_id, new.key_fingerprint)
+            await self._refuse_known(tenant_id, new)
         if knock is None or now - knock.last_at >= NOTE_MS:
             knock = await self._database.write(queries.insert_knock, tenant_id, new, now)
         if not found:
@@ -144,12 +143,14 @@ class Tray:
             )
         return knock
 
-    async def _refuse_known(self, tenant_id: int, key_fingerprint: str) -> None:
-        holder = await self._holders.holder(tenant_id, key_fingerprint)
+    async def _refuse_known(self, tenant_id: int, new: NewKnock) -> None:
+        holder = await self._holders.holder(tenant_id, new.key_fingerprint)
         if holder is None:
             return
         if holder.revoked_at is not None:
             raise KnownKeyError(_revoked(holder.device_id, holder.revoked_at))
+        if new.way is not KnockWay.CERTIFICATE:
+            return  # A request may come from whoever lost its certificate and kept its key.
         raise KnownKeyError(
             f"this key is that of {holder.device_id} already: it connects with its certificate; a device that has lost"
             " it makes a new key"

@@ -67,6 +67,8 @@ def checked(certificate: x509.Certificate, ours: Iterable[x509.Certificate], clo
         raise InvalidAuthorityError(reason)
     subject = visible(certificate.subject.rfc4514_string())
     pem = authority.certificate_pem(certificate)
+    if not authority.is_loadable(certificate):
+        raise InvalidAuthorityError("OpenSSL cannot read the certificate of the CA, and so no connection could use it")
     key = hashlib.sha256(key_of(certificate)).hexdigest()
     return NewAuthority(authority.fingerprint(certificate), key, subject, pem, authority.ends_at(certificate))
 

@@ -38,7 +38,7 @@ def test_variables_stand_for_values_of_the_device(kind: Kind, text: str, expecte
         (Kind.FILTER, "{zone}/{attributes.wide}/x", "#"),
         (Kind.FILTER, "a/{attributes.none}/x", None),
         (Kind.FILTER, "a/{zone}/x", "a/north/x"),
-        (Kind.CLIENT_ID, "{attributes.wide}", "a/+/#"),
+        (Kind.CLIENT_ID, "{attributes.wide}", "a/#"),
         (Kind.AWS_TOPIC, "a/${iot:Connection.Thing.Attributes[wide]}/x", "a/*"),
         (Kind.AWS_TOPIC, "a/${iot:Connection.Thing.Attributes[none]}/x", None),
     ],

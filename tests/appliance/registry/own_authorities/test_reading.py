@@ -50,6 +50,26 @@ def test_what_can_be_no_ca_is_refused_in_a_sentence(certificate: x509.Certificat
         reading.checked(certificate, [], CLOCK)
 
 
+def test_a_ca_that_the_listeners_could_not_load_is_refused() -> None:
+    """Python's library reads a name that OpenSSL does not: with it in the trust file nobody could connect."""
+    key = authority.make_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA \N{GRINNING FACE}", x509.name._ASN1Type.BMPString)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(moment(2026))
+        .not_valid_after(moment(2036))
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    assert not authority.is_loadable(certificate)
+    with pytest.raises(InvalidAuthorityError, match="OpenSSL cannot read"):
+        reading.checked(certificate, [], CLOCK)
+
+
 def test_a_ca_of_the_gateway_is_refused_by_its_key_and_by_its_name() -> None:
     same_key = issuers.make("Another Name", COMPANY.key)
     for certificate, why in ((same_key, "of the gateway itself"), (Company().certificate, "is called CN=Example")):
