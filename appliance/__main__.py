@@ -17,8 +17,9 @@ import msgspec
 
 from appliance import bundle_folder, command_ca, control, logs, plugins, process
 from appliance import config as settings
+from appliance.accounts.model import Role
 from appliance.config import Config
-from appliance.console import Console, ImportReport, Issued, local_host
+from appliance.console import Console, ImportReport, Issued, local_host, reached
 from appliance.control import ControlError
 from appliance.errors import ApplianceError
 from appliance.health import is_logged_by_journald
@@ -99,7 +100,9 @@ def _add_token(commands: Commands, common: argparse.ArgumentParser) -> None:
     token = commands.add_parser("token", help="make tokens for scripts")
     actions = token.add_subparsers(required=True, metavar="ACTION")
     add = actions.add_parser("add", parents=[common], help="make a token; it is shown once")
-    add.add_argument("name")
+    add.add_argument("name", help="what it is for; shown in the list of tokens and in the audit log")
+    roles = [role.value for role in Role]
+    add.add_argument("--role", choices=roles, default=Role.OPERATOR.value, help="what it may do (operator)")
     add.set_defaults(command=_make_token)
 
 
@@ -169,6 +172,8 @@ def _announce(started: process.Started) -> None:
         lines.append(
             f"  Enrolment  https://localhost:{started.enrolment_port}/ (EST, for devices that are not known yet)"
         )
+    if started.knock_port:
+        lines.append(f"  Knocking   https://localhost:{started.knock_port}/enrol (with a self-made certificate)")
     if started.lan_host:
         lines.append(f"  From elsewhere in the LAN, put {started.lan_host} in the place of localhost.")
     if started.trust_port:
@@ -204,9 +209,9 @@ def _register_device(options: argparse.Namespace, config: Config) -> int:
     issued = msgspec.convert(_ask(config, "device.add", {"devices": [device]}), Issued)
     [one] = issued.bundles
     folder = options.out or config.data_folder / "bundles" / one.device_id
-    bundle_folder.write(folder, one, issued.host, issued.port)
+    bundle_folder.write(folder, bundle.with_programs(one, issued.address))
     print(f"The bundle is in {folder}. Try it from there:\n")
-    print(f"  {bundle.publish_line(one, issued.local_host, issued.port)}")
+    print(f"  {bundle.publish_line(one, issued.local_host, issued.address.mqtt_port)}")
     return 0
 
 
@@ -224,8 +229,8 @@ def _import_devices(options: argparse.Namespace, config: Config) -> int:
     for row in report.rows:
         if row.fate != "unchanged":
             print(f"line {row.line}\t{row.fate}\t{row.device_id}\t{row.reason}".rstrip())
-    for one in report.issued.bundles:
-        bundle_folder.write(options.bundles / one.device_id, one, report.issued.host, report.issued.port)
+    for device_id, files in bundle.many_with_programs(report.issued.bundles, report.issued.address):
+        bundle_folder.write(options.bundles / device_id, files)
     print(", ".join(f"{count:,} {fate}" for fate, count in report.counts.items()))
     if options.dry_run:
         print("Nothing was changed: this was a dry run.")
@@ -246,7 +251,7 @@ def _list_devices(_: argparse.Namespace, config: Config) -> int:
 
 
 def _make_token(options: argparse.Namespace, config: Config) -> int:
-    print(_ask(config, "token.add", {"name": options.name}))
+    print(_ask(config, "token.add", {"name": options.name, "role": options.role}))
     return 0
 
 
@@ -258,9 +263,9 @@ def _simulate(options: argparse.Namespace, config: Config) -> int:
     if missing:
         answer = _ask(config, "device.add", {"devices": [{"device_id": device_id} for device_id in missing]})
         issued = msgspec.convert(answer, Issued)
-        port = issued.port
+        port = issued.address.mqtt_port
         for one in issued.bundles:
-            bundle_folder.write(folder / one.device_id, one, issued.host, port)
+            bundle_folder.write(folder / one.device_id, bundle.as_files(one, host, port))
     simulation = Simulation(bundle_folder.simulated(folder, device_ids), options.rate, Scenario(options.scenario))
     asyncio.run(_simulated(simulation, Endpoint(host, port, host), options.seconds))
     return 0
@@ -294,9 +299,9 @@ def _ask(config: Config, call: str, arguments: dict[str, Any]) -> Any:
 async def _done_alone(config: Config, call: str, arguments: dict[str, Any]) -> Any:
     with process.folder_locked(config.data_folder):
         async with process.foundation_opened(config, process.wall_clock) as foundation:
-            console = Console(
-                foundation.registry, foundation.accounts, config.mqtt.host, config.mqtt.port, foundation.catalogue
-            )
+            mqtt = config.mqtt
+            foundation.registry.reached = reached(mqtt.host, mqtt.port, mqtt.shared_port, config.http.port)
+            console = Console(foundation.registry, foundation.accounts, mqtt.host, foundation.catalogue)
             result = await console.calls()[call](arguments)
             return json.loads(msgspec.json.encode(result))
 

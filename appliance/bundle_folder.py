@@ -1,21 +1,20 @@
 """Bundles of devices as folders on this machine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from appliance.registry import bundle, snippets
-from appliance.registry.model import Bundle
+from appliance.registry import snippets
 from appliance.simulator.model import SimulatedDevice
 from appliance.simulator.wire import Identity
 
 
-def write(folder: Path, issued: Bundle, host: str, port: int) -> None:
-    """Write a bundle whose files nobody else may read; the root comes last, so that it tells `is_whole`."""
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a bundle, which nobody else may read; the root comes last, so that it tells `is_whole`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / snippets.ROOT).unlink(missing_ok=True)
-    files = bundle.as_files(issued, host, port)
     for name in sorted(files, key=lambda name: name == snippets.ROOT):
         path = folder / name
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         path.touch(mode=0o600)
         # A file that was there already may have been open to others.
         path.chmod(0o600)

@@ -6,9 +6,11 @@ oldest batch when full, so a slow listener can delay neither ingestion nor anoth
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+T = TypeVar("T")
 
 
 class Subscription:
@@ -70,3 +72,13 @@ class Bus:
     def leave(self, subscription: Subscription) -> None:
         """Stop listening."""
         self._subscriptions.remove(subscription)
+
+
+def both(first: Callable[[T], None], second: Callable[[T], None]) -> Callable[[T], None]:
+    """Tell two of one thing, at once and in this order."""
+
+    def hear(told: T) -> None:
+        first(told)
+        second(told)
+
+    return hear

@@ -99,6 +99,8 @@ class HttpConfig(_Section, frozen=True):
     """Plain HTTP: the page that offers the certificate of the web CA, and a redirect. Or `off`."""
     enrolment_port: Port | None = 8444
     """EST over HTTPS with the certificate that devices trust, for those who have none yet; or `off`."""
+    knock_port: Port | None = None
+    """Enrolment for devices that show a certificate of their own making and wait in the tray; `off` unless set."""
     names: tuple[str, ...] = ()
     """Further host names by which people and devices reach this gateway."""
     device_host: str = "devices.headworks.internal"
@@ -164,6 +166,21 @@ class EnrolmentConfig(_Section, frozen=True):
 
     knocking: bool = True
     """Whether a device without an enrolment code may ask to be let in, and wait in the pending tray."""
+    renewals_a_day: Positive = 10
+    """How many certificates one device may renew on one day."""
+
+
+class CaConfig(_Section, frozen=True):
+    """Where the key of the issuing CA is, if not in the data folder: in a token behind a PKCS #11 module."""
+
+    pkcs11_module: str = ""
+    """The path of the module, a shared library of the token's maker; empty for none."""
+    pkcs11_token: str = ""
+    """The label of the token."""
+    pkcs11_key: str = "headworks-issuing"
+    """The label of the key in it."""
+    pin_file: str = ""
+    """The file that holds the token's PIN, with mode 600."""
 
 
 class PresenceConfig(_Section, frozen=True):
@@ -197,6 +214,7 @@ class Config(_Section, frozen=True):
     email: EmailConfig = EmailConfig()
     enrolment: EnrolmentConfig = EnrolmentConfig()
     presence: PresenceConfig = PresenceConfig()
+    ca: CaConfig = CaConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -323,6 +341,8 @@ def _check(config: Config, source: str) -> None:
         raise ConfigError(f"{source}: email.security is {config.email.security!r}, expected starttls, tls or none")
     if config.log.level not in ("debug", "info", "warning", "error"):
         raise ConfigError(f"{source}: log.level is {config.log.level!r}, expected debug, info, warning or error")
+    if config.ca.pkcs11_module and not (config.ca.pkcs11_token and config.ca.pin_file):
+        raise ConfigError(f"{source}: ca.pkcs11_module is set, so ca.pkcs11_token and ca.pin_file must be, too")
     if config.email.username and not config.email.password_file:
         raise ConfigError(f"{source}: email.username is set, so email.password_file must name the file of its password")
 

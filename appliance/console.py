@@ -6,14 +6,21 @@ from typing import Any
 
 import msgspec
 
+from appliance.accounts.model import Role
 from appliance.accounts.service import Accounts
 from appliance.audit.acting import acting_as
 from appliance.audit.model import Verdict
 from appliance.control import Call
+from appliance.registry.bundle import Address
 from appliance.registry.catalogue.model import Fate
 from appliance.registry.catalogue.service import Catalogue
+from appliance.registry.clock.model import ClockReport
 from appliance.registry.keys import AuthorityStatus
 from appliance.registry.model import DEFAULT_TENANT, Bundle, NewDevice
+from appliance.registry.own_authorities.model import OwnAuthority
+from appliance.registry.own_authorities.model import Settings as OwnSettings
+from appliance.registry.own_authorities.service import OwnAuthorities
+from appliance.registry.revocation.issuers import Issuer, Succession
 from appliance.registry.service import Registry
 
 NAME = "the command line"
@@ -27,15 +34,19 @@ def local_host(listening_host: str) -> str:
     return "localhost" if listening_host in EVERY_ADDRESS else listening_host
 
 
+def reached(listening_host: str, mqtt_port: int, shared_port: int | None, web_port: int) -> Address:
+    """Where devices are told to connect; without a host, by the name in the LAN."""
+    return Address("" if listening_host in EVERY_ADDRESS else listening_host, mqtt_port, shared_port, web_port)
+
+
 class Issued(msgspec.Struct, frozen=True):
     """Bundles, and where their devices connect."""
 
     bundles: tuple[Bundle, ...]
-    host: str
+    address: Address
     """For devices elsewhere in the LAN."""
     local_host: str
     """For commands on this machine."""
-    port: int
 
 
 class ImportedRow(msgspec.Struct, frozen=True):
@@ -58,15 +69,12 @@ class ImportReport(msgspec.Struct, frozen=True):
 class Console:
     """The calls of the command line."""
 
-    def __init__(
-        self, registry: Registry, accounts: Accounts, mqtt_host: str, mqtt_port: int, catalogue: Catalogue
-    ) -> None:
-        """`mqtt_host` and `mqtt_port` are where the gateway listens for devices."""
+    def __init__(self, registry: Registry, accounts: Accounts, mqtt_host: str, catalogue: Catalogue) -> None:
+        """`mqtt_host` is where the gateway listens for devices."""
         self._registry = registry
         self._catalogue = catalogue
         self._accounts = accounts
         self._mqtt_host = mqtt_host
-        self._mqtt_port = mqtt_port
 
     def calls(self) -> Mapping[str, Call]:
         """Each call by its name."""
@@ -77,6 +85,9 @@ class Console:
             "claim": self._open_claim,
             "token.add": self._add_token,
             **_ca_calls(self._registry),
+            **_own_ca_calls(self._registry.own_authorities),
+            **_machine_calls(self._registry),
+            **_issuer_calls(self._registry),
         }
         return {name: _signed(call) for name, call in known.items()}
 
@@ -99,8 +110,7 @@ class Console:
         return ImportReport(rows, {fate.value: plan.count(fate) for fate in Fate}, self._issued(bundles))
 
     def _issued(self, bundles: Sequence[Bundle]) -> Issued:
-        host = self._registry.lan_host if self._mqtt_host in EVERY_ADDRESS else self._mqtt_host
-        return Issued(tuple(bundles), host, local_host(self._mqtt_host), self._mqtt_port)
+        return Issued(tuple(bundles), self._registry.address, local_host(self._mqtt_host))
 
     async def _list_devices(self, _: dict[str, Any]) -> list[dict[str, Any]]:
         listed = []
@@ -113,7 +123,8 @@ class Console:
         return await self._accounts.open_claim(DEFAULT_TENANT)
 
     async def _add_token(self, arguments: dict[str, Any]) -> str:
-        return await self._accounts.add_token(DEFAULT_TENANT, arguments["name"])
+        role = msgspec.convert(arguments.get("role", Role.OPERATOR), Role)
+        return await self._accounts.add_token(DEFAULT_TENANT, arguments["name"], role)
 
 
 def _ca_calls(registry: Registry) -> Mapping[str, Call]:
@@ -150,6 +161,76 @@ def _ca_calls(registry: Registry) -> Mapping[str, Call]:
         "ca.restore-root": restore_root,
         "ca.use-issuer": use_issuer,
         "audit.verify": verify_audit,
+    }
+
+
+def _machine_calls(registry: Registry) -> Mapping[str, Call]:
+    """What is asked of the machine's clock and of the token that it has."""
+    authorities = registry.authorities
+
+    async def use_hardware(arguments: dict[str, Any]) -> AuthorityStatus:
+        return await authorities.use_hardware(base64.b64decode(arguments["certificates"]))
+
+    async def hardware_request(_: dict[str, Any]) -> str:
+        return await authorities.hardware_request()
+
+    async def clock_report(_: dict[str, Any]) -> ClockReport:
+        return registry.time.report()
+
+    async def reset_clock(_: dict[str, Any]) -> ClockReport:
+        return await registry.time.reset()
+
+    return {
+        "ca.use-hsm": use_hardware,
+        "ca.hsm-request": hardware_request,
+        "clock.status": clock_report,
+        "clock.reset": reset_clock,
+    }
+
+
+def _issuer_calls(registry: Registry) -> Mapping[str, Call]:
+    """What is asked of the CAs that have issued."""
+
+    async def list_issuers(_: dict[str, Any]) -> list[Issuer]:
+        return await registry.revocation.issuers(DEFAULT_TENANT)
+
+    async def revoke_issuer(arguments: dict[str, Any]) -> Succession:
+        return await registry.revocation.revoke_issuer(DEFAULT_TENANT, arguments["fingerprint"])
+
+    return {"ca.issuers": list_issuers, "ca.revoke": revoke_issuer}
+
+
+def _own_ca_calls(own: OwnAuthorities) -> Mapping[str, Call]:
+    """What the commands `ca` ask of CAs that a tenant brings along."""
+
+    async def listed(_: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {**msgspec.to_builtins(each), "device_count": own.device_count(each.authority_number)}
+            for each in own.authorities(DEFAULT_TENANT)
+        ]
+
+    async def make_code(_: dict[str, Any]) -> str:
+        return await own.make_code(DEFAULT_TENANT)
+
+    async def register(arguments: dict[str, Any]) -> OwnAuthority:
+        certificate, proof = (base64.b64decode(arguments[name]) for name in ("certificate", "proof"))
+        settings = msgspec.convert(arguments["settings"], OwnSettings)
+        return await own.register(DEFAULT_TENANT, certificate, proof, settings)
+
+    async def change(arguments: dict[str, Any]) -> OwnAuthority:
+        known = own.authority(DEFAULT_TENANT, arguments["authority_number"])
+        settings = msgspec.convert({**msgspec.to_builtins(known.settings), **arguments["settings"]}, OwnSettings)
+        return await own.change(DEFAULT_TENANT, known.authority_number, settings)
+
+    async def remove(arguments: dict[str, Any]) -> int:
+        return await own.remove(DEFAULT_TENANT, arguments["authority_number"])
+
+    return {
+        "ca.own": listed,
+        "ca.code": make_code,
+        "ca.register": register,
+        "ca.change": change,
+        "ca.remove": remove,
     }
 
 

@@ -10,6 +10,7 @@ from appliance import bundle_folder
 from appliance.alerts.model import NewRule, Operator, Severity
 from appliance.alerts.service import Alerts
 from appliance.instant import Clock
+from appliance.registry import bundle
 from appliance.registry.model import DEFAULT_TENANT, NewDevice
 from appliance.registry.service import Registry
 from appliance.simulator.fleet import demo_devices
@@ -50,7 +51,9 @@ async def running(
         bundles = await registry.issue_many(DEFAULT_TENANT, missing)
         for issued in bundles:
             await asyncio.to_thread(
-                bundle_folder.write, folder / issued.device_id, issued, endpoint.host, endpoint.port
+                bundle_folder.write,
+                folder / issued.device_id,
+                bundle.as_files(issued, endpoint.host, endpoint.port),
             )
     simulation = Simulation(
         bundle_folder.simulated(folder, [device.device_id for device in devices]),

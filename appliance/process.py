@@ -4,7 +4,6 @@ The parts are nested in the order of their start; the language gives the order o
 lets work in stops first, then the work in hand is finished, then what carries it out, then storage.
 """
 
-import asyncio
 import contextlib
 import fcntl
 import gc
@@ -23,17 +22,18 @@ from appliance import control, demonstration, plugins, schedule
 from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
 from appliance.broker_health import broker_status
-from appliance.bus import Bus
+from appliance.bus import Bus, both
 from appliance.config import Config
-from appliance.console import EVERY_ADDRESS, Console, local_host
-from appliance.doors import Doors
+from appliance.console import EVERY_ADDRESS, Console, local_host, reached
+from appliance.doors import Doors, Ports
 from appliance.enrolment.codes.service import Codes
+from appliance.enrolment.renewal.request import est_url
 from appliance.enrolment.renewal.service import Renewal
 from appliance.enrolment.service import Enrolment
 from appliance.enrolment.tray.service import Tray
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
-from appliance.health import Health, notify_systemd, watchdog_interval
+from appliance.health import Health, alive, notify_systemd
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import Clock
 from appliance.lifetime import defects_end_the_process, stop_requested
@@ -41,8 +41,8 @@ from appliance.notifications.channel import Channel
 from appliance.notifications.email import SmtpChannel
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
-from appliance.registry.bundle import Address
 from appliance.registry.catalogue.service import Catalogue
+from appliance.registry.hardware.token import Token
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
@@ -86,6 +86,7 @@ class Started(msgspec.Struct, frozen=True):
     web_port: int
     trust_port: int | None
     enrolment_port: int | None
+    knock_port: int | None
     mqtt_port: int
     shared_port: int | None
     plain_ports: tuple[int, ...]
@@ -141,6 +142,7 @@ async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Found
             # Where there are guests, a name alone makes nobody a device.
             trust_plain=config.mqtt.plain_port is not None and config.plugins.mode is Mode.NARROW,
         )
+        registry.authorities.token = Token(config.ca)
         accounts = Accounts(
             database,
             clock,
@@ -173,7 +175,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 parts.telemetry.opened(),
                 parts.alerts.opened(),
                 parts.notifications.running(),
-                parts.gateway.renewal.running(),
+                parts.gateway.renewal.running(parts.broker),
                 parts.gateway.presence.running(parts.broker.publish),
                 plugins.running(parts.plugins, parts.broker, clock),
                 parts.broker.connected(),
@@ -184,8 +186,8 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 web.serving(parts.gateway, config.http, config.http.device_host) as pages,
                 schedule.running(parts.jobs(pages.reload_certificate), _job_failed),
                 parts.doors.opened(parts.broker, HandOver(pages.adopt)) as ports,
-                control.serving(config.data_folder / "control.sock", parts.console(ports.mqtt).calls()),
-                _alive(foundation.database),
+                control.serving(config.data_folder / "control.sock", parts.console(ports, pages.port).calls()),
+                alive(partial(_writer_answers, foundation.database)),
                 contextlib.AsyncExitStack() as demonstration_stack,
             ):
                 if demo:
@@ -195,9 +197,6 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                         )
                     )
                     parts.health.register("simulator", fleet.status)
-                foundation.registry.reached = Address(
-                    "" if config.mqtt.host in EVERY_ADDRESS else config.mqtt.host, ports.mqtt, ports.shared, pages.port
-                )
                 claim = None
                 if not await foundation.accounts.has_owner(DEFAULT_TENANT):
                     claim = await foundation.accounts.open_claim(DEFAULT_TENANT)
@@ -211,6 +210,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                         web_port=pages.port,
                         trust_port=pages.trust_port,
                         enrolment_port=pages.enrolment_port,
+                        knock_port=pages.knock_port,
                         mqtt_port=ports.mqtt,
                         shared_port=ports.shared,
                         plain_ports=tuple(port for port in (ports.plain, *ports.further) if port is not None),
@@ -249,14 +249,13 @@ class _Parts:
         self.plugins = PluginHost(wanted.config, clock)
         authorizer = self.plugins.authorizer(foundation.registry)
         self.broker = Broker(self.ingestion, authorizer, clock, limits, self.sessions)
-        foundation.registry.rights_changed = self.broker.review_soon
+        self._tell_the_broker(foundation.registry)
         foundation.registry.tokens.plain_networks = config.mqtt.plain_networks
         self.broker.exchange.now_filters = config.mqtt.acknowledge_now
         self.broker.exchange.retained_source_is_checked = config.mqtt.retained_source_check
         self.gateway = Gateway(
             codes=Codes(foundation.database, foundation.registry, clock),
             tray=Tray(foundation.database, foundation.registry, clock, is_open=config.enrolment.knocking),
-            renewal=Renewal(foundation.database, foundation.registry),
             enrolment=self._enrolment(clock),
             registry=foundation.registry,
             catalogue=foundation.catalogue,
@@ -270,12 +269,13 @@ class _Parts:
             health=self.health,
             broker=self.broker,
             presence=self._presence(clock),
+            renewal=self._renewal(),
             version=_version(),
             data_folder=folder,
             started_at=started_at,
         )
         self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
-        self.health.register("clock", foundation.registry.time.status)
+        self.health.register_all(foundation.registry.parts())
         self.health.register("broker", partial(broker_status, self.broker))
         self.health.register("ingestion", self.ingestion.status)
         self.health.register("telemetry", self.telemetry.status)
@@ -283,10 +283,17 @@ class _Parts:
         if wanted.config.plugins:
             self.health.register("plugins", partial(plugins.status, self.plugins))
 
+    def _tell_the_broker(self, registry: Registry) -> None:
+        """Have connections judged again when what they hang on has changed."""
+        registry.rights_changed = self.broker.judge_soon
+        registry.policy_changed = self.broker.review_soon
+        registry.revocation.judge_everybody = self.broker.judge_everybody
+
     def _enrolment(self, clock: Clock) -> Enrolment:
         """Whoever comes with a claim, and what it asks for."""
         enrolment = Enrolment(self._foundation.database, self._foundation.registry, clock)
         self._foundation.registry.newcomers = enrolment
+        self._foundation.registry.own_authorities.templates = enrolment
         self.ingestion.requested, enrolment.note = enrolment.requested, self.ingestion.note
         return enrolment
 
@@ -300,12 +307,23 @@ class _Parts:
         foundation.registry.gone = self.broker.forget
         return presence
 
-    def console(self, mqtt_port: int) -> Console:
-        """The calls of the command line."""
-        foundation = self._foundation
-        return Console(
-            foundation.registry, foundation.accounts, self._config.mqtt.host, mqtt_port, foundation.catalogue
-        )
+    def _renewal(self) -> Renewal:
+        """Certificates in the place of others; it hears what enrolment and presence hear."""
+        foundation, http = self._foundation, self._config.http
+        renewal = Renewal(foundation.database, foundation.registry, self._config.enrolment.renewals_a_day)
+        reminder, ingestion, desk = renewal.reminder, self.ingestion, self.broker.desk
+        ingestion.requested = both(ingestion.requested, reminder.requested)
+        ingestion.noted = both(ingestion.noted, reminder.heard)
+        desk.heard = both(desk.heard, reminder.heard_subscribed)
+        reminder.note = ingestion.note
+        reminder.est_url = lambda: est_url(http.device_host, foundation.registry.address.shared_port)
+        return renewal
+
+    def console(self, ports: Ports, web_port: int) -> Console:
+        """The calls of the command line; from here on devices are told of these ports."""
+        foundation, host = self._foundation, self._config.mqtt.host
+        foundation.registry.reached = reached(host, ports.mqtt, ports.shared, web_port)
+        return Console(foundation.registry, foundation.accounts, host, foundation.catalogue)
 
     def own_endpoint(self, mqtt_port: int) -> simulator.Endpoint:
         """Where simulated devices on this machine connect."""
@@ -327,6 +345,7 @@ class _Parts:
             registry = self._foundation.registry
             for bound in registry.newly_over():
                 registry.rights_changed(bound.tenant_id, bound.device_id)
+            registry.forget_long_over()
 
         self._foundation.registry.authorities.tls_changed = renew_tickets
         return {
@@ -336,30 +355,15 @@ class _Parts:
             "keep the time": ("*/5 * * * *", self._foundation.registry.time.mark),
             # A connection may last longer than the certificate that opened it.
             "end what expired credentials opened": ("* * * * *", end_expired),
+            "look after certificates that are due": ("29 4 * * *", self.gateway.renewal.reminder.look_after),
             "look after device tokens": ("* * * * *", self._foundation.registry.tokens.look_after),
         }
 
 
-@contextlib.asynccontextmanager
-async def _alive(database: Database) -> AsyncIterator[None]:
-    """Feed the watchdog while the loop turns and the writer answers."""
-
-    async def feed(interval_s: float) -> None:
-        while True:
-            # A full disk, or another program that holds the file, is waited for elsewhere: the writer has answered.
-            with contextlib.suppress(UnwritableError):
-                await database.write(_nothing)
-            notify_systemd("WATCHDOG=1")
-            await asyncio.sleep(interval_s)
-
-    async with asyncio.TaskGroup() as tasks:
-        interval_s = watchdog_interval()
-        task = tasks.create_task(feed(interval_s), name="watchdog") if interval_s else None
-        try:
-            yield
-        finally:
-            if task is not None:
-                task.cancel()
+async def _writer_answers(database: Database) -> None:
+    # A full disk, or another program that holds the file, is waited for elsewhere: the writer has answered.
+    with contextlib.suppress(UnwritableError):
+        await database.write(_nothing)
 
 
 def _nothing(_: object) -> None:

@@ -38,13 +38,21 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(known)}")
     parser.add_argument("--quick", action="store_true", help="a fraction of each load, to see that it works")
     parser.add_argument("--minutes", type=float, default=CHURN_MINUTES, help="how long `churn` lasts")
+    parser.add_argument(
+        "--sessions", type=int, default=revocation.DEVICE_COUNT, help="how many devices `revocation` connects"
+    )
     parser.add_argument("--folder", type=Path, default=Path("var"), help="where data is written while measuring")
     arguments = parser.parse_args()
     unknown = set(arguments.names).difference(known)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))} cannot be measured; there is {', '.join(known)}")
     named: dict[str, Measure] = (
-        MEASUREMENTS | PARTS | {"churn": functools.partial(churn.measure, minutes=arguments.minutes)}
+        MEASUREMENTS
+        | PARTS
+        | {
+            "churn": functools.partial(churn.measure, minutes=arguments.minutes),
+            "revocation": functools.partial(revocation.measure, sessions=arguments.sessions),
+        }
     )
     try:
         with alone():

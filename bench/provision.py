@@ -9,6 +9,7 @@ from pathlib import Path
 
 from appliance import bundle_folder, config, process
 from appliance.config import Config
+from appliance.registry import bundle
 from appliance.registry.model import DEFAULT_TENANT, NewDevice
 from bench.message import device_ids
 
@@ -20,8 +21,8 @@ async def provision(settings: Config, count: int, bundles: Path) -> None:
             issued = await foundation.registry.issue_many(
                 DEFAULT_TENANT, [NewDevice(name) for name in device_ids(count)]
             )
-    for bundle in issued:
-        bundle_folder.write(bundles / bundle.device_id, bundle, "localhost", settings.mqtt.port)
+    for one in issued:
+        bundle_folder.write(bundles / one.device_id, bundle.as_files(one, "localhost", settings.mqtt.port))
 
 
 if __name__ == "__main__":

@@ -20,11 +20,14 @@ from bench.numbers import Spread, spread, table
 from bench.revoked import Ended, Hold, Holding, Order
 
 DEVICE_COUNT = 10_000
-CROWD = 1_000
-"""Whose certificates are revoked at once, as those of a CA would be."""
+CROWD_SHARE = 10
+"""The certificates of one in so many are revoked at once. All that are left go with their CA."""
 QUICK_SHARE = 20
 ROUNDS = 10
+LEAST_COUNT = 100
 PATIENCE_S = 60.0
+BATCHES = 10
+"""The end of a CA is told in so many batches of connections, each as large."""
 TARGET_MS = 1_000.0
 SETTINGS = """
 [limits]
@@ -43,21 +46,22 @@ class Api:
         context.check_hostname = False
         self._connection = http.client.HTTPSConnection(HOST, WEB_PORT, context=context, timeout=PATIENCE_S)
 
-    def call(self, method: str, path: str, body: object = None) -> None:
-        """Call it; raises `ConnectionError` when it refuses."""
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Call it, and give what it answers; raises `ConnectionError` when it refuses."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         self._connection.request(method, path, None if body is None else json.dumps(body).encode(), headers)
         answer = self._connection.getresponse()
         said: Any = answer.read()
         if answer.status >= http.client.BAD_REQUEST:
             raise ConnectionError(f"{method} {path}: {answer.status} {said[:200]!r}")
+        return json.loads(said)
 
 
-def measure(folder: Path, *, quick: bool) -> str:
-    """Connect the devices and put some out; gives the table. `quick` is a twentieth, to see that it works."""
+def measure(folder: Path, *, quick: bool, sessions: int = DEVICE_COUNT) -> str:
+    """Connect so many devices and put them out; gives the tables. `quick` is a twentieth, to see that it works."""
     files_raised()
-    share = QUICK_SHARE if quick else 1
-    count, crowd = DEVICE_COUNT // share, CROWD // share
+    count = max(LEAST_COUNT, sessions // (QUICK_SHARE if quick else 1))
+    crowd = count // CROWD_SHARE
     made = prepared(folder / "revocation", count, SETTINGS)
     names = device_ids(count)
     one_by_one, suspended, together = names[:ROUNDS], names[ROUNDS : 2 * ROUNDS], names[2 * ROUNDS : 2 * ROUNDS + crowd]
@@ -78,10 +82,14 @@ def measure(folder: Path, *, quick: bool) -> str:
         states = [put_out([name], "PUT", f"/v1/devices/{name}/state", {"state": "suspended"})[0] for name in suspended]
         crowds = put_out(together, "POST", "/v1/revocations", {"device_ids": together})
         bystanders = devices.ask(Order((), 0.0), Ended).open_count
+        rest = names[2 * ROUNDS + crowd :]
+        issuer = api.call("GET", "/v1/issuers")["issuers"][0]["fingerprint"]
+        of_the_ca = put_out(rest, "POST", f"/v1/issuers/{issuer}/revoke")
     rows = [
         _row("a certificate is revoked", spread(certificates)),
         _row("a device is suspended", spread(states)),
         _row(f"certificates of {crowd:,} devices are revoked at once", spread(crowds)),
+        _row(f"the CA of {len(rest):,} devices is revoked", spread(of_the_ca)),
     ]
     head = ("what", "times", "p50", "longest", "target", "met")
     left = count - 2 * ROUNDS - crowd
@@ -89,13 +97,20 @@ def measure(folder: Path, *, quick: bool) -> str:
         f"Revocation while {held.count:,} devices are connected over mutual TLS: from the call to the end of the "
         f"connection, as the device sees it; {bystanders:,} of {left:,} others were still connected afterwards"
     )
-    return f"{title}\n\n{table(head, rows)}"
+    return f"{title}\n\n{table(head, rows)}\n\n{_batches(of_the_ca)}"
 
 
 def _fingerprint(made: Prepared, name: str) -> str:
     chain = (made.bundles / name / "certificate.pem").read_text(encoding="utf-8")
     own, end, _ = chain.partition(ssl.PEM_FOOTER)
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(own + end)).hexdigest()
+
+
+def _batches(times_ns: Sequence[int]) -> str:
+    ordered = sorted(times_ns)
+    ends = [len(ordered) * number // BATCHES for number in range(1, BATCHES + 1)]
+    rows = [[f"{end:,}", f"{ordered[end - 1] / 1e6:,.1f} ms"] for end in ends]
+    return f"When the CA is revoked, so many connections have ended after\n\n{table(('connections', 'time'), rows)}"
 
 
 def _row(what: str, times: Spread) -> list[str]:

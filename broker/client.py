@@ -1,13 +1,12 @@
 """One network connection: its packets in their order, and what is written to it."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from broker.changes import Delivery
 from broker.codec import PINGRESP, Decoder
 from broker.encode import encode
 from broker.errors import ProtocolError
-from broker.exchange import Exchange, Receipt
+from broker.exchange import NOTED_BYTES, Exchange
 from broker.message import Message
 from broker.outgoing import Outgoing
 from broker.packets import (
@@ -31,36 +30,13 @@ from broker.permissions import Undecided
 from broker.ports import Credentials, Denied, Principal, Stream
 from broker.publisher import Publisher
 from broker.reason_codes import ReasonCode
+from broker.receipt import Receipt
 from broker.session import Session
+from broker.taker import Taker
 from broker.trace import Watcher
 
 _AT_QOS_0 = 0x30
 _EXACTLY_ONCE = 2
-
-
-class Taker(Protocol):
-    """What a client's packets and mishaps are told to."""
-
-    def connect(self, client: "Client", connect: Connect) -> None:
-        """Take its CONNECT. Raises `ProtocolError`, `Undecided`."""
-
-    def subscribe(self, client: "Client", session: Session, packet: Subscribe) -> None:
-        """Take a SUBSCRIBE. Raises `ProtocolError`, `Undecided`."""
-
-    def unsubscribe(self, client: "Client", session: Session, packet: Unsubscribe) -> None:
-        """Take an UNSUBSCRIBE. Raises `ProtocolError`."""
-
-    def refuse(self, client: "Client", error: ProtocolError) -> None:
-        """Disconnect a client for what it did."""
-
-    def note_denied(self, client: "Client", kind: str, reason: str) -> None:
-        """Tell the owner of something that was denied, while the connection goes on."""
-
-    def slow_down(self, client: "Client") -> None:
-        """Its allowance of this second is used up."""
-
-    def leave(self, client: "Client", reason: str) -> None:
-        """Forget a connection that is gone."""
 
 
 class Client:
@@ -134,19 +110,31 @@ class Client:
 
     def received(self, data: bytes) -> None:
         """Take bytes of the client."""
-        packets = self.decoder.feed(data)
         limits = self._exchange.limits
+        publisher = self._publisher
         self._read_bytes += len(data)
-        self._read_packets += len(packets)
+        if publisher.familiar and self._stalled is None and not self._watchers and publisher.publish_again(data):
+            self._read_packets += 1
+            packets = None
+        else:
+            publisher.familiar = b""
+            packets = self.decoder.feed(data)
+            self._read_packets += len(packets)
         if self._read_packets > limits.publishes_per_s or self._read_bytes > limits.bytes_per_s:
             self._taker.slow_down(self)
+        if packets is not None:
+            self._take(packets)
+
+    def _take(self, packets: list[Packet]) -> None:
         for watcher in self._watchers:
             for packet in packets:
                 watcher.received(packet)
-        if self._stalled is None:
-            self._take_all(packets)
-        else:
+        if self._stalled is not None:
             self._stalled += packets
+            return
+        self._take_all(packets)
+        if len(packets) == 1 and type(packets[0]) is Publish and self.decoder.is_between_packets:
+            self._publisher.remember(packets[0])
 
     def lost(self, reason: str) -> None:
         """Hear that the connection is gone."""
@@ -199,12 +187,13 @@ class Client:
         """Write bytes of whole packets."""
         if self._watchers:
             self._show(data)
-        stream = self.stream
-        stream.send(data)
-        if stream.unsent_bytes > self._exchange.limits.unsent_bytes:
-            # Later, because this may be a turn in the midst of everyone who receives a message.
-            error = ProtocolError(ReasonCode.QUOTA_EXCEEDED, "the client reads too slowly")
-            self._exchange.soon(lambda: self._taker.refuse(self, error))
+        unsent_bytes = self.stream.send(data)
+        if unsent_bytes > NOTED_BYTES:
+            self._exchange.slow[self] = None
+            if unsent_bytes > self._exchange.limits.unsent_bytes:
+                # Later, because this may be a turn in the midst of everyone who receives a message.
+                error = ProtocolError(ReasonCode.QUOTA_EXCEEDED, "the client reads too slowly")
+                self._exchange.soon(lambda: self._taker.refuse(self, error))
 
     def answer(self, packet: Packet, *, waits: bool = False) -> None:
         """Send a packet, after the commit of this turn if it waits for it."""
@@ -283,8 +272,6 @@ class Client:
             for watcher in self._watchers:
                 watcher.sent(packet)
 
-    # The way of packets.
-
     def _take_all(self, packets: list[Packet]) -> None:
         waiting = iter(packets)
         now = self._exchange.clock()
@@ -297,7 +284,7 @@ class Client:
                 elif type(packet) is Puback and self.session is not None:
                     self._acknowledged(self.session, packet)
                 else:
-                    self._take(packet)
+                    self._take_other(packet)
                     if not self.stream.is_open:
                         return
                     if self._stalled is not None:
@@ -317,7 +304,7 @@ class Client:
         self._stalled = [*([packet] if packet is not None else ()), *waiting]
         self.stream.pause()
 
-    def _take(self, packet: Packet) -> None:
+    def _take_other(self, packet: Packet) -> None:
         session = self.session
         if session is None:
             if not isinstance(packet, Connect):

@@ -73,6 +73,11 @@ class Decoder:
         self._last_topic = ""
         self._last_publish = _NO_PUBLISH_YET
 
+    @property
+    def is_between_packets(self) -> bool:
+        """Whether the next byte begins a packet."""
+        return not self._unfinished and self.failure is None
+
     def feed(self, data: bytes) -> list[Packet]:
         """Every packet that these bytes complete, in order."""
         packets: list[Packet] = []

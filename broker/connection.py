@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
 from typing import Protocol
 
 from broker.poller import READABLE, WRITABLE
+from broker.tls import short_ways
 from broker.traffic import NOT_NOW, READ_BYTES, Traffic
 
 MUCH_BYTES = 16_384
@@ -44,6 +44,7 @@ class Connection:
         "_receiver",
         "_socket",
         "_traffic",
+        "_write",
         "address",
         "heard_at",
         "opened_at",
@@ -58,8 +59,7 @@ class Connection:
         self.heard_at = loop.time()
         self._loop = loop
         self._socket = sock
-        # What recv of a TLS socket comes to, without the way there.
-        self._read: Callable[[int], bytes] = sock.read if isinstance(sock, ssl.SSLSocket) else sock.recv
+        self._read, self._write = short_ways(sock) if isinstance(sock, ssl.SSLSocket) else (sock.recv, sock.send)
         self._fd = sock.fileno()
         self._traffic = traffic
         # The very object that was given, as long as it is the only one: most often it goes out like that.
@@ -109,19 +109,19 @@ class Connection:
         """Bytes that the client has not taken yet."""
         return len(self._out)
 
-    def send(self, data: bytes) -> None:
-        """Write soon; everything of one turn of the loop leaves in one piece."""
+    def send(self, data: bytes) -> int:
+        """Write soon; everything of one turn of the loop leaves in one piece. Gives how many bytes wait now."""
         if self._receiver is None:
-            return
+            return 0
         out = self._out
         if not out:
             self._out = data
             self._traffic.write_soon(self, self._loop)
-        elif isinstance(out, bytearray):
-            out += data
-        else:
-            self._out = bytearray(out)
-            self._out += data
+            return len(data)
+        if not isinstance(out, bytearray):
+            self._out = out = bytearray(out)
+        out += data
+        return len(out)
 
     def close(self, reason: str) -> None:
         """Write what waits as far as the socket takes it, and end the connection."""
@@ -157,7 +157,7 @@ class Connection:
         if not out:
             return
         try:
-            sent = self._socket.send(out)
+            sent = self._write(out)
         except NOT_NOW:
             sent = 0
         except OSError as error:
@@ -190,13 +190,15 @@ class Connection:
                 data = self._read(READ_BYTES)
             except NOT_NOW:
                 return
+            except ssl.SSLEOFError:
+                data = b""
             except OSError as error:
                 self._lose(f"connection lost: {error.strerror or error}")
                 return
             if not data:
                 self._lose("connection closed by the client")
                 return
-            self.heard_at = self._loop.time()
+            self.heard_at = self._traffic.poller.now
             receiver.received(data)
             if len(data) < MUCH_BYTES:
                 return

@@ -12,10 +12,11 @@ from broker.changes import Delivery
 from broker.journal import Journal
 from broker.limits import Limits
 from broker.message import Message
-from broker.packets import Pubrel, Subscription
+from broker.packets import Pubrel, Subscription, Will
 from broker.permissions import Permissions, Undecided
 from broker.ports import Evidence, Observer, Owner, Principal, Refused, Turn
 from broker.publication import Publication, Rendering, will_message
+from broker.receipt import Receipt
 from broker.router import Route
 from broker.routing import Routing
 from broker.session import Session
@@ -27,17 +28,8 @@ if TYPE_CHECKING:
     from broker.client import Client
 
 
-class Receipt:
-    """Bytes for a client that wait for the commit of their turn."""
-
-    __slots__ = ("answered_count", "client", "data", "is_delivery")
-
-    def __init__(self, client: "Client", data: bytes, answered_count: int, *, is_delivery: bool) -> None:
-        self.client = client
-        self.data = data
-        self.answered_count = answered_count
-        """How many messages of the client these bytes answer for."""
-        self.is_delivery = is_delivery
+NOTED_BYTES = 1_024
+"""Clients with more than this unsent are looked at by `Upkeep`: fewer add up to little, were it all of them."""
 
 
 class Exchange:
@@ -61,6 +53,8 @@ class Exchange:
         self.receipts: list[Receipt] = []
         self.refusals: Counter[str] = Counter()
         """What was refused since the start, by kind."""
+        self.slow: dict[Client, None] = {}
+        """Clients that had more than `NOTED_BYTES` unsent when they were last sent something."""
         self.observers: list[Observer] = []
         self.retained_source_is_checked = True
         """Whether a retained message is kept from everybody once its publisher may not publish it any more."""
@@ -78,8 +72,7 @@ class Exchange:
         self.soon = soon
         self._routing = Routing(permissions, limits, self._deliver_to)
         self._messages: list[Message] = []
-        self._is_awake = False
-        self._last_number = 0
+        self._is_awake, self._last_number = False, 0
         self._evidence: dict[int, Evidence] = {}
 
     # The turn.
@@ -103,10 +96,11 @@ class Exchange:
         self, client: "Client", data: bytes, answered_count: int = 0, *, is_delivery: bool = False
     ) -> None:
         """Send bytes to a client once this turn is on disk; they answer for so many of its messages."""
-        self.wake()
+        if not self._is_awake:
+            self.wake()
         client.owed_count += 1
         client.waiting_count += is_delivery
-        self.receipts.append(Receipt(client, data, answered_count, is_delivery=is_delivery))
+        self.receipts.append(Receipt(client, data, answered_count, is_delivery))
 
     # A message comes in.
 
@@ -151,9 +145,15 @@ class Exchange:
     def publish_will(self, session: Session) -> None:
         """Publish the will of a client that is gone, if it still may."""
         will, session.will, session.will_due_at = session.will, None, None
-        if will is None or not self.permissions.may_still_publish(session.principal, will.topic):
-            return
-        self.accept(will_message(will, session, self.clock()))
+        if will is not None and self.may_still_be_left(session, will):
+            self.accept(will_message(will, session, self.clock()))
+
+    def may_still_be_left(self, session: Session, will: Will) -> bool:
+        """Whether a client may leave this will today: publish it, and have it retained where it says so."""
+        permissions = self.permissions
+        if not permissions.may_still_publish(session.principal, will.topic):
+            return False
+        return not will.retain or permissions.may_retain(session.principal, will.topic) is None
 
     def is_acknowledged_now(self, topic: str) -> bool:
         """Whether messages of this topic name are acknowledged before they are on disk."""
@@ -320,7 +320,8 @@ class Exchange:
             return False
         retain = message.retain and target.retain_as_published
         if client.is_plain and not retain and not target.identifiers and message.expires_at is None:
-            stream.send(rendering.at_qos_0(client.level))
+            if stream.send(rendering.at_qos_0(client.level)) > NOTED_BYTES:
+                self.slow[client] = None
         elif not client.send_message(message, retain=retain, identifiers=target.identifiers):
             session.dropped_count += 1
             return False

@@ -283,8 +283,8 @@ class Stream(Protocol):
     def resume(self) -> None:
         """Read again."""
 
-    def send(self, data: bytes) -> None:
-        """Write soon."""
+    def send(self, data: bytes) -> int:
+        """Write soon; gives `unsent_bytes` as they are now."""
 
     def close(self, reason: str) -> None:
         """Write what waits as far as it goes, and end the connection; `lost` is called with the reason."""

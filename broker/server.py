@@ -4,20 +4,19 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
-
-import msgspec
+from functools import partial
 
 from broker.client import Client
 from broker.codec import Decoder
 from broker.connecting import Reception, refusal, suspect
 from broker.errors import FramingError, ProtocolError
-from broker.exchange import Exchange, Receipt
+from broker.exchange import Exchange
 from broker.forgetting import forget
 from broker.limits import Limits
 from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
 from broker.message import Message, TenantId
 from broker.outgoing import Outgoing
-from broker.packets import NO_PROPERTIES, Connect, Packet, Subscribe, Subscription, Unsubscribe
+from broker.packets import NO_PROPERTIES, Connect, Subscribe, Subscription, Unsubscribe
 from broker.permissions import Permissions
 from broker.ports import (
     Authorizer,
@@ -34,10 +33,12 @@ from broker.ports import (
 )
 from broker.publication import Publication
 from broker.reason_codes import ReasonCode
+from broker.receipt import Receipt
+from broker.reviewing import Reviewing
 from broker.session import Session
 from broker.session_table import SessionTable
 from broker.subscribing import Desk
-from broker.trace import Trace, TraceEntry
+from broker.trace import Tap, Trace, TraceEntry
 from broker.traffic import Traffic
 from broker.upkeep import SLICE, Upkeep
 
@@ -70,9 +71,11 @@ class Broker:
         self.desk = Desk(self.exchange, self.note_denied)
         self.packet_observers: list[PacketObserver] = []
         """Those that are shown every packet of every client from here on. One is enough to slow all of them."""
-        self._is_stopping = False
-        self._to_review: dict[tuple[TenantId, str | None], None] = {}
+        self._upkeep = Upkeep(self.exchange, self.traffic, self.refuse, self.refusals)
         self._has_to_review = asyncio.Event()
+        wanted, give_way = self._has_to_review.set, partial(asyncio.sleep, 0)
+        self._reviewing = Reviewing(self.exchange, self.desk, self._note_refused, wanted, give_way)
+        self._is_stopping = False
 
     # What the owner calls.
 
@@ -92,9 +95,8 @@ class Broker:
         """Keep clients connected; on leaving, what waits for them is written and they are let go."""
         self.restore()
         async with asyncio.TaskGroup() as tasks:
-            upkeep = Upkeep(self.exchange, self._clients, self.traffic, self.refuse, self.refusals)
             running = [
-                tasks.create_task(upkeep.run(), name="mqtt upkeep"),
+                tasks.create_task(self._upkeep.run(), name="mqtt upkeep"),
                 tasks.create_task(self._review_for_ever(), name="mqtt review"),
             ]
             try:
@@ -126,8 +128,9 @@ class Broker:
         )
         client.admitted = principal
         for observer in self.packet_observers:
-            client.watch(_Tap(observer, client))
+            client.watch(Tap(observer, client))
         self._clients.add(client)
+        self._upkeep.expect(client)
         stream.start(client)
 
     def acknowledge(self, receipts: Iterable[object]) -> None:
@@ -161,20 +164,29 @@ class Broker:
         session = self._sessions.find(message.tenant_id, client_id)
         return None if session is None else self.exchange.publish(message, evidence, session)
 
+    def end_soon(self, tenant_id: TenantId, names: Iterable[str]) -> None:
+        """Have the connections of these principals ended that would not be let in today.
+
+        It is done before any review, also before what is left of one that is going on.
+        """
+        self._reviewing.end_soon(tenant_id, names)
+
+    def judge_soon(self, tenant_id: TenantId, name: str) -> None:
+        """The same for one principal; if it is let in today, what it may do is reviewed as well, in its turn."""
+        self._reviewing.end_soon(tenant_id, (name,))
+        self._reviewing.review_soon(tenant_id, name)
+
+    async def judge_everybody(self) -> None:
+        """The same as `end_soon` for everybody who is connected; it is done when this returns."""
+        await self._reviewing.judge_everybody()
+
     def review_soon(self, tenant_id: TenantId, name: str | None = None) -> None:
-        """Have `review` done, without waiting for it."""
-        self._to_review[tenant_id, name] = None
-        self._has_to_review.set()
+        """Have `review` done, without waiting for it. What was answered before counts no more from here on."""
+        self._reviewing.review_soon(tenant_id, name)
 
     async def review(self, tenant_id: TenantId, name: str | None = None) -> None:
         """Ask the authoriser again about live sessions: a policy, or all that hangs on one name, has changed."""
-        self._permissions.changed()
-        router = self._sessions.router(tenant_id)
-        router.forget_routes()
-        for index, session in enumerate(list(self.sessions(tenant_id, name)), 1):
-            self._review(session)
-            if index % SLICE == 0:
-                await asyncio.sleep(0)
+        await self._reviewing.review(tenant_id, name)
 
     def grant(self, tenant_id: TenantId, client_id: str, subscription: Subscription) -> bool:
         """Subscribe for a client that has a session, as though it had asked itself; False when it may not."""
@@ -237,6 +249,8 @@ class Broker:
     def connect(self, client: Client, connect: Connect) -> None:
         """Take its CONNECT."""
         self._reception.connect(client, connect)
+        if client.stream.is_open:
+            self._upkeep.expect(client)
 
     def subscribe(self, client: Client, session: Session, packet: Subscribe) -> None:
         """Take a SUBSCRIBE."""
@@ -288,6 +302,7 @@ class Broker:
     def leave(self, client: Client, reason: str) -> None:
         """Forget a connection that is gone."""
         self._clients.discard(client)
+        self._upkeep.forget(client)
         session = client.session
         if session is None or session.client is not client:
             return
@@ -334,30 +349,7 @@ class Broker:
         while True:
             await self._has_to_review.wait()
             self._has_to_review.clear()
-            changed, self._to_review = self._to_review, {}
-            for tenant_id, name in changed:
-                await self.review(tenant_id, name)
-                # Each looks for its sessions among all there are.
-                await asyncio.sleep(0)
-
-    def _review(self, session: Session) -> None:
-        """Ask again about one session: who it is, what it subscribed to, where its will goes."""
-        client = session.client
-        if client is not None and client.credentials is not None:
-            credentials = msgspec.structs.replace(client.credentials, certificate=client.stream.certificate)
-            self._permissions.authenticate_again(credentials, lambda denied: self._end(client, denied))
-        self.desk.review(session)
-        if session.will is not None and not self._permissions.may_still_publish(session.principal, session.will.topic):
-            session.will = session.will_due_at = None
-            if session.client is None:
-                # It was to be looked at when its will was due, which is never now.
-                self._sessions.expect(session)
-
-    def _end(self, client: Client, denied: Denied) -> None:
-        """End the connection of a client that would not be let in today."""
-        if client.stream.is_open and client.session is not None:
-            self._note_refused(client, "connection_ended", denied.reason)
-            forget(self.exchange, [client.session], denied.reason, denied.reason_code)
+            await self._reviewing.work()
 
     def _refuse_stranger(self, address: str, kind: str, reason: str) -> None:
         self.refusals[kind] += 1
@@ -377,22 +369,3 @@ class Broker:
 
     def _later(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(delay_s, call)
-
-
-class _Tap:
-    """Shows the packets of one client to an observer of packets."""
-
-    def __init__(self, observer: PacketObserver, client: Client) -> None:
-        self._observer = observer
-        self._client = client
-
-    def received(self, packet: Packet) -> None:
-        self._observer.packet_received(self._principal, self._client.claimed_id, packet)
-
-    def sent(self, packet: Packet) -> None:
-        self._observer.packet_sent(self._principal, self._client.claimed_id, packet)
-
-    @property
-    def _principal(self) -> Principal | None:
-        session = self._client.session
-        return None if session is None else session.principal

@@ -34,7 +34,8 @@ class SessionTable:
         self._routers: dict[TenantId, Router] = {}
         self._budget = Budget(limits.queues_bytes)
         self._last_number = 0
-        self._dropped_of_ended = 0
+        self.dropped_of_ended = 0
+        """Messages that sessions which have ended did not get."""
 
     def __len__(self) -> int:
         """Count the sessions."""
@@ -112,7 +113,7 @@ class SessionTable:
             router.unsubscribe(session, topic_filter)
         session.subscriptions.clear()
         session.deliveries.clear()
-        self._dropped_of_ended += session.dropped_count
+        self.dropped_of_ended += session.dropped_count
         session.dropped_count = 0
         session.held = None
         self._away.pop(session, None)
@@ -163,7 +164,7 @@ class SessionTable:
     @property
     def dropped_count(self) -> int:
         """Messages that sessions, those that have ended too, did not get because their bounds were reached."""
-        return self._dropped_of_ended + sum(session.dropped_count for session in self._sessions.values())
+        return self.dropped_of_ended + sum(session.dropped_count for session in self._sessions.values())
 
     @property
     def retained_refused_count(self) -> int:

@@ -1,7 +1,7 @@
 """What a listener for devices shows and asks for in a TLS handshake."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
@@ -59,6 +59,17 @@ class DeviceTls:
         Raises `ssl.SSLError` or `OSError` when a file is missing or does not fit; then everything stays as it is.
         """
         self.context = tls_context(*self._files, self._protocols)
+
+
+def short_ways(sock: ssl.SSLSocket) -> tuple[Callable[[int], bytes], Callable[[bytes | bytearray], int]]:
+    """How to read, at most so many bytes, and how to write after the handshake.
+
+    They are what `recv` and `send` of the socket come to once they have looked whether it is what it was made to be:
+    two calls each, and four more objects of each connection to be fetched into the processor's cache. An end without
+    a farewell may be an `ssl.SSLEOFError` here.
+    """
+    connection = sock._sslobj  # type: ignore[attr-defined]  # noqa: SLF001  there is no public way to it
+    return connection.read, connection.write
 
 
 # What OpenSSL calls the cause → what the owner of the device can do about it.

@@ -4,7 +4,7 @@ A client that nobody looks at pays one comparison for it.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -24,7 +24,11 @@ from broker.packets import (
     Unsuback,
     Unsubscribe,
 )
+from broker.ports import PacketObserver, Principal
 from broker.reason_codes import ReasonCode
+
+if TYPE_CHECKING:
+    from broker.client import Client
 
 
 class TraceEntry(msgspec.Struct, frozen=True):
@@ -125,3 +129,24 @@ def _reason(code: int) -> str:
     if not code:
         return ""
     return f", {ReasonCode(code).kind}" if code in ReasonCode.__members__.values() else f", {code:#04x}"
+
+
+class Tap:
+    """Shows the packets of one client to an observer of packets."""
+
+    def __init__(self, observer: PacketObserver, client: "Client") -> None:
+        self._observer = observer
+        self._client = client
+
+    def received(self, packet: Packet) -> None:
+        """Show a packet of the client."""
+        self._observer.packet_received(self._principal, self._client.claimed_id, packet)
+
+    def sent(self, packet: Packet) -> None:
+        """Show a packet that was sent to it."""
+        self._observer.packet_sent(self._principal, self._client.claimed_id, packet)
+
+    @property
+    def _principal(self) -> Principal | None:
+        session = self._client.session
+        return None if session is None else session.principal

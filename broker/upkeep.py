@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from operator import itemgetter
 
 from broker import sys_topics
+from broker.agenda import Agenda
 from broker.client import Client
 from broker.errors import ProtocolError
-from broker.exchange import Exchange
+from broker.exchange import NOTED_BYTES, Exchange
 from broker.message import Message, TenantId
 from broker.reason_codes import ReasonCode
 from broker.session import Session
@@ -24,18 +25,31 @@ class Upkeep:
     def __init__(
         self,
         exchange: Exchange,
-        clients: Collection[Client],
         traffic: Traffic,
         refuse: Callable[[Client, ProtocolError], None],
         refusals: Counter[str],
     ) -> None:
-        """`clients` and `refusals` are looked at as they are at the time."""
+        """`refusals` are looked at as they are at the time."""
         self._exchange = exchange
-        self._clients = clients
         self._traffic = traffic
         self._refuse = refuse
         self._refusals = refusals
         self._started_at = exchange.clock()
+        self._agenda: Agenda[Client] = Agenda(exchange.limits.sweep_interval_s)
+        """When a client has to be heard again, at the earliest: it may have been heard since."""
+
+    def expect(self, client: Client) -> None:
+        """Look after a client that has come, or that was let in."""
+        limit_s = self._limit_s(client)
+        if limit_s:
+            self._agenda.expect(client, self._silent_since(client) + limit_s)
+        else:
+            self._agenda.forget(client)
+
+    def forget(self, client: Client) -> None:
+        """Look no more after a client that is gone."""
+        self._agenda.forget(client)
+        self._exchange.slow.pop(client, None)
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -49,15 +63,11 @@ class Upkeep:
         while True:
             await asyncio.sleep(exchange.limits.sweep_interval_s)
             loop_time = asyncio.get_running_loop().time
-            slow: list[tuple[int, Client]] = []
-            for index, client in enumerate(list(self._clients), 1):
+            for index, client in enumerate(self._agenda.due(loop_time()), 1):
                 self._check_silence(client, loop_time())
-                unsent_bytes = client.stream.unsent_bytes
-                if unsent_bytes:
-                    slow.append((unsent_bytes, client))
                 if index % SLICE == 0:
                     await asyncio.sleep(0)
-            self._relieve(slow)
+            await self._relieve()
             now = exchange.clock()
             for index, session in enumerate(exchange.sessions.due(now), 1):
                 self._end_or_speak(session, now)
@@ -69,10 +79,20 @@ class Upkeep:
                 if index % SLICE == 0:
                     await asyncio.sleep(0)
 
-    def _relieve(self, slow: list[tuple[int, Client]]) -> None:
+    async def _relieve(self) -> None:
         """End the connections with the most unsent bytes until those of all are within their limit again."""
-        surplus = sum(unsent_bytes for unsent_bytes, _ in slow) - self._exchange.limits.unsent_bytes_of_all
-        for unsent_bytes, client in sorted(slow, key=itemgetter(0), reverse=True):
+        slow = self._exchange.slow
+        most: list[tuple[int, Client]] = []
+        for index, client in enumerate(list(slow), 1):
+            unsent_bytes = client.stream.unsent_bytes
+            if unsent_bytes > NOTED_BYTES:
+                most.append((unsent_bytes, client))
+            else:
+                slow.pop(client, None)
+            if index % SLICE == 0:
+                await asyncio.sleep(0)
+        surplus = sum(unsent_bytes for unsent_bytes, _ in most) - self._exchange.limits.unsent_bytes_of_all
+        for unsent_bytes, client in sorted(most, key=itemgetter(0), reverse=True):
             if surplus <= 0:
                 break
             surplus -= unsent_bytes
@@ -90,18 +110,28 @@ class Upkeep:
             exchange.publish_will(session)
             exchange.sessions.expect(session)
 
+    def _limit_s(self, client: Client) -> float:
+        """How long a client may be silent; 0 is for ever."""
+        return self._exchange.limits.connect_timeout_s if client.session is None else client.keep_alive_s
+
+    def _silent_since(self, client: Client) -> float:
+        """When its silence began, in the seconds of the loop. Before CONNECT, whatever it says is not what counts."""
+        return client.opened_at if client.session is None else client.stream.heard_at
+
     def _check_silence(self, client: Client, now: float) -> None:
-        """End a connection that should have been heard by now, in the seconds of the loop."""
+        """End a connection that should have been heard by now, in the seconds of the loop; or look again later."""
+        if not client.stream.is_open:
+            return
         if client.is_waiting or not self._traffic.is_open:
             # It is not heard, so it cannot be called silent, nor just after it is heard again.
-            client.stream.heard_at = now
-            return
-        silent_s = now - client.stream.heard_at
-        if client.session is None:
-            limit_s = self._exchange.limits.connect_timeout_s
-            if now - client.opened_at > limit_s:
-                self._refuse(client, ProtocolError(ReasonCode.PROTOCOL_ERROR, f"no CONNECT within {limit_s:g} s"))
-        elif client.keep_alive_s and silent_s > client.keep_alive_s:
+            client.stream.heard_at = client.opened_at = now
+        limit_s = self._limit_s(client)
+        silent_s = now - self._silent_since(client)
+        if silent_s <= limit_s:
+            self.expect(client)
+        elif client.session is None:
+            self._refuse(client, ProtocolError(ReasonCode.PROTOCOL_ERROR, f"no CONNECT within {limit_s:g} s"))
+        else:
             reason = f"nothing heard for {silent_s:.1f} s, more than its keep alive allows"
             self._refuse(client, ProtocolError(ReasonCode.KEEP_ALIVE_TIMEOUT, reason))
 
@@ -109,28 +139,42 @@ class Upkeep:
         """Publish what the broker says of itself, and let retained messages expire."""
         exchange = self._exchange
         while True:
+            counted = await self._counted()
+            dropped = exchange.sessions.dropped_of_ended + sum([of_one["dropped"] for of_one in counted.values()])
             now = exchange.clock()
             for tenant_id, router in list(exchange.sessions.routers.items()):
                 for gone in router.retained.expired(now):
                     exchange.journal.retained_gone(gone)
-                for topic, payload in sys_topics.messages(self._figures(tenant_id, now)).items():
+                figures = self._figures(counted.get(tenant_id, Counter()), len(router.retained), dropped, now)
+                for topic, payload in sys_topics.messages(figures).items():
                     exchange.tell(Message(tenant_id, "", "", topic, payload, 0, retain=True, arrived_at=now))
-                # Each looks at all sessions and all that is retained for it.
                 await asyncio.sleep(0)
             await asyncio.sleep(exchange.limits.sys_interval_s)
 
-    def _figures(self, tenant_id: TenantId, now: int) -> sys_topics.Figures:
+    async def _counted(self) -> dict[TenantId, Counter[str]]:
+        """Sessions, connections, subscriptions of each tenant, and what they did not get; a slice at a time."""
+        counted: dict[TenantId, Counter[str]] = {}
+        for index, session in enumerate(list(self._exchange.sessions), 1):
+            of_tenant = counted.setdefault(session.principal.tenant_id, Counter())
+            of_tenant["sessions"] += 1
+            of_tenant["connections"] += session.client is not None
+            of_tenant["subscriptions"] += len(session.subscriptions)
+            of_tenant["dropped"] += session.dropped_count
+            if index % SLICE == 0:
+                await asyncio.sleep(0)
+        return counted
+
+    def _figures(self, counted: Counter[str], retained: int, dropped: int, now: int) -> sys_topics.Figures:
         exchange = self._exchange
-        sessions = [session for session in exchange.sessions if session.principal.tenant_id == tenant_id]
         return sys_topics.Figures(
             uptime_s=(now - self._started_at) // 1_000,
-            connections=sum(session.client is not None for session in sessions),
-            sessions=len(sessions),
-            subscriptions=sum(len(session.subscriptions) for session in sessions),
-            retained=len(exchange.sessions.router(tenant_id).retained),
+            connections=counted["connections"],
+            sessions=counted["sessions"],
+            subscriptions=counted["subscriptions"],
+            retained=retained,
             queued_bytes=exchange.sessions.queued_bytes,
             received=exchange.message_count,
             delivered=exchange.delivered_count,
-            dropped=exchange.sessions.dropped_count,
+            dropped=dropped,
             refused=self._refusals.total(),
         )

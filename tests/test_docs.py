@@ -41,7 +41,7 @@ SETTINGS = dict(_settings())
 
 
 def _documented_settings() -> dict[str, str]:
-    return dict(re.findall(r"^\| `([a-z_.]+)` \| (.*?) \|", _text("docs/reference/settings.md"), re.MULTILINE))
+    return dict(re.findall(r"^\| `([a-z0-9_.]+)` \| (.*?) \|", _text("docs/reference/settings.md"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("key", SETTINGS)

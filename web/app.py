@@ -18,6 +18,7 @@ from web.api import alerts as alerts_api
 from web.api import audit as audit_api
 from web.api import certificates as certificates_api
 from web.api import claims as claims_api
+from web.api import clock as clock_api
 from web.api import connections as connections_api
 from web.api import device as device_api
 from web.api import device_tables as device_tables_api
@@ -25,6 +26,8 @@ from web.api import device_tokens as device_tokens_api
 from web.api import device_types as device_types_api
 from web.api import devices as devices_api
 from web.api import enrolment as enrolment_api
+from web.api import issuers as issuers_api
+from web.api import own_authorities as own_authorities_api
 from web.api import packets as packets_api
 from web.api import policies as policies_api
 from web.assets import Assets
@@ -48,8 +51,10 @@ from web.pages import (
     devices,
     enrol,
     enrolment,
+    issuers,
     mailbox,
     overview,
+    own_authorities,
     packets,
     policies,
     settings,
@@ -63,6 +68,7 @@ from web.templating import FOLDER, environment, renderer
 PAGES = (
     audit,
     certificates,
+    issuers,
     overview,
     devices,
     device_edit,
@@ -81,10 +87,12 @@ PAGES = (
     claims,
     sign_in,
     enrolment,
+    own_authorities,
     enrol,
 )
 NOUNS = (
     certificates_api,
+    issuers_api,
     audit_api,
     pki,
     devices_api,
@@ -101,7 +109,9 @@ NOUNS = (
     openapi,
     status,
     claims_api,
+    clock_api,
     enrolment_api,
+    own_authorities_api,
     est,
 )
 

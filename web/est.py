@@ -15,6 +15,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
+from appliance.audit.acting import acting_as, device_name
 from appliance.config import HttpConfig
 from appliance.enrolment.codes.model import SpentCodeError, UnknownCodeError, WrongDeviceError
 from appliance.enrolment.renewal.model import WrongSubjectError
@@ -145,7 +146,9 @@ async def renew(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Respo
 
 
 async def _renewed(request: AnyRequest, gateway: Gateway, signing_request: bytes) -> Response[str]:
-    granted = await gateway.renewal.renew(device_of(request.scope, gateway), signing_request)
+    bound = device_of(request.scope, gateway)
+    with acting_as(device_name(bound.device_id)):
+        granted = await gateway.renewal.renew(bound, signing_request)
     return _certificates(granted.certificate_pem)
 
 

@@ -45,14 +45,25 @@ _CONNECTING: Mapping[str, Advice] = {
         "Its client id cannot be used", "Let the device use its device id as its client id."
     ),
     "bad_username_or_password": Advice(
-        "It did not show who it is", "A device shows its certificate; a script puts its token into the password."
+        "It did not show who it is",
+        "It shows its certificate, or sends its device id as user name and a good token as password; see Tokens.",
     ),
     "connect_denied": Advice(
-        "It may not connect", "Compare its certificate and client id with those under Identity: both must be its own."
+        "It may not connect",
+        "Compare its certificate or token and its client id with those on its pages: all must be its own, and good.",
     ),
     "banned": Advice("It is kept out", ""),
+    "certificate_ending": Advice(
+        "Its certificate ends soon",
+        "Let the device renew it, by EST or over MQTT, or issue it another one under Certificates.",
+    ),
+    "renewal_refused": Advice("Its certificate was not renewed", "The cause says what to change in the device."),
     "bad_authentication_method": Advice(
         "It asked for a way to authenticate that is not known here", "Let it connect without enhanced authentication."
+    ),
+    "enrolment_refused": Advice(
+        "It asked to be enrolled and was refused",
+        "The cause says what is wrong with the claim or the request; claims and their templates are under Enrolment.",
     ),
     "unsupported_protocol_version": Advice(
         "It speaks a version of MQTT that is not known here", "Let it speak MQTT 3.1.1 or 5."

@@ -28,6 +28,7 @@ from web import mqtt
 from web.app import create_app
 from web.devices_only import CERTIFICATE
 from web.est import create_enrolment_app
+from web.knocking import listener as knocking
 from web.tls import Certificates
 from web.trust import create_trust_app
 
@@ -58,6 +59,7 @@ class Served(NamedTuple):
     port: int
     trust_port: int | None
     enrolment_port: int | None
+    knock_port: int | None
     reload_certificate: Callable[[], None]
     """Takes up renewed server certificates: new connections get them, open ones go on."""
     adopt: Callable[[socket.socket, ClientHello, str], None]
@@ -208,8 +210,7 @@ async def serving(gateway: Gateway, config: HttpConfig, device_host: str = "") -
     """
     app = create_app(gateway, config)
     certificates = Certificates(gateway.registry.web_tls(), gateway.registry.device_tls(), device_host)
-    packet_bytes = gateway.broker.limits.packet_bytes
-    secure = _settings(app, packet_bytes)
+    secure = _settings(app, gateway.broker.limits.packet_bytes)
     secure.ssl_context_factory = lambda _config, _default: certificates.for_people
     async with contextlib.AsyncExitStack() as stack:
         https_socket = stack.enter_context(_listening(config.host, config.port))
@@ -229,12 +230,27 @@ async def serving(gateway: Gateway, config: HttpConfig, device_host: str = "") -
             newcomers.ssl_context_factory = lambda _config, _default: certificates.for_newcomers
             servers.append((EmbeddedServer(newcomers), enrolment_socket, "web enrolment"))
         await stack.enter_async_context(_running(servers))
+        knock_port = await stack.enter_async_context(_knocking(gateway, config, certificates))
         await stack.enter_async_context(app.state.packet_logs.running())
         await stack.enter_async_context(app.state.hub.running())
         await stack.enter_async_context(app.state.quay.running())
         adopt = await stack.enter_async_context(_adopting(gateway, servers[0][0], certificates))
-        log.info("web serving port=%s trust_port=%s enrolment_port=%s", port, trust_port, enrolment_port)
-        yield Served(port, trust_port, enrolment_port, certificates.reload, adopt)
+        log.info(
+            "web serving port=%s trust_port=%s enrolment_port=%s knock_port=%s",
+            *(port, trust_port, enrolment_port, knock_port),
+        )
+        yield Served(port, trust_port, enrolment_port, knock_port, certificates.reload, adopt)
+
+
+@contextlib.asynccontextmanager
+async def _knocking(gateway: Gateway, config: HttpConfig, certificates: Certificates) -> AsyncIterator[int | None]:
+    """The port for certificates that devices made themselves; None unless it is wanted and anybody may knock."""
+    if config.knock_port is None or not gateway.tray.is_open:
+        yield None
+        return
+    with _listening(config.host, config.knock_port) as opened:
+        async with knocking.serving(gateway, opened) as certificates.also_reload:
+            yield int(opened.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

@@ -74,11 +74,12 @@ class WebSocketStream:
         """See whether reading may go on."""
         self._changed.set()
 
-    def send(self, data: bytes) -> None:
-        """Write soon; everything of one turn of the loop leaves in one piece."""
+    def send(self, data: bytes) -> int:
+        """Write soon; everything of one turn of the loop leaves in one piece. Gives how many bytes wait now."""
         if self._receiver is not None:
             self._out += data
             self._has_work.set()
+        return self.unsent_bytes
 
     def close(self, reason: str) -> None:
         """Write what waits as far as it goes, and end the connection."""

@@ -9,8 +9,6 @@ from appliance.registry.catalogue.model import Imported
 TABLE_LIMIT_BYTES = 16 * 1024 * 1024
 """A table of 100,000 devices with a handful of words each."""
 
-MQTT_PORT = 8883
-
 
 def csv_download(text: str) -> Response[bytes]:
     """A table that a browser keeps under its name. The mark at its beginning has spreadsheets read it as UTF-8."""
@@ -24,7 +22,7 @@ def csv_download(text: str) -> Response[bytes]:
 def bundles_download(gateway: Gateway, imported: Imported) -> Stream:
     """The bundles of an import as one zip file, sent while it is made."""
     return Stream(
-        gateway.catalogue.zipped(imported, gateway.registry.lan_host, MQTT_PORT),
+        gateway.catalogue.zipped(imported, gateway.registry.address),
         status_code=200,
         media_type="application/zip",
         headers={"content-disposition": 'attachment; filename="bundles.zip"'},

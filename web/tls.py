@@ -1,6 +1,7 @@
 """What the web shows in a TLS handshake: to people the certificate of the web CA, to devices that of the device CA."""
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from appliance.registry.model import TlsFiles
@@ -23,6 +24,8 @@ class Certificates:
         self._web_files = web
         self._device_files = device
         self._device_host = device_host.lower()
+        self.also_reload: Callable[[], None] = lambda: None
+        """Called when renewed certificates are taken up: for whoever shows them by other settings."""
         self.for_people = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.for_people.minimum_version = ssl.TLSVersion.TLSv1_2
         self.for_people.set_alpn_protocols([HTTP_1])
@@ -42,6 +45,7 @@ class Certificates:
         self.for_devices = _device_context(files.certificate, files.key, files.trust)
         self.for_newcomers.load_cert_chain(files.certificate, files.key)
         self.for_newcomers.load_verify_locations(files.trust)
+        self.also_reload()
 
     def chosen(self, hello: ClientHello) -> ssl.SSLContext:
         """The settings for who asks for this on a port that people and devices share."""

@@ -142,11 +142,13 @@ def select_tokens(tenant_id: int) -> Select[Token]:
     return Select(sql, (tenant_id,), _token)
 
 
-def update_token_revoked(connection: sqlite3.Connection, tenant_id: int, token_id: int, now: int) -> None:
-    """Let a token open nothing any more. Raises `UnknownTokenError`."""
-    sql = "UPDATE token SET revoked_at = COALESCE(revoked_at, ?) WHERE tenant_id = ? AND token_id = ?"
-    if connection.execute(sql, (now, tenant_id, token_id)).rowcount != 1:
+def update_token_revoked(connection: sqlite3.Connection, tenant_id: int, token_id: int, now: int) -> str:
+    """Let a token open nothing any more; gives its name. Raises `UnknownTokenError`."""
+    sql = "UPDATE token SET revoked_at = COALESCE(revoked_at, ?) WHERE tenant_id = ? AND token_id = ? RETURNING name"
+    rows = connection.execute(sql, (now, tenant_id, token_id)).fetchall()
+    if not rows:
         raise UnknownTokenError(f"there is no token {token_id}")
+    return str(rows[0][0])
 
 
 def _refuse_owned(connection: sqlite3.Connection, tenant_id: int) -> None:

@@ -31,8 +31,11 @@ from appliance.accounts.model import (
     canonical_email,
 )
 from appliance.accounts.session import Lifetime
+from appliance.audit.acting import acting_as
+from appliance.audit.model import Entry
+from appliance.audit.service import Audit
 from appliance.errors import InvalidInputError, NotSignedInError, TooManyAttemptsError
-from appliance.instant import MINUTE_MS, Clock
+from appliance.instant import MINUTE_MS, Clock, to_text
 from appliance.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class Accounts:
     def __init__(self, database: Database, clock: Clock, *, session_idle_ms: int, session_length_ms: int) -> None:
         self._database = database
         self._clock = clock
+        self._audit = Audit(database, clock)
         self._lifetime = Lifetime(session_idle_ms, session_length_ms)
         # 19 MiB and two passes: the least that is recommended, for memory is short on a small machine.
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -78,7 +82,12 @@ class Accounts:
         """
         secret = secrets.token_urlsafe(32)
         now = self._clock()
-        await self._database.write(queries.insert_claim, tenant_id, _hashed(secret), now, now + CLAIM_LENGTH_MS)
+        details = {"expires_at": to_text(now + CLAIM_LENGTH_MS)}
+        await self._audit.recorded(
+            tenant_id,
+            [Entry("owner_claim.open", "gateway", details)],
+            *(queries.insert_claim, tenant_id, _hashed(secret), now, now + CLAIM_LENGTH_MS),
+        )
         log.info("claim opened tenant_id=%s", tenant_id)
         return secret
 
@@ -89,15 +98,18 @@ class Accounts:
         `WeakPasswordError`, `TooManyAttemptsError`.
         """
         claim_hash = _hashed(secret)
-        await self._check_claim(claim_hash)
+        tenant_id = await self._check_claim(claim_hash)
         address = canonical_email(email)
         password_rules.check(password, address)
         async with self._hashing_turn():
             password_hash = await asyncio.to_thread(self._hasher.hash, password_rules.prepared(password))
         session_secret = secrets.token_urlsafe(32)
-        user = await self._database.write(
-            queries.insert_owner, claim_hash, address, password_hash, _hashed(session_secret), self._clock()
-        )
+        with acting_as(address):
+            user = await self._audit.recorded(
+                tenant_id,
+                [Entry("user.add", address, {"role": Role.OWNER.value})],
+                *(queries.insert_owner, claim_hash, address, password_hash, _hashed(session_secret), self._clock()),
+            )
         log.info("gateway claimed tenant_id=%s user_id=%s", user.tenant_id, user.user_id)
         return session_secret
 
@@ -118,7 +130,12 @@ class Accounts:
             user = await self._verified(account, password)
         self._failures.pop((account, address), None)
         session_secret = secrets.token_urlsafe(32)
-        await self._database.write(queries.open_session, user, _hashed(session_secret), self._lifetime, self._clock())
+        with acting_as(user.email, address):
+            await self._audit.recorded(
+                user.tenant_id,
+                [Entry("user.sign_in", user.email)],
+                *(queries.open_session, user, _hashed(session_secret), self._lifetime, self._clock()),
+            )
         log.info("user signed in user_id=%s address=%s", user.user_id, address)
         return session_secret
 
@@ -150,8 +167,10 @@ class Accounts:
         if not 0 < len(name.strip()) <= TOKEN_NAME_LENGTH:
             raise InvalidInputError(f"the name of a token has 1 to {TOKEN_NAME_LENGTH} characters")
         secret = secrets.token_urlsafe(32)
-        token_id = await self._database.write(
-            queries.insert_token, tenant_id, name.strip(), _hashed(secret), self._clock(), role
+        token_id = await self._audit.told(
+            tenant_id,
+            lambda number: [Entry("api_token.add", name.strip(), {"token_id": str(number), "role": role.value})],
+            *(queries.insert_token, tenant_id, name.strip(), _hashed(secret), self._clock(), role),
         )
         log.info("token added tenant_id=%s token_id=%s role=%s", tenant_id, token_id, role)
         return f"{TOKEN_PREFIX}{token_id}.{secret}"
@@ -174,7 +193,11 @@ class Accounts:
 
     async def revoke_token(self, tenant_id: int, token_id: int) -> None:
         """Let a token open nothing from now on. Raises `UnknownTokenError`."""
-        await self._database.write(queries.update_token_revoked, tenant_id, token_id, self._clock())
+        await self._audit.told(
+            tenant_id,
+            lambda known: [Entry("api_token.revoke", known, {"token_id": str(token_id)})],
+            *(queries.update_token_revoked, tenant_id, token_id, self._clock()),
+        )
         log.info("token revoked tenant_id=%s token_id=%s", tenant_id, token_id)
 
     async def _session(self, session_hash: str, now: int) -> Session:
@@ -183,7 +206,8 @@ class Accounts:
             raise NotSignedInError("the session has ended: sign in again")
         return found[0]
 
-    async def _check_claim(self, claim_hash: str) -> None:
+    async def _check_claim(self, claim_hash: str) -> int:
+        """The tenant whose owner the bearer of a good claim becomes."""
         # Before any hashing: who has no valid claim costs the gateway nothing.
         found = await self._database.read(queries.select_claim(claim_hash))
         if not found:
@@ -192,6 +216,7 @@ class Accounts:
             raise SpentClaimError("this claim link has been used: sign in instead")
         if found[0].expires_at <= self._clock():
             raise SpentClaimError("this claim link is too old: start the gateway again for a new one")
+        return found[0].tenant_id
 
     def _throttle(self, account: str, address: str) -> None:
         now = self._clock()

@@ -18,10 +18,25 @@ def actor() -> Actor:
 
 
 @contextmanager
-def acting_as(name: str, address: str = "") -> Iterator[None]:
-    """What is done until the block is left is done by `name`, from `address`."""
-    token = _acting.set(Actor(name, address))
+def acting_as(name: str, address: str | None = None) -> Iterator[None]:
+    """What is done until the block is left is done by `name`, from `address`; without one, from where it came in."""
+    token = _acting.set(Actor(name, actor().address if address is None else address))
     try:
         yield
     finally:
         _acting.reset(token)
+
+
+def device_name(device_id: str) -> str:
+    """A device, as the actor that it is."""
+    return f"device:{device_id}"
+
+
+def claim_name(name: str) -> str:
+    """Whoever has a claim, as the actor that they are."""
+    return f"claim:{name}"
+
+
+def code_name(code_number: int) -> str:
+    """Whoever has an enrolment code, as the actor that they are."""
+    return f"code:{code_number}"

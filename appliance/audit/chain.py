@@ -5,11 +5,14 @@ the whole file and computes every hash anew: against that, note the newest hash 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from appliance.audit.model import Actor, Entry, Head, RecordedEntry, Verdict
+from appliance.audit.model import Actor, End, Entry, Head, RecordedEntry
+
+StoredRow = tuple[int, int, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
+"""The columns of an entry in the order of its fields, the texts as the bytes that they are."""
 
 START = Head(0, "0" * 64)
 """The end of a chain without entries."""
@@ -30,17 +33,40 @@ def hash_of(previous_hash: str, entry: RecordedEntry) -> str:
     return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
 
 
-def judged(tenant_id: int, entries: Iterable[RecordedEntry], head: Head) -> Verdict:
-    """Check a chain from its first entry to its end; tells the first fault."""
-    last = START
+def followed(last: Head, entries: Iterable[RecordedEntry]) -> tuple[Head, str]:
+    """Check entries that come after `last`; gives the last good one and the first fault, empty when there is none."""
     for entry in entries:
         if entry.position != last.position + 1:
-            fault = f"entry {last.position + 1} is missing: after {last.position} comes {entry.position}"
-            return Verdict(tenant_id, last.position, last.hash, fault)
+            return last, f"entry {last.position + 1} is missing: after {last.position} comes {entry.position}"
         if entry.hash != hash_of(last.hash, entry):
-            return Verdict(tenant_id, last.position, last.hash, f"entry {entry.position} was changed")
+            return last, f"entry {entry.position} was changed"
         last = Head(entry.position, entry.hash)
-    fault = ""
-    if last != head:
-        fault = f"the log ends with entry {last.position}, expected {head.position}: its end was cut off or replaced"
-    return Verdict(tenant_id, last.position, last.hash, fault)
+    return last, ""
+
+
+def end_fault(last: Head, end: End) -> str:
+    """What is wrong with the end of a chain whose last good entry is `last`; empty when nothing is."""
+    if last != end.head:
+        return f"the log ends with entry {last.position}, expected {end.head.position}: its end was cut off or replaced"
+    if end.newest != last.position:
+        return f"the log ends with entry {end.newest}, expected {last.position}: entries were put behind its end"
+    return ""
+
+
+def read(row: StoredRow) -> RecordedEntry:
+    """An entry from the bytes that are in the file. Raises `UnicodeDecodeError` for what no text ever was."""
+    position, recorded_at, *texts = row
+    return RecordedEntry(position, recorded_at, *(text.decode() for text in texts))
+
+
+def followed_rows(last: Head, rows: Sequence[StoredRow]) -> tuple[Head, str]:
+    """Check rows of the file that come after `last`, as `followed` does."""
+    for row in rows:
+        try:
+            entry = read(row)
+        except UnicodeDecodeError:
+            return last, f"entry {row[0]} was changed"
+        last, fault = followed(last, [entry])
+        if fault:
+            return last, fault
+    return last, ""

@@ -20,7 +20,7 @@ class Entry(msgspec.Struct, frozen=True):
     """Something that was done, or refused. Nothing in it is secret."""
 
     action: str
-    """A verb and its object, for example `certificate.issue`."""
+    """An object and what was done to it, for example `certificate.issue`: one of `kinds.KINDS`."""
     subject: str
     """What it was done to, for example a device id."""
     details: Mapping[str, str] = {}
@@ -50,6 +50,30 @@ class Head(msgspec.Struct, frozen=True):
 
     position: int
     hash: str
+
+
+class End(msgspec.Struct, frozen=True):
+    """Where a chain ends, as its head says and as its entries do."""
+
+    head: Head
+    newest: int
+    """The highest position of an entry."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which entries are looked for; an empty text asks for nothing."""
+
+    actor: str = ""
+    subject: str = ""
+    action: str = ""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Entries, newest first, and where to look on."""
+
+    entries: tuple[RecordedEntry, ...]
+    next_before: int | None
+    """The position below which nothing was looked at yet; None when that is the beginning of the log."""
 
 
 class Verdict(msgspec.Struct, frozen=True):

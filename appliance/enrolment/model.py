@@ -174,3 +174,5 @@ class Enrolled(msgspec.Struct, frozen=True):
     """For the device; the gateway makes nothing of it."""
     settings: Mapping[str, Setting]
     """By property of the thing, for a device that is already registered."""
+    policies: tuple[str, ...] = ()
+    """The names of those that the device gets besides the ones of its type."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from appliance.audit import queries as audit_queries
 from appliance.enrolment import provisioning
 from appliance.enrolment.model import (
     CLAIMS_LIMIT,
@@ -26,8 +25,9 @@ from appliance.enrolment.model import (
     UnknownClaimError,
     UnknownTemplateError,
 )
+from appliance.policies import queries as policy_queries
+from appliance.policies.model import InvalidPolicyError, UnknownPolicyError
 from appliance.registry import queries as registry_queries
-from appliance.registry import record
 from appliance.registry.clock.trust import Reading
 from appliance.registry.model import Certificate, Device, IssuedCertificate, NewDevice, check_new_device
 from appliance.registry.tokens.model import DeviceToken
@@ -51,7 +51,8 @@ class Provisioned(msgspec.Struct, frozen=True):
     device: Device
     kept: IssuedCertificate
     enrolled: Enrolled
-    was_registered: bool
+    before: Device | None
+    """The device as it was; None when it was not registered."""
 
 
 def select_all_claims() -> Select[Claim]:
@@ -211,8 +212,8 @@ def bind(
 ) -> Provisioned:
     """Register the device, or find it, and bind the certificate to it. Raises `RejectedError`."""
     tenant_id, device_id = claim.tenant_id, check_new_device(enrolled.new).device_id
-    was_registered = not registry_queries.insert_devices(connection, tenant_id, [enrolled.new], now)
-    if was_registered:
+    known = None
+    if not registry_queries.insert_devices(connection, tenant_id, [enrolled.new], now):
         known = registry_queries.select_device(connection, tenant_id, device_id)
         certificates = select_certificates_of(connection, tenant_id, device_id)
         tokens = select_tokens_of(connection, tenant_id, device_id)
@@ -222,11 +223,19 @@ def bind(
         update_device(connection, tenant_id, check_new_device(provisioning.merged(known, enrolled)))
     kept = provisioning.bound(pending, device_id)
     registry_queries.insert_certificates(connection, tenant_id, [kept])
-    for entry in record.issued([kept], key=f"given out by the claim {claim.name}"):
-        audit_queries.insert_entry(connection, tenant_id, entry, now)
+    _attach(connection, tenant_id, enrolled)
     device = registry_queries.select_device(connection, tenant_id, device_id)
     used = update_used(connection, tenant_id, claim.claim_number)
-    return Provisioned(used, device, kept, enrolled, was_registered)
+    return Provisioned(used, device, kept, enrolled, known)
+
+
+def _attach(connection: sqlite3.Connection, tenant_id: int, enrolled: Enrolled) -> None:
+    for name in enrolled.policies:
+        try:
+            policy_queries.insert_target_device(connection, tenant_id, name, enrolled.new.device_id)
+        except (UnknownPolicyError, InvalidPolicyError) as error:
+            reason = f"the template attaches a policy that cannot be attached: {error}"
+            raise RejectedError(Fault.INVALID_PARAMETERS, reason) from error
 
 
 def insert_template(connection: sqlite3.Connection, template: StoredTemplate) -> None:

@@ -10,11 +10,12 @@ import hashlib
 import logging
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol, Self
 
+from appliance.audit.acting import acting_as, claim_name
 from appliance.audit.model import Entry
-from appliance.enrolment import claims, provisioning, queries, template
+from appliance.enrolment import attachment, claims, provisioning, queries, record, template
 from appliance.enrolment.claims import Minute
 from appliance.enrolment.model import (
     CLAIM,
@@ -26,14 +27,15 @@ from appliance.enrolment.model import (
     PendingCertificate,
     RejectedError,
     StoredTemplate,
+    TemplateExistsError,
     UnknownClaimError,
     UnknownTemplateError,
 )
 from appliance.enrolment.provisioning import Address, Wish
 from appliance.errors import ApplianceError, UnavailableError
-from appliance.instant import Clock, to_text
+from appliance.instant import Clock
 from appliance.registry import issue
-from appliance.registry.model import Bundle, InvalidRequestError, IssuedCertificate
+from appliance.registry.model import Bundle, InvalidRequestError, IssuedCertificate, NewDevice
 from appliance.registry.service import Registry
 from appliance.store.database import Database
 from broker.message import Message
@@ -119,10 +121,9 @@ class Enrolment:
         claims.check_new_claim(new, self._clock())
         [issued] = await self._registry.made_certificates([f"claim {new.name}"])
         fingerprint = issued.kept.certificate.fingerprint
-        details = {"fingerprint": fingerprint, "template": new.template, "expires_at": to_text(new.expires_at)}
-        claim = await self._registry.audit.recorded(
+        claim = await self._registry.audit.told(
             tenant_id,
-            [Entry("claim.add", new.name, details)],
+            record.claim_added,
             *(queries.insert_claim, tenant_id, new, fingerprint, self._clock()),
         )
         self._remember(claim)
@@ -152,18 +153,39 @@ class Enrolment:
     async def add_template(self, tenant_id: int, name: str, body: str) -> tuple[str, ...]:
         """Keep a template; gives sentences on what of it is left out.
 
-        Raises `InvalidClaimError`, `InvalidTemplateError`, `TemplateExistsError`, `TooManyClaimsError`.
+        The policies that are written in it are kept under their names. Raises `InvalidClaimError`,
+        `InvalidTemplateError`, `TemplateExistsError`, `TooManyClaimsError`.
         """
         read = template.read(body)
-        stored = StoredTemplate(tenant_id, claims.check_template_name(name), body, self._clock())
-        await self._database.write(queries.insert_template, stored)
+        claims.check_template_name(name)
+        if any(kept.name == name for kept in self.templates(tenant_id)):
+            raise TemplateExistsError(f"there is already a template {name!r}: templates do not change")
+        policies = self._registry.policies
+        known = {kept.policy.name: kept.policy.document for kept in policies.book.policies(tenant_id)}
+        # First, for a policy that concerns no device yet changes nothing if the template is not kept after all.
+        for policy in attachment.to_keep(read.policies, known):
+            await policies.put(tenant_id, policy)
+        stored = StoredTemplate(tenant_id, name, body, self._clock())
+        await self._registry.audit.recorded(
+            tenant_id, record.template_added(name, body), queries.insert_template, stored
+        )
         self._templates[tenant_id, name] = stored
         log.info("provisioning template added name=%s", name)
         return read.left_out
 
+    def check_template(self, tenant_id: int, name: str) -> None:
+        """Raise `UnknownTemplateError` when the tenant has no provisioning template of that name."""
+        self._stored(tenant_id, name)
+
+    def made_of(self, tenant_id: int, name: str, told: Mapping[str, str], certificate_id: str) -> NewDevice:
+        """What a template makes of what is told. Raises `UnknownTemplateError`, `InvalidTemplateError`."""
+        return template.evaluate(template.read(self._stored(tenant_id, name).body), told, certificate_id).new
+
     async def remove_template(self, tenant_id: int, name: str) -> None:
         """Remove a template. Raises `UnknownTemplateError`, `TemplateInUseError`."""
-        await self._database.write(queries.delete_template, tenant_id, name, self._clock())
+        await self._registry.audit.recorded(
+            tenant_id, record.template_removed(name), queries.delete_template, tenant_id, name, self._clock()
+        )
         self._templates.pop((tenant_id, name), None)
         log.info("provisioning template removed name=%s", name)
 
@@ -240,10 +262,9 @@ class Enrolment:
 
     async def _answer(self, message: Message, address: Address) -> None:
         claim = self._good_claim(message)
-        if address.wish is Wish.PROVISION:
-            answer = await self._provision(claim, message, address)
-        else:
-            answer = await self._create(claim, message, address)
+        work = self._provision if address.wish is Wish.PROVISION else self._create
+        with acting_as(claim_name(claim.name)):
+            answer = await work(claim, message, address)
         self._say(message, address.accepted, answer, qos=0 if address.wish is Wish.CREATE else 1)
 
     async def _create(self, claim: Claim, message: Message, address: Address) -> bytes:
@@ -264,7 +285,8 @@ class Enrolment:
             expires_at=known.expires_at,
             pem=kept.pem,
         )
-        await self._database.write(queries.insert_pending, claim.tenant_id, pending)
+        entries = record.prepared(claim, known)
+        await self._registry.audit.recorded(claim.tenant_id, entries, queries.insert_pending, claim.tenant_id, pending)
         log.info("certificate waits for its device claim=%s fingerprint=%s", claim.claim_number, known.fingerprint)
         return provisioning.created(pending, token, key_pem, address.form)
 
@@ -272,7 +294,7 @@ class Enrolment:
         request = provisioning.csr_request(payload, form).certificate_signing_request.encode()
         pki = self._registry.authorities.pki
         try:
-            kept, _ = await asyncio.to_thread(issue.grant, pki, SUBJECT, request, self._clock())
+            kept, _ = await self._registry.authorities.sign(issue.grant, pki, SUBJECT, request, self._clock())
         except InvalidRequestError as error:
             raise RejectedError(Fault.INVALID_CSR, str(error)) from error
         return kept
@@ -300,25 +322,36 @@ class Enrolment:
             reason = claims.used_refusal(known, serial_number, listed, enrolled.new.device_id)
             if reason:
                 raise RejectedError(Fault.ACCESS_DENIED, reason)
-            number, device_id = known.claim_number, enrolled.new.device_id
-            queries.update_listed(connection, known.tenant_id, number, serial_number, device_id)
+            device = enrolled.new.device_id
+            queries.update_listed(connection, known.tenant_id, known.claim_number, serial_number, device)
             return queries.bind(connection, known, enrolled, pending, now, clock)
 
         now, clock = self._clock(), self._registry.time.reading()
-        done = await self._database.write(provision)
-        self._registry.take_in(claim.tenant_id, [done.device], [done.kept])
-        if done.was_registered:
-            self._registry.rights_changed(claim.tenant_id, done.device.device_id)
-        self._remember(done.claim)
+        done = await self._registry.audit.told(
+            claim.tenant_id, lambda it: record.enrolled(it.claim, it.before, it.device, it.kept), provision
+        )
+        self._take_in(done)
         log.info("device enrolled by a claim device_id=%s claim=%s", done.device.device_id, claim.claim_number)
         return provisioning.provisioned(done.device.device_id, done.enrolled.device_configuration, address.form)
 
+    def _take_in(self, done: queries.Provisioned) -> None:
+        tenant_id, device_id = done.claim.tenant_id, done.device.device_id
+        self._registry.policies.attached(tenant_id, done.enrolled.policies, device_id)
+        self._registry.take_in(tenant_id, [done.device], [done.kept])
+        if done.before is not None:
+            self._registry.rights_changed(tenant_id, device_id)
+        self._remember(done.claim)
+
     def _template(self, claim: Claim, name: str) -> StoredTemplate:
-        if name == claim.template:
-            for stored in self.templates(claim.tenant_id):
-                if stored.name == name:
-                    return stored
-        raise UnknownTemplateError(f"the claim {claim.name!r} is not for a template {name[:40]!r}")
+        if name != claim.template:
+            raise UnknownTemplateError(f"the claim {claim.name!r} is not for a template {name[:40]!r}")
+        return self._stored(claim.tenant_id, name)
+
+    def _stored(self, tenant_id: int, name: str) -> StoredTemplate:
+        for stored in self.templates(tenant_id):
+            if stored.name == name:
+                return stored
+        raise UnknownTemplateError(f"there is no provisioning template {name[:40]!r}")
 
     def _good_claim(self, message: Message) -> Claim:
         claim = self._claim_of(Principal(message.tenant_id, message.principal))

@@ -1,7 +1,7 @@
 """A provisioning template in AWS's JSON: what it makes of a device that asks.
 
-It names one thing and the certificate that was just issued. A policy in it is read over and said to be: a device has
-the policies of its type, so leaving it out never grants more.
+It names one thing and the certificate that was just issued, and the policies that the device gets besides those of its
+type.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from appliance.enrolment import expression
+from appliance.enrolment import attachment, expression
+from appliance.enrolment.attachment import Attachment
 from appliance.enrolment.expression import Expression, Raw, Scope
 from appliance.enrolment.model import Enrolled, InvalidTemplateError, Setting
 from appliance.registry.model import DeviceState, NewDevice
@@ -82,6 +83,7 @@ class Template(msgspec.Struct, frozen=True):
     status: Expression
     configuration: Mapping[str, Expression]
     settings: Mapping[str, Setting]
+    policies: tuple[Attachment, ...]
     left_out: tuple[str, ...]
     """Sentences on what of it this gateway does not do."""
 
@@ -109,7 +111,12 @@ def read(body: str) -> Template:
         status=expression.parse(certificate.properties.get("Status", "ACTIVE"), names, "Status"),
         configuration=_each(parsed.device_configuration, names, "DeviceConfiguration"),
         settings=thing.override_settings,
-        left_out=tuple(_left_out(parsed, thing)),
+        policies=attachment.check_count(
+            attachment.read(name, resource.properties, names)
+            for name, resource in parsed.resources.items()
+            if resource.type == _POLICY
+        ),
+        left_out=tuple(_left_out(thing)),
     )
 
 
@@ -134,7 +141,7 @@ def evaluate(template: Template, told: Mapping[str, str], certificate_id: str) -
         key: expression.evaluate(value, scope, f"DeviceConfiguration.{key}")
         for key, value in template.configuration.items()
     }
-    return Enrolled(new, configuration, template.settings)
+    return Enrolled(new, configuration, template.settings, attachment.attached(template.policies, scope))
 
 
 def _parameters(template: Template, told: Mapping[str, str], certificate_id: str) -> dict[str, str]:
@@ -203,12 +210,6 @@ def _state(status: str) -> DeviceState:
             raise InvalidTemplateError(f"Status comes to {status[:40]!r}; expected ACTIVE or INACTIVE")
 
 
-def _left_out(body: _Body, thing: _Resource) -> list[str]:
-    sentences = [
-        f"The policy {name!r} is not attached: a device has the policies of its type, or the default policy."
-        for name, resource in body.resources.items()
-        if resource.type == _POLICY
-    ]
+def _left_out(thing: _Resource) -> list[str]:
     known = {"ThingName", "ThingTypeName", "AttributePayload", "ThingGroups"}
-    sentences += [f"{key} is not kept." for key in thing.properties if key not in known]
-    return sentences
+    return [f"{key} is not kept." for key in thing.properties if key not in known]

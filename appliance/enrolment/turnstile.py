@@ -21,20 +21,21 @@ class Turnstile:
 
     def check(self, address: str, now: int) -> None:
         """Raise `TooManyAttemptsError` while this address has to wait."""
-        minute = self._minutes.get(_network(address), throttle.Minute())
+        minute = self._minutes.get(network_of(address), throttle.Minute())
         wait_ms = throttle.minute_wait_ms(minute, now)
         if wait_ms and minute.count >= self._limit:
             raise TooManyAttemptsError(f"too many attempts: try again in {-(-wait_ms // 1000)} seconds")
 
     def count(self, address: str, now: int) -> None:
         """Note that it was done once more."""
-        network = _network(address)
+        network = network_of(address)
         minute = self._minutes.pop(network, throttle.Minute())
         self._minutes[network] = throttle.after_attempt(minute, now)
         while len(self._minutes) > REMEMBERED:
             del self._minutes[next(iter(self._minutes))]
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """What is counted together with this address: of IPv6, the network that one customer has."""
     # An origin is told of an address with its port, which there is none of here.
     return origin(f"[{address}]:0")

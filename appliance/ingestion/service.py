@@ -294,8 +294,9 @@ class Ingestion:
         claimed = event.principal or event.client_id
         device_id = claimed if self._rooms.registry.has_device(tenant_id, claimed) else ""
         reason = f"{event.reason} (from {event.address})"
-        if claimed and not device_id:
-            reason = f"client identifier {claimed[:64]!r}: {reason}"
+        # The bearer of a claim, or a script, is no device: its client identifier is all that it goes by.
+        if event.client_id and not device_id:
+            reason = f"client identifier {event.client_id[:64]!r}: {reason}"
         self._mishaps.append(Mishap(tenant_id, device_id, event.kind, reason, event.at))
         self._arrived.set()
 

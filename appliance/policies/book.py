@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from appliance.policies.evaluate import Rights, explain
+from appliance.policies.memory import Decisions, Generations
 from appliance.policies.model import Action, KeptPolicy, Policy, Subject, UnknownPolicyError, Verdict
 
 DECISIONS_LIMIT = 65_536
-"""How many decisions are remembered; when there are more, all are forgotten."""
+"""How many decisions are remembered, of all tenants together; those that are asked for go on being remembered."""
 RIGHTS_LIMIT = 1_024
 """For how many devices the compiled policy is remembered."""
+LEAST_SHARE = 64
+"""However many tenants there are, each may have this part of either remembered."""
 REMEMBERED_LENGTH = 512
 """A longer topic is decided anew each time: what clients choose must not fill the memory."""
 
@@ -50,19 +53,19 @@ class PolicyBook:
 
     def __init__(self) -> None:
         self._policies: dict[int, dict[str, KeptPolicy]] = {}
-        self._rights: dict[tuple[int, str], tuple[Described, Rights]] = {}
-        self._decided: dict[tuple[int, str, Action, str], tuple[Described, str | None]] = {}
+        self._rights: dict[int, Generations[str, tuple[Described, Rights]]] = {}
+        self._decided: dict[int, Decisions] = {}
 
     def put(self, kept: KeptPolicy) -> None:
         """Have a policy in force, in place of the one of the same name."""
         self._policies.setdefault(kept.tenant_id, {})[kept.policy.name] = kept
-        self._forget()
+        self._forget(kept.tenant_id)
 
     def remove(self, tenant_id: int, name: str) -> None:
         """Have a policy no longer in force. Raises `UnknownPolicyError`."""
         self.policy(tenant_id, name)
         del self._policies[tenant_id][name]
-        self._forget()
+        self._forget(tenant_id)
 
     def policies(self, tenant_id: int) -> list[KeptPolicy]:
         """Every policy of a tenant, by name."""
@@ -78,40 +81,58 @@ class PolicyBook:
 
     def rights(self, device: Described) -> Rights:
         """What a device may do: compiled once, as long as neither it nor a policy changes."""
-        key = (device.tenant_id, device.device_id)
-        known = self._rights.get(key)
+        remembered = self._rights.get(device.tenant_id)
+        if remembered is None:
+            remembered = self._begin(device.tenant_id)[0]
+        known = remembered.get(device.device_id)
         if known is not None and known[0] is device:
             return known[1]
-        if len(self._rights) >= RIGHTS_LIMIT:
-            self._rights.clear()
         concerning = [kept.policy for kept in self.policies(device.tenant_id) if concerns(kept.policy, device)]
         # Those of its type first, then its own.
         concerning.sort(key=lambda policy: device.device_id in policy.devices)
         rights = Rights(subject_of(device), concerning)
-        self._rights[key] = (device, rights)
+        remembered.put(device.device_id, (device, rights))
         return rights
 
     def refusal(self, device: Described, action: Action, wish: str) -> str | None:
         """None when the device may do this, else why not."""
-        key = (device.tenant_id, device.device_id, action, wish)
-        known = self._decided.get(key)
-        if known is not None and known[0] is device:
-            return known[1]
+        decisions = self._decided.get(device.tenant_id)
+        if decisions is None:
+            decisions = self._begin(device.tenant_id)[1]
+        known = decisions.of(device.device_id, device)
+        key = (action, wish)
+        if key in known.young:
+            return known.young[key]
+        if decisions.recall(known, key):
+            return known.young[key]
         verdict = explain(self.rights(device), action, wish)
         refusal = None if verdict.is_allowed else verdict.reason
         if len(wish) <= REMEMBERED_LENGTH:
-            if len(self._decided) >= DECISIONS_LIMIT:
-                self._decided.clear()
-            self._decided[key] = (device, refusal)
+            decisions.remember(known, key, refusal)
         return refusal
 
     def explain(self, device: Described, action: Action, wish: str) -> Verdict:
         """Whether the device may do this, which statement decides, and why."""
         return explain(self.rights(device), action, wish)
 
-    def _forget(self) -> None:
-        self._rights.clear()
-        self._decided.clear()
+    def _begin(self, tenant_id: int) -> tuple[Generations[str, tuple[Described, Rights]], Decisions]:
+        """Remember something of a tenant. Each has the same share, so that none can have another's forgotten."""
+        rights = self._rights.setdefault(tenant_id, Generations(RIGHTS_LIMIT))
+        decisions = self._decided.setdefault(tenant_id, Decisions(DECISIONS_LIMIT))
+        for known in self._rights.values():
+            known.limit = _share(RIGHTS_LIMIT, len(self._rights))
+        for each in self._decided.values():
+            each.limit = _share(DECISIONS_LIMIT, len(self._decided))
+        return rights, decisions
+
+    def _forget(self, tenant_id: int) -> None:
+        self._rights.pop(tenant_id, None)
+        self._decided.pop(tenant_id, None)
+
+
+def _share(limit: int, tenant_count: int) -> int:
+    """The size of one of the two generations of a tenant."""
+    return limit // (2 * min(tenant_count, LEAST_SHARE))
 
 
 def concerns(policy: Policy, device: Described) -> bool:

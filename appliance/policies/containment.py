@@ -9,6 +9,7 @@ at the start of a filter never stands for a `$` [MQTT-4.7.2-1]. The same holds f
 a pattern denies is never narrower than it reads.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 
 STEPS_LIMIT = 250
@@ -17,8 +18,32 @@ STEPS_LIMIT = 250
 LENGTH_LIMIT = 512
 """The longest wish, in characters, that is laid over a pattern with `*` or `?`."""
 
+PATTERN_STEPS = 2
+"""What it takes to look at a pattern at all."""
+_CHARACTERS_PER_STEP = 256
+_PLACES_PER_STEP = 4
+
 _OTHER = "\0"
 """Any character that stands in neither of two patterns; no topic holds a NUL."""
+
+
+class TooManySteps(Exception):  # noqa: N818  not an error: it is a denial, by whoever set the bound
+    """A judgement would take longer than it may."""
+
+
+class Steps:
+    """How much may still be looked at in one judgement; a step takes about a microsecond."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = sys.maxsize) -> None:
+        self.left = left
+
+    def take(self, count: int) -> None:
+        """Raises `TooManySteps` when there are not so many left."""
+        self.left -= count
+        if self.left < 0:
+            raise TooManySteps
 
 
 class Pattern:
@@ -36,39 +61,45 @@ class Pattern:
         self._parts = text.split("*") if has_globs and not has_levels else None
         self._tokens: tuple[str, ...] | None = None if not has_globs else _tokens(text, levels=levels, globs=True)
 
-    def matches(self, topic: str, *, denies: bool = False) -> bool:
-        """Whether it stands for this topic name, or client identifier."""
+    def matches(self, topic: str, *, denies: bool = False, steps: Steps | None = None) -> bool:
+        """Whether it stands for this topic name, or client identifier. Raises `TooManySteps`."""
+        steps = steps or Steps()
+        steps.take(PATTERN_STEPS + len(topic) // _CHARACTERS_PER_STEP)
         if self._is_levels:
             return _covers_levels(self._levels, topic.split("/"), denies=denies)
         if self._parts is not None:
-            return _matches_glob(self._parts, topic)
-        return self._run(topic, denies=denies)
+            return _matches_glob(self._parts, topic, steps)
+        return self._run(topic, steps, denies=denies)
 
-    def covers(self, wish: str) -> bool:
-        """Whether it stands for every topic name that the filter `wish` matches."""
+    def covers(self, wish: str, steps: Steps | None = None) -> bool:
+        """Whether it stands for every topic name that the filter `wish` matches. Raises `TooManySteps`."""
+        steps = steps or Steps()
+        steps.take(PATTERN_STEPS + len(wish) // _CHARACTERS_PER_STEP)
         levels = wish.split("/")
         if self._is_levels:
             return _covers_levels(self._levels, levels, denies=False)
         if not _has_wildcard(levels):
-            return self.matches(wish)
+            return self.matches(wish, steps=steps)
         assert self._tokens is not None  # noqa: S101  for the type checker
         if len(wish) > LENGTH_LIMIT:
             return False
-        return _covers_tokens(self._tokens, _tokens(wish, levels=True, globs=False))
+        return _covers_tokens(self._tokens, _tokens(wish, levels=True, globs=False), steps)
 
-    def touches(self, wish: str) -> bool:
-        """Whether it stands for any topic name that the filter `wish` matches, as a denial reads it."""
+    def touches(self, wish: str, steps: Steps | None = None) -> bool:
+        """Whether it stands for any topic name that `wish` matches, as a denial reads it. Raises `TooManySteps`."""
+        steps = steps or Steps()
+        steps.take(PATTERN_STEPS + len(wish) // _CHARACTERS_PER_STEP)
         levels = wish.split("/")
         if self._is_levels:
             return _touches_levels(self._levels, levels)
         if not _has_wildcard(levels):
-            return self.matches(wish, denies=True)
+            return self.matches(wish, denies=True, steps=steps)
         assert self._tokens is not None  # noqa: S101  for the type checker
         if len(wish) > LENGTH_LIMIT:
             return True
-        return _touches_tokens(self._tokens, _tokens(wish, levels=True, globs=False))
+        return _touches_tokens(self._tokens, _tokens(wish, levels=True, globs=False), steps)
 
-    def _run(self, topic: str, *, denies: bool) -> bool:
+    def _run(self, topic: str, steps: Steps, *, denies: bool) -> bool:
         assert self._tokens is not None  # noqa: S101  for the type checker
         if not denies and topic[:1] == "$" and self._tokens[:1] in ((_LEVEL,), (_TOP,)):
             return False
@@ -76,6 +107,7 @@ class Pattern:
             return denies
         places = _closure(self._tokens, (0,))
         for character in topic:
+            steps.take(_STEPS_OF_A_STEP + len(places))
             places = _step(self._tokens, places, character)
             if not places:
                 return False
@@ -127,7 +159,7 @@ def _touches_levels(resource: list[str], wish: list[str]) -> bool:
 # Stars: the leftmost place for each part is as good as any other.
 
 
-def _matches_glob(parts: list[str], text: str) -> bool:
+def _matches_glob(parts: list[str], text: str, steps: Steps) -> bool:
     first, *middle = parts
     if not middle:
         return len(text) == len(first) and _fits(first, text, 0)
@@ -137,6 +169,8 @@ def _matches_glob(parts: list[str], text: str) -> bool:
         return False
     position = len(first)
     for part in middle:
+        # A part with a `?` may be laid at every place.
+        steps.take(1 + ("?" in part) * (end - position) * len(part) // _PLACES_PER_STEP)
         position = _find(part, text, position, end)
         if position < 0:
             return False
@@ -164,6 +198,8 @@ _TOP = "top"
 """`#` alone: a run that, as the start of a filter, never stands for a `$`."""
 _LEVELS = (_LEVEL, _TOP)
 _SKIPPED = (_RUN, _TOP, _LEVEL)
+_STEPS_OF_A_STEP = 2
+"""What a character takes besides the places that it is laid on."""
 
 
 def _tokens(text: str, *, levels: bool, globs: bool) -> tuple[str, ...]:
@@ -178,7 +214,11 @@ def _tokens(text: str, *, levels: bool, globs: bool) -> tuple[str, ...]:
         if levels and level == "+":
             found.append(_LEVEL)
         else:
-            found.extend({"*": _RUN, "?": _ONE}.get(each, each) if globs else each for each in level)
+            for each in level:
+                token = {"*": _RUN, "?": _ONE}.get(each, each) if globs else each
+                # Two runs in a row stand for what one does.
+                if token != _RUN or found[-1:] != [_RUN]:
+                    found.append(token)
     return tuple(found)
 
 
@@ -221,15 +261,20 @@ def _characters(*sides: tuple[tuple[str, ...], frozenset[int]]) -> set[str]:
 _Pair = tuple[frozenset[int], frozenset[int]]
 
 
-def _pairs(resource: tuple[str, ...], wish: tuple[str, ...], *, denies: bool) -> Iterator[_Pair | None]:
+def _pairs(
+    resource: tuple[str, ...], wish: tuple[str, ...], steps: Steps, *, is_whole: bool, denies: bool
+) -> Iterator[_Pair | None]:
     """The places that each text of the wish leads to on both sides; None when there are too many to look at."""
     start = (_closure(wish, (0,)), _closure(resource, (0,)))
     seen: set[_Pair] = set()
+    if not is_whole:
+        # What was cut off both is a text, too.
+        yield start
     # The start may be come upon again: from then on a `$` is a character like every other.
-    waiting = [(start, True)]
+    waiting = [(start, is_whole)]
     while waiting:
         pair, is_first = waiting.pop()
-        for after in _pairs_after(resource, wish, pair, is_first=is_first, denies=denies):
+        for after in _pairs_after(resource, wish, pair, steps, is_first=is_first, denies=denies):
             if after not in seen:
                 seen.add(after)
                 yield after
@@ -240,10 +285,11 @@ def _pairs(resource: tuple[str, ...], wish: tuple[str, ...], *, denies: bool) ->
 
 
 def _pairs_after(
-    resource: tuple[str, ...], wish: tuple[str, ...], pair: _Pair, *, is_first: bool, denies: bool
+    resource: tuple[str, ...], wish: tuple[str, ...], pair: _Pair, steps: Steps, *, is_first: bool, denies: bool
 ) -> Iterator[_Pair]:
     wished, covered = pair
     for character in _characters((wish, wished), (resource, covered)):
+        steps.take(2 * _STEPS_OF_A_STEP + len(wished) + len(covered))
         is_reserved = is_first and character == "$"
         if is_reserved and wish[0] in _LEVELS:
             continue
@@ -253,15 +299,35 @@ def _pairs_after(
             yield reached, frozenset() if is_kept_out else _step(resource, covered, character)
 
 
-def _covers_tokens(resource: tuple[str, ...], wish: tuple[str, ...]) -> bool:
-    for pair in _pairs(resource, wish, denies=False):
+def _same_start(resource: tuple[str, ...], wish: tuple[str, ...]) -> int:
+    """How many characters both begin with; -1 when they begin otherwise, and so have no text in common."""
+    for place, (here, there) in enumerate(zip(resource, wish, strict=False)):
+        if len(here) > 1 or len(there) > 1:
+            return place
+        if here != there:
+            return -1
+    return min(len(resource), len(wish))
+
+
+def _covers_tokens(resource: tuple[str, ...], wish: tuple[str, ...], steps: Steps) -> bool:
+    same = _same_start(resource, wish)
+    if same < 0:
+        return False
+    resource, wish = resource[same:], wish[same:]
+    if resource and wish and len(resource[0]) == 1 < len(wish[0]):
+        return False  # The wish goes on with whatever it likes, or ends.
+    for pair in _pairs(resource, wish, steps, is_whole=same == 0, denies=False):
         if pair is None or (len(wish) in pair[0] and len(resource) not in pair[1]):
             return False
     return True
 
 
-def _touches_tokens(resource: tuple[str, ...], wish: tuple[str, ...]) -> bool:
+def _touches_tokens(resource: tuple[str, ...], wish: tuple[str, ...], steps: Steps) -> bool:
+    same = _same_start(resource, wish)
+    if same < 0:
+        return False
+    resource, wish = resource[same:], wish[same:]
     return any(
         pair is None or (len(wish) in pair[0] and len(resource) in pair[1])
-        for pair in _pairs(resource, wish, denies=True)
+        for pair in _pairs(resource, wish, steps, is_whole=same == 0, denies=True)
     )

@@ -6,7 +6,7 @@ denies any of them; both to subscribe and to be sent them, because what is grant
 
 from collections.abc import Iterator, Sequence
 
-from appliance.policies.containment import Pattern
+from appliance.policies.containment import Pattern, Steps, TooManySteps
 from appliance.policies.default import default_document
 from appliance.policies.model import (
     DEFAULT_NAME,
@@ -25,6 +25,8 @@ from appliance.policies.reserved import reserve
 from appliance.policies.variables import filled, holds
 
 SHARED = "$share/"
+JUDGEMENT_STEPS = 10_000
+"""How much is looked at for one answer: about ten milliseconds. What takes more is denied."""
 _LISTED = 4
 """How many resources a refusal names."""
 
@@ -130,31 +132,35 @@ def explain(rights: Rights, action: Action, wish: str) -> Verdict:
     `wish` is a client identifier, a topic name, or for subscribe a topic filter; `$share/GROUP/FILTER` is
     judged as its filter.
     """
+    steps = Steps(JUDGEMENT_STEPS)
     if action is not Action.SUBSCRIBE:
-        return _judge(rights, action, wish)
+        return _judge(rights, action, wish, steps)
     wish = _unshared(wish)
-    heard = _judge(rights, Action.SUBSCRIBE, wish)
+    heard = _judge(rights, Action.SUBSCRIBE, wish, steps)
     if not heard.is_allowed:
         return heard
-    sent = _judge(rights, Action.RECEIVE, wish, is_filter=True)
+    sent = _judge(rights, Action.RECEIVE, wish, steps, is_filter=True)
     return heard if sent.is_allowed else sent
 
 
-def _judge(rights: Rights, action: Action, wish: str, *, is_filter: bool = False) -> Verdict:
+def _judge(rights: Rights, action: Action, wish: str, steps: Steps, *, is_filter: bool = False) -> Verdict:
     is_filter = is_filter or action is Action.SUBSCRIBE
     device_id = rights.subject.device_id
     reserved = reserve(Action.SUBSCRIBE if is_filter else action, wish)
     if reserved is not None:
         return Verdict(is_allowed=False, reason=reserved, source=Source(GATEWAY_NAME, 1))
     doing = f"{WORDS[action]} {wish!r}"
-    for rule in rights.rules(Effect.DENY, action):
-        if rule.pattern.touches(wish) if is_filter else rule.pattern.matches(wish, denies=True):
-            reason = f"{_named(rule.source)} denies {device_id} to {doing}: it says {rule.pattern.text}"
-            return Verdict(is_allowed=False, reason=reason, source=rule.source, resource=rule.pattern.text)
-    for rule in rights.rules(Effect.ALLOW, action):
-        if rule.pattern.covers(wish) if is_filter else rule.pattern.matches(wish):
-            reason = f"{_named(rule.source)} lets {device_id} {doing}: it says {rule.pattern.text}"
-            return Verdict(is_allowed=True, reason=reason, source=rule.source, resource=rule.pattern.text)
+    for effect in (Effect.DENY, Effect.ALLOW):
+        for rule in rights.rules(effect, action):
+            try:
+                decides = _decides(rule.pattern, wish, steps, denies=effect is Effect.DENY, is_filter=is_filter)
+            except TooManySteps:
+                return _too_costly(rule.source, device_id, doing)
+            if decides:
+                lets = "lets" if effect is Effect.ALLOW else "denies"
+                to = "" if effect is Effect.ALLOW else "to "
+                reason = f"{_named(rule.source)} {lets} {device_id} {to}{doing}: it says {rule.pattern.text}"
+                return Verdict(effect is Effect.ALLOW, reason, rule.source, rule.pattern.text)
     listed = [rule.pattern.text for rule in rights.rules(Effect.ALLOW, action)]
     told = ", ".join(listed[:_LISTED]) + (f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else "")
     if action is Action.CONNECT:
@@ -164,6 +170,20 @@ def _judge(rights: Rights, action: Action, wish: str, *, is_filter: bool = False
     else:
         reason = f"no statement lets {device_id} {doing}; it may {WORDS[action]}: {told or 'nothing'}"
     return Verdict(is_allowed=False, reason=reason)
+
+
+def _decides(pattern: Pattern, wish: str, steps: Steps, *, denies: bool, is_filter: bool) -> bool:
+    if not is_filter:
+        return pattern.matches(wish, denies=denies, steps=steps)
+    return pattern.touches(wish, steps) if denies else pattern.covers(wish, steps)
+
+
+def _too_costly(source: Source, device_id: str, doing: str) -> Verdict:
+    reason = (
+        f"the policies of {device_id} are too costly to judge, so it may not {doing}: {_named(source)} is where the"
+        " gateway stopped; write fewer resources, or with fewer * and ?"
+    )
+    return Verdict(is_allowed=False, reason=reason, source=source, is_too_costly=True)
 
 
 def _unshared(topic_filter: str) -> str:

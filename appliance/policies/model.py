@@ -152,3 +152,5 @@ class Verdict(msgspec.Struct, frozen=True):
     """The statement that decides; None when none is about it."""
     resource: str = ""
     """What of the statement decides, its variables filled in."""
+    is_too_costly: bool = False
+    """Whether it is denied because to decide it would take too long."""

@@ -4,7 +4,15 @@ import sqlite3
 
 import msgspec
 
-from appliance.policies.model import Document, KeptPolicy, Policy, Statement, UnknownPolicyError
+from appliance.policies.document import TARGETS_LIMIT
+from appliance.policies.model import (
+    Document,
+    InvalidPolicyError,
+    KeptPolicy,
+    Policy,
+    Statement,
+    UnknownPolicyError,
+)
 from appliance.store.database import Select
 
 
@@ -63,6 +71,25 @@ def upsert_policy(connection: sqlite3.Connection, tenant_id: int, policy: Policy
         [(tenant_id, policy_id, kind, name) for kind, name in targets],
     )
     return KeptPolicy(tenant_id, policy, now)
+
+
+def insert_target_device(connection: sqlite3.Connection, tenant_id: int, name: str, device_id: str) -> None:
+    """Have a policy concern one more device. Raises `UnknownPolicyError`, `InvalidPolicyError` when it has too many."""
+    sql = """
+        SELECT policy_id, (SELECT COUNT(*) FROM policy_target WHERE policy_target.policy_id = policy.policy_id
+            AND policy_target.tenant_id = policy.tenant_id AND NOT (kind = 'device' AND policy_target.name = ?))
+        FROM policy WHERE tenant_id = ? AND name = ?
+    """
+    rows = connection.execute(sql, (device_id, tenant_id, name)).fetchall()
+    if not rows:
+        raise UnknownPolicyError(f"there is no policy {name[:140]!r}")
+    policy_id, target_count = rows[0]
+    if target_count >= TARGETS_LIMIT:
+        raise InvalidPolicyError(f"the policy {name!r} concerns {TARGETS_LIMIT:,} devices by name: give it a type")
+    sql = """
+        INSERT INTO policy_target (tenant_id, policy_id, kind, name) VALUES (?, ?, 'device', ?) ON CONFLICT DO NOTHING
+    """
+    connection.execute(sql, (tenant_id, policy_id, device_id))
 
 
 def delete_policy(connection: sqlite3.Connection, tenant_id: int, name: str) -> None:

@@ -5,7 +5,11 @@ from appliance.policies.default import TABLE
 from appliance.policies.model import Action
 
 REQUESTS = (
-    *(text.replace("{device_id}", "+") for _, text in TABLE if text.startswith("$aws/") and not text.endswith("/#")),
+    *(
+        text.replace("{device_id}", "+")
+        for actions, text in TABLE
+        if text.startswith("$") and Action.PUBLISH in actions
+    ),
     "$aws/commands/clients/+/executions/+/response",
     "$aws/commands/clients/+/executions/+/response/json",
     "$aws/commands/clients/+/executions/+/response/cbor",
@@ -20,7 +24,7 @@ REQUESTS = (
 """The topics under `$` that a device may publish to, if a policy lets it: what it asks for, never answers."""
 
 _REQUESTS = tuple(Pattern(text) for text in REQUESTS)
-_HEARD = "$aws/"
+_HEARD = ("$aws/", "$headworks/devices/")
 
 
 def reserve(action: Action, wish: str) -> str | None:
@@ -45,7 +49,7 @@ def _reserve_client_id(client_id: str) -> str | None:
 
 def _reserve_heard(topic: str) -> str | None:
     if topic.startswith("$") and not topic.startswith(_HEARD):
-        return f"{topic!r} begins with $: of those only the topics under $aws/ are for devices"
+        return f"{topic!r} begins with $: of those only the topics under {' and '.join(_HEARD)} are for devices"
     return None
 
 

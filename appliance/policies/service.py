@@ -3,29 +3,48 @@
 Memory changes only after the commit. Who keeps connections hears of every change.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from appliance.instant import Clock
 from appliance.policies import queries
 from appliance.policies.book import PolicyBook
+from appliance.policies.cost import check_cost
 from appliance.policies.document import check_policy
 from appliance.policies.model import KeptPolicy, Policy
 from appliance.store.database import Database
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+
+class Written(Protocol):
+    """Runs a transaction, and in the same one has it written down that a policy was this and is that."""
+
+    async def __call__(
+        self, tenant_id: int, before: Policy | None, after: Policy | None, function: Callable[..., T], *arguments: Any
+    ) -> T:
+        """Give the result of `function(connection, *arguments)`."""
+
 
 class Policies:
     """The policies of every tenant."""
 
-    def __init__(self, database: Database, clock: Clock, changed: Callable[[int, Policy], None]) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, changed: Callable[[int, Policy], None], written: Written
+    ) -> None:
         """`changed` is told of a policy, and its tenant, whose devices may do something else from now on."""
         self._database = database
         self._clock = clock
         self.book = PolicyBook()
         """Decides, from memory."""
         self._changed = changed
+        self._written = written
 
     async def open(self) -> None:
         """Load the policies."""
@@ -41,10 +60,13 @@ class Policies:
     async def put(self, tenant_id: int, policy: Policy) -> KeptPolicy:
         """Have a policy in force, in place of the one of the same name. Raises `InvalidPolicyError`."""
         checked = check_policy(policy)
-        kept = await self._database.write(queries.upsert_policy, tenant_id, checked, self._clock())
-        before = [known.policy for known in self.book.policies(tenant_id) if known.policy.name == policy.name]
+        await asyncio.to_thread(check_cost, checked)
+        was = self._known(tenant_id, checked.name)
+        kept = await self._written(tenant_id, was, checked, queries.upsert_policy, tenant_id, checked, self._clock())
+        # Once more: another may have been put in its place while this one was written.
+        before = self._known(tenant_id, checked.name)
         self.book.put(kept)
-        for each in (*before, checked):
+        for each in filter(None, (before, checked)):
             self._changed(tenant_id, each)
         log.info("policy kept tenant_id=%s name=%s", tenant_id, checked.name)
         return kept
@@ -52,7 +74,17 @@ class Policies:
     async def remove(self, tenant_id: int, name: str) -> None:
         """Have a policy no longer in force. Raises `UnknownPolicyError`."""
         before = self.book.policy(tenant_id, name).policy
-        await self._database.write(queries.delete_policy, tenant_id, name)
+        await self._written(tenant_id, before, None, queries.delete_policy, tenant_id, name)
         self.book.remove(tenant_id, name)
         self._changed(tenant_id, before)
         log.info("policy removed tenant_id=%s name=%s", tenant_id, name)
+
+    def attached(self, tenant_id: int, names: Iterable[str], device_id: str) -> None:
+        """Hear, after the commit of `queries.insert_target_device`, that policies concern one more device."""
+        for kept in [kept for kept in self.book.policies(tenant_id) if kept.policy.name in set(names)]:
+            if device_id not in kept.policy.devices:
+                concerning = msgspec.structs.replace(kept.policy, devices=(*kept.policy.devices, device_id))
+                self.book.put(msgspec.structs.replace(kept, policy=concerning))
+
+    def _known(self, tenant_id: int, name: str) -> Policy | None:
+        return next((kept.policy for kept in self.book.policies(tenant_id) if kept.policy.name == name), None)

@@ -69,7 +69,9 @@ def _widened(resource: Resource, variable: re.Pattern[str]) -> str:
     """What a resource says before its first variable, and everything from there on."""
     before = variable.split(resource.text, maxsplit=1)[0]
     if resource.kind is Kind.FILTER:
-        return f"{before[: before.rfind('/') + 1]}#"
+        above = before[: before.rfind("/") + 1]
+        # Not about the level above: `a/#` would be about `a` as well.
+        return f"{above}+/#" if above else "#"
     return f"{before}*"
 
 

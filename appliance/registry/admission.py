@@ -4,11 +4,14 @@ A user name and a password never matter: the certificate's fingerprint, bound to
 tables, is the identity.
 """
 
-from appliance.instant import to_text
+from appliance.instant import DAY_MS, to_text
 from appliance.policies.book import PolicyBook
 from appliance.registry import policy
 from appliance.registry.clock.trust import Reading, is_over
 from appliance.registry.model import Certificate, Device, DeviceState
+
+REMEMBERED_MS = 90 * DAY_MS
+"""For how long after its end it is still said why the certificate of a retired device is refused."""
 
 DEFAULT_TABLE_ALONE = PolicyBook()
 """The policies of a gateway where nobody has written one."""
@@ -35,6 +38,11 @@ def certificate_refusal(
 def device_refusal(device: Device, client_id: str, policies: PolicyBook = DEFAULT_TABLE_ALONE) -> str | None:
     """None when the device may connect under this client identifier, else why not."""
     return state_refusal(device) or policy.may_connect(policies, device, client_id)
+
+
+def is_forgettable(certificate: Certificate, state: DeviceState, clock: Reading) -> bool:
+    """Whether nobody needs to know a certificate by heart any more: its device is retired, its end long past."""
+    return state is DeviceState.RETIRED and is_over(certificate.expires_at + REMEMBERED_MS, clock)
 
 
 def state_refusal(device: Device) -> str | None:

@@ -7,6 +7,7 @@ refuse a CA with name constraints. Certificates of the device CA begin in the pa
 a battery behind its clock must not see them as not yet valid.
 """
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import cast
@@ -210,6 +211,15 @@ def certificate_pem(*certificates: x509.Certificate) -> str:
     return "".join(certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in certificates)
 
 
+def is_loadable(certificate: x509.Certificate) -> bool:
+    """Whether OpenSSL takes a CA: the listeners load it with that, and it refuses some that can be read here."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=certificate_pem(certificate))
+    except ssl.SSLError:
+        return False
+    return True
+
+
 def key_pem(key: SigningKey) -> str:
     """A private key as PKCS #8 PEM, not encrypted."""
     return key.private_bytes(
@@ -247,7 +257,7 @@ def requested_key(request: bytes) -> DeviceKey:
         is_pem = request.lstrip().startswith(b"-----BEGIN")
         parsed = x509.load_pem_x509_csr(request) if is_pem else x509.load_der_x509_csr(request)
         # Before the signature: to verify one by a key of any size could take long.
-        key = _fit_for_device(parsed.public_key())
+        key = fit_for_device(parsed.public_key())
         is_proven = parsed.is_signature_valid
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise InvalidRequestError("this is no certificate signing request (PKCS #10, PEM or DER)") from error
@@ -258,7 +268,8 @@ def requested_key(request: bytes) -> DeviceKey:
     return key
 
 
-def _fit_for_device(key: object) -> DeviceKey:
+def fit_for_device(key: object) -> DeviceKey:
+    """A public key that a device may have, as what it is. Raises `InvalidRequestError` for any other."""
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1):
         return key
     if (

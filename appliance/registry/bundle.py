@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -37,7 +38,7 @@ def as_files(bundle: Bundle, host: str, port: int) -> dict[str, bytes]:
         CHAIN: bundle.chain_pem,
         KEY: bundle.key_pem,
         ROOT: bundle.root_pem,
-        README: _readme(bundle, snippets.Place(bundle.device_id, host, port, None), ""),
+        README: _readme(bundle, snippets.Place(bundle.device_id, host, port, None), ()),
     }
     return {name: text.encode() for name, text in texts.items()}
 
@@ -46,11 +47,11 @@ def with_programs(bundle: Bundle, address: Address) -> dict[str, bytes]:
     """The same files, with programs that send a first reading, and a label for the device."""
     place = snippets.Place(bundle.device_id, address.host, address.mqtt_port, address.shared_port)
     texts = {
-        README: _readme(bundle, place, _PROGRAMS),
         "publish.sh": snippets.shell_publish(place),
         "subscribe.sh": snippets.shell_subscribe(place),
         "paho_mqtt.py": snippets.paho(place),
         "aws_iot_sdk.py": snippets.aws_sdk(place),
+        "aws_iot_python_sdk_v1.py": snippets.aws_sdk_v1(place),
         "arduino_esp32/arduino_esp32.ino": snippets.arduino(place),
         "arduino_esp32/certificates.h": snippets.arduino_certificates(
             bundle.root_pem, bundle.chain_pem, bundle.key_pem
@@ -59,8 +60,20 @@ def with_programs(bundle: Bundle, address: Address) -> dict[str, bytes]:
     }
     if address.shared_port is not None:
         texts["aws_iot_sdk_alpn.py"] = snippets.aws_sdk_alpn(place)
+    label = _label(bundle, address)
+    texts[README] = _readme(bundle, place, {*texts, *label})
     essential = as_files(bundle, address.host, address.mqtt_port)
-    return essential | {name: text.encode() for name, text in texts.items()} | _label(bundle, address)
+    return essential | {name: text.encode() for name, text in texts.items()} | label
+
+
+def many_with_programs(bundles: Sequence[Bundle], address: Address) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The files of each of many devices, by its device id.
+
+    They are without labels: one takes as long as the rest of a hundred bundles.
+    """
+    unlabelled = msgspec.structs.replace(address, web_port=None)
+    for bundle in bundles:
+        yield bundle.device_id, with_programs(bundle, unlabelled)
 
 
 def zipped(files: dict[str, bytes], folder: str, now: int) -> bytes:
@@ -105,31 +118,38 @@ def _label(bundle: Bundle, address: Address) -> dict[str, bytes]:
     return {"label.svg": drawing.getvalue(), "label.png": picture.getvalue()}
 
 
-_PROGRAMS = """
-publish.sh       sends one reading, with mosquitto_pub
-subscribe.sh     waits for commands, with mosquitto_sub
-paho_mqtt.py     the same in Python with paho-mqtt 2
-aws_iot_sdk.py   sends one reading with awsiotsdk (AWS IoT device SDK V2 for Python)
-arduino_esp32/   a sketch for the ESP32 with PubSubClient; it holds the private key too
-esp_idf/         what esp-mqtt of ESP-IDF 5 is told
-label.svg, .png  a QR code for the device itself: the address of its page, and nothing secret
-"""
+_PROGRAMS = {
+    "publish.sh": "sends one reading, with mosquitto_pub",
+    "subscribe.sh": "waits for commands, with mosquitto_sub",
+    "paho_mqtt.py": "the same in Python with paho-mqtt 2",
+    "aws_iot_sdk.py": "sends one reading with awsiotsdk (AWS IoT device SDK V2 for Python)",
+    "aws_iot_sdk_alpn.py": "the same through the port that serves HTTPS too",
+    "aws_iot_python_sdk_v1.py": "sends one reading with AWSIoTPythonSDK (V1)",
+    "arduino_esp32/": "a sketch for the ESP32 with PubSubClient; it holds the private key too",
+    "esp_idf/": "what esp-mqtt of ESP-IDF 5 is told",
+    "label.svg": "a QR code for the device itself: the address of its page, and nothing secret",
+    "label.png": "the same as a picture of dots",
+}
 
 
-def _readme(bundle: Bundle, place: snippets.Place, programs: str) -> str:
+def _readme(bundle: Bundle, place: snippets.Place, names: Collection[str]) -> str:
+    """The README of a bundle that holds, besides certificate and key, what `names` names."""
+    programs = "".join(
+        f"{part:<24}  {told}\n"
+        for part, told in _PROGRAMS.items()
+        if any(name == part or (part.endswith("/") and name.startswith(part)) for name in names)
+    )
+    programs = programs and f"\n{programs}"
     shared = ""
     if place.shared_port is not None:
-        shared = (
-            f"Port {place.shared_port} does too, for who asks for `mqtt` or `{snippets.ALPN}` by ALPN:"
-            " aws_iot_sdk_alpn.py.\n"
-        )
+        shared = f"Port {place.shared_port} does too, for who asks for `mqtt` or `{snippets.ALPN}` by ALPN.\n"
     return f"""\
 Device {bundle.device_id}
 
-{CHAIN}  what the device shows: its certificate and the CA that signed it,
-                 good until {to_text(bundle.expires_at)}
-{KEY}          its private key; the gateway keeps no copy of it
-{ROOT}         the gateway's CA: what the device trusts
+{CHAIN:<24}  what the device shows: its certificate and the CA that signed it,
+{"":<24}  good until {to_text(bundle.expires_at)}
+{KEY:<24}  its private key; the gateway keeps no copy of it
+{ROOT:<24}  the gateway's CA: what the device trusts
 {programs}
 Fingerprint (SHA-256): {bundle.fingerprint}
 

@@ -59,12 +59,23 @@ class Bearers(Protocol):
         """The device whose token this is; None when none was shown."""
 
 
+class OwnCertificates(Protocol):
+    """Knows the certificates of CAs that tenants have brought along."""
+
+    def refusal(self, fingerprint: str) -> str | None:
+        """None where the CA of a device's certificate lets it in, or it is of no such CA; else why not."""
+
+    def first_seen(self, credentials: Credentials) -> Denied | None:
+        """Why a certificate that is no device's opens nothing yet; None when it is of no CA that is known."""
+
+
 class Directory:
     """What the registry knows by heart. Says to the broker who may connect and what they may do."""
 
     time: Watch
     policies: Rules
     tokens: Bearers
+    own_authorities: OwnCertificates
 
     def __init__(self, *, trust_plain: bool) -> None:
         self._trust_plain = trust_plain
@@ -73,7 +84,9 @@ class Directory:
         self._certificates: dict[str, BoundCertificate] = {}
         self._over: set[str] = set()
         self.certificate_used: Callable[[BoundCertificate], None] = lambda _bound: None
-        """Told, at once, whenever a certificate opens a door."""
+        """Told, at once, whenever the broker has let a client in by a certificate: who is refused has used none."""
+        self.issuer_refusal: Callable[[bytes], str | None] = lambda _certificate: None
+        """Says why a certificate, DER, opens nothing because of the CA that has issued it; None when it may."""
         self.device_change_count = 0
         """Goes up whenever a device is added or becomes another: what was made of the devices may be old."""
         self.newcomers: Newcomers | None = None
@@ -86,22 +99,26 @@ class Directory:
         if credentials.certificate is None:
             return self._authenticate_plain(credentials)
         bound = self.bearer(credentials.certificate)
+        withdrawn = self.issuer_refusal(credentials.certificate)
+        if bound is None and withdrawn:
+            return Denied(withdrawn)
         if bound is None:
             newcomer = self.newcomers.authenticate(credentials) if self.newcomers is not None else None
             if newcomer is not None:
                 return newcomer
+            foreign = self.own_authorities.first_seen(credentials)
+            if foreign is not None:
+                return foreign
             fingerprint = hashlib.sha256(credentials.certificate).hexdigest()
             return Denied(f"the certificate with the fingerprint {fingerprint} is bound to no device here")
         device = self._devices[bound.tenant_id][bound.device_id]
-        reason = admission.certificate_refusal(
+        reason = withdrawn or admission.certificate_refusal(
             bound.certificate, device, credentials.client_id, self.time.reading(), self.policies.book
         )
+        reason = self.own_authorities.refusal(bound.certificate.fingerprint) or reason
         reason = reason or self._foreign_name(device, credentials.client_id)
         principal = Principal(device.tenant_id, device.device_id)
-        if reason:
-            return Denied(reason, of=principal)
-        self.certificate_used(bound)
-        return principal
+        return Denied(reason, of=principal) if reason else principal
 
     def may_publish(self, principal: Principal, topic: str) -> Allowed | Denied:
         """Whether the device, or whoever operates the gateway, may publish to this topic name."""
@@ -154,6 +171,24 @@ class Directory:
         ]
         self._over.update(bound.certificate.fingerprint for bound in found)
         return found
+
+    def forget_long_over(self) -> int:
+        """Forget certificates of retired devices that were over long ago; how many that were.
+
+        They open as little as any that was never known here. What is on disk stays.
+        """
+        reading = self.time.reading()
+        gone = [
+            fingerprint
+            for fingerprint, bound in self._certificates.items()
+            if admission.is_forgettable(
+                bound.certificate, self._devices[bound.tenant_id][bound.device_id].state, reading
+            )
+        ]
+        for fingerprint in gone:
+            del self._certificates[fingerprint]
+            self._over.discard(fingerprint)
+        return len(gone)
 
     def devices(self, tenant_id: int) -> list[Device]:
         """Every device of the tenant, sorted by device id."""

@@ -23,7 +23,12 @@ def issue(pki: Pki, device_ids: Sequence[str], now: int) -> list[Issued]:
 
 def grant(pki: Pki, device_id: str, request: bytes, now: int) -> tuple[IssuedCertificate, Granted]:
     """A certificate for the key of a certificate signing request, PEM or DER. Raises `InvalidRequestError`."""
-    kept = _certified(pki, device_id, authority.requested_key(request), now)
+    return grant_key(pki, device_id, authority.requested_key(request), now)
+
+
+def grant_key(pki: Pki, device_id: str, key: authority.DeviceKey, now: int) -> tuple[IssuedCertificate, Granted]:
+    """A certificate for a key whose bearer has shown to have its private half."""
+    kept = _certified(pki, device_id, key, now)
     granted = Granted(
         device_id=device_id,
         certificate_pem=kept.pem,

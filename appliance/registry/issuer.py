@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from appliance.instant import to_text
-from appliance.registry.authority import DEVICE_LENGTH_MS, SigningKey, ends_at
+from appliance.registry.authority import DEVICE_LENGTH_MS, DeviceKey, SigningKey, ends_at
 from appliance.registry.model import InvalidIssuerError
 
 
@@ -18,10 +18,7 @@ def read_issuer(certificates: bytes, key: bytes, now: int) -> tuple[list[x509.Ce
 
     Raises `InvalidIssuerError` with what keeps it from issuing to devices.
     """
-    try:
-        chain = x509.load_pem_x509_certificates(certificates)
-    except ValueError as error:
-        raise InvalidIssuerError("the first file holds no certificate in PEM form") from error
+    chain = _chain(certificates)
     try:
         signing = serialization.load_pem_private_key(key, password=None)
     except TypeError as error:
@@ -30,12 +27,33 @@ def read_issuer(certificates: bytes, key: bytes, now: int) -> tuple[list[x509.Ce
         raise InvalidIssuerError("the second file holds no private key in PEM form") from error
     if not isinstance(signing, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise InvalidIssuerError(f"the key is of the kind {type(signing).__name__}, expected EC or RSA")
-    if signing.public_key() != chain[0].public_key():
+    _check(chain, signing.public_key(), now)
+    return chain, signing
+
+
+def read_chain(certificates: bytes, key: DeviceKey, now: int) -> list[x509.Certificate]:
+    """A CA from elsewhere whose key is in a token: its certificate, first, with those above it, PEM.
+
+    Raises `InvalidIssuerError` as `read_issuer` does.
+    """
+    chain = _chain(certificates)
+    _check(chain, key, now)
+    return chain
+
+
+def _chain(certificates: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(certificates)
+    except ValueError as error:
+        raise InvalidIssuerError("the first file holds no certificate in PEM form") from error
+
+
+def _check(chain: Sequence[x509.Certificate], key: DeviceKey, now: int) -> None:
+    if key != chain[0].public_key():
         raise InvalidIssuerError("the key does not belong to the certificate: the issuer's own certificate comes first")
     for reason in (_issuer_refusal(chain[0], now), _chain_refusal(chain)):
         if reason:
             raise InvalidIssuerError(reason)
-    return chain, signing
 
 
 def _issuer_refusal(certificate: x509.Certificate, now: int) -> str:

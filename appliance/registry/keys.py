@@ -11,12 +11,15 @@ import msgspec
 from appliance.audit.model import Entry
 from appliance.instant import to_text
 from appliance.registry import authority, issuer, pki, root
+from appliance.registry.hardware import request
+from appliance.registry.hardware.key import HardwareKey
 from appliance.registry.pki import Pki
 
 T = TypeVar("T")
 
 ROOT = "root"
 ISSUER = "issuer"
+IN_HARDWARE = "hardware"
 
 
 class Tended(msgspec.Struct, Generic[T], frozen=True):
@@ -38,6 +41,8 @@ class AuthorityStatus(msgspec.Struct, frozen=True):
     issuer_name: str
     issuer_expires_at: str
     issuer_is_ours: bool
+    issuer_key: str = "here"
+    """`here` or `hardware`."""
 
 
 def export_root(folder: Pki, passphrase: str, chance: bytes) -> Tended[str]:
@@ -73,6 +78,20 @@ def use_issuer(folder: Pki, certificates: bytes, key: bytes, now: int) -> Tended
     return Tended(used, result, Entry("issuer.use", ISSUER, {"fingerprint": result.issuer, "name": result.issuer_name}))
 
 
+def use_hardware(folder: Pki, key: HardwareKey, certificates: bytes, now: int) -> Tended[AuthorityStatus]:
+    """Let a CA issue whose key is in a token; without `certificates`, one under our root.
+
+    Raises `InvalidIssuerError`, `RootKeyError`, and `HardwareKeyError` unless the token signs.
+    """
+    # Before anything is changed: what cannot sign would leave the gateway without an issuer.
+    request.make(key)
+    chain = issuer.read_chain(certificates, key.public_key(), now) if certificates else []
+    used = pki.use_hardware(folder, chain, key, now)
+    result = status(used)
+    told = {"fingerprint": result.issuer, "name": result.issuer_name, "key": IN_HARDWARE}
+    return Tended(used, result, Entry("issuer.use", ISSUER, told))
+
+
 def status(folder: Pki) -> AuthorityStatus:
     """How the device CA stands."""
     key = "removed"
@@ -87,6 +106,7 @@ def status(folder: Pki) -> AuthorityStatus:
         issuer_name=signing.subject.rfc4514_string(),
         issuer_expires_at=to_text(authority.ends_at(signing)),
         issuer_is_ours=signing.issuer == folder.root.subject,
+        issuer_key=IN_HARDWARE if isinstance(folder.issuing.key, HardwareKey) else "here",
     )
 
 

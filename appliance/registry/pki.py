@@ -7,7 +7,7 @@ gone, where a file says that this was meant.
 
 A CA from elsewhere may issue in the place of our own. It lies in files named for its fingerprint, and the file
 `issuer` says which one is in use; it is written last. Our root has signed each of them, so that devices go on
-trusting the root alone.
+trusting the root alone. The key of such a CA may be in a hardware token; then a file says so in the place of the key.
 """
 
 import logging
@@ -18,9 +18,11 @@ from typing import TypeVar
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.registry import authority, files
 from appliance.registry.authority import Authority, Key, SigningKey, Validity
+from appliance.registry.hardware.model import HardwareKeyError
 from appliance.registry.model import KeyFolderError, RootKeyError, TlsFiles
 from appliance.registry.names import ServerNames
 
@@ -31,6 +33,9 @@ T = TypeVar("T")
 ISSUER = "issuer"
 """The file that names the CA from elsewhere that is in use, and the beginning of the names of its files."""
 
+HARDWARE = "hardware"
+"""The ending of the file that stands for the key of a CA from elsewhere that is in a token."""
+
 EXPORTED = "root-exported"
 """The file that says of which root an export was read back."""
 
@@ -39,6 +44,15 @@ REMOVED = "root-removed"
 
 Write = Callable[[Path, str, int], None]
 """Puts a text into a file, whole, with this mode."""
+
+
+KeyInHardware = Callable[[ec.EllipticCurvePublicKey], SigningKey]
+"""Gives the private half of a public key, which is in a token."""
+
+
+def no_hardware(_: ec.EllipticCurvePublicKey) -> SigningKey:
+    """Stand in where no token is asked for. Raises `KeyFolderError`."""
+    raise KeyFolderError("the key of the issuing CA is in a hardware token, and none is asked here")
 
 
 class Pki(msgspec.Struct, frozen=True):
@@ -53,6 +67,10 @@ class Pki(msgspec.Struct, frozen=True):
     """What the MQTT listener shows between its certificate and the root."""
     shown: tuple[x509.Certificate, ...]
     """What devices show after their certificate."""
+    ours: tuple[x509.Certificate, ...] = ()
+    """Every CA that this gateway has, or had, the key of."""
+    further: tuple[x509.Certificate, ...] = ()
+    """CAs that it has no key of, whose certificates get as far as to be judged."""
 
     @property
     def root_path(self) -> Path:
@@ -75,20 +93,33 @@ class Pki(msgspec.Struct, frozen=True):
         return TlsFiles(self.folder / "web.pem", self.folder / "web.key", self.web_ca_path)
 
 
-def opened(folder: Path, hostname: str, now: int, write: Write = files.write) -> Pki:
-    """Read the authorities of the folder, and make those that are missing.
+def opened(
+    folder: Path,
+    hostname: str,
+    now: int,
+    write: Write = files.write,
+    further: tuple[x509.Certificate, ...] = (),
+    in_hardware: KeyInHardware = no_hardware,
+) -> Pki:
+    """Read the authorities of the folder, and make those that are missing; `further` are trusted beside them.
 
+    No token is asked for anything.
     Raises `KeyFolderError` when a file is damaged, or open to everyone.
     """
     files.prepare_folder(folder)
     root, own = _device_authorities(folder, now, write)
     web = _authority(folder, "web-ca", lambda key: authority.make_web_authority(key, hostname, now), write)
-    pki = Pki(root, own, web, folder, (own.certificate,), (own.certificate,))
+    pki = Pki(root, own, web, folder, (own.certificate,), (own.certificate,), further=further)
     in_use = folder / ISSUER
     if in_use.exists():
-        pki = _with_issuer(pki, in_use.read_text(encoding="utf-8").strip())
-    _keep_trust(pki, own.certificate, write)
-    return pki
+        pki = _with_issuer(pki, in_use.read_text(encoding="utf-8").strip(), in_hardware)
+    return _with_trust(pki, own.certificate, write)
+
+
+def trust_also(pki: Pki, further: tuple[x509.Certificate, ...], write: Write = files.write) -> Pki:
+    """Let the certificates of these CAs, and no others that we have no key of, get as far as to be judged."""
+    trusting = msgspec.structs.replace(pki, further=further)
+    return _with_trust(trusting, _read(pki.folder / "issuing.pem"), write)
 
 
 def use_issuer(pki: Pki, chain: Sequence[x509.Certificate], key: SigningKey, write: Write = files.write) -> Pki:
@@ -103,9 +134,26 @@ def use_issuer(pki: Pki, chain: Sequence[x509.Certificate], key: SigningKey, wri
     write(pki.folder / f"{name}.pem", authority.certificate_pem(*chain), files.PUBLIC)
     write(pki.folder / f"{name}.cross.pem", authority.certificate_pem(cross), files.PUBLIC)
     write(pki.folder / ISSUER, name + "\n", files.PUBLIC)
-    used = _with_issuer(pki, name)
-    _keep_trust(used, _read(pki.folder / "issuing.pem"), write)
-    return used
+    return _with_trust(_with_issuer(pki, name, no_hardware), _read(pki.folder / "issuing.pem"), write)
+
+
+def use_hardware(
+    pki: Pki, chain: Sequence[x509.Certificate], key: ec.EllipticCurvePrivateKey, now: int, write: Write = files.write
+) -> Pki:
+    """Let a CA issue from now on whose key is in a token; without a `chain`, one that our root signs now.
+
+    Raises `RootKeyError` when the root's key was removed, and nothing is changed.
+    """
+    root = Authority(pki.root, root_key(pki))
+    chain = chain or [authority.make_issuing(key, root, now)]
+    is_ours = chain[0].issuer == pki.root.subject
+    name = f"{ISSUER}-{authority.fingerprint(chain[0])[:16]}"
+    cross = chain[0] if is_ours else authority.cross_certify(root, chain[0])
+    write(pki.folder / f"{name}.{HARDWARE}", "The key of this CA is in a hardware token.\n", files.PUBLIC)
+    write(pki.folder / f"{name}.pem", authority.certificate_pem(*chain), files.PUBLIC)
+    write(pki.folder / f"{name}.cross.pem", authority.certificate_pem(cross), files.PUBLIC)
+    write(pki.folder / ISSUER, name + "\n", files.PUBLIC)
+    return _with_trust(_with_issuer(pki, name, lambda _: key), _read(pki.folder / "issuing.pem"), write)
 
 
 def root_key(pki: Pki) -> Key:
@@ -192,7 +240,14 @@ def _renew_one(listener: _Listener, now: int, write: Write) -> bool:
         )
     if not reason:
         return False
-    certificate = authority.issue_server(listener.authority, listener.names, key, listener.validity)
+    try:
+        certificate = authority.issue_server(listener.authority, listener.names, key, listener.validity)
+    except HardwareKeyError as error:
+        if not path.exists():
+            raise
+        # Devices that know its names still get in by the one that is there.
+        log.warning("server certificate not issued again file=%s because=%s reason=%s", path.name, reason, error)
+        return False
     write(path, authority.certificate_pem(certificate, *listener.between), files.PUBLIC)
     log.info("server certificate issued file=%s reason=%s", path.name, reason)
     return True
@@ -211,17 +266,21 @@ def _device_authorities(folder: Path, now: int, write: Write) -> tuple[x509.Cert
     return made.certificate, own
 
 
-def _with_issuer(pki: Pki, name: str) -> Pki:
-    """The folder of keys with a CA from elsewhere in use."""
+def _with_issuer(pki: Pki, name: str, in_hardware: KeyInHardware) -> Pki:
+    """The folder of keys with a CA from elsewhere, or with its key elsewhere, in use."""
     path = pki.folder / f"{name}.pem"
-    key_path = pki.folder / f"{name}.key"
-    for each in (path, key_path):
-        if not each.exists():
-            raise KeyFolderError(f"{each}: it is missing: put the folder back from a backup")
+    if not path.exists():
+        raise KeyFolderError(f"{path}: it is missing: put the folder back from a backup")
     chain = _parsed(path, x509.load_pem_x509_certificates, path.read_bytes())
-    key = _parsed(key_path, authority.read_signing_key, files.read_private(key_path))
-    if key.public_key() != chain[0].public_key():
-        raise KeyFolderError(f"{key_path}: this is not the key of {path.name}: put the folder back from a backup")
+    public = chain[0].public_key()
+    if (pki.folder / f"{name}.{HARDWARE}").exists() and isinstance(public, ec.EllipticCurvePublicKey):
+        key = in_hardware(public)
+    else:
+        key = _issuer_key(pki.folder / f"{name}.key")
+    if key.public_key() != public:
+        raise KeyFolderError(
+            f"{path.with_suffix('.key')}: this is not the key of {path.name}: put the folder back from a backup"
+        )
     # Whoever checks has the top of the chain already.
     shown = tuple(one for one in chain if one.issuer != one.subject) or (chain[0],)
     return msgspec.structs.replace(
@@ -229,11 +288,20 @@ def _with_issuer(pki: Pki, name: str) -> Pki:
     )
 
 
-def _keep_trust(pki: Pki, own: x509.Certificate, write: Write) -> None:
-    """Write down whose devices get in: ours, and those of every CA that has issued in our place."""
+def _issuer_key(path: Path) -> SigningKey:
+    if not path.exists():
+        raise KeyFolderError(f"{path}: it is missing: put the folder back from a backup")
+    return _parsed(path, authority.read_signing_key, files.read_private(path))
+
+
+def _with_trust(pki: Pki, own: x509.Certificate, write: Write) -> Pki:
+    """Write down whose devices get in: ours, those of every CA that has issued in our place, and further ones."""
     # Some devices send their own certificate alone; with the issuing CA here it is found all the same.
     crosses = [_read(path) for path in sorted(pki.folder.glob(f"{ISSUER}-*.cross.pem"))]
-    _keep(pki.device_tls.trust, authority.certificate_pem(pki.root, own, *crosses), write)
+    # One that a listener could not load would keep all of them shut.
+    further = [each for each in pki.further if authority.is_loadable(each)]
+    _keep(pki.device_tls.trust, authority.certificate_pem(pki.root, own, *crosses, *further), write)
+    return msgspec.structs.replace(pki, ours=(pki.root, own, pki.web.certificate, *crosses))
 
 
 def _check_root_key(pki: Pki, key: Key) -> None:

@@ -8,19 +8,20 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import ifaddr
 import msgspec
 
 from appliance.audit.service import Audit
+from appliance.health import Status
 from appliance.instant import Clock
 from appliance.policies.model import Policy
 from appliance.policies.service import Policies
-from appliance.registry import authority, issue, names, pki, policy, queries, record
+from appliance.registry import authority, issue, names, pki, policy, queries, record, self_made
 from appliance.registry.authorities.service import Authorities
 from appliance.registry.bundle import Address
 from appliance.registry.catalogue import lifecycle
@@ -41,6 +42,7 @@ from appliance.registry.model import (
     TlsFiles,
     check_new_device,
 )
+from appliance.registry.own_authorities.service import OwnAuthorities
 from appliance.registry.presence import PresenceBook
 from appliance.registry.revocation.service import Revocation
 from appliance.registry.tokens.service import DeviceTokens
@@ -49,18 +51,24 @@ from broker.ports import Connected, Disconnected
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class Registry(Directory):
     """The devices of this gateway. Says to the broker who may connect and what they may do."""
 
     policies: Policies
     """What devices may do."""
+    own_authorities: OwnAuthorities
+    """CAs that tenants have brought along."""
     tokens: DeviceTokens
     """Those of devices that cannot do certificates."""
     time: TrustedClock
     """What the clock is worth, which certificates are judged by."""
     revocation: Revocation
     """Of many certificates at once."""
+    policy_changed: Callable[[int, str], None]
+    """Told instead of `rights_changed` of each of many whom a policy concerns: none of them has to be put out."""
     gone: Callable[[int, str], None]
     """Told when a device takes no part any more: nothing is to be kept for it."""
     _presence: PresenceBook
@@ -82,6 +90,7 @@ class Registry(Directory):
         self._names = tuple(names)
         self.rights_changed: Callable[[int, str], None] = lambda _tenant_id, _device_id: None
         """Told when a device may do something else from now on: whoever keeps its connections ends them."""
+        self.policy_changed = lambda *whose: self.rights_changed(*whose)  # noqa: PLW0108  what is set later counts
         self.gone = lambda _tenant_id, _device_id: None
         self.audit = Audit(database, clock)
         """What was done with identities, and by whom."""
@@ -91,9 +100,11 @@ class Registry(Directory):
         """The CAs themselves."""
         self.reached = Address("")
         """What devices are told of where to connect; without a host, by the name in the LAN."""
-        self.time = TrustedClock(database, clock)
-        self.policies = Policies(database, clock, self._policy_changed)
-        self.revocation = Revocation(self, clock)
+        self.time = TrustedClock(database, clock, self.audit)
+        self.policies = Policies(database, clock, self._policy_changed, self._write_policy)
+        self.revocation = Revocation(database, self, clock)
+        self.issuer_refusal = self.revocation.issuer_refusal
+        self.own_authorities = OwnAuthorities(database, clock, self)
         self.tokens = DeviceTokens(database, folder, clock, self)
 
     @contextlib.asynccontextmanager
@@ -105,23 +116,33 @@ class Registry(Directory):
         """
         self._presence = PresenceBook(self._clock())
         await self.time.open()
+        await self.own_authorities.open()
+        hostname, now = names.canonical_host(socket.gethostname()), self.time.issuing_at
+        in_hardware = self.authorities.token.key_of
         self.authorities.pki = await asyncio.to_thread(
-            pki.opened, self._folder, names.canonical_host(socket.gethostname()), self.time.issuing_at
+            pki.opened, self._folder, hostname, now, further=self.own_authorities.issuers, in_hardware=in_hardware
         )
+        await self.authorities.check_hardware()
         await self.renew_server_certificates()
         for device in await self._database.read(queries.select_all_devices()):
             self._remember(device)
         for bound in await self._database.read(queries.select_all_certificates()):
             self._certificates[bound.certificate.fingerprint] = bound
+        self.forget_long_over()
+        await self.revocation.open()
         await self.policies.open()
         await self.tokens.open()
         log.info("registry opened device_count=%s", sum(map(len, self._devices.values())))
-        yield self
-        await self.tokens.close()
+        try:
+            async with self.own_authorities.running():
+                yield self
+            await self.tokens.close()
+        finally:
+            self.authorities.token.close()
 
     async def renew_server_certificates(self) -> bool:
         """Issue server certificates again where names changed or time runs out; whether any was."""
-        return await asyncio.to_thread(self._renew)
+        return await self.authorities.sign(self._renew)
 
     # For the broker, beside what the directory judges.
 
@@ -129,6 +150,9 @@ class Registry(Directory):
         """Hear that a client has a connection; those of operators are not counted among the devices."""
         if self.has_device(event.tenant_id, event.principal):
             self._presence.note_connected(event.tenant_id, event.principal, event.address, event.at)
+        bound = None if event.certificate is None else self.bearer(event.certificate)
+        if bound is not None:
+            self.certificate_used(bound)
 
     def note_disconnected(self, event: Disconnected) -> None:
         """Hear that a device lost a connection."""
@@ -154,6 +178,11 @@ class Registry(Directory):
         """What the HTTPS listener is opened with; nobody shows a certificate there."""
         return self.authorities.pki.web_tls
 
+    def parts(self) -> Mapping[str, Callable[[], Status]]:
+        """What is to be asked how it is."""
+        hardware = {"hardware key": self.authorities.hardware_status} if self.authorities.has_token else {}
+        return {"clock": self.time.status, **hardware}
+
     @property
     def lan_host(self) -> str:
         """The name or address by which others in the LAN reach this gateway."""
@@ -173,6 +202,16 @@ class Registry(Directory):
     def authorities_pem(self) -> str:
         """The CAs that vouch for devices, PEM: the issuing one, then the root."""
         return authority.certificate_pem(self.authorities.pki.issuing.certificate, self.authorities.pki.root)
+
+    @property
+    def chain_pem(self) -> str:
+        """What a device shows behind its own certificate, PEM."""
+        return authority.certificate_pem(*self.authorities.pki.shown)
+
+    @property
+    def root_pem(self) -> str:
+        """The CA that devices trust, PEM."""
+        return authority.certificate_pem(self.authorities.pki.root)
 
     @property
     def web_ca_path(self) -> Path:
@@ -201,7 +240,9 @@ class Registry(Directory):
         Raises `InvalidDeviceIdError`, `DeviceExistsError`, and `InvalidInputError` for a text that is too long.
         """
         new = check_new_device(NewDevice(device_id, name, type, zone, serial_number))
-        device = await self._database.write(queries.insert_device, tenant_id, new, self._clock())
+        device = await self.audit.told(
+            tenant_id, lambda one: record.added([one]), queries.insert_device, tenant_id, new, self._clock()
+        )
         self._remember(device)
         log.info("device added tenant_id=%s device_id=%s", tenant_id, device_id)
         return device
@@ -212,7 +253,7 @@ class Registry(Directory):
         Raises `UnknownDeviceError`, `DeviceRetiredError`.
         """
         self._refuse_retired(self.device(tenant_id, device_id))
-        [issued] = await asyncio.to_thread(issue.issue, self.authorities.pki, [device_id], self.time.issuing_at)
+        [issued] = await self.authorities.sign(issue.issue, self.authorities.pki, [device_id], self.time.issuing_at)
         entries = record.issued([issued.kept], key=record.MADE_HERE)
         await self.audit.recorded(tenant_id, entries, queries.insert_certificates, tenant_id, [issued.kept])
         self._bind(tenant_id, [issued.kept])
@@ -224,15 +265,14 @@ class Registry(Directory):
 
         Those it has stay good. Raises `UnknownDeviceError`, `DeviceRetiredError`, `InvalidRequestError`.
         """
-        self._refuse_retired(self.device(tenant_id, device_id))
-        kept, granted = await asyncio.to_thread(
-            issue.grant, self.authorities.pki, device_id, request, self.time.issuing_at
-        )
-        entries = record.issued([kept], key=record.MADE_BY_THE_DEVICE)
-        await self.audit.recorded(tenant_id, entries, queries.insert_certificates, tenant_id, [kept])
-        self._bind(tenant_id, [kept])
-        log.info("certificate issued for a request device_id=%s fingerprint=%s", device_id, granted.fingerprint)
-        return granted
+        return await self._granted(tenant_id, device_id, partial(issue.grant, request=request))
+
+    async def grant_key(self, tenant_id: int, device_id: str, public_key: bytes) -> Granted:
+        """Issue a certificate for a public key (SubjectPublicKeyInfo, DER) whose bearer has shown its private half.
+
+        Otherwise as `grant_certificate`.
+        """
+        return await self._granted(tenant_id, device_id, partial(issue.grant_key, key=self_made.public_key(public_key)))
 
     async def issue_many(self, tenant_id: int, devices: Sequence[NewDevice]) -> list[Bundle]:
         """Register the devices that are not, and issue a certificate to each, in one transaction.
@@ -245,11 +285,12 @@ class Registry(Directory):
             if known:
                 self._refuse_retired(known)
         now = self.time.issuing_at
-        issued = await asyncio.to_thread(issue.issue, self.authorities.pki, [new.device_id for new in news], now)
+        issued = await self.authorities.sign(issue.issue, self.authorities.pki, [new.device_id for new in news], now)
         kept = [one.kept for one in issued]
-        written = await self.audit.recorded(
+        registered = set(self._devices.get(tenant_id, {}))
+        written = await self.audit.told(
             tenant_id,
-            record.issued(kept, key=record.MADE_HERE),
+            lambda found: record.registered(registered, found, kept),
             *(queries.insert_devices_and_certificates, tenant_id, news, kept, now),
         )
         for device in written:
@@ -260,7 +301,7 @@ class Registry(Directory):
 
     async def made_certificates(self, device_ids: Sequence[str]) -> list[issue.Issued]:
         """Keys and certificates that open nothing until they are written and given to `take_in`."""
-        return await asyncio.to_thread(issue.issue, self.authorities.pki, device_ids, self.time.issuing_at)
+        return await self.authorities.sign(issue.issue, self.authorities.pki, device_ids, self.time.issuing_at)
 
     def take_in(self, tenant_id: int, devices: Sequence[Device], kept: Sequence[IssuedCertificate] = ()) -> None:
         """Have in memory what was committed of devices and certificates."""
@@ -289,7 +330,12 @@ class Registry(Directory):
 
     async def revocation_list(self) -> bytes:
         """The certificates of devices that were revoked and have not expired, signed, DER."""
-        return await self.authorities.revocation_list(bound.certificate for bound in self._certificates.values())
+        # A list names serial numbers of its own issuer: what another CA has issued is for that one to list.
+        return await self.authorities.revocation_list(
+            bound.certificate
+            for fingerprint, bound in self._certificates.items()
+            if not self.own_authorities.is_own(fingerprint)
+        )
 
     async def set_state(self, tenant_id: int, device_id: str, state: DeviceState) -> Device:
         """Move a device on in its life; unless it is active it may do nothing from here on.
@@ -315,6 +361,17 @@ class Registry(Directory):
         log.info("device state changed device_id=%s state=%s", device_id, state)
         return device
 
+    async def _granted(
+        self, tenant_id: int, device_id: str, grant: Callable[..., tuple[IssuedCertificate, Granted]]
+    ) -> Granted:
+        self._refuse_retired(self.device(tenant_id, device_id))
+        kept, granted = await self.authorities.sign(grant, self.authorities.pki, device_id, now=self.time.issuing_at)
+        entries = record.issued([kept], key=record.MADE_BY_THE_DEVICE)
+        await self.audit.recorded(tenant_id, entries, queries.insert_certificates, tenant_id, [kept])
+        self._bind(tenant_id, [kept])
+        log.info("certificate issued for a key of a device device_id=%s fingerprint=%s", device_id, granted.fingerprint)
+        return granted
+
     def _renew(self) -> bool:
         addresses = [
             address.ip if isinstance(address.ip, str) else address.ip[0]
@@ -324,10 +381,15 @@ class Registry(Directory):
         self._gathered = names.gather(socket.gethostname(), self._names, addresses)
         return pki.renew(self.authorities.pki, self._gathered, self.time.issuing_at)
 
+    async def _write_policy(
+        self, tenant_id: int, before: Policy | None, after: Policy | None, function: Callable[..., T], *arguments: Any
+    ) -> T:
+        return await self.audit.recorded(tenant_id, record.policy(before, after), function, *arguments)
+
     def _policy_changed(self, tenant_id: int, changed: Policy) -> None:
         for device in self.devices(tenant_id):
             if policy.concerns(changed, device):
-                self.rights_changed(tenant_id, device.device_id)
+                self.policy_changed(tenant_id, device.device_id)
 
     def _refuse_retired(self, device: Device) -> None:
         if device.state is DeviceState.RETIRED:

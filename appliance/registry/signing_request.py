@@ -38,24 +38,40 @@ def read(request: bytes) -> SigningRequest:
     parsed = x509.load_pem_x509_csr(request) if is_pem else x509.load_der_x509_csr(request)
     try:
         name = parsed.subject
-        subject = _visible(name.rfc4514_string())
+        subject = visible(name.rfc4514_string())
     except ValueError as error:
         raise InvalidRequestError("the subject of the request cannot be read") from error
     return SigningRequest(
         der=parsed.public_bytes(Encoding.DER),
         subject=subject,
-        common_name=_first(name, NameOID.COMMON_NAME),
-        serial_number=_first(name, NameOID.SERIAL_NUMBER),
-        key_kind=f"RSA {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else f"EC {key.curve.name}",
+        common_name=common_name(name),
+        serial_number=serial_number(name),
+        key_kind=kind_of(key),
         key_fingerprint=hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest(),
     )
+
+
+def common_name(name: x509.Name) -> str:
+    """The first common name of a subject, as far as it can be seen; empty without one."""
+    return _first(name, NameOID.COMMON_NAME)
+
+
+def serial_number(name: x509.Name) -> str:
+    """The first serial number of a subject, as far as it can be seen; empty without one."""
+    return _first(name, NameOID.SERIAL_NUMBER)
+
+
+def kind_of(key: authority.DeviceKey) -> str:
+    """What a key is, for people."""
+    return f"RSA {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else f"EC {key.curve.name}"
+
+
+def visible(text: str) -> str:
+    """A text of a stranger, without what cannot be seen, and cut off."""
+    return "".join(letter for letter in text[:TEXT_LENGTH] if letter.isprintable())
 
 
 def _first(name: x509.Name, kind: ObjectIdentifier) -> str:
     found = name.get_attributes_for_oid(kind)
     value = found[0].value if found else ""
-    return _visible(value if isinstance(value, str) else "")
-
-
-def _visible(text: str) -> str:
-    return "".join(letter for letter in text[:TEXT_LENGTH] if letter.isprintable())
+    return visible(value if isinstance(value, str) else "")

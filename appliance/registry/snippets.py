@@ -154,6 +154,30 @@ client = mqtt5.Client(
 {_AWS_TALK}'''
 
 
+def aws_sdk_v1(place: Place) -> str:
+    """Python with AWSIoTPythonSDK, the SDK before awsiotsdk, over MQTT 3.1.1 on the port of devices: one reading."""
+    return f'''\
+"""pip install AWSIoTPythonSDK, then run this inside its folder: sends a reading over MQTT 3.1.1."""
+
+import json
+from pathlib import Path
+
+from AWSIoTPythonSDK.MQTTLib import AWSIoTMQTTClient
+
+DEVICE = "{place.device_id}"
+FOLDER = Path(__file__).parent
+
+client = AWSIoTMQTTClient(DEVICE)
+client.configureEndpoint("{place.host}", {place.mqtt_port})
+client.configureCredentials(str(FOLDER / "{ROOT}"), str(FOLDER / "{KEY}"), str(FOLDER / "{CHAIN}"))
+client.configureMQTTOperationTimeout(20)
+client.connect()
+client.publish(f"sensors/{{DEVICE}}/telemetry", json.dumps({{"temperature": 21.5}}), 1)
+print("the reading is on the gateway's disk")
+client.disconnect()
+'''
+
+
 def arduino(place: Place) -> str:
     """A sketch for the ESP32 with PubSubClient."""
     return f"""\

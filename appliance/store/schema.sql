@@ -99,7 +99,7 @@ CREATE TABLE claim_serial (
 CREATE TABLE clock_mark (
     tenant_id INTEGER PRIMARY KEY REFERENCES tenant,
     marked_at INTEGER NOT NULL
-) STRICT;
+, certificate_number INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE connection_event (
     event_number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -230,7 +230,7 @@ CREATE TABLE knock (
     decided_at INTEGER,
     device_id TEXT NOT NULL DEFAULT '',
     certificate TEXT NOT NULL DEFAULT '',
-    request BLOB NOT NULL,
+    request BLOB NOT NULL, way TEXT NOT NULL DEFAULT 'request' CHECK (way IN ('request', 'certificate')), network TEXT NOT NULL DEFAULT '', knock_count INTEGER NOT NULL DEFAULT 1, wanted_id TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', fetched_at INTEGER,
     UNIQUE (tenant_id, key_fingerprint)
 ) STRICT;
 
@@ -259,6 +259,52 @@ CREATE TABLE outbox (
 ) STRICT;
 
 CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE own_authority (
+    authority_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    fingerprint TEXT NOT NULL,
+    issuer_key TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    pem TEXT NOT NULL,
+    mode TEXT NOT NULL CHECK (mode IN ('inactive', 'register', 'provision')),
+    template TEXT NOT NULL,
+    daily_limit INTEGER NOT NULL,
+    registered_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    removed_at INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX own_authority_in_use ON own_authority (fingerprint) WHERE removed_at IS NULL;
+
+CREATE TABLE own_authority_code (
+    code_hash TEXT PRIMARY KEY,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    expires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE own_certificate (
+    certificate_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    authority_number INTEGER NOT NULL REFERENCES own_authority,
+    issuer_key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    common_name TEXT NOT NULL,
+    serial_number TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    pem TEXT NOT NULL,
+    address TEXT NOT NULL,
+    seen_at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'refused', 'bound')),
+    decided_at INTEGER,
+    device_id TEXT NOT NULL,
+    UNIQUE (tenant_id, fingerprint),
+    UNIQUE (tenant_id, issuer_key, serial)
+) STRICT;
+
+CREATE INDEX own_certificate_by_age ON own_certificate (authority_number, seen_at);
 
 CREATE TABLE pending_certificate (
     fingerprint TEXT PRIMARY KEY,
@@ -313,6 +359,15 @@ CREATE TABLE provisioning_template (
     PRIMARY KEY (tenant_id, name)
 ) STRICT;
 
+CREATE TABLE renewal (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    device_number INTEGER NOT NULL REFERENCES device ON DELETE CASCADE,
+    day INTEGER NOT NULL DEFAULT 0,
+    day_count INTEGER NOT NULL DEFAULT 0,
+    asked_at INTEGER,
+    PRIMARY KEY (tenant_id, device_number)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE retained_message (
     tenant_id INTEGER NOT NULL REFERENCES tenant,
     topic TEXT NOT NULL,
@@ -326,6 +381,17 @@ CREATE TABLE retained_message (
     expires_at INTEGER,
     is_operators INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, topic)
+) STRICT;
+
+CREATE TABLE revoked_issuer (
+    issuer_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    fingerprint TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    pem TEXT NOT NULL,
+    revoked_at INTEGER NOT NULL,
+    -- When all certificates that it had issued were marked; until then a start goes on with it.
+    finished_at INTEGER
 ) STRICT;
 
 CREATE TABLE session (
@@ -354,9 +420,11 @@ CREATE TABLE succession (
     tenant_id INTEGER NOT NULL REFERENCES tenant,
     fingerprint TEXT NOT NULL,
     replaced TEXT NOT NULL,
-    device_id TEXT NOT NULL,
+    device_id TEXT NOT NULL, made_at INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant_id, fingerprint)
 ) STRICT;
+
+CREATE INDEX succession_of_device ON succession (tenant_id, device_id);
 
 CREATE TABLE taken_identifier (
     tenant_id INTEGER NOT NULL REFERENCES tenant,

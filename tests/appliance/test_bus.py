@@ -4,7 +4,7 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.bus import Bus
+from appliance.bus import Bus, both
 
 
 class Rain(NamedTuple):
@@ -80,3 +80,9 @@ async def test_a_listener_that_was_cancelled_while_it_waited_misses_nothing() ->
         bus.announce([Rain(1)])
         await asyncio.gather(waiting, return_exceptions=True)
         assert await subscription.next_batch() == [Rain(1)]
+
+
+def test_two_hear_the_same_in_their_order() -> None:
+    heard: list[str] = []
+    both(lambda word: heard.append(f"first {word}"), lambda word: heard.append(f"second {word}"))("rain")
+    assert heard == ["first rain", "second rain"]

@@ -49,6 +49,7 @@ configs = st.builds(
         port=ports,
         trust_port=st.none() | ports,
         enrolment_port=st.none() | ports,
+        knock_port=st.none() | ports,
         names=st.lists(texts, max_size=3).map(tuple),
         body_limit_bytes=positive,
     ),
@@ -144,14 +145,16 @@ def test_what_is_printed_names_files_of_secrets_and_holds_none(printed_file: Pat
 
 def test_no_setting_holds_a_secret_itself() -> None:
     named = [key for _, key, _ in keys() if any(word in key for word in ("password", "secret", "token", "private"))]
-    # Where a secret lies, and the port where others show theirs, are none.
-    assert [key for key in named if not key.endswith(("_file", "_port"))] == []
+    # Where a secret lies, the port where others show theirs, and the label of a piece of hardware are none.
+    assert [key for key in named if not key.endswith(("_file", "_port")) and key != "pkcs11_token"] == []
 
 
 @pytest.mark.parametrize(("section", "key", "value"), [each for each in keys() if each[1] != "classes"])
 def test_the_environment_overrides_every_key(file: Path, section: str, key: str, value: Any) -> None:
     text = OTHER_WORDS.get(key, "10.0.0.0,10.0.0.1" if isinstance(value, tuple) else "7")
-    environment = {f"HEADWORKS__{section}__{key}".upper(): text, "HEADWORKS__EMAIL__PASSWORD_FILE": text}
+    together = [f"HEADWORKS__CA__{needed}" for needed in ("PKCS11_MODULE", "PKCS11_TOKEN", "PIN_FILE")]
+    environment = dict.fromkeys(("HEADWORKS__EMAIL__PASSWORD_FILE", *(together if section == "ca" else ())), text)
+    environment[f"HEADWORKS__{section}__{key}".upper()] = text
     found = getattr(getattr(loaded(file, "", **environment), section), key)
     if isinstance(value, tuple):
         assert found == ("10.0.0.0", "10.0.0.1")

@@ -8,15 +8,17 @@ import msgspec
 import pytest
 
 from appliance import control
-from appliance.console import Console, Issued
+from appliance.console import EVERY_ADDRESS, Console, Issued, reached
 from appliance.control import ControlError
 from appliance.errors import ConflictError
+from appliance.registry.bundle import Address
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import InvalidDeviceIdError
 from appliance.registry.service import Registry
 from appliance.store.database import Database
 from broker.ports import Connected
 from tests.appliance.examples import NOW, accounts_of, registered, stored
+from tests.appliance.registry.own_authorities.makers import Company
 
 
 def catalogue_of(registry: Registry, database: Database) -> Catalogue:
@@ -28,7 +30,7 @@ async def console(folder: Path) -> AsyncIterator[tuple[Registry, Console]]:
     async with stored(folder) as database, registered(database, folder) as registry:
         yield (
             registry,
-            Console(registry, accounts_of(database), "gateway.local", 8883, catalogue_of(registry, database)),
+            Console(registry, accounts_of(database), "gateway.local", catalogue_of(registry, database)),
         )
 
 
@@ -38,12 +40,19 @@ async def call(console: Console, call_name: str, **arguments: Any) -> Any:
 
 async def test_devices_are_registered_and_each_is_given_its_bundle_and_where_to_connect(tmp_path: Path) -> None:
     async with console(tmp_path) as (registry, asked):
+        registry.reached = Address("gateway.local", 18883, 9443, 8443)
         devices = [{"device_id": "pump-1", "name": "Pump"}, {"device_id": "pump-2", "zone": "north"}]
         issued = await call(asked, "device.add", devices=devices)
         assert [bundle.device_id for bundle in issued.bundles] == ["pump-1", "pump-2"]
-        assert (issued.host, issued.port) == ("gateway.local", 8883)
+        assert (issued.address, issued.local_host) == (registry.reached, "gateway.local")
         assert registry.device(1, "pump-1").name == "Pump"
         assert registry.zone_of(1, "pump-2") == "north"
+
+
+@pytest.mark.parametrize("listening", EVERY_ADDRESS)
+def test_who_listens_at_every_address_tells_devices_the_name_in_the_lan(listening: str) -> None:
+    assert reached(listening, 1, None, 2) == Address("", 1, None, 2)
+    assert reached("192.0.2.7", 1, 3, 2) == Address("192.0.2.7", 1, 3, 2)
 
 
 async def test_a_device_that_is_known_is_given_one_more_bundle(tmp_path: Path) -> None:
@@ -72,7 +81,7 @@ async def test_devices_are_listed_with_what_they_are_and_whether_they_are_connec
 async def test_a_claim_is_given_until_there_is_an_owner(tmp_path: Path) -> None:
     async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
         accounts = accounts_of(database)
-        asked = Console(registry, accounts, "gateway.local", 8883, catalogue_of(registry, database))
+        asked = Console(registry, accounts, "gateway.local", catalogue_of(registry, database))
         await accounts.claim(await call(asked, "claim"), "maria@example.com", "correct horse battery staple")
         with pytest.raises(ConflictError):
             await call(asked, "claim")
@@ -82,7 +91,7 @@ async def test_a_token_opens_what_its_tenant_may(tmp_path: Path) -> None:
     async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
         accounts = accounts_of(database)
         token = await call(
-            Console(registry, accounts, "gateway.local", 8883, catalogue_of(registry, database)),
+            Console(registry, accounts, "gateway.local", catalogue_of(registry, database)),
             "token.add",
             name="backup script",
         )
@@ -120,3 +129,19 @@ async def test_a_table_is_tried_and_then_imported_with_a_bundle_for_each_new_dev
         assert done.counts == {"new": 1, "changed": 0, "unchanged": 0, "refused": 1}
         assert [bundle.device_id for bundle in done.issued.bundles] == ["a"]
         assert registry.device(1, "a").zone == "north"
+
+
+async def test_a_ca_of_ones_own_is_registered_changed_and_removed(tmp_path: Path) -> None:
+    company = Company()
+    async with console(tmp_path) as (_, asked):
+        code = await call(asked, "ca.code")
+        files = {"certificate": company.pem, "proof": company.proof(code)}
+        told = {name: base64.b64encode(content).decode() for name, content in files.items()}
+        made = await call(asked, "ca.register", **told, settings={"mode": "provision", "daily_limit": 7})
+        [listed] = await call(asked, "ca.own")
+        assert (listed["subject"], listed["device_count"]) == ("CN=Example Factory", 0)
+        number = made.authority_number
+        changed = await call(asked, "ca.change", authority_number=number, settings={"mode": "inactive"})
+        assert (changed.settings.mode, changed.settings.daily_limit) == ("inactive", 7)
+        assert await call(asked, "ca.remove", authority_number=number) == 0
+        assert await call(asked, "ca.own") == []

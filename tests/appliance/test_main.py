@@ -1,9 +1,11 @@
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,7 +107,7 @@ def test_a_device_is_added_with_a_bundle_and_a_line_that_tries_it(
     shown = capsys.readouterr().out
     assert str(folder) in shown
     assert re.search(r"mosquitto_pub -h localhost -p 18883 -i pump-1 .* -t sensors/pump-1/telemetry", shown)
-    assert sorted(path.name for path in folder.iterdir()) == ["README.txt", "certificate.pem", "key.pem", "root.pem"]
+    assert {"README.txt", "certificate.pem", "key.pem", "root.pem"} <= {path.name for path in folder.iterdir()}
     assert stat.S_IMODE((folder / "key.pem").stat().st_mode) == 0o600
     assert run(config, "device", "list") == 0
     assert capsys.readouterr().out == "pump-1\tactive\tPump\n"
@@ -145,6 +147,17 @@ def test_a_token_is_shown_once(config: Path, capsys: pytest.CaptureFixture[str])
         tokens.append(capsys.readouterr().out.strip())
     assert all(re.fullmatch(r"hw_\d+\.\S+", token) for token in tokens)
     assert tokens[0] != tokens[1]
+
+
+def test_a_token_has_the_role_that_was_asked_for(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in ([], ["--role", "viewer"]):
+        assert run(config, "token", "add", "backup", *options) == 0
+    with closing(sqlite3.connect(config.parent / "var" / "gateway.db")) as database:
+        roles = database.execute("SELECT role FROM token ORDER BY token_id").fetchall()
+    assert roles == [("operator",), ("viewer",)]
+    with pytest.raises(SystemExit):
+        run(config, "token", "add", "backup", "--role", "king")
+    assert "invalid choice: 'king'" in capsys.readouterr().err
 
 
 def test_a_claim_link_is_made_for_the_dashboards_port(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +214,9 @@ def test_the_folder_of_another_user_is_named(tmp_path: Path) -> None:
 
 def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _announce(
-        Started("192.168.4.2", "AB:CD", 8443, 8080, 8444, 8883, 9443, (1883, 1884), 8884, tmp_path, claim="secret")
+        Started(
+            "192.168.4.2", "AB:CD", 8443, 8080, 8444, 8445, 8883, 9443, (1883, 1884), 8884, tmp_path, claim="secret"
+        )
     )
     shown = capsys.readouterr().out
     for words in (
@@ -212,6 +227,7 @@ def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.Capture
         "mqtt://localhost:1884 ",
         "mqtts://localhost:8884 ",
         "https://localhost:8444/ ",
+        "https://localhost:8445/enrol ",
         str(tmp_path),
         "/claim#secret\n",
         "192.168.4.2",
@@ -222,7 +238,7 @@ def test_a_start_says_where_everything_is(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_gateway_says_nothing_of_what_it_does_not_offer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _announce(Started("192.168.4.2", "AB:CD", 8443, None, None, 8883, None, (), None, tmp_path, None))
+    _announce(Started("192.168.4.2", "AB:CD", 8443, None, None, None, 8883, None, (), None, tmp_path, None))
     shown = capsys.readouterr().out
-    for words in ("Claim", "Trust", "Enrolment", "Shared", "Token", "mqtt://"):
+    for words in ("Claim", "Trust", "Enrolment", "Knock", "Shared", "Token", "mqtt://"):
         assert words not in shown

@@ -5,19 +5,21 @@ import re
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from appliance import plugins
 from appliance.config import Config, MqttConfig, PluginsConfig
+from appliance.health import alive
 from appliance.instant import DAY_MS
 from appliance.process import (
     FolderInUseError,
     FolderOwnerError,
-    _alive,
     _Parts,
     _version,
+    _writer_answers,
     folder_locked,
     foundation_opened,
     wall_clock,
@@ -101,10 +103,10 @@ async def test_certificates_are_renewed_before_they_end_and_shown_at_once(tmp_pa
     now = [clock()]
     async with _renewals(tmp_path, now) as renewals:
         before = renewals.shown
-        await renewals.run("certificates")
+        await renewals.run("server certificates")
         assert (renewals.shown is before, renewals.web_count) == (True, 0)
-        now[0] += 2 * 365 * DAY_MS
-        await renewals.run("certificates")
+        now[0] += 390 * DAY_MS
+        await renewals.run("server certificates")
         assert (renewals.shown is before, renewals.web_count) == (False, 1)
 
 
@@ -137,7 +139,7 @@ async def test_the_watchdog_is_fed_while_the_writer_answers(tmp_path: Path, monk
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "20000")
         loop = asyncio.get_running_loop()
-        async with stored(tmp_path) as database, _alive(database):
+        async with stored(tmp_path) as database, alive(partial(_writer_answers, database)):
             for _ in range(2):
                 assert await loop.sock_recv(systemd, 100) == b"WATCHDOG=1"
 
@@ -155,7 +157,7 @@ async def test_a_file_that_another_program_holds_does_not_starve_the_watchdog(
             await database.maintain(lambda writer: writer.execute("PRAGMA busy_timeout = 0"))
             with contextlib.closing(sqlite3.connect(database.path, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
-                async with _alive(database):
+                async with alive(partial(_writer_answers, database)):
                     assert await loop.sock_recv(systemd, 100) == b"WATCHDOG=1"
 
 
@@ -167,7 +169,7 @@ async def test_a_writer_that_fails_starves_the_watchdog_and_ends_what_runs(
     async def body() -> None:
         async with stored(tmp_path) as database:
             await database.maintain(sqlite3.Connection.close)
-            async with _alive(database):
+            async with alive(partial(_writer_answers, database)):
                 await asyncio.Event().wait()
 
     with pytest.raises(ExceptionGroup) as caught:
@@ -177,7 +179,7 @@ async def test_a_writer_that_fails_starves_the_watchdog_and_ends_what_runs(
 
 async def test_without_systemd_there_is_no_watchdog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
-    async with stored(tmp_path) as database, _alive(database):
+    async with stored(tmp_path) as database, alive(partial(_writer_answers, database)):
         assert len(asyncio.all_tasks()) == 1
 
 

@@ -17,7 +17,7 @@ PATIENCE_S = 10.0
 class Ear:
     """Remembers what one connection brings."""
 
-    def __init__(self, answer: Callable[[], None] = lambda: None, leave: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, answer: Callable[[], object] = lambda: None, leave: Callable[[], object] = lambda: None) -> None:
         self.heard = bytearray()
         self.lost_reasons: list[str] = []
         self.changed = asyncio.Event()

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from typing import TypeVar
 
+from broker.client import Client
 from broker.codec import Decoder, encode
 from broker.limits import Limits
 from broker.message import Message
@@ -77,9 +78,10 @@ class FakeStream:
         self.is_paused = False
         asyncio.get_running_loop().call_soon(self._read)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
         if self.is_open:
             self.written += data
+        return self.unsent_bytes
 
     def close(self, reason: str) -> None:
         if self.closed_for is None and self._receiver is not None:
@@ -192,6 +194,18 @@ class Stage:
         assert answer[0].code == 0, answer
         assert len(answer) == 1, answer
         return line
+
+    def client(self, line: Line) -> Client:
+        """What the broker has of a connection."""
+        (client,) = [client for client in self.broker._clients if client.stream is line.stream]
+        return client
+
+    def fall_silent(self, line: Line, silent_s: float) -> None:
+        """Have a client be silent for so long already."""
+        client = self.client(line)
+        client.opened_at -= silent_s
+        line.stream.heard_at -= silent_s
+        self.broker._upkeep.expect(client)
 
     async def kept(self, client_id: str, *filters: str, level: int = V5) -> Line:
         """A client whose session outlives its connection, subscribed at QoS 2."""

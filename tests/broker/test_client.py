@@ -260,14 +260,14 @@ class TestThinking:
             line = await stage.line("c", keep_alive_s=1)
             slow = SlowAuthorizer(stage, "may_publish", "slow")
             await line.send(Publish("slow", b"1"))
-            line.stream.heard_at -= 1_000
+            stage.fall_silent(line, 1_000)
             # Somebody who is called silent meanwhile shows that the sweep has passed.
             silent = await stage.line("silent", keep_alive_s=1)
-            silent.stream.heard_at -= 1_000
+            stage.fall_silent(silent, 1_000)
             await stage.owner.until(lambda owner: bool(owner.refused))
             await slow.say(ALLOWED)
             second = await stage.line("second", keep_alive_s=1)
-            second.stream.heard_at -= 1_000
+            stage.fall_silent(second, 1_000)
             await stage.owner.until(lambda owner: len(owner.refused) == 2)
             assert [refused.client_id for refused in stage.owner.refused] == ["silent", "second"]
             assert line.closed_for is None

@@ -6,8 +6,11 @@ import socket
 import ssl
 import struct
 
+import pytest
+
 from broker.connection import Connection
 from broker.listener import Endpoint
+from broker.tls import tls_context
 from broker.traffic import Traffic
 from tests.broker.conftest import Certificates
 from tests.broker.doorway import Ear, door_open, goodbye, some_turns
@@ -75,7 +78,7 @@ class TestReading:
             await some_turns()
             connection.pause()
             traffic.open()
-            assert connection._fd not in traffic.poller._watched
+            assert traffic.poller._watched[connection._fd] is None
             connection.resume()
             await ear.until(lambda ear: ear.heard == b"x")
 
@@ -187,6 +190,26 @@ class TestWriting:
 
 
 class TestEnding:
+    @pytest.mark.parametrize("is_heard_as_an_end", [True, False])
+    async def test_who_goes_without_a_farewell_has_closed_the_connection(
+        self, certificates: Certificates, is_heard_as_an_end: bool
+    ) -> None:
+        """However OpenSSL is told to take a stream that was cut off."""
+        context = tls_context(*certificates.ours.issue("server"), certificates.ours.trust)
+        if not is_heard_as_an_end:
+            context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        async with door_open(Endpoint("127.0.0.1", 0, context)) as doorway:
+            reader, writer = await doorway.knock(certificates.client)
+            writer.write(b"hello")
+            assert await reader.readexactly(7) == b"welcome"
+            (connection,) = doorway.opened
+            sock = writer.get_extra_info("socket")
+            sock.shutdown(socket.SHUT_WR)
+            ear = doorway.ears[connection]
+            await ear.until(lambda ear: bool(ear.lost_reasons))
+            assert ear.lost_reasons == ["connection closed by the client"]
+            await goodbye(writer)
+
     async def test_what_waits_is_written_before_a_connection_closes(self, certificates: Certificates) -> None:
         async with door_open(Endpoint("127.0.0.1", 0, certificates.server)) as doorway:
             reader, writer = await doorway.knock(certificates.client)
@@ -206,7 +229,7 @@ class TestEnding:
             connection.close("too slow")
             await some_turns()
             assert (connection.unsent_bytes, ear.lost_reasons) == (0, ["too slow"])
-            assert connection._fd not in traffic.poller._watched
+            assert traffic.poller._watched[connection._fd] is None
 
     async def test_a_closed_connection_takes_and_gives_nothing_more(self) -> None:
         with pair(Traffic()) as (connection, ear, theirs):

@@ -12,6 +12,7 @@ from broker.permissions import Permissions
 from broker.publication import Publication, Rendering, delivered_properties, travelling, will_message
 from broker.session_table import SessionTable
 from tests.broker.parts import Timers, delivery, message, session
+from tests.broker.stage import Hearing
 from tests.broker.strategies import levels, names, payloads, properties_of
 from tests.fakes import FakeAuthorizer, FakeOwner
 
@@ -19,22 +20,6 @@ publish_properties = properties_of(Publish)
 own_properties = publish_properties.map(travelling)
 identifiers = st.lists(st.integers(1, 100), max_size=3).map(tuple)
 OWN = {"payload_format_indicator", "content_type", "response_topic", "correlation_data", "user_properties"}
-
-
-class Notes:
-    """Evidence that writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def written(self, client_id: str) -> None:
-        self.heard.append(f"written {client_id}")
-
-    def acknowledged(self, client_id: str) -> None:
-        self.heard.append(f"acknowledged {client_id}")
-
-    def untaken(self) -> None:
-        self.heard.append("untaken")
 
 
 def exchange() -> Exchange:
@@ -111,7 +96,7 @@ def test_a_will_becomes_a_message_of_its_client(
 
 
 def test_a_publication_knows_whether_anybody_took_it() -> None:
-    publication, notes = Publication(exchange()), Notes()
+    publication, notes = Publication(exchange()), Hearing()
     assert not publication.is_taken
     publication.was_written(session("a"), notes)
     assert publication.is_taken

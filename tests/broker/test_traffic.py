@@ -149,7 +149,7 @@ async def test_one_that_waits_for_its_end_can_be_ended_at_once_for_the_first_rea
         assert connection.is_open
         connection.pause()
         connection.resume()
-        assert connection._fd not in traffic.poller._watched
+        assert traffic.poller._watched[connection._fd] is None
         connection.close("second")
         assert ear.lost_reasons == ["first"]
         await some_turns()

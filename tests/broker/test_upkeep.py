@@ -3,6 +3,7 @@
 import pytest
 
 from broker.changes import SessionGone
+from broker.exchange import NOTED_BYTES
 from broker.limits import Limits
 from broker.packets import V5, Connect, Disconnect, Pingreq, Pingresp, Properties, Publish, Will
 from broker.ports import ALLOWED, Decision, Denied
@@ -29,8 +30,7 @@ def said(stage: Stage) -> list[bytes]:
 async def swept(stage: Stage) -> None:
     """Wait until the sweep has passed once: it ends somebody who was silent for too long."""
     count = len(stage.owner.refused)
-    silent = await stage.line(f"silent-{count}", keep_alive_s=1)
-    silent.stream.heard_at -= 1_000
+    stage.fall_silent(await stage.line(f"silent-{count}", keep_alive_s=1), 1_000)
     await stage.owner.until(lambda owner: len(owner.refused) > count)
     await turn()
 
@@ -40,7 +40,7 @@ class TestSilence:
     async def test_one_and_a_half_times_the_keep_alive_is_too_much(self, silent_s: float, is_ended: bool) -> None:
         async with staged() as stage:
             line = await stage.line("c", keep_alive_s=10, will=will())
-            line.stream.heard_at -= silent_s
+            stage.fall_silent(line, silent_s)
             await swept(stage)
             assert (line.closed_for is not None) == is_ended
             assert said(stage) == [b"now"] * is_ended
@@ -48,7 +48,7 @@ class TestSilence:
     async def test_a_client_of_mqtt_5_is_told(self) -> None:
         async with staged() as stage:
             line = await stage.line("c", keep_alive_s=10, level=V5)
-            line.stream.heard_at -= 100
+            stage.fall_silent(line, 100)
             await swept(stage)
             (farewell,) = await line.heard()
             assert isinstance(farewell, Disconnect)
@@ -57,7 +57,7 @@ class TestSilence:
     async def test_without_a_keep_alive_it_may_last(self) -> None:
         async with staged() as stage:
             line = await stage.line("c")
-            line.stream.heard_at -= 1_000_000
+            stage.fall_silent(line, 1_000_000)
             await swept(stage)
             assert line.closed_for is None
 
@@ -65,8 +65,8 @@ class TestSilence:
         async with staged(Limits(connect_timeout_s=5, sweep_interval_s=0.01)) as stage:
             line, patient = stage.knock(), stage.knock()
             line.stream.feed(b"\x10")
-            for client in stage.broker._clients:
-                client.opened_at -= 6 if client.stream is line.stream else 4
+            stage.fall_silent(line, 6)
+            stage.fall_silent(patient, 4)
             await stage.owner.until(lambda owner: bool(owner.refused))
             assert line.closed_for == "no CONNECT within 5 s"
             assert patient.closed_for is None
@@ -75,9 +75,7 @@ class TestSilence:
         async with staged() as stage:
             line = await stage.line("c", keep_alive_s=1)
             stage.broker.pause_reading()
-            line.stream.heard_at -= 1_000
-            for client in stage.broker._clients:
-                client.opened_at -= 1_000
+            stage.fall_silent(line, 1_000)
             stage.broker.resume_reading()
             await swept(stage)
             assert await line.send(Pingreq()) == [Pingresp()]
@@ -89,19 +87,20 @@ class TestRelief:
     @pytest.mark.parametrize(
         ("sizes", "ended"),
         [
-            ((400, 300, 300), set()),
-            ((401, 300, 300), {0}),
-            ((300, 900, 700), {1}),
-            ((300, 900, 701), {1, 2}),
-            ((100, 300, 301, 300, 1_000), {4, 2}),
+            ((4_000, 3_000, 3_000), set()),
+            ((4_001, 3_000, 3_000), {0}),
+            ((3_000, 9_000, 7_000), {1}),
+            ((3_000, 9_000, 7_001), {1, 2}),
+            ((NOTED_BYTES, 3_000, 3_001, 3_000, 10_000), {4}),
+            ((NOTED_BYTES + 1, 3_000, 3_001, 3_000, 10_000), {4, 2}),
         ],
     )
     async def test_those_with_the_most_are_ended_until_it_is_enough(
         self, sizes: tuple[int, ...], ended: set[int]
     ) -> None:
         limits = Limits(
-            unsent_bytes=1_000,
-            unsent_bytes_of_all=1_000,
+            unsent_bytes=10_000,
+            unsent_bytes_of_all=10_000,
             in_flight_bytes=100,
             packet_bytes=100,
             connect_packet_bytes=100,
@@ -111,7 +110,8 @@ class TestRelief:
             lines = [await stage.line(f"c{place}") for place in range(len(sizes))]
             for line, size in zip(lines, sizes, strict=True):
                 line.stream.is_stuck = True
-                line.stream.written = bytearray(size)
+                line.stream.written.clear()
+                stage.client(line).send(bytes(size))
             await swept(stage)
             assert {place for place, line in enumerate(lines) if line.closed_for is not None} == ended
             told = [refused.client_id for refused in stage.owner.refused if "had the most" in refused.reason]

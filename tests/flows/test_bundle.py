@@ -76,13 +76,41 @@ def test_the_line_of_the_readme_is_run_as_it_stands_there(gateway: RunningGatewa
     assert seen_at(gateway, token) != before
 
 
-@pytest.mark.parametrize("program", ["paho_mqtt.py", "aws_iot_sdk.py", "aws_iot_sdk_alpn.py"])
+@pytest.mark.parametrize(
+    "program", ["paho_mqtt.py", "aws_iot_sdk.py", "aws_iot_sdk_alpn.py", "aws_iot_python_sdk_v1.py"]
+)
 def test_each_python_program_has_its_reading_acknowledged(
     gateway: RunningGateway, token: str, bundle: Path, program: str
 ) -> None:
     before = seen_at(gateway, token)
     assert "on the gateway's disk" in run(sys.executable, bundle / program, "--once")
     assert seen_at(gateway, token) != before
+
+
+def test_the_folder_that_the_command_line_writes_is_the_same_bundle(
+    gateway: RunningGateway, token: str, bundle: Path
+) -> None:
+    folder = gateway.add_device("pump-8")
+    assert _names(folder) == _names(bundle)
+    run(sys.executable, folder / "aws_iot_python_sdk_v1.py")
+    assert gateway.get("/v1/devices/pump-8", token)["last_seen_at"] is not None
+
+
+def test_each_bundle_of_an_import_has_the_programs_and_the_port_that_is_open(
+    gateway: RunningGateway, token: str, bundle: Path
+) -> None:
+    table = gateway.data.parent / "devices.csv"
+    table.write_text("device_id\npump-9\n")
+    gateway.command("device", "import", str(table), "--bundles", str(gateway.data.parent / "imported"))
+    folder = gateway.data.parent / "imported" / "pump-9"
+    assert _names(folder) == {name for name in _names(bundle) if not name.startswith("label")}
+    run(sys.executable, folder / "aws_iot_sdk_alpn.py")
+    run("sh", folder / "publish.sh")
+    assert gateway.get("/v1/devices/pump-9", token)["last_seen_at"] is not None
+
+
+def _names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_label_is_a_picture_of_the_address(gateway: RunningGateway, bundle: Path) -> None:

@@ -22,6 +22,11 @@ PATHS = (
     "/",
     "/devices",
     "/devices/sensor-001",
+    "/devices/sensor-001/connections",
+    "/devices/sensor-001/certificates",
+    "/devices/sensor-001/tokens",
+    "/devices/sensor-001/policy",
+    "/devices/sensor-001/edit",
     "/device-types",
     "/device-import",
     "/enrolment",
@@ -244,6 +249,24 @@ async def test_a_page_whose_session_ends_asks_to_sign_in(browser: Browser, house
         await other.goto(window.base + "/settings")
         await other.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_what_cannot_be_undone_is_asked_about_first_without_script_too(browser: Browser, house: House) -> None:
+    await furnish(house)
+    await house.gateway.registry.tokens.issue(1, "sensor-001", "the old logger", 30)
+    async with opened(browser, house, await house.claim(), java_script_enabled=False) as window:
+        page = await window.open("/devices/sensor-001")
+        pages = page.get_by_role("navigation", name="Pages of this device")
+        await pages.get_by_role("link", name="Tokens").click()
+        await expect(pages.locator("[aria-current=page]")).to_have_text("Tokens")
+        revoke = page.get_by_role("button", name="Revoke the old logger for good")
+        await expect(revoke).to_be_hidden()
+        await page.locator("summary", has_text="Revoke").click()
+        await page.locator("summary", has_text="Keep").click()
+        await expect(revoke).to_be_hidden()
+        await page.locator("summary", has_text="Revoke").click()
+        await revoke.click()
+        await expect(page.get_by_text("revoked", exact=True)).to_be_visible()
 
 
 async def test_the_colours_that_were_chosen_stay(browser: Browser, house: House) -> None:

@@ -12,6 +12,8 @@ QUERIES = sorted((ROOT / "appliance").rglob("queries.py"))
 
 _SECRET = "found by what only its bearer knows; the row says whose it is"
 _START = "read at the start, whole; the numbers in it belong to sessions, which say whose they are"
+_SAYS = "for every tenant alike; the row says whose it is"
+_GATEWAY = "a CA of the gateway itself issues for every tenant"
 _NUMBERS = "about the numbers that rows will get, which no two tenants share"
 
 OF_ALL_TENANTS = {
@@ -24,7 +26,15 @@ OF_ALL_TENANTS = {
     "enrolment.codes.select_code": _SECRET,
     "enrolment.delete_overdue": "age alone decides, for every tenant alike",
     "notifications.select_waiting_channels": "which channels have work, not whose",
-    "registry.clock.select_newest_issue": "a lower bound for the clock, which all tenants share",
+    "enrolment.renewal.select_due": _SAYS,
+    "enrolment.tray._forget_beyond": "its caller binds the tenant in the condition that it gives",
+    "registry.holders.select_certificates_after": _SAYS,
+    "registry.own_authorities._refuse_known": "a certificate is one device's among all tenants",
+    "registry.own_authorities._refuse_same": "a CA is one tenant's among all: the listeners are everybody's",
+    "registry.own_authorities.insert_code": "age alone decides, for every tenant alike",
+    "registry.revocation.insert_issuer": _GATEWAY,
+    "registry.revocation.select_issuers": _GATEWAY,
+    "registry.revocation.select_pems": _SAYS,
     "registry.presence_log.delete_older": "age alone decides, for every tenant alike",
     "sessions._tenants": _START,
     "sessions.select_deliveries": _START,

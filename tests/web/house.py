@@ -125,7 +125,7 @@ async def opened(
             ingestion,
             Codes(database, registry, clock),
             Tray(database, registry, clock, is_open=True),
-            await stack.enter_async_context(Renewal(database, registry).running()),
+            await stack.enter_async_context(Renewal(database, registry, 10).running(broker)),
             await stack.enter_async_context(Enrolment(database, registry, clock).running(broker)),
             broker,
             presence,

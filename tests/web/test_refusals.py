@@ -22,12 +22,14 @@ def kinds_in(folder: str, pattern: str) -> set[str]:
 def test_every_kind_that_the_broker_and_ingestion_name_has_words() -> None:
     named = kinds_in("broker", r"(?:note_denied|turn_away|_note_refused|TurnedAway)\([^\"()]*\"([a-z_]{4,})\"")
     named |= kinds_in("appliance/ingestion", r"PayloadError\(\s*\"([a-z_]+)\"")
+    named |= kinds_in("appliance/enrolment", r"Refused\([^\"]*\"([a-z_]{4,})\"")
     assert {
         "publish_denied",
         "server_busy",
         "connect_denied",
         "subscription_ended",
         "connect_timeout",
+        "enrolment_refused",
         "not_json",
     } <= named
     assert named <= ADVICE.keys()

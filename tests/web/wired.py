@@ -32,8 +32,9 @@ class Wire:
     def resume(self) -> None:
         """As of `pause`."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
         self.sent += data
+        return self.unsent_bytes
 
     def close(self, reason: str) -> None:
         receiver, self._receiver = self._receiver, None

@@ -1,5 +1,6 @@
 """`/v1/audit`: what was done with identities, by whom."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
@@ -7,14 +8,18 @@ from litestar import Request, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
+from litestar.response import Stream
 
 from appliance.accounts.model import User
+from appliance.audit.model import RecordedEntry, Wanted
 from appliance.gateway import Gateway
 from appliance.instant import to_text
 from web.auth import Caller
 
 FIRST_PAGE = 2**63 - 1
 """Before it are all entries."""
+PIECE_COUNT = 500
+"""So many entries are sent at a time: others get their turn in between."""
 
 
 class EntryOut(msgspec.Struct, frozen=True):
@@ -32,7 +37,10 @@ class EntryOut(msgspec.Struct, frozen=True):
 
 
 class EntriesOut(msgspec.Struct, frozen=True):
-    """Entries, newest first. `next_before` asks for the page after this one; it is null on the last."""
+    """Entries, newest first. `next_before` asks for the page after this one; it is null on the last.
+
+    A search may give fewer entries than asked for, or none, and still a `next_before`.
+    """
 
     entries: list[EntryOut]
     next_before: int | None
@@ -44,24 +52,53 @@ async def list_entries(
     gateway: NamedDependency[Gateway],
     before: Annotated[int, QueryParameter(ge=1, le=FIRST_PAGE)] = FIRST_PAGE,
     limit: FromQuery[int] = 100,
+    actor: FromQuery[str] = "",
+    subject: FromQuery[str] = "",
+    action: FromQuery[str] = "",
 ) -> EntriesOut:
-    """A page of at most `limit` entries (1 to 1,000) whose position is below `before`."""
-    found = await gateway.registry.audit.entries(request.user.tenant_id, before=before, limit=limit)
-    entries = [
-        EntryOut(
-            one.position,
-            to_text(one.recorded_at),
-            one.actor,
-            one.address,
-            one.action,
-            one.subject,
-            one.result,
-            msgspec.json.decode(one.details, type=dict[str, str]),
-            one.hash,
-        )
-        for one in found
-    ]
-    return EntriesOut(entries, found[-1].position if found and found[-1].position > 1 else None)
+    """A page of at most `limit` entries (1 to 1,000) whose position is below `before`.
+
+    Of `actor`, `subject` and `action` those that are given must be exactly so.
+    """
+    page = await gateway.registry.audit.page(
+        request.user.tenant_id, wanted=Wanted(actor, subject, action), before=before, limit=limit
+    )
+    return EntriesOut([_out(one) for one in page.entries], page.next_before)
 
 
-HANDLERS = (list_entries,)
+@get("/v1/audit-exports", tags=["audit"], summary="The audit log as JSON lines")
+async def export_entries(
+    request: Request[User, Caller, State],
+    gateway: NamedDependency[Gateway],
+    after: Annotated[int, QueryParameter(ge=0, le=FIRST_PAGE)] = 0,
+) -> Stream:
+    """Every entry with a position above `after`, oldest first, one a line, up to where the log ends now."""
+    return Stream(
+        _lines(gateway, request.user.tenant_id, after),
+        media_type="application/jsonl",
+        headers={"content-disposition": 'attachment; filename="audit.jsonl"'},
+    )
+
+
+async def _lines(gateway: Gateway, tenant_id: int, after: int) -> AsyncIterator[bytes]:
+    encoder = msgspec.json.Encoder()
+    async for entries in gateway.registry.audit.since(tenant_id, after):
+        for start in range(0, len(entries), PIECE_COUNT):
+            yield encoder.encode_lines([_out(one) for one in entries[start : start + PIECE_COUNT]])
+
+
+def _out(entry: RecordedEntry) -> EntryOut:
+    return EntryOut(
+        entry.position,
+        to_text(entry.recorded_at),
+        entry.actor,
+        entry.address,
+        entry.action,
+        entry.subject,
+        entry.result,
+        msgspec.json.decode(entry.details, type=dict[str, str]),
+        entry.hash,
+    )
+
+
+HANDLERS = (list_entries, export_entries)

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from appliance.accounts.model import User
+from appliance.enrolment.renewal.model import Standing
 from appliance.errors import InvalidInputError
 from appliance.gateway import Gateway
 from appliance.instant import to_text
@@ -47,10 +48,24 @@ class ProblemOut(msgspec.Struct, frozen=True):
     last_at: str
 
 
+class RenewalOut(msgspec.Struct, frozen=True):
+    """How it stands with the renewal of a certificate that has less than a third of its life left."""
+
+    fingerprint: str
+    due_at: str
+    expires_at: str
+    asked_at: str | None
+    renewed_at: str | None
+    """When it was issued a new one that it has not used yet."""
+    obstacle: str
+    """Why it cannot be asked now; empty when it can."""
+
+
 class DeviceWithProblemsOut(DeviceOut, frozen=True):
-    """A device, and what of it was refused or not understood, the newest first."""
+    """A device, what of it was refused or not understood, the newest first, and the renewal that is due, if any."""
 
     problems: list[ProblemOut]
+    renewal: RenewalOut | None
 
 
 class NewDeviceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,7 +198,9 @@ async def get_device(
         )
         for problem in await gateway.ingestion.problems(tenant_id, device_id)
     ]
-    return DeviceWithProblemsOut(**msgspec.structs.asdict(device), problems=problems)
+    standing = await gateway.renewal.reminder.standing(tenant_id, device_id)
+    renewal = None if standing is None else _renewal_out(standing)
+    return DeviceWithProblemsOut(**msgspec.structs.asdict(device), problems=problems, renewal=renewal)
 
 
 @patch("/v1/devices/{device_id:str}", tags=["devices"], summary="Change what is known of a device")
@@ -246,6 +263,17 @@ def _state(told: str) -> DeviceState:
     if told not in list(DeviceState):
         raise InvalidInputError(f"{told[:40]!r} is no state: it is one of {', '.join(DeviceState)}")
     return DeviceState(told)
+
+
+def _renewal_out(standing: Standing) -> RenewalOut:
+    return RenewalOut(
+        standing.fingerprint,
+        to_text(standing.due_at),
+        to_text(standing.expires_at),
+        None if standing.asked_at is None else to_text(standing.asked_at),
+        None if standing.renewed_at is None else to_text(standing.renewed_at),
+        standing.obstacle,
+    )
 
 
 def _out(gateway: Gateway, device: Device) -> DeviceOut:

@@ -72,6 +72,13 @@ class KnockOut(msgspec.Struct, frozen=True):
     address: str
     first_at: str
     last_at: str
+    way: str
+    """`request` or `certificate`: by what it has shown to have the key."""
+    knock_count: int
+    """How often it came; what is repeated is counted twice a minute at most."""
+    serial_number: str
+    wanted_id: str
+    note: str
 
 
 class KnocksOut(msgspec.Struct, frozen=True):
@@ -162,6 +169,11 @@ def _knock(knock: Knock) -> KnockOut:
         address=knock.address,
         first_at=to_text(knock.first_at),
         last_at=to_text(knock.last_at),
+        way=knock.way.value,
+        knock_count=knock.knock_count,
+        serial_number=knock.serial_number,
+        wanted_id=knock.wanted_id,
+        note=knock.note,
     )
 
 

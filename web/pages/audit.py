@@ -1,30 +1,28 @@
 """The audit log as a page: what was done with identities, newest first."""
 
+from collections.abc import Mapping
 from typing import Annotated
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from litestar.params import FromQuery, QueryParameter
 from litestar.response import Template
 
+from appliance.audit.change import AFTER, BEFORE
+from appliance.audit.kinds import KINDS
+from appliance.audit.model import RecordedEntry, Wanted
 from appliance.gateway import Gateway
 from web.shell import Frame
 
 PAGE_LIMIT = 100
 FIRST_PAGE = 2**63 - 1
 """Before it are all entries."""
-
-ACTION_WORDS = {
-    "certificate.issue": "Certificate issued",
-    "certificate.revoke": "Certificate revoked",
-    "device.state": "State changed",
-    "root.export": "Root key exported",
-    "root.export_confirm": "Root export read back",
-    "root.remove": "Root key removed",
-    "root.restore": "Root key put back",
-    "issuer.use": "Issuer changed",
-}
+TEXT_LENGTH = 120
+"""How much of a detail is shown; the export has all that is kept."""
+HASH_LENGTH = 40
+"""A text without spaces that is longer is a fingerprint: its ends tell it apart."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -37,7 +35,7 @@ class Line(msgspec.Struct, frozen=True):
     action: str
     subject: str
     result: str
-    details: dict[str, str]
+    details: Mapping[str, str]
 
 
 @get("/audit", include_in_schema=False)
@@ -45,31 +43,61 @@ async def show_audit(
     gateway: NamedDependency[Gateway],
     frame: NamedDependency[Frame],
     before: Annotated[int, QueryParameter(ge=1, le=FIRST_PAGE)] = FIRST_PAGE,
+    actor: FromQuery[str] = "",
+    subject: FromQuery[str] = "",
+    action: FromQuery[str] = "",
 ) -> Template:
     """The page."""
-    audit = gateway.registry.audit
-    found = await audit.entries(frame.user.tenant_id, before=before, limit=PAGE_LIMIT)
-    lines = [
-        Line(
-            one.position,
-            one.recorded_at,
-            one.actor,
-            one.address,
-            ACTION_WORDS.get(one.action, one.action),
-            one.subject,
-            one.result,
-            msgspec.json.decode(one.details, type=dict[str, str]),
-        )
-        for one in found
-    ]
+    wanted = Wanted(actor.strip(), subject.strip(), action)
+    page = await gateway.registry.audit.page(frame.user.tenant_id, wanted=wanted, before=before, limit=PAGE_LIMIT)
+    asked = {name: text for name, text in msgspec.structs.asdict(wanted).items() if text}
     context = {
         "frame": frame,
         "now": frame.now,
-        "lines": lines,
-        "next_before": found[-1].position if found and found[-1].position > 1 else None,
-        "is_first": before == FIRST_PAGE,
+        "lines": [_line(one) for one in page.entries],
+        "older": None if page.next_before is None else _address({**asked, "before": str(page.next_before)}),
+        "newest": _address(asked) if before != FIRST_PAGE else None,
+        "wanted": wanted,
+        "is_search": bool(asked),
+        "kinds": KINDS,
     }
     return Template("pages/audit.html", context=context)
+
+
+def _line(entry: RecordedEntry) -> Line:
+    return Line(
+        entry.position,
+        entry.recorded_at,
+        entry.actor,
+        entry.address,
+        KINDS.get(entry.action, entry.action),
+        entry.subject,
+        entry.result,
+        shown(msgspec.json.decode(entry.details, type=dict[str, str])),
+    )
+
+
+def shown(details: Mapping[str, str]) -> dict[str, str]:
+    """Details in words: what was and what is stand side by side, and what is long is cut."""
+    words: dict[str, str] = {}
+    for key, text in details.items():
+        name = key.removesuffix(BEFORE).removesuffix(AFTER)
+        if name == key:
+            words[key] = _short(text)
+        else:
+            was, now = details.get(name + BEFORE, ""), details.get(name + AFTER, "")
+            words[name] = f"{_short(was) or '(nothing)'} → {_short(now) or '(nothing)'}"
+    return {name.replace("_", " "): text for name, text in words.items()}
+
+
+def _short(text: str) -> str:
+    if len(text) > HASH_LENGTH and " " not in text and text.isalnum():
+        return f"{text[:8]}…{text[-8:]}"
+    return text if len(text) <= TEXT_LENGTH else f"{text[:TEXT_LENGTH]}…"
+
+
+def _address(asked: Mapping[str, str]) -> str:
+    return f"/audit?{urlencode(asked)}" if asked else "/audit"
 
 
 HANDLERS = (show_audit,)

@@ -16,7 +16,6 @@ from web.errors import status_of
 from web.parameters import RowNumber
 from web.shell import Frame
 
-MQTT_PORT = 8883
 LONGEST_DAYS = 3_650
 
 
@@ -55,7 +54,7 @@ async def add_claim(
     except ApplianceError as error:
         return _page(gateway, frame, error, claim_form=data)
     folder = f"claim-{claim.claim_number}"
-    files = leaflet.as_files(claim, made, gateway.registry.lan_host, MQTT_PORT)
+    files = leaflet.as_files(claim, made, gateway.registry.address)
     headers = {"content-disposition": f'attachment; filename="{folder}.zip"', "cache-control": "no-store"}
     return Response(bundle.zipped(files, folder, frame.now), media_type="application/zip", headers=headers)
 

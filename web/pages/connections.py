@@ -22,7 +22,7 @@ class History(msgspec.Struct, frozen=True):
     expected_interval_ms: int
     is_silent: bool
     clock_warning: str
-    """What is wrong with the gateway's clock, where a certificate seems to be over and is accepted; else empty."""
+    """What is wrong with the clock, where a certificate or token seems to be over and is accepted; else empty."""
     events: tuple[ConnectionEvent, ...]
     older_address: str
     """Where older events are; empty when these are all."""
@@ -59,7 +59,10 @@ async def show_connections(
 async def _clock_warning(gateway: Gateway, device: Device) -> str:
     clock = gateway.registry.time.reading()
     certificates = await gateway.registry.certificates(device.tenant_id, device.device_id)
-    is_any_flagged = any(is_flagged(each.expires_at, clock) for each in certificates if each.revoked_at is None)
+    tokens = gateway.registry.tokens.tokens(device.tenant_id, device.device_id)
+    ends = [each.expires_at for each in certificates if each.revoked_at is None]
+    ends += [each.expires_at for each in tokens if each.revoked_at is None]
+    is_any_flagged = any(is_flagged(end, clock) for end in ends)
     return clock.told() if is_any_flagged else ""
 
 

@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from appliance.alerts.model import Alert
+from appliance.enrolment.renewal import due
 from appliance.gateway import Gateway
 from appliance.ingestion.model import Problem
 from appliance.instant import DAY_MS, HOUR_MS
@@ -100,6 +101,8 @@ class Identity(msgspec.Struct, frozen=True):
 
     device: Device
     certificates: tuple[Certificate, ...]
+    renewal: str
+    """How it stands with the renewal of its certificate, in a sentence; empty while none is due."""
 
 
 class _Question(NamedTuple):
@@ -132,10 +135,16 @@ async def show_device(
             Link(words_, _address(question._replace(range=key)), key == question.range)
             for key, words_ in RANGE_WORDS.items()
         ],
-        "identity": Identity(sight.device, tuple(await gateway.registry.certificates(tenant_id, device_id))),
+        "identity": await _identity(gateway, sight.device),
         "live_address": "/live?" + urlencode({"view": "device", **question._asdict()}),
     }
     return Template("pages/device.html", context=context)
+
+
+async def _identity(gateway: Gateway, device: Device) -> Identity:
+    certificates = await gateway.registry.certificates(device.tenant_id, device.device_id)
+    standing = await gateway.renewal.reminder.standing(device.tenant_id, device.device_id)
+    return Identity(device, tuple(certificates), "" if standing is None else due.told(standing))
 
 
 def painter(packet_logs: PacketLogs) -> Paint:

@@ -20,6 +20,7 @@ from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, HOUR_MS
 from web.auth import Caller
 from web.errors import status_of
+from web.pages import own_authorities
 from web.parameters import RowNumber
 from web.shell import Frame, moment
 
@@ -54,6 +55,8 @@ class CodeView(msgspec.Struct, frozen=True):
     code: Code
     standing: str
     """`open`, `used`, `revoked` or `expired`."""
+    answers_until: int | None
+    """When it was used and still answers the same device: until when."""
 
 
 class KnockView(msgspec.Struct, frozen=True):
@@ -164,9 +167,10 @@ async def _page(
     context = {
         "frame": frame,
         "now": now,
+        "certificates": own_authorities.waiting(gateway, tenant_id),
         "knocks": [_view(gateway, knock) for knock in await gateway.tray.waiting(tenant_id)],
         "is_open": gateway.tray.is_open,
-        "codes": [CodeView(code, _standing(code, now)) for code in await gateway.codes.codes(tenant_id)],
+        "codes": [_code_view(code, now) for code in await gateway.codes.codes(tenant_id)],
         "lengths": LENGTHS,
         "form": form or CodeForm(),
         "complaint": complaint,
@@ -183,6 +187,10 @@ def _knock_page(frame: Frame, view: KnockView, form: AcceptForm, complaint: str)
 def _view(gateway: Gateway, knock: Knock) -> KnockView:
     suggested_id = waiting.suggested_id(knock)
     return KnockView(knock, suggested_id, gateway.registry.has_device(knock.tenant_id, suggested_id))
+
+
+def _code_view(code: Code, now: int) -> CodeView:
+    return CodeView(code, _standing(code, now), fitness.answers_until(code, now))
 
 
 def _standing(code: Code, now: int) -> str:

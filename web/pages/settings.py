@@ -56,7 +56,23 @@ async def revoke_token(
     return Response(None, headers={"location": "/settings"})
 
 
-async def _page(gateway: Gateway, frame: Frame, http: HttpConfig, *, new_token: str, complaint: str) -> Template:
+@post("/settings/clock", include_in_schema=False, status_code=303)
+async def reset_clock(
+    gateway: NamedDependency[Gateway], frame: NamedDependency[Frame], http: NamedDependency[HttpConfig]
+) -> Response[None] | Template:
+    """Take what the clock shows for what has passed, and go back."""
+    try:
+        await gateway.registry.time.reset()
+    except ApplianceError as error:
+        page = await _page(gateway, frame, http, new_token="", complaint="", clock_complaint=str(error))
+        page.status_code = status_of(error)
+        return page
+    return Response(None, headers={"location": "/settings"})
+
+
+async def _page(
+    gateway: Gateway, frame: Frame, http: HttpConfig, *, new_token: str, complaint: str, clock_complaint: str = ""
+) -> Template:
     context = {
         "frame": frame,
         "now": frame.now,
@@ -64,7 +80,9 @@ async def _page(gateway: Gateway, frame: Frame, http: HttpConfig, *, new_token: 
         "new_token": new_token,
         "roles": [Role.OPERATOR, Role.VIEWER, Role.INSTALLER, Role.OWNER],
         "complaint": complaint,
+        "clock_complaint": clock_complaint,
         "web_ca_fingerprint": gateway.registry.web_ca_fingerprint,
+        "clock": gateway.registry.time.report(),
         "statuses": gateway.health.statuses(),
         "data_folder": str(gateway.data_folder),
         "trust_port": http.trust_port,
@@ -73,4 +91,4 @@ async def _page(gateway: Gateway, frame: Frame, http: HttpConfig, *, new_token: 
     return Template("pages/settings.html", context=context)
 
 
-HANDLERS = (show_settings, add_token, revoke_token)
+HANDLERS = (show_settings, add_token, revoke_token, reset_clock)

@@ -62,13 +62,19 @@ def refusal(code: Code, now: int) -> str | None:
 def is_repetition(code: Code, use: Use) -> bool:
     """Whether a device asks again whose answer was lost: same device, same key, soon after, and not too often."""
     return (
-        code.revoked_at is None
+        answers_until(code, use.at) is not None
         and code.used_at is not None
-        and 0 <= use.at - code.used_at < REPEAT_MS
-        and use.key_fingerprint != ""
+        and code.used_at <= use.at
         and (use.device_id, use.key_fingerprint) == (code.used_by, code.used_key)
-        and code.use_count < REPEATS
     )
+
+
+def answers_until(code: Code, now: int) -> int | None:
+    """Until when a code that was used answers its device again; None when it does not."""
+    if code.revoked_at is not None or code.used_at is None or code.used_key == "" or code.use_count >= REPEATS:
+        return None
+    until = code.used_at + REPEAT_MS
+    return until if now < until else None
 
 
 def misfit(code: Code, device_id: str, serial_number: str, device: Device | None) -> str | None:

@@ -7,10 +7,14 @@ A pattern is for devices that have nothing yet: it gives no second certificate t
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import logging
 import secrets
+from collections.abc import AsyncIterator
 
+from appliance.audit.acting import acting_as, code_name
+from appliance.audit.model import Entry
 from appliance.enrolment.codes import fitness, queries
 from appliance.enrolment.codes.model import (
     Code,
@@ -24,7 +28,7 @@ from appliance.enrolment.codes.model import (
 )
 from appliance.enrolment.turnstile import Turnstile
 from appliance.errors import ApplianceError
-from appliance.instant import Clock
+from appliance.instant import Clock, to_text
 from appliance.registry import signing_request
 from appliance.registry.model import (
     Bundle,
@@ -60,7 +64,9 @@ class Codes:
         """A new code; this is the one time that it is told. Raises `InvalidInputError`, `TooManyCodesError`."""
         fitness.checked(new)
         secret = base64.b32encode(secrets.token_bytes(SECRET_BYTES)).decode()
-        known = await self._database.write(queries.insert_code, tenant_id, new, _hashed(secret), self._clock())
+        known = await self._registry.audit.told(
+            tenant_id, lambda one: [_made(one)], queries.insert_code, tenant_id, new, _hashed(secret), self._clock()
+        )
         log.info("enrolment code made code_number=%s target=%s", known.code_number, new.target)
         return MadeCode(fitness.written(secret), known)
 
@@ -70,7 +76,10 @@ class Codes:
 
     async def revoke(self, tenant_id: int, code_number: int) -> None:
         """Let a code open nothing from now on. Raises `UnknownCodeError`."""
-        await self._database.write(queries.update_revoked, tenant_id, code_number, self._clock())
+        entry = Entry("enrolment_code.revoke", _named(code_number))
+        await self._registry.audit.recorded(
+            tenant_id, [entry], queries.update_revoked, tenant_id, code_number, self._clock()
+        )
         log.info("enrolment code revoked code_number=%s", code_number)
 
     # For whoever has a code.
@@ -97,7 +106,7 @@ class Codes:
         code = await self._known(secret, address)
         wanted = signing_request.read(request)
         use = Use(device_id or wanted.common_name, wanted.key_fingerprint, address, self._clock())
-        async with self._turn:
+        async with self._turn, _using(code, address):
             if fitness.is_repetition(code, use):
                 await self._repeat(code, use)
             else:
@@ -111,7 +120,7 @@ class Codes:
         """
         code = await self._known(secret, address)
         use = Use(device_id or ("" if code.is_pattern else code.target), "", address, self._clock())
-        async with self._turn:
+        async with self._turn, _using(code, address):
             await self._use(code, use, "")
             return await self._registry.issue_certificate(code.tenant_id, use.device_id)
 
@@ -128,7 +137,9 @@ class Codes:
     async def _use(self, code: Code, use: Use, serial_number: str) -> None:
         try:
             self._check(code, use, serial_number)
-            await self._database.write(queries.update_used, code.tenant_id, code.code_number, use)
+            await self._registry.audit.recorded(
+                code.tenant_id, [_used(code, use)], queries.update_used, code.tenant_id, code.code_number, use
+            )
         except ApplianceError:
             self._turnstile.count(use.address, use.at)
             raise
@@ -138,7 +149,10 @@ class Codes:
     async def _repeat(self, code: Code, use: Use) -> None:
         try:
             self._refuse_barred(self._known_device(code, use))
-            await self._database.write(queries.update_repeated, code.tenant_id, code.code_number, use)
+            entry = _used(code, use)
+            await self._registry.audit.recorded(
+                code.tenant_id, [entry], queries.update_repeated, code.tenant_id, code.code_number, use
+            )
         except ApplianceError:
             self._turnstile.count(use.address, use.at)
             raise
@@ -173,6 +187,27 @@ class Codes:
         except DeviceExistsError:
             if self._registry.device(code.tenant_id, device_id).state is DeviceState.PENDING:
                 await self._registry.set_state(code.tenant_id, device_id, DeviceState.ACTIVE)
+
+
+def _named(code_number: int) -> str:
+    return f"code {code_number}"
+
+
+def _made(code: Code) -> Entry:
+    details = {"target": code.target, "type": code.type, "zone": code.zone, "expires_at": to_text(code.expires_at)}
+    return Entry("enrolment_code.add", _named(code.code_number), {name: text for name, text in details.items() if text})
+
+
+def _used(code: Code, use: Use) -> Entry:
+    details = {"code_number": str(code.code_number), "key": use.key_fingerprint or "made here"}
+    return Entry("enrolment_code.use", use.device_id, details)
+
+
+@contextlib.asynccontextmanager
+async def _using(code: Code, address: str) -> AsyncIterator[None]:
+    """What is done meanwhile is done by whoever has the code."""
+    with acting_as(code_name(code.code_number), address):
+        yield
 
 
 def _hashed(secret: str) -> str:

@@ -1,24 +1,30 @@
 """Renewal at work: a device gets a new certificate by its present one, and changes over in its own time.
 
-Rules: both certificates are good until the new one was used once; then the old one is revoked, in the
-database first. What is under way outlives a restart.
+Rules: both certificates are good until a client was let in with the new one; then the old one is revoked, in the
+database first, with all else that was renewed in its place. What is under way outlives a restart.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Self
 
 from appliance.enrolment.renewal import queries, succession
-from appliance.enrolment.renewal.model import (
-    UNUSED_LIMIT,
-    Succession,
-    TooManyRenewalsError,
-    WrongSubjectError,
+from appliance.enrolment.renewal.model import EndedCertificateError, Succession, WrongSubjectError
+from appliance.enrolment.renewal.reminding.service import Clients, Reminder
+from appliance.enrolment.renewal.succession import SuccessionBook
+from appliance.registry import issue, record, signing_request
+from appliance.registry import queries as registry_queries
+from appliance.registry.model import (
+    BoundCertificate,
+    Certificate,
+    DeviceRetiredError,
+    DeviceState,
+    Granted,
+    UnknownCertificateError,
 )
-from appliance.registry import signing_request
-from appliance.registry.model import BoundCertificate, Certificate, Granted, UnknownCertificateError
 from appliance.registry.service import Registry
 from appliance.store.database import Database, UnwritableError
 
@@ -31,18 +37,22 @@ _NAME_LENGTH = 64
 class Renewal:
     """The certificates that are about to take the place of others."""
 
-    def __init__(self, database: Database, registry: Registry) -> None:
+    def __init__(self, database: Database, registry: Registry, renewals_a_day: int) -> None:
+        """`renewals_a_day` is how many certificates one device may renew on one day."""
         self._database = database
         self._registry = registry
-        self._successions: dict[str, Succession] = {}
+        self._renewals_a_day = renewals_a_day
+        self._book = SuccessionBook()
         self._used: asyncio.Queue[Succession] = asyncio.Queue()
+        self.reminder = Reminder(self, database, registry)
+        """Asks devices whose certificates are due."""
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Self]:
-        """Hear which certificates are used while the block lasts, and revoke those before them."""
+    async def running(self, clients: Clients) -> AsyncIterator[Self]:
+        """Hear which certificates are used while the block lasts, revoke those before them, and ask who is due."""
         for each in await self._database.read(queries.select_successions()):
-            self._successions[each.fingerprint] = each
-        async with asyncio.TaskGroup() as tasks:
+            self._book.add(each)
+        async with self.reminder.running(clients), asyncio.TaskGroup() as tasks:
             work = tasks.create_task(self._work(), name="renewal")
             self._registry.certificate_used = self._note_used
             try:
@@ -55,24 +65,33 @@ class Renewal:
         """One more certificate for the device that shows `bound`, for the key of a request, PEM or DER.
 
         Raises `WrongSubjectError` for a request that names another device, `InvalidRequestError`,
-        `DeviceRetiredError`, `TooManyRenewalsError`.
+        `EndedCertificateError`, `DeviceRetiredError`, `TooManyRenewalsError`.
         """
+        tenant_id, device_id = bound.tenant_id, bound.device_id
+        presented = bound.certificate.fingerprint
+        if self._registry.own_authorities.is_own(presented):
+            raise EndedCertificateError(
+                f"the certificate of {device_id} is of a CA of your own, which issues the next one, too: what we issued"
+                " would outlive it when that CA is switched off or removed"
+            )
         wanted = signing_request.read(request)
-        device_id = bound.device_id
         reason = succession.subject_refusal(device_id, wanted.common_name, device_id[:_NAME_LENGTH])
         if reason:
             raise WrongSubjectError(reason)
-        present = bound.certificate.fingerprint
-        unused_count = sum(each.replaced == present for each in self._successions.values())
-        if unused_count >= UNUSED_LIMIT:
-            raise TooManyRenewalsError(f"{device_id} has {unused_count} renewed certificates: use one of them first")
-        granted = await self._registry.grant_certificate(bound.tenant_id, device_id, wanted.der)
-        made = Succession(bound.tenant_id, granted.fingerprint, present, device_id)
-        await self._database.write(queries.insert_succession, made)
-        self._successions[made.fingerprint] = made
-        if self._registry.is_revoked(present):
-            # It was taken back while the new one was made.
-            await self._revoke_successors(bound.tenant_id, device_id, present)
+        if self._registry.device(tenant_id, device_id).state is DeviceState.RETIRED:
+            raise DeviceRetiredError(f"{device_id} is retired")
+        now = self._registry.time.issuing_at
+        authorities = self._registry.authorities
+        kept, granted = await authorities.sign(issue.grant, authorities.pki, device_id, wanted.der, now)
+        made = Succession(tenant_id, granted.fingerprint, presented, device_id, now)
+        bind = partial(registry_queries.insert_certificates, tenant_id=tenant_id, issued=[kept])
+        await self._registry.audit.recorded(
+            tenant_id,
+            record.issued([kept], key=record.MADE_BY_THE_DEVICE),
+            *(queries.insert_renewal, made, self._renewals_a_day, bind),
+        )
+        self._registry.take_in(tenant_id, [], [kept])
+        self._book.add(made)
         log.info("certificate renewed device_id=%s fingerprint=%s", device_id, granted.fingerprint)
         return granted
 
@@ -82,27 +101,18 @@ class Renewal:
         Raises `UnknownCertificateError`.
         """
         revoked = await self._registry.revoke_certificate(tenant_id, device_id, fingerprint)
-        await self._revoke_successors(tenant_id, device_id, fingerprint)
+        # After the commit: nothing is renewed with it from here on.
+        own = self.successions(tenant_id, device_id)
+        await self._end(tenant_id, device_id, succession.renewed_with(own, fingerprint), done=fingerprint)
         return revoked
 
-    async def _revoke_successors(self, tenant_id: int, device_id: str, fingerprint: str) -> None:
-        ended = [fingerprint]
-        for replaced in ended:
-            ended += [
-                each.fingerprint
-                for each in self._successions.values()
-                if (each.tenant_id, each.device_id, each.replaced) == (tenant_id, device_id, replaced)
-            ]
-        for successor in ended[1:]:
-            with contextlib.suppress(UnknownCertificateError):
-                await self._registry.revoke_certificate(tenant_id, device_id, successor)
-        await self._database.write(queries.delete_successions, tenant_id, ended[1:])
-        for successor in ended[1:]:
-            self._successions.pop(successor, None)
+    def successions(self, tenant_id: int, device_id: str) -> Sequence[Succession]:
+        """The renewed certificates of a device that it has not used."""
+        return self._book.of(tenant_id, device_id)
 
     def _note_used(self, bound: BoundCertificate) -> None:
-        """Hear that a certificate opened a door: called for every one, so it is quick for those not renewed."""
-        used = self._successions.get(bound.certificate.fingerprint)
+        """Hear that a client was let in by a certificate: called for each, so it is quick for those not renewed."""
+        used = self._book.find(bound.tenant_id, bound.device_id, bound.certificate.fingerprint)
         if used is not None:
             self._used.put_nowait(used)
 
@@ -110,24 +120,30 @@ class Renewal:
         while True:
             used = await self._used.get()
             # It may have been used several times before it was its turn.
-            if used.fingerprint in self._successions:
+            if self._book.find(used.tenant_id, used.device_id, used.fingerprint) is not None:
                 # While the disk is full the old certificate goes on; the next use of the new one tries again.
                 with contextlib.suppress(UnwritableError):
                     await self._take_over(used)
 
     async def _take_over(self, used: Succession) -> None:
-        own = [
-            each
-            for each in self._successions.values()
-            if (each.tenant_id, each.device_id) == (used.tenant_id, used.device_id)
-        ]
+        own = self.successions(used.tenant_id, used.device_id)
         ended = succession.ended_by(own, used.fingerprint)
-        for fingerprint in sorted(ended):
-            # Its device may have been erased meanwhile, with all its certificates.
-            with contextlib.suppress(UnknownCertificateError):
-                await self._registry.revoke_certificate(used.tenant_id, used.device_id, fingerprint)
-        done = [each.fingerprint for each in own if each.fingerprint in ended | {used.fingerprint}]
-        await self._database.write(queries.delete_successions, used.tenant_id, done)
-        for fingerprint in done:
-            self._successions.pop(fingerprint, None)
+        await self._end(used.tenant_id, used.device_id, ended, done=used.fingerprint)
         log.info("renewed certificate took over device_id=%s fingerprint=%s", used.device_id, used.fingerprint)
+
+    async def _end(self, tenant_id: int, device_id: str, ended: frozenset[str], *, done: str) -> None:
+        """Revoke certificates; they and the one that is done with await no use any more.
+
+        What is renewed with one of them before it is its turn ends as well.
+        """
+        gone = set(ended)
+        while ended:
+            for fingerprint in sorted(ended):
+                # Its device may have been erased meanwhile, with all its certificates.
+                with contextlib.suppress(UnknownCertificateError):
+                    await self._registry.revoke_certificate(tenant_id, device_id, fingerprint)
+            own = self.successions(tenant_id, device_id)
+            ended = frozenset(each.fingerprint for each in own if each.replaced in gone) - gone - {done}
+            gone |= ended
+        await self._database.write(queries.delete_successions, tenant_id, gone | {done})
+        self._book.remove(tenant_id, device_id, gone | {done})

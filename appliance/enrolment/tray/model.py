@@ -5,10 +5,14 @@ from enum import StrEnum
 import msgspec
 
 from appliance.errors import ApplianceError, ConflictError, NotFoundError
-from appliance.instant import DAY_MS, SECOND_MS
+from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS
 
 WAITING_LIMIT = 1_000
 """How many may wait; one more, and the one that knocked longest ago is forgotten."""
+WAITING_OF_NETWORK_LIMIT = 100
+"""How many of them may come from one address, or one network of IPv6: nobody fills the tray alone."""
+FETCH_AGAIN_MS = HOUR_MS
+"""How long a certificate can be had again that was fetched with a self-made one: an answer may be lost."""
 FORGET_MS = 7 * DAY_MS
 """How long a knock is kept that nobody repeats, and what became of one."""
 NOTE_MS = 30 * SECOND_MS
@@ -23,6 +27,15 @@ class KnockState(StrEnum):
     REFUSED = "refused"
 
 
+class KnockWay(StrEnum):
+    """By what somebody has shown to have their key."""
+
+    REQUEST = "request"
+    """A certificate signing request."""
+    CERTIFICATE = "certificate"
+    """A certificate that they made themselves, in a handshake of TLS."""
+
+
 class NotTakenError(ApplianceError):
     """A device without a code is not let in here."""
 
@@ -33,6 +46,18 @@ class RefusedKnockError(ApplianceError):
     """A person has refused this device."""
 
     code = "knock_refused"
+
+
+class KnownKeyError(ApplianceError):
+    """The key of who knocks was certified before."""
+
+    code = "known_key"
+
+
+class FetchedError(ApplianceError):
+    """The certificate was fetched, and can be had no more."""
+
+    code = "certificate_fetched"
 
 
 class UnknownKnockError(NotFoundError):
@@ -69,6 +94,18 @@ class Knock(msgspec.Struct, frozen=True):
     certificate: str
     """The certificate that awaits it, PEM; empty unless it was accepted."""
     request: bytes
+    """The signing request, DER; of who knocked with a certificate, the public key."""
+    way: KnockWay = KnockWay.REQUEST
+    network: str = ""
+    """The address; of IPv6, the network that is counted together."""
+    knock_count: int = 1
+    """How often it was written down that they knocked: twice a minute at most."""
+    wanted_id: str = ""
+    """The device id that they would like; empty without one."""
+    note: str = ""
+    """What else they say."""
+    fetched_at: int | None = None
+    """When the certificate was first fetched by who knocked with a certificate."""
 
 
 class NewKnock(msgspec.Struct, frozen=True):
@@ -82,6 +119,19 @@ class NewKnock(msgspec.Struct, frozen=True):
     label: str
     address: str
     request: bytes
+    way: KnockWay = KnockWay.REQUEST
+    network: str = ""
+    wanted_id: str = ""
+    note: str = ""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What somebody says of themselves who shows a certificate. None of it is checked but its length."""
+
+    device_id: str = ""
+    type: str = ""
+    serial_number: str = ""
+    note: str = ""
 
 
 class Acceptance(msgspec.Struct, frozen=True):

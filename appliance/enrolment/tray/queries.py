@@ -5,9 +5,11 @@ import sqlite3
 from appliance.enrolment.tray.model import (
     FORGET_MS,
     WAITING_LIMIT,
+    WAITING_OF_NETWORK_LIMIT,
     DecidedKnockError,
     Knock,
     KnockState,
+    KnockWay,
     NewKnock,
     UnknownKnockError,
 )
@@ -15,7 +17,8 @@ from appliance.store.database import Select
 
 _COLUMNS = (
     "knock_number, tenant_id, key_fingerprint, key_kind, subject, common_name, serial_number, label, address,"
-    " first_at, last_at, state, decided_at, device_id, certificate, request"
+    " first_at, last_at, state, decided_at, device_id, certificate, request, way, network, knock_count, wanted_id,"
+    " note, fetched_at"
 )
 
 
@@ -42,22 +45,18 @@ def insert_knock(connection: sqlite3.Connection, tenant_id: int, new: NewKnock, 
     connection.execute("DELETE FROM knock WHERE tenant_id = ? AND last_at < ?", (tenant_id, now - FORGET_MS))
     sql = f"""
         INSERT INTO knock (tenant_id, key_fingerprint, key_kind, subject, common_name, serial_number, label, address,
-            first_at, last_at, state, request)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)
-        ON CONFLICT (tenant_id, key_fingerprint) DO UPDATE SET last_at = excluded.last_at, address = excluded.address
+            network, way, wanted_id, note, first_at, last_at, state, request)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)
+        ON CONFLICT (tenant_id, key_fingerprint) DO UPDATE SET
+            last_at = excluded.last_at, address = excluded.address, network = excluded.network,
+            knock_count = knock_count + 1
         RETURNING {_COLUMNS}
     """
     told = (new.key_fingerprint, new.key_kind, new.subject, new.common_name, new.serial_number, new.label, new.address)
-    [row] = connection.execute(sql, (tenant_id, *told, now, now, new.request)).fetchall()
-    connection.execute(
-        """
-        DELETE FROM knock WHERE tenant_id = ? AND knock_number IN (
-            SELECT knock_number FROM knock WHERE tenant_id = ? AND state = 'waiting'
-            ORDER BY last_at DESC, knock_number DESC LIMIT -1 OFFSET ?
-        )
-        """,
-        (tenant_id, tenant_id, WAITING_LIMIT),
-    )
+    more = (new.network, new.way.value, new.wanted_id, new.note)
+    [row] = connection.execute(sql, (tenant_id, *told, *more, now, now, new.request)).fetchall()
+    _forget_beyond(connection, WAITING_OF_NETWORK_LIMIT, "tenant_id = ? AND network = ?", (tenant_id, new.network))
+    _forget_beyond(connection, WAITING_LIMIT, "tenant_id = ?", (tenant_id,))
     return _knock(*row)
 
 
@@ -80,6 +79,25 @@ def update_refused(connection: sqlite3.Connection, tenant_id: int, knock_number:
     _decide(connection, sql, (now, tenant_id, knock_number), tenant_id, knock_number)
 
 
+def update_fetched(connection: sqlite3.Connection, knock: Knock, now: int) -> None:
+    """Note that an accepted one has its certificate."""
+    sql = "UPDATE knock SET fetched_at = ? WHERE tenant_id = ? AND knock_number = ? AND fetched_at IS NULL"
+    connection.execute(sql, (now, knock.tenant_id, knock.knock_number))
+
+
+def _forget_beyond(connection: sqlite3.Connection, limit: int, where: str, values: tuple[object, ...]) -> None:
+    """Of those who wait, forget whoever knocked longest ago until no more than these are left."""
+    connection.execute(
+        f"""
+        DELETE FROM knock WHERE knock_number IN (
+            SELECT knock_number FROM knock WHERE {where} AND state = 'waiting'
+            ORDER BY last_at DESC, knock_number DESC LIMIT -1 OFFSET ?
+        )
+        """,
+        (*values, limit),
+    )
+
+
 def _decide(
     connection: sqlite3.Connection, sql: str, values: tuple[object, ...], tenant_id: int, knock_number: int
 ) -> None:
@@ -94,4 +112,5 @@ def _decide(
 def _knock(*row: object) -> Knock:
     values = list(row)
     values[11] = KnockState(str(values[11]))
+    values[16] = KnockWay(str(values[16]))
     return Knock(*values)  # type: ignore[arg-type]  # as the columns are

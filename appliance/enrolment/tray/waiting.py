@@ -13,6 +13,7 @@ _PATIENCE = 6
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9:_-]+", re.ASCII)
 _ID_LENGTH = 128
 _TAG_LENGTH = 12
+_CODE_LENGTH = 16
 
 
 def retry_after_s(first_at: int, now: int) -> int:
@@ -22,8 +23,13 @@ def retry_after_s(first_at: int, now: int) -> int:
 
 def suggested_id(knock: Knock) -> str:
     """A device id made of what a knock says of itself, or else of its key."""
-    for text in (knock.common_name, knock.serial_number):
+    for text in (knock.wanted_id, knock.common_name, knock.serial_number):
         found = _NOT_IN_IDS.sub("-", text).strip("-")[:_ID_LENGTH]
         if found:
             return found
     return f"device-{knock.key_fingerprint[:_TAG_LENGTH]}"
+
+
+def short_code(key_fingerprint: str) -> str:
+    """The part of a key's fingerprint that a person compares."""
+    return key_fingerprint[:_CODE_LENGTH]

@@ -4,16 +4,27 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from cryptography import x509
 
 from appliance.audit.model import Entry
+from appliance.config import CaConfig
+from appliance.health import Status
 from appliance.instant import Clock
-from appliance.registry import crl, keys, root
+from appliance.registry import crl, keys, pki, root
+from appliance.registry.hardware import request
+from appliance.registry.hardware.key import HardwareKey
+from appliance.registry.hardware.model import HardwareBusyError
+from appliance.registry.hardware.token import Token
 from appliance.registry.keys import AuthorityStatus, Tended
 from appliance.registry.model import Certificate
 from appliance.registry.pki import Pki
 
 T = TypeVar("T")
+
+WAITING_LIMIT = 64
+"""How much may wait for the token at once: at 100 ms a signature, some seconds."""
 
 
 class Authorities:
@@ -29,6 +40,10 @@ class Authorities:
         self._record = record
         self._renew = renew
         self._in_use = asyncio.Lock()
+        self._signing = asyncio.Lock()
+        self._waiting_count = 0
+        self.token = Token(CaConfig())
+        """Where the key of the issuing CA is, if it is not in the folder of keys."""
         self._revocations: crl.RevocationList | None = None
         self.tls_changed: Callable[[], Awaitable[None]] = _nobody_told
         """Told when listeners are to show another certificate, or to trust another CA."""
@@ -40,26 +55,79 @@ class Authorities:
     async def export_root(self, passphrase: str) -> str:
         """The root's key, encrypted with a passphrase. Raises `RootKeyError`."""
         chance = secrets.token_bytes(root.SALT_BYTES + root.VECTOR_BYTES)
-        return await self._tend(partial(keys.export_root, passphrase=passphrase, chance=chance))
+        return await self.tend(partial(keys.export_root, passphrase=passphrase, chance=chance))
 
     async def confirm_export(self, exported: str, passphrase: str) -> None:
         """Note that an export was read back from where it was put. Raises `RootKeyError`."""
-        await self._tend(partial(keys.confirm_export, exported=exported, passphrase=passphrase))
+        await self.tend(partial(keys.confirm_export, exported=exported, passphrase=passphrase))
 
     async def remove_root(self) -> None:
         """Take the root's key off this gateway. Raises `RootKeyError` unless an export of it was read back."""
-        await self._tend(keys.remove_root)
+        await self.tend(keys.remove_root)
 
     async def restore_root(self, exported: str, passphrase: str) -> None:
         """Put the root's key back from an export. Raises `RootKeyError`."""
-        await self._tend(partial(keys.restore_root, exported=exported, passphrase=passphrase))
+        await self.tend(partial(keys.restore_root, exported=exported, passphrase=passphrase))
 
     async def use_issuer(self, certificates: bytes, key: bytes) -> AuthorityStatus:
         """Let a CA from elsewhere issue from now on; what was issued before stays good.
 
         Raises `InvalidIssuerError`, and `RootKeyError` while the root's key is away.
         """
-        return await self._tend(partial(keys.use_issuer, certificates=certificates, key=key, now=self._clock()))
+        return await self.tend(partial(keys.use_issuer, certificates=certificates, key=key, now=self._clock()))
+
+    async def trust_also(self, further: tuple[x509.Certificate, ...]) -> None:
+        """Let the certificates of these CAs, which we have no key of, get as far as to be judged by the registry."""
+        async with self._in_use:
+            self.pki = await asyncio.to_thread(pki.trust_also, self.pki, further)
+        await self.tls_changed()
+
+    async def use_hardware(self, certificates: bytes) -> AuthorityStatus:
+        """Let a CA issue whose key is in the token of the settings; without `certificates`, one under our root.
+
+        What was issued before stays good. Raises `HardwareKeyError`, `InvalidIssuerError`, and `RootKeyError` while
+        the root's key is away.
+        """
+        key = await self._in_turn(self.token.key)
+        work = partial(keys.use_hardware, key=key, certificates=certificates, now=self._clock())
+        return await self.tend(work, with_token=True)
+
+    async def hardware_request(self) -> str:
+        """A certificate signing request for the key in the token, PEM, for a CA from elsewhere.
+
+        The key is made where there is none. Raises `HardwareKeyError`.
+        """
+        key = await self._in_turn(self.token.key)
+        return await self._in_turn(partial(request.make, key))
+
+    async def check_hardware(self) -> None:
+        """See whether the token signs, where the issuing CA's key is in one; the status tells."""
+        if isinstance(self.pki.issuing.key, HardwareKey):
+            await self._in_turn(self.token.check)
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the settings name a token, or the issuing CA's key is in one."""
+        return self.token.is_configured or isinstance(self.pki.issuing.key, HardwareKey)
+
+    def hardware_status(self) -> Status:
+        """How it stands with the token. Without it devices still connect."""
+        if not isinstance(self.pki.issuing.key, HardwareKey):
+            return Status(ok=True, summary="no key in hardware is in use")
+        if self.token.trouble:
+            summary = f"no certificates are issued: {self.token.trouble}. Devices that have one connect as before"
+            return Status(ok=False, summary=summary, is_serving=True)
+        return Status(ok=True, summary=f"the issuing CA's key is in the token {self.token.label}")
+
+    async def sign(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """Run work that signs with the issuing CA's key, in a thread; a token is asked one thing at a time.
+
+        Raises what the work raises, and `HardwareBusyError` when too much waits for the token already.
+        """
+        work = partial(function, *arguments, **named)
+        if isinstance(self.pki.issuing.key, HardwareKey):
+            return await self._in_turn(work)
+        return await asyncio.to_thread(work)
 
     async def revocation_list(self, certificates: Iterable[Certificate]) -> bytes:
         """Those of the certificates that were revoked and have not expired, signed, DER (RFC 5280 §5)."""
@@ -67,13 +135,30 @@ class Authorities:
         revoked = crl.listed(certificates, now)
         made = self._revocations
         if made is None or not crl.is_good(made, issuing, revoked, now):
-            made = self._revocations = await asyncio.to_thread(crl.make, issuing, revoked, now)
+            made = self._revocations = await self.sign(crl.make, issuing, revoked, now)
         return made.der
 
-    async def _tend(self, work: Callable[[Pki], Tended[T]]) -> T:
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        if self._waiting_count >= WAITING_LIMIT:
+            raise HardwareBusyError(f"{WAITING_LIMIT} things wait for the hardware token: try again in a minute")
+        self._waiting_count += 1
+        try:
+            async with self._signing:
+                done = asyncio.get_running_loop().run_in_executor(None, work)
+                try:
+                    return await asyncio.shield(done)
+                except asyncio.CancelledError:
+                    # A thread cannot be stopped: whoever is next waits until the token is free.
+                    await asyncio.wait([done])
+                    raise
+        finally:
+            self._waiting_count -= 1
+
+    async def tend(self, work: Callable[[Pki], Tended[T]], *, with_token: bool = False) -> T:
         """Have something done with the keys; it is in the audit log before its result is given."""
         async with self._in_use:
-            tended = await asyncio.to_thread(work, self.pki)
+            done = partial(work, self.pki)
+            tended = await (self._in_turn(done) if with_token else asyncio.to_thread(done))
             self.pki = tended.pki
         await self._record(tended.entry)
         if await self._renew():

@@ -6,9 +6,7 @@ never kept.
 
 import asyncio
 import contextlib
-import io
 import logging
-import zipfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Self
 
@@ -16,7 +14,9 @@ from appliance.errors import InvalidInputError
 from appliance.instant import Clock
 from appliance.registry import bundle, record
 from appliance.registry import queries as registry_queries
+from appliance.registry.bundle import Address
 from appliance.registry.catalogue import queries, search, table
+from appliance.registry.catalogue.archive import Archive
 from appliance.registry.catalogue.model import (
     FILTERS_LIMIT,
     TYPES_LIMIT,
@@ -143,14 +143,18 @@ class Catalogue:
         if new.state is DeviceState.RETIRED:
             raise InvalidInputError("a device cannot begin its life retired")
         check_new_device(new)
-        device = await self._database.write(registry_queries.insert_device, tenant_id, new, self._clock())
+        device = await self._registry.audit.told(
+            tenant_id, lambda one: record.added([one]), registry_queries.insert_device, tenant_id, new, self._clock()
+        )
         self._registry.take_in(tenant_id, [device])
         log.info("device added tenant_id=%s device_id=%s", tenant_id, new.device_id)
         return device
 
     async def change_device(self, tenant_id: int, device_id: str, change: DeviceChange) -> Device:
         """Have another word kept of a device. Raises `UnknownDeviceError`, `InvalidInputError`."""
-        before, device = await self._database.write(queries.change_device, tenant_id, device_id, change)
+        before, device = await self._registry.audit.told(
+            tenant_id, lambda both: record.changed(*both), queries.change_device, tenant_id, device_id, change
+        )
         self._registry.take_in(tenant_id, [device])
         if _rights_hang_on(device) != _rights_hang_on(before):
             self._registry.rights_changed(tenant_id, device_id)
@@ -161,17 +165,28 @@ class Catalogue:
         """Describe a type. Raises `InvalidInputError`, `TypeExistsError`."""
         if len(self._types.get(tenant_id, {})) >= TYPES_LIMIT:
             raise InvalidInputError(f"there are {TYPES_LIMIT:,} types already: more are not kept")
-        await self._database.write(queries.insert_type, tenant_id, check_type(told), self._clock())
+        await self._registry.audit.recorded(
+            tenant_id,
+            record.described(None, told, told.name),
+            queries.insert_type,
+            tenant_id,
+            check_type(told),
+            self._clock(),
+        )
         return self._keep_type(tenant_id, told)
 
     async def change_type(self, tenant_id: int, told: DeviceType) -> DeviceType:
         """Describe a type otherwise. Raises `InvalidInputError`, `UnknownTypeError`."""
-        await self._database.write(queries.update_type, tenant_id, check_type(told))
+        before = self.type(tenant_id, told.name)
+        await self._registry.audit.recorded(
+            tenant_id, record.described(before, told, told.name), queries.update_type, tenant_id, check_type(told)
+        )
         return self._keep_type(tenant_id, told)
 
     async def remove_type(self, tenant_id: int, name: str) -> None:
         """Forget what is known of a type; its devices keep the word. Raises `UnknownTypeError`."""
-        await self._database.write(queries.delete_type, tenant_id, name)
+        entries = record.forgotten(self.type(tenant_id, name), name)
+        await self._registry.audit.recorded(tenant_id, entries, queries.delete_type, tenant_id, name)
         self._types.get(tenant_id, {}).pop(name, None)
         log.info("device type removed tenant_id=%s name=%r", tenant_id, name)
 
@@ -234,9 +249,10 @@ class Catalogue:
             named = [new.device_id for new in news] if with_certificates else []
             issued = await self._registry.made_certificates(named)
             kept = [one.kept for one in issued]
-            devices = await self._registry.audit.recorded(
+            refused_count = plan.count(Fate.REFUSED)
+            devices = await self._registry.audit.told(
                 tenant_id,
-                record.issued(kept, key=record.MADE_HERE),
+                lambda found: record.imported(before, found, kept, refused_count),
                 queries.write_import,
                 tenant_id,
                 news,
@@ -247,30 +263,32 @@ class Catalogue:
             self._registry.take_in(tenant_id, devices, kept)
         for device in devices:
             was = before.get(device.device_id)
-            if was is not None and _rights_hang_on(was) != _rights_hang_on(device):
-                self._registry.rights_changed(tenant_id, device.device_id)
+            if was is None:
+                continue
+            if was.state is DeviceState.ACTIVE and device.state is not DeviceState.ACTIVE:
+                self._registry.gone(tenant_id, device.device_id)
+            if _rights_hang_on(was) != _rights_hang_on(device):
+                self._registry.policy_changed(tenant_id, device.device_id)
         log.info(
             "devices imported tenant_id=%s new_count=%s changed_count=%s refused_count=%s certificate_count=%s",
             tenant_id,
             len(news),
             len(changes),
-            plan.count(Fate.REFUSED),
+            refused_count,
             len(kept),
         )
         return Imported(plan, tuple(one.bundle for one in issued))
 
-    async def zipped(self, imported: Imported, host: str, port: int) -> AsyncIterator[bytes]:
+    async def zipped(self, imported: Imported, address: Address) -> AsyncIterator[bytes]:
         """The bundles as one zip file, a folder for each device, piece by piece; the keys are nowhere else.
 
-        `host` and `port` are where the devices will connect. What became of each row stands in `import.csv`.
+        `address` is where the devices will connect. What became of each row stands in `import.csv`.
         """
-        pipe = _Pipe()
-        with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(REPORT, table.report(imported.plan))
-            for start in range(0, len(imported.bundles), ZIP_PIECE_COUNT):
-                await asyncio.to_thread(_pack, archive, imported.bundles[start : start + ZIP_PIECE_COUNT], host, port)
-                yield pipe.taken()
-        yield pipe.taken()
+        archive = Archive(self._clock())
+        yield archive.added(REPORT, table.report(imported.plan).encode())
+        for start in range(0, len(imported.bundles), ZIP_PIECE_COUNT):
+            yield await asyncio.to_thread(_packed, archive, imported.bundles[start : start + ZIP_PIECE_COUNT], address)
+        yield archive.ended()
 
     def _found(self, tenant_id: int, query: search.Query) -> list[Device]:
         return [
@@ -301,32 +319,12 @@ class Catalogue:
         return told
 
 
-def _pack(archive: zipfile.ZipFile, bundles: Sequence[Bundle], host: str, port: int) -> None:
-    for one in bundles:
-        for name, content in bundle.as_files(one, host, port).items():
-            archive.writestr(f"{one.device_id}/{name}", content)
-
-
-class _Pipe(io.RawIOBase):
-    """What is written into it can be taken out again, once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pieces: list[bytes] = []
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, piece: bytes) -> int:  # type: ignore[override]
-        """Keep a piece until it is taken."""
-        self._pieces.append(bytes(piece))
-        return len(piece)
-
-    def taken(self) -> bytes:
-        """Everything that was written since the last time."""
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
+def _packed(archive: Archive, bundles: Sequence[Bundle], address: Address) -> bytes:
+    return b"".join(
+        archive.added(f"{device_id}/{name}", content)
+        for device_id, files in bundle.many_with_programs(bundles, address)
+        for name, content in files.items()
+    )
 
 
 def _rights_hang_on(device: Device) -> tuple[object, ...]:

@@ -25,6 +25,11 @@ def is_synchronised(now: int) -> bool:
     return is_of_kernel and not kernel.status & _UNSYNCHRONISED
 
 
+def witness() -> str:
+    """Who says so: the `kernel`, or `systemd` where the kernel may not be asked."""
+    return "systemd" if _kernel() is None else "kernel"
+
+
 class _Timex(ctypes.Structure):
     """Struct timex of adjtimex(2)."""
 

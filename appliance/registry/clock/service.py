@@ -4,11 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from appliance.audit.model import Entry
+from appliance.audit.service import Audit
 from appliance.health import Status
-from appliance.instant import DAY_MS, SECOND_MS, Clock
+from appliance.instant import DAY_MS, SECOND_MS, Clock, to_text
 from appliance.registry.authority import RELEASED_AT
 from appliance.registry.clock import kernel, queries
-from appliance.registry.clock.trust import ClockState, Reading
+from appliance.registry.clock.model import ClockNotSetError, ClockReport
+from appliance.registry.clock.trust import FURTHEST_JUMP_MS, SLACK_MS, ClockState, Doubt, Reading, weigh
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Database
 
@@ -18,11 +21,14 @@ log = logging.getLogger(__name__)
 class TrustedClock:
     """The clock, and what it is worth."""
 
-    def __init__(self, database: Database, wall: Clock) -> None:
+    def __init__(self, database: Database, wall: Clock, audit: Audit) -> None:
         """`wall` gives UTC milliseconds, right or wrong."""
         self._database = database
         self._wall = wall
+        self._audit = audit
         self._floor_at = RELEASED_AT
+        self._begun_at = RELEASED_AT
+        self._doubt: Doubt | None = None
         self._uptime_s: Callable[[], float] = lambda: 0.0
         self._begun_s = 0.0
         self._known = ClockState.UNTRUSTED
@@ -33,16 +39,19 @@ class TrustedClock:
         """Know what has passed for sure."""
         self._uptime_s = asyncio.get_running_loop().time
         self._begun_s = self._uptime_s()
-        issued = await self._database.read(queries.select_newest_issue())
-        marked = await self._database.read(queries.select_mark(DEFAULT_TENANT))
-        self._floor_at = max([RELEASED_AT, *marked, *(at - DAY_MS for at in issued)])
+        marked_at = max([RELEASED_AT, *await self._database.read(queries.select_mark(DEFAULT_TENANT))])
+        # A clock that was wrong while it issued must not be right for ever after.
+        issued = await self._database.read(queries.select_newest_issue(DEFAULT_TENANT, marked_at + FURTHEST_JUMP_MS))
+        self._floor_at = self._begun_at = max([marked_at, *(at - DAY_MS for at in issued)])
         self._known = self.state
-        log.info("clock read state=%s", self._known)
+        log.info("clock read state=%s witness=%s", self._known, kernel.witness())
 
     def reading(self) -> Reading:
         """The clock now."""
-        wall_at = self._wall()
-        return Reading(wall_at, self._floor_at + self._uptime_ms(), self.is_vouched_for(wall_at))
+        wall_at, uptime_ms = self._wall(), self._uptime_ms()
+        return Reading(
+            wall_at, self._floor_at + uptime_ms, self.is_vouched_for(wall_at), begun_at=self._begun_at + uptime_ms
+        )
 
     @property
     def state(self) -> ClockState:
@@ -58,20 +67,55 @@ class TrustedClock:
         """Say whether the clock can be believed, and what follows if not."""
         reading = self.reading()
         details = {"state": reading.state.value, "floor_at": reading.floor_at, "wall_at": reading.wall_at}
-        return Status(ok=reading.state.is_trusted, summary=reading.told(), details=details)
+        # Devices get in by a wrong clock as by a right one.
+        return Status(ok=reading.state.is_trusted, summary=reading.told(), details=details, is_serving=True)
+
+    def report(self) -> ClockReport:
+        """Tell the same to who asks for the clock alone."""
+        reading = self.reading()
+        return ClockReport(
+            reading.state.value, to_text(reading.wall_at), to_text(reading.floor_at), reading.told(), kernel.witness()
+        )
 
     async def mark(self) -> None:
         """Keep what has passed for sure, every few minutes; the floor is not below it from here on.
 
         Raises `UnwritableError`.
         """
-        reading = self.reading()
+        reading, uptime_ms = self.reading(), self._uptime_ms()
         if reading.state is not self._known:
             self._known = reading.state
             log.warning("clock state changed state=%s", self._known)
-        if reading.state is ClockState.SYNCHRONISED:
-            self._floor_at = reading.wall_at - self._uptime_ms()
-        await self._database.write(queries.save_mark, DEFAULT_TENANT, self._floor_at + self._uptime_ms())
+        weighed = weigh(reading, uptime_ms, self._doubt)
+        floor_at = self._floor_at if weighed.zero_at is None else weighed.zero_at
+        await self._database.write(queries.save_mark, DEFAULT_TENANT, floor_at + uptime_ms)
+        self._floor_at, self._doubt = floor_at, weighed.doubt
+        if weighed.zero_at is not None and reading.is_doubted:
+            self._begun_at = floor_at
+            log.warning("clock of a time server believed after it held for a day wall_at=%s", to_text(reading.wall_at))
+
+    async def reset(self) -> ClockReport:
+        """Take what the clock shows for what has passed, whatever was taken for that before.
+
+        Raises `ClockNotSetError` for a clock that cannot be right, and `UnwritableError`.
+        """
+        reading = self.reading()
+        if reading.wall_at < RELEASED_AT:
+            raise ClockNotSetError(
+                f"the clock shows {to_text(reading.wall_at)}, which was before this release was made: set it first"
+            )
+        told = {"from": to_text(reading.floor_at), "to": to_text(reading.wall_at)}
+        await self._audit.recorded(
+            DEFAULT_TENANT,
+            [Entry("clock.reset", "clock", told)],
+            queries.reset_mark,
+            DEFAULT_TENANT,
+            reading.wall_at - SLACK_MS,
+        )
+        self._floor_at = self._begun_at = reading.wall_at - SLACK_MS - self._uptime_ms()
+        self._doubt = None
+        log.warning("clock reset floor_at=%s", told["to"])
+        return self.report()
 
     def _uptime_ms(self) -> int:
         """What has passed since the start, by a clock that nobody sets."""

@@ -1,4 +1,4 @@
-"""What the gateway's clock is worth, and what follows from that for certificates.
+"""What the gateway's clock is worth, and what follows from that for certificates and device tokens.
 
 A Raspberry Pi has no battery behind its clock: it may start in the past, and nobody may be there to
 tell it the time. Its devices must get in all the same. Rules:
@@ -7,18 +7,32 @@ tell it the time. Its devices must get in all the same. Rules:
   the newest certificate was issued, and whatever time the process has run on top of it.
 - A clock below the floor is wrong. One that is far ahead of it and that no time server stands
   behind is taken for wrong.
-- What a certificate's end is held against is the clock where a time server stands behind it, else
-  the floor, else nothing: then a certificate that seems to be over is accepted, and that is shown.
+- A time server may be wrong too. What it says far beyond the floor that the process began with is not
+  believed before it has held for a day, or a person has said that it is right.
+- What an end is held against is the clock where a time server stands behind it, else the floor, else
+  nothing: then a certificate or token that seems to be over is accepted, and that is shown.
 """
 
 from enum import StrEnum
 
 import msgspec
 
-from appliance.instant import DAY_MS, to_text
+from appliance.instant import DAY_MS, MINUTE_MS, to_text
 
 FURTHEST_AHEAD_MS = 3 * 365 * DAY_MS
 """A clock that nobody vouches for may be this far ahead of the floor: no gateway lies on a shelf for longer."""
+
+FURTHEST_JUMP_MS = 400 * DAY_MS
+"""A time server is believed at once up to here: what it says raises the floor, and that for good."""
+
+HOLD_MS = DAY_MS
+"""For how long a time server has to stand by a moment beyond that until it is believed."""
+
+STEADY_MS = 10 * MINUTE_MS
+"""A clock that is corrected by more than this meanwhile has said something else."""
+
+SLACK_MS = MINUTE_MS
+"""The floor stays this far below a clock that is believed: a correction by a second must not make it wrong."""
 
 
 class ClockState(StrEnum):
@@ -41,16 +55,24 @@ class Reading(msgspec.Struct, frozen=True):
     wall_at: int
     floor_at: int
     is_synchronised: bool
+    begun_at: int | None = None
+    """The floor that the process began with, grown with its time; None: no other than the floor itself."""
 
     @property
     def state(self) -> ClockState:
         """What it is worth."""
-        if self.wall_at < self.floor_at:
+        if self.wall_at < self.floor_at or self.is_doubted:
             return ClockState.UNTRUSTED
         if self.is_synchronised:
             return ClockState.SYNCHRONISED
         is_far_ahead = self.wall_at - self.floor_at > FURTHEST_AHEAD_MS
         return ClockState.UNTRUSTED if is_far_ahead else ClockState.FLOOR
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether a time server says a moment that it is not believed yet."""
+        begun_at = self.floor_at if self.begun_at is None else self.begun_at
+        return self.is_synchronised and self.wall_at - begun_at > FURTHEST_JUMP_MS and self.wall_at >= self.floor_at
 
     @property
     def surely_at(self) -> int | None:
@@ -66,10 +88,12 @@ class Reading(msgspec.Struct, frozen=True):
     @property
     def issuing_at(self) -> int:
         """From when the life of a certificate counts that is issued now: never over before it has begun."""
-        return self.wall_at if self.state.is_trusted else self.floor_at
+        # A time server in doubt is more likely right than wrong: what is issued must not die with the doubt.
+        return self.wall_at if self.state.is_trusted or self.is_doubted else self.floor_at
 
     def told(self) -> str:
         """What the clock is worth, for the person who can set it."""
+        accepted = "Certificates and tokens are accepted whatever their end, until"
         match self.state:
             case ClockState.SYNCHRONISED:
                 return f"{to_text(self.wall_at)}, set by a time server"
@@ -78,21 +102,56 @@ class Reading(msgspec.Struct, frozen=True):
             case ClockState.UNTRUSTED if self.wall_at < self.floor_at:
                 return (
                     f"{to_text(self.wall_at)} is wrong: {to_text(self.floor_at)} has passed already. "
-                    "Certificates are accepted whatever their end, until the clock is set"
+                    f"{accepted} the clock is set; if it is right, run `headworks clock reset`"
+                )
+            case ClockState.UNTRUSTED if self.is_doubted:
+                return (
+                    f"{to_text(self.wall_at)}, says a time server, is far ahead of {to_text(self.floor_at)}. "
+                    f"{accepted} it has held for a day; if it is right, run `headworks clock reset`"
                 )
             case ClockState.UNTRUSTED:
                 return (
                     f"{to_text(self.wall_at)} is far ahead of {to_text(self.floor_at)}, and no time server says so. "
-                    "Certificates are accepted whatever their end, until the clock is set"
+                    f"{accepted} the clock is set; if it is right, run `headworks clock reset`"
                 )
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """A time server says a moment that is too far ahead to be believed at once."""
+
+    since_ms: int
+    """The uptime of the process when it was first said."""
+    zero_at: int
+    """The moment at which the process has started, by what the time server said then."""
+
+
+class Weighed(msgspec.Struct, frozen=True):
+    """What a reading changes."""
+
+    zero_at: int | None
+    """The moment at which the process has started, where it is believed now; it gives the floor."""
+    doubt: Doubt | None
+
+
+def weigh(reading: Reading, uptime_ms: int, doubt: Doubt | None) -> Weighed:
+    """What follows from a reading for the floor, `uptime_ms` after the start of the process."""
+    zero_at = reading.wall_at - uptime_ms
+    lifted_at = max(zero_at - SLACK_MS, reading.floor_at - uptime_ms)
+    if reading.state is ClockState.SYNCHRONISED:
+        return Weighed(lifted_at, None)
+    if not reading.is_doubted:
+        return Weighed(None, None)
+    if doubt is None or abs(zero_at - doubt.zero_at) > STEADY_MS:
+        return Weighed(None, Doubt(uptime_ms, zero_at))
+    return Weighed(lifted_at if uptime_ms - doubt.since_ms >= HOLD_MS else None, doubt)
+
+
 def is_flagged(expires_at: int, reading: Reading) -> bool:
-    """Whether a certificate seems to be over by a clock that does not suffice to refuse it."""
+    """Whether a certificate or token seems to be over by a clock that does not suffice to refuse it."""
     return expires_at <= reading.wall_at and not is_over(expires_at, reading)
 
 
 def is_over(expires_at: int, reading: Reading) -> bool:
-    """Whether a certificate's end has passed for sure."""
+    """Whether the end of a certificate or token has passed for sure."""
     surely_at = reading.surely_at
     return surely_at is not None and expires_at <= surely_at

@@ -43,10 +43,6 @@ class DeviceToken(msgspec.Struct, frozen=True):
     """The address from which a device came in with it last, without the port."""
     revoked_at: int | None = None
 
-    def is_good(self, now: int) -> bool:
-        """Whether it opens something."""
-        return self.revoked_at is None and now < self.expires_at
-
 
 class KeptToken(msgspec.Struct, frozen=True):
     """A token, the device that it stands for, and what its secret is checked against."""

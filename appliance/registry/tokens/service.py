@@ -15,8 +15,11 @@ from typing import Protocol
 
 import msgspec
 
+from appliance.audit.model import Entry
+from appliance.audit.service import Audit
 from appliance.instant import DAY_MS, Clock, to_text
 from appliance.registry import files
+from appliance.registry.clock.trust import Reading, is_over
 from appliance.registry.model import Device, DeviceRetiredError, DeviceState, KeyFolderError
 from appliance.registry.tokens import queries, throttle
 from appliance.registry.tokens.model import (
@@ -49,10 +52,22 @@ _NOBODYS = "0" * 64
 """What the secret of a token that does not exist is compared with."""
 
 
+class Watch(Protocol):
+    """Knows what time it is, and what that is worth."""
+
+    def reading(self) -> Reading:
+        """The present moment."""
+
+
 class Devices(Protocol):
     """The devices, as the registry has them."""
 
+    audit: Audit
     rights_changed: Callable[[int, str], None]
+
+    @property
+    def time(self) -> Watch:
+        """What the ends of tokens are held against."""
 
     def device(self, tenant_id: int, device_id: str) -> Device:
         """One device. Raises `UnknownDeviceError`."""
@@ -79,7 +94,8 @@ class DeviceTokens:
         self._numbers: dict[tuple[int, str], list[int]] = {}
         self._unwritten: dict[int, Use] = {}
         self._misses: dict[str, throttle.Misses] = {}
-        self._looked_at = 0
+        self._over: set[int] = set()
+        """Tokens that were told to be over."""
         self.plain_networks: tuple[str, ...] = ()
         """Networks from which a token may come unencrypted, besides this machine."""
 
@@ -88,11 +104,13 @@ class DeviceTokens:
 
         Raises `KeyFolderError` when the key is damaged or open to everyone.
         """
-        self._looked_at = self._clock()
         kept = await self._database.read(queries.select_all_tokens())
         self._key = await asyncio.to_thread(self._read_key, len(kept))
+        reading = self._registry.time.reading()
         for one in kept:
             self._remember(one)
+            if is_over(one.token.expires_at, reading):
+                self._over.add(one.token.token_number)
 
     async def close(self) -> None:
         """Write down what is known only here."""
@@ -121,7 +139,7 @@ class DeviceTokens:
         if kept is None:
             self._count_miss(origin)
             return _not_known("the token is not known here: a device shows the one that was made for it, unchanged")
-        reason = _refusal(kept, credentials.username or "", self._clock())
+        reason = _refusal(kept, credentials.username or "", self._registry.time.reading())
         if reason:
             return Denied(reason, of=Principal(kept.tenant_id, kept.device_id))
         self._note_use(kept, throttle.host_of(credentials.address))
@@ -142,13 +160,18 @@ class DeviceTokens:
         """
         if self._registry.device(tenant_id, device_id).state is DeviceState.RETIRED:
             raise DeviceRetiredError(f"{device_id} is retired")
-        now = self._clock()
-        if sum(token.is_good(now) for token in self.tokens(tenant_id, device_id)) >= TOKENS_LIMIT:
+        reading = self._registry.time.reading()
+        now = reading.issuing_at
+        known = self.tokens(tenant_id, device_id)
+        good_count = sum(token.revoked_at is None and not is_over(token.expires_at, reading) for token in known)
+        if good_count >= TOKENS_LIMIT:
             raise TooManyDeviceTokensError(f"{device_id} has {TOKENS_LIMIT} tokens: revoke one that is not needed")
         secret = secrets.token_urlsafe(SECRET_BYTES)
         expires_at = now + checked_lifetime(lifetime_days) * DAY_MS
         new = NewToken(checked_name(name), self._hashed(secret.encode()), now, expires_at)
-        kept = await self._database.write(queries.insert_token, tenant_id, device_id, new)
+        kept = await self._registry.audit.told(
+            tenant_id, lambda one: [_entry("device_token.add", one)], queries.insert_token, tenant_id, device_id, new
+        )
         self._remember(kept)
         number = kept.token.token_number
         log.info("device token issued tenant_id=%s device_id=%s token_number=%s", tenant_id, device_id, number)
@@ -159,12 +182,14 @@ class DeviceTokens:
 
         Raises `UnknownDeviceTokenError`.
         """
-        revoked_at = await self._database.write(
-            queries.update_revoked, tenant_id, device_id, token_number, self._clock()
-        )
         kept = self._tokens.get(token_number)
-        if kept is None:
+        if kept is None or (kept.tenant_id, kept.device_id) != (tenant_id, device_id):
             raise UnknownDeviceTokenError(f"{device_id} has no token {token_number}")
+        revoked_at = await self._registry.audit.recorded(
+            tenant_id,
+            [_entry("device_token.revoke", kept)],
+            *(queries.update_revoked, tenant_id, device_id, token_number, self._clock()),
+        )
         revoked = msgspec.structs.replace(kept.token, revoked_at=revoked_at)
         self._tokens[token_number] = msgspec.structs.replace(kept, token=revoked)
         self._registry.rights_changed(tenant_id, device_id)
@@ -176,12 +201,14 @@ class DeviceTokens:
 
         Meant for once a minute.
         """
-        now = self._clock()
-        for kept in self._tokens.values():
-            if self._looked_at < kept.token.expires_at <= now and kept.token.revoked_at is None:
+        reading = self._registry.time.reading()
+        for number, kept in self._tokens.items():
+            if number not in self._over and is_over(kept.token.expires_at, reading):
+                self._over.add(number)
+                if kept.token.revoked_at is not None:
+                    continue
                 log.info("device token expired tenant_id=%s device_id=%s", kept.tenant_id, kept.device_id)
                 self._registry.rights_changed(kept.tenant_id, kept.device_id)
-        self._looked_at = now
         await self._write_uses()
 
     def _right(self, password: bytes) -> KeptToken | None:
@@ -239,12 +266,12 @@ class DeviceTokens:
         return key
 
 
-def _refusal(kept: KeptToken, username: str, now: int) -> str | None:
+def _refusal(kept: KeptToken, username: str, clock: Reading) -> str | None:
     """Why a token that is the device's own is not taken."""
     token = kept.token
     if token.revoked_at is not None:
         return f"the token {token.name!r} of {kept.device_id} was revoked at {to_text(token.revoked_at)}"
-    if token.expires_at <= now:
+    if is_over(token.expires_at, clock):
         return f"the token {token.name!r} of {kept.device_id} expired at {to_text(token.expires_at)}"
     # What begins with ? is the version of a library, as AWS's own clients tell it.
     if username not in ("", kept.device_id) and not username.startswith("?"):
@@ -252,6 +279,12 @@ def _refusal(kept: KeptToken, username: str, now: int) -> str | None:
             f"the user name is {username[:140]!r}, the token is one of {kept.device_id}: leave it empty or correct it"
         )
     return None
+
+
+def _entry(action: str, kept: KeptToken) -> Entry:
+    token = kept.token
+    details = {"token_number": str(token.token_number), "name": token.name, "expires_at": to_text(token.expires_at)}
+    return Entry(action, kept.device_id, details)
 
 
 def _not_known(reason: str) -> Denied:

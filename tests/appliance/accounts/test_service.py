@@ -26,6 +26,7 @@ from appliance.accounts.service import (
     Accounts,
     _forget_oldest,
 )
+from appliance.audit.service import Audit
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError, NotSignedInError, TooManyAttemptsError
 from appliance.store.database import Database
 
@@ -326,3 +327,24 @@ async def test_a_token_has_the_role_that_it_was_given(accounts: Accounts, role: 
     assert (await accounts.user_of_token(token)).role is role
     [listed] = await accounts.tokens(TENANT)
     assert listed.role is role
+
+
+async def test_people_and_tokens_are_in_the_audit_log_without_their_secrets(
+    accounts: Accounts, database: Database, clock: FakeClock
+) -> None:
+    secret = await owned(accounts)
+    await accounts.sign_in(EMAIL, PASSWORD, ADDRESS)
+    token = await accounts.add_token(TENANT, "script", Role.VIEWER)
+    await accounts.revoke_token(TENANT, 1)
+    with pytest.raises(UnknownTokenError):
+        await accounts.revoke_token(TENANT, 2)
+    entries = await Audit(database, clock).entries(TENANT)
+    assert [(one.actor, one.address, one.action, one.subject) for one in entries] == [
+        ("gateway", "", "api_token.revoke", "script"),
+        ("gateway", "", "api_token.add", "script"),
+        (EMAIL, ADDRESS, "user.sign_in", EMAIL),
+        (EMAIL, "", "user.add", EMAIL),
+        ("gateway", "", "owner_claim.open", "gateway"),
+    ]
+    for told in (secret, PASSWORD, token.split(".")[-1]):
+        assert told not in str(entries)

@@ -8,6 +8,13 @@ from appliance.instant import DAY_MS, from_text
 
 NOW = from_text("2026-11-21T06:00:00")
 
+FLEET_POLICY: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": "iot:Publish", "Resource": "arn:aws:iot:eu-west-1:1:topic/fleet/${iot:ClientId}"}
+    ],
+}
+
 DEVICE_TEMPLATE: dict[str, Any] = {
     "Parameters": {"SerialNumber": {"Type": "String"}, "Line": {"Type": "String", "Default": "north"}},
     "Mappings": {"Lines": {"north": {"zone": "hall-1"}, "south": {"zone": "hall-2"}}},
@@ -28,7 +35,7 @@ DEVICE_TEMPLATE: dict[str, Any] = {
             "Type": "AWS::IoT::Certificate",
             "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"},
         },
-        "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "fleet"}},
+        "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "fleet", "PolicyDocument": FLEET_POLICY}},
     },
     "DeviceConfiguration": {"endpoint": "gateway.local", "line": {"Ref": "Line"}},
 }

@@ -20,6 +20,7 @@ from appliance.enrolment.model import (
 )
 from appliance.enrolment.provisioning import PAYLOAD_LIMIT
 from appliance.enrolment.service import WAITING_LIMIT
+from appliance.enrolment.template import DEFAULT_BODY
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.registry.model import DeviceState, NewDevice
 from appliance.registry.service import Registry
@@ -251,8 +252,7 @@ async def test_requests_of_others_and_for_others_are_left_alone(desk: Desk) -> N
 
 
 async def test_templates_are_kept_for_those_who_need_them(desk: Desk) -> None:
-    [left_out] = await desk.enrolment.add_template(1, "pumps", body())
-    assert "policy" in left_out
+    assert await desk.enrolment.add_template(1, "pumps", body()) == ()
     for name in ("pumps", "device"):
         with pytest.raises(TemplateExistsError):
             await desk.enrolment.add_template(1, name, body())
@@ -280,9 +280,33 @@ async def test_what_was_done_is_in_the_audit_log(desk: Desk, registry: Registry)
     token = (await desk.create(claim))["certificateOwnershipToken"]
     await desk.provision(claim, token, SerialNumber="pump-7")
     await desk.enrolment.revoke_claim(1, claim.claim_number)
+    assert [(one.actor, one.action, one.subject) for one in await registry.audit.entries(1)] == [
+        ("gateway", "claim.revoke", "line 4"),
+        ("claim:line 4", "certificate.issue", "pump-7"),
+        ("claim:line 4", "device.add", "pump-7"),
+        ("claim:line 4", "claim.use", "pump-7"),
+        ("claim:line 4", "certificate.prepare", "line 4"),
+        ("gateway", "claim.add", "line 4"),
+    ]
+
+
+async def test_templates_that_come_and_go_are_in_the_audit_log(desk: Desk, registry: Registry) -> None:
+    await desk.enrolment.add_template(1, "own", DEFAULT_BODY)
+    await desk.enrolment.remove_template(1, "own")
     entries = [(one.action, one.subject) for one in await registry.audit.entries(1)]
-    assert entries == [("claim.revoke", "line 4"), ("certificate.issue", "pump-7"), ("claim.add", "line 4")]
+    assert entries == [("template.remove", "own"), ("template.add", "own")]
 
 
 def _wish() -> dict[str, object]:
     return {"certificateOwnershipToken": "x"}
+
+
+async def test_a_template_makes_devices_of_what_the_certificates_of_a_ca_say(desk: Desk) -> None:
+    desk.enrolment.check_template(1, "device")
+    made = desk.enrolment.made_of(1, "device", {"SerialNumber": "PX-1"}, "ab" * 32)
+    assert (made.device_id, made.serial_number, made.state) == ("PX-1", "PX-1", DeviceState.ACTIVE)
+    with pytest.raises(InvalidTemplateError):
+        desk.enrolment.made_of(1, "device", {}, "ab" * 32)
+    for tenant_id, name in ((1, "gone"), (2, "pumps")):
+        with pytest.raises(UnknownTemplateError):
+            desk.enrolment.check_template(tenant_id, name)

@@ -25,6 +25,12 @@ def test_a_template_makes_a_device_of_parameters() -> None:
     assert enrolled.device_configuration == {"endpoint": "gateway.local", "line": "south"}
 
 
+def test_a_device_gets_the_policies_of_its_template() -> None:
+    enrolled = template.evaluate(template.read(body()), {"SerialNumber": "1"}, "00")
+    assert enrolled.policies == ("fleet",)
+    assert template.evaluate(template.read(thing()), {"SerialNumber": "1"}, "00").policies == ()
+
+
 def test_a_parameter_has_its_default_and_a_missing_one_is_named() -> None:
     read = template.read(body())
     assert template.evaluate(read, {"SerialNumber": "1"}, "00").new.zone == "hall-1"
@@ -39,8 +45,7 @@ def test_the_template_that_is_always_there_names_a_device_by_its_serial_number()
 
 
 def test_what_is_left_out_is_said() -> None:
-    [sentence] = template.read(body()).left_out
-    assert "policy" in sentence
+    assert template.read(body()).left_out == ()
     [sentence] = template.read(thing(BillingGroup="b")).left_out
     assert "BillingGroup" in sentence
 

@@ -82,11 +82,27 @@ def test_what_is_remembered_is_bounded() -> None:
     pump = device("a")
     long = "sensors/a/" + "x" * books.REMEMBERED_LENGTH
     assert book.refusal(pump, Action.PUBLISH, long) is None
-    assert not book._decided
-    for number in range(books.DECISIONS_LIMIT + 1):
-        book._decided[1, str(number), Action.PUBLISH, "x"] = (pump, None)
-    assert book.refusal(pump, Action.PUBLISH, "sensors/a/x") is None
-    assert len(book._decided) == 1
+    assert len(book._decided[1]) == 0
+    for number in range(books.DECISIONS_LIMIT // 50):
+        for wish in ("x", "y"):
+            book._decided[1].remember(book._decided[1].of(f"d{number}", pump), (Action.PUBLISH, wish), None)
     for number in range(books.RIGHTS_LIMIT + 1):
         book.rights(device(f"d{number}"))
-    assert len(book._rights) <= books.RIGHTS_LIMIT
+    assert len(book._decided[1]) <= books.DECISIONS_LIMIT
+    assert len(book._rights[1]) <= books.RIGHTS_LIMIT
+
+
+def test_every_tenant_has_the_same_share_of_memory() -> None:
+    book = PolicyBook()
+    for tenant_id in range(1, 5):
+        assert book.refusal(device("a", tenant_id=tenant_id), Action.PUBLISH, "sensors/a/x") is None
+    assert [known.limit for known in book._decided.values()] == [books.DECISIONS_LIMIT // 8] * 4
+    assert [known.limit for known in book._rights.values()] == [books.RIGHTS_LIMIT // 8] * 4
+
+
+def test_a_policy_of_one_tenant_has_nothing_of_another_forgotten() -> None:
+    book = PolicyBook()
+    for tenant_id in (1, 2):
+        book.refusal(device("a", tenant_id=tenant_id), Action.PUBLISH, "sensors/a/x")
+    book.put(KeptPolicy(1, Policy("p", allowing("x"), (), ("a",)), 0))
+    assert list(book._decided) == [2]

@@ -32,6 +32,7 @@ PUBLISHED = [
     "$aws/things/a/defender/metrics/json",
     "$aws/commands/things/a/executions/1/response",
     "$aws/commands/things/a/executions/1/response/json",
+    "$headworks/devices/a/certificate/renew",
 ]
 NOT_PUBLISHED = [
     "sensors/b/telemetry",
@@ -52,6 +53,9 @@ NOT_PUBLISHED = [
     "$aws/certificates/create/json",
     "$aws/events/presence/connected/a",
     "$SYS/x",
+    "$headworks/devices/b/certificate/renew",
+    "$headworks/devices/a/certificate/renew/accepted",
+    "$headworks/devices/a/certificate",
 ]
 HEARD = [
     "cmd/a/#",
@@ -62,6 +66,8 @@ HEARD = [
     "$aws/things/a/jobs/notify-next",
     "$aws/commands/things/a/executions/+/request/json",
     "$share/g/cmd/a/#",
+    "$headworks/devices/a/certificate/renew/+",
+    "$headworks/devices/a/certificate/renew/accepted",
 ]
 NOT_HEARD = [
     "#",
@@ -77,6 +83,10 @@ NOT_HEARD = [
     "$aws/things/+/shadow/get/accepted",
     "$aws/events/#",
     "$share/g/#",
+    "$headworks/#",
+    "$headworks/devices/+/certificate/renew/accepted",
+    "$headworks/devices/a/#",
+    "$headworks/devices/a/certificate/renew",
 ]
 
 

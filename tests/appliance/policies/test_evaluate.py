@@ -1,13 +1,15 @@
 """May this device …? The laws of the policy engine, then what it says."""
 
+import time
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.policies.containment import Pattern, Steps, TooManySteps
 from appliance.policies.document import read
-from appliance.policies.evaluate import Rights, explain
+from appliance.policies.evaluate import JUDGEMENT_STEPS, Rights, explain
 from appliance.policies.model import (
     GATEWAY_NAME,
     Action,
@@ -147,7 +149,7 @@ def test_a_filter_is_refused_for_the_little_of_it_that_is_denied() -> None:
 def test_a_refusal_lists_what_is_allowed_instead() -> None:
     refusal = explain(Rights(PUMP, []), Action.PUBLISH, "sensors/pump-2/x").reason
     assert refusal.startswith("no statement lets pump-1 publish to 'sensors/pump-2/x'; it may publish to: sensors/pump")
-    assert refusal.endswith("/shadow/get and 18 more")
+    assert refusal.endswith("/shadow/get and 19 more")
     assert explain(Rights(PUMP, []), Action.CONNECT, "pump-2").reason == (
         "client id 'pump-2' is not the device's: pump-1 connects as pump-1"
     )
@@ -160,3 +162,33 @@ def test_a_value_that_could_widen_a_resource_gives_nothing(value: str) -> None:
     )
     for topic in (f"{value}/x", "b/x", "x", "/x"):
         assert not may(rights, Action.PUBLISH, topic)
+
+
+def costly(effect: str, count: int) -> Policy:
+    """A policy that takes long to judge, as long as it may be."""
+    resources = [f"arn:aws:iot:eu-central-1:1:topicfilter/{number}{'*a?' * 60}" for number in range(count)]
+    resources += [f"arn:aws:iot:eu-central-1:1:topic/*{number}{'?a' * 100}b*" for number in range(count)]
+    statement = {"Effect": effect, "Action": ["iot:Subscribe", "iot:Publish", "iot:Receive"], "Resource": resources}
+    return Policy("costly", read({"Version": "2012-10-17", "Statement": [statement]}))
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+@pytest.mark.parametrize(
+    ("action", "wish"), [(Action.PUBLISH, "a" * 500), (Action.SUBSCRIBE, "+/+/a/+/+/#"), (Action.RECEIVE, "a" * 500)]
+)
+def test_what_takes_too_long_to_decide_is_denied_with_the_name_of_the_policy(
+    effect: str, action: Action, wish: str
+) -> None:
+    everything = policy_of({"effect": "allow", "actions": ["publish", "subscribe", "receive"], "resources": ["#"]})
+    verdict = explain(Rights(PUMP, [costly(effect, 40), everything]), action, wish)
+    assert (verdict.is_allowed, verdict.is_too_costly) == (False, True)
+    assert "'costly'" in verdict.reason
+
+
+def test_a_judgement_takes_milliseconds_at_most() -> None:
+    steps = Steps(JUDGEMENT_STEPS)
+    begun = time.thread_time()
+    hard = Pattern("*a?" * 60, globs=True)
+    with pytest.raises(TooManySteps):
+        [hard.touches("+/+/a/+/+/#", steps) for _ in range(JUDGEMENT_STEPS)]
+    assert time.thread_time() - begun < 0.5

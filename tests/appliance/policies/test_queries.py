@@ -5,8 +5,8 @@ from contextlib import closing
 import pytest
 
 from appliance.policies import queries
-from appliance.policies.document import read
-from appliance.policies.model import Policy, UnknownPolicyError
+from appliance.policies.document import TARGETS_LIMIT, read
+from appliance.policies.model import InvalidPolicyError, Policy, UnknownPolicyError
 from appliance.store.migrate import migrate
 
 DOCUMENT = read({"statements": [{"effect": "allow", "actions": ["publish"], "resources": ["a"]}]})
@@ -40,3 +40,17 @@ def test_only_ones_own_policy_is_deleted(connection: sqlite3.Connection) -> None
     with pytest.raises(UnknownPolicyError):
         queries.delete_policy(connection, 2, "p")
     assert names(connection) == [(1, "p")]
+
+
+def test_a_policy_concerns_one_more_device_once_and_not_too_many(connection: sqlite3.Connection) -> None:
+    queries.upsert_policy(connection, 2, Policy("p", DOCUMENT), 0)
+    with pytest.raises(UnknownPolicyError):
+        queries.insert_target_device(connection, 1, "p", "pump-7")
+    full = Policy("p", DOCUMENT, ("pump",), tuple(f"d{number}" for number in range(TARGETS_LIMIT - 2)))
+    queries.upsert_policy(connection, 1, full, 0)
+    for _ in range(2):
+        queries.insert_target_device(connection, 1, "p", "pump-7")
+    with pytest.raises(InvalidPolicyError, match="give it a type"):
+        queries.insert_target_device(connection, 1, "p", "pump-8")
+    sql = "SELECT COUNT(*) FROM policy_target WHERE tenant_id = ? AND name = 'pump-7'"
+    assert [connection.execute(sql, (tenant_id,)).fetchone() for tenant_id in (1, 2)] == [(1,), (0,)]

@@ -27,6 +27,8 @@ def test_no_policy_lets_a_device_publish_an_answer(request_filter: str, answer: 
         "$aws/commands/things/a/executions/1/request/json",
         "$aws/commands/things/a/executions/1/response/accepted/json",
         "$aws/certificates/create/json/accepted",
+        "$headworks/devices/a/certificate/renew/accepted",
+        "$headworks/devices/a",
         "$aws/events/presence/connected/a",
         "$SYS/broker/uptime",
         "$",
@@ -43,10 +45,11 @@ def test_nothing_is_retained_where_requests_go() -> None:
     assert reserve(Action.RETAIN_PUBLISH, "sensors/a/x") is None
 
 
-@given(rest=mqtt_filters, word=st.sampled_from(["$SYS", "$", "$cmd", "$awsx"]))
-def test_of_the_gateways_own_topics_only_those_of_aws_may_be_heard(rest: str, word: str) -> None:
+@given(rest=mqtt_filters, word=st.sampled_from(["$SYS", "$", "$cmd", "$awsx", "$headworks"]))
+def test_of_the_gateways_own_topics_only_those_for_devices_may_be_heard(rest: str, word: str) -> None:
     assert reserve(Action.SUBSCRIBE, f"{word}/{rest}")
     assert reserve(Action.SUBSCRIBE, f"$aws/{rest}") is None
+    assert reserve(Action.SUBSCRIBE, f"$headworks/devices/{rest}") is None
 
 
 @pytest.mark.parametrize("topic", ["", "a/+", "#", "a#b"])

@@ -1,5 +1,6 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -9,6 +10,8 @@ from appliance.policies.service import Policies
 from appliance.store import database as store
 from appliance.store.database import Database
 from appliance.store.migrate import migrate
+
+T = TypeVar("T")
 
 NOW = 1_795_240_800_000
 DOCUMENT = read({"statements": [{"effect": "deny", "actions": ["publish"], "resources": ["{type}/#"]}]})
@@ -20,12 +23,29 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
         yield opened
 
 
+class Writer:
+    """Writes, and remembers what each policy was and is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.told: list[tuple[Policy | None, Policy | None]] = []
+
+    async def __call__(
+        self, tenant_id: int, before: Policy | None, after: Policy | None, function: Callable[..., T], *arguments: Any
+    ) -> T:
+        self.told.append((before, after))
+        return await self._database.write(function, *arguments)
+
+
 Heard = list[tuple[int, tuple[str, ...]]]
 
 
 async def opened(database: Database, heard: Heard | None = None) -> Policies:
     told = [] if heard is None else heard
-    policies = Policies(database, lambda: NOW, lambda tenant_id, policy: told.append((tenant_id, policy.devices)))
+    written = Writer(database)
+    policies = Policies(
+        database, lambda: NOW, lambda tenant_id, policy: told.append((tenant_id, policy.devices)), written
+    )
     await policies.open()
     return policies
 
@@ -69,3 +89,13 @@ async def test_a_policy_that_cannot_be_kept_leaves_nothing(database: Database) -
         await policies.put(1, Policy("a b", DOCUMENT))
     assert policies.book.policies(1) == []
     assert (await opened(database)).book.policies(1) == []
+
+
+async def test_each_change_is_written_down_with_what_was_and_what_is(database: Database) -> None:
+    writer = Writer(database)
+    policies = Policies(database, lambda: NOW, lambda _tenant_id, _policy: None, writer)
+    first, second = Policy("p", DOCUMENT, ("pump",)), Policy("p", DOCUMENT, ("fan",))
+    await policies.put(1, first)
+    await policies.put(1, second)
+    await policies.remove(1, "p")
+    assert writer.told == [(None, first), (first, second), (second, None)]

@@ -32,9 +32,9 @@ def test_variables_stand_for_values_of_the_device(kind: Kind, text: str, expecte
 @pytest.mark.parametrize(
     ("kind", "text", "expected"),
     [
-        (Kind.FILTER, "a/{attributes.wide}/x", "a/#"),
+        (Kind.FILTER, "a/{attributes.wide}/x", "a/+/#"),
         (Kind.FILTER, "{attributes.wide}/x", "#"),
-        (Kind.FILTER, "a/b{attributes.wide}", "a/#"),
+        (Kind.FILTER, "a/b{attributes.wide}", "a/+/#"),
         (Kind.FILTER, "{zone}/{attributes.wide}/x", "#"),
         (Kind.FILTER, "a/{attributes.none}/x", None),
         (Kind.FILTER, "a/{zone}/x", "a/north/x"),

@@ -33,19 +33,19 @@ def make(
         .not_valid_after(FIRST_DAY + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         # Not what our own would have: some CAs count in a way of their own.
-        .add_extension(x509.SubjectKeyIdentifier(_identifier(None, name)), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier(_identifier(None, key)), critical=False)
         .add_extension(
-            x509.AuthorityKeyIdentifier(_identifier((by[0] if by else None), name), None, None), critical=False
+            x509.AuthorityKeyIdentifier(_identifier((by[0] if by else None), key), None, None), critical=False
         )
         .add_extension(authority._usage(signs_certificates=signs), critical=True)
     )
     return builder.sign(by[1] if by else key, hashes.SHA256())
 
 
-def _identifier(issuer: x509.Certificate | None, name: str) -> bytes:
+def _identifier(issuer: x509.Certificate | None, key: SigningKey) -> bytes:
     if issuer is not None:
         return issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    return name.encode().ljust(40, b"!")[:40]
+    return x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest[::-1] * 2
 
 
 def company(*, with_rsa: bool = False, days: int = 3_650) -> tuple[list[x509.Certificate], SigningKey]:

@@ -1,12 +1,14 @@
 """A bundle as files."""
 
 import io
+import re
 import shlex
 import struct
 import zipfile
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.registry import bundle
 from appliance.registry.bundle import Address
@@ -77,6 +79,21 @@ def test_without_a_dashboard_there_is_no_label_and_without_a_shared_port_no_prog
     files = bundle.with_programs(BUNDLE, Address("gateway.local"))
     assert not [name for name in files if name.startswith("label") or "alpn" in name]
     assert b"ALPN" not in files["README.txt"]
+
+
+@pytest.mark.parametrize("address", [WHOLE, Address("gateway.local")])
+def test_the_readme_tells_of_every_file_and_of_no_other(address: Address) -> None:
+    files = bundle.with_programs(BUNDLE, address)
+    told = re.findall(r"^(\S+)  +[a-z]", files["README.txt"].decode().partition("Fingerprint")[0], re.MULTILINE)
+    assert set(told) == {re.sub("/.*", "/", name) for name in files} - {"README.txt"}
+
+
+@given(known=st.lists(device_ids, unique=True, max_size=5))
+def test_bundles_of_many_are_those_of_each_without_its_label(known: list[str]) -> None:
+    issued = [Bundle(device_id, "leaf", "leaf issuing", "key", "root", "f" * 64, NOW) for device_id in known]
+    unlabelled = Address(WHOLE.host, WHOLE.mqtt_port, WHOLE.shared_port)
+    expected = [(one.device_id, bundle.with_programs(one, unlabelled)) for one in issued]
+    assert list(bundle.many_with_programs(issued, WHOLE)) == expected
 
 
 @pytest.mark.parametrize("name", ["key.pem", "arduino_esp32/certificates.h"])

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS
 from appliance.policies.document import read
 from appliance.policies.model import Policy
+from appliance.registry.admission import REMEMBERED_MS, is_forgettable
+from appliance.registry.clock.trust import Reading, is_over
 from appliance.registry.model import (
     DEFAULT_TENANT,
+    Certificate,
     DeviceState,
     UnknownCertificateError,
     UnknownDeviceError,
@@ -19,6 +24,7 @@ from appliance.store.database import Database, opened
 from appliance.store.migrate import migrate
 from broker.ports import ALLOWED, Authorizer, Credentials, Denied, Principal
 from tests.appliance.registry.examples import (
+    NOW,
     FakeClock,
     add,
     credentials,
@@ -219,3 +225,43 @@ async def test_a_certificate_that_expires_is_told_of_once(registry: Registry, cl
     assert registry.newly_over() == []
     await registry.issue_certificate(DEFAULT_TENANT, "sensor-001")
     assert registry.newly_over() == []
+
+
+@given(
+    ends_in_ms=st.integers(-400 * DAY_MS, 400 * DAY_MS),
+    is_revoked=st.booleans(),
+    state=st.sampled_from(DeviceState),
+    floor_ms=st.integers(-400 * DAY_MS, 400 * DAY_MS),
+    is_synchronised=st.booleans(),
+)
+def test_no_certificate_is_forgotten_that_could_still_open_a_door_were_it_not_known_to_be_revoked(
+    ends_in_ms: int, *, is_revoked: bool, state: DeviceState, floor_ms: int, is_synchronised: bool
+) -> None:
+    certificate = Certificate("f", "1", 0, NOW + ends_in_ms, revoked_at=NOW if is_revoked else None)
+    reading = Reading(NOW, NOW + floor_ms, is_synchronised)
+    if is_forgettable(certificate, state, reading):
+        assert is_over(certificate.expires_at, reading)
+        assert certificate.expires_at + REMEMBERED_MS <= NOW
+        assert state is DeviceState.RETIRED
+        assert reading.state.is_trusted
+
+
+async def test_what_was_over_long_ago_is_forgotten_and_opens_as_little_as_before(
+    registry: Registry, clock: FakeClock
+) -> None:
+    bundles = {name: await add(registry, name) for name in ("retired", "active", "late")}
+    for name in ("retired", "late"):
+        # Never forgotten while it has not ended, for its revocation would be forgotten with it.
+        await registry.set_state(DEFAULT_TENANT, name, DeviceState.RETIRED)
+    registry.time.is_vouched_for = lambda _: True
+    assert registry.forget_long_over() == 0
+    clock.now += 365 * DAY_MS + REMEMBERED_MS // 2
+    assert registry.forget_long_over() == 0
+    assert "revoked" in refusal(registry, "retired", der(bundles["retired"]))
+    # A time server is believed so far ahead once it has held, or a person has said so.
+    clock.now += REMEMBERED_MS
+    await registry.time.reset()
+    assert registry.forget_long_over() == 2
+    assert registry.forget_long_over() == 0
+    assert "bound to no device" in refusal(registry, "retired", der(bundles["retired"]))
+    assert "expired" in refusal(registry, "active", der(bundles["active"]))

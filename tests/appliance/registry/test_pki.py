@@ -257,3 +257,16 @@ def test_without_the_root_key_no_other_issuer_is_taken(tmp_path: Path) -> None:
     pki.remove_root(opened)
     with pytest.raises(RootKeyError, match="restore-root"):
         pki.use_issuer(opened, *issuers.company())
+
+
+def test_further_cas_are_trusted_as_long_as_they_are_told_and_never_ours(tmp_path: Path) -> None:
+    made = pki.opened(tmp_path / "pki", "gateway-7f3a", NOW)
+    further = issuers.make("Example Factory", authority.make_key())
+    pem = authority.certificate_pem(further)
+    trusting = pki.trust_also(made, (further,))
+    assert pem in trusting.device_tls.trust.read_text()
+    assert further not in trusting.ours
+    assert made.root in trusting.ours
+    again = pki.opened(tmp_path / "pki", "gateway-7f3a", NOW, further=(further,))
+    assert pem in again.device_tls.trust.read_text()
+    assert pem not in pki.trust_also(again, ()).device_tls.trust.read_text()

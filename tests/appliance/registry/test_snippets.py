@@ -21,6 +21,7 @@ OF_EACH = [
     snippets.paho,
     snippets.aws_sdk,
     snippets.aws_sdk_alpn,
+    snippets.aws_sdk_v1,
     snippets.arduino,
     snippets.esp_idf,
 ]
@@ -36,7 +37,7 @@ def test_a_program_names_its_device_its_host_and_its_port(snippet: Callable[[Pla
     assert str(port) in text
 
 
-@pytest.mark.parametrize("snippet", [snippets.paho, snippets.aws_sdk, snippets.aws_sdk_alpn])
+@pytest.mark.parametrize("snippet", [snippets.paho, snippets.aws_sdk, snippets.aws_sdk_alpn, snippets.aws_sdk_v1])
 @given(place=places)
 def test_python_is_python(snippet: Callable[[Place], str], place: Place) -> None:
     ast.parse(snippet(place))

@@ -1,4 +1,9 @@
-from tests.web.house import Client, House
+from pathlib import Path
+
+from appliance.instant import DAY_MS, to_text
+from tests.appliance.registry.examples import FakeClock
+from tests.web.house import Client, House, app_of, opened
+from web.shell import moment
 
 
 async def test_a_device_is_registered_listed_and_read(script: Client) -> None:
@@ -8,6 +13,7 @@ async def test_a_device_is_registered_listed_and_read(script: Client) -> None:
     listed = (await script.get("/v1/devices")).json()["devices"]
     read = (await script.get("/v1/devices/sensor-001")).json()
     assert read.pop("problems") == []
+    assert read.pop("renewal") is None
     assert listed == [made.json()] == [read]
     assert {key: read[key] for key in told} == told
     assert read["connected"] is False
@@ -74,3 +80,15 @@ async def test_devices_are_searched_page_by_page(script: Client) -> None:
     assert (await script.get("/v1/devices?filter=north&q=d2")).json()["count"] == 1
     assert (await script.get("/v1/devices?q=state:on")).json()["code"] == "invalid_query"
     assert (await script.get("/v1/devices?filter=none")).status_code == 404
+
+
+async def test_a_renewal_that_is_due_is_told(tmp_path: Path) -> None:
+    clock = FakeClock(moment())
+    async with opened(tmp_path, clock=clock) as house, Client(app_of(house)) as client:
+        await house.add_device("pump-7", is_connected=False)
+        issued = await house.gateway.registry.issue_certificate(1, "pump-7")
+        clock.now += 250 * DAY_MS
+        client.headers["authorization"] = f"Bearer {await house.gateway.accounts.add_token(1, 'test')}"
+        told = (await client.get("/v1/devices/pump-7", headers={"accept": "application/json"})).json()["renewal"]
+        assert (told["fingerprint"], told["expires_at"]) == (issued.fingerprint, to_text(issued.expires_at))
+        assert (told["asked_at"], told["renewed_at"], told["obstacle"]) == (None, None, "it is not connected")

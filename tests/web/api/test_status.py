@@ -16,6 +16,9 @@ async def test_everybody_gets_one_word(stranger: Client, house: House) -> None:
     assert (await stranger.get("/readyz")).status_code == 503
     house.gateway.health.ready = True
     assert (await stranger.get("/readyz")).text == "ok\n"
+    house.gateway.health.register("clock", lambda: Status(ok=False, summary="it is 1970", is_serving=True))
+    answer = await stranger.get("/healthz")
+    assert (answer.status_code, answer.text) == (200, "degraded\n")
     house.gateway.health.register("broken", lambda: Status(ok=False, summary="secret detail"))
     answer = await stranger.get("/healthz")
     assert (answer.status_code, answer.text) == (503, "not ok\n")

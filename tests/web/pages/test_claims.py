@@ -22,7 +22,7 @@ async def test_a_claim_is_made_downloaded_once_shown_and_revoked(owner: Client, 
     assert answer.headers["cache-control"] == "no-store"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         names = {name.rpartition("/")[2] for name in archive.namelist()}
-        assert names == {"claim.pem", "claim.key", "root.pem", "README.txt"}
+        assert names == {"claim.pem", "claim.key", "root.pem", "README.txt", "enrol_aws_iot_sdk.py"}
     page = (await owner.get("/claims")).text
     assert "0 of 5 uses" in page
     assert "2 serial numbers listed" in page

@@ -1,10 +1,13 @@
 import html
 import json
 import re
+from pathlib import Path
 
 from appliance.alerts.model import NewRule
 from appliance.instant import DAY_MS, MINUTE_MS
-from tests.web.house import Client, House
+from tests.appliance.registry.examples import FakeClock
+from tests.web.house import EMAIL, PASSWORD, Client, House, app_of, opened
+from web.shell import moment
 
 
 async def test_a_device_that_sent_nothing_shows_how_to_send(owner: Client, house: House) -> None:
@@ -75,3 +78,18 @@ def _found(pattern: str, text: str) -> str:
     found = re.search(pattern, text)
     assert found
     return found[1]
+
+
+async def test_a_renewal_that_is_due_is_in_sight(tmp_path: Path) -> None:
+    clock = FakeClock(moment())
+    async with opened(tmp_path, clock=clock) as house:
+        await house.add_device("pump-7", is_connected=False)
+        await house.gateway.registry.issue_certificate(1, "pump-7")
+        secret = await house.claim()
+        async with Client(app_of(house), secret) as client:
+            assert "<dt>Renewal</dt>" not in (await client.get("/devices/pump-7")).text
+        clock.now += 250 * DAY_MS
+        secret = await house.gateway.accounts.sign_in(EMAIL, PASSWORD, "192.0.2.1")
+        async with Client(app_of(house), secret) as client:
+            page = (await client.get("/devices/pump-7")).text
+    assert "<dt>Renewal</dt><dd>It cannot be asked to renew: it is not connected.</dd>" in page

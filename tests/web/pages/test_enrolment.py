@@ -1,7 +1,9 @@
 import base64
 import re
 
+from appliance.enrolment.tray.model import Said
 from tests.appliance.enrolment.requests import request
+from tests.appliance.enrolment.self_made import shown
 from tests.web.enrolment import enrol, secret_of
 from tests.web.house import Client, House
 
@@ -51,6 +53,19 @@ async def test_a_used_code_names_its_device(owner: Client, house: House) -> None
     assert "from 192.0.2.7" in page
 
 
+async def test_a_used_code_is_revoked_as_long_as_it_answers_again(owner: Client, house: House) -> None:
+    button = 'action="/enrolment/codes/1/revoke"'
+    await house.gateway.codes.enrol(await secret_of(house), "pump-7", request(), "192.0.2.7")
+    page = (await owner.get("/enrolment")).text
+    assert ("answers the same device again" in page, button in page) == (True, True)
+    await owner.submit("/enrolment/codes/1/revoke")
+    page = (await owner.get("/enrolment")).text
+    assert ("revoked after that" in page, button in page) == (True, False)
+    # The gateway made this one's key and has no copy of it: there is nothing to answer again.
+    await house.gateway.codes.bundle(await secret_of(house, "pump-8"), "", "192.0.2.7")
+    assert "/enrolment/codes/2/revoke" not in (await owner.get("/enrolment")).text
+
+
 async def test_who_knocks_is_shown_and_let_in_with_one_click(owner: Client, stranger: Client, house: House) -> None:
     await enrol(stranger, operation="pump/simpleenroll")
     page = (await owner.get("/enrolment")).text
@@ -90,3 +105,21 @@ async def test_a_subject_is_text_and_nothing_else(owner: Client, stranger: Clien
         assert "alert(1)" in page
         assert "<script>alert" not in page
         assert "<img src=x>" not in page
+
+
+async def test_who_knocks_with_a_certificate_is_shown_with_what_it_says_and_let_in_by_one_click(
+    owner: Client, house: House
+) -> None:
+    said = Said("fan-1", "fan", "4711", "<img src=x>")
+    knock = await house.gateway.tray.knock_with_certificate(1, shown(common_name="self"), said, "192.0.2.7")
+    page = await owner.get("/enrolment")
+    assert "with a self-made certificate" in page.text
+    assert "says “&lt;img src=x&gt;”" in page.text
+    assert "Accept as fan-1" in page.text
+    details = await owner.get(f"/enrolment/knocks/{knock.knock_number}")
+    assert "a certificate that it made itself" in details.text
+    assert knock.key_fingerprint in details.text
+    fields = {"device_id": "fan-1", "type": "fan"}
+    assert (await owner.submit(f"/enrolment/knocks/{knock.knock_number}/accept", fields)).status_code == 303
+    assert house.gateway.registry.device(1, "fan-1").serial_number == "4711"
+    assert len(await house.gateway.registry.certificates(1, "fan-1")) == 1

@@ -1,6 +1,7 @@
 import re
 
 from appliance.health import Status
+from appliance.instant import DAY_MS
 from tests.web.house import EMAIL, Client, House
 
 
@@ -46,3 +47,21 @@ async def test_a_token_may_do_what_its_role_may(owner: Client, stranger: Client)
     assert refused.status_code == 403
     assert "needs the role installer; you are signed in as viewer" in refused.json()["detail"]
     assert (await owner.submit("/tokens", {"name": "x", "role": "emperor"})).status_code == 400
+
+
+async def test_a_clock_that_is_not_believed_is_said_to_be_right(owner: Client, house: House) -> None:
+    time = house.gateway.registry.time
+    assert "The clock is not believed" not in (await owner.get("/settings")).text
+    time.is_vouched_for = lambda _: True
+    time._floor_at += 30 * 365 * DAY_MS
+    assert "The clock is not believed" in (await owner.get("/settings")).text
+    assert (await owner.submit("/settings/clock")).status_code == 303
+    assert time.state.is_trusted
+    assert "The clock is not believed" not in (await owner.get("/settings")).text
+
+
+async def test_a_clock_that_cannot_be_right_is_not_made_so(owner: Client, house: House) -> None:
+    house.gateway.registry.time._wall = lambda: 0
+    answer = await owner.submit("/settings/clock")
+    assert answer.status_code == 409
+    assert "set it first" in answer.text

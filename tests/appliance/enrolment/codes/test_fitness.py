@@ -80,6 +80,16 @@ def test_who_lost_the_answer_may_ask_again_with_the_same_key_for_a_while() -> No
     assert not fitness.is_repetition(made_here, Use("pump-7", "", "192.0.2.1", NOW + 1))
 
 
+@given(st.integers(0, 2 * fitness.REPEAT_MS), st.integers(0, fitness.REPEATS + 1), st.booleans())
+def test_a_used_code_answers_again_exactly_as_long_as_it_says(after_ms: int, use_count: int, is_revoked: bool) -> None:
+    revoked_at = NOW if is_revoked else None
+    used = code(used_at=NOW, used_by="pump-7", used_key="k", use_count=use_count, revoked_at=revoked_at)
+    until = fitness.answers_until(used, NOW + after_ms)
+    assert fitness.is_repetition(used, Use("pump-7", "k", "192.0.2.1", NOW + after_ms)) == (until is not None)
+    assert until is None or NOW + after_ms < until
+    assert fitness.answers_until(code(), NOW) is None
+
+
 @pytest.mark.parametrize(
     "new",
     [

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from appliance.accounts.throttle import ATTEMPTS_A_MINUTE
+from appliance.audit.acting import acting_as
 from appliance.enrolment.codes import fitness
 from appliance.enrolment.codes.model import (
     LENGTH_MS,
@@ -210,3 +211,21 @@ async def test_a_code_that_makes_no_sense_is_not_made(codes: Codes) -> None:
     with pytest.raises(InvalidInputError):
         await codes.add(1, NewCode("pump 7"))
     assert await codes.codes(1) == []
+
+
+async def test_what_is_done_with_a_code_is_in_the_audit_log_by_the_code_and_without_it(
+    codes: Codes, registry: Registry
+) -> None:
+    secret = await secret_of(codes)
+    with acting_as("somebody", "198.51.100.9"):
+        await codes.enrol(secret, "pump-7", request(), ADDRESS)
+    await codes.revoke(1, 1)
+    entries = await registry.audit.entries(1)
+    assert [(one.actor, one.address, one.action, one.subject) for one in entries] == [
+        ("gateway", "", "enrolment_code.revoke", "code 1"),
+        ("code:1", ADDRESS, "certificate.issue", "pump-7"),
+        ("code:1", ADDRESS, "device.add", "pump-7"),
+        ("code:1", ADDRESS, "enrolment_code.use", "pump-7"),
+        ("gateway", "", "enrolment_code.add", "code 1"),
+    ]
+    assert not any(text in str(entries) for text in (secret, fitness.canonical(secret)))

@@ -1,54 +1,30 @@
 import asyncio
-import ssl
-from collections.abc import AsyncIterator
 
 import pytest
 
-from appliance.enrolment.renewal.model import UNUSED_LIMIT, TooManyRenewalsError, WrongSubjectError
+from appliance.enrolment.renewal.model import (
+    UNUSED_LIMIT,
+    EndedCertificateError,
+    TooManyRenewalsError,
+    WrongSubjectError,
+)
 from appliance.enrolment.renewal.service import Renewal
-from appliance.registry.model import BoundCertificate, Granted, InvalidRequestError
+from appliance.instant import DAY_MS
+from appliance.registry.model import Granted, InvalidRequestError
 from appliance.registry.service import Registry
 from appliance.store.database import Database
-from broker.ports import Credentials, Denied, Principal
+from tests.appliance.enrolment.renewal.clients import (
+    Broker,
+    bound,
+    connect,
+    connected,
+    der,
+    may_connect,
+    until_refused,
+)
+from tests.appliance.enrolment.renewal.conftest import RENEWALS_A_DAY
 from tests.appliance.enrolment.requests import request
-
-
-@pytest.fixture
-async def renewal(database: Database, registry: Registry) -> AsyncIterator[Renewal]:
-    async with Renewal(database, registry).running() as renewal:
-        yield renewal
-
-
-@pytest.fixture
-async def first(registry: Registry) -> bytes:
-    """The certificate with which pump-7 begins, DER."""
-    await registry.add_device(1, "pump-7")
-    return ssl.PEM_cert_to_DER_cert((await registry.issue_certificate(1, "pump-7")).certificate_pem)
-
-
-def bound(registry: Registry, certificate: bytes) -> BoundCertificate:
-    found = registry.bearer(certificate)
-    assert found is not None
-    return found
-
-
-def der(granted: Granted) -> bytes:
-    return ssl.PEM_cert_to_DER_cert(granted.certificate_pem)
-
-
-def connect(registry: Registry, certificate: bytes) -> bool:
-    answer = registry.authenticate(Credentials("pump-7", None, None, certificate, "192.0.2.7:1"))
-    assert isinstance(answer, Principal | Denied)
-    return isinstance(answer, Principal)
-
-
-async def until_refused(registry: Registry, certificate: bytes) -> None:
-    changed = asyncio.Event()
-    registry.rights_changed = lambda _tenant_id, _device_id: changed.set()
-    async with asyncio.timeout(10):
-        while connect(registry, certificate):
-            await changed.wait()
-            changed.clear()
+from tests.appliance.registry.examples import FakeClock
 
 
 async def test_both_are_good_until_the_new_one_was_used(renewal: Renewal, registry: Registry, first: bytes) -> None:
@@ -60,11 +36,28 @@ async def test_both_are_good_until_the_new_one_was_used(renewal: Renewal, regist
     assert connect(registry, second)
 
 
-async def test_what_is_under_way_outlives_a_restart(database: Database, registry: Registry, first: bytes) -> None:
-    async with Renewal(database, registry).running() as renewal:
+async def test_who_is_not_let_in_has_used_nothing(
+    renewal: Renewal, registry: Registry, first: bytes, broker: Broker
+) -> None:
+    """The certificate was good; the broker may refuse the CONNECT for what else it says."""
+    second = der(await renewal.renew(bound(registry, first), request("pump-7")))
+    assert may_connect(registry, second)
+    assert not may_connect(registry, second, "pump-8")
+    assert await broker.said_nothing()
+    assert len(renewal.successions(1, "pump-7")) == 1
+    assert may_connect(registry, first)
+    # Until it is let in, by whatever name.
+    registry.note_connected(connected(second, client_id="pump-7-spare"))
+    await until_refused(registry, first)
+
+
+async def test_what_is_under_way_outlives_a_restart(
+    database: Database, registry: Registry, first: bytes, broker: Broker
+) -> None:
+    async with Renewal(database, registry, 10).running(broker) as renewal:
         second = der(await renewal.renew(bound(registry, first), request("")))
     assert connect(registry, second)
-    async with Renewal(database, registry).running():
+    async with Renewal(database, registry, 10).running(broker):
         assert connect(registry, second)
         await until_refused(registry, first)
 
@@ -73,9 +66,10 @@ async def test_others_that_were_asked_for_and_not_used_end_with_the_old_one(
     renewal: Renewal, registry: Registry, first: bytes
 ) -> None:
     second, third = [der(await renewal.renew(bound(registry, first), request("pump-7"))) for _ in range(2)]
+    beside = der(await renewal.renew(bound(registry, second), request("pump-7")))
     assert connect(registry, third)
-    await until_refused(registry, first)
-    await until_refused(registry, second)
+    for ended in (first, second, beside):
+        await until_refused(registry, ended)
     assert connect(registry, third)
 
 
@@ -90,13 +84,40 @@ async def test_a_device_does_not_renew_as_another(renewal: Renewal, registry: Re
 
 async def test_who_renews_without_end_has_to_use_one_first(renewal: Renewal, registry: Registry, first: bytes) -> None:
     made = [der(await renewal.renew(bound(registry, first), request("pump-7"))) for _ in range(UNUSED_LIMIT)]
-    with pytest.raises(TooManyRenewalsError):
-        await renewal.renew(bound(registry, first), request("pump-7"))
+    for present in (first, made[-1]):
+        with pytest.raises(TooManyRenewalsError, match="use one of them first"):
+            await renewal.renew(bound(registry, present), request("pump-7"))
     assert connect(registry, made[0])
     await until_refused(registry, made[1])
     await until_refused(registry, first)
     renewed = await renewal.renew(bound(registry, made[0]), request("pump-7"))
     assert renewed.device_id == "pump-7"
+
+
+async def test_renewals_at_the_same_time_do_not_pass_the_limit(
+    renewal: Renewal, registry: Registry, first: bytes
+) -> None:
+    known = bound(registry, first)
+    told = await asyncio.gather(
+        *(renewal.renew(known, request("pump-7")) for _ in range(UNUSED_LIMIT + 4)), return_exceptions=True
+    )
+    assert sum(isinstance(one, Granted) for one in told) == UNUSED_LIMIT
+    assert sum(isinstance(one, TooManyRenewalsError) for one in told) == 4
+    assert len(await registry.certificates(1, "pump-7")) == 1 + UNUSED_LIMIT
+
+
+async def test_a_device_renews_so_often_a_day_and_not_more(
+    renewal: Renewal, registry: Registry, first: bytes, clock: FakeClock
+) -> None:
+    present = first
+    for _ in range(RENEWALS_A_DAY):
+        before, present = present, der(await renewal.renew(bound(registry, present), request("pump-7")))
+        assert connect(registry, present)
+        await until_refused(registry, before)
+    with pytest.raises(TooManyRenewalsError, match="tomorrow"):
+        await renewal.renew(bound(registry, present), request("pump-7"))
+    clock.now += DAY_MS
+    assert (await renewal.renew(bound(registry, present), request("pump-7"))).device_id == "pump-7"
 
 
 async def test_revoking_a_certificate_revokes_what_was_renewed_with_it(
@@ -111,9 +132,21 @@ async def test_revoking_a_certificate_revokes_what_was_renewed_with_it(
     assert connect(registry, other)
 
 
-async def test_what_is_renewed_with_a_certificate_that_is_revoked_meanwhile_opens_nothing(
+async def test_a_renewed_certificate_that_was_revoked_awaits_no_use(
+    renewal: Renewal, registry: Registry, first: bytes
+) -> None:
+    for _ in range(UNUSED_LIMIT + 2):
+        second = await renewal.renew(bound(registry, first), request("pump-7"))
+        await renewal.revoke(1, "pump-7", second.fingerprint)
+    assert renewal.successions(1, "pump-7") == ()
+    assert connect(registry, first)
+
+
+async def test_nothing_is_renewed_with_a_certificate_that_was_revoked_meanwhile(
     renewal: Renewal, registry: Registry, first: bytes
 ) -> None:
     known = bound(registry, first)
     await renewal.revoke(1, "pump-7", known.certificate.fingerprint)
-    assert not connect(registry, der(await renewal.renew(known, request("pump-7"))))
+    with pytest.raises(EndedCertificateError, match="was revoked"):
+        await renewal.renew(known, request("pump-7"))
+    assert len(await registry.certificates(1, "pump-7")) == 1

@@ -2,15 +2,21 @@ import asyncio
 
 import msgspec
 import pytest
+from cryptography import x509
 
 from appliance.accounts.throttle import ATTEMPTS_A_MINUTE
 from appliance.enrolment.tray.model import (
+    FETCH_AGAIN_MS,
     NOTE_MS,
     Acceptance,
     DecidedKnockError,
+    FetchedError,
     KnockState,
+    KnockWay,
+    KnownKeyError,
     NotTakenError,
     RefusedKnockError,
+    Said,
     UnknownKnockError,
 )
 from appliance.enrolment.tray.service import KNOCKS_A_MINUTE, LABEL_LENGTH, Tray
@@ -26,6 +32,7 @@ from appliance.registry.model import (
 from appliance.registry.service import Registry
 from appliance.store.database import Database
 from tests.appliance.enrolment.requests import FakeClock, new_key, request
+from tests.appliance.enrolment.self_made import shown
 
 ADDRESS = "192.0.2.7"
 
@@ -148,3 +155,94 @@ async def test_a_closed_tray_takes_nobody(database: Database, registry: Registry
 
 async def test_a_long_label_is_cut_off(tray: Tray) -> None:
     assert len((await tray.knock(1, request(), "x" * 500, ADDRESS)).label) == LABEL_LENGTH
+
+
+# --- with a certificate of their own making --------------------------------------------------------
+
+
+async def test_who_shows_a_certificate_waits_and_gets_one_for_the_same_key(tray: Tray, registry: Registry) -> None:
+    key = new_key()
+    said = Said("fan-1", "fan", "4711", "hall 2")
+    knock = await tray.knock_with_certificate(1, shown(key, "self"), said, ADDRESS)
+    assert (knock.state, knock.way, knock.certificate) == (KnockState.WAITING, KnockWay.CERTIFICATE, "")
+    told = (knock.common_name, knock.wanted_id, knock.label, knock.serial_number, knock.note)
+    assert told == ("self", "fan-1", "fan", "4711", "hall 2")
+    await tray.accept(1, knock.knock_number, Acceptance("fan-1", "fan"))
+    given = await tray.knock_with_certificate(1, shown(key, "other name"), Said(), ADDRESS)
+    assert x509.load_pem_x509_certificate(given.certificate.encode()).public_key() == key.public_key()
+    assert registry.device(1, "fan-1").serial_number == "4711"
+
+
+async def test_the_same_key_is_the_same_knock_in_a_request_and_in_any_certificate(tray: Tray) -> None:
+    key = new_key()
+    first = await tray.knock(1, request("pump-7", key), "", ADDRESS)
+    for name in ("pump-7", "pump-8"):
+        again = await tray.knock_with_certificate(1, shown(key, name), Said(), ADDRESS)
+        assert again.knock_number == first.knock_number
+    assert len(await tray.waiting(1)) == 1
+    await tray.accept(1, first.knock_number, Acceptance("pump-7"))
+    by_request = await tray.knock(1, request("pump-7", key), "", ADDRESS)
+    by_certificate = await tray.knock_with_certificate(1, shown(key), Said(), ADDRESS)
+    assert by_request.certificate == by_certificate.certificate
+
+
+async def test_a_certificate_is_fetched_for_an_hour_and_the_first_time_is_in_the_audit_log(
+    tray: Tray, registry: Registry, clock: FakeClock
+) -> None:
+    mine = shown()
+    knock = await tray.knock_with_certificate(1, mine, Said(), ADDRESS)
+    await tray.accept(1, knock.knock_number, Acceptance("pump-7"))
+    clock.now += 5 * MINUTE_MS
+    await tray.knock_with_certificate(1, mine, Said(), "192.0.2.9")
+    clock.now += FETCH_AGAIN_MS
+    await tray.knock_with_certificate(1, mine, Said(), ADDRESS)
+    clock.now += 1
+    with pytest.raises(FetchedError, match="pump-7"):
+        await tray.knock_with_certificate(1, mine, Said(), ADDRESS)
+    fetched = [entry for entry in await registry.audit.entries(1) if entry.action == "knock.fetch"]
+    assert [(entry.actor, entry.subject, entry.address) for entry in fetched] == [
+        ("device:pump-7", "pump-7", "192.0.2.9")
+    ]
+
+
+async def test_a_key_that_was_certified_or_revoked_is_refused_in_words(tray: Tray, registry: Registry) -> None:
+    mine = shown()
+    await registry.add_device(1, "pump-7")
+    granted = await registry.grant_key(1, "pump-7", mine.public_key)
+    with pytest.raises(KnownKeyError, match="that of pump-7 already"):
+        await tray.knock_with_certificate(1, mine, Said(), ADDRESS)
+    await registry.revoke_certificate(1, "pump-7", granted.fingerprint)
+    with pytest.raises(KnownKeyError, match="was revoked"):
+        await tray.knock_with_certificate(1, mine, Said(), ADDRESS)
+    assert await tray.waiting(1) == []
+
+
+async def test_what_was_accepted_and_then_revoked_is_not_handed_out(tray: Tray, registry: Registry) -> None:
+    mine = shown()
+    knock = await tray.knock_with_certificate(1, mine, Said(), ADDRESS)
+    await tray.accept(1, knock.knock_number, Acceptance("pump-7"))
+    await registry.set_state(1, "pump-7", DeviceState.RETIRED)
+    with pytest.raises(KnownKeyError, match="was revoked"):
+        await tray.knock_with_certificate(1, mine, Said(), ADDRESS)
+
+
+async def test_who_is_refused_is_told_so_with_a_certificate_too(tray: Tray) -> None:
+    mine = shown()
+    knock = await tray.knock_with_certificate(1, mine, Said(), ADDRESS)
+    await tray.refuse(1, knock.knock_number)
+    with pytest.raises(RefusedKnockError):
+        await tray.knock_with_certificate(1, mine, Said(), ADDRESS)
+
+
+async def test_what_a_device_says_of_itself_is_cut_off_and_only_what_can_be_seen(tray: Tray) -> None:
+    said = Said("a\u202eb", "t" * 500, "s" * 500, "n\x1b" * 500)
+    knock = await tray.knock_with_certificate(1, shown(), said, ADDRESS)
+    assert (knock.wanted_id, len(knock.label), len(knock.serial_number)) == ("ab", LABEL_LENGTH, 256)
+    assert set(knock.note) == {"n"}
+
+
+async def test_new_keys_have_their_limit_with_certificates_too(tray: Tray) -> None:
+    for _ in range(ATTEMPTS_A_MINUTE):
+        await tray.knock_with_certificate(1, shown(), Said(), ADDRESS)
+    with pytest.raises(TooManyAttemptsError):
+        await tray.knock_with_certificate(1, shown(), Said(), ADDRESS)

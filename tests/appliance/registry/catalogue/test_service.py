@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import InvalidInputError
+from appliance.registry.bundle import Address
 from appliance.registry.catalogue.model import (
     DeviceChange,
     DeviceType,
@@ -179,12 +180,15 @@ async def test_an_export_is_of_the_tenants_own_devices_and_imports_as_it_is(cata
 async def test_bundles_are_packed_piece_by_piece(catalogue: Catalogue, registry: Registry) -> None:
     content = b"id\n" + b"".join(b"d-%d\n" % number for number in range(120)) + b"b b\n"
     imported = await catalogue.import_table(1, content, with_certificates=True)
-    pieces = [piece async for piece in catalogue.zipped(imported, "gateway.local", 8883)]
+    address = Address("gateway.local", 18883, 9443, 8443)
+    pieces = [piece async for piece in catalogue.zipped(imported, address)]
     assert len(pieces) > 2
     with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
         assert archive.testzip() is None
         assert {name.split("/")[0] for name in archive.namelist()} == {REPORT, *(f"d-{n}" for n in range(120))}
         key = archive.read("d-7/key.pem")
+        assert b"gateway.local, port 18883" in archive.read("d-7/README.txt")
+        assert b"port=18883" in archive.read("d-7/aws_iot_sdk.py")
         assert b"PRIVATE KEY" in key
         assert b"122,b b,refused" in archive.read(REPORT)
     bundle = next(one for one in imported.bundles if one.device_id == "d-7")
@@ -209,7 +213,7 @@ async def test_ten_thousand_devices_are_imported_with_certificates_in_time(
     started = time.process_time()
     imported = await catalogue.import_table(1, content, with_certificates=True)
     with (tmp_path / "bundles.zip").open("wb") as out:
-        async for piece in catalogue.zipped(imported, "gateway.local", 8883):
+        async for piece in catalogue.zipped(imported, Address("gateway.local", 8883, 9443, 8443)):
             out.write(piece)
     took = time.process_time() - started
     assert len(imported.bundles) == 10_000

@@ -15,7 +15,21 @@ async def test_the_newest_mark_is_the_one_that_counts(database: Database) -> Non
 
 
 async def test_the_newest_issue_is_found_where_there_is_one(database: Database, registry: Registry) -> None:
-    assert await database.read(queries.select_newest_issue()) == []
+    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == []
     await registry.add_device(DEFAULT_TENANT, "pump")
     await registry.issue_certificate(DEFAULT_TENANT, "pump")
-    assert await database.read(queries.select_newest_issue()) == [NOW]
+    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == [NOW]
+    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW - 1)) == []
+
+
+async def test_what_was_issued_before_a_reset_says_nothing_any_more(database: Database, registry: Registry) -> None:
+    await registry.add_device(DEFAULT_TENANT, "pump")
+    await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    await database.write(queries.save_mark, DEFAULT_TENANT, 5)
+    await database.write(queries.reset_mark, DEFAULT_TENANT, 3)
+    assert await database.read(queries.select_mark(DEFAULT_TENANT)) == [3]
+    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == []
+    await database.write(queries.save_mark, DEFAULT_TENANT, 7)
+    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == []
+    await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == [NOW]

@@ -2,14 +2,17 @@
 
 import pytest
 
+from appliance.audit.service import Audit
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.registry.authority import RELEASED_AT
+from appliance.registry.clock.model import ClockNotSetError
 from appliance.registry.clock.service import TrustedClock
-from appliance.registry.clock.trust import ClockState
+from appliance.registry.clock.trust import FURTHEST_JUMP_MS, SLACK_MS, ClockState
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.service import Registry
 from appliance.store.database import Database
-from tests.appliance.registry.examples import NOW, FakeClock
+from broker.ports import Principal
+from tests.appliance.registry.examples import NOW, FakeClock, credentials, der
 
 LONG_MS = 60_000
 """No test takes as long as this."""
@@ -21,7 +24,7 @@ async def time(database: Database, clock: FakeClock) -> TrustedClock:
 
 
 async def opened(database: Database, clock: FakeClock, *, is_vouched_for: bool = False) -> TrustedClock:
-    made = TrustedClock(database, clock)
+    made = TrustedClock(database, clock, Audit(database, clock))
     made.is_vouched_for = lambda _: is_vouched_for
     await made.open()
     return made
@@ -67,3 +70,62 @@ async def test_a_clock_that_nobody_stands_behind_raises_the_floor_by_what_has_pa
     again = await opened(database, clock)
     assert RELEASED_AT <= again.reading().floor_at < RELEASED_AT + LONG_MS
     assert again.status().ok
+
+
+async def test_a_time_server_that_was_wrong_leaves_nothing_behind_once_it_is_right_again(
+    database: Database, registry: Registry, clock: FakeClock
+) -> None:
+    await registry.add_device(DEFAULT_TENANT, "pump")
+    bundle = await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    registry.time.is_vouched_for = lambda _: True
+    clock.now = NOW + FURTHEST_JUMP_MS + 50 * DAY_MS
+    await registry.time.mark()
+    assert not registry.time.status().ok
+    assert isinstance(registry.authenticate(credentials("pump", der(bundle))), Principal)
+    # What is issued by the wrong time must not lift the floor of the next start either.
+    await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    assert (await opened(database, clock, is_vouched_for=True)).state is ClockState.UNTRUSTED
+    clock.now = NOW + HOUR_MS
+    await registry.time.mark()
+    assert registry.time.status().details["state"] == "synchronised"
+    assert (await opened(database, clock, is_vouched_for=True)).state is ClockState.SYNCHRONISED
+
+
+async def test_a_floor_that_was_lifted_by_a_wrong_time_comes_down_by_a_reset_that_is_audited(
+    database: Database, registry: Registry, clock: FakeClock
+) -> None:
+    registry.time.is_vouched_for = lambda _: True
+    clock.now = NOW + 300 * DAY_MS
+    await registry.add_device(DEFAULT_TENANT, "pump")
+    await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    await registry.time.mark()
+    clock.now = NOW
+    assert registry.time.state is ClockState.UNTRUSTED
+    assert "clock reset" in registry.time.report().told
+    report = await registry.time.reset()
+    assert report.state == "synchronised"
+    assert registry.time.status().ok
+    again = await opened(database, clock, is_vouched_for=True)
+    assert again.state is ClockState.SYNCHRONISED
+    assert NOW - SLACK_MS <= again.reading().floor_at < NOW
+    [entry] = [one for one in await registry.audit.entries(DEFAULT_TENANT) if one.action == "clock.reset"]
+    assert entry.subject == "clock"
+    assert '"to":"2026-11-21T06:00:00.000Z"' in entry.details
+
+
+async def test_a_clock_from_before_the_release_is_not_made_the_floor(time: TrustedClock, clock: FakeClock) -> None:
+    clock.now = RELEASED_AT - 1
+    with pytest.raises(ClockNotSetError, match="set it first"):
+        await time.reset()
+    assert time.reading().floor_at >= RELEASED_AT
+
+
+async def test_a_doubted_time_is_believed_when_a_person_says_so(time: TrustedClock, clock: FakeClock) -> None:
+    time.is_vouched_for = lambda _: True
+    clock.now = NOW + 2_000 * DAY_MS
+    status = time.status()
+    assert (status.ok, status.is_serving) == (False, True)
+    # Certificates that are made meanwhile are to live on when it was right.
+    assert time.issuing_at == clock.now
+    await time.reset()
+    assert time.state is ClockState.SYNCHRONISED

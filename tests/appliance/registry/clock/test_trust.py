@@ -3,22 +3,39 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.instant import DAY_MS, from_text
-from appliance.registry.clock.trust import FURTHEST_AHEAD_MS, ClockState, Reading, is_flagged, is_over
+from appliance.instant import DAY_MS, HOUR_MS, from_text
+from appliance.registry.clock.trust import (
+    FURTHEST_AHEAD_MS,
+    FURTHEST_JUMP_MS,
+    HOLD_MS,
+    SLACK_MS,
+    STEADY_MS,
+    ClockState,
+    Doubt,
+    Reading,
+    is_flagged,
+    is_over,
+    weigh,
+)
 
 FLOOR = from_text("2026-11-21T06:00:00")
+FAR = FLOOR + FURTHEST_JUMP_MS + 1
 MOMENTS = st.integers(0, from_text("2199-01-01T00:00:00"))
+LIFTS = st.integers(0, 800 * DAY_MS)
 
 
-@given(wall_at=MOMENTS, floor_at=MOMENTS, is_synchronised=st.booleans())
-def test_a_clock_before_what_has_passed_is_wrong_whoever_stands_behind_it(
-    wall_at: int, floor_at: int, is_synchronised: bool
+@given(wall_at=MOMENTS, begun_at=MOMENTS, lifted_ms=LIFTS, is_synchronised=st.booleans())
+def test_a_clock_before_what_has_passed_is_wrong_and_one_far_ahead_is_doubted_whoever_stands_behind_it(
+    wall_at: int, begun_at: int, lifted_ms: int, is_synchronised: bool
 ) -> None:
-    reading = Reading(wall_at, floor_at, is_synchronised)
+    floor_at = begun_at + lifted_ms
+    reading = Reading(wall_at, floor_at, is_synchronised, begun_at=begun_at)
     if wall_at < floor_at:
         assert reading.state is ClockState.UNTRUSTED
     elif is_synchronised:
-        assert reading.state is ClockState.SYNCHRONISED
+        is_near = wall_at - begun_at <= FURTHEST_JUMP_MS
+        assert reading.state is (ClockState.SYNCHRONISED if is_near else ClockState.UNTRUSTED)
+        assert reading.is_doubted == (not is_near)
     else:
         is_near = wall_at - floor_at <= FURTHEST_AHEAD_MS
         assert reading.state is (ClockState.FLOOR if is_near else ClockState.UNTRUSTED)
@@ -44,17 +61,66 @@ def test_what_is_issued_is_not_over_when_it_is_issued(
     reading = Reading(wall_at, floor_at, is_synchronised)
     assert reading.issuing_at >= floor_at
     assert not is_over(reading.issuing_at + length_ms, reading)
+    # Nor is it when a time server that is doubted turns out to be right.
+    if is_synchronised and wall_at >= floor_at:
+        assert not is_over(reading.issuing_at + length_ms, Reading(wall_at, wall_at, is_synchronised=True))
+
+
+@given(steps=st.lists(st.tuples(MOMENTS, st.booleans(), st.integers(1, 5 * HOUR_MS)), max_size=30))
+def test_no_time_server_lifts_the_floor_beyond_a_bound_unless_it_stands_by_it_for_a_day(
+    steps: list[tuple[int, bool, int]],
+) -> None:
+    floor_at, doubt, uptime_ms, agreed_ms = FLOOR, None, 0, 0
+    for wall_at, is_synchronised, passed_ms in steps:
+        uptime_ms += passed_ms
+        reading = Reading(wall_at, floor_at + uptime_ms, is_synchronised, begun_at=FLOOR + uptime_ms)
+        before = doubt
+        weighed = weigh(reading, uptime_ms, doubt)
+        is_same = before is not None and weighed.doubt == before
+        agreed_ms = agreed_ms + passed_ms if is_same else 0
+        if weighed.zero_at is not None:
+            assert is_synchronised
+            assert weighed.zero_at >= floor_at
+            assert weighed.zero_at - FLOOR <= FURTHEST_JUMP_MS or agreed_ms >= HOLD_MS
+            if weighed.zero_at - FLOOR > FURTHEST_JUMP_MS:
+                break
+            floor_at = weighed.zero_at
+        doubt = weighed.doubt
+
+
+def test_a_time_server_that_holds_for_a_day_is_believed_and_one_that_changes_its_mind_is_not() -> None:
+    doubted = Reading(FAR, FLOOR, is_synchronised=True)
+    first = weigh(doubted, 0, None)
+    assert first == (type(first))(None, Doubt(0, FAR))
+    later = Reading(FAR + HOLD_MS, FLOOR + HOLD_MS, is_synchronised=True)
+    assert weigh(later, HOLD_MS, first.doubt).zero_at == FAR - SLACK_MS
+    assert weigh(Reading(FAR + HOLD_MS - 1, FLOOR, is_synchronised=True), HOLD_MS - 1, first.doubt).zero_at is None
+    other = Reading(FAR + HOLD_MS + STEADY_MS + 1, FLOOR + HOLD_MS, is_synchronised=True)
+    assert weigh(other, HOLD_MS, first.doubt).doubt == Doubt(HOLD_MS, FAR + STEADY_MS + 1)
+    assert weigh(Reading(FLOOR, FLOOR, is_synchronised=False), HOLD_MS, first.doubt).doubt is None
+
+
+@given(ahead_ms=st.integers(0, FURTHEST_JUMP_MS), back_ms=st.integers(0, SLACK_MS), uptime_ms=st.integers(0, DAY_MS))
+def test_a_small_correction_does_not_make_a_clock_wrong_that_was_believed(
+    ahead_ms: int, back_ms: int, uptime_ms: int
+) -> None:
+    wall_at = FLOOR + ahead_ms
+    zero_at = weigh(Reading(wall_at, FLOOR, is_synchronised=True), uptime_ms, None).zero_at
+    assert zero_at is not None
+    corrected = Reading(max(FLOOR, wall_at - back_ms), zero_at + uptime_ms, is_synchronised=True)
+    assert corrected.state.is_trusted
 
 
 @given(wall_at=MOMENTS, is_synchronised=st.booleans())
 def test_what_is_said_of_the_clock_names_what_it_shows(wall_at: int, is_synchronised: bool) -> None:
     said = Reading(wall_at, FLOOR, is_synchronised).told()
     assert said.startswith(("19", "20", "21"))
-    assert ("Certificates are accepted" in said) == (Reading(wall_at, FLOOR, is_synchronised).surely_at is None)
+    assert ("tokens are accepted" in said) == (Reading(wall_at, FLOOR, is_synchronised).surely_at is None)
 
 
 def test_each_state_is_said_in_its_own_words() -> None:
     assert "has passed already" in Reading(0, FLOOR, True).told()
-    assert "far ahead" in Reading(from_text("2100-01-01T00:00:00"), FLOOR, False).told()
+    assert "no time server says so" in Reading(from_text("2100-01-01T00:00:00"), FLOOR, False).told()
+    assert "says a time server" in Reading(from_text("2100-01-01T00:00:00"), FLOOR, True).told()
     assert "set by a time server" in Reading(FLOOR, FLOOR, True).told()
     assert "not proven" in Reading(FLOOR, FLOOR, False).told()

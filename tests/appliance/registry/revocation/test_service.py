@@ -1,13 +1,22 @@
 """Revocation of many certificates at once."""
 
+from pathlib import Path
+
 import pytest
+from cryptography import x509
 
 from appliance.errors import InvalidInputError
-from appliance.registry.model import DEFAULT_TENANT, UnknownDeviceError
+from appliance.registry.model import DEFAULT_TENANT, Bundle, RootKeyError, UnknownDeviceError
+from appliance.registry.revocation import queries
+from appliance.registry.revocation.issuers import Issuer, UnknownIssuerError
 from appliance.registry.revocation.service import DEVICES_LIMIT
 from appliance.registry.service import Registry
+from appliance.store.database import Database
 from broker.ports import Denied
-from tests.appliance.registry.examples import credentials, der
+from tests.appliance.registry import issuers
+from tests.appliance.registry.examples import NOW, FakeClock, credentials, der
+
+PASSPHRASE = "nine blue lamps hum"
 
 
 async def test_nobody_gets_in_by_a_certificate_of_these_devices_and_their_connections_are_looked_at(
@@ -40,3 +49,100 @@ async def test_nothing_is_revoked_when_one_of_the_devices_does_not_exist(registr
     with pytest.raises(InvalidInputError):
         await registry.revocation.revoke_devices(DEFAULT_TENANT, [str(each) for each in range(DEVICES_LIMIT + 1)])
     assert not isinstance(registry.authenticate(credentials("pump", der(bundle))), Denied)
+
+
+def heard_by(registry: Registry) -> list[str]:
+    heard: list[str] = []
+
+    async def hear() -> None:
+        heard.append("everybody")
+
+    registry.revocation.judge_everybody = hear
+    return heard
+
+
+async def in_use(registry: Registry) -> Issuer:
+    return (await registry.revocation.issuers(DEFAULT_TENANT))[0]
+
+
+def refusal(registry: Registry, name: str, bundle: Bundle) -> str:
+    answer = registry.authenticate(credentials(name, der(bundle)))
+    return answer.reason if isinstance(answer, Denied) else ""
+
+
+async def test_nothing_that_a_revoked_ca_has_issued_opens_anything_and_a_new_one_issues(registry: Registry) -> None:
+    for name in ("pump", "valve"):
+        await registry.add_device(DEFAULT_TENANT, name)
+    old = await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    heard = heard_by(registry)
+    before = await in_use(registry)
+    done = await registry.revocation.revoke_issuer(DEFAULT_TENANT, before.fingerprint.upper())
+    assert (done.certificate_count, heard) == (1, ["everybody"])
+    assert done.successor == await in_use(registry)
+    assert "was issued by the CA " + before.name in refusal(registry, "pump", old)
+    # As a device that is known: the reason is told on its page.
+    answer = registry.authenticate(credentials("pump", der(old)))
+    assert isinstance(answer, Denied)
+    assert answer.of is not None
+    fresh = await registry.issue_certificate(DEFAULT_TENANT, "valve")
+    assert refusal(registry, "valve", fresh) == ""
+    [known] = await registry.certificates(DEFAULT_TENANT, "pump")
+    assert known.revoked_at == done.issuer.revoked_at
+    listed = x509.load_der_x509_crl(await registry.revocation_list())
+    assert [one.serial_number for one in listed] == [int(known.serial, 16)]
+    actions = [entry.action for entry in await registry.audit.entries(DEFAULT_TENANT)]
+    assert {"issuer.use", "issuer.revoke"} <= set(actions)
+
+
+async def test_without_the_key_of_the_root_nothing_is_changed_and_it_says_what_to_do(registry: Registry) -> None:
+    await registry.add_device(DEFAULT_TENANT, "pump")
+    bundle = await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    exported = await registry.authorities.export_root(PASSPHRASE)
+    await registry.authorities.confirm_export(exported, PASSPHRASE)
+    await registry.authorities.remove_root()
+    before = await in_use(registry)
+    with pytest.raises(RootKeyError, match="ca restore-root"):
+        await registry.revocation.revoke_issuer(DEFAULT_TENANT, before.fingerprint)
+    assert refusal(registry, "pump", bundle) == ""
+    assert await in_use(registry) == before
+    await registry.authorities.restore_root(exported, PASSPHRASE)
+    await registry.revocation.revoke_issuer(DEFAULT_TENANT, before.fingerprint)
+    assert refusal(registry, "pump", bundle)
+
+
+async def test_a_ca_that_does_not_issue_any_more_is_revoked_and_the_one_in_use_stays(registry: Registry) -> None:
+    await registry.add_device(DEFAULT_TENANT, "pump")
+    first, old = await in_use(registry), await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    young = await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    done = await registry.revocation.revoke_issuer(DEFAULT_TENANT, first.fingerprint)
+    assert done.successor is None
+    assert (bool(refusal(registry, "pump", old)), refusal(registry, "pump", young)) == (True, "")
+    again = await registry.revocation.revoke_issuer(DEFAULT_TENANT, first.fingerprint)
+    assert (again.certificate_count, again.issuer) == (0, done.issuer)
+
+
+async def test_a_restart_knows_what_was_revoked_and_finishes_what_a_crash_left(
+    database: Database, tmp_path: Path, clock: FakeClock
+) -> None:
+    async with Registry(database, tmp_path / "pki", clock).opened() as registry:
+        await registry.add_device(DEFAULT_TENANT, "pump")
+        bundle = await registry.issue_certificate(DEFAULT_TENANT, "pump")
+        first = await in_use(registry)
+        await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+        await database.write(queries.insert_issuer, DEFAULT_TENANT, first, NOW)
+    async with Registry(database, tmp_path / "pki", clock).opened() as registry:
+        assert first.name in refusal(registry, "pump", bundle)
+        [known] = await registry.certificates(DEFAULT_TENANT, "pump")
+        assert known.revoked_at == NOW
+        [kept] = await database.read(queries.select_issuers())
+        assert kept.finished_at is not None
+
+
+async def test_the_cas_of_the_gateway_are_nothing_to_another_tenant(registry: Registry) -> None:
+    issuer = await in_use(registry)
+    assert await registry.revocation.issuers(2) == []
+    with pytest.raises(UnknownIssuerError):
+        await registry.revocation.revoke_issuer(2, issuer.fingerprint)
+    with pytest.raises(UnknownIssuerError):
+        await registry.revocation.revoke_issuer(DEFAULT_TENANT, "0" * 64)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import InvalidInputError
 from appliance.registry.tokens import model
-from appliance.registry.tokens.model import DeviceToken, Shown, is_token, parsed, written
+from appliance.registry.tokens.model import Shown, is_token, parsed, written
 
 secrets = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
@@ -33,12 +33,6 @@ def test_only_what_begins_like_one_is_meant_as_a_token() -> None:
     assert [is_token(each) for each in (None, b"", b"hw_1.x", b"secret", b"hwd_", b"hwd_1.x")] == [False] * 4 + [
         True
     ] * 2
-
-
-def test_a_token_is_good_until_it_expires_or_is_revoked() -> None:
-    token = DeviceToken(1, "a", 0, 10)
-    assert (token.is_good(9), token.is_good(10)) == (True, False)
-    assert not DeviceToken(1, "a", 0, 10, revoked_at=5).is_good(6)
 
 
 def test_a_name_is_kept_without_blanks_around_it() -> None:

@@ -110,6 +110,7 @@ async def test_an_expired_token_is_refused_and_its_sessions_are_judged_once(
 ) -> None:
     changed: list[tuple[int, str]] = []
     registry.rights_changed = lambda *whose: changed.append(whose)
+    registry.time.is_vouched_for = lambda _: True
     clock.now = NOW + 30 * DAY_MS - 1
     await registry.tokens.look_after()
     assert (registry.authenticate(shown(token)), changed) == (PUMP, [])
@@ -118,6 +119,22 @@ async def test_an_expired_token_is_refused_and_its_sessions_are_judged_once(
     await registry.tokens.look_after()
     assert "expired at" in why(registry.authenticate(shown(token)))
     assert changed == [(1, "pump")]
+
+
+async def test_a_clock_that_cannot_be_believed_keeps_no_token_out(
+    registry: Registry, token: str, clock: FakeClock
+) -> None:
+    registry.time.is_vouched_for = lambda _: False
+    for at in (0, NOW + 31 * DAY_MS, NOW + 10_000 * DAY_MS):
+        clock.now = at
+        await registry.tokens.look_after()
+        assert registry.authenticate(shown(token)) == PUMP
+    # What is made by such a clock is good for its days once the clock is right.
+    clock.now = 0
+    late = (await registry.tokens.issue(1, "pump", "made in 1970", 30)).text
+    registry.time.is_vouched_for = lambda _: True
+    clock.now = NOW
+    assert registry.authenticate(shown(late)) == PUMP
 
 
 @pytest.mark.parametrize("state", [DeviceState.SUSPENDED, DeviceState.RETIRED])

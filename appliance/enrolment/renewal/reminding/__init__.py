@@ -1,0 +1,1 @@
+"""Devices are asked to renew their certificates, and do so over MQTT."""

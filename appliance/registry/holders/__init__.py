@@ -1,0 +1,1 @@
+"""Which device has a key."""

@@ -1,0 +1,177 @@
+"""CAs that issue, or have issued, the certificates of devices; and those of them that were revoked.
+
+Whose a certificate is, is told by the key that signed it, never by a name alone: anybody may write a name.
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from appliance.audit.model import Entry
+from appliance.errors import NotFoundError
+from appliance.instant import to_text
+from appliance.registry import authority, pki
+from appliance.registry.authority import Authority
+from appliance.registry.keys import Tended
+from appliance.registry.model import RootKeyError
+from appliance.registry.pki import ISSUER, Pki
+
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+
+
+class UnknownIssuerError(NotFoundError):
+    """No CA of this fingerprint issues, or has issued, to devices here."""
+
+    code = "unknown_issuer"
+
+
+class Issuer(msgspec.Struct, frozen=True):
+    """A CA that this gateway has issued by. The fingerprint is SHA-256, moments are UTC milliseconds."""
+
+    fingerprint: str
+    name: str
+    expires_at: int
+    is_in_use: bool
+    pem: str
+    revoked_at: int | None = None
+
+
+class RevokedIssuer(msgspec.Struct, frozen=True):
+    """A CA that was revoked."""
+
+    fingerprint: str
+    name: str
+    pem: str
+    revoked_at: int
+    finished_at: int | None
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A certificate that a device has."""
+
+    number: int
+    tenant_id: int
+    device_id: str
+    fingerprint: str
+    pem: str
+
+
+class Succession(msgspec.Struct, frozen=True):
+    """What came of a revocation."""
+
+    issuer: Issuer
+    certificate_count: int
+    successor: Issuer | None
+    """The CA that issues now, where it was made for this; None when another one issued already."""
+
+
+def known(folder: Pki, revoked: Sequence[RevokedIssuer]) -> list[Issuer]:
+    """Every CA that has issued to devices, or may: the one in use first. Reads files."""
+    moments = {one.fingerprint: one.revoked_at for one in revoked}
+    in_use = authority.fingerprint(folder.issuing.certificate)
+    paths = [folder.folder / "issuing.pem", *sorted(folder.folder.glob(f"{ISSUER}-*.pem"))]
+    found: dict[str, Issuer] = {}
+    for path in paths:
+        if not path.name.endswith(".cross.pem"):
+            one = _issuer(authority.read_certificate(path.read_bytes()), in_use)
+            found[one.fingerprint] = msgspec.structs.replace(one, revoked_at=moments.get(one.fingerprint))
+    for gone in revoked:
+        # Its files may have been taken away since.
+        found.setdefault(gone.fingerprint, Issuer(gone.fingerprint, gone.name, 0, False, gone.pem, gone.revoked_at))
+    return sorted(found.values(), key=lambda one: (not one.is_in_use, one.revoked_at is not None, one.name))
+
+
+def succeed(folder: Pki, now: int) -> Tended[Issuer]:
+    """Let a new CA under our root issue from now on. Raises `RootKeyError` with what has to be done first."""
+    if not pki.has_root_key(folder):
+        raise RootKeyError(
+            "this CA issues the certificates of devices, and the key of the root, which makes another one, is not"
+            " here: put it back with `headworks ca restore-root FILE`, then revoke the CA again"
+        )
+    key = authority.make_key()
+    made = authority.make_issuing(key, Authority(folder.root, pki.root_key(folder)), now)
+    used = pki.use_issuer(folder, [made], key)
+    issuer = _issuer(made, authority.fingerprint(made))
+    return Tended(used, issuer, Entry("issuer.use", ISSUER, {"fingerprint": issuer.fingerprint, "name": issuer.name}))
+
+
+class RevokedKeys:
+    """The keys of revoked CAs, to be asked about every certificate that is shown."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[x509.Certificate, bytes, RevokedIssuer]] = []
+
+    def add(self, one: RevokedIssuer) -> None:
+        """Refuse what this CA has issued from now on."""
+        certificate = authority.read_certificate(one.pem.encode())
+        self._known.append((certificate, _key_id(certificate), one))
+
+    def of(self, certificate: bytes) -> RevokedIssuer | None:
+        """The revoked CA that has issued a certificate, DER; None when none has."""
+        if not self._known:
+            return None
+        try:
+            shown = x509.load_der_x509_certificate(certificate)
+            named = _named_key(shown)
+        except _UNREADABLE:
+            return None  # It is bound to nobody, or it could have been read.
+        for ca, key_id, one in self._known:
+            # To verify takes long, and what is bound to a device names the key that signed it, as a rule.
+            if named == key_id or (named is None and _has_signed(ca, shown)):
+                return one
+        return None
+
+    def refusal(self, certificate: bytes) -> str | None:
+        """Why a certificate, DER, opens nothing because of its CA; None when that is no reason."""
+        one = self.of(certificate)
+        if one is None:
+            return None
+        return f"the certificate was issued by the CA {one.name}, which was revoked at {to_text(one.revoked_at)}"
+
+
+def issued_by(one: RevokedIssuer, certificates: Iterable[Held]) -> list[Held]:
+    """Those of the certificates that the CA has issued."""
+    keys = RevokedKeys()
+    keys.add(one)
+    return [held for held in certificates if keys.of(_der(held.pem)) is not None]
+
+
+def _issuer(certificate: x509.Certificate, in_use: str) -> Issuer:
+    fingerprint = authority.fingerprint(certificate)
+    name = certificate.subject.rfc4514_string()
+    pem = authority.certificate_pem(certificate)
+    return Issuer(fingerprint, name, authority.ends_at(certificate), fingerprint == in_use, pem)
+
+
+def _key_id(ca: x509.Certificate) -> bytes:
+    """How what a CA signs names its key (RFC 5280 §4.2.1.1)."""
+    try:
+        return ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return x509.SubjectKeyIdentifier.from_public_key(ca.public_key()).digest
+
+
+def _named_key(certificate: x509.Certificate) -> bytes | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _has_signed(ca: x509.Certificate, certificate: x509.Certificate) -> bool:
+    if certificate.issuer != ca.subject:
+        return False
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _der(pem: str) -> bytes:
+    """The first certificate of a PEM text, without looking into it: there are thousands."""
+    body = pem.partition("-----BEGIN CERTIFICATE-----")[2].partition("-----END CERTIFICATE-----")[0]
+    return base64.b64decode(body)

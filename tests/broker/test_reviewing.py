@@ -1,0 +1,166 @@
+"""Sessions whose access may be gone are ended before sessions whose rights have changed are looked at."""
+
+import asyncio
+
+from broker.packets import Subscribe, Subscription, Will
+from broker.reviewing import ENDED_AT_ONCE, REVIEWED_AT_ONCE
+from tests.broker.stage import Line, Stage, payloads, staged, turn
+
+MANY = 3 * REVIEWED_AT_ONCE
+RETAINED_WILL = Will("last/words", b"gone", 1, retain=True)
+
+
+async def crowd(stage: Stage, count: int) -> dict[str, Line]:
+    return {f"c{number}": await stage.line(f"c{number}") for number in range(count)}
+
+
+def asked(stage: Stage) -> list[str]:
+    return [shown.client_id for shown in stage.authorizer.shown]
+
+
+async def until_asked(stage: Stage, count: int) -> None:
+    for _ in range(10 * MANY):
+        if len(stage.authorizer.shown) >= count:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(len(stage.authorizer.shown))
+
+
+async def test_a_revocation_that_comes_with_a_review_of_many_is_served_first() -> None:
+    async with staged() as stage:
+        lines = await crowd(stage, MANY)
+        stage.authorizer.shown.clear()
+        for name in lines:
+            stage.broker.review_soon(1, name)
+        stage.broker.end_soon(1, ["c7"])
+        await until_asked(stage, 1)
+        assert asked(stage)[0] == "c7"
+
+
+async def test_a_revocation_that_comes_while_many_are_reviewed_waits_for_one_slice_at_most() -> None:
+    async with staged() as stage:
+        await crowd(stage, MANY)
+        stage.authorizer.shown.clear()
+        stage.broker.review_soon(1)
+        await until_asked(stage, 1)
+        begun = len(stage.authorizer.shown)
+        assert begun < MANY
+        stage.broker.end_soon(1, ["c299"])
+        await until_asked(stage, begun + 1)
+        assert asked(stage)[begun] == "c299"
+        await until_asked(stage, MANY + 1)
+
+
+async def test_whoever_is_let_in_today_keeps_connection_and_subscriptions() -> None:
+    async with staged() as stage:
+        denied, allowed = await stage.line("denied"), await stage.line("allowed")
+        await allowed.subscribe("t")
+        stage.authorizer.denied_clients.add("denied")
+        stage.broker.end_soon(1, ["denied", "allowed", "nobody"])
+        await turn()
+        assert (denied.closed_for, allowed.closed_for) == ("this client is not known", None)
+        stage.broker.publish(stage.say("t", b"1"))
+        assert payloads(await allowed.heard()) == [b"1"]
+        assert [(each.client_id, each.kind) for each in stage.owner.refused] == [("denied", "connection_ended")]
+
+
+async def test_a_principal_of_the_same_name_in_another_tenant_is_not_asked_about() -> None:
+    async with staged() as stage:
+        await stage.line("c")
+        stage.authorizer.shown.clear()
+        stage.broker.end_soon(2, ["c"])
+        await turn()
+        assert asked(stage) == []
+
+
+async def test_many_are_ended_a_slice_at_a_time() -> None:
+    async with staged() as stage:
+        lines = await crowd(stage, ENDED_AT_ONCE + 10)
+        stage.authorizer.denied_clients |= set(lines)
+        stage.broker.end_soon(1, lines)
+        closed_counts = set()
+        for _ in range(50):
+            await asyncio.sleep(0)
+            closed_counts.add(sum(line.closed_for is not None for line in lines.values()))
+        assert closed_counts - {0} == {ENDED_AT_ONCE, len(lines)}
+
+
+async def test_rights_that_changed_count_for_the_next_message_though_thousands_are_still_to_be_reviewed() -> None:
+    async with staged() as stage:
+        line = await stage.line("c")
+        await line.subscribe("t", qos=0)
+        stage.broker.publish(stage.say("t", b"1"))
+        version = stage.broker.exchange.permissions.version
+        stage.authorizer.unreceivable_topics.add("t")
+        for number in range(1_000):
+            stage.broker.review_soon(1, f"other{number}")
+        assert stage.broker.exchange.permissions.version > version
+        await turn()
+        stage.broker.publish(stage.say("t", b"2"))
+        assert payloads(await line.heard()) == [b"1"]
+
+
+async def test_routes_are_forgotten_once_for_a_batch_of_reviews() -> None:
+    async with staged() as stage:
+        await stage.line("c")
+        subscriptions = stage.broker.exchange.sessions.router(1).subscriptions
+        before = subscriptions.version
+        for number in range(50):
+            stage.broker.review_soon(1, f"other{number}")
+        await turn()
+        assert subscriptions.version == before + 1
+
+
+async def test_subscriptions_that_a_policy_takes_away_end() -> None:
+    async with staged() as stage:
+        line = await stage.line("c")
+        await line.send(Subscribe(1, (Subscription("a", 0), Subscription("b", 0))))
+        stage.authorizer.denied_filters.add("a")
+        stage.broker.review_soon(1, "c")
+        await turn()
+        [session] = stage.broker.sessions(1, "c")
+        assert list(session.subscriptions) == ["b"]
+
+
+async def test_a_will_that_may_be_published_but_no_more_retained_is_dropped() -> None:
+    async with staged() as stage:
+        line = await stage.line("c", will=RETAINED_WILL)
+        stage.authorizer.unretainable_topics.add("last/words")
+        await stage.broker.review(1, "c")
+        stage.authorizer.unretainable_topics.clear()
+        line.vanish()
+        await turn()
+        assert stage.owner.messages == []
+
+
+async def test_a_retained_will_is_judged_again_when_it_is_published() -> None:
+    async with staged() as stage:
+        denied, allowed = await stage.line("c", will=RETAINED_WILL), await stage.line("d", will=RETAINED_WILL)
+        stage.authorizer.unretainable_topics.add("last/words")
+        denied.vanish()
+        await turn()
+        assert stage.owner.messages == []
+        stage.authorizer.unretainable_topics.clear()
+        allowed.vanish()
+        await turn()
+        assert [message.payload for message in stage.owner.messages] == [b"gone"]
+
+
+async def test_everybody_who_is_connected_is_judged_whatever_the_tenant_and_it_is_done_then() -> None:
+    async with staged() as stage:
+        stage.authorizer.tenants["far"] = 2
+        lines = {name: await stage.line(name) for name in ("near", "far", "fine")}
+        stage.authorizer.denied_clients |= {"near", "far"}
+        await stage.broker.judge_everybody()
+        assert {name for name, line in lines.items() if line.closed_for} == {"near", "far"}
+
+
+async def test_one_that_is_let_in_today_is_reviewed_as_well() -> None:
+    async with staged() as stage:
+        line = await stage.line("c")
+        await line.subscribe("t")
+        stage.authorizer.denied_filters.add("t")
+        stage.broker.judge_soon(1, "c")
+        await turn()
+        [session] = stage.broker.sessions(1, "c")
+        assert (line.closed_for, dict(session.subscriptions)) == (None, {})
