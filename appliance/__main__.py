@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from appliance.registry import bundle
 from appliance.simulator.model import Scenario
 from appliance.simulator.service import Fleet, Simulation
 from appliance.simulator.wire import Endpoint
+from appliance.telemetry.keeping.service import erased_at_next_start
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,10 @@ def _add_device(commands: Commands, common: argparse.ArgumentParser) -> None:
     table.add_argument("--dry-run", action="store_true", help="tell what would happen to each row, and change nothing")
     table.add_argument("--bundles", type=Path, metavar="FOLDER", help="make certificates for new devices, written here")
     table.set_defaults(command=_import_devices)
+    erase = actions.add_parser("erase", parents=[common], help="erase what devices have sent; there is no way back")
+    erase.add_argument("device_ids", nargs="+", metavar="DEVICE_ID")
+    erase.add_argument("--yes", action="store_true", help="do not ask whether you are sure")
+    erase.set_defaults(command=_erase_devices)
     listing = actions.add_parser("list", parents=[common], help="list the devices")
     listing.set_defaults(command=_list_devices)
 
@@ -237,6 +243,16 @@ def _import_devices(options: argparse.Namespace, config: Config) -> int:
     return 2 if report.counts["refused"] else 0
 
 
+def _erase_devices(options: argparse.Namespace, config: Config) -> int:
+    names = ", ".join(options.device_ids)
+    if not options.yes and input(f"Erase everything that was received of {names}? Type yes: ") != "yes":
+        print("Nothing was erased.")
+        return 1
+    _ask(config, "device.erase", {"device_ids": options.device_ids})
+    print(f"What was received of {names} is shown to nobody any more, and erased from the disk soon.")
+    return 0
+
+
 def _list_devices(_: argparse.Namespace, config: Config) -> int:
     devices = _ask(config, "device.list", {})
     try:
@@ -301,7 +317,8 @@ async def _done_alone(config: Config, call: str, arguments: dict[str, Any]) -> A
         async with process.foundation_opened(config, process.wall_clock) as foundation:
             mqtt = config.mqtt
             foundation.registry.reached = reached(mqtt.host, mqtt.port, mqtt.shared_port, config.http.port)
-            console = Console(foundation.registry, foundation.accounts, mqtt.host, foundation.catalogue)
+            erase = partial(erased_at_next_start, foundation.database, process.wall_clock)
+            console = Console(foundation.registry, foundation.accounts, mqtt.host, foundation.catalogue, erase)
             result = await console.calls()[call](arguments)
             return json.loads(msgspec.json.encode(result))
 

@@ -137,6 +137,20 @@ class TelemetryConfig(_Section, frozen=True):
     seal_after_reports: Positive = 720
     memory_limit_reports: Positive = 2_000_000
     """Reports held in open chunks of all devices together; beyond it the oldest chunk is sealed early."""
+    late_grace_ms: NotNegative = 7_200_000
+    """How long after its end a day waits for late readings before it is sealed, at night."""
+    keep_days: NotNegative = 0
+    """How many whole days of readings are kept; 0 keeps them for as long as there is room."""
+    keep_days_of_types: dict[str, Positive] = {}
+    """The same by device type, where it is less."""
+    keep_days_of_devices: dict[str, Positive] = {}
+    """The same by device id, before its type."""
+    disk_budget_gb: NotNegative = 0
+    """How much the data folder may take, in 10^9 bytes; 0 leaves 15 % of the disk free."""
+    drop_when_full: bool = True
+    """Whether the oldest day goes when the disk is full; otherwise nothing is taken until somebody makes room."""
+    reserve_mb: NotNegative = 64
+    """The file, in 10^6 bytes, that is given up first when the disk is full; 0 for none."""
 
 
 class AlertsConfig(_Section, frozen=True):
@@ -256,7 +270,7 @@ def printed(config: Config) -> str:
         lines.append(f"\n[{name}]")
         for key in section.__struct_fields__:
             value = getattr(section, key)
-            if isinstance(value, dict):
+            if isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()):
                 lines += _tables(f"{name}.{key}", value)
             else:
                 lines.append(f"{key} = {_written(OFF if value is None else value)}")
@@ -315,14 +329,15 @@ def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> bool:
     return bool(names)
 
 
-def _split(sections: list[str], key: str, text: str) -> str | list[str]:
-    """What a variable says, which is a list between commas where the setting is a list."""
+def _split(sections: list[str], key: str, text: str) -> str | list[str] | dict[str, str]:
+    """What a variable says: a list between commas where the setting is one, names and values where it has such."""
     default: Any = Config()
     for name in (*sections, key):
         default = getattr(default, name, None)
-    if not isinstance(default, tuple):
-        return text
-    return [stripped for each in text.split(",") if (stripped := each.strip())]
+    parts = [stripped for each in text.split(",") if (stripped := each.strip())]
+    if isinstance(default, dict) and all("=" in part for part in parts):
+        return {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in parts)}
+    return parts if isinstance(default, tuple) else text
 
 
 def _switch_off(raw: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What the command line may ask of the gateway, running or not."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +25,9 @@ from appliance.registry.service import Registry
 
 NAME = "the command line"
 """Who the audit log says has done it."""
+
+Erase = Callable[[int, Sequence[str]], Awaitable[None]]
+"""Takes a tenant and device ids."""
 
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  what a setting may say, nothing is bound here
 
@@ -69,12 +72,15 @@ class ImportReport(msgspec.Struct, frozen=True):
 class Console:
     """The calls of the command line."""
 
-    def __init__(self, registry: Registry, accounts: Accounts, mqtt_host: str, catalogue: Catalogue) -> None:
-        """`mqtt_host` is where the gateway listens for devices."""
+    def __init__(
+        self, registry: Registry, accounts: Accounts, mqtt_host: str, catalogue: Catalogue, erase: Erase
+    ) -> None:
+        """`mqtt_host` is where the gateway listens for devices; `erase` has what devices have sent erased."""
         self._registry = registry
         self._catalogue = catalogue
         self._accounts = accounts
         self._mqtt_host = mqtt_host
+        self._erase = erase
 
     def calls(self) -> Mapping[str, Call]:
         """Each call by its name."""
@@ -82,6 +88,7 @@ class Console:
             "device.add": self._add_devices,
             "device.list": self._list_devices,
             "device.import": self._import_devices,
+            "device.erase": self._erase_devices,
             "claim": self._open_claim,
             "token.add": self._add_token,
             **_ca_calls(self._registry),
@@ -118,6 +125,13 @@ class Console:
             presence = self._registry.presence(DEFAULT_TENANT, device.device_id)
             listed.append({**msgspec.to_builtins(device), "connected": presence.connected})
         return listed
+
+    async def _erase_devices(self, arguments: dict[str, Any]) -> list[str]:
+        """Erase what devices have sent up to now."""
+        asked = msgspec.convert(arguments["device_ids"], list[str])
+        device_ids = [self._registry.device(DEFAULT_TENANT, device_id).device_id for device_id in asked]
+        await self._erase(DEFAULT_TENANT, device_ids)
+        return device_ids
 
     async def _open_claim(self, _: dict[str, Any]) -> str:
         return await self._accounts.open_claim(DEFAULT_TENANT)

@@ -17,6 +17,7 @@ from appliance.notifications.service import Notifications
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
+from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.service import Telemetry
 from broker.server import Broker
 
@@ -29,6 +30,8 @@ class Gateway:
     catalogue: Catalogue
     accounts: Accounts
     telemetry: Telemetry
+    room: Room
+    """On the disk; and what keeps the days of readings."""
     alerts: Alerts
     notifications: Notifications
     mailbox: MailboxChannel | None

@@ -51,6 +51,7 @@ from appliance.simulator import wire as simulator
 from appliance.store import database as store
 from appliance.store.database import Database, UnwritableError
 from appliance.store.migrate import migrate
+from appliance.telemetry.keeping.room.service import Room, make_way
 from appliance.telemetry.service import Telemetry
 from broker.limits import under_aws
 from broker.listener import HandOver
@@ -168,11 +169,13 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
     with folder_locked(config.data_folder):
         # What the gateway makes is for its own user, whatever its folder lets others do.
         os.umask(0o077)
+        make_way(config.data_folder, config.telemetry)
         async with defects_end_the_process(), foundation_opened(config, clock) as foundation:
             parts = _Parts(config, wanted, foundation, clock, started_at)
             async with (
                 parts.sessions.opened(),
                 parts.telemetry.opened(),
+                parts.gateway.room.running(),
                 parts.alerts.opened(),
                 parts.notifications.running(),
                 parts.gateway.renewal.running(parts.broker),
@@ -242,7 +245,7 @@ class _Parts:
         mailbox = None if config.email.server else MailboxChannel(folder / "mailbox")
         email: Channel = mailbox or SmtpChannel(config.email)
         self.notifications = Notifications(foundation.database, {"email": email}, self.bus, clock)
-        rooms = Rooms(foundation.registry, self.alerts, self.telemetry)
+        rooms = Rooms(foundation.registry, self.alerts, self.telemetry, foundation.catalogue.type_of)
         self.ingestion = Ingestion(foundation.database, rooms, self.bus, config.ingestion, clock)
         self.sessions = Sessions(foundation.database, clock)
         limits = under_aws(config.limits) if config.mqtt.aws_limits == "enforce" else config.limits
@@ -261,6 +264,7 @@ class _Parts:
             catalogue=foundation.catalogue,
             accounts=foundation.accounts,
             telemetry=self.telemetry,
+            room=self._room(clock),
             alerts=self.alerts,
             notifications=self.notifications,
             mailbox=mailbox,
@@ -275,7 +279,7 @@ class _Parts:
             started_at=started_at,
         )
         self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
-        self.health.register_all(foundation.registry.parts())
+        self.health.register_all({**foundation.registry.parts(), **self.gateway.room.parts()})
         self.health.register("broker", partial(broker_status, self.broker))
         self.health.register("ingestion", self.ingestion.status)
         self.health.register("telemetry", self.telemetry.status)
@@ -288,6 +292,13 @@ class _Parts:
         registry.rights_changed = self.broker.judge_soon
         registry.policy_changed = self.broker.review_soon
         registry.revocation.judge_everybody = self.broker.judge_everybody
+
+    def _room(self, clock: Clock) -> Room:
+        """The room on the disk; what is kept of a device hangs on its type."""
+        foundation, config = self._foundation, self._config
+        room = Room(foundation.database, self.telemetry, config.data_folder, config.telemetry, clock)
+        room.devices = lambda: foundation.registry.devices(DEFAULT_TENANT)
+        return room
 
     def _enrolment(self, clock: Clock) -> Enrolment:
         """Whoever comes with a claim, and what it asks for."""
@@ -321,9 +332,9 @@ class _Parts:
 
     def console(self, ports: Ports, web_port: int) -> Console:
         """The calls of the command line; from here on devices are told of these ports."""
-        foundation, host = self._foundation, self._config.mqtt.host
+        foundation, host, erase = self._foundation, self._config.mqtt.host, self.gateway.room.keeping.erase
         foundation.registry.reached = reached(host, ports.mqtt, ports.shared, web_port)
-        return Console(foundation.registry, foundation.accounts, host, foundation.catalogue)
+        return Console(foundation.registry, foundation.accounts, host, foundation.catalogue, erase)
 
     def own_endpoint(self, mqtt_port: int) -> simulator.Endpoint:
         """Where simulated devices on this machine connect."""
@@ -356,6 +367,7 @@ class _Parts:
             # A connection may last longer than the certificate that opened it.
             "end what expired credentials opened": ("* * * * *", end_expired),
             "look after certificates that are due": ("29 4 * * *", self.gateway.renewal.reminder.look_after),
+            "seal, thin and drop days": ("37 2 * * *", self.gateway.room.keeping.tend),
             "look after device tokens": ("* * * * *", self._foundation.registry.tokens.look_after),
         }
 

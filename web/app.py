@@ -13,7 +13,7 @@ from appliance.config import HttpConfig
 from appliance.gateway import Gateway
 from web import errors, est, live, mqtt, pki, shell
 from web.acting import Acting
-from web.api import alert_rules, openapi, status, telemetry
+from web.api import alert_rules, openapi, quality, questions, status, telemetry
 from web.api import alerts as alerts_api
 from web.api import audit as audit_api
 from web.api import certificates as certificates_api
@@ -30,6 +30,7 @@ from web.api import issuers as issuers_api
 from web.api import own_authorities as own_authorities_api
 from web.api import packets as packets_api
 from web.api import policies as policies_api
+from web.api import storage as storage_api
 from web.assets import Assets
 from web.auth import Caller, SignedIn
 from web.devices_only import DevicesOnly
@@ -59,6 +60,7 @@ from web.pages import (
     policies,
     settings,
     sign_in,
+    storage,
 )
 from web.protection import BodyLimit, NoForgery, add_headers
 from web.roles import RightRole
@@ -83,6 +85,7 @@ PAGES = (
     alerts,
     mailbox,
     settings,
+    storage,
     claim,
     claims,
     sign_in,
@@ -100,10 +103,13 @@ NOUNS = (
     device_tables_api,
     connections_api,
     packets_api,
+    quality,
     policies_api,
     device_api,
     device_tokens_api,
     telemetry,
+    questions,
+    storage_api,
     alerts_api,
     alert_rules,
     openapi,

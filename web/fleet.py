@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import TypeGuard
 
 import msgspec
 
@@ -202,8 +203,9 @@ def row(gateway: Gateway, standing: Standing, shown: Columns, rules: Iterable[Li
 
 
 def unit(gateway: Gateway, device: Device, metric: str) -> str:
-    """The unit of a metric of a device: what its type says, else what the metric's name leaves no doubt of."""
-    return gateway.catalogue.unit(device.tenant_id, device.device_id, metric) or words.unit(metric)
+    """The unit of a metric of a device: what its type says, else what it declared, else what the name means."""
+    key = (device.tenant_id, device.device_id, metric)
+    return gateway.catalogue.unit(*key) or gateway.ingestion.quality.unit(*key) or words.unit(metric)
 
 
 def limit_for(rules: Iterable[Limit], metric: str, zone: str) -> float | None:
@@ -220,7 +222,7 @@ def is_low(standing: Standing) -> bool:
     return battery is not None and battery < LOW_BATTERY
 
 
-def is_number(value: Value) -> bool:
+def is_number(value: Value) -> TypeGuard[float]:
     """Whether a value can be drawn."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

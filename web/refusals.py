@@ -163,6 +163,18 @@ _SUBSCRIBING: Mapping[str, Advice] = {
 _PAYLOADS: Mapping[str, Advice] = {
     "payload_too_large": Advice("A message was too large", "ingestion.payload_limit_bytes is the largest taken."),
     "not_json": Advice("A message was not JSON", "Let the device send a JSON object, or an array of them."),
+    "not_cbor": Advice("A message was not CBOR", "Let the device send a CBOR map, or an array of them."),
+    "schema_rejected": Advice(
+        "Readings were left out: they are not as its type says",
+        "Correct them in the device, or the type under Devices → Types.",
+    ),
+    "schema_flagged": Advice(
+        "Readings are not as its type says", "Correct them in the device, or the type under Devices → Types."
+    ),
+    "came_twice": Advice(
+        "A reading came twice with different values",
+        "Let the device give each message a sequence number of its own, and a timestamp of its own.",
+    ),
     "too_many_objects": Advice("Too many readings in one message", "Split them into several messages."),
     "too_many_metrics": Advice("Too many metrics in one reading", "Split them into several messages."),
     "no_readings": Advice("A message without readings", "Each object needs at least one reading."),

@@ -30,6 +30,7 @@ _FOR_VIEWERS = (
     "GET /policies",
     "GET /policies/{name}",
     "GET /settings",
+    "GET /storage",
     "GET /v1/alert-rules",
     "GET /v1/alerts",
     "GET /v1/clock",
@@ -43,6 +44,7 @@ _FOR_VIEWERS = (
     "GET /v1/devices/{device_id}/certificates",
     "GET /v1/devices/{device_id}/connections",
     "GET /v1/devices/{device_id}/packets",
+    "GET /v1/devices/{device_id}/quality",
     "GET /v1/devices/{device_id}/policy",
     "GET /v1/devices/{device_id}/telemetry",
     "GET /v1/devices/{device_id}/tokens",
@@ -53,6 +55,8 @@ _FOR_VIEWERS = (
     "GET /v1/policies",
     "GET /v1/policies/{name}",
     "GET /v1/status",
+    "GET /v1/storage",
+    "GET /v1/telemetry",
     "GET /v1/tenants/{tenant_id}/telemetry/latest",
     "POST /sign-out",
     "POST /v1/devices/{device_id}/policy/test",
@@ -160,6 +164,8 @@ _FOR_OPERATORS = (
 )
 
 _FOR_OWNERS = (
+    "DELETE /v1/devices/{device_id}/telemetry",
+    "POST /devices/{device_id}/telemetry/erase",
     "POST /tokens",
     "POST /tokens/{token_id}/revoke",
 )
@@ -196,6 +202,12 @@ def least_role(method: str, path: str) -> Role:
     if method == "OPTIONS":
         return Role.VIEWER
     return LEAST.get(f"{method} {path}", Role.OWNER)
+
+
+def require_owner(role: Role) -> None:
+    """Raise `PermissionDeniedException` when a part of what is asked for is for owners, and this is none."""
+    if not is_enough(role, Role.OWNER):
+        raise PermissionDeniedException(f"Erasing needs the role owner; you are signed in as {role.value}.")
 
 
 def is_enough(role: Role, least: Role) -> bool:

@@ -73,6 +73,12 @@ def reading(value: Value) -> str:
             return measured(value)
 
 
+def place(latitude: float, longitude: float) -> str:
+    """A place in degrees, to about a metre: `52.52000° N 13.40500° E`."""
+    sides = ("S" if latitude < 0 else "N", "W" if longitude < 0 else "E")
+    return f"{abs(latitude):.5f}° {sides[0]} {abs(longitude):.5f}° {sides[1]}"
+
+
 def unit(metric: str) -> str:
     """The unit of a metric, where its name leaves no doubt; otherwise nothing."""
     return UNITS.get(metric.lower(), "")

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from appliance.enrolment import cbor
+from appliance.ingestion import cbor
 from appliance.enrolment.claims import FORMATS
 from appliance.enrolment.model import Claim, Enrolled, Fault, PendingCertificate, RejectedError, Setting
 from appliance.errors import InvalidInputError

@@ -3,6 +3,7 @@
 import msgspec
 
 from appliance.alerts.model import Change
+from appliance.ingestion.quality import Observation
 from appliance.telemetry.model import Report
 
 
@@ -35,6 +36,8 @@ class Outcome(msgspec.Struct, frozen=True):
     reports: tuple[Report, ...]
     mishaps: tuple[Mishap, ...]
     changes: tuple[Change, ...]
+    observations: tuple[Observation, ...] = ()
+    """What the messages tell of how well their devices report."""
 
 
 class Rates(msgspec.Struct, frozen=True):

@@ -1,25 +1,31 @@
-"""What a telemetry message says: the payload forms, and the moments they are filed under.
+"""What a telemetry message says: its readings, and the moments they are filed under.
 
 Rules:
-- A message is one object or an array of objects. An object either has its readings under `readings`,
-  or is flat. Unknown fields are kept as readings; what is nested in them is kept as its JSON text.
+- A message is one object or an array of objects, in any of the forms of `forms.py`. An object either has its
+  readings under `readings`, or is flat. Unknown fields are kept as readings.
+- A reading is a value, a value with its unit, or a location; what else is nested is kept as its JSON text.
 - No `timestamp`, or one from before 2000: the device has no clock, its arrival is taken.
 - A `timestamp` further ahead or further back than the tolerances: the arrival is taken, and it is said.
 - Good objects of an array are kept when others are not understood.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
+from appliance.ingestion import forms
+from appliance.ingestion.fault import PayloadError
+from appliance.ingestion.gathered import METRIC_NAME_LIMIT, Gathered
 from appliance.ingestion.model import Mishap
+from appliance.ingestion.senml import Relative
 from appliance.instant import from_text, to_text
 from appliance.telemetry.model import Report, TimeSource, Value
 
 METRICS_LIMIT = 256
-METRIC_NAME_LIMIT = 128
-TEXT_LIMIT = 4_096
 OBJECTS_LIMIT = 1_000
+FAULTS_LIMIT = 100
+"""Of the records of a pack that cannot be taken, so many are told."""
 
 _YEAR_2000 = 946_684_800_000
 _SECONDS_END = 100_000_000_000
@@ -28,18 +34,6 @@ _MILLISECONDS_END = _SECONDS_END * 1_000
 _INT64_END = 2**63
 
 _ENVELOPE = frozenset(("deviceId", "timestamp", "sequence", "readings"))
-
-_decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
-
-
-class PayloadError(Exception):
-    """A payload, or one object in it, cannot be understood."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.reason = reason
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -50,6 +44,8 @@ class Envelope(msgspec.Struct, frozen=True):
     topic: str
     client_id: str
     arrived_at: int
+    content_type: str = ""
+    """What the message says that its payload is; empty when it does not say."""
 
 
 class Tolerances(msgspec.Struct, frozen=True):
@@ -60,59 +56,66 @@ class Tolerances(msgspec.Struct, frozen=True):
     past_ms: int
 
 
-def read(payload: bytes, envelope: Envelope, tolerances: Tolerances) -> tuple[list[Report], list[Mishap]]:
+class Parsed(NamedTuple):
+    """A report as it was sent."""
+
+    report: Report
+    units: Mapping[str, str]
+    """The units that the message itself declares, by metric."""
+    behind_ms: int | None
+    """How far the device's clock was behind the arrival; None when it told no moment of a clock."""
+
+
+def read(payload: bytes, envelope: Envelope, tolerances: Tolerances) -> tuple[list[Parsed], list[Mishap]]:
     """Give the reports of a message, and what of it could not be taken as it was. Raises nothing."""
-    reports: list[Report] = []
-    mishaps: list[Mishap] = []
+    parsed: list[Parsed] = []
     try:
-        objects = _objects(payload, tolerances)
+        objects, faults = _objects(payload, envelope, tolerances)
     except PayloadError as error:
-        return [], [_mishap(envelope, error)]
+        return [], [mishap(envelope, error)]
+    mishaps = [mishap(envelope, fault) for fault in faults]
     for item in objects:
         try:
-            report, remark = _report(item, envelope, tolerances)
+            one, remark = _parsed_object(item, envelope, tolerances)
         except PayloadError as error:
-            mishaps.append(_mishap(envelope, error))
+            mishaps.append(mishap(envelope, error))
         else:
-            reports.append(report)
+            parsed.append(one)
             if remark is not None:
-                mishaps.append(_mishap(envelope, remark))
-    return reports, mishaps
+                mishaps.append(mishap(envelope, remark))
+    return parsed, mishaps
 
 
-def _objects(payload: bytes, tolerances: Tolerances) -> list[Any]:
+def mishap(envelope: Envelope, error: PayloadError) -> Mishap:
+    """What is wrong with a message as a problem of its device."""
+    return Mishap(envelope.tenant_id, envelope.device_id, error.kind, error.reason, envelope.arrived_at)
+
+
+def _objects(payload: bytes, envelope: Envelope, tolerances: Tolerances) -> tuple[list[Any], list[PayloadError]]:
     if len(payload) > tolerances.payload_bytes:
         raise PayloadError(
             "payload_too_large",
             f"a payload of {len(payload):,} bytes, at most {tolerances.payload_bytes:,} are taken",
         )
-    try:
-        decoded = _decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PayloadError("not_json", f"not JSON: {error}{_hint(payload)}") from None
-    objects = decoded if isinstance(decoded, list) else [decoded]
+    objects, faults = forms.objects(payload, envelope.content_type, envelope.device_id, envelope.arrived_at)
     if len(objects) > OBJECTS_LIMIT:
         raise PayloadError("too_many_objects", f"{len(objects):,} objects in one message, at most {OBJECTS_LIMIT:,}")
-    if not objects:
+    if not objects and not faults:
         raise PayloadError("no_readings", "an empty array")
-    return objects
+    return objects, faults[:FAULTS_LIMIT]
 
 
-def _hint(payload: bytes) -> str:
-    if b"NaN" in payload or b"Infinity" in payload:
-        return "; JSON has no NaN and no Infinity: leave the reading out or send null"
-    return ""
-
-
-def _report(item: Any, envelope: Envelope, tolerances: Tolerances) -> tuple[Report, PayloadError | None]:
+def _parsed_object(item: Any, envelope: Envelope, tolerances: Tolerances) -> tuple[Parsed, PayloadError | None]:
     if not isinstance(item, dict):
         raise PayloadError("wrong_type", f"an object with readings was expected, got {_name(item)}")
     claimed = item.get("deviceId", envelope.device_id)
     if claimed != envelope.device_id:
         shown = str(claimed)[:METRIC_NAME_LIMIT]
         raise PayloadError("wrong_device", f"deviceId is {shown!r}, but the topic belongs to {envelope.device_id!r}")
-    values = _values(item)
-    at, source, remark = _moment(item.get("timestamp"), envelope.arrived_at, tolerances)
+    values, units = _values(item)
+    stamp = item.get("timestamp")
+    told_at = _told_at(stamp)
+    at, source, remark = _moment(told_at, envelope.arrived_at, tolerances)
     report = Report(
         envelope.tenant_id,
         envelope.device_id,
@@ -124,49 +127,27 @@ def _report(item: Any, envelope: Envelope, tolerances: Tolerances) -> tuple[Repo
         values,
         _sequence(item.get("sequence")),
     )
-    return report, remark
+    has_clock = told_at is not None and told_at >= _YEAR_2000 and stamp.__class__ is not Relative
+    return Parsed(report, units, envelope.arrived_at - told_at if has_clock and told_at is not None else None), remark
 
 
-def _values(item: dict[str, Any]) -> dict[str, Value]:
+def _values(item: dict[str, Any]) -> tuple[dict[str, Value], Mapping[str, str]]:
+    """The readings of an object, and their units as far as it declares them."""
     readings = item.get("readings", {})
     if not isinstance(readings, dict):
         raise PayloadError("wrong_type", f"readings must be an object, got {_name(readings)}")
-    values = {name: _value(name, value) for name, value in readings.items()}
-    for name, value in item.items():
-        if name not in _ENVELOPE:
-            values.setdefault(name, _value(name, value))
+    gathered = Gathered()
+    gathered.take(readings)
+    gathered.take(item, _ENVELOPE)
+    values = gathered.values
     if not values:
         raise PayloadError("no_readings", "no reading in the message")
     if len(values) > METRICS_LIMIT:
         raise PayloadError("too_many_metrics", f"{len(values):,} metrics in one object, at most {METRICS_LIMIT}")
-    return values
+    return values, gathered.units
 
 
-def _value(name: str, value: Any) -> Value:
-    if not name or len(name) > METRIC_NAME_LIMIT:
-        raise PayloadError("wrong_name", f"a metric name of {len(name)} characters, 1 to {METRIC_NAME_LIMIT} are taken")
-    if value.__class__ is float:
-        number: float = value
-        return number
-    if isinstance(value, (dict, list)):
-        value = _encode(value).decode()
-    if isinstance(value, str) and len(value) > TEXT_LIMIT:
-        raise PayloadError("text_too_long", f"{name} has {len(value):,} characters, at most {TEXT_LIMIT:,} are taken")
-    if isinstance(value, int) and not -_INT64_END <= value < _INT64_END:
-        return _as_float(name, value)
-    plain: Value = value
-    return plain
-
-
-def _as_float(name: str, value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise PayloadError("number_too_large", f"{name} is larger than any number that can be kept") from None
-
-
-def _moment(stamp: Any, arrived_at: int, tolerances: Tolerances) -> tuple[int, TimeSource, PayloadError | None]:
-    at = _parsed(stamp)
+def _moment(at: int | None, arrived_at: int, tolerances: Tolerances) -> tuple[int, TimeSource, PayloadError | None]:
     if at is None or at < _YEAR_2000:
         return arrived_at, TimeSource.ARRIVAL_NO_CLOCK, None
     ahead_ms = at - arrived_at
@@ -179,9 +160,13 @@ def _moment(stamp: Any, arrived_at: int, tolerances: Tolerances) -> tuple[int, T
     return arrived_at, source, PayloadError(kind, f"timestamp {to_text(at)} is {shift}; filed under its arrival")
 
 
-def _parsed(stamp: Any) -> int | None:
+def _told_at(stamp: Any) -> int | None:
+    """The moment that an object tells; None when it tells none."""
     if stamp is None:
         return None
+    if stamp.__class__ is Relative:
+        at: int = stamp.at
+        return at
     if isinstance(stamp, str):
         try:
             return from_text(stamp)
@@ -189,9 +174,9 @@ def _parsed(stamp: Any) -> int | None:
             raise PayloadError("wrong_timestamp", f"timestamp {stamp[:64]!r} is not ISO 8601") from None
     if isinstance(stamp, (int, float)) and not isinstance(stamp, bool):
         if abs(stamp) < _SECONDS_END:
-            return int(stamp * 1_000)
+            return round(stamp * 1_000)
         if abs(stamp) < _MILLISECONDS_END:
-            return int(stamp)
+            return round(stamp)
     raise PayloadError("wrong_timestamp", f"timestamp must be ISO 8601 or seconds or milliseconds, got {_name(stamp)}")
 
 
@@ -206,7 +191,3 @@ def _sequence(value: Any) -> int | None:
 def _name(value: Any) -> str:
     names = {dict: "an object", list: "an array", str: "a text", bool: "a boolean", type(None): "null"}
     return names.get(type(value), f"the number {value}")
-
-
-def _mishap(envelope: Envelope, error: PayloadError) -> Mishap:
-    return Mishap(envelope.tenant_id, envelope.device_id, error.kind, error.reason, envelope.arrived_at)

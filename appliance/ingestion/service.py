@@ -23,13 +23,15 @@ from appliance.config import IngestionConfig
 from appliance.health import Status
 from appliance.ingestion import queries
 from appliance.ingestion.backlog import Backlog, Batch
-from appliance.ingestion.decide import Decision, Known
+from appliance.ingestion.decide import Decision, Known, slices
 from appliance.ingestion.meter import Meter
 from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
 from appliance.ingestion.payload import Tolerances
+from appliance.ingestion.quality import QualityBook
 from appliance.instant import Clock
 from appliance.notifications import queries as outbox_queries
 from appliance.notifications.model import NoticesQueued
+from appliance.registry.catalogue.model import DeviceType
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.service import Registry
 from appliance.sessions import queries as session_queries
@@ -44,8 +46,6 @@ from broker.ports import Connected, Disconnected, Refused, Turn
 
 log = logging.getLogger(__name__)
 
-SLICE_MESSAGES = 250
-"""Decided in one go; more would keep acknowledgements and pages waiting."""
 MISHAP_INTERVAL_S = 1.0
 """Problems that come without a message are written down at most this often."""
 MISHAPS_LIMIT = 1_000
@@ -87,7 +87,11 @@ class Ingestion:
                 future_ms=config.future_tolerance_ms,
                 past_ms=config.past_tolerance_ms,
             ),
+            rooms.telemetry.identities_at,
+            rooms.type_of,
         )
+        self.quality = QualityBook()
+        """How well devices report."""
         self._backlog = Backlog(config.backlog_messages)
         self._in_hand_at: int | None = None
         """When the oldest turn of the batch came that is being decided and committed; None when there is none."""
@@ -244,8 +248,8 @@ class Ingestion:
     async def _decide(self, batch: Batch) -> Decision:
         """Decide in slices, so that the loop gets its turn."""
         decision = Decision(self._known)
-        for start in range(0, len(batch.messages), SLICE_MESSAGES):
-            decision.take(batch.messages[start : start + SLICE_MESSAGES])
+        for messages in slices(batch.messages):
+            decision.take(messages)
             await asyncio.sleep(0)
         return decision
 
@@ -274,6 +278,7 @@ class Ingestion:
         for tenant_id, log_id in committed.log_ids.items():
             reports = [report for report in outcome.reports if report.tenant_id == tenant_id]
             self._rooms.telemetry.absorb(reports, log_id)
+        self.quality.take(outcome.observations)
 
     def _announce(self, outcome: Outcome, committed: Committed) -> None:
         events: list[object] = []
@@ -307,6 +312,8 @@ class Rooms(msgspec.Struct, frozen=True):
     registry: Registry
     alerts: Alerts
     telemetry: Telemetry
+    type_of: Callable[[int, str], DeviceType | None] = lambda *_: None
+    """Tells what is known of all devices of a device's type."""
 
 
 def _write(

@@ -79,6 +79,18 @@ def connect_writer(path: Path, *, page_bytes: int, cache_kb: int, synchronous: s
     return connection
 
 
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open a file for reading in the thread that calls; whoever opens it closes it."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        for pragma in ("query_only = ON", "busy_timeout = 5000", "wal_autocheckpoint = 0"):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 class Database:
     """A SQLite file while it is open. Made by `opened`."""
 

@@ -32,7 +32,7 @@ class DatabaseFolder:
     """The files of one folder by their names."""
 
     def __init__(self, folder: Path, settings: FileSettings, open_limit: int) -> None:
-        self._folder = folder
+        self.folder = folder
         self._settings = settings
         self._open_limit = open_limit
         self._open: OrderedDict[str, tuple[Database, AsyncExitStack]] = OrderedDict()
@@ -49,11 +49,11 @@ class DatabaseFolder:
 
     def path(self, name: str) -> Path:
         """Where a file lies, whether or not it exists."""
-        return self._folder / name
+        return self.folder / name
 
     def paths(self, pattern: str) -> list[Path]:
         """Every file there is whose name matches the pattern, the last name first."""
-        return sorted(self._folder.glob(pattern), reverse=True)
+        return sorted(self.folder.glob(pattern), reverse=True)
 
     async def writer(self, name: str) -> Database:
         """A file, open for writing; it stays open until others are needed more.
@@ -68,6 +68,19 @@ class DatabaseFolder:
         self._open.move_to_end(name)
         return self._open[name][0]
 
+    async def close(self, name: str) -> None:
+        """Close a file if it is open. The next writer opens it again."""
+        if name in self._open:
+            _, stack = self._open.pop(name)
+            await stack.aclose()
+
+    async def set_aside(self, name: str) -> None:
+        """Keep a file that turned out to be damaged under another name; the next writer makes a new one."""
+        await self.close(name)
+        if self.path(name).exists():
+            aside = await asyncio.to_thread(_set_aside, self.path(name))
+            log.error("damaged file set aside name=%s as=%s", name, aside.name)
+
     async def _open_file(self, path: Path) -> tuple[Database, AsyncExitStack]:
         is_new = not path.exists()
         try:
@@ -80,7 +93,7 @@ class DatabaseFolder:
             is_new = True
             file = await self._entered(path)
         if is_new:
-            await asyncio.to_thread(_sync, self._folder)
+            await asyncio.to_thread(_sync, self.folder)
             log.info("file created name=%s", path.name)
         return file
 
@@ -104,9 +117,9 @@ class DatabaseFolder:
         await stack.aclose()
 
     def _make(self) -> None:
-        if not self._folder.exists():
-            self._folder.mkdir(parents=True)
-            _sync(self._folder.parent)
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True)
+            _sync(self.folder.parent)
 
 
 def _kind(error: sqlite3.Error) -> int:

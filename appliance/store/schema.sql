@@ -179,7 +179,7 @@ CREATE TABLE device_type (
     description TEXT NOT NULL DEFAULT '',
     units TEXT NOT NULL DEFAULT '{}',
     expected_interval_ms INTEGER,
-    created_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, metrics TEXT NOT NULL DEFAULT '{}', unknown_metrics TEXT NOT NULL DEFAULT 'keep',
     UNIQUE (tenant_id, name)
 ) STRICT;
 
@@ -213,6 +213,17 @@ CREATE TABLE enrolment_code (
     used_key TEXT NOT NULL DEFAULT '',
     use_count INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+CREATE TABLE erasure (
+    erasure_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant (tenant_id),
+    device_id TEXT NOT NULL,
+    through_log_id INTEGER NOT NULL,
+    asked_at INTEGER NOT NULL,
+    done_at INTEGER
+) STRICT;
+
+CREATE INDEX erasure_undone ON erasure (tenant_id) WHERE done_at IS NULL;
 
 CREATE TABLE knock (
     knock_number INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -13,10 +13,10 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from appliance.config import TelemetryConfig
-from appliance.instant import DAY_MS
+from appliance.instant import DAY_MS, HOUR_MS
 from appliance.telemetry.model import Latest, Report
 from appliance.telemetry.newest import Newest
-from appliance.telemetry.rows import Rows
+from appliance.telemetry.rows import Identity, Rows
 
 METRICS_LIMIT = 64
 """Beyond this many columns a chunk takes no further metrics: a device that names ever new ones costs no more."""
@@ -93,6 +93,8 @@ class OpenChunks:
         self.last_log_id = 0
         """The newest log record that was taken."""
         self.tenants: set[int] = set()
+        self.held: set[int] = set()
+        """Days whose chunks stay open: their files are being written anew."""
 
     def absorb(self, reports: Sequence[Report], log_id: int, now: int) -> None:
         """Take the reports of one log record. Log ids only ever grow."""
@@ -126,6 +128,13 @@ class OpenChunks:
             self.tenants.add(tenant_id)
         return device
 
+    def forget(self, tenant_id: int, device_id: str) -> None:
+        """Let go of everything that memory holds of a device."""
+        device = self._devices.pop((tenant_id, device_id), None)
+        if device is not None:
+            self.sealing = [chunk for chunk in self.sealing if chunk.device is not device]
+            self.report_count -= sum(part.count for part in device.parts())
+
     def newest(self, tenant_id: int, device_id: str) -> Newest | None:
         """The newest values of a device; None when it was never heard of."""
         device = self._devices.get((tenant_id, device_id))
@@ -151,6 +160,26 @@ class OpenChunks:
             return []
         days = range(start // DAY_MS, (end - 1) // DAY_MS + 1)
         return [part.copy() for part in device.parts() if part.day in days]
+
+    def identities_at(self, tenant_id: int, device_id: str, at: int) -> list[Identity]:
+        """What tells the reports of a device and moment, as far as memory holds them, from all others."""
+        device = self._devices.get((tenant_id, device_id))
+        if device is None or device.newest.at is None or at > device.newest.at:
+            return []
+        day = at // DAY_MS
+        return [identity for part in device.parts() if part.day == day for identity in part.identities_at(at)]
+
+    def hours(self, tenant_id: int, device_id: str) -> set[int]:
+        """The hours, counted since 1970, of which memory holds reports of a device."""
+        device = self._devices.get((tenant_id, device_id))
+        return hours_of(device.parts()) if device else set()
+
+    def oldest_needed_by_day(self) -> dict[int, int]:
+        """By day: the oldest log id of what memory holds of it."""
+        oldest: dict[int, int] = {}
+        for chunk in [*self.sealing, *(chunk for device in self._devices.values() for chunk in device.open.values())]:
+            oldest[chunk.day] = min(chunk.first_log_id, oldest.get(chunk.day, chunk.first_log_id))
+        return oldest
 
     def begin_sealing(self, now: int) -> None:
         """Let go of the chunks that are due, and of the oldest ones while memory holds too much."""
@@ -203,9 +232,20 @@ class OpenChunks:
         return chunk
 
     def _seal(self, chunks: list[OpenChunk]) -> None:
+        chunks = [chunk for chunk in chunks if chunk.day not in self.held]
         phases: Mapping[int, int] = {id(chunk): chunk.device.phase % self._seal_after_ms for chunk in chunks}
         chunks.sort(key=lambda chunk: (chunk.day, phases[id(chunk)]))
         for chunk in chunks:
             del chunk.device.open[chunk.day]
             chunk.device.sealing.append(chunk)
         self.sealing += chunks
+
+
+def hours_of(parts: Iterable[Rows]) -> set[int]:
+    """The hours, counted since 1970, in which reports lie."""
+    hours: set[int] = set()
+    for at in (part.at for part in parts if part.count):
+        first, last = min(at) // HOUR_MS, max(at) // HOUR_MS
+        # Mostly it is one hour, or two: then there is no need to look at each report.
+        hours.update((first, last) if last - first <= 1 else {moment // HOUR_MS for moment in at})
+    return hours

@@ -2,21 +2,29 @@
 
 A chunk's key is the ten minutes of its day in which it begins, then its device, then a number: chunks are
 sealed in that order, so a day file grows at its end, and late chunks find room beside the first ones.
+
+At night a day file becomes a sealed one beside it, which is never changed; when readings came late, a day has both.
 """
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from appliance.instant import DAY_MS, day_of, from_text
-from appliance.store.database import Select
+from appliance.store.database import Select, connect_reader
+from appliance.telemetry.keeping import sealed_day
+from appliance.telemetry.keeping.layout import PAGE_BYTES, DeviceEntry
+from appliance.telemetry.keeping.sealed_day import SealedDay
 from appliance.telemetry.packing import ChunkError
+
+T = TypeVar("T")
 
 DAY_VERSION = 1
 DAY_NAMES = "????-??-??.db"
 """What the names of day files look like."""
+SEALED_NAMES = "????-??-??" + sealed_day.SUFFIX
 DAY_PAGE_BYTES = 16_384
 
 _SLOT_MS = 600_000
@@ -47,6 +55,14 @@ class StoredChunk(NamedTuple):
 
     chunk_id: int
     blob: bytes
+
+
+class DamagedDayError(ChunkError):
+    """A part of a day cannot be read; `chunks` is what the other part has."""
+
+    def __init__(self, message: str, chunks: "Sequence[StoredChunk]") -> None:
+        super().__init__(message)
+        self.chunks = list(chunks)
 
 
 class SealedDevice(NamedTuple):
@@ -127,6 +143,25 @@ def day_name(day: int) -> str:
     return f"{day_of(day * DAY_MS)}.db"
 
 
+def day_paths(folder: Path) -> list[Path]:
+    """The day files of a folder, the last day first; of one that is sealed, where its open part lies or would lie."""
+    paths = {*folder.glob(DAY_NAMES)}
+    paths |= {path.with_suffix(".db") for path in folder.glob(SEALED_NAMES)}
+    return sorted(paths, reverse=True)
+
+
+def has_day(path: Path) -> bool:
+    """Whether there is anything of a day: an open part or a sealed one."""
+    return path.exists() or sealed_day.sealed_path(path).exists()
+
+
+def place_of(path: Path, chunk_id: int) -> str:
+    """Where a chunk lies, in words."""
+    if chunk_id < 0:
+        return f"{sealed_day.sealed_path(path).name} page {-chunk_id // PAGE_BYTES}"
+    return f"{path.name} chunk {chunk_id}"
+
+
 def day_number(path: Path) -> int:
     """The day of a day file: whole UTC days since 1970. Raises `ValueError` for any other file."""
     return from_text(path.stem) // DAY_MS
@@ -139,9 +174,12 @@ def prepare_day(connection: sqlite3.Connection) -> None:
         raise ChunkError(f"a day file has version {version}, this release knows {DAY_VERSION}")
     if version == DAY_VERSION:
         return
+    # Tells this file from the next one of the same day, so that one that was taken into the sealed day is known.
+    (identity,) = connection.execute("SELECT 1 + ABS(RANDOM() % 2147483647)").fetchone()
     connection.executescript(
         f"""
         BEGIN IMMEDIATE;
+        PRAGMA application_id = {identity};
         CREATE TABLE device (
             device_number INTEGER PRIMARY KEY AUTOINCREMENT,
             tenant_id INTEGER NOT NULL,
@@ -193,51 +231,117 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
 
 
 def read_chunks(path: Path, tenant_id: int, device_id: str, start: int, end: int) -> list[StoredChunk]:
-    """The chunks of a day file that may hold readings of a device with `start <= at < end`.
+    """The chunks of a day that may hold readings of a device with `start <= at < end`.
 
-    Opens the file for itself, in whatever thread. Raises `ChunkError` when the file cannot be read.
+    Opens what there is of the day for itself, in whatever thread. Raises `DamagedDayError` when not all of it can
+    be read.
     """
+    chunks: list[StoredChunk] = []
     try:
-        with closing(_connect(path)) as connection:
-            return _select_chunks(connection, tenant_id, device_id, start, end)
-    except sqlite3.Error as error:
-        raise ChunkError(f"{path.name} cannot be read: {error}") from error
+        for found in read_chunks_of_many(path, [(tenant_id, device_id, start, end)]):
+            chunks += found
+    except DamagedDayError as error:
+        raise DamagedDayError(str(error), chunks) from error
+    return chunks
+
+
+def read_chunks_of_many(path: Path, asked: Sequence[tuple[int, str, int, int]]) -> Iterator[list[StoredChunk]]:
+    """The chunks of a day for each tenant, device, start and end, in their order.
+
+    Opens what there is of the day for itself, in whatever thread. Raises `DamagedDayError` after the last one when
+    not everything could be read.
+    """
+    troubles: list[str] = []
+    with ExitStack() as stack:
+        # The open part first: when it is taken into the sealed one meanwhile, its chunks are seen there.
+        part = _entered(stack, _opened(path), troubles)
+        sealed = _entered(stack, sealed_day.opened_if_there(sealed_day.sealed_path(path)), troubles)
+        if part and sealed and sealed.taken == part.identity:
+            part = None
+        for tenant_id, device_id, start, end in asked:
+            chunks: list[StoredChunk] = []
+            try:
+                if sealed:
+                    chunks += _sealed_chunks(sealed, tenant_id, device_id, start, end)
+                if part:
+                    chunks += _select_chunks(part.connection, tenant_id, device_id, start, end)
+            except (ChunkError, sqlite3.Error) as error:
+                troubles.append(f"{path.stem} cannot be read: {error}")
+            yield chunks
+    if troubles:
+        raise DamagedDayError("; ".join(dict.fromkeys(troubles)), ())
+
+
+def _entered(stack: ExitStack, part: AbstractContextManager[T | None], troubles: list[str]) -> T | None:
+    try:
+        return stack.enter_context(part)
+    except ChunkError as error:
+        troubles.append(str(error))
+        return None
+
+
+def _latest(sealed: SealedDay, entry: DeviceEntry) -> bytes:
+    """The newest values of a device; nothing, which is no log record, when they were damaged."""
+    try:
+        return sealed.latest(entry)
+    except ChunkError:
+        return b""
+
+
+def _sealed_chunks(sealed: SealedDay, tenant_id: int, device_id: str, start: int, end: int) -> list[StoredChunk]:
+    entry = sealed.find(tenant_id, device_id)
+    extents = entry.extents if entry else ()
+    return [
+        StoredChunk(-each.offset, sealed.blob(each))
+        for each in extents
+        if each.first_at < end and each.last_at >= start
+    ]
 
 
 def read_devices(path: Path) -> list[DayDevice]:
-    """What a day file says of its devices, those of every tenant.
+    """What a day says of its devices, those of every tenant: what its open part says, and its sealed part.
 
-    Opens the file for itself, in whatever thread. Raises `ChunkError` when the file cannot be read.
+    Opens the files for itself, in whatever thread. Raises `ChunkError` when they cannot be read.
     """
+    with _opened(path) as part:
+        devices = _select_devices(part.connection) if part else []
+    with sealed_day.opened_if_there(sealed_day.sealed_path(path)) as sealed:
+        if sealed:
+            devices += [DayDevice(*entry[:5], _latest(sealed, entry)) for entry in sealed.entries()]
+    return devices
+
+
+class _OpenPart(NamedTuple):
+    connection: sqlite3.Connection
+    identity: int
+    """What tells this open part from every other one of its day."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_OpenPart | None]:
+    """The open part of a day; None when there is none, or when it has no tables yet."""
+    if not path.exists():
+        yield None
+        return
     try:
-        with closing(_connect(path)) as connection:
-            if not _is_prepared(connection):
-                return []
-            rows = connection.execute(
-                "SELECT tenant_id, device_id, last_log_id, latest_log_id, last_seen_at, latest FROM device"
-            )
-            return [DayDevice(*row) for row in rows]
+        with closing(connect_reader(path)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (identity,) = connection.execute("PRAGMA application_id").fetchone()
+            yield _OpenPart(connection, identity) if version else None
     except sqlite3.Error as error:
         raise ChunkError(f"{path.name} cannot be read: {error}") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    for pragma in ("query_only = ON", "busy_timeout = 5000", "wal_autocheckpoint = 0"):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
-
-
-def _is_prepared(connection: sqlite3.Connection) -> bool:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return bool(version)
+def _select_devices(connection: sqlite3.Connection) -> list[DayDevice]:
+    rows = connection.execute(
+        "SELECT tenant_id, device_id, last_log_id, latest_log_id, last_seen_at, latest FROM device"
+    )
+    return [DayDevice(*row) for row in rows]
 
 
 def _select_chunks(
     connection: sqlite3.Connection, tenant_id: int, device_id: str, start: int, end: int
 ) -> list[StoredChunk]:
-    if not _is_prepared(connection):
-        return []
     numbers = connection.execute(
         "SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ?", (tenant_id, device_id)
     ).fetchall()

@@ -5,6 +5,7 @@ one kind and a list from the first that is not. What rarely changes (topic, clie
 moment) is kept only where it changes.
 """
 
+import contextlib
 from array import array
 from collections.abc import Iterator, MutableSequence, Sequence
 from typing import Any, Generic, Self, TypeVar
@@ -17,6 +18,9 @@ T = TypeVar("T")
 
 Identity = tuple[int, int | None, tuple[tuple[str, str], ...]]
 """What two deliveries of one report have in common: moment, sequence number and values."""
+
+IDENTITIES_LIMIT = 16
+"""Of the reports of one moment, so many are looked at to tell whether another one is new."""
 
 _CODES: dict[type, str] = {float: "d", int: "q"}
 
@@ -182,6 +186,16 @@ class Rows:
         )
         return self.at[row], self.sequences.cells[row], tuple(values)
 
+    def identities_at(self, at: int) -> list[Identity]:
+        """What tells the reports of one moment from all others, in the order of the log; of very many the first."""
+        found: list[Identity] = []
+        row = -1
+        with contextlib.suppress(ValueError):
+            while len(found) < IDENTITIES_LIMIT:
+                row = self.at.index(at, row + 1)
+                found.append(self.identity(row))
+        return found
+
     def copy(self) -> "Rows":
         """The same reports, for another thread to read while more come in."""
         copied = Rows(self.tenant_id, self.device_id, self.day)
@@ -208,6 +222,11 @@ class Rows:
             for column in columns.values():
                 if len(column.cells) == row:
                     column.append(MISSING)
+
+
+def identity_of(report: Report) -> Identity:
+    """What tells a report from every other of its device, as `Rows.identity` tells it."""
+    return report.at, report.sequence, tuple(sorted((name, repr(value)) for name, value in report.values.items()))
 
 
 def _column_with_missing(count: int) -> Column:

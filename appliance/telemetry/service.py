@@ -8,8 +8,7 @@ between replays the log and skips what the day files already hold, so nothing is
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -19,13 +18,19 @@ from appliance.instant import DAY_MS, SECOND_MS, Clock
 from appliance.store.database import Database, UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.telemetry import chunk, log_record, queries
-from appliance.telemetry.merge import Readings, merge, newest
+from appliance.telemetry.asking.service import Asking
+from appliance.telemetry.days.service import Covered, Days, surveyed
+from appliance.telemetry.hourly.service import Bins, Hourly
+from appliance.telemetry.keeping import queries as keeping_queries
+from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.merge import Readings, newest
 from appliance.telemetry.model import Latest, Report, Series
 from appliance.telemetry.newest import NewestValues
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.queries import DayDevice, LogRow, SealedChunk, SealedDevice, StoredChunk
-from appliance.telemetry.rows import Rows
+from appliance.telemetry.queries import DayDevice, LogRow, SealedChunk, SealedDevice
+from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
+from appliance.telemetry.rows import Identity
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +47,6 @@ READERS_LIMIT = 2
 _LOG_ROWS_PER_READ = 64
 
 
-Covered = dict[tuple[int, str, int], int]
-"""By tenant, device and day: the log id up to which everything is in the day file."""
-
-
-@dataclass
-class Survey:
-    """What the day files know."""
-
-    covered: Covered
-    latest: dict[tuple[int, str], DayDevice]
-    """By tenant and device: whatever was written last of it."""
-    damages: list[str]
-    highest_log_id: int
-
-
 class Telemetry:
     """Readings over time. `folder` is the gateway's data folder; day files lie in `days` inside it."""
 
@@ -69,22 +59,26 @@ class Telemetry:
             FileSettings(prepare=queries.prepare_day, page_bytes=queries.DAY_PAGE_BYTES, cache_kb=8_000),
             OPEN_FILES_LIMIT,
         )
+        self._days = Days(self._files)
         self._sealing = asyncio.Lock()
         self._reading = asyncio.Semaphore(READERS_LIMIT)
         self._unsynced: dict[int, int] = {}
         """Day files with chunks that may not be on disk yet, and the oldest log id these need."""
         self._trimmed_log_id = 0
-        self._damages: set[str] = set()
         self._trouble = ""
+        self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self._reading, clock)
+        self._hourly = Hourly(self.rollups, self._days, self._chunks, self._reading)
+        self.asking = Asking(self)
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Take up what the log and the day files hold; while open, seal what is due."""
-        async with self._files.opened():
+        """Take up what the log and the day files hold; while open, seal what is due, and roll up what is over."""
+        async with self._files.opened(), self.rollups.opened():
             await self._recover()
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._seal_until(stop, SEAL_INTERVAL_MS), name="telemetry seal")
+                tasks.create_task(self.rollups.roll_until(stop, ROLL_INTERVAL_MS), name="telemetry roll up")
                 try:
                     yield
                 finally:
@@ -92,6 +86,8 @@ class Telemetry:
 
     def absorb(self, reports: Sequence[Report], log_id: int) -> None:
         """Take reports that were committed to the log under this id, in the order of the log ids."""
+        if self._days.erased:
+            reports = [report for report in reports if not self._is_erased(report, log_id)]
         self._chunks.absorb(reports, log_id, self._clock())
 
     def latest(self, tenant_id: int, device_id: str) -> dict[str, Latest]:
@@ -103,6 +99,10 @@ class Telemetry:
         """The moment of the newest reading of a metric; None when there is none."""
         known = self._chunks.newest(tenant_id, device_id)
         return known.moment_of(metric) if known else None
+
+    def identities_at(self, tenant_id: int, device_id: str, at: int) -> list[Identity]:
+        """What tells the reports of a device and moment from all others, as far as memory holds them."""
+        return self._chunks.identities_at(tenant_id, device_id, at)
 
     def latest_of_all(self, tenant_id: int) -> dict[str, dict[str, Latest]]:
         """The newest reading of each metric of every device of a tenant that was ever heard of."""
@@ -127,11 +127,11 @@ class Telemetry:
         details = {
             "open_chunks": self._chunks.open_count,
             "reports_in_memory": self._chunks.report_count,
-            "damaged": len(self._damages),
+            "damaged": len(self._days.damages),
         }
         if self._trouble:
             return Status(ok=False, summary=self._trouble, details=details)
-        if self._damages:
+        if self._days.damages:
             return Status(ok=False, summary="some stored readings were damaged; the log names them", details=details)
         return Status(ok=True, summary=f"{self._chunks.report_count} reports not in day files yet", details=details)
 
@@ -147,14 +147,31 @@ class Telemetry:
         memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
         days: list[dict[str, Readings]] = []
         async with self._reading:
-            for day in await asyncio.to_thread(self._days_between, start, end, memory):
+            for day in await asyncio.to_thread(self._days.between, start, end, memory):
                 parts = [part for part in memory if part.day == day]
                 days.append(
-                    await asyncio.to_thread(self._read_day, (tenant_id, device_id), day, metrics, (start, end), parts)
+                    await asyncio.to_thread(
+                        self._days.readings, (tenant_id, device_id), day, metrics, (start, end), parts
+                    )
                 )
                 if all(sum(len(read[metric].at) for read in days) > limit for metric in metrics):
                     break
         return [newest(metric, [read[metric] for read in reversed(days)], limit) for metric in metrics]
+
+    async def hours(
+        self, tenant_id: int, device_ids: Sequence[str], metrics: Sequence[str], start: int, end: int
+    ) -> Bins:
+        """The bins of the UTC hours that lie whole in a range: by device, metric and moment at which the hour begins.
+
+        Hours without numbers are left out. Roll-ups answer where they can, in threads; raw readings do elsewhere.
+        """
+        return await self._hourly.hours(tenant_id, device_ids, metrics, start, end)
+
+    async def days(
+        self, tenant_id: int, device_ids: Sequence[str], metrics: Sequence[str], start: int, end: int
+    ) -> Bins:
+        """The same of UTC days."""
+        return await self._hourly.days(tenant_id, device_ids, metrics, start, end)
 
     async def seal_due(self) -> None:
         """Write the chunks whose time has come into their day files, and trim the log behind them."""
@@ -167,6 +184,52 @@ class Telemetry:
         async with self._sealing:
             self._chunks.begin_sealing_all()
             await self._write_sealing()
+
+    @contextlib.asynccontextmanager
+    async def held(self, day: int, *, is_kept: bool = True) -> AsyncIterator[Days]:
+        """Write nothing into the file of a day meanwhile; what comes for it stays in memory and in the log.
+
+        One that is kept is complete and on the disk by then. Raises `UnwritableError` when it cannot be, because the
+        disk is full or the file is being read.
+        """
+        async with self._sealing:
+            if is_kept:
+                await self._write_sealing()
+                if day in self._unsynced:
+                    raise UnwritableError(f"{queries.day_name(day)} is being read, it is put on the disk later")
+            self._unsynced.pop(day, None)
+            self._chunks.held.add(day)
+        try:
+            await self._files.close(queries.day_name(day))
+            yield self._days
+        finally:
+            self._chunks.held.discard(day)
+
+    @contextlib.asynccontextmanager
+    async def readers_kept_out(self) -> AsyncIterator[None]:
+        """Let nobody begin to read day files meanwhile, and wait for those who do."""
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(READERS_LIMIT):
+                await stack.enter_async_context(self._reading)
+            yield
+
+    async def forget(self, told: Callable[[], Awaitable[Sequence[Erasure]]]) -> Sequence[Erasure]:
+        """Give nothing any more of what was received of devices up to now. `told` writes down what that is."""
+        async with self._sealing:
+            erasures = await told()
+            # What was committed before that was taken before this, and what came after it is taken after this.
+            for erasure in erasures:
+                self._chunks.forget(erasure.tenant_id, erasure.device_id)
+                self._days.erased[erasure.tenant_id, erasure.device_id] = erasure.through_log_id
+        return erasures
+
+    @property
+    def day_files(self) -> Days:
+        """The day files."""
+        return self._days
+
+    def _is_erased(self, report: Report, log_id: int) -> bool:
+        return log_id <= self._days.erased.get((report.tenant_id, report.device_id), 0)
 
     async def _seal_until(self, stop: asyncio.Event, interval_ms: int) -> None:
         while not stop.is_set():
@@ -204,6 +267,7 @@ class Telemetry:
                 needed = min(sealed.first_log_id for sealed in batch)
                 self._unsynced[day] = min(self._unsynced.get(day, needed), needed)
                 await file.write(queries.insert_sealed, devices)
+                self.rollups.sealed(batch)
                 self._chunks.finish_sealing(batch)
 
     async def _checkpoint(self) -> None:
@@ -223,15 +287,20 @@ class Telemetry:
         oldest = [
             log_id for tenant in tenants for log_id in await self._database.read(queries.select_oldest_log(tenant))
         ]
-        paths = await asyncio.to_thread(self._files.paths, queries.DAY_NAMES)
-        survey = await asyncio.to_thread(_surveyed, paths, min(oldest, default=None))
+        for erasure in await self._database.read(keeping_queries.select_erasures()):
+            self._days.erased[erasure.tenant_id, erasure.device_id] = erasure.through_log_id
+        await asyncio.to_thread(keeping_queries.remove_leftovers, self._files.folder)
+        paths = await asyncio.to_thread(queries.day_paths, self._files.folder)
+        survey = await asyncio.to_thread(surveyed, paths, min(oldest, default=None))
         for damage in survey.damages:
-            self._note_damage(damage)
+            self._days.note_damage(damage)
         # A gateway.db that was restored from a backup would give log ids again that chunks already name.
-        await self._database.write(queries.raise_log_id, survey.highest_log_id)
-        self._chunks.note_log(survey.highest_log_id)
+        highest_log_id = max(survey.highest_log_id, await self.rollups.recover(survey.last_log_ids))
+        await self._database.write(queries.raise_log_id, highest_log_id)
+        self._chunks.note_log(highest_log_id)
         for known in survey.latest.values():
-            self._take_latest(known)
+            if known.latest_log_id > self._days.erased.get((known.tenant_id, known.device_id), 0):
+                self._take_latest(known)
         counts = [await self._replay(tenant, survey.covered) for tenant in tenants]
         log.info("log replayed reports=%d devices=%d", sum(counts), len(survey.latest))
 
@@ -239,7 +308,7 @@ class Telemetry:
         try:
             reports = log_record.decode(known.latest, known.tenant_id)
         except ChunkError as error:
-            self._note_damage(f"newest values of {known.device_id}: {error}")
+            self._days.note_damage(f"newest values of {known.device_id}: {error}")
             return
         self._chunks.device(known.tenant_id, known.device_id).newest.restore(reports, known.last_seen_at)
 
@@ -256,51 +325,18 @@ class Telemetry:
         try:
             reports = log_record.decode(row.record, tenant_id)
         except ChunkError as error:
-            self._note_damage(f"log record {row.log_id}: {error}")
+            self._days.note_damage(f"log record {row.log_id}: {error}")
             return 0
         fresh = []
         for report in reports:
+            if self._is_erased(report, row.log_id):
+                continue
             if covered.get((tenant_id, report.device_id, report.at // DAY_MS), 0) >= row.log_id:
                 self._chunks.device(tenant_id, report.device_id).newest.note(report)
             else:
                 fresh.append(report)
         self._chunks.absorb(fresh, row.log_id, row.committed_at)
         return len(fresh)
-
-    def _days_between(self, start: int, end: int, memory: Sequence[Rows]) -> list[int]:
-        """The days of a range that hold anything, newest first."""
-        days = {part.day for part in memory} | {
-            queries.day_number(path) for path in self._files.paths(queries.DAY_NAMES)
-        }
-        return sorted((day for day in days if day * DAY_MS < end and (day + 1) * DAY_MS > start), reverse=True)
-
-    def _read_day(
-        self, device: tuple[int, str], day: int, metrics: Sequence[str], span: tuple[int, int], memory: list[Rows]
-    ) -> dict[str, Readings]:
-        """The readings of one day. Runs in a thread."""
-        path = self._files.path(queries.day_name(day))
-        blobs: list[StoredChunk] = []
-        if path.exists():
-            try:
-                blobs = queries.read_chunks(path, *device, *span)
-            except ChunkError as error:
-                self._note_damage(str(error))
-        sealed = self._decode_all(blobs, metrics, path)
-        return merge([*sealed, *memory], metrics, *span, lambda: [*self._decode_all(blobs, None, path), *memory])
-
-    def _decode_all(self, blobs: Sequence[StoredChunk], metrics: Sequence[str] | None, path: Path) -> list[Rows]:
-        decoded = []
-        for chunk_id, blob in blobs:
-            try:
-                decoded.append(chunk.decode(blob, metrics))
-            except ChunkError as error:
-                self._note_damage(f"{path.name} chunk {chunk_id}: {error}")
-        return decoded
-
-    def _note_damage(self, what: str) -> None:
-        if what not in self._damages:
-            self._damages.add(what)
-            log.error("stored readings were damaged where=%s", what)
 
 
 def _sealed_devices(
@@ -319,23 +355,3 @@ def _sealed_devices(
         )
         for sealed, values in zip(sealing, newest_values, strict=True)
     ]
-
-
-def _surveyed(paths: Sequence[Path], oldest_log_id: int | None) -> Survey:
-    """What the day files know: how far they cover the log, and the newest values. Runs in a thread."""
-    survey = Survey({}, {}, [], 0)
-    for path in paths:
-        try:
-            devices = queries.read_devices(path)
-        except ChunkError as error:
-            survey.damages.append(str(error))
-            continue
-        day = queries.day_number(path)
-        for device in devices:
-            survey.highest_log_id = max(survey.highest_log_id, device.latest_log_id)
-            if oldest_log_id is not None and device.last_log_id >= oldest_log_id:
-                survey.covered[device.tenant_id, device.device_id, day] = device.last_log_id
-            known = survey.latest.get((device.tenant_id, device.device_id))
-            if known is None or device.latest_log_id > known.latest_log_id:
-                survey.latest[device.tenant_id, device.device_id] = device
-    return survey

@@ -61,6 +61,7 @@ configs = st.builds(
 )
 
 OTHER_WORDS = {
+    "drop_when_full": "false",
     "knocking": "false",
     "retained_source_check": "false",
     "security": "tls",
@@ -149,7 +150,7 @@ def test_no_setting_holds_a_secret_itself() -> None:
     assert [key for key in named if not key.endswith(("_file", "_port")) and key != "pkcs11_token"] == []
 
 
-@pytest.mark.parametrize(("section", "key", "value"), [each for each in keys() if each[1] != "classes"])
+@pytest.mark.parametrize(("section", "key", "value"), [each for each in keys() if not isinstance(each[2], dict)])
 def test_the_environment_overrides_every_key(file: Path, section: str, key: str, value: Any) -> None:
     text = OTHER_WORDS.get(key, "10.0.0.0,10.0.0.1" if isinstance(value, tuple) else "7")
     together = [f"HEADWORKS__CA__{needed}" for needed in ("PKCS11_MODULE", "PKCS11_TOKEN", "PIN_FILE")]
@@ -168,6 +169,13 @@ def test_a_list_in_the_environment_stands_between_commas(file: Path) -> None:
         "10.0.0.1",
     )
     assert loaded(file, "[http]\nnames = ['a']", HEADWORKS__HTTP__NAMES="").http.names == ()
+
+
+def test_names_and_values_in_the_environment_stand_between_commas(file: Path) -> None:
+    told = {"HEADWORKS__TELEMETRY__KEEP_DAYS_OF_TYPES": "camera=7, heat pump = 30"}
+    assert loaded(file, "", **told).telemetry.keep_days_of_types == {"camera": 7, "heat pump": 30}
+    with pytest.raises(ConfigError, match="keep_days_of_types"):
+        loaded(file, "", HEADWORKS__TELEMETRY__KEEP_DAYS_OF_TYPES="camera")
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(file: Path) -> None:

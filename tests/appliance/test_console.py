@@ -1,6 +1,7 @@
 import base64
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,16 @@ import msgspec
 import pytest
 
 from appliance import control
-from appliance.console import EVERY_ADDRESS, Console, Issued, reached
+from appliance.console import EVERY_ADDRESS, Console, Erase, Issued, reached
 from appliance.control import ControlError
 from appliance.errors import ConflictError
 from appliance.registry.bundle import Address
 from appliance.registry.catalogue.service import Catalogue
-from appliance.registry.model import InvalidDeviceIdError
+from appliance.registry.model import InvalidDeviceIdError, UnknownDeviceError
 from appliance.registry.service import Registry
 from appliance.store.database import Database
+from appliance.telemetry.keeping.queries import select_erasures
+from appliance.telemetry.keeping.service import erased_at_next_start
 from broker.ports import Connected
 from tests.appliance.examples import NOW, accounts_of, registered, stored
 from tests.appliance.registry.own_authorities.makers import Company
@@ -25,12 +28,18 @@ def catalogue_of(registry: Registry, database: Database) -> Catalogue:
     return Catalogue(registry, database, lambda: NOW)
 
 
+def erase_of(database: Database) -> Erase:
+    return partial(erased_at_next_start, database, lambda: NOW)
+
+
 @contextlib.asynccontextmanager
 async def console(folder: Path) -> AsyncIterator[tuple[Registry, Console]]:
     async with stored(folder) as database, registered(database, folder) as registry:
         yield (
             registry,
-            Console(registry, accounts_of(database), "gateway.local", catalogue_of(registry, database)),
+            Console(
+                registry, accounts_of(database), "gateway.local", catalogue_of(registry, database), erase_of(database)
+            ),
         )
 
 
@@ -78,10 +87,23 @@ async def test_devices_are_listed_with_what_they_are_and_whether_they_are_connec
         assert shown == [("pump-1", False, "active"), ("pump-2", True, "active")]
 
 
+async def test_readings_of_known_devices_are_erased_and_of_unknown_ones_nothing(tmp_path: Path) -> None:
+    async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
+        asked = Console(
+            registry, accounts_of(database), "gateway.local", catalogue_of(registry, database), erase_of(database)
+        )
+        await call(asked, "device.add", devices=[{"device_id": "pump-1"}])
+        with pytest.raises(UnknownDeviceError):
+            await call(asked, "device.erase", device_ids=["pump-1", "pump-2"])
+        assert await database.read(select_erasures()) == []
+        assert await call(asked, "device.erase", device_ids=["pump-1"]) == ["pump-1"]
+        assert [each.device_id for each in await database.read(select_erasures())] == ["pump-1"]
+
+
 async def test_a_claim_is_given_until_there_is_an_owner(tmp_path: Path) -> None:
     async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
         accounts = accounts_of(database)
-        asked = Console(registry, accounts, "gateway.local", catalogue_of(registry, database))
+        asked = Console(registry, accounts, "gateway.local", catalogue_of(registry, database), erase_of(database))
         await accounts.claim(await call(asked, "claim"), "maria@example.com", "correct horse battery staple")
         with pytest.raises(ConflictError):
             await call(asked, "claim")
@@ -91,7 +113,7 @@ async def test_a_token_opens_what_its_tenant_may(tmp_path: Path) -> None:
     async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
         accounts = accounts_of(database)
         token = await call(
-            Console(registry, accounts, "gateway.local", catalogue_of(registry, database)),
+            Console(registry, accounts, "gateway.local", catalogue_of(registry, database), erase_of(database)),
             "token.add",
             name="backup script",
         )

@@ -1,3 +1,4 @@
+import io
 import os
 import re
 import signal
@@ -138,6 +139,19 @@ def test_a_bundle_goes_where_it_is_asked_for(config: Path, tmp_path: Path) -> No
 def test_a_name_that_cannot_be_a_devices_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(config, "device", "add", "pump/#") == 2
     assert "headworks: 'pump/#' cannot be a device id" in capsys.readouterr().err
+
+
+def test_readings_are_erased_once_somebody_said_yes(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["device", "add", "pump-1", "--config", str(config)]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stdin", io.StringIO("no\n"))
+    assert main(["device", "erase", "pump-1", "--config", str(config)]) == 1
+    assert "Nothing was erased." in capsys.readouterr().out
+    assert main(["device", "erase", "pump-1", "--yes", "--config", str(config)]) == 0
+    assert "erased from the disk soon" in capsys.readouterr().out
+    assert main(["device", "erase", "pump-9", "--yes", "--config", str(config)]) == 2
 
 
 def test_a_token_is_shown_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

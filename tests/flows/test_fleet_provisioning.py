@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import CallbackAPIVersion
 
-from appliance.enrolment import cbor
+from appliance.ingestion import cbor
 from tests.flows.running import RunningGateway, running
 
 PATIENCE_S = 20.0

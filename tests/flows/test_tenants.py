@@ -157,6 +157,20 @@ async def test_devices_of_one_id_have_nothing_to_do_with_each_other(town: Town) 
     assert town.house.gateway.registry.tokens.tokens(FIRST, SHARED) == []
 
 
+async def test_questions_about_readings_are_answered_from_ones_own_devices_only(town: Town) -> None:
+    for query in (
+        *("select=canaries", "select=count(canaries)&bin=1d&by=all", "select=count(canaries)&bin=1d&fill=zero"),
+        *("select=canaries&zone=canary%20zone", f"select=canaries&device={SHARED}", "select=canaries&q=canary"),
+    ):
+        answer = await town.script.get(f"/v1/telemetry?{query}")
+        assert "7.0" not in answer.text, query
+        assert answer.json().get("rows", []) == [], query
+    answers = [
+        await town.script.get(f"/v1/telemetry?select=canaries&device={each}") for each in (CANARY, "nowhere-pump")
+    ]
+    assert len({told(answer) for answer in answers}) == 1
+
+
 async def test_the_live_page_of_anothers_device_is_not_there(town: Town) -> None:
     house = town.house
     async with AsyncExitStack() as stack:

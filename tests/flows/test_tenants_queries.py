@@ -41,6 +41,8 @@ OF_ALL_TENANTS = {
     "sessions.select_highest_number": _NUMBERS,
     "sessions.select_identifiers": _START,
     "sessions.select_subscriptions": _START,
+    "telemetry.keeping.insert_erasures": _NUMBERS,
+    "telemetry.prepare_day": "a number is drawn, no row is read",
     "telemetry.raise_log_id": _NUMBERS,
 }
 """Functions with a statement that binds no tenant and does not say whose its rows are, each for a reason."""

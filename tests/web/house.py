@@ -30,6 +30,7 @@ from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
 from appliance.store import database as store
 from appliance.store.migrate import migrate
+from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.service import Telemetry
 from broker.limits import Limits
 from broker.message import Message
@@ -103,22 +104,26 @@ async def opened(
         )
         telemetry = Telemetry(database, folder, TelemetryConfig(), clock)
         await stack.enter_async_context(telemetry.opened())
+        room = Room(database, telemetry, folder, TelemetryConfig(reserve_mb=0), clock)
+        await stack.enter_async_context(room.running())
         alerts = Alerts(database, AlertsConfig(), clock)
         await stack.enter_async_context(alerts.opened())
         bus, health = Bus(), Health()
         mailbox = MailboxChannel(folder / "mailbox")
         notifications = Notifications(database, {"email": mailbox}, bus, clock)
         await stack.enter_async_context(notifications.running())
-        rooms = Rooms(registry, alerts, telemetry)
+        catalogue = await stack.enter_async_context(Catalogue(registry, database, clock).opened())
+        rooms = Rooms(registry, alerts, telemetry, catalogue.type_of)
         ingestion = Ingestion(database, rooms, bus, IngestionConfig(commit_interval_ms=0), clock)
         broker = Broker(ingestion, registry, clock, limits)
         presence = PresenceLog(database, registry, clock)
         ingestion.noted = presence.note
         gateway = Gateway(
             registry,
-            await stack.enter_async_context(Catalogue(registry, database, clock).opened()),
+            catalogue,
             accounts,
             telemetry,
+            room,
             alerts,
             notifications,
             mailbox,

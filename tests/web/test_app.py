@@ -41,6 +41,7 @@ async def test_the_api_describes_itself(script: Client) -> None:
         "/v1/devices/{device_id}/connections",
         "/v1/devices/{device_id}/packets",
         "/v1/devices/{device_id}/policy",
+        "/v1/devices/{device_id}/quality",
         "/v1/devices/{device_id}/policy/test",
         "/v1/devices/{device_id}/state",
         "/v1/devices/{device_id}/telemetry",
@@ -65,6 +66,8 @@ async def test_the_api_describes_itself(script: Client) -> None:
         "/v1/provisioning-templates/{name}",
         "/v1/revocations",
         "/v1/status",
+        "/v1/storage",
+        "/v1/telemetry",
         "/v1/tenants/{tenant_id}/telemetry/latest",
     }
 

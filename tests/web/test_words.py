@@ -65,3 +65,8 @@ def test_metrics_become_headings() -> None:
 def test_only_units_beyond_doubt_are_told() -> None:
     assert words.unit("batteryLevel") == "%"
     assert words.unit("pressure") == ""
+
+
+def test_a_place_has_its_sides_of_the_world() -> None:
+    assert words.place(52.52, 13.405) == "52.52000° N 13.40500° E"
+    assert words.place(-33.8568, -70) == "33.85680° S 70.00000° W"

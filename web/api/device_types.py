@@ -8,8 +8,17 @@ from litestar.params import FromPath, JSONBody
 
 from appliance.accounts.model import User
 from appliance.gateway import Gateway
-from appliance.registry.catalogue.model import DeviceType
+from appliance.registry.catalogue.model import DeviceType, MetricKind, MetricRule, Violation
 from web.auth import Caller
+
+
+class RuleInOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the readings of a metric are to be, in the unit of the type; null is no bound."""
+
+    kind: MetricKind = MetricKind.ANY
+    least: float | None = None
+    greatest: float | None = None
+    violation: Violation = Violation.FLAG
 
 
 class TypeOut(msgspec.Struct, frozen=True):
@@ -19,6 +28,8 @@ class TypeOut(msgspec.Struct, frozen=True):
     description: str
     units: dict[str, str]
     expected_interval_ms: int | None
+    metrics: dict[str, RuleInOut]
+    unknown_metrics: Violation
     device_count: int
 
 
@@ -35,14 +46,18 @@ class NewTypeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str = ""
     units: dict[str, str] = {}
     expected_interval_ms: int | None = None
+    metrics: dict[str, RuleInOut] = {}
+    unknown_metrics: Violation = Violation.KEEP
 
 
 class TypeChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to change of a type; what is left out stays. `units` are all of them."""
+    """What is to change of a type; what is left out stays. `units` and `metrics` are all of them."""
 
     description: str | msgspec.UnsetType = msgspec.UNSET
     units: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     expected_interval_ms: int | msgspec.UnsetType | None = msgspec.UNSET
+    metrics: dict[str, RuleInOut] | msgspec.UnsetType = msgspec.UNSET
+    unknown_metrics: Violation | msgspec.UnsetType = msgspec.UNSET
 
 
 class FilterOut(msgspec.Struct, frozen=True):
@@ -76,7 +91,14 @@ async def add_type(
     data: JSONBody[NewTypeIn], request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
 ) -> TypeOut:
     """Say what is known of all devices of a type."""
-    told = DeviceType(data.name, data.description, data.units, data.expected_interval_ms)
+    told = DeviceType(
+        data.name,
+        data.description,
+        data.units,
+        data.expected_interval_ms,
+        _rules(data.metrics),
+        data.unknown_metrics,
+    )
     tenant_id = request.user.tenant_id
     return _out(gateway, tenant_id, await gateway.catalogue.add_type(tenant_id, told))
 
@@ -101,6 +123,8 @@ async def change_type(
     tenant_id = request.user.tenant_id
     before = gateway.catalogue.type(tenant_id, name)
     told = {field: value for field, value in msgspec.structs.asdict(data).items() if value is not msgspec.UNSET}
+    if data.metrics is not msgspec.UNSET:
+        told["metrics"] = _rules(data.metrics)
     return _out(
         gateway, tenant_id, await gateway.catalogue.change_type(tenant_id, msgspec.structs.replace(before, **told))
     )
@@ -143,7 +167,22 @@ async def remove_filter(
 
 def _out(gateway: Gateway, tenant_id: int, kind: DeviceType) -> TypeOut:
     count = sum(device.type == kind.name for device in gateway.registry.devices(tenant_id))
-    return TypeOut(kind.name, kind.description, dict(kind.units), kind.expected_interval_ms, count)
+    return TypeOut(
+        name=kind.name,
+        description=kind.description,
+        units=dict(kind.units),
+        expected_interval_ms=kind.expected_interval_ms,
+        metrics={
+            metric: RuleInOut(rule.kind, rule.least, rule.greatest, rule.violation)
+            for metric, rule in kind.metrics.items()
+        },
+        unknown_metrics=kind.unknown_metrics,
+        device_count=count,
+    )
+
+
+def _rules(told: dict[str, RuleInOut]) -> dict[str, MetricRule]:
+    return {metric: MetricRule(rule.kind, rule.least, rule.greatest, rule.violation) for metric, rule in told.items()}
 
 
 HANDLERS = (list_types, add_type, get_type, change_type, remove_type, list_filters, save_filter, remove_filter)

@@ -16,6 +16,7 @@ from appliance.instant import to_text
 from appliance.registry.catalogue.model import DeviceChange
 from appliance.registry.model import Device, DeviceState, NewDevice
 from web.auth import Caller
+from web.roles import require_owner
 
 HIGHEST_LIMIT = 1_000
 
@@ -101,9 +102,13 @@ class DeviceChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a device is to go in its life: `active`, `suspended` or `retired`."""
+    """Where a device is to go in its life: `active`, `suspended` or `retired`.
+
+    `erase_readings` erases what a device has sent that is retired. Only owners may.
+    """
 
     state: str
+    erase_readings: bool = False
 
 
 class DevicesOut(msgspec.Struct, frozen=True):
@@ -231,7 +236,14 @@ async def set_state(
     gateway: NamedDependency[Gateway],
 ) -> DeviceOut:
     """Accept, suspend or retire a device. One that is not active is cut off at once; a retired one stays so."""
-    device = await gateway.registry.set_state(request.user.tenant_id, device_id, _state(data.state))
+    state = _state(data.state)
+    if data.erase_readings:
+        require_owner(request.user.role)
+        if state is not DeviceState.RETIRED:
+            raise InvalidInputError("erase_readings goes with the state retired only")
+    device = await gateway.registry.set_state(request.user.tenant_id, device_id, state)
+    if data.erase_readings:
+        await gateway.room.keeping.erase(device.tenant_id, [device.device_id])
     return _out(gateway, device)
 
 

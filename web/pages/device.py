@@ -13,7 +13,9 @@ from litestar.response import Template
 from appliance.alerts.model import Alert
 from appliance.enrolment.renewal import due
 from appliance.gateway import Gateway
+from appliance.ingestion import location
 from appliance.ingestion.model import Problem
+from appliance.ingestion.quality import Quality
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.registry.model import Certificate, Device, Presence
 from appliance.telemetry.model import TimeSource
@@ -67,6 +69,8 @@ class Sight(msgspec.Struct, frozen=True):
     """Whether it should have said something by now."""
     alert: Alert | None
     tiles: tuple[Tile, ...]
+    quality: Quality | None
+    """How well it reports; None when nothing came since the gateway started."""
     newest: Newest | None
     problems: tuple[Problem, ...]
     sessions: tuple[SessionView, ...]
@@ -162,6 +166,7 @@ def _painting(sight: Sight) -> Painting:
         "device-tiles": Part("fragments/device_tiles.html", sight.tiles),
         "chart-newest": Part("fragments/chart_newest.html", sight.newest),
         "device-presence": Part("fragments/device_presence.html", (sight.presence, sight.seen_at)),
+        "device-quality": Part("fragments/device_quality.html", sight.quality),
         "device-problems": Part("fragments/device_problems.html", sight.problems),
         "device-sessions": Part("fragments/device_sessions.html", sight.sessions),
         "packet-log": Part("fragments/packet_log.html", sight.packet_log),
@@ -200,6 +205,7 @@ async def _look(stage: Stage, packet_logs: PacketLogs) -> Sight:
         alert=standing.alert,
         tiles=_tiles(gateway, standing, metrics, question._replace(metric=charted)),
         newest=Newest(newest.at, float(newest.value)) if newest and isinstance(newest.value, (int, float)) else None,
+        quality=gateway.ingestion.quality.quality(tenant_id, device.device_id),
         problems=tuple(await gateway.ingestion.problems(tenant_id, device.device_id)),
         sessions=sessions_of(gateway.broker, tenant_id, device.device_id),
         packet_log=packet_logs.view(tenant_id, device.device_id),
@@ -207,8 +213,9 @@ async def _look(stage: Stage, packet_logs: PacketLogs) -> Sight:
 
 
 def _tiles(gateway: Gateway, standing: Standing, metrics: Sequence[str], question: _Question) -> tuple[Tile, ...]:
+    places = _places(standing)
     others = sorted(metric for metric in standing.latest if metric not in metrics)
-    return tuple(
+    return places + tuple(
         Tile(
             metric=metric,
             label=words.metric_name(metric),
@@ -221,6 +228,30 @@ def _tiles(gateway: Gateway, standing: Standing, metrics: Sequence[str], questio
         )
         for metric in (*metrics, *others)
     )
+
+
+def _places(standing: Standing) -> tuple[Tile, ...]:
+    """A tile for each location; its coordinates have tiles of their own, for they can be drawn."""
+    found = []
+    for metric, latitude in sorted(standing.latest.items()):
+        name = location.owner(metric)
+        longitude = standing.latest.get(f"{name}.{location.LONGITUDE}")
+        if metric != f"{name}.{location.LATITUDE}" or longitude is None or longitude.at != latitude.at:
+            continue
+        if fleet.is_number(latitude.value) and fleet.is_number(longitude.value):
+            found.append(
+                Tile(
+                    metric=name,
+                    label=words.metric_name(name),
+                    value=words.place(latitude.value, longitude.value),
+                    unit="",
+                    at=latitude.at,
+                    is_arrival=latitude.time_source is not TimeSource.DEVICE,
+                    address="",
+                    is_charted=False,
+                )
+            )
+    return tuple(found)
 
 
 async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now: int) -> Chart:

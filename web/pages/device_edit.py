@@ -6,12 +6,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Template
 
+from appliance.accounts.model import Role
 from appliance.errors import ApplianceError, InvalidInputError
 from appliance.gateway import Gateway
 from appliance.registry.catalogue.lifecycle import MOVES
 from appliance.registry.catalogue.model import DeviceChange
 from appliance.registry.catalogue.table import split_groups
 from appliance.registry.model import GROUP_SEPARATOR, Device, DeviceState
+from web import roles
 from web.errors import status_of
 from web.pages.device_types import lines_of, pairs_in
 from web.shell import Frame
@@ -39,6 +41,14 @@ class MoveForm(msgspec.Struct, frozen=True):
     """Where the device is to go."""
 
     state: str = ""
+    sure: str = ""
+    erase: str = ""
+    """`yes` erases what a device has sent that is retired. Only owners may."""
+
+
+class EraseForm(msgspec.Struct, frozen=True):
+    """That somebody is sure."""
+
     sure: str = ""
 
 
@@ -79,11 +89,34 @@ async def set_state(
     """Move the device on in its life; to retire it, somebody must have said that they are sure."""
     device = gateway.registry.device(frame.user.tenant_id, device_id)
     try:
-        await gateway.registry.set_state(frame.user.tenant_id, device_id, _state(data))
+        state = _state(data)
+        is_erased = data.erase == "yes" and state is DeviceState.RETIRED
+        if is_erased:
+            roles.require_owner(frame.user.role)
+        await gateway.registry.set_state(frame.user.tenant_id, device_id, state)
+        if is_erased:
+            await gateway.room.keeping.erase(device.tenant_id, [device.device_id])
     except ApplianceError as error:
         page = _page(frame, device, _form(device), str(error))
         page.status_code = status_of(error)
         return page
+    return Response(None, headers={"location": f"/devices/{device_id}"})
+
+
+@post("/devices/{device_id:str}/telemetry/erase", include_in_schema=False, status_code=303)
+async def erase_readings(
+    device_id: FromPath[str],
+    gateway: NamedDependency[Gateway],
+    frame: NamedDependency[Frame],
+    data: URLEncodedBody[EraseForm],
+) -> Response[None] | Template:
+    """Erase everything that was received of the device up to now; somebody must have said that they are sure."""
+    device = gateway.registry.device(frame.user.tenant_id, device_id)
+    if data.sure != "yes":
+        page = _page(frame, device, _form(device), "what is erased never comes back: say that you are sure")
+        page.status_code = 400
+        return page
+    await gateway.room.keeping.erase(device.tenant_id, [device.device_id])
     return Response(None, headers={"location": f"/devices/{device_id}"})
 
 
@@ -129,10 +162,11 @@ def _page(frame: Frame, device: Device, form: DeviceEditForm, complaint: str) ->
         "device": device,
         "form": form,
         "moves": moves,
+        "may_erase": roles.is_enough(frame.user.role, Role.OWNER),
         "may_retire": DeviceState.RETIRED in MOVES[device.state],
         "complaint": complaint,
     }
     return Template("pages/device_edit.html", context=context)
 
 
-HANDLERS = (show_edit, change_device, set_state)
+HANDLERS = (show_edit, change_device, set_state, erase_readings)

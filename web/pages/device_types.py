@@ -11,9 +11,16 @@ from litestar.response import Template
 from appliance.errors import ApplianceError, InvalidInputError
 from appliance.gateway import Gateway
 from appliance.instant import SECOND_MS
-from appliance.registry.catalogue.model import DeviceType
+from appliance.registry.catalogue.model import DeviceType, Violation
+from web import metric_rules
 from web.errors import status_of
 from web.shell import Frame
+
+VIOLATION_WORDS = {
+    Violation.KEEP.value: "keep them",
+    Violation.FLAG.value: "keep them, and show a problem",
+    Violation.REJECT.value: "leave them out, and show a problem",
+}
 
 
 class TypeForm(msgspec.Struct, frozen=True):
@@ -24,6 +31,9 @@ class TypeForm(msgspec.Struct, frozen=True):
     units: str = ""
     """A line for each metric: `pressure = kPa`."""
     interval_seconds: str = ""
+    metrics: str = ""
+    """A line for each metric: `pressure = number, 0 to 60, reject`."""
+    unknown_metrics: str = Violation.KEEP.value
 
 
 class NameForm(msgspec.Struct, frozen=True):
@@ -93,7 +103,16 @@ def _told(form: TypeForm) -> DeviceType:
         description=form.description.strip().replace("\r\n", "\n"),
         units=pairs_in(form.units),
         expected_interval_ms=int(interval) * SECOND_MS if interval else None,
+        metrics=metric_rules.rules_in(form.metrics),
+        unknown_metrics=_violation(form.unknown_metrics),
     )
+
+
+def _violation(word: str) -> Violation:
+    try:
+        return Violation(word)
+    except ValueError:
+        raise InvalidInputError(f"{word[:40]!r} is none of keep, flag and reject") from None
 
 
 def _form(kind: DeviceType) -> TypeForm:
@@ -103,6 +122,8 @@ def _form(kind: DeviceType) -> TypeForm:
         description=kind.description,
         units=lines_of(kind.units),
         interval_seconds="" if interval_ms is None else str(-(-interval_ms // SECOND_MS)),
+        metrics=metric_rules.lines_of(kind.metrics),
+        unknown_metrics=kind.unknown_metrics.value,
     )
 
 
@@ -120,6 +141,10 @@ def _page(gateway: Gateway, frame: Frame, form: TypeForm, complaint: str) -> Tem
         "counts": counts,
         "others": sorted(name for name in counts if name and name not in described)[:100],
         "form": form,
+        "rules_of": {
+            kind.name: {name: metric_rules.written(rule) for name, rule in kind.metrics.items()} for kind in types
+        },
+        "violations": VIOLATION_WORDS,
         "complaint": complaint,
     }
     return Template("pages/device_types.html", context=context)

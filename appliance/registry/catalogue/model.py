@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from math import isfinite
 
 import msgspec
 
@@ -12,6 +13,7 @@ QUERY_LENGTH = 200
 DESCRIPTION_LENGTH = 2_000
 UNIT_LENGTH = 32
 UNITS_LIMIT = 200
+RULES_LIMIT = 200
 FILTERS_LIMIT = 100
 TYPES_LIMIT = 1_000
 INTERVAL_LIMIT_MS = 366 * 86_400_000
@@ -47,6 +49,37 @@ class InvalidTableError(InvalidInputError):
     code = "invalid_table"
 
 
+class MetricKind(StrEnum):
+    """What the values of a metric are; null is always one of them."""
+
+    ANY = "any"
+    NUMBER = "number"
+    WHOLE = "whole"
+    TEXT = "text"
+    BOOLEAN = "boolean"
+    LOCATION = "location"
+
+
+class Violation(StrEnum):
+    """What becomes of a reading that is not as its type says."""
+
+    KEEP = "keep"
+    FLAG = "flag"
+    """Kept, and shown as a problem of the device."""
+    REJECT = "reject"
+    """Left out, and shown as a problem of the device."""
+
+
+class MetricRule(msgspec.Struct, frozen=True):
+    """What a type says of one metric, besides its unit."""
+
+    kind: MetricKind = MetricKind.ANY
+    least: float | None = None
+    """In the unit of the type."""
+    greatest: float | None = None
+    violation: Violation = Violation.FLAG
+
+
 class DeviceType(msgspec.Struct, frozen=True):
     """What is known of all devices of a type."""
 
@@ -56,6 +89,10 @@ class DeviceType(msgspec.Struct, frozen=True):
     """The unit of each metric, for example `pressure` in `kPa`."""
     expected_interval_ms: int | None = None
     """How often a device of this type is heard of when it is well; None when nothing is expected."""
+    metrics: Mapping[str, MetricRule] = {}
+    """What the readings of each metric are to be."""
+    unknown_metrics: Violation = Violation.KEEP
+    """What becomes of metrics that have neither a unit nor a rule here."""
 
 
 class SavedFilter(msgspec.Struct, frozen=True):
@@ -148,10 +185,28 @@ def check_type(told: DeviceType) -> DeviceType:
                 f"{metric[:80]!r} in {unit[:80]!r} is no unit of {name}: expected a metric and 1 to"
                 f" {UNIT_LENGTH} characters"
             )
+    _check_rules(told)
     interval_ms = told.expected_interval_ms
     if interval_ms is not None and not 0 < interval_ms <= INTERVAL_LIMIT_MS:
         raise InvalidInputError(f"the interval of {name} is not between 1 ms and 366 days")
     return told
+
+
+def _check_rules(told: DeviceType) -> None:
+    if len(told.metrics) > RULES_LIMIT:
+        raise InvalidInputError(
+            f"{told.name} has rules for {len(told.metrics)} metrics; at most {RULES_LIMIT} are kept"
+        )
+    for metric, rule in told.metrics.items():
+        if not metric or len(metric) > TEXT_LENGTH:
+            raise InvalidInputError(f"{metric[:80]!r} is no metric of {told.name}")
+        bounds = [bound for bound in (rule.least, rule.greatest) if bound is not None]
+        if bounds and rule.kind not in {MetricKind.ANY, MetricKind.NUMBER, MetricKind.WHOLE}:
+            raise InvalidInputError(
+                f"{metric} of {told.name} is a {rule.kind}, which has no least and no greatest value"
+            )
+        if not all(map(isfinite, bounds)) or bounds != sorted(bounds):
+            raise InvalidInputError(f"the least value of {metric} of {told.name} is not below its greatest")
 
 
 def check_filter_name(name: str) -> str:

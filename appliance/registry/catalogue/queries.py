@@ -11,21 +11,25 @@ from appliance.registry.catalogue.change import changed
 from appliance.registry.catalogue.model import (
     DeviceChange,
     DeviceType,
+    MetricRule,
     SavedFilter,
     TypeExistsError,
     UnknownFilterError,
     UnknownTypeError,
+    Violation,
 )
 from appliance.registry.model import Device, IssuedCertificate, NewDevice, check_new_device
 from appliance.store.database import Select
 
 _UNITS = msgspec.json.Decoder(dict[str, str])
+_RULES = msgspec.json.Decoder(dict[str, MetricRule])
 
 
 def select_all_types() -> Select[tuple[int, DeviceType]]:
     """Every type of every tenant, each with its `tenant_id`."""
     sql = """
-        SELECT tenant_id, name, description, units, expected_interval_ms FROM device_type ORDER BY tenant_id, name
+        SELECT tenant_id, name, description, units, expected_interval_ms, metrics, unknown_metrics
+        FROM device_type ORDER BY tenant_id, name
     """
     return Select(sql, (), _type)
 
@@ -39,11 +43,12 @@ def select_all_filters() -> Select[tuple[int, SavedFilter]]:
 def insert_type(connection: sqlite3.Connection, tenant_id: int, told: DeviceType, now: int) -> None:
     """Keep a type. Raises `TypeExistsError`."""
     sql = """
-        INSERT INTO device_type (tenant_id, name, description, units, expected_interval_ms, created_at)
-        VALUES (?, ?, ?, ?, ?, ?)
+        INSERT INTO device_type (tenant_id, name, description, units, expected_interval_ms, metrics, unknown_metrics,
+                                 created_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (tenant_id, name) DO NOTHING
     """
-    values = (tenant_id, told.name, told.description, _units(told), told.expected_interval_ms, now)
+    values = (tenant_id, told.name, *_told(told), now)
     if not connection.execute(sql, values).rowcount:
         raise TypeExistsError(f"the type {told.name!r} is described already")
 
@@ -51,9 +56,10 @@ def insert_type(connection: sqlite3.Connection, tenant_id: int, told: DeviceType
 def update_type(connection: sqlite3.Connection, tenant_id: int, told: DeviceType) -> None:
     """Describe a type otherwise. Raises `UnknownTypeError`."""
     sql = """
-        UPDATE device_type SET description = ?, units = ?, expected_interval_ms = ? WHERE tenant_id = ? AND name = ?
+        UPDATE device_type SET description = ?, units = ?, expected_interval_ms = ?, metrics = ?, unknown_metrics = ?
+        WHERE tenant_id = ? AND name = ?
     """
-    values = (told.description, _units(told), told.expected_interval_ms, tenant_id, told.name)
+    values = (*_told(told), tenant_id, told.name)
     if not connection.execute(sql, values).rowcount:
         raise UnknownTypeError(f"no type is named {told.name!r}")
 
@@ -125,14 +131,29 @@ def _update_devices(connection: sqlite3.Connection, tenant_id: int, wanted: Sequ
     connection.executemany(sql, [(*registry.told(new)[1:], tenant_id, new.device_id) for new in wanted])
 
 
-def _units(told: DeviceType) -> str:
-    return msgspec.json.encode(dict(sorted(told.units.items()))).decode()
+def _told(told: DeviceType) -> tuple[str, str, int | None, str, str]:
+    """What is told of a type, as the columns of its row."""
+    units, rules = (msgspec.json.encode(dict(sorted(of.items()))).decode() for of in (told.units, told.metrics))
+    return told.description, units, told.expected_interval_ms, rules, told.unknown_metrics.value
 
 
 def _type(
-    tenant_id: int, name: str, description: str, units: str, expected_interval_ms: int | None
+    tenant_id: int,
+    name: str,
+    description: str,
+    units: str,
+    expected_interval_ms: int | None,
+    metrics: str,
+    unknown_metrics: str,
 ) -> tuple[int, DeviceType]:
-    return tenant_id, DeviceType(name, description, _UNITS.decode(units), expected_interval_ms)
+    return tenant_id, DeviceType(
+        name,
+        description,
+        _UNITS.decode(units),
+        expected_interval_ms,
+        _RULES.decode(metrics),
+        Violation(unknown_metrics),
+    )
 
 
 def _filter(tenant_id: int, name: str, query: str) -> tuple[int, SavedFilter]:

@@ -111,14 +111,21 @@ class Catalogue:
             raise UnknownTypeError(f"no type is named {name[:80]!r}")
         return known
 
+    def type_of(self, tenant_id: int, device_id: str) -> DeviceType | None:
+        """The type of a device; None when it has none that was described."""
+        known = self._types.get(tenant_id)
+        if not known or not self._registry.has_device(tenant_id, device_id):
+            return None
+        return known.get(self._registry.device(tenant_id, device_id).type)
+
     def interval_ms(self, tenant_id: int, device_id: str) -> int | None:
         """How often a device is expected to be heard of, by its type; None when nothing is expected or known."""
-        kind = self._type_of(tenant_id, device_id)
+        kind = self.type_of(tenant_id, device_id)
         return kind.expected_interval_ms if kind else None
 
     def unit(self, tenant_id: int, device_id: str, metric: str) -> str:
         """The unit of a metric of a device, by its type; empty when it is not known."""
-        kind = self._type_of(tenant_id, device_id)
+        kind = self.type_of(tenant_id, device_id)
         return kind.units.get(metric, "") if kind else ""
 
     def filters(self, tenant_id: int) -> list[SavedFilter]:
@@ -307,11 +314,6 @@ class Catalogue:
         if known is None or known[0] is not device:
             known = self._facts[key] = (device, search.facts_of(device))
         return known[1]
-
-    def _type_of(self, tenant_id: int, device_id: str) -> DeviceType | None:
-        if not self._registry.has_device(tenant_id, device_id):
-            return None
-        return self._types.get(tenant_id, {}).get(self._registry.device(tenant_id, device_id).type)
 
     def _keep_type(self, tenant_id: int, told: DeviceType) -> DeviceType:
         self._types.setdefault(tenant_id, {})[told.name] = told

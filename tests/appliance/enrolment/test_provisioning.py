@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.enrolment import cbor, provisioning
+from appliance.enrolment import provisioning
+from appliance.ingestion import cbor
 from appliance.enrolment.claims import request_topics
 from appliance.enrolment.model import Enrolled, Fault, PendingCertificate, RejectedError, Setting
 from appliance.enrolment.provisioning import Address, Wish

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from appliance.ingestion.payload import Envelope, Tolerances
+from appliance.ingestion.model import Mishap
+from appliance.ingestion.payload import Envelope, Tolerances, read
+from appliance.telemetry.model import Report
 from broker.changes import Change, ChangeKey
 from broker.message import Message
 from broker.ports import Turn
@@ -16,8 +18,14 @@ PAST_MS = 366 * 86_400_000
 TOLERANCES = Tolerances(payload_bytes=10_000, future_ms=FUTURE_MS, past_ms=PAST_MS)
 
 
-def envelope(device_id: str = "pump", arrived_at: int = NOW) -> Envelope:
-    return Envelope(1, device_id, f"sensors/{device_id}/telemetry", device_id, arrived_at)
+def envelope(device_id: str = "pump", arrived_at: int = NOW, content_type: str = "") -> Envelope:
+    return Envelope(1, device_id, f"sensors/{device_id}/telemetry", device_id, arrived_at, content_type)
+
+
+def read_reports(payload: bytes, sent: Envelope) -> tuple[list[Report], list[Mishap]]:
+    """The reports of a message, without what else is known of them."""
+    parsed, mishaps = read(payload, sent, TOLERANCES)
+    return [one.report for one in parsed], mishaps
 
 
 def message(

@@ -2,15 +2,28 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.alerts.book import Book
 from appliance.alerts.model import AlertState, Phase, Severity
-from appliance.ingestion.decide import Decision, Known, ReadingKey, telemetry_device
+from appliance.ingestion.decide import (
+    SLICE_BYTES,
+    SLICE_MESSAGES,
+    Decision,
+    Known,
+    ReadingKey,
+    newest_of,
+    slices,
+    telemetry_device,
+)
 from appliance.ingestion.model import Outcome
+from appliance.registry.catalogue.model import DeviceType, MetricKind, MetricRule, Violation
+from appliance.telemetry.rows import Identity, identity_of
 from broker.message import Message
+from broker.packets import Properties
 from tests.appliance.alerts.examples import COOLDOWNS, limit
 from tests.appliance.ingestion.examples import NOW, TOLERANCES, message
 
@@ -30,7 +43,7 @@ class Gateway:
         self.book = Book(COOLDOWNS)
         self.book.load(LIMITS, {})
         self.newest: dict[ReadingKey, int] = {}
-        self.known = Known(self.book, self.zone_of, lambda *key: self.newest.get(key), TOLERANCES)
+        self.known = Known(self.book, self.zone_of, lambda *key: self.newest.get(key), TOLERANCES, self.held_at)
         self.outcomes: list[Outcome] = []
 
     @staticmethod
@@ -38,6 +51,10 @@ class Gateway:
         if device_id == BROKEN:
             raise LookupError(device_id)
         return "north" if device_id == "valve" else ""
+
+    def held_at(self, *moment: object) -> list[Identity]:
+        reports = [report for outcome in self.outcomes for report in outcome.reports]
+        return [identity_of(report) for report in reports if (report.tenant_id, report.device_id, report.at) == moment]
 
     def decide(self, messages: Sequence[Message]) -> Decision:
         decision = Decision(self.known)
@@ -223,3 +240,63 @@ def test_a_message_that_is_no_telemetry_comes_to_nothing() -> None:
 )
 def test_the_device_of_a_topic_stands_between_two_words(topic: str, device_id: str | None) -> None:
     assert telemetry_device(topic) == device_id
+
+
+def test_a_report_that_comes_again_is_kept_once_and_judged_once() -> None:
+    gateway = Gateway()
+    sent_ = {"timestamp": NOW, "sequence": 5, "pressure": 8}
+    first = gateway.commit([message(sent_)])
+    again = gateway.commit([message(sent_), message({**sent_, "pressure": 1, "flow": 2})])
+    assert len(first.reports) == 1
+    assert [report.values for report in again.reports] == [{"flow": 2}]
+    assert again.changes == ()
+    assert [mishap.kind for mishap in again.mishaps] == ["came_twice"]
+    assert [observed.is_duplicate for observed in again.observations] == [True, False]
+
+
+def test_readings_are_judged_in_the_unit_of_their_type_and_without_what_it_rejects() -> None:
+    gateway = Gateway()
+    rule = MetricRule(MetricKind.NUMBER, 0, 9, Violation.REJECT)
+    kind = DeviceType("px", units={"pressure": "kPa"}, metrics={"pressure": rule})
+    gateway.known.type_of = lambda *_: kind
+    low = {"pressure": {"value": 0.02, "unit": "bar"}}
+    assert [change.limit.rule_id for change in gateway.commit([message(low)]).changes] == []
+    outcome = gateway.commit([message({"pressure": {"value": 0.08, "unit": "bar"}}), message({"pressure": 10})])
+    assert [report.values for report in outcome.reports] == [{"pressure": 8.0}]
+    assert {change.limit.rule_id for change in outcome.changes} == {1, 2}
+    assert [mishap.kind for mishap in outcome.mishaps] == ["schema_rejected"]
+    assert [observed.rejected_count for observed in outcome.observations] == [0, 1]
+
+
+def test_of_a_message_of_many_reports_the_newest_tells_the_time() -> None:
+    told = [{"timestamp": NOW - ago, "flow": 1} for ago in (3_000, 20, 2_000)]
+    observations = Gateway().commit([message(told)]).observations
+    assert [observed.behind_ms for observed in observations] == [None, 20, None]
+    assert newest_of([]) is None
+
+
+def test_a_clock_that_is_far_off_is_told_too() -> None:
+    [observed] = Gateway().commit([message({"timestamp": NOW + 3_600_000, "flow": 1})]).observations
+    assert observed.behind_ms == -3_600_000
+    [silent] = Gateway().commit([message({"flow": 1})]).observations
+    assert silent.behind_ms is None
+
+
+def test_the_content_type_says_what_a_message_is() -> None:
+    pack = msgspec.json.encode([{"n": "flow", "v": 1, "t": -2}])
+    sent_ = msgspec.structs.replace(message(pack), properties=Properties(content_type="application/senml+json"))
+    outcome = Gateway().commit([sent_])
+    assert [(report.at, report.values) for report in outcome.reports] == [(NOW - 2_000, {"flow": 1})]
+    # It says when, and nothing of the device's clock.
+    assert outcome.observations[0].behind_ms is None
+
+
+@given(st.lists(st.integers(0, 3 * SLICE_BYTES // 2), max_size=8))
+def test_slices_are_all_messages_in_order_and_none_is_much_too_heavy(sizes: list[int]) -> None:
+    messages = [message(b"x" * size) for size in sizes]
+    parts = list(slices(messages))
+    assert [one for part in parts for one in part] == messages
+    for part in parts:
+        assert part
+        assert sum(len(one.payload) for one in part[:-1]) < SLICE_BYTES
+    assert [len(part) for part in slices([message(b"")] * (SLICE_MESSAGES + 1))] == [SLICE_MESSAGES, 1]

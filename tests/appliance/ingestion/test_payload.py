@@ -5,12 +5,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from appliance.ingestion.gathered import TEXT_LIMIT
 from appliance.ingestion.model import Mishap
-from appliance.ingestion.payload import METRICS_LIMIT, OBJECTS_LIMIT, TEXT_LIMIT, Envelope, read
+from appliance.ingestion.payload import METRICS_LIMIT, OBJECTS_LIMIT, Envelope
 from appliance.instant import to_text
 from appliance.telemetry import log_record
 from appliance.telemetry.model import Report, TimeSource, Value
-from tests.appliance.ingestion.examples import FUTURE_MS, NOW, PAST_MS, TOLERANCES, envelope
+from tests.appliance.ingestion.examples import FUTURE_MS, NOW, PAST_MS, envelope, read_reports
 
 YEAR_2000 = 946_684_800_000
 
@@ -56,7 +57,7 @@ def json_of(value: object) -> bytes:
 
 
 def read_object(**fields: Any) -> tuple[list[Report], list[Mishap]]:
-    return read(msgspec.json.encode(fields), envelope(), TOLERANCES)
+    return read_reports(msgspec.json.encode(fields), envelope())
 
 
 def one(**fields: Any) -> Report:
@@ -66,14 +67,14 @@ def one(**fields: Any) -> Report:
 
 
 def refused(payload: bytes) -> Mishap:
-    reports, (mishap,) = read(payload, envelope(), TOLERANCES)
+    reports, (mishap,) = read_reports(payload, envelope())
     assert reports == []
     return mishap
 
 
 def check(payload: bytes, sent: Envelope) -> None:
     """Whatever comes, what is given is consistent and can be kept."""
-    reports, mishaps = read(payload, sent, TOLERANCES)
+    reports, mishaps = read_reports(payload, sent)
     assert reports or mishaps
     for report in reports:
         check_report(report, sent)
@@ -83,7 +84,8 @@ def check(payload: bytes, sent: Envelope) -> None:
         assert mishap.reason
         assert len(mishap.reason) < 1_000
         mishap.reason.encode()
-    assert log_record.decode(log_record.encode(reports), sent.tenant_id) == reports
+    # By their text: CBOR has NaN, which is not equal to itself.
+    assert repr(log_record.decode(log_record.encode(reports), sent.tenant_id)) == repr(reports)
 
 
 def check_report(report: Report, sent: Envelope) -> None:
@@ -120,8 +122,8 @@ def test_no_json_raises_and_whatever_it_gives_is_consistent(payload: object, arr
 @settings(deadline=None, max_examples=50)
 @given(st.lists(objects, min_size=1, max_size=5))
 def test_objects_in_an_array_are_read_as_if_each_came_alone(items: list[dict[str, Any]]) -> None:
-    alone = [read(json_of(item), envelope(), TOLERANCES) for item in items]
-    together = read(json_of(items), envelope(), TOLERANCES)
+    alone = [read_reports(json_of(item), envelope()) for item in items]
+    together = read_reports(json_of(items), envelope())
     if any(mishap.kind == "not_json" for _, mishaps in alone for mishap in mishaps):
         return
     assert together == (
@@ -182,7 +184,7 @@ def test_a_clock_that_is_ahead_is_said_and_arrival_is_taken_beyond_the_tolerance
 
 
 def test_good_objects_are_kept_beside_one_that_is_not_understood() -> None:
-    reports, mishaps = read(b'[{"a": 1}, 7, {"a": 2}]', envelope(), TOLERANCES)
+    reports, mishaps = read_reports(b'[{"a": 1}, 7, {"a": 2}]', envelope())
     assert [report.values for report in reports] == [{"a": 1}, {"a": 2}]
     assert [mishap.kind for mishap in mishaps] == ["wrong_type"]
 
@@ -226,7 +228,7 @@ def test_more_than_the_limits_is_refused_and_the_limits_themselves_are_taken() -
     assert refused(json_of({"a": "x" * (TEXT_LIMIT + 1)})).kind == "text_too_long"
     assert refused(json_of({"x" * 129: 1})).kind == "wrong_name"
     small = b'{"a":1}'
-    assert len(read(b"[" + b",".join([small] * OBJECTS_LIMIT) + b"]", envelope(), TOLERANCES)[0]) == OBJECTS_LIMIT
+    assert len(read_reports(b"[" + b",".join([small] * OBJECTS_LIMIT) + b"]", envelope())[0]) == OBJECTS_LIMIT
     assert refused(b"[" + b",".join([small] * (OBJECTS_LIMIT + 1)) + b"]").kind == "too_many_objects"
 
 
@@ -235,6 +237,6 @@ def test_more_than_the_limits_is_refused_and_the_limits_themselves_are_taken() -
     [(2**63 - 1, 2**63 - 1), (-(2**63), -(2**63)), (2**63, float(2**63)), (10**30, 1e30), (None, None), (False, False)],
 )
 def test_whole_numbers_stay_whole_as_long_as_they_can_be_kept_so(written: Value, kept: Value) -> None:
-    (report,), _ = read(json_of({"a": written}), envelope(), TOLERANCES)
+    (report,), _ = read_reports(json_of({"a": written}), envelope())
     assert report.values["a"] == kept
     assert type(report.values["a"]) is type(kept)

@@ -9,8 +9,9 @@ import pytest
 from appliance.alerts.model import AlertOpened, AlertResolved, NewRule, Phase
 from appliance.config import IngestionConfig
 from appliance.ingestion.backlog import BYTES_LIMIT
+from appliance.ingestion.decide import SLICE_MESSAGES
 from appliance.ingestion.model import PresenceChanged, Problem, ProblemsWritten
-from appliance.ingestion.service import MISHAPS_LIMIT, SLICE_MESSAGES
+from appliance.ingestion.service import MISHAPS_LIMIT
 from appliance.notifications.model import NoticesQueued
 from appliance.telemetry import log_record
 from appliance.telemetry.model import ReportsCommitted

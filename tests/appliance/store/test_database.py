@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.store.database import WRITES_LIMIT, ClosedError, Database, Select, UnwritableError, opened, will_pass
+from appliance.store.database import (
+    WRITES_LIMIT,
+    ClosedError,
+    Database,
+    Select,
+    UnwritableError,
+    connect_reader,
+    opened,
+    will_pass,
+)
 
 
 class TransactionBrokenError(Exception):
@@ -312,3 +321,14 @@ def test_only_a_full_disk_and_a_lock_pass_by_themselves(code: int | None, passes
     if code is not None:
         error.sqlite_errorcode = code
     assert will_pass(error) is passes
+
+
+async def test_who_only_reads_sees_what_was_committed_and_changes_nothing(tmp_path: Path) -> None:
+    async with words(tmp_path) as database:
+        await database.write(insert, "seen")
+        with contextlib.closing(connect_reader(database.path)) as reader:
+            assert reader.execute(WORDS.sql).fetchall() == [("seen",)]
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                insert(reader, "not written")
+    with pytest.raises(sqlite3.OperationalError):
+        connect_reader(tmp_path / "not there.db")

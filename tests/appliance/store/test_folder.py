@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.store.database import Database, Select
+from appliance.store.database import ClosedError, Database, Select
 from appliance.store.folder import DatabaseFolder, FileSettings
 
 WORDS = Select("SELECT text FROM word", (), str)
@@ -44,6 +44,18 @@ async def test_a_file_stays_open_while_it_is_among_the_last_that_were_used(folde
     assert await folder.writer("a.db") is first
 
 
+async def test_a_file_is_closed_when_asked_and_opened_again_by_the_next_writer(folder: DatabaseFolder) -> None:
+    first: Database = await folder.writer("a.db")
+    await first.write(insert, "kept")
+    await folder.close("a.db")
+    await folder.close("a.db")
+    assert not folder.path("a.db-wal").exists()
+    with pytest.raises(ClosedError):
+        await first.write(insert, "lost")
+    again = await folder.writer("a.db")
+    assert await again.maintain(words) == ["kept"]
+
+
 async def test_a_file_that_was_closed_for_others_is_opened_again_whole(folder: DatabaseFolder) -> None:
     first: Database = await folder.writer("a.db")
     await first.write(insert, "kept")
@@ -81,3 +93,11 @@ async def test_a_file_that_is_refused_for_another_reason_is_left_alone(tmp_path:
         with pytest.raises(ValueError, match="later release"):
             await made.writer("a.db")
     assert [path.name for path in tmp_path.iterdir() if "damaged" in path.name] == []
+
+
+async def test_a_file_that_turns_out_to_be_damaged_is_set_aside_when_that_is_asked_for(folder: DatabaseFolder) -> None:
+    await folder.set_aside("a.db")
+    await (await folder.writer("a.db")).write(insert, "kept")
+    await folder.set_aside("a.db")
+    assert [path.name for path in folder.paths("*")] == ["a.db.damaged-1"]
+    assert await (await folder.writer("a.db")).maintain(words) == []

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import TelemetryConfig
-from appliance.instant import DAY_MS, MINUTE_MS
+from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.telemetry.open_chunks import METRICS_LIMIT, OpenChunks
 from tests.appliance.telemetry.reports import NOON, report
 
@@ -115,3 +115,37 @@ def test_tenants_do_not_see_each_other() -> None:
     assert {device: latest["pressure"].value for device, latest in chunks.latest_of_all(2).items()} == {"sensor-001": 9}
     assert chunks.tenants == {1, 2}
     assert chunks.open_count == 2
+
+
+@given(st.lists(st.integers(-30 * HOUR_MS, 30 * HOUR_MS), max_size=12))
+def test_the_hours_that_memory_holds_reports_of_are_known_exactly(delays: list[int]) -> None:
+    chunks = OpenChunks(TelemetryConfig(seal_after_reports=4))
+    for place, delay in enumerate(delays):
+        chunks.absorb([report(at=NOON + delay)], place + 1, NOON)
+        if place == 5:
+            chunks.begin_sealing_all()
+    assert chunks.hours(1, "sensor-001") == {(NOON + delay) // HOUR_MS for delay in delays}
+    assert chunks.hours(1, "unknown") == set()
+
+
+def test_what_each_day_needs_of_the_log_is_known() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    assert chunks.oldest_needed_by_day() == {}
+    chunks.absorb([report("a", NOON)], 3, NOON)
+    chunks.begin_sealing_all()
+    chunks.absorb([report("b", NOON), report("b", NOON + DAY_MS)], 4, NOON)
+    assert chunks.oldest_needed_by_day() == {NOON // DAY_MS: 3, NOON // DAY_MS + 1: 4}
+    chunks.finish_sealing(list(chunks.sealing))
+    assert chunks.oldest_needed_by_day() == {NOON // DAY_MS: 4, NOON // DAY_MS + 1: 4}
+
+
+def test_what_came_at_a_moment_is_known_until_its_chunk_is_sealed() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    chunks.absorb([report(at=NOON, sequence=1), report(at=NOON + 1, sequence=2)], 1, NOON)
+    assert [sequence for _, sequence, _ in chunks.identities_at(1, "sensor-001", NOON)] == [1]
+    assert chunks.identities_at(1, "sensor-001", NOON + 2) == []
+    assert chunks.identities_at(2, "sensor-001", NOON) == []
+    chunks.begin_sealing_all()
+    assert len(chunks.identities_at(1, "sensor-001", NOON)) == 1
+    chunks.finish_sealing(list(chunks.sealing))
+    assert chunks.identities_at(1, "sensor-001", NOON) == []

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from appliance.instant import DAY_MS
 from appliance.store.database import connect_writer
 from appliance.store.migrate import migrate
-from appliance.telemetry import queries
+from appliance.telemetry import chunk, queries
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.queries import SealedChunk, SealedDevice
-from tests.appliance.telemetry.reports import DAY
+from appliance.telemetry.queries import DamagedDayError, SealedChunk, SealedDevice
+from tests.appliance.telemetry.keeping import days as keeping_days
+from tests.appliance.telemetry.reports import DAY, report
 
 START = DAY * DAY_MS
 FOREVER = (START, START + DAY_MS)
@@ -105,6 +106,30 @@ def test_a_reader_in_the_way_of_a_checkpoint_is_told(tmp_path: Path, day: sqlite
         queries.insert_sealed(day, [sealed("a", 9, (0, 5))])
         assert not queries.checkpoint(day)
     assert queries.checkpoint(day)
+
+
+def test_an_open_day_that_is_in_the_sealed_one_counts_no_more(tmp_path: Path, day: sqlite3.Connection) -> None:
+    queries.insert_sealed(day, [sealed("a", 1, (0, 5))])
+    (identity,) = day.execute("PRAGMA application_id").fetchone()
+    reports = [report("a", START + 3)]
+    keeping_days.sealed(tmp_path, [keeping_days.kept(reports)], taken=identity)
+    [blob] = read(tmp_path, 1, *FOREVER)
+    assert chunk.decode(blob).reports() == reports
+    keeping_days.sealed(tmp_path, [keeping_days.kept(reports)], taken=identity + 1)
+    assert len(read(tmp_path, 1, *FOREVER)) == 2
+    assert read(tmp_path, 1, START + 6, START + 9) == []
+    (tmp_path / "2026-01-31.sealed").write_bytes(b"damaged")
+    with pytest.raises(DamagedDayError, match=r"2026-01-31\.sealed") as raised:
+        read(tmp_path, 1, *FOREVER)
+    assert [each.blob for each in raised.value.chunks] == [b"a 0 5"]
+    assert queries.day_paths(tmp_path) == [tmp_path / "2026-01-31.db"]
+
+
+def test_what_lies_where_is_said(tmp_path: Path) -> None:
+    assert queries.place_of(tmp_path / "2026-01-31.db", 7) == "2026-01-31.db chunk 7"
+    assert queries.place_of(tmp_path / "2026-01-31.db", -4096) == "2026-01-31.sealed page 1"
+    assert queries.day_paths(tmp_path) == []
+    assert not queries.has_day(tmp_path / "2026-01-31.db")
 
 
 def test_a_file_without_tables_is_empty(tmp_path: Path) -> None:

@@ -1,6 +1,13 @@
 from tests.web.house import Client, House
 
-PUMP = {"name": "pump", "description": "Moves water", "units": {"pressure": "kPa"}, "expected_interval_ms": 5_000}
+PUMP = {
+    "name": "pump",
+    "description": "Moves water",
+    "units": {"pressure": "kPa"},
+    "expected_interval_ms": 5_000,
+    "metrics": {"pressure": {"kind": "number", "least": 0.0, "greatest": 60.0, "violation": "reject"}},
+    "unknown_metrics": "flag",
+}
 
 
 async def test_a_type_is_described_changed_and_forgotten(script: Client, house: House) -> None:
@@ -12,6 +19,12 @@ async def test_a_type_is_described_changed_and_forgotten(script: Client, house: 
     assert changed.json() == {**made.json(), "expected_interval_ms": None}
     assert (await script.get("/v1/device-types")).json() == {"device_types": [changed.json()]}
     assert house.gateway.catalogue.unit(1, "a", "pressure") == "kPa"
+    rule = {"kind": "text"}
+    other = await script.patch("/v1/device-types/pump", json={"metrics": {"mode": rule}, "unknown_metrics": "keep"})
+    assert other.json()["metrics"] == {"mode": {**rule, "least": None, "greatest": None, "violation": "flag"}}
+    assert other.json()["unknown_metrics"] == "keep"
+    wrong = await script.patch("/v1/device-types/pump", json={"metrics": {"mode": {**rule, "least": 1}}})
+    assert (wrong.status_code, "no least" in wrong.text) == (400, True)
     assert (await script.delete("/v1/device-types/pump")).status_code == 204
     assert (await script.get("/v1/device-types/pump")).json()["code"] == "unknown_device_type"
 

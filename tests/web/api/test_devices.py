@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from appliance.accounts.model import Role
 from appliance.instant import DAY_MS, to_text
 from tests.appliance.registry.examples import FakeClock
 from tests.web.house import Client, House, app_of, opened
@@ -92,3 +93,17 @@ async def test_a_renewal_that_is_due_is_told(tmp_path: Path) -> None:
         told = (await client.get("/v1/devices/pump-7", headers={"accept": "application/json"})).json()["renewal"]
         assert (told["fingerprint"], told["expires_at"]) == (issued.fingerprint, to_text(issued.expires_at))
         assert (told["asked_at"], told["renewed_at"], told["obstacle"]) == (None, None, "it is not connected")
+
+
+async def test_a_retired_device_loses_its_readings_if_an_owner_asks(script: Client, house: House) -> None:
+    await house.add_device("pump-1")
+    await house.send("pump-1", {"pressure": 1.5})
+    path = "/v1/devices/pump-1/state"
+    refused = await script.put(path, json={"state": "retired", "erase_readings": True})
+    assert (refused.status_code, "owner" in refused.text) == (403, True)
+    script.headers["authorization"] = f"Bearer {await house.gateway.accounts.add_token(1, 'o', Role.OWNER)}"
+    wrong = await script.put(path, json={"state": "suspended", "erase_readings": True})
+    assert (wrong.status_code, house.gateway.registry.device(1, "pump-1").state) == (400, "active")
+    await script.put(path, json={"state": "retired", "erase_readings": True})
+    assert house.gateway.registry.device(1, "pump-1").state == "retired"
+    assert house.gateway.telemetry.latest(1, "pump-1") == {}

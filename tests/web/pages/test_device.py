@@ -5,6 +5,8 @@ from pathlib import Path
 
 from appliance.alerts.model import NewRule
 from appliance.instant import DAY_MS, MINUTE_MS
+from appliance.registry.catalogue.model import DeviceType, MetricKind, MetricRule, Violation
+from appliance.registry.model import NewDevice
 from tests.appliance.registry.examples import FakeClock
 from tests.web.house import EMAIL, PASSWORD, Client, House, app_of, opened
 from web.shell import moment
@@ -93,3 +95,40 @@ async def test_a_renewal_that_is_due_is_in_sight(tmp_path: Path) -> None:
         async with Client(app_of(house), secret) as client:
             page = (await client.get("/devices/pump-7")).text
     assert "<dt>Renewal</dt><dd>It cannot be asked to renew: it is not connected.</dd>" in page
+
+
+async def test_how_well_a_device_reports_is_in_sight(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001")
+    assert "Nothing came since the gateway started" in (await owner.get("/devices/sensor-001")).text
+    now = house.clock()
+    for number, ago_ms in ((1, 9_000), (5, 5_000), (3, 7_000)):
+        await house.send("sensor-001", {"sequence": number, "flow": number}, at=now - ago_ms)
+    again = {"timestamp": now - 5_000, "sequence": 5, "flow": 5}
+    await house.send("sensor-001", json.dumps([again, {"timestamp": now - 4_000, "sequence": 6, "flow": 6}]).encode())
+    page = (await owner.get("/devices/sensor-001")).text
+    quality = _found(r'(?s)id="device-quality"(.*?)</dl>', page)
+    assert "1 gap, 2 missing" in quality
+    assert '<dt>Came twice</dt><dd class="num">1</dd>' in quality
+    assert '<dt>Came late</dt><dd class="num">1</dd>' in quality
+    assert re.search(r"<dt>Clock</dt><dd class=\"num\">\d.* s behind</dd>", quality)
+
+
+async def test_a_location_is_one_tile_before_its_coordinates(owner: Client, house: House) -> None:
+    await house.add_device("sensor-001")
+    await house.send("sensor-001", {"gps": {"lat": 52.52, "lon": 13.405}, "half.latitude": 1.5})
+    tiles = _found(r'(?s)id="device-tiles"(.*?)id="chart-title"', (await owner.get("/devices/sensor-001")).text)
+    assert "52.52000° N 13.40500° E" in tiles
+    assert "Half<" not in tiles
+
+
+async def test_what_a_type_rejects_is_told_and_a_declared_unit_is_shown(owner: Client, house: House) -> None:
+    rule = MetricRule(MetricKind.NUMBER, 0, 60, Violation.REJECT)
+    kind = DeviceType("px", units={"pressure": "kPa"}, metrics={"pressure": rule})
+    await house.gateway.catalogue.add_type(1, kind)
+    await house.gateway.catalogue.add_device(1, NewDevice("sensor-001", type="px"))
+    await house.send("sensor-001", {"pressure": {"value": 0.5, "unit": "bar"}, "flow": {"value": 3, "unit": "l/min"}})
+    await house.send("sensor-001", {"pressure": 61})
+    page = (await owner.get("/devices/sensor-001")).text
+    for text in ("50.0<small>kPa</small>", "<small>l/min</small>", "Readings were left out", "61 kPa, above 60"):
+        assert text in page, text
+    assert '<dt>Left out by its type</dt><dd class="num">1</dd>' in page

@@ -1,7 +1,9 @@
+from appliance.accounts.model import Role
 from appliance.registry.catalogue.lifecycle import MOVES
 from appliance.registry.model import DeviceState
 from tests.web.house import Client, House
 from web.pages.device_edit import MOVE_WORDS
+from web.roles import least_role
 
 HOSTILE = "<img src=x>"
 
@@ -42,6 +44,29 @@ async def test_a_device_is_suspended_taken_back_and_retired(owner: Client, house
     assert back.status_code == 409
     assert "a retired device stays so" in back.text
     assert (await owner.submit(path, {"state": "on"})).status_code == 400
+
+
+async def test_readings_are_erased_by_an_owner_who_is_sure(owner: Client, house: House) -> None:
+    await house.add_device("pump-1")
+    await house.send("pump-1", {"pressure": 1.5})
+    path = "/devices/pump-1/telemetry/erase"
+    refused = await owner.submit(path)
+    assert (refused.status_code, "say that you are sure" in refused.text) == (400, True)
+    assert house.gateway.telemetry.latest(1, "pump-1")
+    assert "Erase its readings" in (await owner.get("/devices/pump-1/edit")).text
+    assert (await owner.submit(path, {"sure": "yes"})).status_code == 303
+    assert house.gateway.telemetry.latest(1, "pump-1") == {}
+    assert least_role("POST", "/devices/{device_id}/telemetry/erase") is Role.OWNER
+
+
+async def test_a_device_is_retired_with_its_readings_if_asked(owner: Client, house: House) -> None:
+    for device_id in ("kept", "erased"):
+        await house.add_device(device_id)
+        await house.send(device_id, {"pressure": 1.5})
+    await owner.submit("/devices/kept/state", {"state": "retired", "sure": "yes"})
+    await owner.submit("/devices/erased/state", {"state": "retired", "sure": "yes", "erase": "yes"})
+    assert house.gateway.telemetry.latest(1, "kept")
+    assert house.gateway.telemetry.latest(1, "erased") == {}
 
 
 def test_every_move_has_its_button() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import InvalidInputError
-from appliance.registry.catalogue.model import DeviceType, check_filter_name, check_type
+from appliance.registry.catalogue.model import DeviceType, MetricKind, MetricRule, check_filter_name, check_type
 from appliance.registry.model import NewDevice, check_new_device
 
 
@@ -19,6 +19,12 @@ from appliance.registry.model import NewDevice, check_new_device
         DeviceType("x", units={"p": ""}),
         DeviceType("x", units={"p": "y" * 33}),
         DeviceType("x", units={str(number): "bar" for number in range(201)}),
+        DeviceType("x", metrics={"": MetricRule()}),
+        DeviceType("x", metrics={str(number): MetricRule() for number in range(201)}),
+        DeviceType("x", metrics={"p": MetricRule(MetricKind.TEXT, least=1)}),
+        DeviceType("x", metrics={"p": MetricRule(least=2, greatest=1)}),
+        DeviceType("x", metrics={"p": MetricRule(least=float("nan"))}),
+        DeviceType("x", metrics={"p": MetricRule(greatest=float("inf"))}),
         DeviceType("x", expected_interval_ms=0),
         DeviceType("x", expected_interval_ms=367 * 86_400_000),
     ],
@@ -29,7 +35,8 @@ def test_a_type_that_cannot_be_kept_is_told(told: DeviceType) -> None:
 
 
 def test_a_type_is_kept_as_it_is_told() -> None:
-    told = DeviceType("px 100", "Pressure", {"pressure": "kPa"}, 5_000)
+    rules = {"pressure": MetricRule(MetricKind.NUMBER, 0, 0), "mode": MetricRule(MetricKind.TEXT)}
+    told = DeviceType("px 100", "Pressure", {"pressure": "kPa"}, 5_000, rules)
     assert check_type(told) is told
 
 

@@ -10,17 +10,21 @@ from appliance.registry.catalogue import queries
 from appliance.registry.catalogue.model import (
     DeviceChange,
     DeviceType,
+    MetricKind,
+    MetricRule,
     SavedFilter,
     TypeExistsError,
     UnknownFilterError,
     UnknownTypeError,
+    Violation,
 )
 from appliance.registry.model import Device, NewDevice, UnknownDeviceError
 from appliance.store.database import Database
 from tests.appliance.registry.examples import NOW
 
 OTHER = 2
-PUMP = DeviceType("pump", "Moves water", {"pressure": "kPa"}, 5_000)
+RULES = {"pressure": MetricRule(MetricKind.NUMBER, 0, 60.5, Violation.REJECT)}
+PUMP = DeviceType("pump", "Moves water", {"pressure": "kPa"}, 5_000, RULES, Violation.FLAG)
 
 
 async def two_tenants(database: Database) -> None:

@@ -1,13 +1,14 @@
-"""The part of CBOR (RFC 8949) that provisioning needs, in both directions.
+"""The part of CBOR (RFC 8949) that telemetry and provisioning need, in both directions.
 
-Rules: nothing that comes from outside is believed. Depth and the number of values are bounded, a length
+Rules: numbers of tags 2 and 3 (large integers) and 4 (decimal fractions) are numbers; every other tag is read
+over. Nothing that comes from outside is believed. Depth and the number of values are bounded, a length
 is compared with the bytes that are there before anything is made of it, and bytes after the value are a fault.
 """
 
 import math
 import struct
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from appliance.errors import InvalidInputError
 
@@ -26,6 +27,12 @@ _WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}
 _SIMPLE_VALUES: dict[int, Value] = {20: False, 21: True, 22: None, 23: None}
 _FLOATS = {25: ">e", 26: ">f", 27: ">d"}
 _HIGHEST = 2**64
+_TEXT_KEYS: frozenset[type] = frozenset((str,))
+_LABELS: frozenset[type] = frozenset((str, int))
+_BIGNUM, _NEGATIVE_BIGNUM, _DECIMAL = 2, 3, 4
+_BIGNUM_BYTES = 128
+"""Beyond it, no number is a finite double."""
+_EXPONENT_LIMIT = 400
 
 
 class InvalidCborError(InvalidInputError):
@@ -35,12 +42,14 @@ class InvalidCborError(InvalidInputError):
 
 
 def decode(data: bytes) -> Value:
-    """The one value that these bytes are. Tags are read over. Raises `InvalidCborError`."""
-    reader = _Reader(data)
-    value = reader.value(0)
-    if not reader.is_at_end:
-        raise InvalidCborError("there are bytes after the end of the value")
+    """The one value that these bytes are; the keys of maps are texts. Raises `InvalidCborError`."""
+    value: Value = _Reader(data, ITEMS_LIMIT, _TEXT_KEYS).whole()
     return value
+
+
+def decode_labelled(data: bytes, items_limit: int) -> Any:
+    """The same with at most so many values, where keys may also be whole numbers. Raises `InvalidCborError`."""
+    return _Reader(data, items_limit, _LABELS).whole()
 
 
 def encode(value: Value) -> bytes:
@@ -51,24 +60,27 @@ def encode(value: Value) -> bytes:
 class _Reader:
     """Walks along the bytes of one message."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, items_limit: int, key_kinds: frozenset[type]) -> None:
         self._data = data
+        self._items_limit = items_limit
+        self._key_kinds = key_kinds
         self._position = 0
         self._item_count = 0
 
-    @property
-    def is_at_end(self) -> bool:
-        return self._position == len(self._data)
+    def whole(self) -> Any:
+        value = self.value(0)
+        if self._position != len(self._data):
+            raise InvalidCborError("there are bytes after the end of the value")
+        return value
 
-    def value(self, depth: int) -> Value:
+    def value(self, depth: int) -> Any:
         self._count(depth)
         head = self._take(1)[0]
         kind, detail = head >> 5, head & 0x1F
         if kind == _SIMPLE:
             return self._simple(detail)
         if kind == _TAG:
-            self._number(detail)
-            return self.value(depth + 1)
+            return _tagged(self._number(detail), self.value(depth + 1))
         if kind in (_UNSIGNED, _NEGATIVE):
             number = self._number(detail)
             return number if kind == _UNSIGNED else -1 - number
@@ -80,8 +92,8 @@ class _Reader:
         self._item_count += 1
         if depth > DEPTH_LIMIT:
             raise InvalidCborError(f"it is nested deeper than {DEPTH_LIMIT} levels")
-        if self._item_count > ITEMS_LIMIT:
-            raise InvalidCborError(f"it holds more than {ITEMS_LIMIT} values")
+        if self._item_count > self._items_limit:
+            raise InvalidCborError(f"it holds more than {self._items_limit} values")
 
     def _simple(self, detail: int) -> Value:
         if detail in _SIMPLE_VALUES:
@@ -110,17 +122,17 @@ class _Reader:
             _refuse(f"a string without a length inside of one of the kind {kind}")
         return self._take(self._number(detail))
 
-    def _array(self, detail: int, depth: int) -> list[Value]:
+    def _array(self, detail: int, depth: int) -> list[Any]:
         return [self.value(depth + 1) for _ in self._each(detail)]
 
-    def _map(self, detail: int, depth: int) -> dict[str, Value]:
-        found: dict[str, Value] = {}
+    def _map(self, detail: int, depth: int) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
         for _ in self._each(detail):
             key = self.value(depth + 1)
-            if not isinstance(key, str):
+            if type(key) not in self._key_kinds:
                 raise InvalidCborError("the key of a map is no text")
             if key in found:
-                raise InvalidCborError(f"the key {key[:40]!r} is there twice")
+                raise InvalidCborError(f"the key {str(key)[:40]!r} is there twice")
             found[key] = self.value(depth + 1)
         return found
 
@@ -156,6 +168,23 @@ class _Reader:
         taken = self._data[self._position : end]
         self._position = end
         return taken
+
+
+def _tagged(tag: int, value: Any) -> Any:
+    """What a value means under its tag."""
+    if tag in (_BIGNUM, _NEGATIVE_BIGNUM) and isinstance(value, bytes):
+        if len(value) > _BIGNUM_BYTES:
+            raise InvalidCborError("an integer in it is larger than any number that can be kept")
+        number = int.from_bytes(value, "big")
+        return number if tag == _BIGNUM else -1 - number
+    if tag == _DECIMAL and isinstance(value, list) and list(map(type, value)) == [int, int]:
+        exponent, mantissa = value
+        if abs(exponent) > _EXPONENT_LIMIT:
+            raise InvalidCborError(
+                "a decimal fraction in it has an exponent beyond that of any number that can be kept"
+            )
+        return mantissa * 10**exponent if exponent >= 0 else float(f"{mantissa}e{exponent}")
+    return value
 
 
 def _refuse(what: str) -> NoReturn:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.enrolment import cbor
+from appliance.ingestion import cbor
 
 values = st.recursive(
     st.none()
@@ -65,10 +65,35 @@ def test_a_value_that_breaks_off_is_refused(value: cbor.Value, data: st.DataObje
         ("9f018202039f0405ffff", [1, [2, 3], [4, 5]]),
         ("bf61610161629f0203ffff", {"a": 1, "b": [2, 3]}),
         ("9fff", []),
+        ("c249010000000000000000", 2**64),
+        ("c349010000000000000000", -1 - 2**64),
+        ("c48221196ab3", 273.15),
+        ("c4820203", 300),
     ],
 )
 def test_examples_of_the_specification(text: str, value: cbor.Value) -> None:
     assert cbor.decode(bytes.fromhex(text)) == value
+
+
+def test_labels_are_numbers_only_where_they_are_asked_for() -> None:
+    data = bytes.fromhex("81a20066746573742d310201")
+    assert cbor.decode_labelled(data, 10) == [{0: "test-1", 2: 1}]
+    with pytest.raises(cbor.InvalidCborError, match="no text"):
+        cbor.decode(data)
+    with pytest.raises(cbor.InvalidCborError, match="more than 4 values"):
+        cbor.decode_labelled(data, 4)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_else_with_labels(data: bytes) -> None:
+    with contextlib.suppress(cbor.InvalidCborError):
+        cbor.decode_labelled(data, 1_000)
+
+
+@pytest.mark.parametrize("text", ["c25881" + "ff" * 129, "c4821901910" + "1", "c48239019001"])
+def test_a_number_beyond_every_double_is_refused_before_it_is_made(text: str) -> None:
+    with pytest.raises(cbor.InvalidCborError, match="any number that can be kept"):
+        cbor.decode(bytes.fromhex(text))
 
 
 def test_what_is_not_a_number_is_read_and_written() -> None:

@@ -1,0 +1,150 @@
+"""How well the devices report: sequence numbers, clocks, what their types reject, and the units they declare.
+
+Counted in memory since the gateway started, of so many devices at most; of more, those are forgotten that were
+first heard of.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from appliance.ingestion.sequence import Sequence as Numbers
+from appliance.ingestion.skew import Skew
+from appliance.telemetry.model import Report, TimeSource
+
+DEVICES_LIMIT = 200_000
+UNITS_LIMIT = 64
+"""Of the metrics of a device, so many have their declared unit remembered."""
+
+
+class Observation(NamedTuple):
+    """What one report tells of its device."""
+
+    report: Report
+    behind_ms: int | None = None
+    """How far the device's clock was behind; None for all but the newest report of a message."""
+    units: Mapping[str, str] = {}
+    rejected_count: int = 0
+    flagged_count: int = 0
+    is_duplicate: bool = False
+
+
+class Numbering(msgspec.Struct, frozen=True):
+    """What the sequence numbers of a device told."""
+
+    highest: int
+    gaps: int
+    missing: int
+    late: int
+    duplicates: int
+    restarts: int
+    last_gap_at: int | None
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """How well a device reports, since it was first heard of after the gateway's start."""
+
+    since: int
+    report_count: int
+    duplicate_reports: int
+    """Reports that had come before, and were not kept again."""
+    rejected_readings: int
+    """Left out because the type of the device says so."""
+    flagged_readings: int
+    """Kept, though not as the type of the device says."""
+    clock_behind_ms: int | None
+    """The median of arrival minus moment over the newest messages; None when it tells no time."""
+    clock_sample_count: int
+    numbering: Numbering | None
+    """None when it sends no sequence numbers."""
+
+
+class _Device:
+    __slots__ = ("duplicates", "flagged", "numbers", "rejected", "reports", "since", "skew", "units")
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self.reports = 0
+        self.duplicates = 0
+        self.rejected = 0
+        self.flagged = 0
+        self.numbers: Numbers | None = None
+        self.skew: Skew | None = None
+        self.units: dict[str, str] = {}
+
+
+class QualityBook:
+    """Every device that was heard of."""
+
+    def __init__(self, devices_limit: int = DEVICES_LIMIT) -> None:
+        self._devices: dict[tuple[int, str], _Device] = {}
+        self._devices_limit = devices_limit
+
+    def take(self, observations: Sequence[Observation]) -> None:
+        """Take what came of a batch, after its commit."""
+        devices = self._devices
+        for observation in observations:
+            report = observation.report
+            key = (report.tenant_id, report.device_id)
+            device = devices.get(key)
+            if device is None:
+                if len(devices) >= self._devices_limit:
+                    del devices[next(iter(devices))]
+                device = devices[key] = _Device(report.arrived_at)
+            _count(device, observation)
+
+    def quality(self, tenant_id: int, device_id: str) -> Quality | None:
+        """How well a device reports; None when it was not heard of."""
+        device = self._devices.get((tenant_id, device_id))
+        if device is None:
+            return None
+        return Quality(
+            since=device.since,
+            report_count=device.reports,
+            duplicate_reports=device.duplicates,
+            rejected_readings=device.rejected,
+            flagged_readings=device.flagged,
+            clock_behind_ms=device.skew.median_ms() if device.skew else None,
+            clock_sample_count=device.skew.count if device.skew else 0,
+            numbering=_numbering(device.numbers) if device.numbers else None,
+        )
+
+    def unit(self, tenant_id: int, device_id: str, metric: str) -> str:
+        """The unit that the device itself declared last for a metric; empty when it declared none."""
+        device = self._devices.get((tenant_id, device_id))
+        return device.units.get(metric, "") if device else ""
+
+
+def _count(device: _Device, observation: Observation) -> None:
+    report, behind_ms, units, rejected_count, flagged_count, is_duplicate = observation
+    device.reports += 1
+    device.duplicates += is_duplicate
+    device.rejected += rejected_count
+    device.flagged += flagged_count
+    number = report.sequence
+    if number is not None:
+        if device.numbers is None:
+            device.numbers = Numbers(number, report.at)
+        else:
+            has_clock = report.time_source is TimeSource.DEVICE
+            device.numbers.take(number, report.at, report.arrived_at, has_clock=has_clock)
+    if behind_ms is not None:
+        if device.skew is None:
+            device.skew = Skew()
+        device.skew.note(behind_ms)
+    for metric, unit in units.items():
+        if metric in device.units or len(device.units) < UNITS_LIMIT:
+            device.units[metric] = unit
+
+
+def _numbering(numbers: Numbers) -> Numbering:
+    return Numbering(
+        numbers.highest,
+        numbers.gaps,
+        numbers.missing,
+        numbers.late,
+        numbers.duplicates,
+        numbers.restarts,
+        numbers.last_gap_at,
+    )

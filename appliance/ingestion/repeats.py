@@ -1,0 +1,67 @@
+"""What a report brings that was there before.
+
+A device that got no answer sends again. Its reading is the same when device, metric, moment and sequence number are the
+same; without a sequence number, when the whole report is. The first that came stays. Only a moment that the device
+told itself can come again: a report of a device without a clock is never a repetition.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from appliance.telemetry.model import Report, TimeSource
+from appliance.telemetry.rows import Identity, identity_of
+
+
+class Earlier:
+    """The reports of one device and moment that came so far."""
+
+    __slots__ = ("_by_number", "_identities")
+
+    def __init__(self, identities: Iterable[Identity]) -> None:
+        self._identities: set[Identity] = set()
+        self._by_number: dict[int | None, dict[str, str]] = {}
+        for identity in identities:
+            self.add(identity)
+
+    def add(self, identity: Identity) -> None:
+        """Take a report that is kept."""
+        _, number, values = identity
+        self._identities.add(identity)
+        known = self._by_number.setdefault(number, {})
+        for metric, value in values:
+            known.setdefault(metric, value)
+
+    def repeated(self, report: Report) -> tuple[Collection[str], str]:
+        """The metrics of a report that came before, and one that had another value then; empty if none had."""
+        if identity_of(report) in self._identities:
+            return report.values.keys(), ""
+        if report.sequence is None:
+            return (), ""
+        first = self._by_number.get(report.sequence, {})
+        again = sorted(first.keys() & report.values.keys())
+        return again, next((metric for metric in again if first[metric] != repr(report.values[metric])), "")
+
+
+class Batch:
+    """The reports of a batch that is not committed, by device and moment."""
+
+    def __init__(self, held_at: Callable[[int, str, int], Sequence[Identity]]) -> None:
+        """`held_at` tells what the committed reports of a device and moment are known by, as far as memory goes."""
+        self._held_at = held_at
+        self._known: dict[tuple[int, str, int], Report | Earlier] = {}
+
+    def take(self, report: Report) -> tuple[Collection[str], str]:
+        """Take a report; give the metrics that came before, and one of them that had another value then, or nothing."""
+        if report.time_source is not TimeSource.DEVICE:
+            return (), ""
+        moment = (report.tenant_id, report.device_id, report.at)
+        held = self._held_at(*moment)
+        known = self._known.get(moment)
+        if known is None and not held:
+            # Most moments come once: nothing is made of them.
+            self._known[moment] = report
+            return (), ""
+        if not isinstance(known, Earlier):
+            known = self._known[moment] = Earlier([*held, *([] if known is None else [identity_of(known)])])
+        found = known.repeated(report)
+        known.add(identity_of(report))
+        return found

@@ -1,0 +1,66 @@
+"""Of what a range of bins is answered: whole UTC days, whole UTC hours, and readings at the edges."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from appliance.instant import DAY_MS, HOUR_MS
+
+Span = tuple[int, int]
+"""`start <= at < end`, UTC milliseconds."""
+
+
+class Pieces(NamedTuple):
+    """Spans that do not touch each other, in the order of time; together they are the range."""
+
+    days: list[Span]
+    hours: list[Span]
+    raw: list[Span]
+
+
+def clipped(edges: Sequence[int], start: int, end: int) -> list[Span]:
+    """The bins between edges, as far as they lie in a range."""
+    return [(max(low, start), min(high, end)) for low, high in pairwise(edges)]
+
+
+def pieces_of(bins: Iterable[Span]) -> Pieces:
+    """What bins, which follow each other, are combined from."""
+    found = Pieces([], [], [])
+    for start, end in bins:
+        first, stop = _whole((start, end), HOUR_MS)
+        if first >= stop:
+            _add(found.raw, (start, end))
+            continue
+        _add(found.raw, (start, first))
+        low, high = _whole((first, stop), DAY_MS)
+        if low < high:
+            _add(found.hours, (first, low))
+            _add(found.days, (low, high))
+            _add(found.hours, (high, stop))
+        else:
+            _add(found.hours, (first, stop))
+        _add(found.raw, (stop, end))
+    return found
+
+
+def cut(spans: Iterable[Span], length_ms: int) -> list[Span]:
+    """The same in parts, each within one stretch of this length since 1970."""
+    parts: list[Span] = []
+    for start, end in spans:
+        edges = [start, *range((start // length_ms + 1) * length_ms, end, length_ms), end]
+        parts += pairwise(edges)
+    return parts
+
+
+def _whole(span: Span, length_ms: int) -> Span:
+    """The longest span within one that begins and ends at multiples of a length."""
+    return -(-span[0] // length_ms) * length_ms, span[1] // length_ms * length_ms
+
+
+def _add(spans: list[Span], span: Span) -> None:
+    if span[0] >= span[1]:
+        return
+    if spans and spans[-1][1] == span[0]:
+        spans[-1] = (spans[-1][0], span[1])
+    else:
+        spans.append(span)

@@ -1,0 +1,1 @@
+"""Day files as they are read."""

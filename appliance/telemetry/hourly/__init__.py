@@ -1,0 +1,1 @@
+"""Answers for whole hours and days."""

@@ -1,0 +1,1 @@
+"""How day files are kept: sealed at night, checked, thinned, dropped and erased."""

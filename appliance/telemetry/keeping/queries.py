@@ -1,0 +1,151 @@
+"""What sealing reads of an open day file, and how far the erasing of devices has come."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from appliance.store.database import Select, connect_reader
+from appliance.telemetry.keeping import sealed_day
+from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.keeping.resealing import OpenChunkRow, OpenDevice
+from appliance.telemetry.packing import ChunkError
+
+_DEVICE_SHIFT = 24
+_DEVICE_MASK = (1 << 28) - 1
+"""Where the key of a chunk holds the number of its device: docs/reference/chunks.md."""
+
+
+class OpenDay:
+    """The open part of a day, while its file is open for reading."""
+
+    def __init__(self, connection: sqlite3.Connection, size_bytes: int) -> None:
+        self._connection = connection
+        self.size_bytes = size_bytes
+
+    @property
+    def identity(self) -> int:
+        """What tells this file from every other one of its day."""
+        (identity,) = self._connection.execute("PRAGMA application_id").fetchone()
+        return int(identity)
+
+    def require_whole(self, name: str) -> None:
+        """Raise `ChunkError` when SQLite finds something wrong with the file."""
+        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise ChunkError(f"{name} was damaged and stays as it is: {found}")
+
+    def devices(self) -> Sequence[OpenDevice]:
+        """Every device, by its number."""
+        rows = self._connection.execute(
+            "SELECT device_number, tenant_id, device_id, last_log_id, latest_log_id, last_seen_at, latest FROM device"
+            " ORDER BY device_number"
+        )
+        return [OpenDevice(*row) for row in rows]
+
+    def chunks(self, first: int, last: int) -> Sequence[OpenChunkRow]:
+        """The chunks of the devices with numbers from `first` to `last`. Reads the file from front to back."""
+        rows = self._connection.execute(
+            "SELECT chunk_id >> ? & ? AS device_number, report_count, first_at, last_at, record FROM chunk"
+            " WHERE chunk_id >> ? & ? BETWEEN ? AND ? ORDER BY chunk_id",
+            (_DEVICE_SHIFT, _DEVICE_MASK, _DEVICE_SHIFT, _DEVICE_MASK, first, last),
+        )
+        return [OpenChunkRow(*row) for row in rows]
+
+
+@contextmanager
+def opened_day(path: Path) -> Iterator[OpenDay | None]:
+    """The open part of a day; None when there is none. Raises `ChunkError` when it cannot be read."""
+    if not path.exists():
+        yield None
+        return
+    try:
+        with closing(connect_reader(path)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            yield OpenDay(connection, path.stat().st_size) if version else None
+    except sqlite3.Error as error:
+        raise ChunkError(f"{path.name} cannot be read: {error}") from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a sealing that was broken off left behind: unfinished files, and open days that were taken in.
+
+    Nobody may have the files open.
+    """
+    for unfinished in folder.glob(f"*{sealed_day.UNFINISHED}"):
+        unfinished.unlink()
+    for sealed_path in folder.glob(f"*{sealed_day.SUFFIX}"):
+        open_path = sealed_path.with_suffix(".db")
+        try:
+            with opened_day(open_path) as part, sealed_day.opened(sealed_path) as sealed:
+                is_taken = part is not None and part.identity == sealed.taken
+        except ChunkError:
+            # Whoever reads the day names what is damaged.
+            continue
+        if is_taken:
+            remove_open_day(open_path)
+
+
+def remove_open_day(path: Path) -> None:
+    """Remove the open part of a day. Nobody may have it open."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def select_erasures() -> Select[Erasure]:
+    """The erasing of devices that is not done yet, of every tenant, oldest first."""
+    return Select(
+        "SELECT erasure_number, tenant_id, device_id, through_log_id, asked_at FROM erasure"
+        " WHERE done_at IS NULL ORDER BY erasure_number",
+        (),
+        Erasure,
+    )
+
+
+def insert_erasures(
+    connection: sqlite3.Connection, tenant_id: int, device_ids: Sequence[str], now: int
+) -> list[Erasure]:
+    """Say that everything that was received of some devices up to now is to go."""
+    (through,) = connection.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'log'").fetchone()
+    erasures = []
+    for device_id in device_ids:
+        (number,) = connection.execute(
+            "INSERT INTO erasure (tenant_id, device_id, through_log_id, asked_at) VALUES (?, ?, ?, ?)"
+            " RETURNING erasure_number",
+            (tenant_id, device_id, through, now),
+        ).fetchone()
+        erasures.append(Erasure(number, tenant_id, device_id, through, now))
+    return erasures
+
+
+def select_log_of(tenant_id: int, after_log_id: int, through_log_id: int, count: int) -> Select[tuple[int, bytes]]:
+    """The next records of a tenant's event log, up to a log id."""
+    return Select(
+        "SELECT log_id, record FROM log WHERE tenant_id = ? AND log_id > ? AND log_id <= ? ORDER BY log_id LIMIT ?",
+        (tenant_id, after_log_id, through_log_id, count),
+        lambda log_id, record: (log_id, record),
+    )
+
+
+def update_log(connection: sqlite3.Connection, tenant_id: int, records: Sequence[tuple[int, int, bytes]]) -> None:
+    """Put others in the place of records of the event log: log id, count of messages, record."""
+    # Without this SQLite only forgets where the old bytes lie.
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.executemany(
+        "UPDATE log SET message_count = ?, record = ? WHERE tenant_id = ? AND log_id = ?",
+        [(count, record, tenant_id, log_id) for log_id, count, record in records],
+    )
+
+
+def update_erasure_done(connection: sqlite3.Connection, erasure: Erasure, now: int) -> None:
+    """Say that nothing of a device is left of what was to be erased."""
+    connection.execute(
+        "UPDATE erasure SET done_at = ? WHERE tenant_id = ? AND erasure_number = ?",
+        (now, erasure.tenant_id, erasure.erasure_number),
+    )
+    connection.execute("PRAGMA secure_delete = OFF")
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Let nothing of what was changed be left in the write-ahead log, as far as readers allow."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,75 @@
+"""Roll-ups out of readings."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from appliance.instant import HOUR_MS
+from appliance.telemetry.bins import Bin, bin_of, combined
+from appliance.telemetry.merge import Readings, merge
+from appliance.telemetry.rollup_record import RollUp
+from appliance.telemetry.rows import Rows
+
+
+def rolled_up(parts: Sequence[Rows], hours: Iterable[int]) -> dict[int, RollUp]:
+    """The roll-ups of some hours, counted since 1970, of a device whose reports of these hours are all in the parts.
+
+    An hour without readings has none.
+    """
+    wanted = sorted(hours)
+    if not wanted or not parts:
+        return {}
+    metrics = list(dict.fromkeys(metric for part in parts for metric in part.columns))
+    readings = merge(parts, metrics, wanted[0] * HOUR_MS, (wanted[-1] + 1) * HOUR_MS, lambda: parts)
+    bins: dict[int, dict[str, Bin]] = {hour: {} for hour in wanted}
+    others: dict[int, dict[str, int]] = {hour: {} for hour in wanted}
+    for metric, found in readings.items():
+        for hour, (at, values) in split(found, wanted):
+            each = bin_of(at, values)
+            if each is not None:
+                bins[hour][metric] = each
+            if (other_count := len(at) - (each.count if each else 0)) > 0:
+                others[hour][metric] = other_count
+    return {hour: RollUp(bins[hour], others[hour]) for hour in wanted if bins[hour] or others[hour]}
+
+
+def binned(readings: Mapping[str, Readings], hours: Iterable[int]) -> dict[str, dict[int, Bin]]:
+    """By metric and by the moment at which the hour begins: the bins of some hours."""
+    wanted = sorted(hours)
+    return {
+        metric: {
+            hour * HOUR_MS: each
+            for hour, (at, values) in split(found, wanted)
+            if (each := bin_of(at, values)) is not None
+        }
+        for metric, found in readings.items()
+    }
+
+
+def split(readings: Readings, hours: Sequence[int]) -> Iterable[tuple[int, Readings]]:
+    """The readings of each hour that has any."""
+    at, values = readings
+    for hour in hours:
+        first = bisect_left(at, hour * HOUR_MS)
+        end = bisect_left(at, (hour + 1) * HOUR_MS, first)
+        if first < end:
+            yield hour, Readings(at[first:end], values[first:end])
+
+
+def of_day(hours: Iterable[RollUp]) -> RollUp:
+    """The roll-up of a day out of those of its hours, which stand in the order of time."""
+    bins: dict[str, list[Bin]] = {}
+    others: dict[str, int] = {}
+    for hour in hours:
+        for metric, each in hour.bins.items():
+            bins.setdefault(metric, []).append(each)
+        for metric, count in hour.others.items():
+            others[metric] = others.get(metric, 0) + count
+    return RollUp({metric: found for metric, each in bins.items() if (found := combined(each)) is not None}, others)
+
+
+def grouped(hours: Mapping[int, Bin], span: Callable[[int], int]) -> dict[int, Bin]:
+    """Bins combined into longer ones; `span` gives the beginning of the longer one from that of the shorter."""
+    groups: dict[int, list[Bin]] = {}
+    for start in sorted(hours):
+        groups.setdefault(span(start), []).append(hours[start])
+    return {start: found for start, each in groups.items() if (found := combined(each)) is not None}

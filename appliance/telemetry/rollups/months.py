@@ -1,0 +1,54 @@
+"""Where in which file a roll-up lies: one file a month, the hour or day of the month before the device."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from appliance.instant import DAY_MS, day_of, from_text
+from appliance.telemetry.rollups.stale import HOURS_PER_DAY
+
+NAMES = "????-??.db"
+"""What the names of the files look like."""
+
+DEVICE_SHIFT = 40
+"""An identifier is the hour or day of the month, shifted by this, and the device's number."""
+
+
+def month_of(day: int) -> str:
+    """The UTC month of a day, counted since 1970, as YYYY-MM."""
+    return day_of(day * DAY_MS)[:7]
+
+
+def file_name(month: str) -> str:
+    """The name of the file of a month."""
+    return f"{month}.db"
+
+
+def first_day(month: str) -> int:
+    """The first day of a month, counted since 1970. Raises `ValueError` when it is no month."""
+    return from_text(f"{month}-01") // DAY_MS
+
+
+def end_day(month: str) -> int:
+    """The day after the last one of a month."""
+    year, number = map(int, month.split("-"))
+    later = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+    return from_text(later.isoformat()) // DAY_MS
+
+
+def spans(first: int, end: int) -> Iterator[tuple[str, int, int]]:
+    """The months of a range of days, with the part of the range that lies in each."""
+    while first < end:
+        month = month_of(first)
+        last = min(end, end_day(month))
+        yield month, first, last
+        first = last
+
+
+def hour_key(hour: int, month: str, device_number: int) -> int:
+    """Where the roll-up of an hour, counted since 1970, lies."""
+    return (hour - first_day(month) * HOURS_PER_DAY) << DEVICE_SHIFT | device_number
+
+
+def day_key(day: int, month: str, device_number: int) -> int:
+    """Where the roll-up of a day, counted since 1970, lies."""
+    return (day - first_day(month)) << DEVICE_SHIFT | device_number

@@ -1,0 +1,322 @@
+"""The files of roll-ups, one a month: written in one thread, read in whatever thread."""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from appliance.store.database import connect_reader
+from appliance.telemetry import rollup_record
+from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.rollups import computing, months
+from appliance.telemetry.rollups.months import DEVICE_SHIFT
+from appliance.telemetry.rollups.stale import HOURS_PER_DAY
+
+VERSION = 1
+PAGE_BYTES = 4_096
+"""Small, because a chart of one device reads one roll-up of each page."""
+
+_NUMBER_MASK = (1 << DEVICE_SHIFT) - 1
+
+
+class DamagedRollUpsError(ChunkError):
+    """A file of roll-ups cannot be used any more."""
+
+
+class HourRow(NamedTuple):
+    """The roll-up of one device's hour, counted since 1970, on its way into its file."""
+
+    tenant_id: int
+    device_id: str
+    hour: int
+    reading_count: int
+    record: bytes
+
+
+class Progress(NamedTuple):
+    """How far a day is rolled up."""
+
+    day: int
+    last_log_id: int
+    """Every chunk of the day whose last log id is not greater is in the roll-ups."""
+    is_whole: bool
+    """The roll-ups of the day were computed for every device."""
+    is_closed: bool
+    """Nothing is computed for the day any more: its readings were let go."""
+
+
+class Stored(NamedTuple):
+    """Roll-ups out of a file, with the days of which they are all there is."""
+
+    progress: dict[int, Progress]
+    records: list[tuple[str, int, bytes]]
+    """Device, hour or day since 1970, and the roll-up."""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables of a file that has none yet. Raises `ChunkError` when a later release wrote it."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise ChunkError(f"a file of roll-ups has version {version}, this release knows {VERSION}")
+    if version == VERSION:
+        return
+    connection.executescript(
+        f"""
+        BEGIN IMMEDIATE;
+        CREATE TABLE device (
+            device_number INTEGER PRIMARY KEY AUTOINCREMENT,
+            tenant_id INTEGER NOT NULL,
+            device_id TEXT NOT NULL,
+            UNIQUE (tenant_id, device_id)
+        ) STRICT;
+        CREATE TABLE hour (
+            hour_id INTEGER PRIMARY KEY,
+            tenant_id INTEGER NOT NULL,
+            reading_count INTEGER NOT NULL,
+            record BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE day (
+            day_id INTEGER PRIMARY KEY,
+            tenant_id INTEGER NOT NULL,
+            record BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE progress (
+            day INTEGER PRIMARY KEY,
+            last_log_id INTEGER NOT NULL,
+            is_whole INTEGER NOT NULL DEFAULT 0,
+            is_closed INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        PRAGMA user_version = {VERSION};
+        COMMIT;
+        """
+    )
+
+
+def insert_hours(connection: sqlite3.Connection, day: int, rows: Sequence[HourRow]) -> None:
+    """Put roll-ups of hours of one day in the place of older ones, and bring those of the day up to date.
+
+    Readings are only ever added to an hour, so a roll-up that knows of fewer than the one before was computed
+    without some that were lost since: the older one stays. So it does when the readings of the day were let go.
+    Raises `DamagedRollUpsError`.
+    """
+    with _damage_told():
+        month = months.month_of(day)
+        devices: dict[int, int] = {}
+        states = connection.execute("SELECT is_whole, is_closed FROM progress WHERE day = ?", (day,)).fetchall()
+        is_whole, is_closed = states[0] if states else (0, 0)
+        for row in rows:
+            number = _number_of(connection, row.tenant_id, row.device_id)
+            devices[number] = row.tenant_id
+            connection.execute(
+                "INSERT INTO hour (hour_id, tenant_id, reading_count, record) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (hour_id) DO UPDATE SET reading_count = excluded.reading_count, record = excluded.record"
+                " WHERE excluded.reading_count >= reading_count AND NOT ?",
+                (months.hour_key(row.hour, month, number), row.tenant_id, row.reading_count, row.record, is_closed),
+            )
+        for number, tenant_id in devices.items():
+            if is_whole or _has_day(connection, tenant_id, months.day_key(day, month, number)):
+                _put_day(connection, tenant_id, day, number)
+
+
+def insert_days(connection: sqlite3.Connection, day: int, after_number: int, count: int) -> int | None:
+    """Compute the roll-ups of a day of some devices out of those of its hours, in the order of their numbers.
+
+    Gives the number to go on after; None when there are no more. Raises `DamagedRollUpsError`.
+    """
+    with _damage_told():
+        rows = connection.execute(
+            "SELECT device_number, tenant_id FROM device WHERE device_number > ? ORDER BY device_number LIMIT ?",
+            (after_number, count),
+        ).fetchall()
+        for number, tenant_id in rows:
+            _put_day(connection, tenant_id, day, number)
+        if len(rows) == count:
+            return int(rows[-1][0])
+        connection.execute("UPDATE progress SET is_whole = 1 WHERE day = ?", (day,))
+        return None
+
+
+def update_progress(connection: sqlite3.Connection, day: int, last_log_id: int) -> bool:
+    """Say up to which log id the chunks of a day are rolled up; give whether the day itself is.
+
+    Raises `DamagedRollUpsError`.
+    """
+    with _damage_told():
+        (is_whole,) = connection.execute(
+            "INSERT INTO progress (day, last_log_id) VALUES (?, ?)"
+            " ON CONFLICT (day) DO UPDATE SET last_log_id = excluded.last_log_id RETURNING is_whole",
+            (day, last_log_id),
+        ).fetchone()
+        return bool(is_whole)
+
+
+def close_day(connection: sqlite3.Connection, day: int) -> None:
+    """Say that the readings of a day are let go: what its roll-ups say is all there will be."""
+    with _damage_told():
+        connection.execute("UPDATE progress SET is_closed = 1 WHERE day = ?", (day,))
+
+
+def delete_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> None:
+    """Delete whatever is there of a device. Raises `DamagedRollUpsError`."""
+    with _damage_told():
+        # What is deleted is not to stay in pages that are free.
+        connection.execute("PRAGMA secure_delete = ON")
+        for number in _numbers(connection, tenant_id, [device_id]):
+            for table, places in (("hour", 31 * HOURS_PER_DAY), ("day", 31)):
+                keys = json.dumps([place << DEVICE_SHIFT | number for place in range(places)])
+                connection.execute(
+                    f"DELETE FROM {table} WHERE tenant_id = ? AND {table}_id IN (SELECT value FROM json_each(?))",
+                    (tenant_id, keys),
+                )
+            connection.execute("DELETE FROM device WHERE tenant_id = ? AND device_number = ?", (tenant_id, number))
+
+
+def checkpoint(connection: sqlite3.Connection) -> bool:
+    """Put everything committed on disk; False when a reader was in the way. Raises `DamagedRollUpsError`."""
+    with _damage_told():
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return bool(busy == 0)
+
+
+def read_progress(path: Path) -> list[Progress]:
+    """How far each day of a month is rolled up. Raises `ChunkError` when the file cannot be read."""
+    with _opened(path) as connection:
+        return list(_progress(connection).values()) if connection else []
+
+
+def read_hours(
+    path: Path, tenant_id: int, device_ids: Sequence[str], first: int, end: int, but_days: Collection[int]
+) -> Stored:
+    """The roll-ups of some hours of a month, but for those of days that are not closed. Raises `ChunkError`."""
+    month = path.stem
+    with _opened(path) as connection:
+        if connection is None:
+            return Stored({}, [])
+        progress = _progress(connection)
+        days = {day for day, each in progress.items() if each.is_closed or day not in but_days}
+        hours = [hour for hour in range(first, end) if hour // HOURS_PER_DAY in days]
+        first_hour = months.first_day(month) * HOURS_PER_DAY
+        return Stored(progress, _records(connection, "hour", tenant_id, device_ids, hours, first_hour))
+
+
+def read_days(path: Path, tenant_id: int, device_ids: Sequence[str], first: int, end: int) -> Stored:
+    """The roll-ups of some days of a month, of devices that have them. Raises `ChunkError`."""
+    month = path.stem
+    with _opened(path) as connection:
+        if connection is None:
+            return Stored({}, [])
+        progress = _progress(connection)
+        days = [day for day in range(first, end) if day in progress]
+        return Stored(progress, _records(connection, "day", tenant_id, device_ids, days, months.first_day(month)))
+
+
+def _records(
+    connection: sqlite3.Connection,
+    table: str,
+    tenant_id: int,
+    device_ids: Sequence[str],
+    places: Sequence[int],
+    first_place: int,
+) -> list[tuple[str, int, bytes]]:
+    """Roll-ups of hours or days by their places since 1970; `first_place` is the first one of the month."""
+    numbers = _numbers(connection, tenant_id, device_ids)
+    shifted = [(place - first_place) << DEVICE_SHIFT for place in places]
+    keys = [place | number for place in shifted for number in numbers]
+    rows = connection.execute(
+        f"SELECT {table}_id, record FROM json_each(?) AS asked CROSS JOIN {table}"
+        f" ON {table}.{table}_id = asked.value WHERE {table}.tenant_id = ?",
+        (json.dumps(keys), tenant_id),
+    )
+    return [(numbers[key & _NUMBER_MASK], (key >> DEVICE_SHIFT) + first_place, record) for key, record in rows]
+
+
+def _numbers(connection: sqlite3.Connection, tenant_id: int, device_ids: Sequence[str]) -> dict[int, str]:
+    """The devices that the file knows, by number, in the order of their numbers."""
+    rows = connection.execute(
+        "SELECT device_number, device_id FROM json_each(?) AS asked CROSS JOIN device"
+        " ON device.tenant_id = ? AND device.device_id = asked.value ORDER BY device_number",
+        (json.dumps(list(device_ids)), tenant_id),
+    )
+    return dict(rows.fetchall())
+
+
+def _progress(connection: sqlite3.Connection) -> dict[int, Progress]:
+    rows = connection.execute("SELECT day, last_log_id, is_whole, is_closed FROM progress")
+    return {day: Progress(day, log_id, bool(is_whole), bool(is_closed)) for day, log_id, is_whole, is_closed in rows}
+
+
+def _number_of(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> int:
+    known = connection.execute(
+        "SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ?", (tenant_id, device_id)
+    ).fetchone()
+    if known is None:
+        known = connection.execute(
+            "INSERT INTO device (tenant_id, device_id) VALUES (?, ?) RETURNING device_number", (tenant_id, device_id)
+        ).fetchone()
+    return int(known[0])
+
+
+def _has_day(connection: sqlite3.Connection, tenant_id: int, key: int) -> bool:
+    rows = connection.execute("SELECT 1 FROM day WHERE tenant_id = ? AND day_id = ?", (tenant_id, key))
+    return rows.fetchone() is not None
+
+
+def _put_day(connection: sqlite3.Connection, tenant_id: int, day: int, number: int) -> None:
+    """Compute the roll-up of a day; it has none while that of an hour is damaged."""
+    month = months.month_of(day)
+    key = months.day_key(day, month, number)
+    hours = range(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY)
+    keys = json.dumps([months.hour_key(hour, month, number) for hour in hours])
+    rows = connection.execute(
+        "SELECT record FROM json_each(?) AS asked CROSS JOIN hour ON hour.hour_id = asked.value"
+        " WHERE hour.tenant_id = ?",
+        (keys, tenant_id),
+    ).fetchall()
+    if not rows:
+        return
+    try:
+        rollup = computing.of_day(rollup_record.decode(record) for (record,) in rows)
+    except ChunkError:
+        # Whoever asks for the day asks for its hours then, and so finds the damage.
+        connection.execute("DELETE FROM day WHERE tenant_id = ? AND day_id = ?", (tenant_id, key))
+        return
+    connection.execute(
+        "INSERT INTO day (day_id, tenant_id, record) VALUES (?, ?, ?)"
+        " ON CONFLICT (day_id) DO UPDATE SET record = excluded.record",
+        (key, tenant_id, rollup_record.encode(rollup)),
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """A file for reading; None when there is none, or when it has no tables yet."""
+    if not path.exists():
+        yield None
+        return
+    try:
+        with closing(connect_reader(path)) as connection:
+            connection.execute("BEGIN")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise ChunkError(f"{path.name} has version {version}, this release knows {VERSION}")
+            yield connection if version else None
+    except sqlite3.Error as error:
+        kind = DamagedRollUpsError if _is_damage(error) else ChunkError
+        raise kind(f"{path.name} cannot be read: {error}") from error
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if _is_damage(error):
+            raise DamagedRollUpsError(f"roll-ups cannot be written: {error}") from error
+        raise
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    # The low byte is the kind of the error.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -1,0 +1,348 @@
+"""Computes roll-ups when their hours are over, and again when something came late.
+
+Rules:
+- A roll-up is computed from the chunks of its hour, never added to.
+- What is to be computed is known in memory. After a crash it is found out: a day file that knows of later log records
+  than the roll-ups of its day puts the day in doubt until its newer chunks were looked at.
+- A file that is missing or damaged is made again, day by day, out of the day files.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS, Clock, day_of
+from appliance.store.database import UnwritableError
+from appliance.store.folder import DatabaseFolder, FileSettings
+from appliance.telemetry import rollup_record
+from appliance.telemetry.days.service import Days
+from appliance.telemetry.open_chunks import OpenChunk, OpenChunks, hours_of
+from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.rollups import computing, months, queries
+from appliance.telemetry.rollups.queries import DamagedRollUpsError, HourRow, Progress
+from appliance.telemetry.rollups.stale import HOURS_PER_DAY, Device, DeviceHour, Stale
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ROLL_INTERVAL_MS = 60 * SECOND_MS
+"""How often hours that are over are looked for."""
+
+OPEN_FILES_LIMIT = 2
+"""This month's file, and one more while late readings come in."""
+
+DEVICES_PER_TRANSACTION = 64
+PATIENCE_MS = 6 * HOUR_MS
+"""A day is rolled up as a whole when nothing of it is stale any more, or when it has been over for this long."""
+
+
+class _Found(NamedTuple):
+    """What the chunks of one device and day came to."""
+
+    device: Device
+    rows: list[HourRow]
+    left: set[int]
+    """Hours that are not to be rolled up yet."""
+    log_id: int
+
+
+class RollUps:
+    """Hourly and daily roll-ups. `folder` is the gateway's data folder; their files lie in `rollups` inside it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        days: Days,
+        chunks: OpenChunks,
+        unsynced: Mapping[int, int],
+        reading: asyncio.Semaphore,
+        clock: Clock,
+    ) -> None:
+        self._files = DatabaseFolder(
+            folder / "rollups",
+            FileSettings(prepare=queries.prepare, page_bytes=queries.PAGE_BYTES, cache_kb=4_000),
+            OPEN_FILES_LIMIT,
+        )
+        self._days = days
+        self._chunks = chunks
+        self._unsynced = unsynced
+        """By day: the oldest log id whose chunks are in the day file, but perhaps not on disk yet."""
+        self._reading = reading
+        self._clock = clock
+        self._rolling = asyncio.Lock()
+        self.stale = Stale()
+        self._changed: set[int] = set()
+        """Days whose progress is to be written down."""
+        self._partial: set[int] = set()
+        """Days that have roll-ups of hours, and not of the day yet."""
+        self._unsynced_months: set[str] = set()
+        """Months of whose file something may not be on disk yet."""
+        self._broken: set[str] = set()
+        """Months whose file cannot be used."""
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Make the folder if it is missing, and close every file at the end."""
+        async with self._files.opened():
+            yield
+
+    async def recover(self, last_log_ids: Mapping[int, int]) -> int:
+        """Find out what is not rolled up, from the newest log id that each day file knows.
+
+        Gives the newest log id that any roll-up knows of.
+        """
+        progress = await asyncio.to_thread(self._all_progress)
+        for day, last_log_id in last_log_ids.items():
+            known = progress[day].last_log_id if day in progress else 0
+            if last_log_id > known or day not in progress:
+                self.stale.doubts[day] = known
+        self._partial = {day for day, each in progress.items() if not each.is_whole}
+        self._unsynced_months = await asyncio.to_thread(self._left_unsynced)
+        return max((each.last_log_id for each in progress.values()), default=0)
+
+    def sealed(self, chunks: Iterable[OpenChunk]) -> None:
+        """Take note of chunks that are in their day file now and about to leave memory."""
+        for chunk in chunks:
+            device = (chunk.device.tenant_id, chunk.device.device_id)
+            self.stale.mark(device, hours_of(chunk.parts), chunk.first_log_id)
+
+    async def is_complete(self, day: int) -> bool:
+        """Whether the roll-ups of a day know all that is known of it, and are on disk."""
+        month = months.month_of(day)
+        if month in self._unsynced_months or not self.stale.is_clean(day):
+            return False
+        return day not in self._chunks.oldest_needed_by_day() and day in await asyncio.to_thread(self._progress, month)
+
+    async def close_day(self, day: int) -> None:
+        """Let the roll-ups of a day that is complete stay as they are for good: its readings are about to go.
+
+        Waits for what is being rolled up, so it must not be called while readers are kept out.
+        """
+        async with self._rolling:
+            await self._write(day, queries.close_day, day)
+            await self._checkpoint(months.month_of(day))
+
+    async def forget(self, tenant_id: int, device_id: str) -> None:
+        """Erase whatever is there of a device, and compute anew what its day files still give.
+
+        Waits for what is being rolled up, so it must not be called while readers are kept out.
+        """
+        device = (tenant_id, device_id)
+        async with self._rolling:
+            for path in await asyncio.to_thread(self._files.paths, months.NAMES):
+                try:
+                    await self._write(months.first_day(path.stem), queries.delete_device, tenant_id, device_id)
+                    await self._checkpoint(path.stem)
+                except DamagedRollUpsError:
+                    await self._make_again(path.stem)
+            for day in await asyncio.to_thread(self._days.numbers):
+                try:
+                    is_there = device in await asyncio.to_thread(self._days.last_log_ids, day)
+                except ChunkError as error:
+                    self._days.note_damage(str(error))
+                    continue
+                if is_there:
+                    await self._look_at(day, 0, [device])
+
+    async def roll_until(self, stop: asyncio.Event, interval_ms: int) -> None:
+        """Compute what is due again and again."""
+        trouble = ""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
+            if stop.is_set():
+                return
+            try:
+                await self.roll()
+            except UnwritableError as error:
+                if not trouble:
+                    log.error("rolling up failed, tried again later error=%s", error)  # noqa: TRY400  no traceback
+                trouble = str(error)
+            else:
+                trouble = ""
+
+    async def roll(self) -> None:
+        """Compute every roll-up that is due."""
+        async with self._rolling:
+            try:
+                for month in list(self._broken):
+                    await self._make_again(month)
+                await self._roll_what_is_over()
+                for day in sorted(self.stale.doubts, reverse=True):
+                    await self._settle(day)
+                await self._note_progress()
+                await self._roll_days()
+                for month in sorted(self._unsynced_months):
+                    await self._checkpoint(month)
+            except DamagedRollUpsError as error:
+                log.error("roll-ups were damaged, made again error=%s", error)  # noqa: TRY400  no traceback
+            except ChunkError as error:
+                self._days.note_damage(str(error))
+
+    def damaged(self, month: str) -> None:
+        """Take note that the file of a month cannot be used; it is made again."""
+        self._broken.add(month)
+
+    def path(self, month: str) -> Path:
+        """Where the file of a month lies, whether or not it exists."""
+        return self._files.path(months.file_name(month))
+
+    async def _roll_what_is_over(self) -> None:
+        """Compute what is stale of hours that are over and of which memory holds nothing."""
+        waiting = sorted(self.stale.over(self._clock()), key=lambda each: (-_day_of(each), each.device))
+        for day, same_day in groupby(waiting, _day_of):
+            devices = [list(same_device) for _, same_device in groupby(same_day, attrgetter("device"))]
+            for first in range(0, len(devices), DEVICES_PER_TRANSACTION):
+                free = [self._free(hours) for hours in devices[first : first + DEVICES_PER_TRANSACTION]]
+                if batch := [each for hours in free for each in hours]:
+                    await self._roll_batch(day, batch)
+
+    def _free(self, hours: Sequence[DeviceHour]) -> list[DeviceHour]:
+        """Those of one device of which memory holds nothing."""
+        held = self._chunks.hours(*hours[0].device)
+        return [each for each in hours if each.hour not in held]
+
+    async def _roll_batch(self, day: int, batch: Sequence[DeviceHour]) -> None:
+        self.stale.begin(batch)
+        try:
+            wanted = {
+                device: {each.hour for each in same_device}
+                for device, same_device in groupby(batch, attrgetter("device"))
+            }
+            async with self._reading:
+                rows = await asyncio.to_thread(self._computed, day, wanted)
+            await self._write(day, queries.insert_hours, day, rows)
+        except BaseException:
+            self.stale.fail(batch)
+            raise
+        self.stale.finish(batch)
+        self._changed.add(day)
+
+    async def _settle(self, day: int) -> None:
+        """Look at the chunks of a day that is in doubt, and compute what they reach into."""
+        known = self.stale.doubts[day]
+        try:
+            last_log_ids = await asyncio.to_thread(self._days.last_log_ids, day)
+        except ChunkError as error:
+            # It stays in doubt: what can be read of it answers.
+            self._days.note_damage(str(error))
+            return
+        devices = [device for device, log_id in last_log_ids.items() if log_id > known]
+        for first in range(0, len(devices), DEVICES_PER_TRANSACTION):
+            await self._look_at(day, known, devices[first : first + DEVICES_PER_TRANSACTION])
+        del self.stale.doubts[day]
+        self._changed.add(day)
+        log.info("roll-ups brought up to date day=%s devices=%d", day_of(day * DAY_MS), len(devices))
+
+    async def _look_at(self, day: int, known: int, devices: Sequence[Device]) -> None:
+        """Compute what chunks that are newer than a log id reach into, as far as that is due."""
+        open_from = self._clock() // HOUR_MS
+        held = {device: self._chunks.hours(*device) for device in devices}
+        async with self._reading:
+            found = await asyncio.to_thread(self._looked_at, day, known, held, open_from)
+        await self._write(day, queries.insert_hours, day, [row for each in found for row in each.rows])
+        for each in found:
+            self.stale.mark(each.device, each.left, each.log_id)
+
+    async def _note_progress(self) -> None:
+        """Write down up to which log id the days that changed are rolled up."""
+        in_memory = self._chunks.oldest_needed_by_day()
+        for day in sorted(self._changed):
+            needed = [in_memory.get(day), self._unsynced.get(day), self.stale.oldest_log_id(day)]
+            known = min([log_id - 1 for log_id in needed if log_id is not None], default=self._chunks.last_log_id)
+            if not await self._write(day, queries.update_progress, day, known):
+                self._partial.add(day)
+        self._changed.clear()
+
+    async def _checkpoint(self, month: str) -> None:
+        file = await self._files.writer(months.file_name(month))
+        if await file.maintain(queries.checkpoint):
+            self._unsynced_months.discard(month)
+
+    async def _roll_days(self) -> None:
+        """Compute the roll-ups of days that are over."""
+        now = self._clock()
+        for day in sorted(self._partial):
+            over_for = now - (day + 1) * DAY_MS
+            if over_for < 0 or not (self.stale.is_clean(day) or over_for > PATIENCE_MS):
+                continue
+            number: int | None = 0
+            while number is not None:
+                number = await self._write(day, queries.insert_days, day, number, DEVICES_PER_TRANSACTION)
+            self._partial.discard(day)
+
+    async def _write(self, day: int, function: Callable[..., T], *arguments: object) -> T:
+        month = months.month_of(day)
+        self._unsynced_months.add(month)
+        file = await self._files.writer(months.file_name(month))
+        try:
+            return await file.write(function, *arguments)
+        except DamagedRollUpsError:
+            self._broken.add(month)
+            raise
+
+    async def _make_again(self, month: str) -> None:
+        """Put a file that cannot be used aside, and its days in doubt."""
+        await self._files.set_aside(months.file_name(month))
+        self._broken.discard(month)
+        for day in await asyncio.to_thread(self._days.numbers):
+            if months.month_of(day) == month:
+                self.stale.doubts[day] = 0
+        self._partial = {day for day in self._partial if months.month_of(day) != month}
+
+    def _computed(self, day: int, wanted: Mapping[Device, Collection[int]]) -> list[HourRow]:
+        """The roll-ups of hours of some devices. Runs in a thread."""
+        rows = []
+        for device, hours in wanted.items():
+            span = (min(hours) * HOUR_MS, (max(hours) + 1) * HOUR_MS)
+            rollups = computing.rolled_up(self._days.rows(device, day, span), hours)
+            rows += _rows(device, rollups)
+        return rows
+
+    def _looked_at(self, day: int, known: int, held: Mapping[Device, Collection[int]], open_from: int) -> list[_Found]:
+        """The roll-ups of hours that chunks reach into which are newer than a log id. Runs in a thread."""
+        found = []
+        for device, in_memory in held.items():
+            parts = self._days.rows(device, day, (day * DAY_MS, (day + 1) * DAY_MS))
+            newer = [part for part in parts if part.last_log_id > known]
+            hours = hours_of(newer)
+            left = {hour for hour in hours if hour >= open_from or hour in in_memory}
+            rows = _rows(device, computing.rolled_up(parts, hours - left))
+            found.append(_Found(device, rows, left, min((part.last_log_id for part in newer), default=0)))
+        return found
+
+    def _left_unsynced(self) -> set[str]:
+        """The months whose file was not closed in order."""
+        logs = [(path, path.with_name(f"{path.name}-wal")) for path in self._files.paths(months.NAMES)]
+        return {path.stem for path, wal in logs if wal.exists() and wal.stat().st_size}
+
+    def _all_progress(self) -> dict[int, Progress]:
+        progress: dict[int, Progress] = {}
+        for path in self._files.paths(months.NAMES):
+            progress |= self._progress(path.stem)
+        return progress
+
+    def _progress(self, month: str) -> dict[int, Progress]:
+        try:
+            return {each.day: each for each in queries.read_progress(self.path(month))}
+        except DamagedRollUpsError:
+            self._broken.add(month)
+        except ChunkError as error:
+            self._days.note_damage(str(error))
+        return {}
+
+
+def _day_of(each: DeviceHour) -> int:
+    return each.hour // HOURS_PER_DAY
+
+
+def _rows(device: Device, rollups: Mapping[int, rollup_record.RollUp]) -> list[HourRow]:
+    return [
+        HourRow(*device, hour, rollup.reading_count, rollup_record.encode(rollup)) for hour, rollup in rollups.items()
+    ]

@@ -1,0 +1,117 @@
+"""Which hours of which devices have chunks that their roll-ups do not know yet.
+
+Rules:
+- An hour is stale from the moment on at which a chunk that reaches into it leaves memory, until a roll-up that was
+  computed from its chunks after that moment is committed.
+- A day is in doubt when it may have chunks, sealed before the last start, that no roll-up knows: every hour of it
+  counts as stale then.
+- The oldest log id that is not rolled up is never told too high: it says from where on to look after a crash.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from appliance.instant import DAY_MS, HOUR_MS
+
+HOURS_PER_DAY = DAY_MS // HOUR_MS
+
+Device = tuple[int, str]
+"""Tenant and device."""
+
+
+class DeviceHour(NamedTuple):
+    """One hour of one device. Hours are counted since 1970."""
+
+    device: Device
+    hour: int
+
+
+class _Hour:
+    """What is stale of one hour."""
+
+    __slots__ = ("devices", "oldest_log_id", "rolling")
+
+    def __init__(self) -> None:
+        self.devices: set[Device] = set()
+        self.rolling: set[Device] = set()
+        """Those whose roll-up is being computed; one that is in both gets another afterwards."""
+        self.oldest_log_id: int | None = None
+
+
+class Stale:
+    """What is to be rolled up."""
+
+    def __init__(self) -> None:
+        self._hours: dict[int, _Hour] = {}
+        self.doubts: dict[int, int] = {}
+        """By day: the log id up to which every chunk of it is rolled up."""
+
+    def mark(self, device: Device, hours: Iterable[int], log_id: int | None) -> None:
+        """Say that a chunk with reports up to this log id reaches into these hours, or only that they are stale."""
+        for number in hours:
+            hour = self._hours.get(number)
+            if hour is None:
+                hour = self._hours[number] = _Hour()
+            hour.devices.add(device)
+            if log_id is not None:
+                hour.oldest_log_id = log_id if hour.oldest_log_id is None else min(hour.oldest_log_id, log_id)
+
+    def hours(self, device: Device, first: int, end: int) -> set[int]:
+        """The hours of a range that are stale of a device."""
+        if len(self._hours) <= end - first:
+            numbers: Iterable[int] = [number for number in self._hours if first <= number < end]
+        else:
+            numbers = [number for number in range(first, end) if number in self._hours]
+        stale = {
+            number
+            for number in numbers
+            if device in self._hours[number].devices or device in self._hours[number].rolling
+        }
+        for day in self.doubts:
+            stale.update(range(max(first, day * HOURS_PER_DAY), min(end, (day + 1) * HOURS_PER_DAY)))
+        return stale
+
+    def over(self, now: int) -> list[DeviceHour]:
+        """What is stale of hours that are over, newest hour first, but for what is being rolled up."""
+        over = sorted((number for number in self._hours if (number + 1) * HOUR_MS <= now), reverse=True)
+        return [
+            DeviceHour(device, number)
+            for number in over
+            for device in self._hours[number].devices - self._hours[number].rolling
+        ]
+
+    def begin(self, taken: Collection[DeviceHour]) -> None:
+        """Say that these are being rolled up from now on. Whatever is marked after this stays stale."""
+        for device, number in taken:
+            hour = self._hours.setdefault(number, _Hour())
+            hour.devices.discard(device)
+            hour.rolling.add(device)
+
+    def finish(self, taken: Collection[DeviceHour]) -> None:
+        """Say that the roll-ups of these are committed."""
+        for device, number in taken:
+            hour = self._hours[number]
+            hour.rolling.discard(device)
+            if not hour.devices and not hour.rolling:
+                del self._hours[number]
+
+    def fail(self, taken: Collection[DeviceHour]) -> None:
+        """Say that these could not be rolled up."""
+        for device, number in taken:
+            hour = self._hours[number]
+            hour.rolling.discard(device)
+            hour.devices.add(device)
+
+    def is_clean(self, day: int) -> bool:
+        """Whether nothing of a day is stale."""
+        numbers = range(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY)
+        return day not in self.doubts and not any(number in self._hours for number in numbers)
+
+    def oldest_log_id(self, day: int) -> int | None:
+        """A log id below which nothing of a day is stale; None when nothing is."""
+        numbers = range(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY)
+        found = [self._hours[number].oldest_log_id for number in numbers if number in self._hours]
+        oldest = [log_id for log_id in found if log_id is not None]
+        if day in self.doubts:
+            oldest.append(self.doubts[day] + 1)
+        return min(oldest, default=None)

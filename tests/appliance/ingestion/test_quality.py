@@ -1,0 +1,73 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.ingestion import quality
+from appliance.ingestion.quality import Observation, QualityBook
+from appliance.telemetry.model import Report, TimeSource
+from tests.appliance.ingestion.examples import NOW
+
+
+def observed(number: int | None, place: int = 0, device_id: str = "pump", **told: Any) -> Observation:
+    at = NOW + place
+    report = Report(1, device_id, at, at + 40, TimeSource.DEVICE, "t", device_id, {"a": 1}, number)
+    return Observation(report, **told)
+
+
+def test_counts_are_those_of_the_device_since_it_was_first_heard_of() -> None:
+    book = QualityBook()
+    assert book.quality(1, "pump") is None
+    book.take([observed(0, behind_ms=40), observed(3, 3, behind_ms=60, rejected_count=2)])
+    book.take([observed(2, 2, flagged_count=1), observed(3, 3, is_duplicate=True), observed(9, 9, "valve")])
+    found = book.quality(1, "pump")
+    assert found is not None
+    assert (found.since, found.report_count, found.duplicate_reports) == (NOW + 40, 4, 1)
+    assert (found.rejected_readings, found.flagged_readings) == (2, 1)
+    assert (found.clock_behind_ms, found.clock_sample_count) == (40, 2)
+    assert found.numbering is not None
+    assert msgspec.structs.asdict(found.numbering) == {
+        "highest": 3,
+        "gaps": 1,
+        "missing": 1,
+        "late": 1,
+        "duplicates": 1,
+        "restarts": 0,
+        "last_gap_at": NOW + 43,
+    }
+    assert book.quality(2, "pump") is None
+
+
+def test_a_device_may_send_neither_numbers_nor_the_time() -> None:
+    book = QualityBook()
+    book.take([observed(None)])
+    found = book.quality(1, "pump")
+    assert found is not None
+    assert (found.numbering, found.clock_behind_ms, found.clock_sample_count) == (None, None, 0)
+
+
+def test_the_unit_that_was_declared_last_is_known_of_a_bounded_number_of_metrics() -> None:
+    book = QualityBook()
+    book.take([observed(None, units={f"m{number}": "bar" for number in range(quality.UNITS_LIMIT + 5)})])
+    book.take([observed(None, units={"m0": "Pa"})])
+    assert [book.unit(1, "pump", name) for name in ("m0", "m1", f"m{quality.UNITS_LIMIT}")] == ["Pa", "bar", ""]
+    assert book.unit(1, "valve", "m0") == ""
+
+
+def test_no_number_of_devices_takes_more_than_its_room() -> None:
+    book = QualityBook(devices_limit=3)
+    book.take([observed(0, device_id=f"d{number}") for number in range(5)])
+    assert [book.quality(1, f"d{number}") is not None for number in range(5)] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("source", [TimeSource.ARRIVAL_NO_CLOCK, TimeSource.DEVICE])
+def test_a_later_moment_tells_a_restart_only_where_there_is_a_clock(source: TimeSource) -> None:
+    book = QualityBook()
+    for place, number in enumerate([5, 6, 7, 5]):
+        told = observed(number, place)
+        book.take([told._replace(report=msgspec.structs.replace(told.report, time_source=source))])
+    found = book.quality(1, "pump")
+    assert found is not None
+    assert found.numbering is not None
+    expected = (1, 0) if source is TimeSource.DEVICE else (0, 1)
+    assert (found.numbering.restarts, found.numbering.duplicates) == expected

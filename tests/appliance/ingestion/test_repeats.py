@@ -1,0 +1,86 @@
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.ingestion.repeats import Batch
+from appliance.telemetry.model import Report, TimeSource
+from appliance.telemetry.rows import Identity, identity_of
+from tests.appliance.ingestion.examples import NOW, message, turn
+from tests.appliance.ingestion.gateway import built
+
+
+def report(
+    values: dict[str, Any], at: int = NOW, sequence: int | None = None, source: TimeSource = TimeSource.DEVICE
+) -> Report:
+    return Report(1, "pump", at, NOW, source, "t", "pump", values, sequence)
+
+
+values = st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from([1, 1.0, True, None, "1"]), min_size=1)
+reports = st.lists(st.builds(report, values, st.integers(0, 2), st.none() | st.integers(0, 2)), max_size=12)
+
+
+@given(reports, st.integers(0, 12))
+def test_what_is_held_and_what_is_in_the_batch_are_alike(told: list[Report], split: int) -> None:
+    """However a stream is cut by commits and restarts, the same is left out."""
+    whole = Batch(lambda *_: ())
+    expected = [whole.take(one) for one in told]
+    committed = told[:split]
+
+    def held_at(_tenant: int, _device: str, at: int) -> list[Identity]:
+        return [identity_of(one) for one in committed if one.at == at]
+
+    later = Batch(held_at)
+    assert [later.take(one) for one in told[split:]] == expected[split:]
+
+
+@given(reports)
+def test_each_reading_of_a_numbered_message_is_kept_once(told: list[Report]) -> None:
+    batch = Batch(lambda *_: ())
+    kept = []
+    for one in told:
+        repeated, _ = batch.take(one)
+        kept += [
+            (one.at, one.sequence, name) for name in one.values if name not in repeated and one.sequence is not None
+        ]
+    assert len(kept) == len(set(kept))
+    assert set(kept) == {
+        (one.at, one.sequence, name) for one in told for name in one.values if one.sequence is not None
+    }
+
+
+def test_without_a_number_only_the_whole_report_is_the_same() -> None:
+    batch = Batch(lambda *_: ())
+    assert batch.take(report({"a": 1}))[0] == ()
+    assert batch.take(report({"a": 2}))[0] == ()
+    assert batch.take(report({"a": 1, "b": 1}))[0] == ()
+    assert set(batch.take(report({"a": 1}))[0]) == {"a"}
+
+
+def test_another_value_of_the_same_number_is_told() -> None:
+    batch = Batch(lambda *_: ())
+    batch.take(report({"a": 1}, sequence=5))
+    assert batch.take(report({"a": 2, "b": 1}, sequence=5)) == (["a"], "a")
+    assert batch.take(report({"a": 1}, sequence=6)) == ([], "")
+
+
+def test_a_device_without_a_clock_never_repeats_itself() -> None:
+    batch = Batch(lambda *_: ())
+    for _ in range(2):
+        assert batch.take(report({"a": 1}, source=TimeSource.ARRIVAL_NO_CLOCK)) == ((), "")
+
+
+async def test_a_report_that_comes_again_after_a_restart_is_not_kept_again(tmp_path: Path) -> None:
+    first = message({"timestamp": NOW - 5, "sequence": 7, "flow": 1})
+    for expected_count in (0, 2):
+        async with built(tmp_path) as gateway:
+            async with gateway.ingesting():
+                gateway.ingestion.accept(turn([first, message({"timestamp": NOW, "flow": 2})], ["a"]))
+                await gateway.broker.until(lambda broker: broker.receipts == ["a"])
+            found = gateway.ingestion.quality.quality(1, "pump")
+            assert found is not None
+            assert (found.report_count, found.duplicate_reports) == (2, expected_count)
+            assert gateway.messages_on_disk() == 2
+            [series] = await gateway.telemetry.series(1, "pump", ["flow"], 0, NOW + 1, 10)
+            assert series.values == (1, 2)

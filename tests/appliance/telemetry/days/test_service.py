@@ -1,0 +1,68 @@
+"""What lies in day files is found, and what was damaged of it is named."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.instant import DAY_MS
+from appliance.telemetry import queries
+from appliance.telemetry.days.service import Days, surveyed
+from appliance.telemetry.packing import ChunkError
+from tests.appliance.telemetry.reports import DAY, NOON, report
+from tests.appliance.telemetry.test_service import Gateway
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with Gateway(tmp_path).running() as running:
+        await running.take(report("a"), report("b", NOON + 1))
+        await running.telemetry.seal_all()
+        await running.take(report("a", NOON + 2), report("a", NOON + DAY_MS))
+        await running.telemetry.seal_all()
+        yield running
+
+
+@pytest.fixture
+def days(gateway: Gateway) -> Days:
+    return gateway.telemetry.day_files
+
+
+def test_days_are_known_by_their_files_and_by_what_is_in_memory(days: Days) -> None:
+    assert days.numbers() == [DAY + 1, DAY]
+    assert days.between(NOON, NOON + 1, []) == [DAY]
+    assert days.between(NOON, NOON + DAY_MS, []) == [DAY + 1, DAY]
+    assert days.path(DAY).name == queries.day_name(DAY)
+
+
+def test_rows_are_those_of_the_device_and_the_span(days: Days) -> None:
+    whole = (DAY * DAY_MS, (DAY + 1) * DAY_MS)
+    assert [list(rows.at) for rows in days.rows((1, "a"), DAY, whole)] == [[NOON], [NOON + 2]]
+    assert [list(rows.at) for rows in days.rows((1, "a"), DAY, (NOON + 1, NOON + 9))] == [[NOON + 2]]
+    assert days.rows((1, "unknown"), DAY, whole) == []
+    assert days.rows((1, "a"), DAY - 1, whole) == []
+
+
+def test_each_device_says_how_far_its_chunks_cover_the_log(days: Days) -> None:
+    assert days.last_log_ids(DAY) == {(1, "a"): 2, (1, "b"): 1}
+    assert days.last_log_ids(DAY - 1) == {}
+
+
+async def test_a_day_that_cannot_be_read_is_named_once(gateway: Gateway, days: Days) -> None:
+    await gateway.telemetry._files.close(queries.day_name(DAY))
+    days.path(DAY).write_bytes(b"no database" * 5000)
+    with pytest.raises(ChunkError):
+        days.last_log_ids(DAY)
+    assert days.rows((1, "a"), DAY, (NOON, NOON + 9)) == []
+    days.note_damage("more")
+    days.note_damage("more")
+    assert {each.split()[0] for each in days.damages} == {"2026-01-31.db", "more"}
+
+
+def test_a_survey_says_how_far_the_log_is_covered(gateway: Gateway) -> None:
+    paths = queries.day_paths(gateway.folder / "days")
+    survey = surveyed(paths, oldest_log_id=2)
+    assert survey.covered == {(1, "a", DAY): 2, (1, "a", DAY + 1): 2}
+    assert survey.last_log_ids == {DAY: 2, DAY + 1: 2}
+    assert survey.highest_log_id == 2
+    assert survey.damages == []

@@ -1,0 +1,37 @@
+"""Every hour and day has one place in one month."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.telemetry.rollups import months
+from appliance.telemetry.rollups.stale import HOURS_PER_DAY
+
+days = st.integers(-40_000, 60_000)
+
+
+@given(days)
+def test_a_day_lies_in_its_month(day: int) -> None:
+    month = months.month_of(day)
+    assert months.first_day(month) <= day < months.end_day(month)
+    assert months.month_of(months.end_day(month)) != month
+    assert months.end_day(month) - months.first_day(month) in {28, 29, 30, 31}
+
+
+@given(days, st.integers(0, 400))
+def test_months_partition_a_range(first: int, count: int) -> None:
+    spans = list(months.spans(first, first + count))
+    assert [day for _, low, high in spans for day in range(low, high)] == list(range(first, first + count))
+    assert all(months.month_of(day) == month for month, low, high in spans for day in (low, high - 1))
+
+
+@given(days, st.integers(0, 23), st.integers(0, 2**40 - 1))
+def test_keys_tell_the_place_and_the_device(day: int, hour: int, number: int) -> None:
+    month = months.month_of(day)
+    key = months.hour_key(day * HOURS_PER_DAY + hour, month, number)
+    assert 0 <= key < 2**62
+    assert key & (2**40 - 1) == number
+    assert (key >> 40) == (months.day_key(day, month, number) >> 40) * HOURS_PER_DAY + hour
+
+
+def test_names() -> None:
+    assert months.file_name(months.month_of(0)) == "1970-01.db"

@@ -1,0 +1,80 @@
+"""Roll-ups come back exactly, and no damage stays unseen."""
+
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.telemetry import rollup_record
+from appliance.telemetry.bins import Bin
+from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.rollup_record import RollUp
+from tests.appliance.telemetry.reports import texts
+
+floats = st.floats(allow_nan=False)
+moments = st.integers(-(2**62), 2**62)
+bins = st.builds(Bin, st.integers(1, 2**32 - 1), floats, floats, floats, floats, moments, floats, moments, floats)
+rollups = st.builds(
+    RollUp, st.dictionaries(texts, bins, max_size=9), st.dictionaries(texts, st.integers(1, 2**40), max_size=3)
+)
+
+
+@given(rollups)
+def test_what_was_encoded_comes_back_exactly(rollup: RollUp) -> None:
+    assert repr(rollup_record.decode(rollup_record.encode(rollup))) == repr(rollup)
+
+
+@given(rollups, st.sets(texts, max_size=3), st.integers(0, 2**9 - 1))
+def test_some_metrics_are_those_of_all(rollup: RollUp, others: set[str], chosen: int) -> None:
+    metrics = others | {name for place, name in enumerate(rollup.bins) if chosen >> place & 1}
+    given_bins = dict(rollup_record.decode_bins(rollup_record.encode(rollup), metrics))
+    assert {name: given_bins[name] for name in given_bins if name in metrics} == {
+        name: rollup.bins[name] for name in metrics if name in rollup.bins
+    }
+    assert given_bins.items() <= rollup.bins.items()
+
+
+@given(rollups, st.data())
+def test_damage_is_always_found(rollup: RollUp, data: st.DataObject) -> None:
+    record = rollup_record.encode(rollup)
+    place = data.draw(st.integers(0, len(record) - 1))
+    flipped = bytes((record[place] ^ data.draw(st.integers(1, 255)),))
+    cut = data.draw(st.integers(0, len(record) - 1))
+    for damaged in (record[:place] + flipped + record[place + 1 :], record[:cut], record + b"\0"):
+        with pytest.raises(ChunkError):
+            rollup_record.decode(damaged)
+        with pytest.raises(ChunkError):
+            rollup_record.decode_bins(damaged, ())
+
+
+@given(st.binary(max_size=120))
+def test_no_bytes_raise_anything_else(body: bytes) -> None:
+    for record in (body, rollup_record._CHECK.pack(1, zlib.crc32(body)) + body):
+        try:
+            rollup_record.decode(record)
+        except ChunkError:
+            continue
+
+
+def test_the_count_is_of_numbers_and_others() -> None:
+    each = Bin(3, 0.0, 1.0, 2.0, 0.5, 0, 0.0, 9, 1.0)
+    assert RollUp({"a": each, "b": each}, {"a": 4}).reading_count == 10
+
+
+def test_the_bytes_are_those_that_the_reference_describes() -> None:
+    names = b"\x01a\x02bc"
+    body = struct.pack("<I4dqdqd", 2, 1.0, 3.0, 4.0, 2.0, 1_000, 1.0, 2_000, 3.0)
+    other = struct.pack("<I4dqdqd", 1, 5.0, 5.0, 5.0, 0.0, 1_500, 5.0, 1_500, 5.0)
+    checked = struct.pack("<I", len(names)) + names + body + other + b"\x01\x01s\x07"
+    record = struct.pack("<BI", 1, zlib.crc32(checked)) + checked
+    rollup = RollUp(
+        {
+            "a": Bin(2, 1.0, 3.0, 4.0, 2.0, 1_000, 1.0, 2_000, 3.0),
+            "bc": Bin(1, 5.0, 5.0, 5.0, 0.0, 1_500, 5.0, 1_500, 5.0),
+        },
+        {"s": 7},
+    )
+    assert rollup_record.decode(record) == rollup
+    assert rollup_record.encode(rollup) == record

@@ -1,0 +1,38 @@
+import pytest
+
+from tests.web.house import Client, House
+from web.pages.storage import forecast_in_words, size_in_words
+
+
+async def test_the_page_says_where_the_disk_goes_and_what_was_damaged(owner: Client, house: House) -> None:
+    page = (await owner.get("/storage")).text
+    assert "Nothing that was read is damaged" in page
+    assert "Sealed days" in page
+    house.gateway.telemetry.day_files.note_damage("2026-01-31.sealed page 3 of 9: <b>")
+    page = (await owner.get("/storage")).text
+    assert "2026-01-31.sealed page 3 of 9: &lt;b&gt;" in page
+    assert 'href="/storage"' in (await owner.get("/settings")).text
+
+
+async def test_devices_that_are_being_erased_are_named(owner: Client, house: House) -> None:
+    await house.add_device("pump-1")
+    async with house.gateway.room.keeping._work:
+        # Somebody writes a day meanwhile, so that the erasing has to wait.
+        await house.send("pump-1", {"pressure": 1.5})
+        await house.gateway.telemetry.seal_all()
+        await house.gateway.room.keeping.erase(1, ["pump-1"])
+        assert "Being erased" in (await owner.get("/storage")).text
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1_400_000_000, "1.4 GB"), (5 * 10**15, "5000.0 TB")],
+)
+def test_sizes_are_told_as_people_read_them(count: int, told: str) -> None:
+    assert size_in_words(count) == told
+
+
+def test_the_forecast_is_a_sentence() -> None:
+    told = {forecast_in_words(days) for days in (None, 0, 1, 41)}
+    assert len(told) == 4
+    assert "The room will be used up in 41 days; then the oldest day goes for each new one." in told

@@ -1,0 +1,40 @@
+"""Answers say the same as JSON and as CSV."""
+
+import csv
+import io
+import json
+
+from appliance.telemetry.asking.model import Place, Row
+from web.answers import as_csv, as_json
+
+ROWS = [Row(Place(0, "pump", 0), (1.5, None, "on")), Row(Place(1_000, "=1+1", 0), (True, float("inf"), 10**30))]
+
+
+def test_json_has_the_columns_the_rows_and_where_to_go_on() -> None:
+    assert json.loads(as_json(["at", "device_id", "a", "b", "c"], ROWS, "more", is_keyed=True)) == {
+        "columns": ["at", "device_id", "a", "b", "c"],
+        "rows": [
+            ["1970-01-01T00:00:00.000Z", "pump", 1.5, None, "on"],
+            ["1970-01-01T00:00:01.000Z", "=1+1", True, None, 10**30],
+        ],
+        "next_cursor": "more",
+    }
+
+
+def test_csv_has_a_heading_and_no_formulas() -> None:
+    text = as_csv(["at", "device_id", "a", "b", "c"], ROWS, is_keyed=True).decode()
+    assert list(csv.reader(io.StringIO(text))) == [
+        ["at", "device_id", "a", "b", "c"],
+        ["1970-01-01T00:00:00.000Z", "pump", "1.5", "", "on"],
+        ["1970-01-01T00:00:01.000Z", "'=1+1", "true", "inf", str(10**30)],
+    ]
+    assert text.count("\r\n") == 3
+
+
+def test_rows_of_everything_have_no_key() -> None:
+    assert json.loads(as_json(["at", "a"], ROWS[:1], None, is_keyed=False))["rows"][0][1] == 1.5
+    assert as_csv(["at"], [], is_keyed=False) == b"at\r\n"
+
+
+def test_half_a_character_is_no_error() -> None:
+    assert b"?" in as_csv(["at", "a"], [Row(Place(0, "x", 0), ("\ud800",))], is_keyed=False)

@@ -1,0 +1,87 @@
+"""`/v1/storage`: where the disk goes; and the erasing of what devices have sent."""
+
+import msgspec
+from litestar import Request, delete, get
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from appliance.accounts.model import User
+from appliance.gateway import Gateway
+from appliance.instant import DAY_MS, day_of
+from web.auth import Caller
+
+
+class StorageOut(msgspec.Struct, frozen=True):
+    """Where the disk goes, in bytes. Days are UTC."""
+
+    day_count: int
+    oldest_day: str | None
+    newest_day: str | None
+    open_bytes: int
+    """Days that are not sealed yet."""
+    sealed_bytes: int
+    rollup_bytes: int
+    log_bytes: int
+    """What is not in a day yet; a part of the database."""
+    database_bytes: int
+    reserve_bytes: int
+    other_bytes: int
+    used_bytes: int
+    budget_bytes: int
+    free_bytes: int
+    disk_bytes: int
+    growth_bytes_per_day: int
+    days_left: int | None
+    """Until the budget is used up and the oldest day goes; null when that will not be."""
+    damaged: list[str]
+    erasing: list[str]
+    """Devices whose readings are being erased."""
+
+
+class ErasingOut(msgspec.Struct, frozen=True):
+    """A device whose readings nobody sees any more, and whose erasing from the disk is under way."""
+
+    device_id: str
+    state: str
+
+
+@get("/v1/storage", tags=["storage"], summary="Where the disk goes")
+async def get_storage(request: Request[User, Caller, State], gateway: NamedDependency[Gateway]) -> StorageOut:
+    """What takes how much, what is damaged, and when the room will be used up."""
+    usage = await gateway.room.usage(request.user.tenant_id)
+    return StorageOut(
+        day_count=usage.day_count,
+        oldest_day=None if usage.oldest_day is None else day_of(usage.oldest_day * DAY_MS),
+        newest_day=None if usage.newest_day is None else day_of(usage.newest_day * DAY_MS),
+        open_bytes=usage.open_bytes,
+        sealed_bytes=usage.sealed_bytes,
+        rollup_bytes=usage.rollup_bytes,
+        log_bytes=usage.log_bytes,
+        database_bytes=usage.database_bytes,
+        reserve_bytes=usage.reserve_bytes,
+        other_bytes=usage.other_bytes,
+        used_bytes=usage.used_bytes,
+        budget_bytes=usage.budget_bytes,
+        free_bytes=usage.free_bytes,
+        disk_bytes=usage.disk_bytes,
+        growth_bytes_per_day=usage.growth_bytes,
+        days_left=usage.days_left,
+        damaged=list(usage.damages),
+        erasing=list(usage.erasing),
+    )
+
+
+@delete(
+    "/v1/devices/{device_id:str}/telemetry", tags=["storage"], summary="Erase what a device has sent", status_code=202
+)
+async def erase_telemetry(
+    device_id: FromPath[str], request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
+) -> ErasingOut:
+    """Erase every reading up to now: gone from every answer at once, and from the disk soon. There is no way back."""
+    device = gateway.registry.device(request.user.tenant_id, device_id)
+    await gateway.room.keeping.erase(device.tenant_id, [device.device_id])
+    return ErasingOut(device.device_id, "erasing")
+
+
+HANDLERS = (get_storage, erase_telemetry)
