@@ -88,6 +88,9 @@ class FakeStream:
             self.closed_for = reason
             self._receiver.lost(reason)
 
+    def cut_off(self, reason: str) -> None:
+        self.close(reason)
+
     def feed(self, data: bytes) -> None:
         """Give the broker bytes of the client, when it reads."""
         self._unread.append(data)

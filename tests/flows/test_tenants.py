@@ -3,8 +3,10 @@
 The first has devices, rules, alerts and tokens whose names hold the word canary; the second asks for them.
 """
 
+import contextlib
 import re
 import sqlite3
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,9 +14,17 @@ from pathlib import Path
 import httpx
 import pytest
 import websockets
+from cryptography import x509
 
 from appliance.accounts.model import Role
 from appliance.alerts.model import NewRule
+from appliance.registry import authority
+from appliance.registry.model import TlsFiles
+from appliance.registry.own_authorities.model import Mode, Settings
+from broker.ports import Denied, Principal
+from broker.tls import tls_context
+from tests.appliance.registry import issuers
+from tests.appliance.registry.own_authorities.makers import Company, registered, shown
 from tests.web import house as houses
 from tests.web.afloat import cookie, own_origin, trusting
 from tests.web.house import Client, House, app_of
@@ -144,6 +154,60 @@ async def test_searching_and_asking_by_name_finds_nothing_of_another(town: Town)
         assert "canary name" not in answer.text
         assert "canary twin" not in answer.text
         assert "canary rule" not in answer.text
+
+
+async def test_each_may_have_a_ca_of_the_same_name_and_a_ca_lets_in_its_own_tenants_devices_alone(
+    town: Town, tmp_path: Path
+) -> None:
+    registry, mine, theirs = town.house.gateway.registry, Company(), Company()
+    await registered(registry, mine, Settings(Mode.PROVISION), FIRST)
+    made = await town.script.post("/v1/own-authorities", json=await registration(town, theirs) | {"mode": "provision"})
+    assert made.status_code == 201, made.text
+    # The first one's devices are not shut out, even where they do not say which key has signed them.
+    for company, tenant_id, names_key in ((mine, FIRST, False), (mine, FIRST, True), (theirs, SECOND, True)):
+        name = f"fan-{tenant_id}-{names_key}"
+        key = authority.make_key()
+        certificate = company.issued(name, key=key.public_key(), names_key=names_key)
+        files = tmp_path / f"{name}.pem"
+        files.write_text(authority.certificate_pem(certificate) + authority.key_pem(key))
+        assert shakes_hands(registry.device_tls(), files)
+        first = registry.authenticate(shown(certificate, name))
+        assert isinstance(first, Denied)
+        assert "connect again" in first.reason
+        await registry.own_authorities.caught_up()
+        assert registry.authenticate(shown(certificate, name)) == Principal(tenant_id, name)
+
+
+async def test_whose_ca_would_be_taken_for_the_others_is_refused_and_told_nothing_of_it(town: Town) -> None:
+    registry, mine, twin = town.house.gateway.registry, Company("Canary Factory"), Company("Canary Factory")
+    await registered(registry, mine, Settings(), FIRST)
+    identifier = mine.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    twin.certificate = issuers.make("Canary Factory", twin.key, identifier=identifier)
+    answer = await town.script.post("/v1/own-authorities", json=await registration(town, twin))
+    assert answer.status_code == 400
+    assert "could not be told from those of another one" in answer.text
+    assert (await town.script.get("/v1/own-authorities")).json() == {"own_authorities": []}
+
+
+async def registration(town: Town, company: Company) -> dict[str, str]:
+    code = (await town.script.post("/v1/own-authorities/codes")).json()["code"]
+    return {"certificate_pem": company.pem.decode(), "proof_pem": company.proof(code).decode()}
+
+
+def shakes_hands(files: TlsFiles, client_files: Path) -> bool:
+    """Whether a listener for devices takes who shows this certificate."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(files.trust)
+    client.load_cert_chain(client_files)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(back, there, server_hostname="localhost"),
+        tls_context(files.certificate, files.key, files.trust).wrap_bio(there, back, server_side=True),
+    )
+    for end in ends * 3:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    return ends[1].getpeercert(binary_form=True) is not None
 
 
 async def test_devices_of_one_id_have_nothing_to_do_with_each_other(town: Town) -> None:

@@ -5,7 +5,7 @@ is refused whatever a handshake makes of it; a company registers the CA that sig
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -18,6 +18,7 @@ from appliance.registry import authority
 from appliance.registry.clock.trust import ClockState, Reading, is_over
 from appliance.registry.model import InvalidRequestError
 from appliance.registry.own_authorities.model import (
+    LEAF_BYTES,
     PEM_BYTES,
     InvalidAuthorityError,
     Leaf,
@@ -73,6 +74,32 @@ def checked(certificate: x509.Certificate, ours: Iterable[x509.Certificate], clo
     return NewAuthority(authority.fingerprint(certificate), key, subject, pem, authority.ends_at(certificate))
 
 
+def check_apart(certificate: x509.Certificate, others: Iterable[x509.Certificate]) -> None:
+    """Raise `InvalidAuthorityError` unless what a CA issues can be told from what these have issued.
+
+    In a handshake OpenSSL looks for the CA of a certificate by name, and by key identifier where both have one.
+    """
+    identifier = _key_identifier(certificate)
+    if any(
+        each.subject == certificate.subject and (not identifier or _key_identifier(each) in (b"", identifier))
+        for each in others
+    ):
+        raise InvalidAuthorityError(
+            "certificates of this CA could not be told from those of another one: make its certificate with another"
+            " name, or with a subject key identifier that follows from its key"
+        )
+
+
+def issuer_of(certificate: x509.Certificate, issuers: Mapping[int, x509.Certificate]) -> int | None:
+    """The number of the CA that a certificate is of: of several that have the name, the one that has signed it.
+
+    None where no CA has the name.
+    """
+    named = [number for number, issuer in issuers.items() if issuer.subject == certificate.issuer]
+    signed = [number for number in named if len(named) == 1 or _has_signed(issuers[number], certificate)]
+    return next(iter(signed or named), None)
+
+
 def proven_code(proof: x509.Certificate, certificate: x509.Certificate) -> str:
     """The code that a CA has signed: the common name of a certificate that it issued. Raises `InvalidAuthorityError`.
 
@@ -119,6 +146,9 @@ def parsed(der: bytes) -> x509.Certificate | None:
 
 def leaf(certificate: x509.Certificate, issuer: x509.Certificate, clock: Reading) -> Leaf:
     """A device's certificate that this CA has issued. Raises `OwnCertificateRefusedError` for what cannot be one."""
+    whole = certificate.public_bytes(serialization.Encoding.DER)
+    if len(whole) > LEAF_BYTES:
+        raise OwnCertificateRefusedError(f"it has {len(whole)} bytes; at most {LEAF_BYTES} are taken")
     if not _has_signed(issuer, certificate):
         raise OwnCertificateRefusedError("it names a CA that is registered here, which has not signed it")
     try:
@@ -201,6 +231,13 @@ def _is_for_clients(certificate: x509.Certificate) -> bool:
     except x509.ExtensionNotFound:
         return True
     return ExtendedKeyUsageOID.CLIENT_AUTH in usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages
+
+
+def _key_identifier(certificate: x509.Certificate) -> bytes:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return b""
 
 
 def _may_sign(certificate: x509.Certificate) -> bool:

@@ -21,6 +21,7 @@ def make(
     is_ca: bool = True,
     signs: bool = True,
     days: int = 3_650,
+    identifier: bytes | None = None,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -33,13 +34,30 @@ def make(
         .not_valid_after(FIRST_DAY + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         # Not what our own would have: some CAs count in a way of their own.
-        .add_extension(x509.SubjectKeyIdentifier(_identifier(None, key)), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier(identifier or _identifier(None, key)), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier(_identifier((by[0] if by else None), key), None, None), critical=False
         )
         .add_extension(authority._usage(signs_certificates=signs), critical=True)
     )
     return builder.sign(by[1] if by else key, hashes.SHA256())
+
+
+def unloadable(key: SigningKey) -> x509.Certificate:
+    """A CA whose name Python's library reads and OpenSSL does not: with it in a trust file nobody could connect."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA \N{GRINNING FACE}", x509.name._ASN1Type.BMPString)])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(FIRST_DAY)
+        .not_valid_after(FIRST_DAY + timedelta(days=3_650))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(authority._usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
 
 
 def _identifier(issuer: x509.Certificate | None, key: SigningKey) -> bytes:

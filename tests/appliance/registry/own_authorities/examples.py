@@ -30,7 +30,7 @@ def leaf(number: int = 1, common_name: str = "pump-7") -> Leaf:
 
 def certificate(state: CertificateState, number: int = 1, authority_number: int = 1) -> OwnCertificate:
     one = leaf(number)
-    told = (one.fingerprint, one.serial, one.subject, one.common_name, one.serial_number, FAR, "PEM")
+    told = (one.fingerprint, one.serial, one.subject, one.common_name, one.serial_number, FAR)
     return OwnCertificate(1, number, authority_number, "aa", *told, "192.0.2.7:1", NOW, state, None, "pump-7")
 
 

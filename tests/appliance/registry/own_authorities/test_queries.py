@@ -48,8 +48,9 @@ async def test_a_ca_that_cannot_be_kept_leaves_the_code_as_it_was(database: Data
     await authority(database)
     await database.write(queries.insert_code, 1, "other", NOW)
     same_name = msgspec.structs.replace(new_authority(2), subject="CN=CA 1")
-    for new in (new_authority(), same_name):
-        with pytest.raises(AuthorityExistsError):
+    same_key = msgspec.structs.replace(new_authority(2), issuer_key=new_authority().issuer_key)
+    for new in (new_authority(), same_name, same_key):
+        with pytest.raises(AuthorityExistsError, match="this CA, or another one of yours called"):
             await database.write(queries.insert_authority, 1, new, Settings(), "other", NOW)
     await database.write(queries.insert_authority, 1, new_authority(2), Settings(), "other", NOW)
 

@@ -18,6 +18,8 @@ from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import NOW
 from tests.appliance.registry.own_authorities.makers import Company, der, moment, on_odd_curve, turned
 
+LONG = tuple(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{number:064}") for number in range(64))
+"""What makes a certificate larger than a device's needs to be."""
 CLOCK = Reading(NOW, NOW - DAY_MS, is_synchronised=True)
 COMPANY = Company()
 WEAK = rsa.generate_private_key(65_537, 1_024)  # noqa: S505  what has to be refused
@@ -51,20 +53,7 @@ def test_what_can_be_no_ca_is_refused_in_a_sentence(certificate: x509.Certificat
 
 
 def test_a_ca_that_the_listeners_could_not_load_is_refused() -> None:
-    """Python's library reads a name that OpenSSL does not: with it in the trust file nobody could connect."""
-    key = authority.make_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA \N{GRINNING FACE}", x509.name._ASN1Type.BMPString)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(moment(2026))
-        .not_valid_after(moment(2036))
-        .add_extension(x509.BasicConstraints(True, None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+    certificate = issuers.unloadable(authority.make_key())
     assert not authority.is_loadable(certificate)
     with pytest.raises(InvalidAuthorityError, match="OpenSSL cannot read"):
         reading.checked(certificate, [], CLOCK)
@@ -95,6 +84,49 @@ def test_an_upload_is_one_certificate_and_nothing_else(pem: bytes, why: str) -> 
     assert reading.read(COMPANY.pem, "the proof") == COMPANY.certificate
 
 
+def with_identifier(identifier: bytes | None, name: str = "Example Factory") -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    key = authority.make_key()
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(moment(2026)).not_valid_after(moment(2036))
+    if identifier is not None:
+        builder = builder.add_extension(x509.SubjectKeyIdentifier(identifier), critical=False)
+    return builder.sign(key, hashes.SHA256())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_apart"),
+    [
+        (with_identifier(b"1"), with_identifier(b"2"), True),
+        (with_identifier(b"1"), with_identifier(b"1"), False),
+        (with_identifier(None), with_identifier(b"1"), False),
+        (with_identifier(b"1"), with_identifier(None), False),
+        (with_identifier(None), with_identifier(None), False),
+        (with_identifier(b"1"), with_identifier(b"1", "Another Factory"), True),
+        (with_identifier(None), with_identifier(None, "Another Factory"), True),
+    ],
+)
+def test_cas_of_one_name_are_apart_by_their_key_identifiers_alone(
+    one: x509.Certificate, other: x509.Certificate, *, is_apart: bool
+) -> None:
+    reading.check_apart(one, [])
+    if is_apart:
+        reading.check_apart(one, [other])
+    else:
+        with pytest.raises(InvalidAuthorityError, match="could not be told from those of another one"):
+            reading.check_apart(one, [COMPANY.certificate, other])
+
+
+def test_of_several_cas_of_a_name_a_certificate_is_that_ones_who_has_signed_it() -> None:
+    twin, other = Company(), Company("Another Factory")
+    issuers = {7: COMPANY.certificate, 8: other.certificate, 9: twin.certificate}
+    assert reading.issuer_of(COMPANY.issued("pump-7"), issuers) == 7
+    assert reading.issuer_of(twin.issued("pump-7"), issuers) == 9
+    assert reading.issuer_of(other.issued("pump-7"), issuers) == 8
+    assert reading.issuer_of(Company().issued("pump-7"), issuers) == 7
+    assert reading.issuer_of(Company("Nobody").issued("pump-7"), issuers) is None
+
+
 def test_a_proof_is_signed_by_the_ca_itself() -> None:
     assert reading.proven_code(COMPANY.issued("ab" * 32), COMPANY.certificate) == "ab" * 32
     for proof in (Company("Other").issued("code"), Company().issued("code"), COMPANY.below().issued("code")):
@@ -107,6 +139,7 @@ def test_a_proof_is_signed_by_the_ca_itself() -> None:
     [
         (Company().issued("pump-7"), "has not signed it"),
         (COMPANY.issued("pump-7", is_ca=True), "certificate of a CA"),
+        (COMPANY.issued("pump-7", names=LONG), "bytes; at most 4096 are taken"),
         (COMPANY.certificate, "certificate of a CA"),
         (COMPANY.issued("pump-7", usage=ExtendedKeyUsageOID.SERVER_AUTH), "not for clients"),
         (COMPANY.issued("pump-7", digest=hashes.SHA224()), "hash that is not good"),

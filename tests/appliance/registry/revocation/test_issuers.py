@@ -1,5 +1,7 @@
 """Whose a certificate is: told by the key that signed it, never by a name."""
 
+from pathlib import Path
+
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
@@ -85,3 +87,15 @@ def test_the_one_that_follows_issues_under_the_same_root_and_the_one_before_stay
     assert {one.fingerprint for one in before} < {one.fingerprint for one in after}
     # Its devices are refused in words, not by a handshake: it stays among what listeners know.
     assert authority.certificate_pem(keys.issuing.certificate) in done.pki.device_tls.trust.read_text(encoding="utf-8")
+
+
+def test_a_damaged_file_of_a_ca_is_in_nobodys_way(tmp_path: Path) -> None:
+    first = pki.opened(tmp_path / "pki", "gateway-7f3a", NOW)
+    done, gone = succeed(first, NOW), revoked(make_authority().certificate)
+    in_use, before = known(done.pki, [])
+    # One that is nobody's, then those of both.
+    (first.folder / "issuer-0123456789abcdef.pem").write_text("no certificate")
+    assert known(done.pki, []) == [in_use, before]
+    for path in first.folder.glob("issu*.pem"):
+        path.write_text("no certificate")
+    assert [one.fingerprint for one in known(done.pki, [gone])] == [in_use.fingerprint, gone.fingerprint]
