@@ -68,13 +68,15 @@ class House:
                 Connected(DEFAULT_TENANT, device_id, device_id, "192.0.2.7:4711", self.clock() - HOUR_MS)
             )
 
-    async def send(self, device_id: str, payload: dict[str, Any] | bytes, *, at: int | None = None) -> None:
+    async def send(
+        self, device_id: str, payload: dict[str, Any] | bytes, *, at: int | None = None, arrived_at: int | None = None
+    ) -> None:
         """One message on its real way, until it is on disk."""
         if isinstance(payload, dict):
             payload = json.dumps({"timestamp": to_text(at or self.clock()), **payload}).encode()
         self._expected_count += 1
         topic = f"sensors/{device_id}/telemetry"
-        message = Message(DEFAULT_TENANT, device_id, device_id, topic, payload, 1, False, self.clock())
+        message = Message(DEFAULT_TENANT, device_id, device_id, topic, payload, 1, False, arrived_at or self.clock())
         with self.gateway.bus.subscribe(object) as committed:
             self.gateway.ingestion.accept(Turn([message], {}, [Sent()]))
             while self._acknowledged_count < self._expected_count:

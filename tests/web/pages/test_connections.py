@@ -45,7 +45,7 @@ async def test_older_events_are_a_page_further(house: House, owner: Client) -> N
 
 async def test_a_device_that_should_have_spoken_is_called_silent(house: House, owner: Client) -> None:
     await house.add_device("pump")
-    await house.send("pump", {"temperature": 1.0}, at=house.clock() - 10_000)
+    await house.send("pump", {"temperature": 1.0}, arrived_at=house.clock() - 10_000)
     house.gateway.presence.interval_ms = lambda _tenant_id, _device_id: 1
     assert "Silent" in (await owner.get("/devices/pump/connections")).text
     house.gateway.presence.interval_ms = lambda _tenant_id, _device_id: DAY_MS
@@ -63,7 +63,7 @@ async def test_a_certificate_that_is_accepted_because_the_clock_is_wrong_is_show
 
 async def test_a_silent_device_is_shown_on_its_page_and_counted_on_the_overview(house: House, owner: Client) -> None:
     await house.add_device("pump")
-    await house.send("pump", {"temperature": 1.0}, at=house.clock() - 10_000)
+    await house.send("pump", {"temperature": 1.0}, arrived_at=house.clock() - 10_000)
     assert "Silent" not in (await owner.get("/devices/pump")).text
     house.gateway.presence.interval_ms = lambda _tenant_id, _device_id: 1
     assert "Silent" in (await owner.get("/devices/pump")).text
