@@ -146,7 +146,8 @@ class Reviewing:
     def _judge(self, session: Session) -> None:
         """Ask again who it is that has the connection."""
         client = session.client
-        if client is None or client.credentials is None:
+        # Who was cut off is as good as gone, and shows no certificate any more.
+        if client is None or client.credentials is None or not client.stream.is_open:
             return
 
         def hear(answer: Principal | Denied) -> None:

@@ -171,6 +171,26 @@ async def test_one_that_is_let_in_today_is_reviewed_as_well() -> None:
         assert (line.closed_for, dict(session.subscriptions)) == (None, {})
 
 
+async def test_who_was_cut_off_during_a_review_is_not_asked_about_again_before_the_broker_hears_of_its_end() -> None:
+    async with staged() as stage:
+        await crowd(stage, REVIEWED_AT_ONCE - 1)
+        lines = [await stage.line(name) for name in ("first", "second")]
+        allow = stage.authorizer.authenticate
+
+        def authenticate(credentials: Credentials) -> Principal | Denied | Pending:
+            # When the last one of the first slice is looked at, what it is about changes for one of the next.
+            if credentials.client_id == "first" and not stage.authorizer.denied_clients:
+                stage.authorizer.denied_clients.add("second")
+                stage.broker.end_soon(1, ["second"])
+            return allow(credentials)
+
+        stage.authorizer.authenticate = authenticate  # type: ignore[method-assign]  # a fake
+        await stage.broker.review(1)
+        assert [bool(line.closed_for) for line in lines] == [False, True]
+        await turn()
+        assert [session.client_id for session in stage.broker.sessions(1, "second")] == []
+
+
 class Narrow:
     """An authoriser that can be asked a few questions at a time, and answers when it is told to."""
 

@@ -131,6 +131,7 @@ async def test_many_that_end_at_once_end_a_slice_a_turn(way: str) -> None:
             if way == "the clients leave":
                 theirs.close()
             else:
+                theirs.send(b"too late")
                 connection.cut_off("go")
         for _ in range(20):
             before, ended = ended, sum(bool(ear.lost_reasons) for _, ear, _ in members)
@@ -138,5 +139,6 @@ async def test_many_that_end_at_once_end_a_slice_a_turn(way: str) -> None:
             await asyncio.sleep(0)
         assert ended == count
         assert addresses == ["here"] * count
+        assert not any(ear.heard for _, ear, _ in members)
         reasons = {reason for _, ear, _ in members for reason in ear.lost_reasons}
         assert reasons == {"connection closed by the client" if way == "the clients leave" else "go"}

@@ -22,7 +22,8 @@ from appliance.registry.model import RootKeyError
 from appliance.registry.pki import ISSUER, Pki
 
 _KEY_IDENTIFIER_TAG = 0x80
-_MARK_BYTES = 16
+_MARKING = range(16, 128)
+"""How long an identifier of a key is by which a certificate is told at a glance. Longer ones are written otherwise."""
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 
 
@@ -129,7 +130,7 @@ class RevokedKeys:
         ca = authority.read_certificate(one.pem.encode())
         key_id = _key_id(ca)
         refusal = f"the certificate was issued by the CA {one.name}, which was revoked at {to_text(one.revoked_at)}"
-        mark = bytes((_KEY_IDENTIFIER_TAG, len(key_id))) + key_id if len(key_id) >= _MARK_BYTES else b""
+        mark = bytes((_KEY_IDENTIFIER_TAG, len(key_id))) + key_id if len(key_id) in _MARKING else b""
         self._known.append(_Withdrawn(ca, key_id, mark, ca.subject.public_bytes(), one, refusal))
 
     def of(self, certificate: bytes) -> RevokedIssuer | None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
@@ -17,6 +18,14 @@ def make_authority(name: x509.Name = NAME) -> Authority:
     key = authority.make_key()
     builder = authority._authority_builder(name, key, name, key, authority.mqtt_validity(NOW))
     return Authority(authority._with_constraint(builder, path_length=0).sign(key, hashes.SHA256()), key)
+
+
+def make_identified(key_id: bytes) -> Authority:
+    """A CA whose key has this identifier, however odd."""
+    key = authority.make_key()
+    builder = authority._builder(NAME, key.public_key(), NAME, authority.mqtt_validity(NOW))
+    builder = builder.add_extension(x509.SubjectKeyIdentifier(key_id), critical=False)
+    return Authority(builder.sign(key, hashes.SHA256()), key)
 
 
 def revoked(ca: x509.Certificate) -> RevokedIssuer:
@@ -49,6 +58,14 @@ def test_what_a_revoked_ca_has_issued_is_told_from_what_its_namesake_has() -> No
     assert "CA of Example" in (keys.refusal(leaf(bad)) or "")
     assert keys.refusal(leaf(namesake)) is None
     assert keys_of(namesake, bad).of(leaf(bad)) == revoked(bad.certificate)
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 127, 128, 300])
+def test_a_ca_is_known_by_an_identifier_of_its_key_of_any_length(size: int) -> None:
+    bad, other = (make_identified(bytes([first]) * size) for first in (1, 2))
+    keys = keys_of(bad)
+    assert keys.refusal(leaf(bad))
+    assert keys.refusal(leaf(other)) is None
 
 
 def test_a_certificate_that_names_no_key_is_the_cas_that_has_signed_it() -> None:
