@@ -59,6 +59,8 @@ class Estate:
                 denied = permissions.may_retain(principal, will.topic)
             if denied is None:
                 exchange.accept(message)
+            else:
+                exchange.note_refused(message, "will_denied", f"{will.topic}: {denied.reason}")
 
         self.waiting_count += 1
         self._waiting_bytes += size_bytes
@@ -101,8 +103,12 @@ class Estate:
             retained = exchange.sessions.router(message.tenant_id).retained
             is_wanted = subscription.topic_filter in session.subscriptions
             # A newer one, which took its place meanwhile, has gone out already.
-            if denied is None and is_wanted and retained.holds(message, exchange.clock()):
-                self._show(message, session, subscription)
+            if is_wanted and retained.holds(message, exchange.clock()):
+                if denied is None:
+                    self._show(message, session, subscription)
+                elif not denied.is_judgement:
+                    # It might have been shown: nobody could be asked.
+                    session.dropped_count += 1
             answers.heard()
 
         publisher = Principal(message.tenant_id, message.principal, message.is_operators)

@@ -149,6 +149,12 @@ class Exchange:
         if will is not None:
             self.estate.publish_will(session, will)
 
+    def note_refused(self, message: Message, kind: str, reason: str) -> None:
+        """Count that not everything was done with a message that was wanted, and tell the owner."""
+        self.refusals[kind] += 1
+        who = (message.tenant_id, message.principal, message.client_id)
+        self._owner.note(Refused(*who, "", kind, reason, message.arrived_at))
+
     def is_acknowledged_now(self, topic: str) -> bool:
         """Whether messages of this topic name are acknowledged before they are on disk."""
         return any(matches(topic_filter, topic) for topic_filter in self.now_filters)
@@ -285,11 +291,7 @@ class Exchange:
         if fault is None:
             self.journal.retained(message)
             return
-        principal = message.principal
-        self.refusals["retain_quota"] += 1
-        self._owner.note(
-            Refused(message.tenant_id, principal, message.client_id, "", "retain_quota", fault, message.arrived_at)
-        )
+        self.note_refused(message, "retain_quota", fault)
 
     def _may_have(self, session: Session, delivery: Delivery, *, was_sent: bool) -> bool:
         """Whether a client may be sent what waited for it: the policy may be another one by now."""

@@ -58,12 +58,16 @@ async def end_sessions(gateway: Gateway, tenant_id: int, device_id: str, client_
     Raises `UnknownDeviceError`, `UnknownSessionError`.
     """
     gateway.registry.device(tenant_id, device_id)
-    own = [each.client_id for each in _own(gateway.broker, tenant_id, device_id)]
-    if client_id is not None and client_id not in own:
+    own = _own(gateway.broker, tenant_id, device_id)
+    ending = [session for session in own if client_id in (None, session.client_id)]
+    if client_id is not None and not ending:
         raise UnknownSessionError(f"{device_id} has no session of the client identifier {client_id[:128]!r}")
-    for each in own if client_id is None else [client_id]:
-        if gateway.broker.end_session(tenant_id, each, ENDED_BY_HAND):
-            await gateway.registry.audit.surely(tenant_id, Entry("session.end", device_id, {"client_id": each}))
+    for session in ending:
+        # While the last one was written down this one may have ended, and its identifier be somebody else's now.
+        if session in _own(gateway.broker, tenant_id, device_id):
+            gateway.broker.end_session(tenant_id, session.client_id, ENDED_BY_HAND)
+            entry = Entry("session.end", device_id, {"client_id": session.client_id})
+            await gateway.registry.audit.surely(tenant_id, entry)
 
 
 def _own(broker: Broker, tenant_id: int, device_id: str) -> list[Session]:

@@ -9,7 +9,7 @@ from broker.estate import Answers
 from broker.limits import Limits
 from broker.message import Message
 from broker.packets import V5, Disconnect, Pingreq, Pingresp, Properties, Publish, Suback, Subscribe, Subscription, Will
-from broker.ports import ALLOWED, Allowed, Decision, Denied, Pending, Principal
+from broker.ports import ALLOWED, Allowed, Decision, Denied, Pending, Principal, Refused
 from broker.subscribing import REPLAYED_PER_TURN
 from tests.broker.house import serving
 from tests.broker.stage import QUIET, Stage, kinds, payloads, staged, turn
@@ -73,6 +73,29 @@ class TestWills:
             await turn()
             assert said(stage) == []
 
+    @pytest.mark.parametrize("takes_time", [False, True])
+    async def test_one_that_is_denied_is_counted_and_noted_for_its_client(self, takes_time: bool) -> None:
+        async with staged() as stage:
+            line = await stage.line("c", will=WILL)
+            thinking = Thinking(stage, None if takes_time else DENIED)
+            line.vanish()
+            thinking.say(DENIED)
+            await turn()
+            assert stage.broker.refusals == {"will_denied": 1}
+            assert stage.owner.refused == [
+                Refused(1, "c", "c", "", "will_denied", "gone: it may not say so", stage.now),
+            ]
+
+    async def test_one_that_may_not_be_retained_any_more_is_counted_and_noted(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c", will=RETAINED_WILL)
+            stage.authorizer.unretainable_topics.add("gone")
+            line.vanish()
+            await turn()
+            assert [(each.kind, each.reason) for each in stage.owner.refused] == [
+                ("will_denied", "gone: no right to retain at gone")
+            ]
+
     async def test_thinking_too_long_is_a_denial(self) -> None:
         async with staged(Limits(sweep_interval_s=0.01, decision_timeout_s=0.01)) as stage:
             line = await stage.line("c", will=WILL)
@@ -135,6 +158,8 @@ class TestWills:
             thinking.say(ALLOWED)
             await turn()
             assert [message.client_id for message in said(stage)] == ["quick", "c0", "c1"]
+            assert [(each.client_id, each.kind) for each in stage.owner.refused] == [("c2", "will_denied")]
+            assert stage.broker.refusals == {"will_denied": 1}
 
 
 class TestRetained:
@@ -190,6 +215,17 @@ class TestRetained:
             stage.broker.exchange.discard(session)
             thinking.say(ALLOWED)
             assert payloads(await line.heard()) == []
+
+    @pytest.mark.parametrize("answer", [DENIED, NO_PLACE])
+    async def test_one_that_nobody_could_be_asked_about_counts_as_not_received(self, answer: Denied) -> None:
+        async with staged() as stage:
+            await retain(stage, "t")
+            line, thinking = await stage.line("reader"), Thinking(stage)
+            await line.subscribe("t", qos=0)
+            [session] = stage.broker.sessions(1, "reader")
+            thinking.say(answer)
+            await turn()
+            assert session.dropped_count == (0 if answer.is_judgement else 1)
 
     async def test_a_client_without_a_connection_gets_what_was_granted_for_it_with_the_answer(self) -> None:
         async with staged() as stage:

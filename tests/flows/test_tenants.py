@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 import pytest
 import websockets
-from cryptography import x509
 
 from appliance.accounts.model import Role
 from appliance.alerts.model import NewRule
@@ -23,7 +22,6 @@ from appliance.registry.model import TlsFiles
 from appliance.registry.own_authorities.model import Mode, Settings
 from broker.ports import Denied, Principal
 from broker.tls import tls_context
-from tests.appliance.registry import issuers
 from tests.appliance.registry.own_authorities.makers import Company, registered, shown
 from tests.web import house as houses
 from tests.web.afloat import cookie, own_origin, trusting
@@ -156,15 +154,22 @@ async def test_searching_and_asking_by_name_finds_nothing_of_another(town: Town)
         assert "canary rule" not in answer.text
 
 
-async def test_each_may_have_a_ca_of_the_same_name_and_a_ca_lets_in_its_own_tenants_devices_alone(
+async def test_a_ca_lets_in_its_own_tenants_devices_alone_and_those_of_no_other_are_shut_out_by_it(
     town: Town, tmp_path: Path
 ) -> None:
-    registry, mine, theirs = town.house.gateway.registry, Company(), Company()
-    await registered(registry, mine, Settings(Mode.PROVISION), FIRST)
+    registry, mine, theirs = town.house.gateway.registry, Company(), Company("Another Factory")
+    for name in ("Example Factory", "EXAMPLE  factory"):
+        await registered(registry, mine, Settings(Mode.PROVISION), FIRST)
+        taken = await town.script.post("/v1/own-authorities", json=await registration(town, Company(name)))
+        assert taken.status_code == 409, taken.text
+        [known] = registry.own_authorities.authorities(FIRST)
+        await registry.own_authorities.remove(FIRST, known.authority_number)
     made = await town.script.post("/v1/own-authorities", json=await registration(town, theirs) | {"mode": "provision"})
     assert made.status_code == 201, made.text
-    # The first one's devices are not shut out, even where they do not say which key has signed them.
-    for company, tenant_id, names_key in ((mine, FIRST, False), (mine, FIRST, True), (theirs, SECOND, True)):
+    await registered(registry, mine, Settings(Mode.PROVISION), FIRST)
+    # Also where they do not say which key has signed them.
+    everybody = ((mine, FIRST, False), (mine, FIRST, True), (theirs, SECOND, False), (theirs, SECOND, True))
+    for company, tenant_id, names_key in everybody:
         name = f"fan-{tenant_id}-{names_key}"
         key = authority.make_key()
         certificate = company.issued(name, key=key.public_key(), names_key=names_key)
@@ -178,19 +183,24 @@ async def test_each_may_have_a_ca_of_the_same_name_and_a_ca_lets_in_its_own_tena
         assert registry.authenticate(shown(certificate, name)) == Principal(tenant_id, name)
 
 
-async def test_whose_ca_would_be_taken_for_the_others_is_refused_and_told_nothing_of_it(town: Town) -> None:
-    registry, mine, twin = town.house.gateway.registry, Company("Canary Factory"), Company("Canary Factory")
-    await registered(registry, mine, Settings(), FIRST)
-    identifier = mine.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    twin.certificate = issuers.make("Canary Factory", twin.key, identifier=identifier)
-    answer = await town.script.post("/v1/own-authorities", json=await registration(town, twin))
-    assert answer.status_code == 400
-    assert "could not be told from those of another one" in answer.text
+async def test_only_who_has_a_code_learns_that_the_name_of_a_ca_is_taken(town: Town) -> None:
+    registry, name = town.house.gateway.registry, "Canary Factory"
+    await registered(registry, Company(name), Settings(), FIRST)
+    guesses = [
+        await town.script.post("/v1/own-authorities", json=await registration(town, Company(guess), "ab" * 32))
+        for guess in (name, "No Factory")
+    ]
+    assert told(guesses[0]) == told(guesses[1])
+    assert guesses[0].status_code == 400
+    answer = await town.script.post("/v1/own-authorities", json=await registration(town, Company(name.upper())))
+    assert answer.status_code == 409
+    assert "called CN=CANARY FACTORY, is registered at this gateway already" in answer.text
+    assert name not in answer.text
     assert (await town.script.get("/v1/own-authorities")).json() == {"own_authorities": []}
 
 
-async def registration(town: Town, company: Company) -> dict[str, str]:
-    code = (await town.script.post("/v1/own-authorities/codes")).json()["code"]
+async def registration(town: Town, company: Company, code: str = "") -> dict[str, str]:
+    code = code or (await town.script.post("/v1/own-authorities/codes")).json()["code"]
     return {"certificate_pem": company.pem.decode(), "proof_pem": company.proof(code).decode()}
 
 

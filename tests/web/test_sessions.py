@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from broker.message import Message
@@ -66,3 +68,18 @@ async def test_sessions_of_people_under_the_name_of_a_device_are_not_ended_with_
         await end_sessions(house.gateway, 1, "sensor-001", "by hand")
     await end_sessions(house.gateway, 1, "sensor-001")
     assert (person.is_open, own.is_open) == (True, False)
+
+
+async def test_who_takes_the_identifier_of_a_session_that_is_being_ended_keeps_its_own(house: House) -> None:
+    for device_id in ("sensor-001", "sensor-002"):
+        await house.add_device(device_id)
+    wires = [plugged(house, "sensor-001", name) for name in "ab"]
+    ending = asyncio.create_task(end_sessions(house.gateway, 1, "sensor-001"))
+    await asyncio.sleep(0)
+    assert not ending.done()
+    wires[1].close("gone")
+    other = plugged(house, "sensor-002", "b")
+    await ending
+    assert ([wire.is_open for wire in wires], other.is_open) == ([False, False], True)
+    ended = [one.subject for one in await house.gateway.registry.audit.entries(1) if one.action == "session.end"]
+    assert ended == ["sensor-001"]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from appliance.audit.model import Entry
 from appliance.config import CaConfig
@@ -51,8 +52,16 @@ class Authorities:
         self._revocations: crl.RevocationList | None = None
         self.tls_changed: Callable[[], Awaitable[None]] = _nobody_told
         """Told when listeners are to show another certificate, or to trust another CA."""
-        self.is_behind = False
+        self._is_untold = False
+        """Whether listeners are still to be told of a change."""
+        self._fault: str | None = None
+        """What kept server certificates from being issued again the last time; None when nothing did."""
+        self._renewing = asyncio.Lock()
+
+    @property
+    def is_behind(self) -> bool:
         """Whether listeners are still to be told of a change, or server certificates to be issued again."""
+        return self._is_untold or self._fault is not None
 
     def status(self) -> AuthorityStatus:
         """How the device CA stands."""
@@ -86,7 +95,7 @@ class Authorities:
     async def trust_also(self, further: tuple[x509.Certificate, ...]) -> None:
         """Let the certificates of these CAs, which we have no key of, get as far as to be judged by the registry."""
         async with self._in_use:
-            self.is_behind = True
+            self._is_untold = True
             self.pki = await asyncio.to_thread(pki.trust_also, self.pki, further)
         await self._tell_listeners()
 
@@ -144,6 +153,11 @@ class Authorities:
             return Status(ok=False, summary=summary, is_serving=True)
         return Status(ok=True, summary=f"the issuing CA's key is in the token {self.token.label}")
 
+    async def is_issuing(self, key: CertificatePublicKeyTypes) -> bool:
+        """Whether the CA with this public key issues, after what is being done with the keys just now."""
+        async with self._in_use:
+            return self.pki.issuing.certificate.public_key() == key
+
     async def sign(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Run work that signs with the issuing CA's key, in a thread; a token is asked one thing at a time.
 
@@ -176,6 +190,8 @@ class Authorities:
         async with self._in_use:
             done = partial(work, self.pki)
             tended = await (self._in_turn(done) if with_token else asyncio.to_thread(done))
+            # Another CA is to be trusted, too, whether a certificate by it can be shown yet or not.
+            self._is_untold = self._is_untold or tended.pki is not self.pki
             self.pki = tended.pki
         await self._record(tended.entry)
         await self.show_changes()
@@ -186,26 +202,31 @@ class Authorities:
 
         What a full disk, or a token, keeps from being done is left to the next time: `is_behind` tells.
         """
+        before = await asyncio.to_thread(renewed.shown, self.pki)
         try:
-            is_changed = await self.renew()
+            await self.renew()
+            self._fault = None
         except (OSError, HardwareBusyError, HardwareKeyError) as error:
-            log.error("server certificates not issued again, tried until they are reason=%s", error)  # noqa: TRY400  the disk's reason, no defect of ours
-            # One of them may have been.
-            self.is_behind = True
-            await self.tls_changed()
-            return
-        if is_changed or self.is_behind:
+            if self._fault != str(error):
+                log.error("server certificates not issued again, tried until they are reason=%s", error)  # noqa: TRY400  the disk's reason, no defect of ours
+            self._fault = str(error)
+        # One of them may have been issued before the fault.
+        if self._is_untold or before != await asyncio.to_thread(renewed.shown, self.pki):
             await self._tell_listeners()
 
     async def renew(self) -> bool:
-        """Issue server certificates again where names changed or time runs out; whether any was."""
-        before = await asyncio.to_thread(renewed.shown, self.pki)
-        try:
-            return await self._renewed()
-        finally:
-            # Also when the disk was full after the first of them.
-            for entry in renewed.entries(before, await asyncio.to_thread(renewed.shown, self.pki)):
-                await self._record(entry)
+        """Issue server certificates again where names changed or time runs out; whether any was.
+
+        Raises `OSError`, `HardwareBusyError`, `HardwareKeyError`; some of them may have been issued before.
+        """
+        async with self._renewing:
+            before = await asyncio.to_thread(renewed.shown, self.pki)
+            try:
+                return await self._renewed()
+            finally:
+                # Also when the disk was full after the first of them.
+                for entry in renewed.entries(before, await asyncio.to_thread(renewed.shown, self.pki)):
+                    await self._record(entry)
 
     async def _renewed(self) -> bool:
         try:
@@ -215,9 +236,9 @@ class Authorities:
             return await asyncio.to_thread(self._renew, self.without_token())
 
     async def _tell_listeners(self) -> None:
-        self.is_behind = True
+        self._is_untold = True
         await self.tls_changed()
-        self.is_behind = False
+        self._is_untold = False
 
 
 async def _nobody_told() -> None:

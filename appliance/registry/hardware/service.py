@@ -50,6 +50,21 @@ class Turns:
         """
         if self._waiting_count >= WAITING_LIMIT:
             raise HardwareBusyError(f"{WAITING_LIMIT} things wait for the hardware token: try again in a minute")
+        return await self._done(token, work)
+
+    async def close(self, token: Token) -> None:
+        """Lock the token again and end the thread, unless a call keeps it; what waits has its turn before."""
+        if self._thread is None:
+            return
+        try:
+            # However much waits: nothing comes after it.
+            with contextlib.suppress(HardwareKeyError):
+                await self._done(token, token.close)
+        finally:
+            self._errands.put(None)
+            self._thread = None
+
+    async def _done(self, token: Token, work: Callable[[], T]) -> T:
         if token.is_silent:
             raise HardwareKeyError(token.trouble)
         if self._thread is None:
@@ -65,14 +80,6 @@ class Turns:
         finally:
             self._waiting_count -= 1
             answer.cancel()
-
-    async def close(self, token: Token) -> None:
-        """Lock the token again and end the thread, unless a call keeps it."""
-        if self._thread is not None:
-            with contextlib.suppress(HardwareKeyError):
-                await self.take(token, token.close)
-            self._errands.put(None)
-            self._thread = None
 
     async def _answered(self, token: Token, answer: asyncio.Future[T]) -> T:
         while True:

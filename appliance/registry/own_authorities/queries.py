@@ -7,6 +7,7 @@ import msgspec
 
 from appliance.registry import queries as registry_queries
 from appliance.registry.model import Certificate, Device, DeviceExistsError, DeviceState, IssuedCertificate, NewDevice
+from appliance.registry.own_authorities import reading
 from appliance.registry.own_authorities.model import (
     AUTHORITIES_LIMIT,
     CODE_LIFE_MS,
@@ -89,7 +90,7 @@ def insert_authority(
         raise InvalidAuthorityError(
             "the common name of the proof is not a registration code of this gateway that is good: ask for a new one"
         )
-    _refuse_same(connection, tenant_id, new)
+    _refuse_same(connection, new)
     sql = "SELECT COUNT(*) FROM own_authority WHERE tenant_id = ? AND removed_at IS NULL"
     if connection.execute(sql, (tenant_id,)).fetchone()[0] >= AUTHORITIES_LIMIT:
         raise AuthorityExistsError(f"there are {AUTHORITIES_LIMIT} CAs: remove one first")
@@ -104,14 +105,17 @@ def insert_authority(
     return _authority(*row)
 
 
-def _refuse_same(connection: sqlite3.Connection, tenant_id: int, new: NewAuthority) -> None:
-    # Whatever the tenant, one key is one CA: who has shown to have it learns nothing that is not its own. A name is
-    # taken for the tenant alone, or it would tell of others.
-    sql = """
-        SELECT 1 FROM own_authority WHERE removed_at IS NULL AND (issuer_key = ? OR (tenant_id = ? AND subject = ?))
-    """
-    if connection.execute(sql, (new.issuer_key, tenant_id, new.subject)).fetchone() is not None:
-        raise AuthorityExistsError(f"this CA, or another one of yours called {new.subject}, is registered already")
+def _refuse_same(connection: sqlite3.Connection, new: NewAuthority) -> None:
+    # Of every tenant: where a certificate does not name the key that has signed it, a handshake takes the first CA of
+    # that name, and the devices of all others are shut out. Only who has a code learns which names are taken.
+    sql = "SELECT issuer_key, pem FROM own_authority WHERE removed_at IS NULL"
+    name = reading.compared(reading.subject_of(new.pem))
+    for issuer_key, pem in connection.execute(sql):
+        if issuer_key == new.issuer_key or reading.compared(reading.subject_of(pem)) == name:
+            raise AuthorityExistsError(
+                f"this CA, or another one called {new.subject}, is registered at this gateway already: a certificate"
+                " may name its CA by that alone, so that a second one needs another name"
+            )
 
 
 def update_settings(

@@ -74,20 +74,17 @@ def checked(certificate: x509.Certificate, ours: Iterable[x509.Certificate], clo
     return NewAuthority(authority.fingerprint(certificate), key, subject, pem, authority.ends_at(certificate))
 
 
-def check_apart(certificate: x509.Certificate, others: Iterable[x509.Certificate]) -> None:
-    """Raise `InvalidAuthorityError` unless what a CA issues can be told from what these have issued.
+def compared(name: x509.Name) -> tuple[frozenset[tuple[str, str | bytes]], ...]:
+    """A name as OpenSSL compares it when it looks for the CA of a certificate: whatever the case and the spaces.
 
-    In a handshake OpenSSL looks for the CA of a certificate by name, and by key identifier where both have one.
+    Two that differ here differ there; what no keyboard tells apart may be the same here and not there.
     """
-    identifier = _key_identifier(certificate)
-    if any(
-        each.subject == certificate.subject and (not identifier or _key_identifier(each) in (b"", identifier))
-        for each in others
-    ):
-        raise InvalidAuthorityError(
-            "certificates of this CA could not be told from those of another one: make its certificate with another"
-            " name, or with a subject key identifier that follows from its key"
-        )
+    return tuple(frozenset((one.oid.dotted_string, _plain(one.value)) for one in part) for part in name.rdns)
+
+
+def subject_of(pem: str) -> x509.Name:
+    """Whom a certificate that was checked before is of."""
+    return x509.load_pem_x509_certificate(pem.encode()).subject
 
 
 def issuer_of(certificate: x509.Certificate, issuers: Mapping[int, x509.Certificate]) -> int | None:
@@ -200,7 +197,7 @@ def _own_refusal(certificate: x509.Certificate, ours: Iterable[x509.Certificate]
         name = own.subject.rfc4514_string()
         if key_of(own) == key:
             return f"this is a CA of the gateway itself ({name}): what it issues is known here without that"
-        if own.subject == certificate.subject:
+        if compared(own.subject) == compared(certificate.subject):
             return f"a CA of the gateway itself is called {name} too: certificates name their CA by that alone"
     return ""
 
@@ -231,13 +228,6 @@ def _is_for_clients(certificate: x509.Certificate) -> bool:
     except x509.ExtensionNotFound:
         return True
     return ExtendedKeyUsageOID.CLIENT_AUTH in usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages
-
-
-def _key_identifier(certificate: x509.Certificate) -> bytes:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        return b""
 
 
 def _may_sign(certificate: x509.Certificate) -> bool:
@@ -272,6 +262,10 @@ def _first(name: x509.Name, kind: ObjectIdentifier) -> str:
     found = name.get_attributes_for_oid(kind)
     value = found[0].value if found else ""
     return visible(value if isinstance(value, str) else "")
+
+
+def _plain(value: str | bytes) -> str | bytes:
+    return value if isinstance(value, bytes) else " ".join(value.split()).casefold()
 
 
 def _begins_at(certificate: x509.Certificate) -> int:

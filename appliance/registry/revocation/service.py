@@ -74,7 +74,7 @@ class Revocation:
         self._in_memory: set[str] = set()
         """Those of them, by fingerprint, whose certificates are revoked in memory, for the disk took no writes."""
         self._leaving: CertificatePublicKeyTypes | None = None
-        """The key of the CA that is followed by another one just now."""
+        """The key of the CA that is being revoked just now: it is not put back meanwhile."""
         self._revoking = asyncio.Lock()
         self.judge_everybody: Callable[[], Awaitable[None]] = _nobody_judged
         """Ends the connections of whoever would not be let in any more; it is done when it returns."""
@@ -137,9 +137,13 @@ class Revocation:
         """
         async with self._revoking:
             issuer = await self.issuer(tenant_id, fingerprint)
-            # First the new one: a crash between the two leaves a gateway that works, and a person who asks again.
-            successor = await self._followed(issuer) if issuer.is_in_use else None
-            one = self._revoked.get(issuer.fingerprint) or await self._written(tenant_id, issuer)
+            self._leaving = issuers.public_key(issuer)
+            try:
+                # First the new one: a crash between the two leaves a gateway that works, and a person who asks again.
+                successor = await self._followed(self._leaving)
+                one = self._revoked.get(issuer.fingerprint) or await self._written(tenant_id, issuer)
+            finally:
+                self._leaving = None
             count = await self._mark(one)
         revoked = await self.issuer(tenant_id, fingerprint)
         return Succession(revoked, count, successor)
@@ -179,26 +183,20 @@ class Revocation:
         log.info("certificates revoked tenant_id=%s device_count=%s count=%s", tenant_id, len(wanted), len(revoked))
         return len(revoked)
 
-    async def _followed(self, issuer: Issuer) -> Issuer:
-        """Have another CA issue from now on, and nobody put this one back meanwhile."""
-        self._leaving = issuers.public_key(issuer)
+    async def _followed(self, key: CertificatePublicKeyTypes) -> Issuer | None:
+        """Have another CA issue from now on, where one of this key issues by now; None where none does."""
+        if not await self._registry.authorities.is_issuing(key):
+            return None
         work: Callable[[Pki], Tended[Issuer]] = partial(issuers.succeed, now=self._clock())
-        try:
-            return await self._registry.authorities.tend(work)
-        except BaseException:
-            self._leaving = None
-            raise
+        return await self._registry.authorities.tend(work)
 
     async def _written(self, tenant_id: int, issuer: Issuer) -> RevokedIssuer:
         """Revoke a CA; every connection by what it has issued is over when this returns."""
         entry = Entry("issuer.revoke", issuer.name, {"fingerprint": issuer.fingerprint})
-        try:
-            one = await self._registry.audit.recorded(
-                tenant_id, [entry], queries.insert_issuer, tenant_id, issuer, self._clock()
-            )
-            self._know(one)
-        finally:
-            self._leaving = None
+        one = await self._registry.audit.recorded(
+            tenant_id, [entry], queries.insert_issuer, tenant_id, issuer, self._clock()
+        )
+        self._know(one)
         # Before anything else is done, for a thread beside it would slow it down.
         await self.judge_everybody()
         log.warning("CA revoked fingerprint=%s name=%s", one.fingerprint, one.name)

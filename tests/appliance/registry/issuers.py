@@ -21,7 +21,6 @@ def make(
     is_ca: bool = True,
     signs: bool = True,
     days: int = 3_650,
-    identifier: bytes | None = None,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -34,7 +33,7 @@ def make(
         .not_valid_after(FIRST_DAY + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         # Not what our own would have: some CAs count in a way of their own.
-        .add_extension(x509.SubjectKeyIdentifier(identifier or _identifier(None, key)), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier(_identifier(None, key)), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier(_identifier((by[0] if by else None), key), None, None), critical=False
         )

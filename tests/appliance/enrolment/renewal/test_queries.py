@@ -1,3 +1,4 @@
+import sqlite3
 from functools import partial
 
 import pytest
@@ -103,3 +104,47 @@ async def test_the_database_knows_lineages_as_the_book_does(
     left = {each.fingerprint for each in await database.read(queries.select_successions())}
     assert left & set(names) == {each.fingerprint for each in made} - expected
     assert await database.write(revocation_queries.revoke_lineages, 2, names, NOW) == []
+
+
+async def renewed_beside(database: Database, registry: Registry, first: bytes) -> tuple[str, list[str]]:
+    """A certificate of pump-7, and two that were renewed with it."""
+    present = bound(registry, first).certificate.fingerprint
+    names = [(await registry.issue_certificate(1, "pump-7")).fingerprint for _ in range(2)]
+    for each in names:
+        await database.write(queries.insert_renewal, Succession(1, each, present, "pump-7", NOW), 10, nothing)
+    return present, names
+
+
+async def test_no_tenant_ends_the_lineages_of_another(database: Database, registry: Registry, first: bytes) -> None:
+    present, names = await renewed_beside(database, registry, first)
+    known = await registry.certificates(1, "pump-7")
+    successions = await database.read(queries.select_successions())
+    assert await database.read(revocation_queries.select_lineages(2, [present, *names], NOW)) == []
+    assert await database.write(revocation_queries.revoke_lineages, 2, [present, *names], NOW) == []
+    assert await database.write(queries.take_over, 2, "pump-7", names[0], NOW) == []
+    await database.write(insert_claim, present)
+    assert await database.write(queries.take_over, 2, "pump-7", "another's", NOW) == []
+    assert await registry.certificates(1, "pump-7") == known
+    assert {each.revoked_at for each in known} == {None}
+    assert await database.read(queries.select_successions()) == successions
+
+
+def insert_claim(connection: sqlite3.Connection, replaced: str) -> None:
+    """Have another tenant say that a certificate of its own takes the place of this one."""
+    connection.execute("INSERT INTO tenant (tenant_id, name, created_at) VALUES (2, 'second', 0)")
+    sql = "INSERT INTO succession (tenant_id, fingerprint, replaced, device_id, made_at) VALUES (2, ?, ?, ?, ?)"
+    connection.execute(sql, ("another's", replaced, "pump-7", NOW))
+
+
+async def test_what_was_revoked_before_a_renewed_one_took_over_keeps_its_moment(
+    database: Database, registry: Registry, first: bytes
+) -> None:
+    present, names = await renewed_beside(database, registry, first)
+    sql = "UPDATE certificate SET revoked_at = 1 WHERE fingerprint = ?"
+    await database.write(lambda connection: connection.execute(sql, (names[1],)))
+    [ended] = await database.write(queries.take_over, 1, "pump-7", names[0], NOW + 9)
+    assert (ended.certificate.fingerprint, ended.certificate.revoked_at) == (present, NOW + 9)
+    revoked_at = {each.fingerprint: each.revoked_at for each in await registry.certificates(1, "pump-7")}
+    assert revoked_at == {present: NOW + 9, names[0]: None, names[1]: 1}
+    assert await database.read(queries.select_successions()) == []
+    assert await database.write(queries.take_over, 1, "pump-7", names[0], NOW + 20) == []

@@ -266,6 +266,20 @@ async def test_a_renewed_certificate_takes_over_in_one_transaction(
     assert may_connect(registry, second)
 
 
+async def test_what_took_over_is_told_once_and_only_of_what_was_good(
+    renewal: Renewal, registry: Registry, database: Database, first: bytes, broker: Broker
+) -> None:
+    second, beside = [der(await renewal.renew(bound(registry, first), request("pump-7"))) for _ in range(2)]
+    sql = "UPDATE certificate SET revoked_at = 1 WHERE fingerprint = ?"
+    await database.write(lambda connection: connection.execute(sql, (name(registry, beside),)))
+    for _ in range(2):
+        assert connect(registry, second)
+    await until_refused(registry, first)
+    assert await broker.said_nothing()
+    [told] = [each.details for each in await registry.audit.entries(1) if each.action == "certificate.revoke"]
+    assert name(registry, first) in told
+
+
 async def test_a_start_leaves_nothing_of_a_revoked_lineage_good(
     database: Database, registry: Registry, first: bytes, broker: Broker, tmp_path: Path, clock: FakeClock
 ) -> None:

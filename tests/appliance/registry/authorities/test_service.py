@@ -139,6 +139,68 @@ async def test_server_certificates_that_the_disk_does_not_take_are_issued_once_i
     assert await told(registry) == ["issuer.use", "server_certificate.renew"]
 
 
+async def test_while_they_cannot_be_issued_listeners_hear_of_what_has_changed_and_the_log_of_a_reason_once(
+    registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[tuple[bytes, bytes]] = []
+    folder = tmp_path / "pki"
+
+    async def hear() -> None:
+        heard.append(((folder / "device-trust.pem").read_bytes(), (folder / "mqtt.pem").read_bytes()))
+
+    registry.authorities.tls_changed = hear
+    before, shown = (folder / "device-trust.pem").read_bytes(), (folder / "mqtt.pem").read_bytes()
+    (folder / "web.pem.unfinished").mkdir()
+    (folder / "mqtt.pem.unfinished").mkdir()
+    (folder / "web.pem").write_bytes(shown)
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    # Of the CA that is trusted from now on, though no certificate by it can be shown yet.
+    [(trust, unchanged)] = heard
+    assert (trust != before, unchanged == shown) == (True, True)
+    for _ in range(3):
+        await registry.catch_up()
+    assert (len(heard), caplog.text.count("not issued again, tried until they are")) == (1, 1)
+    # The first of them can be issued, the second cannot: another reason, and something to be shown.
+    (folder / "mqtt.pem.unfinished").rmdir()
+    for _ in range(3):
+        await registry.catch_up()
+        assert registry.authorities.is_behind
+    assert (len(heard), caplog.text.count("not issued again, tried until they are")) == (2, 2)
+    assert heard[1][1] != shown
+    (folder / "web.pem.unfinished").rmdir()
+    for _ in range(3):
+        await registry.catch_up()
+        assert not registry.authorities.is_behind
+    assert len(heard) == 3
+
+
+async def test_listeners_that_could_not_be_told_are_told_though_certificates_cannot_be_issued(
+    registry: Registry, tmp_path: Path
+) -> None:
+    is_broken, heard = True, 0
+
+    async def hear() -> None:
+        nonlocal heard
+        if is_broken:
+            raise OSError("no descriptors left")
+        heard += 1
+
+    registry.authorities.tls_changed = hear
+    (tmp_path / "pki" / "mqtt.pem.unfinished").mkdir()
+    with pytest.raises(OSError, match="descriptors"):
+        await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    is_broken = False
+    for _ in range(3):
+        await registry.catch_up()
+        assert (heard, registry.authorities.is_behind) == (1, True)
+
+
+async def test_two_who_find_one_due_do_not_issue_it_twice(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "pki" / "mqtt.pem").write_bytes((tmp_path / "pki" / "web.pem").read_bytes())
+    await asyncio.gather(*(registry.authorities.show_changes() for _ in range(3)))
+    assert await told(registry) == ["server_certificate.renew"]
+
+
 async def test_a_ca_that_the_disk_does_not_take_is_not_used_after_the_next_start(
     registry: Registry, database: Database, tmp_path: Path, clock: FakeClock
 ) -> None:

@@ -163,6 +163,45 @@ async def test_too_many_do_not_wait_and_whoever_gives_up_leaves_room() -> None:
     await turns.close(token)
 
 
+class Locked(Stubborn):
+    """A token that remembers whether it was locked again."""
+
+    is_locked = False
+
+    def close(self) -> None:
+        self.is_locked = True
+
+
+async def test_at_the_end_the_token_is_locked_and_its_thread_ends_however_much_waits() -> None:
+    turns, token, goes_on = Turns(), Locked(CaConfig()), threading.Event()
+    thread = await turns.take(token, threading.current_thread)
+    waiting = [asyncio.ensure_future(turns.take(token, lambda: token.ask(goes_on))) for _ in range(WAITING_LIMIT)]
+    await asyncio.sleep(0)
+    closing_it = asyncio.ensure_future(turns.close(token))
+    await asyncio.sleep(0)
+    goes_on.set()
+    assert await asyncio.gather(*waiting) == ["done"] * WAITING_LIMIT
+    await closing_it
+    await asyncio.to_thread(thread.join, 10)
+    assert (thread.is_alive(), token.is_locked) == (False, True)
+
+
+async def test_the_thread_ends_though_nobody_waits_for_the_end_any_more() -> None:
+    turns, token, goes_on = Turns(), Locked(CaConfig()), threading.Event()
+    thread = await turns.take(token, threading.current_thread)
+    waiting = asyncio.ensure_future(turns.take(token, lambda: token.ask(goes_on)))
+    await asyncio.sleep(0)
+    closing_it = asyncio.ensure_future(turns.close(token))
+    await asyncio.sleep(0)
+    closing_it.cancel()
+    with suppress(asyncio.CancelledError):
+        await closing_it
+    goes_on.set()
+    await waiting
+    await asyncio.to_thread(thread.join, 10)
+    assert not thread.is_alive()
+
+
 async def test_long_work_of_many_calls_is_not_given_up() -> None:
     turns, token, goes_on = Turns(), Stubborn(CaConfig()), threading.Event()
     turns.answer_s = 0.05

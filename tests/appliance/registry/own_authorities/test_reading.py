@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -61,7 +62,10 @@ def test_a_ca_that_the_listeners_could_not_load_is_refused() -> None:
 
 def test_a_ca_of_the_gateway_is_refused_by_its_key_and_by_its_name() -> None:
     same_key = issuers.make("Another Name", COMPANY.key)
-    for certificate, why in ((same_key, "of the gateway itself"), (Company().certificate, "is called CN=Example")):
+    same_names = [
+        (Company(name).certificate, "is called CN=Example") for name in ("Example Factory", "EXAMPLE factory ")
+    ]
+    for certificate, why in ((same_key, "of the gateway itself"), *same_names):
         with pytest.raises(InvalidAuthorityError, match=why):
             reading.checked(certificate, [COMPANY.certificate], CLOCK)
     checked = reading.checked(COMPANY.certificate, [Company("Other").certificate], CLOCK)
@@ -84,37 +88,35 @@ def test_an_upload_is_one_certificate_and_nothing_else(pem: bytes, why: str) -> 
     assert reading.read(COMPANY.pem, "the proof") == COMPANY.certificate
 
 
-def with_identifier(identifier: bytes | None, name: str = "Example Factory") -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    key = authority.make_key()
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+def named(*values: str) -> x509.Name:
+    kinds = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+    return x509.Name([x509.NameAttribute(kind, value) for kind, value in zip(kinds, values, strict=False)])
+
+
+@given(st.text("aB é", min_size=1).filter(str.strip), st.sampled_from([str.upper, str.lower, str.title]))
+def test_neither_case_nor_spaces_make_another_name(value: str, spelt: Callable[[str], str]) -> None:
+    wide = " " + spelt(value).replace(" ", " \t ") + " "
+    assert reading.compared(named(wide, "X")) == reading.compared(named(value, "x"))
+
+
+@pytest.mark.parametrize("other", [named("Example"), named("Example", "Fac tory"), named("Factory", "Example")])
+def test_what_else_differs_makes_another_name(other: x509.Name) -> None:
+    assert reading.compared(other) != reading.compared(named("Example", "Factory"))
+
+
+def test_the_parts_of_a_name_that_stand_beside_each_other_have_no_order() -> None:
+    one, other = named("Example", "Factory"), named("EXAMPLE", "factory ")
+    beside = [x509.Name([x509.RelativeDistinguishedName(each)]) for each in (one, reversed(list(other)))]
+    assert reading.compared(beside[0]) == reading.compared(beside[1])
+
+
+def test_a_ca_needs_no_key_identifier() -> None:
+    key, name = authority.make_key(), named("Example")
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(moment(2026)).not_valid_after(moment(2036))
-    if identifier is not None:
-        builder = builder.add_extension(x509.SubjectKeyIdentifier(identifier), critical=False)
-    return builder.sign(key, hashes.SHA256())
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "is_apart"),
-    [
-        (with_identifier(b"1"), with_identifier(b"2"), True),
-        (with_identifier(b"1"), with_identifier(b"1"), False),
-        (with_identifier(None), with_identifier(b"1"), False),
-        (with_identifier(b"1"), with_identifier(None), False),
-        (with_identifier(None), with_identifier(None), False),
-        (with_identifier(b"1"), with_identifier(b"1", "Another Factory"), True),
-        (with_identifier(None), with_identifier(None, "Another Factory"), True),
-    ],
-)
-def test_cas_of_one_name_are_apart_by_their_key_identifiers_alone(
-    one: x509.Certificate, other: x509.Certificate, *, is_apart: bool
-) -> None:
-    reading.check_apart(one, [])
-    if is_apart:
-        reading.check_apart(one, [other])
-    else:
-        with pytest.raises(InvalidAuthorityError, match="could not be told from those of another one"):
-            reading.check_apart(one, [COMPANY.certificate, other])
+    plain = builder.add_extension(x509.BasicConstraints(True, None), critical=True).sign(key, hashes.SHA256())
+    checked = reading.checked(plain, [], CLOCK)
+    assert reading.subject_of(checked.pem) == name
 
 
 def test_of_several_cas_of_a_name_a_certificate_is_that_ones_who_has_signed_it() -> None:

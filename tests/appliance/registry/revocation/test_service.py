@@ -1,11 +1,14 @@
 """Revocation of many certificates at once."""
 
+import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from appliance.errors import InvalidInputError
 from appliance.registry import authority
@@ -14,8 +17,9 @@ from appliance.registry.revocation import queries
 from appliance.registry.revocation.issuers import Issuer, UnknownIssuerError
 from appliance.registry.revocation.service import DEVICES_LIMIT
 from appliance.registry.service import Registry
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
 from broker.ports import Denied
+from tests.appliance.full_disk import full_disk
 from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import NOW, FakeClock, credentials, der
 
@@ -205,6 +209,57 @@ async def test_a_ca_that_is_being_revoked_is_not_put_back_meanwhile(registry: Re
     done = await registry.revocation.revoke_issuer(DEFAULT_TENANT, gone.fingerprint)
     assert [one for one in refused if "is being revoked" in one]
     assert await in_use(registry) == done.successor
+
+
+async def test_a_ca_that_is_put_back_just_when_it_is_revoked_does_not_go_on_issuing(registry: Registry) -> None:
+    chain, key = issuers.company()
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    gone = await in_use(registry)
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    was_allowed, goes_on = threading.Event(), threading.Event()
+
+    def say_and_wait(key: CertificatePublicKeyTypes) -> str | None:
+        answer = registry.revocation.key_refusal(key)
+        was_allowed.set()
+        goes_on.wait(10)
+        return answer
+
+    registry.authorities.key_refusal = say_and_wait
+    putting_back = asyncio.create_task(registry.authorities.use_issuer(*issuers.files(chain, key)))
+    await asyncio.to_thread(was_allowed.wait, 10)
+    revoking = asyncio.create_task(registry.revocation.revoke_issuer(DEFAULT_TENANT, gone.fingerprint))
+    async with asyncio.timeout(10):
+        while registry.revocation.key_refusal(key.public_key()) is None:
+            await asyncio.to_thread(threading.Event().wait, 0.01)
+    goes_on.set()
+    await putting_back
+    done = await revoking
+    assert done.successor is not None
+    assert done.successor == await in_use(registry)
+    await registry.add_device(DEFAULT_TENANT, "pump")
+    assert refusal(registry, "pump", await registry.issue_certificate(DEFAULT_TENANT, "pump")) == ""
+
+
+async def test_a_ca_is_followed_when_another_certificate_of_its_key_issues(registry: Registry) -> None:
+    chain, key = issuers.company()
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    gone = await in_use(registry)
+    await registry.authorities.use_issuer(*issuers.files([issuers.make("Made anew", key)], key))
+    done = await registry.revocation.revoke_issuer(DEFAULT_TENANT, gone.fingerprint)
+    assert done.successor is not None
+    assert done.successor == await in_use(registry)
+
+
+async def test_a_ca_that_could_not_be_revoked_may_issue_again(registry: Registry, database: Database) -> None:
+    chain, key = issuers.company()
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    one = await in_use(registry)
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    async with full_disk(database):
+        with pytest.raises(UnwritableError):
+            await registry.revocation.revoke_issuer(DEFAULT_TENANT, one.fingerprint)
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    assert await in_use(registry) == one
 
 
 async def test_a_start_goes_on_when_the_disk_takes_nothing_and_what_is_left_is_done_later(
