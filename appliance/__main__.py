@@ -23,6 +23,7 @@ from appliance.config import Config
 from appliance.console import Console, ImportReport, Issued, local_host, reached
 from appliance.control import ControlError
 from appliance.errors import ApplianceError
+from appliance.folder_lock import folder_locked
 from appliance.health import is_logged_by_journald
 from appliance.registry import bundle
 from appliance.simulator.model import Scenario
@@ -313,7 +314,7 @@ def _ask(config: Config, call: str, arguments: dict[str, Any]) -> Any:
 
 
 async def _done_alone(config: Config, call: str, arguments: dict[str, Any]) -> Any:
-    with process.folder_locked(config.data_folder):
+    with folder_locked(config.data_folder):
         async with process.foundation_opened(config, process.wall_clock) as foundation:
             mqtt = config.mqtt
             foundation.registry.reached = reached(mqtt.host, mqtt.port, mqtt.shared_port, config.http.port)

@@ -5,13 +5,13 @@ lets work in stops first, then the work in hand is finished, then what carries i
 """
 
 import contextlib
-import fcntl
 import gc
 import logging
 import os
+import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,7 +31,7 @@ from appliance.enrolment.renewal.request import est_url
 from appliance.enrolment.renewal.service import Renewal
 from appliance.enrolment.service import Enrolment
 from appliance.enrolment.tray.service import Tray
-from appliance.errors import ApplianceError
+from appliance.folder_lock import folder_locked
 from appliance.gateway import Gateway
 from appliance.health import Health, alive, notify_systemd
 from appliance.ingestion.service import Ingestion, Rooms
@@ -42,6 +42,8 @@ from appliance.notifications.email import SmtpChannel
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
 from appliance.registry.catalogue.service import Catalogue
+from appliance.registry.hardware.refused import FILE as REFUSED_PIN
+from appliance.registry.hardware.refused import RefusedPin
 from appliance.registry.hardware.token import Token
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.presence_log.service import PresenceLog
@@ -64,18 +66,6 @@ log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter: with Python's 5 ms, a commit waits 300 ms for a busy loop."""
-
-
-class FolderInUseError(ApplianceError):
-    """Another gateway runs on this data folder."""
-
-    code = "folder_in_use"
-
-
-class FolderOwnerError(ApplianceError):
-    """The data folder belongs to another user than the one who asks."""
-
-    code = "folder_owner"
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -111,25 +101,6 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-@contextlib.contextmanager
-def folder_locked(folder: Path) -> Iterator[None]:
-    """Keep every other gateway off a data folder.
-
-    Raises `FolderInUseError` when one is already on it.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    owner = folder.stat().st_uid
-    if owner != os.geteuid():
-        # Files made by another user, root included, would lock the gateway out of its own folder.
-        raise FolderOwnerError(f"{folder} belongs to the user {owner}: run this as that user, for example by sudo -u")
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FolderInUseError(f"a gateway already runs on {folder}") from None
-        yield
-
-
 @contextlib.asynccontextmanager
 async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Foundation]:
     """Open storage, the registry and the accounts; the folder must be locked."""
@@ -143,7 +114,8 @@ async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Found
             # Where there are guests, a name alone makes nobody a device.
             trust_plain=config.mqtt.plain_port is not None and config.plugins.mode is Mode.NARROW,
         )
-        registry.authorities.token = Token(config.ca)
+        refused = RefusedPin(folder / "pki" / REFUSED_PIN, secrets.token_bytes(16))
+        registry.authorities.token = Token(config.ca, refused)
         accounts = Accounts(
             database,
             clock,
@@ -152,6 +124,8 @@ async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Found
         )
         async with registry.opened(), Catalogue(registry, database, clock).opened() as catalogue:
             yield Foundation(database, registry, catalogue, accounts)
+            with contextlib.suppress(UnwritableError):
+                await accounts.tell_refused(DEFAULT_TENANT)
 
 
 async def run(config: Config, started: Callable[[Started], None], *, demo: bool = False) -> None:
@@ -272,7 +246,7 @@ class _Parts:
             bus=self.bus,
             health=self.health,
             broker=self.broker,
-            presence=self._presence(clock),
+            presence=self._presence(),
             renewal=self._renewal(),
             version=_version(),
             data_folder=folder,
@@ -291,6 +265,7 @@ class _Parts:
         """Have connections judged again when what they hang on has changed."""
         registry.rights_changed = self.broker.judge_soon
         registry.policy_changed = self.broker.review_soon
+        registry.own_authorities.publish = self.broker.publish
         registry.revocation.judge_everybody = self.broker.judge_everybody
 
     def _room(self, clock: Clock) -> Room:
@@ -308,11 +283,11 @@ class _Parts:
         self.ingestion.requested, enrolment.note = enrolment.requested, self.ingestion.note
         return enrolment
 
-    def _presence(self, clock: Clock) -> PresenceLog:
+    def _presence(self) -> PresenceLog:
         """When devices came and went, told by whoever hears of it."""
         foundation = self._foundation
         interval_ms = self._config.presence.expected_interval_ms
-        presence = PresenceLog(foundation.database, foundation.registry, clock, interval_ms)
+        presence = PresenceLog(foundation.database, foundation.registry, interval_ms)
         presence.interval_ms = foundation.catalogue.interval_ms
         self.ingestion.noted, self.broker.desk.heard = presence.note, presence.note_subscribed
         foundation.registry.gone = self.broker.forget
@@ -344,13 +319,12 @@ class _Parts:
     def jobs(self, reload_web_certificate: Callable[[], None]) -> dict[str, tuple[str, schedule.Work]]:
         """What is due by the clock."""
 
-        async def renew_certificates() -> None:
-            if await self._foundation.registry.renew_server_certificates():
-                await renew_tickets()
-
         async def renew_tickets() -> None:
             self.doors.reload()
             reload_web_certificate()
+
+        async def tell_refused() -> None:
+            await self._foundation.accounts.tell_refused(DEFAULT_TENANT)
 
         async def end_expired() -> None:
             registry = self._foundation.registry
@@ -360,7 +334,7 @@ class _Parts:
 
         self._foundation.registry.authorities.tls_changed = renew_tickets
         return {
-            "renew server certificates": ("17 * * * *", renew_certificates),
+            "renew server certificates": ("17 * * * *", self._foundation.registry.authorities.show_changes),
             # With the keys of its tickets, whoever has them can read what was said before.
             "renew the keys of TLS tickets": ("41 3 * * *", renew_tickets),
             "keep the time": ("*/5 * * * *", self._foundation.registry.time.mark),
@@ -369,6 +343,10 @@ class _Parts:
             "look after certificates that are due": ("29 4 * * *", self.gateway.renewal.reminder.look_after),
             "seal, thin and drop days": ("37 2 * * *", self.gateway.room.keeping.tend),
             "look after device tokens": ("* * * * *", self._foundation.registry.tokens.look_after),
+            # What a full disk has left to do.
+            "tell which attempts to sign in failed": ("* * * * *", tell_refused),
+            "finish what the audit log and the CAs began": ("* * * * *", self._foundation.registry.catch_up),
+            "finish revocations": ("* * * * *", self._foundation.registry.revocation.look_after),
         }
 
 

@@ -30,6 +30,7 @@ from web.api import issuers as issuers_api
 from web.api import own_authorities as own_authorities_api
 from web.api import packets as packets_api
 from web.api import policies as policies_api
+from web.api import sessions as sessions_api
 from web.api import storage as storage_api
 from web.assets import Assets
 from web.auth import Caller, SignedIn
@@ -105,6 +106,7 @@ NOUNS = (
     packets_api,
     quality,
     policies_api,
+    sessions_api,
     device_api,
     device_tokens_api,
     telemetry,

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import msgspec
 
-from appliance.ingestion import cbor
 from appliance.enrolment.claims import FORMATS
 from appliance.enrolment.model import Claim, Enrolled, Fault, PendingCertificate, RejectedError, Setting
 from appliance.errors import InvalidInputError
+from appliance.ingestion import cbor
 from appliance.registry.clock.trust import Reading, is_over
 from appliance.registry.model import Certificate, Device, DeviceState, IssuedCertificate, NewDevice
 from appliance.registry.tokens.model import DeviceToken

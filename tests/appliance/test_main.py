@@ -15,7 +15,8 @@ from appliance.__main__ import _announce, _ask, _causes, _ended, main
 from appliance.config import Config
 from appliance.control import ControlError
 from appliance.errors import ApplianceError
-from appliance.process import Started, folder_locked
+from appliance.folder_lock import folder_locked
+from appliance.process import Started
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import os
 import re
 import socket
 import sqlite3
@@ -15,12 +14,9 @@ from appliance.config import Config, MqttConfig, PluginsConfig
 from appliance.health import alive
 from appliance.instant import DAY_MS
 from appliance.process import (
-    FolderInUseError,
-    FolderOwnerError,
     _Parts,
     _version,
     _writer_answers,
-    folder_locked,
     foundation_opened,
     wall_clock,
 )
@@ -29,20 +25,6 @@ from broker.plugins.ports import Mode
 from broker.ports import Credentials, Denied, Principal
 from broker.tls import DeviceTls
 from tests.appliance.examples import clock, stored
-
-
-def test_only_one_gateway_runs_on_a_folder_and_the_next_one_after_it(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "var"
-    for _ in range(2):
-        with folder_locked(folder):
-            assert folder.stat().st_mode & 0o777 == 0o700
-            with pytest.raises(FolderInUseError, match=f"already runs on {folder}"), folder_locked(folder):
-                raise AssertionError
-
-
-def test_folders_do_not_lock_each_other(tmp_path: Path) -> None:
-    with folder_locked(tmp_path / "one"), folder_locked(tmp_path / "other"):
-        pass
 
 
 def test_moments_are_milliseconds_that_do_not_stand_still() -> None:
@@ -185,13 +167,3 @@ async def test_without_systemd_there_is_no_watchdog(tmp_path: Path, monkeypatch:
 
 def test_the_version_is_a_number_that_people_can_quote() -> None:
     assert _version()[0].isdigit()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_another_user_is_left_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    os.chown(folder, 12_345, -1)
-    with pytest.raises(FolderOwnerError, match="belongs to the user 12345"), folder_locked(folder):
-        pass
-    assert list(folder.iterdir()) == []

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.enrolment import provisioning
-from appliance.ingestion import cbor
 from appliance.enrolment.claims import request_topics
 from appliance.enrolment.model import Enrolled, Fault, PendingCertificate, RejectedError, Setting
 from appliance.enrolment.provisioning import Address, Wish
+from appliance.ingestion import cbor
 from appliance.instant import DAY_MS
 from appliance.registry.clock.trust import Reading
 from appliance.registry.model import Certificate, Device, DeviceState, NewDevice

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.alerts.model import AlertOpened, AlertResolved, NewRule, Phase
+from appliance.alerts.model import AlertOpened, AlertResolved, NewRule
 from appliance.config import IngestionConfig
 from appliance.ingestion.backlog import BYTES_LIMIT
 from appliance.ingestion.decide import SLICE_MESSAGES
@@ -49,8 +49,8 @@ def session_kept(number: int) -> dict[ChangeKey, Change]:
     return {("session", number, 0): SessionKept(number, 1, "pump", "pump", 60, None)}
 
 
-def refused(client_id: str, *, principal: str = "", kind: str = "publish_denied") -> Refused:
-    return Refused(1, principal, client_id, "10.0.0.9", kind, "it may not", NOW)
+def refused(client_id: str, *, principal: str = "", kind: str = "publish_denied", address: str = "10.0.0.9") -> Refused:
+    return Refused(1, principal, client_id, address, kind, "it may not", NOW)
 
 
 async def test_a_message_is_acknowledged_only_once_another_program_sees_it_on_disk(tmp_path: Path) -> None:
@@ -328,15 +328,15 @@ async def test_a_refused_device_finds_the_reason_in_its_own_problems(tmp_path: P
     async with ingesting(tmp_path) as gateway:
         gateway.ingestion.note(refused("pump", principal="pump"))
         gateway.ingestion.note(refused("pump"))
-        gateway.ingestion.note(refused("stranger", kind="not_authorized"))
+        gateway.ingestion.note(refused("stranger", kind="will_denied", address=""))
     async with built(tmp_path) as gateway:
         problem = Problem("pump", "publish_denied", "it may not (from 10.0.0.9)", 2, NOW, NOW)
         assert await gateway.ingestion.problems(1, "pump") == [problem]
         [stranger] = await gateway.ingestion.problems(1, "")
-        assert stranger.reason == "client identifier 'stranger': it may not (from 10.0.0.9)"
+        assert stranger.reason == "client identifier 'stranger': it may not"
         assert {each.kind for each in await gateway.ingestion.recent_problems(1, 10)} == {
             "publish_denied",
-            "not_authorized",
+            "will_denied",
         }
         assert await gateway.ingestion.problems(2, "pump") == []
 
@@ -393,9 +393,6 @@ async def test_where_a_rule_stands_in_memory_is_where_it_stands_on_disk(tmp_path
             value = 70 if step % 7 in (1, 2, 3, 5) else 50
             gateway.ingestion.accept(turn([pressure(value, step * 3 - 1_000)], [step]))
             await gateway.broker.until(lambda broker, step=step: len(broker.receipts) == step + 1)  # type: ignore[misc]
-            assert phases(gateway) == gateway.on_disk("SELECT phase FROM alert_state")
+            states = gateway.alerts.book.states().values()
+            assert [(state.phase,) for state in states] == gateway.on_disk("SELECT phase FROM alert_state")
     assert len(gateway.on_disk("SELECT * FROM alert")) > 3
-
-
-def phases(gateway: Gateway) -> list[tuple[Phase]]:
-    return [(state.phase,) for state in gateway.alerts.book.states().values()]

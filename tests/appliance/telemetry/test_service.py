@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.store.database import Database, connect_reader, opened
-from appliance.store.migrate import migrate
 from appliance.telemetry import log_record, queries
 from appliance.telemetry.model import Latest, Report, TimeSource
 from appliance.telemetry.service import Telemetry
+from tests.appliance.store.tables import up_to_date
 from tests.appliance.telemetry.reports import NOON, report
 
 FOREVER = (0, 1 << 45)
@@ -37,7 +37,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Gateway"]:
-        async with opened(self.folder / "gateway.db", prepare=migrate) as self.database:
+        async with opened(self.folder / "gateway.db", prepare=up_to_date) as self.database:
             self.telemetry = Telemetry(self.database, self.folder, self.config, lambda: self.now)
             async with self.telemetry.opened():
                 yield self
