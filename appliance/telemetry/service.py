@@ -299,7 +299,7 @@ class Telemetry:
         await self._database.write(queries.raise_log_id, highest_log_id)
         self._chunks.note_log(highest_log_id)
         # What a day file holds of the log may be in its WAL only, which a kill leaves there and a power cut does not.
-        self._unsynced = dict.fromkeys((day for _, _, day in survey.covered), min(oldest, default=0))
+        self._unsynced.update(dict.fromkeys((day for _, _, day in survey.covered), min(oldest, default=0)))
         for known in survey.latest.values():
             if known.latest_log_id > self._days.erased.get((known.tenant_id, known.device_id), 0):
                 self._take_latest(known)

@@ -31,6 +31,7 @@ RECORDED: Mapping[str, str] = {
     "DELETE /v1/device-types/{name}": "device_type.remove",
     "DELETE /v1/devices/{device_id}/certificates/{fingerprint}": "certificate.revoke",
     "DELETE /v1/devices/{device_id}/sessions": "session.end",
+    "DELETE /v1/devices/{device_id}/telemetry": "telemetry.erase",
     "DELETE /v1/devices/{device_id}/tokens/{token_number}": "device_token.revoke",
     "DELETE /v1/enrolment/codes/{code_number}": "enrolment_code.revoke",
     "DELETE /v1/own-authorities/{authority_number}": "own_authority.remove",

@@ -19,7 +19,7 @@ from broker.changes import Change, ChangeKey, SessionKept
 from broker.message import Message
 from broker.ports import Connected, Disconnected, Refused, Turn
 from tests.appliance.ingestion.examples import NOW, message, turn
-from tests.appliance.ingestion.gateway import AT_ONCE, TOGETHER, Gateway, built, ingesting, until
+from tests.appliance.ingestion.gateway import AT_ONCE, TOGETHER, built, ingesting, until
 
 RULE = NewRule(
     name="High pressure",
