@@ -30,6 +30,7 @@ OF_ALL_TENANTS = {
     "enrolment.tray._forget_beyond": "its caller binds the tenant in the condition that it gives",
     "registry.holders.select_certificates_after": _SAYS,
     "registry.own_authorities._refuse_known": "a certificate is one device's among all tenants",
+    "registry.own_authorities._refuse_same": "a CA is one tenant's among all: the listeners are everybody's",
     "registry.own_authorities.insert_code": "age alone decides, for every tenant alike",
     "registry.revocation.insert_issuer": _GATEWAY,
     "registry.revocation.select_issuers": _GATEWAY,
