@@ -41,12 +41,7 @@ def add(commands: Commands, common: argparse.ArgumentParser, ask: Ask, typed: Te
     action("issuers", "list the CAs that issue, or have issued, to devices", _issuers)
     revoke = action("revoke", "revoke a CA with everything that it has issued; there is no way back", _revoke)
     revoke.add_argument("fingerprint", metavar="FINGERPRINT", help="as `ca issuers` prints it")
-    hardware = action("use-hsm", "let a CA issue whose key is in the token of the settings", _use_hardware)
-    hardware.add_argument(
-        "--certificate", type=Path, metavar="CERT", help="its certificate from elsewhere and those above it, PEM"
-    )
-    request = action("hsm-request", "write a request for a certificate of the key in the token", _request_hardware)
-    request.add_argument("file", type=Path, metavar="FILE")
+    _add_hardware(action)
     clock = commands.add_parser("clock", help="tell what the clock is worth").add_subparsers(
         required=True, metavar="ACTION"
     )
@@ -60,6 +55,18 @@ def add(commands: Commands, common: argparse.ArgumentParser, ask: Ask, typed: Te
     audit = commands.add_parser("audit", help="check the audit log").add_subparsers(required=True, metavar="ACTION")
     verify = audit.add_parser("verify", parents=[common], help="tell whether an entry was changed or removed")
     verify.set_defaults(command=lambda options, config: _verify(options, config, ask))
+
+
+def _add_hardware(action: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the commands for a key in a token."""
+    hardware = action("use-hsm", "let a CA issue whose key is in the token of the settings", _use_hardware)
+    hardware.add_argument(
+        "--certificate", type=Path, metavar="CERT", help="its certificate from elsewhere and those above it, PEM"
+    )
+    request = action("hsm-request", "write a request for a certificate of the key in the token", _request_hardware)
+    request.add_argument("file", type=Path, metavar="FILE")
+    removal = action("remove-issuer-keys", "take issuing keys off this gateway; the token issues", _remove_issuer_keys)
+    removal.add_argument("--yes", action="store_true", help="go on: there is no way back")
 
 
 def _add_own(action: Callable[..., argparse.ArgumentParser]) -> None:
@@ -136,6 +143,17 @@ def _request_hardware(options: argparse.Namespace, config: Config, ask: Ask) -> 
     except OSError as error:
         raise ControlError(f"{options.file} cannot be written: {error.strerror}") from None
     _say(f"The request is in {options.file}. With the certificate: headworks ca use-hsm --certificate CERT")
+    return 0
+
+
+def _remove_issuer_keys(options: argparse.Namespace, config: Config, ask: Ask) -> int:
+    if not options.yes:
+        raise ControlError(
+            "nothing was removed: no CA whose key is on this gateway could issue again. Say --yes to go on"
+        )
+    removed = ask(config, "ca.remove-issuer-keys", {})
+    _say(f"Gone from this gateway: {', '.join(removed)}. Devices are issued certificates by the token, as before.")
+    _say("A flash card may keep what was deleted.")
     return 0
 
 

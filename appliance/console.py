@@ -174,6 +174,9 @@ def _machine_calls(registry: Registry) -> Mapping[str, Call]:
     async def hardware_request(_: dict[str, Any]) -> str:
         return await authorities.hardware_request()
 
+    async def remove_issuer_keys(_: dict[str, Any]) -> list[str]:
+        return await authorities.remove_issuer_keys()
+
     async def clock_report(_: dict[str, Any]) -> ClockReport:
         return registry.time.report()
 
@@ -183,6 +186,7 @@ def _machine_calls(registry: Registry) -> Mapping[str, Call]:
     return {
         "ca.use-hsm": use_hardware,
         "ca.hsm-request": hardware_request,
+        "ca.remove-issuer-keys": remove_issuer_keys,
         "clock.status": clock_report,
         "clock.reset": reset_clock,
     }

@@ -9,6 +9,7 @@ import fcntl
 import gc
 import logging
 import os
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -42,6 +43,8 @@ from appliance.notifications.email import SmtpChannel
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
 from appliance.registry.catalogue.service import Catalogue
+from appliance.registry.hardware.refused import FILE as REFUSED_PIN
+from appliance.registry.hardware.refused import RefusedPin
 from appliance.registry.hardware.token import Token
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.presence_log.service import PresenceLog
@@ -142,7 +145,8 @@ async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Found
             # Where there are guests, a name alone makes nobody a device.
             trust_plain=config.mqtt.plain_port is not None and config.plugins.mode is Mode.NARROW,
         )
-        registry.authorities.token = Token(config.ca)
+        refused = RefusedPin(folder / "pki" / REFUSED_PIN, secrets.token_bytes(16))
+        registry.authorities.token = Token(config.ca, refused)
         accounts = Accounts(
             database,
             clock,
@@ -151,6 +155,8 @@ async def foundation_opened(config: Config, clock: Clock) -> AsyncIterator[Found
         )
         async with registry.opened(), Catalogue(registry, database, clock).opened() as catalogue:
             yield Foundation(database, registry, catalogue, accounts)
+            with contextlib.suppress(UnwritableError):
+                await accounts.tell_refused(DEFAULT_TENANT)
 
 
 async def run(config: Config, started: Callable[[Started], None], *, demo: bool = False) -> None:
@@ -268,7 +274,7 @@ class _Parts:
             bus=self.bus,
             health=self.health,
             broker=self.broker,
-            presence=self._presence(clock),
+            presence=self._presence(),
             renewal=self._renewal(),
             version=_version(),
             data_folder=folder,
@@ -287,6 +293,7 @@ class _Parts:
         """Have connections judged again when what they hang on has changed."""
         registry.rights_changed = self.broker.judge_soon
         registry.policy_changed = self.broker.review_soon
+        registry.own_authorities.publish = self.broker.publish
         registry.revocation.judge_everybody = self.broker.judge_everybody
 
     def _enrolment(self, clock: Clock) -> Enrolment:
@@ -297,11 +304,11 @@ class _Parts:
         self.ingestion.requested, enrolment.note = enrolment.requested, self.ingestion.note
         return enrolment
 
-    def _presence(self, clock: Clock) -> PresenceLog:
+    def _presence(self) -> PresenceLog:
         """When devices came and went, told by whoever hears of it."""
         foundation = self._foundation
         interval_ms = self._config.presence.expected_interval_ms
-        presence = PresenceLog(foundation.database, foundation.registry, clock, interval_ms)
+        presence = PresenceLog(foundation.database, foundation.registry, interval_ms)
         presence.interval_ms = foundation.catalogue.interval_ms
         self.ingestion.noted, self.broker.desk.heard = presence.note, presence.note_subscribed
         foundation.registry.gone = self.broker.forget
@@ -333,13 +340,12 @@ class _Parts:
     def jobs(self, reload_web_certificate: Callable[[], None]) -> dict[str, tuple[str, schedule.Work]]:
         """What is due by the clock."""
 
-        async def renew_certificates() -> None:
-            if await self._foundation.registry.renew_server_certificates():
-                await renew_tickets()
-
         async def renew_tickets() -> None:
             self.doors.reload()
             reload_web_certificate()
+
+        async def tell_refused() -> None:
+            await self._foundation.accounts.tell_refused(DEFAULT_TENANT)
 
         async def end_expired() -> None:
             registry = self._foundation.registry
@@ -349,7 +355,7 @@ class _Parts:
 
         self._foundation.registry.authorities.tls_changed = renew_tickets
         return {
-            "renew server certificates": ("17 * * * *", renew_certificates),
+            "renew server certificates": ("17 * * * *", self._foundation.registry.authorities.show_changes),
             # With the keys of its tickets, whoever has them can read what was said before.
             "renew the keys of TLS tickets": ("41 3 * * *", renew_tickets),
             "keep the time": ("*/5 * * * *", self._foundation.registry.time.mark),
@@ -357,6 +363,10 @@ class _Parts:
             "end what expired credentials opened": ("* * * * *", end_expired),
             "look after certificates that are due": ("29 4 * * *", self.gateway.renewal.reminder.look_after),
             "look after device tokens": ("* * * * *", self._foundation.registry.tokens.look_after),
+            # What a full disk has left to do.
+            "tell which attempts to sign in failed": ("* * * * *", tell_refused),
+            "finish what the audit log and the CAs began": ("* * * * *", self._foundation.registry.catch_up),
+            "finish revocations": ("* * * * *", self._foundation.registry.revocation.look_after),
         }
 
 

@@ -1,7 +1,12 @@
-"""Work that is due by the clock."""
+"""Work that is due by the clock.
 
+The clock may be set, by decades: work that is due meanwhile is done once, and then goes on by the new time.
+"""
+
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -9,8 +14,8 @@ from apscheduler.triggers.cron import CronTrigger
 
 Work = Callable[[], Awaitable[object]]
 
-MISSED_BY_S = 3_600
-"""Work that could not start in time, because the machine slept, is still done this much later."""
+LOOK_S = 15.0
+"""How often it is looked at whether the clock was set."""
 
 
 @contextlib.asynccontextmanager
@@ -25,9 +30,41 @@ async def running(
     scheduler = _scheduler(jobs, failed)
     scheduler.start()
     try:
-        yield
+        async with asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(_follow_clock(scheduler), name="schedule")
+            try:
+                yield
+            finally:
+                looking.cancel()
     finally:
         scheduler.shutdown(wait=False)
+
+
+class _FromNow(CronTrigger):  # type: ignore[misc]  # the library has no types
+    """A crontab line that asks for nothing of the past.
+
+    The library's own goes through every moment that was missed: one minute by another, decades took it minutes.
+    """
+
+    def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime | None:
+        following: datetime | None = super().get_next_fire_time(None, now + timedelta(microseconds=1))
+        return following
+
+
+async def _follow_clock(scheduler: AsyncIOScheduler) -> None:
+    while True:
+        await asyncio.sleep(LOOK_S)
+        _bring_forward(scheduler, datetime.now(UTC))
+        # And what is due since it was set forward: the timer still runs to the moment of before.
+        scheduler.wakeup()
+
+
+def _bring_forward(scheduler: AsyncIOScheduler, now: datetime) -> None:
+    """Have work due by the present time that waits for a moment of before the clock was set back."""
+    for job in scheduler.get_jobs():
+        due = job.trigger.get_next_fire_time(None, now)
+        if job.next_run_time > due:
+            job.modify(next_run_time=due)
 
 
 def _scheduler(jobs: Mapping[str, tuple[str, Work]], failed: Callable[[str, BaseException], None]) -> AsyncIOScheduler:
@@ -40,10 +77,11 @@ def _scheduler(jobs: Mapping[str, tuple[str, Work]], failed: Callable[[str, Base
     for name, (crontab, work) in jobs.items():
         scheduler.add_job(
             work,
-            CronTrigger.from_crontab(crontab, timezone="UTC"),
+            _FromNow.from_crontab(crontab, timezone="UTC"),
             id=name,
             max_instances=1,
             coalesce=True,
-            misfire_grace_time=MISSED_BY_S,
+            # However late, because the machine slept or the clock was set: it is due, and done once.
+            misfire_grace_time=None,
         )
     return scheduler

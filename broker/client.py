@@ -53,6 +53,7 @@ class Client:
         "_taker",
         "_watchers",
         "admitted",
+        "asked_version",
         "assigned_id",
         "candidate",
         "claimed_id",
@@ -73,10 +74,11 @@ class Client:
     )
 
     ended_by: ReasonCode | None  # What ended its connection, which `connection` names once it was let in.
+    asked_version: int | None  # By which version of identities it was asked who it is; None where that was known.
 
     def __init__(self, taker: Taker, exchange: Exchange, stream: Stream, decoder: Decoder) -> None:
         self.stream, self.decoder = stream, decoder
-        self.connection, self.ended_by = "", None
+        self.connection, self.ended_by, self.asked_version = "", None, None
         self.session: Session | None = None
         self.keep_alive_s = 0.0
         """How long it may be silent, grace included; 0 is for ever."""
@@ -252,10 +254,18 @@ class Client:
 
     def close_with(self, code: ReasonCode, reason: str) -> None:
         """End the connection; a client of MQTT 5 is told why [MQTT-4.13.1-1]."""
+        self._say_why(code, reason)
+        self.stream.close(reason)
+
+    def cut_off(self, code: ReasonCode, reason: str) -> None:
+        """The same for one of thousands that must be out at once: the broker may hear of it later."""
+        self._say_why(code, reason)
+        self.stream.cut_off(reason)
+
+    def _say_why(self, code: ReasonCode, reason: str) -> None:
         self.ended_by = code
         if self.level == V5 and self.session is not None and not self._is_held:
             self.answer(Disconnect(code, self.reason(reason, is_last=True)))
-        self.stream.close(reason)
 
     def reason(self, text: str, *, is_last: bool = False) -> Properties:
         """A reason string, if this client wants it. What ends a connection may always give one [MQTT-3.1.2-29]."""
@@ -363,7 +373,7 @@ class Client:
                 reason = "a session that ends with its connection cannot be prolonged by DISCONNECT [3.14.2.2.2]"
                 raise ProtocolError(ReasonCode.PROTOCOL_ERROR, reason)
             if session.is_stored and not expiry_s:
-                self._exchange.journal.session_gone(session)
+                self._exchange.take_off_disk(session)
             session.expiry_s = min(expiry_s, self._exchange.limits.session_expiry_s)
         if packet.code == ReasonCode.SUCCESS:
             session.will = None

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from broker.admission import Admission
 from broker.client import Client
 from broker.encode import encode
 from broker.errors import ProtocolError
@@ -11,9 +12,8 @@ from broker.exchange import Exchange
 from broker.limits import Limits
 from broker.outgoing import Outgoing
 from broker.packets import V4, V5, Connack, Connect, Properties, ReturnCode, Will
-from broker.permissions import Undecided
 from broker.plugins.authorizer import is_guest
-from broker.ports import Connected, Credentials, Denied, Owner, Principal
+from broker.ports import Connected, Denied, Owner, Principal
 from broker.reason_codes import ReasonCode
 from broker.session import Session
 from broker.topics import check_name
@@ -41,6 +41,7 @@ class Reception:
     def __init__(self, exchange: Exchange, owner: Owner, unique: Callable[[], str]) -> None:
         """`unique` gives names that nobody has and nobody can guess."""
         self._exchange = exchange
+        self._admission = Admission(exchange)
         self._owner = owner
         self._unique = unique
 
@@ -56,7 +57,7 @@ class Reception:
             assigned = self._assigned(client, connect)
             connect = msgspec.structs.replace(connect, client_id=assigned)
         self._check(connect)
-        principal = self._principal(client, connect)
+        principal = self._admission.principal(client, connect)
         held = self._exchange.sessions.find(principal.tenant_id, connect.client_id)
         if held is not None and _gives_way(held.principal, principal):
             self._end_older(held, msgspec.structs.replace(connect, clean_start=True))
@@ -64,8 +65,9 @@ class Reception:
         if held is not None and held.principal != principal:
             raise _refused("the session of this client identifier belongs to another client")
         self._check_will_rights(client, principal, connect)
-        is_replaced = held is not None and self._end_older(held, connect)
-        self._enter(client, principal, connect, assigned, is_replaced=is_replaced)
+        if held is not None:
+            self._end_older(held, connect)
+        self._enter(client, principal, connect, assigned)
 
     def _assigned(self, client: Client, connect: Connect) -> str:
         """A client identifier for a client without one [MQTT-3.1.3-6]; the same when the packet comes again."""
@@ -87,27 +89,6 @@ class Reception:
         if connect.will is not None:
             _check_will(connect.will, limits)
 
-    def _principal(self, client: Client, connect: Connect) -> Principal:
-        """Who it is. What an authoriser said after thinking is asked for only once."""
-        answer = client.admitted
-        if answer is None:
-            stream = client.stream
-            certificate = stream.certificate
-            username = connect.username
-            if certificate is not None and username is not None and username.startswith("?"):
-                username = None  # AWS's own clients tell their version there.
-            credentials = Credentials(
-                connect.client_id, username, connect.password, certificate, stream.address, stream.transport
-            )
-            client.credentials = msgspec.structs.replace(credentials, certificate=None)
-            answer = self._exchange.permissions.authenticate(credentials, lambda said: _admit(client, said))
-        if answer is None:
-            raise Undecided
-        if isinstance(answer, Denied):
-            client.admitted = answer
-            raise ProtocolError(answer.reason_code, answer.reason)
-        return answer
-
     def _check_will_rights(self, client: Client, principal: Principal, connect: Connect) -> None:
         if connect.will is None:
             return
@@ -120,28 +101,22 @@ class Reception:
         if denied is not None:
             raise _refused(f"its will: {denied.reason}")
 
-    def _end_older(self, held: Session, connect: Connect) -> bool:
-        """Close the connection that a client of this identifier already has [MQTT-3.1.4-3], and its session if asked.
-
-        Gives whether a session on disk was ended.
-        """
+    def _end_older(self, held: Session, connect: Connect) -> None:
+        """Close the connection that a client of this identifier has [MQTT-3.1.4-3], and end its session if asked."""
         exchange = self._exchange
-        was_stored = held.is_stored
         if held.client is not None:
             held.client.close_with(ReasonCode.SESSION_TAKEN_OVER, "another connection took the session over")
         has_expired = held.client is None and exchange.clock() - held.left_at >= held.expiry_s * 1_000
         if connect.clean_start or has_expired:
             exchange.discard(held)
-            return was_stored
+            return
         # Back before the delay was over [MQTT-3.1.3-9].
         held.will = held.will_due_at = None
-        return False
 
-    def _enter(
-        self, client: Client, principal: Principal, connect: Connect, assigned: str, *, is_replaced: bool
-    ) -> None:
+    def _enter(self, client: Client, principal: Principal, connect: Connect, assigned: str) -> None:
         exchange = self._exchange
-        session = exchange.sessions.find(principal.tenant_id, connect.client_id)
+        whose = (principal.tenant_id, connect.client_id)
+        session, is_replaced = exchange.sessions.find(*whose), exchange.is_ending(*whose)
         is_present = session is not None
         expiry_s = self._expiry_s(connect)
         told = self._agree(client, connect, expiry_s, assigned)
@@ -154,13 +129,12 @@ class Reception:
             exchange.sessions.open(session)
         exchange.sessions.join(session)
         was_stored = session.is_stored
-        session.expiry_s = expiry_s
-        session.principal = principal
+        session.expiry_s, session.principal = expiry_s, principal
         client.join(session)
         session.will, session.will_due_at = connect.will, None
         exchange.journal.session(session)
         if was_stored and not session.is_stored:
-            exchange.journal.session_gone(session)
+            exchange.take_off_disk(session)
         if is_replaced:
             # The session before must be gone from the disk, or a power cut would bring it back.
             exchange.answer_after_commit(client, answer)
@@ -250,11 +224,6 @@ def _check_level(connect: Connect) -> None:
     if connect.protocol_level not in (V4, V5):
         reason = f"protocol level {connect.protocol_level}; this gateway speaks MQTT 3.1.1 and 5, which are 4 and 5"
         raise ProtocolError(ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, reason)
-
-
-def _admit(client: Client, answer: Principal | Denied) -> None:
-    client.admitted = answer
-    client.go_on()
 
 
 def _refused(reason: str) -> ProtocolError:

@@ -36,6 +36,7 @@ class Connection:
     __slots__ = (
         "_events",
         "_fd",
+        "_is_cut_off",
         "_is_gone",
         "_is_paused",
         "_loop",
@@ -66,7 +67,7 @@ class Connection:
         self._out: bytes | bytearray = b""
         # What the poller tells of.
         self._events = 0
-        self._is_gone = self._is_paused = False
+        self._is_gone = self._is_paused = self._is_cut_off = False
         self._receiver: Receiver | None = None
 
     def start(self, receiver: Receiver) -> None:
@@ -102,7 +103,7 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """Whether bytes can still be sent."""
-        return self._receiver is not None
+        return self._receiver is not None and not self._is_cut_off
 
     @property
     def unsent_bytes(self) -> int:
@@ -131,25 +132,40 @@ class Connection:
         reason = self._traffic.forget(self, reason)
         self._watch(0)
         self._receiver = None
+        if not self._is_cut_off:
+            self._say_goodbye()
+        if self._is_gone:
+            self._socket.close()
+        else:
+            self._traffic.linger(self._socket, self._loop)
+        self._traffic.ended(self.address)
+        receiver.lost(reason)
+
+    def cut_off(self, reason: str) -> None:
+        """End the connection as the client sees it, and `close` when it is this one's turn.
+
+        For thousands that must be out at once: what is to be done about an end takes longer than the end.
+        """
+        if not self.is_open:
+            return
+        self._traffic.end_soon(self, reason, self._loop)
+        self._watch(0)
+        self._say_goodbye()
+        with contextlib.suppress(OSError):
+            # That of the stream below TLS, which has nothing to say any more.
+            socket.socket.shutdown(self._socket, socket.SHUT_WR)
+        self._is_cut_off = True
+        # From here on everything is taken, and nothing is sent.
+        self._write = len
+
+    def _say_goodbye(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             if self._out:
                 self._socket.send(self._out)
             # Also to one that is gone: only what was ended with a farewell can be resumed.
             if isinstance(self._socket, ssl.SSLSocket):
                 self._socket.unwrap()
-        if self._is_gone:
-            self._socket.close()
-        else:
-            self._traffic.linger(self._socket, self._loop)
         self._out = b""
-        self._traffic.ended(self.address)
-        receiver.lost(reason)
-
-    def close_soon(self, reason: str) -> None:
-        """Read nothing more, and `close` when it is this one's turn: for many that end at once."""
-        if self._receiver is not None:
-            self._traffic.end_soon(self, reason, self._loop)
-            self._watch(self._events & ~READABLE)
 
     def write(self) -> None:
         """Give the socket what waits, as far as it takes it."""

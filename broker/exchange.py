@@ -5,18 +5,19 @@ Once per turn of the loop everything is handed to the owner, who acknowledges it
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from broker.changes import Delivery
+from broker.estate import Estate
 from broker.journal import Journal
 from broker.limits import Limits
-from broker.message import Message
-from broker.packets import Pubrel, Subscription, Will
+from broker.message import Message, TenantId
+from broker.packets import Pubrel
 from broker.permissions import Permissions, Undecided
-from broker.ports import Evidence, Observer, Owner, Principal, Refused, Turn
-from broker.publication import Publication, Rendering, will_message
-from broker.receipt import Receipt
+from broker.ports import Evidence, Observer, Owner, Refused, Turn
+from broker.publication import Publication, Rendering
+from broker.receipt import Ended, Receipt
 from broker.router import Route
 from broker.routing import Routing
 from broker.session import Session
@@ -50,7 +51,7 @@ class Exchange:
         self.permissions = permissions
         self.clock = clock
         self.journal = Journal(self.wake)
-        self.receipts: list[Receipt] = []
+        self.receipts: list[Receipt | Ended] = []
         self.refusals: Counter[str] = Counter()
         """What was refused since the start, by kind."""
         self.slow: dict[Client, None] = {}
@@ -70,9 +71,9 @@ class Exchange:
         """Messages written to clients since the start."""
         self._owner = owner
         self.soon = soon
-        self._routing = Routing(permissions, limits, self._deliver_to)
+        self.estate, self._routing = Estate(self), Routing(permissions, limits, self._deliver_to)
         self._messages: list[Message] = []
-        self._is_awake, self._last_number = False, 0
+        self._is_awake, self._last_number, self._ending = False, 0, Counter[tuple[TenantId, str]]()
         self._evidence: dict[int, Evidence] = {}
 
     # The turn.
@@ -145,15 +146,14 @@ class Exchange:
     def publish_will(self, session: Session) -> None:
         """Publish the will of a client that is gone, if it still may."""
         will, session.will, session.will_due_at = session.will, None, None
-        if will is not None and self.may_still_be_left(session, will):
-            self.accept(will_message(will, session, self.clock()))
+        if will is not None:
+            self.estate.publish_will(session, will)
 
-    def may_still_be_left(self, session: Session, will: Will) -> bool:
-        """Whether a client may leave this will today: publish it, and have it retained where it says so."""
-        permissions = self.permissions
-        if not permissions.may_still_publish(session.principal, will.topic):
-            return False
-        return not will.retain or permissions.may_retain(session.principal, will.topic) is None
+    def note_refused(self, message: Message, kind: str, reason: str) -> None:
+        """Count that not everything was done with a message that was wanted, and tell the owner."""
+        self.refusals[kind] += 1
+        who = (message.tenant_id, message.principal, message.client_id)
+        self._owner.note(Refused(*who, "", kind, reason, message.arrived_at))
 
     def is_acknowledged_now(self, topic: str) -> bool:
         """Whether messages of this topic name are acknowledged before they are on disk."""
@@ -164,10 +164,28 @@ class Exchange:
         if session.client is None:
             self.publish_will(session)
         if session.is_stored:
-            self.journal.session_gone(session)
+            self.take_off_disk(session)
         for delivery in session.deliveries:
             self._evidence.pop(delivery.number, None)
         self.sessions.discard(session)
+
+    def take_off_disk(self, session: Session) -> None:
+        """Have a session end with this process at the latest."""
+        ended = Ended(session.principal.tenant_id, session.client_id)
+        self.journal.session_gone(session)
+        self.receipts.append(ended)
+        self._ending[ended.tenant_id, ended.client_id] += 1
+
+    def is_ending(self, tenant_id: TenantId, client_id: str) -> bool:
+        """Whether a power cut would bring back a session of this client identifier that has ended."""
+        return (tenant_id, client_id) in self._ending
+
+    def settle(self, ended: Ended) -> None:
+        """Hear that the end of a session is on disk."""
+        key = (ended.tenant_id, ended.client_id)
+        self._ending[key] -= 1
+        if not self._ending[key]:
+            del self._ending[key]
 
     def restore(self, number: int) -> None:
         """Never give this number, or one before it, to a session, a delivery or a message again."""
@@ -209,20 +227,10 @@ class Exchange:
             if self._deliver(session, delivery, rendering, evidence) and publication is not None:
                 publication.was_taken(session, delivery)
 
-    def replay(self, session: Session, subscription: Subscription, topic_filter: str) -> Iterator[None]:
-        """Give a new subscription what is retained for it [MQTT-3.3.1-6], one message for each step."""
-        router = self.sessions.router(session.principal.tenant_id)
-        for message in router.retained.matching(topic_filter, self.clock()):
-            yield
-            if subscription.topic_filter not in session.subscriptions:
-                return  # It was given up meanwhile.
-            if not self._is_still_its_publishers(message):
-                continue
-            # As published, whatever the option says: it is sent because it is retained [MQTT-3.3.1-8].
-            target: Target[Session] = Target(session, subscription)
-            target.retain_as_published = True
-            if self._routing.admits(message, target):
-                self._deliver_to(message, target)
+    def give(self, message: Message, target: Target[Session]) -> None:
+        """Give a message to one who wants it, if it may receive it."""
+        if self._routing.admits(message, target):
+            self._deliver_to(message, target)
 
     def refill(self, session: Session) -> None:
         """Send what waits, as far as the client's window is open."""
@@ -283,11 +291,7 @@ class Exchange:
         if fault is None:
             self.journal.retained(message)
             return
-        principal = message.principal
-        self.refusals["retain_quota"] += 1
-        self._owner.note(
-            Refused(message.tenant_id, principal, message.client_id, "", "retain_quota", fault, message.arrived_at)
-        )
+        self.note_refused(message, "retain_quota", fault)
 
     def _may_have(self, session: Session, delivery: Delivery, *, was_sent: bool) -> bool:
         """Whether a client may be sent what waited for it: the policy may be another one by now."""
@@ -297,13 +301,6 @@ class Exchange:
             return self.permissions.may_receive(session, delivery.message.topic, _nobody_waits) is None
         except Undecided:
             return True  # It was allowed when it came.
-
-    def _is_still_its_publishers(self, message: Message) -> bool:
-        """Whether a retained message may be shown: what a client may no longer say is not repeated for it."""
-        if not self.retained_source_is_checked or not message.client_id:
-            return True
-        publisher = Principal(message.tenant_id, message.principal, message.is_operators)
-        return self.permissions.may_still_publish(publisher, message.topic)
 
     def _deliver_to(self, message: Message, target: Target[Session]) -> None:
         self.distribute(message, Matches((target,), (), {}))

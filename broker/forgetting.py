@@ -24,6 +24,6 @@ def forget(
             # Of what waits, nothing is written on the way out: the session ends before its connection.
             exchange.discard(session)
             session.expiry_s = 0
-            client.close_with(code, reason)
+            client.cut_off(code, reason)
         else:
             exchange.discard(session)

@@ -17,6 +17,7 @@ import msgspec
 
 from broker.client_hello import ClientHello, Foreign, Incomplete, read_client_hello
 from broker.limits import Limits
+from broker.poller import READABLE, Poller
 from broker.tls import explained
 from broker.traffic import NOT_NOW
 from broker.workers import Workers
@@ -83,9 +84,12 @@ class Guest:
         "opened_at",
         "seen_bytes",
         "sock",
+        "then",
         "waits_for_bytes",
     )
     context: ssl.SSLContext
+    then: Callable[["Guest"], None]
+    """What is to be done when there are bytes."""
 
     def __init__(self, sock: socket.socket, address: str, choose: Choice, opened_at: float) -> None:
         self.sock = sock
@@ -99,6 +103,13 @@ class Guest:
         self.needs_more = False
         """What the last step came to; `failure` is why there is no other."""
         self.failure = ""
+
+    def readable(self) -> None:
+        """Hear that there are bytes, or that there will be none."""
+        self.then(self)
+
+    def write(self) -> None:
+        """Hear that there is room, which nobody has asked for."""
 
     def step(self) -> None:
         """Go on with the handshake as far as the bytes reach that are there; in a thread, which waits for none."""
@@ -128,10 +139,12 @@ class Handshakes:
     def __init__(
         self,
         finished: Callable[[Guest, Outcome], None],
+        poller: Poller,
         limits: Limits,
         thread_count: int,
     ) -> None:
         self._finished = finished
+        self._poller = poller
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._workers = Workers(thread_count, self._loop, self._stepped)
@@ -308,11 +321,12 @@ class Handshakes:
         guest.has_slot = False
 
     def _watch(self, guest: Guest, then: Callable[[Guest], None]) -> None:
+        guest.then = then
         if not guest.is_watched:
             guest.is_watched = True
-            self._loop.add_reader(guest.fd, then, guest)
+            self._poller.watch(guest.fd, guest, READABLE, self._loop)
 
     def _unwatch(self, guest: Guest) -> None:
         if guest.is_watched:
             guest.is_watched = False
-            self._loop.remove_reader(guest.fd)
+            self._poller.watch(guest.fd, guest, 0, self._loop)

@@ -41,6 +41,11 @@ class Journal:
         if session.is_stored:
             self._note(("session", session.number, ""), session.kept())
 
+    def session_left_behind(self, session: Session, now: int) -> None:
+        """A session counts as left from now on (UTC ms): the end of its connection will not be kept any more."""
+        if session.is_stored:
+            self._note(("session", session.number, ""), msgspec.structs.replace(session.kept(), left_at=now))
+
     def session_gone(self, session: Session) -> None:
         """A session has ended, or is not stored any more."""
         self._note(("session", session.number, ""), SessionGone(session.number))

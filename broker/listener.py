@@ -80,7 +80,7 @@ class Entrance:
         """
         self.count = 0
         """Network connections: open ones, those in a handshake, those handed over."""
-        self.handshakes = Handshakes(self._greeted, limits, thread_count or usual_thread_count())
+        self.handshakes = Handshakes(self._greeted, traffic.poller, limits, thread_count or usual_thread_count())
         self._traffic = traffic
         self._opened = opened
         self._refused = refused

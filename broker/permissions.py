@@ -52,6 +52,8 @@ class Permissions:
         """`time` gives monotonic seconds; `later(delay_s, call)` calls back."""
         self.version = 0
         """Grows when answers given before may be wrong now."""
+        self.identity_version = 0
+        """Grows when somebody who was said to be let in may not be let in now."""
         self._authorizer = authorizer
         self._retain_authorizer = authorizer if isinstance(authorizer, RetainAuthorizer) else None
         self._limits = limits
@@ -85,15 +87,6 @@ class Permissions:
         # Whoever answers at once after all is not waited for.
         return early[0] if early else None
 
-    def authenticate_again(self, credentials: Credentials, denied: Callable[[Denied], None]) -> None:
-        """Ask about a client that was let in; `denied` is called if it would not be let in today."""
-
-        def hear(answer: Principal | Denied | None) -> None:
-            if isinstance(answer, Denied):
-                denied(answer)
-
-        hear(self.authenticate(credentials, hear))
-
     def may_publish(self, session: Session, topic: str, told: Callable[[], None]) -> Denied | None:
         """None when the session's client may publish there. Raises `Undecided`, and then calls `told`."""
         return self._decide(session, "publish", topic, self._authorizer.may_publish, told)
@@ -106,13 +99,33 @@ class Permissions:
         """None when the session's client may be sent this topic. Raises `Undecided`, and then calls `told`."""
         return self._decide(session, "receive", topic, self._authorizer.may_receive, told)
 
-    def may_still_publish(self, principal: Principal, topic: str) -> bool:
-        """Whether the publisher of a message that was kept may publish it today; no answer at once is no."""
-        try:
-            return isinstance(self._authorizer.may_publish(principal, topic), Allowed)
-        except Exception:  # whatever an authoriser raises is a denial
-            log.exception("authorisation failed principal=%s", principal.name)
-            return False
+    def judge_publisher(
+        self, principal: Principal, topic: str, told: Callable[[Denied | None], None], *, may_wait: bool = True
+    ) -> None:
+        """Tell why the publisher of a message that was kept may not publish it today, or None; now or later.
+
+        Where there is no room to wait, an answer that takes time is a denial.
+        """
+        decision = self._publisher_decision(principal, topic)
+        if isinstance(decision, Pending) and not may_wait:
+            decision = Denied("too many messages wait for the authoriser")
+        if not isinstance(decision, Pending):
+            told(None if isinstance(decision, Allowed) else _denial(decision))
+            return
+        versions = (self.version, self.identity_version)
+
+        def hear(result: object) -> None:
+            if versions != (self.version, self.identity_version):
+                # What is denied at once by now was allowed before that changed.
+                now = self._publisher_decision(principal, topic)
+                result = result if isinstance(now, Pending) else now
+            told(None if isinstance(result, Allowed) else _denial(result))
+
+        self._ask_later(decision, hear)
+
+    def publish_denial(self, principal: Principal, topic: str) -> Denied | None:
+        """Why a message that is kept may not be published today; None when it may, or that takes time to say."""
+        return _denial_today(self._publisher_decision(principal, topic))
 
     def may_retain(self, principal: Principal, topic: str) -> Denied | None:
         """None when a message that may be published there may be retained, too."""
@@ -125,10 +138,6 @@ class Permissions:
             return Denied("the gateway could not decide about it")
         return None if isinstance(decision, Allowed) else _denial(decision)
 
-    def may_still_subscribe(self, principal: Principal, topic_filter: str) -> bool:
-        """Whether a subscription that was granted would be granted today; an answer that takes time is no denial."""
-        return self.subscribe_denial(principal, topic_filter) is None
-
     def subscribe_denial(self, principal: Principal, topic_filter: str) -> Denied | None:
         """Why a subscription that was granted would not be today; None when it would, or that takes time to say."""
         try:
@@ -136,11 +145,23 @@ class Permissions:
         except Exception:  # whatever an authoriser raises is a denial
             log.exception("authorisation failed principal=%s", principal.name)
             return Denied("the gateway could not decide about it")
-        return None if isinstance(decision, Allowed | Pending) else _denial(decision)
+        return _denial_today(decision)
 
     def changed(self) -> None:
         """Forget what was answered: the policy is another one now."""
         self.version += 1
+        self.doubted()
+
+    def doubted(self) -> None:
+        """Note that whoever was said to be let in, and has not come in yet, is to be asked about again."""
+        self.identity_version += 1
+
+    def _publisher_decision(self, principal: Principal, topic: str) -> Decision:
+        try:
+            return self._authorizer.may_publish(principal, topic)
+        except Exception:  # whatever an authoriser raises is a denial
+            log.exception("authorisation failed principal=%s", principal.name)
+            return Denied("the gateway could not decide about it")
 
     def _decide(
         self,
@@ -221,6 +242,14 @@ class Permissions:
 def _identity(answer: object) -> Principal | Denied:
     """Who somebody is said to be; whoever says something else names nobody."""
     return answer if isinstance(answer, Principal | Denied) else Denied("the authoriser did not say who it is")
+
+
+def _denial_today(decision: Decision) -> Denied | None:
+    """Why what was granted would not be today; None where that takes time to say, or nobody could be asked."""
+    if isinstance(decision, Allowed | Pending):
+        return None
+    denied = _denial(decision)
+    return denied if denied.is_judgement else None
 
 
 def _denial(answer: object) -> Denied:

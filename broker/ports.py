@@ -53,6 +53,8 @@ class Denied(msgspec.Struct, frozen=True, gc=False):
     """What a client of MQTT 5 is told: a reason code, not authorized unless the authoriser says better."""
     of: Principal | None = None
     """Who it would have been, where that is known of a client that is not let in."""
+    is_judgement: bool = True
+    """False where nobody could be asked: whoever was let in before stays, and is asked about again."""
 
     @property
     def reason_code(self) -> ReasonCode:
@@ -288,3 +290,6 @@ class Stream(Protocol):
 
     def close(self, reason: str) -> None:
         """Write what waits as far as it goes, and end the connection; `lost` is called with the reason."""
+
+    def cut_off(self, reason: str) -> None:
+        """The same, but `lost` may be called later: for thousands that must be out at once."""

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from broker.message import TenantId
+
 if TYPE_CHECKING:
     from broker.client import Client
 
@@ -16,3 +18,10 @@ class Receipt(msgspec.Struct, gc=False):
     answered_count: int = 0
     """How many messages of the client these bytes answer for."""
     is_delivery: bool = False
+
+
+class Ended(msgspec.Struct, gc=False):
+    """The end of a session on disk; until it comes back, a power cut would bring the session back."""
+
+    tenant_id: TenantId
+    client_id: str

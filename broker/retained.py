@@ -78,6 +78,10 @@ class RetainedMessages:
             elif wanted is not None and (same := level.below.get(wanted)) is not None:
                 waiting.append((same, depth + 1))
 
+    def holds(self, message: Message, now: int) -> bool:
+        """Whether this very message is still retained, and has not expired (UTC ms)."""
+        return self._messages.get(message.topic) is message and not _has_expired(message, now)
+
     def expired(self, now: int) -> list[Message]:
         """Take out what has expired (UTC ms)."""
         gone = []

@@ -38,7 +38,7 @@ class Routing:
                     # It gets this message, and those after it, when the answer is there.
                     session.held = deque()
             # Nobody is asked about what is held anyway: that is done when it is its turn.
-            is_decided = is_decided and session.held is None
+            is_decided = is_decided and session.held is None and (denied is None or denied.is_judgement)
             if denied is None:
                 targets.append(target)
         allowed = Matches(tuple(targets), found.groups, found.own)

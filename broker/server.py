@@ -33,7 +33,7 @@ from broker.ports import (
 )
 from broker.publication import Publication
 from broker.reason_codes import ReasonCode
-from broker.receipt import Receipt
+from broker.receipt import Ended, Receipt
 from broker.reviewing import Reviewing
 from broker.session import Session
 from broker.session_table import SessionTable
@@ -74,7 +74,7 @@ class Broker:
         self._upkeep = Upkeep(self.exchange, self.traffic, self.refuse, self.refusals)
         self._has_to_review = asyncio.Event()
         wanted, give_way = self._has_to_review.set, partial(asyncio.sleep, 0)
-        self._reviewing = Reviewing(self.exchange, self.desk, self._note_refused, wanted, give_way)
+        self._reviewing = Reviewing(self.exchange, self.desk, self._note_refused, wanted, give_way, self._later)
         self._is_stopping = False
 
     # What the owner calls.
@@ -119,6 +119,7 @@ class Broker:
             finally:
                 self._is_stopping = True
                 self.traffic.shut()
+                self._note_the_end()
                 self.exchange.hand_over()
 
     def attach(self, stream: Stream, principal: Principal | Denied | None = None) -> None:
@@ -136,6 +137,9 @@ class Broker:
     def acknowledge(self, receipts: Iterable[object]) -> None:
         """Send what waited for the commit, in order [MQTT-4.6.0-2]."""
         for receipt in receipts:
+            if isinstance(receipt, Ended):
+                self.exchange.settle(receipt)
+                continue
             assert isinstance(receipt, Receipt)  # noqa: S101  receipts come from here
             receipt.client.settle(receipt)
 
@@ -203,7 +207,16 @@ class Broker:
 
     def forget(self, tenant_id: TenantId, name: str, reason: str = "it was suspended or retired") -> None:
         """End every connection and session of a principal that is gone: no will is published, nothing waits on."""
+        self._permissions.doubted()
         forget(self.exchange, self._sessions.of(tenant_id, name), reason)
+
+    def end_session(self, tenant_id: TenantId, client_id: str, reason: str) -> bool:
+        """End the session of a client, and its connection if it has one, as `forget` does; whether it had one."""
+        session = self._sessions.find(tenant_id, client_id)
+        if session is None:
+            return False
+        forget(self.exchange, [session], reason)
+        return True
 
     def observe(self, observer: Observer) -> None:
         """Tell an observer of everything from here on."""
@@ -338,6 +351,13 @@ class Broker:
             if index % SLICE == 0:
                 await asyncio.sleep(0)
         self.exchange.hand_over()
+
+    def _note_the_end(self) -> None:
+        """Keep that those who are connected leave now: when they are let go, the owner may take nothing more."""
+        now = self._clock()
+        for session in self._sessions:
+            if session.client is not None:
+                self.exchange.journal.session_left_behind(session, now)
 
     def _read_again(self, client: Client) -> None:
         client.new_allowance(self._time())

@@ -6,6 +6,7 @@ from itertools import chain, islice
 
 from broker.client import Client
 from broker.errors import ProtocolError
+from broker.estate import Answers
 from broker.exchange import Exchange
 from broker.limits import Limits
 from broker.packets import SUBSCRIBE_FAILURE, V4, V5, Suback, Subscribe, Subscription, Unsuback, Unsubscribe
@@ -61,7 +62,9 @@ class Desk:
         # what granted it before may still be on its way to the disk.
         client.answer(Suback(packet.packet_id, tuple(codes)), waits=bool(granted) and session.is_stored)
         self._tell(client, session, [wanted.topic_filter for wanted, _ in granted])
-        self._go_through(client, chain.from_iterable(self._retained_for(session, *each) for each in granted))
+        answers = Answers()
+        retained = chain.from_iterable(self._retained_for(session, *each, answers) for each in granted)
+        self._go_through(client, retained, answers)
 
     def grant(self, session: Session, subscription: Subscription) -> bool:
         """Subscribe for a client, with or without a connection, as though it had asked itself.
@@ -83,9 +86,10 @@ class Desk:
             return False
         if before != subscription:
             self._take(session, subscription)
-        retained = self._retained_for(session, subscription, before is None)
+        answers = Answers()
+        retained = self._retained_for(session, subscription, before is None, answers)
         if session.client is not None:
-            self._go_through(session.client, retained)
+            self._go_through(session.client, retained, answers)
         else:
             deque(retained, maxlen=0)
         return True
@@ -146,24 +150,34 @@ class Desk:
         for observer in exchange.observers:
             observer.subscribed(session.principal, session.client_id, subscription)
 
-    def _retained_for(self, session: Session, subscription: Subscription, is_new: bool) -> Iterator[None]:  # noqa: FBT001  half of a pair
+    def _retained_for(
+        self,
+        session: Session,
+        subscription: Subscription,
+        is_new: bool,  # noqa: FBT001  half of a pair
+        answers: Answers,
+    ) -> Iterator[None]:
         """Send what is retained for a subscription, one message for each step."""
         handling = subscription.retain_handling
         share, topic_filter = shared_parts(subscription.topic_filter)
         if share or handling == NOT_AS_RETAINED or (handling == AS_RETAINED_IF_NEW and not is_new):
             return iter(())
-        return self._exchange.replay(session, subscription, topic_filter)
+        return self._exchange.estate.replay(session, subscription, topic_filter, answers)
 
-    def _go_through(self, client: Client, retained: Iterator[None]) -> None:
+    def _go_through(self, client: Client, retained: Iterator[None], answers: Answers) -> None:
         """Send retained messages, some in each turn of the loop: thousands would keep everybody waiting.
 
         Meanwhile the client is taken nothing more.
         """
         if not client.stream.is_open:
             return
-        if sum(1 for _ in islice(retained, REPLAYED_PER_TURN)) == REPLAYED_PER_TURN:
+        count = sum(1 for _ in islice(retained, REPLAYED_PER_TURN))
+        if answers.open_count:
             client.rest()
-            self._exchange.soon(lambda: self._go_through(client, retained))
+            answers.then(lambda: self._go_through(client, retained, answers))
+        elif count == REPLAYED_PER_TURN:
+            client.rest()
+            self._exchange.soon(lambda: self._go_through(client, retained, answers))
         else:
             client.go_on()
 

@@ -126,7 +126,8 @@ class Traffic:
         if len(self._lingering) >= LINGERING_LIMIT:
             self._end_lingering(next(iter(self._lingering)), loop)
         self._lingering[raw] = loop.call_later(LINGER_S, self._end_lingering, raw, loop)
-        loop.add_reader(raw, self._discard, raw, loop)
+        # By its number: of a socket that it does not know yet, a selector first makes a description.
+        loop.add_reader(raw.fileno(), self._discard, raw, loop)
 
     def stop_lingering(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close the sockets that wait for their other ends."""
@@ -163,7 +164,7 @@ class Traffic:
         timer = self._lingering.pop(raw, None)
         if timer is not None:
             timer.cancel()
-            loop.remove_reader(raw)
+            loop.remove_reader(raw.fileno())
             raw.close()
 
     def _end_some(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -21,6 +21,9 @@ class Stepping(Protocol):
 
 S = TypeVar("S", bound=Stepping)
 
+TOGETHER = 4
+"""How many come back at once while there are more to be made: to wake the loop costs a tenth of a step."""
+
 
 class Workers(Generic[S]):
     """Threads that make steps, and the way back to the loop: one wake-up for all that came back since the last."""
@@ -67,7 +70,8 @@ class Workers(Generic[S]):
                 log.exception("a step failed")
             finally:
                 self._returned.append(one)
-                if not self._is_told:
+                # Who takes the last one that was given tells of all, so none is left behind.
+                if not self._is_told and (self._given.empty() or len(self._returned) >= TOGETHER):
                     self._is_told = True
                     self._loop.call_soon_threadsafe(self._take_back)
 

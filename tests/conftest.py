@@ -5,7 +5,12 @@ import os
 from hypothesis import HealthCheck, settings
 
 # A busy machine is not a counter-example, so laws have no deadline; pytest's own time limit ends what hangs.
-settings.register_profile("developer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("developer", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
 # Continuous integration looks at the same examples every time: a change must not fail for what another one did.
 settings.register_profile("integration", settings.get_profile("developer"), derandomize=True)
-settings.load_profile("integration" if "CI" in os.environ else "developer")
+# HEADWORKS_TESTS=thorough looks longer, wherever a law does not say for itself how long.
+settings.register_profile("thorough", settings.get_profile("developer"), max_examples=200)
+if "HEADWORKS_TESTS" in os.environ:
+    settings.load_profile(os.environ["HEADWORKS_TESTS"])
+else:
+    settings.load_profile("integration" if "CI" in os.environ else "developer")

@@ -42,6 +42,7 @@ IMPORTS = [
     *(
         ("Every third-party package has one home", PURE, package)
         for package in (
+            "OpenSSL",
             "aiosmtplib",
             "aiosqlite",
             "amqtt",
@@ -50,15 +51,18 @@ IMPORTS = [
             "cryptography",
             "jinja2",
             "litestar",
+            "pkcs11",
             "uvicorn",
         )
     ),
+    ("Every third-party package has one home", "appliance/registry/planted.py", "pkcs11"),
+    ("Every third-party package has one home", "web/planted.py", "OpenSSL"),
     ("Every third-party package has one home", "web/planted.py", "uvicorn"),
     ("SQLite is opened in the store and spoken to in queries", "appliance/alerts/service.py", "sqlite3"),
     ("SQLite is opened in the store and spoken to in queries", "web/planted.py", "sqlite3"),
     *(
         (
-            "Threads belong to the store and to handshakes, and nothing starts a process",
+            "Threads belong to the store, to handshakes and to the token, and nothing starts a process",
             "appliance/alerts/service.py",
             module,
         )
@@ -165,6 +169,13 @@ def test_no_contract_is_without_a_planted_violation() -> None:
     names = re.findall(r'\[\[tool\.importlinter\.contracts\]\]\nid = "\w+"\nname = "([^"]+)"', text)
     assert len(names) == text.count("[[tool.importlinter.contracts]]")
     assert set(names) == {contract for contract, _, _ in IMPORTS}
+
+
+def test_every_package_that_has_a_home_is_planted_elsewhere() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    homes = text.partition('id = "homes"')[2].partition("forbidden_modules = [")[2].partition("]\n")[0]
+    planted = {module for contract, _, module in IMPORTS if contract == "Every third-party package has one home"}
+    assert set(re.findall(r'"(\w+)"', homes)) == planted
 
 
 def test_every_banned_name_is_reported_in_a_pure_file(tmp_path: Path) -> None:

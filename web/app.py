@@ -30,6 +30,7 @@ from web.api import issuers as issuers_api
 from web.api import own_authorities as own_authorities_api
 from web.api import packets as packets_api
 from web.api import policies as policies_api
+from web.api import sessions as sessions_api
 from web.assets import Assets
 from web.auth import Caller, SignedIn
 from web.devices_only import DevicesOnly
@@ -101,6 +102,7 @@ NOUNS = (
     connections_api,
     packets_api,
     policies_api,
+    sessions_api,
     device_api,
     device_tokens_api,
     telemetry,

@@ -133,6 +133,10 @@ _MESSAGES: Mapping[str, Advice] = {
     ),
     "retain_not_supported": Advice("It may not leave retained messages", ""),
     "qos_not_supported": Advice("It asked for a quality of service that it may not have", ""),
+    "will_denied": Advice(
+        "Its last will was not published",
+        "The cause says where it may publish, or what kept it from being judged: correct the topic in the device.",
+    ),
     "retain_quota": Advice(
         "A retained message was not kept",
         "It left too many already: let it clear old ones with empty messages. The cause names the limit.",

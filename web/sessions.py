@@ -1,16 +1,27 @@
-"""The MQTT sessions of a device as people look at them."""
+"""The MQTT sessions of a device as people look at them, and end them."""
 
 import msgspec
 
+from appliance.audit.model import Entry
+from appliance.errors import NotFoundError
+from appliance.gateway import Gateway
 from broker.packets import V5
 from broker.server import Broker
 from broker.session import Session
 
 SESSIONS_SHOWN = 8
 FILTERS_SHOWN = 20
+ENDED_BY_HAND = "its session was ended by hand"
+"""What the client is told."""
 
 _VERSIONS = {V5: "5"}
 _OLD_VERSION = "3.1.1"
+
+
+class UnknownSessionError(NotFoundError):
+    """The device has no session of that client identifier."""
+
+    code = "unknown_session"
 
 
 class SessionView(msgspec.Struct, frozen=True):
@@ -36,9 +47,31 @@ class SessionView(msgspec.Struct, frozen=True):
 
 def sessions_of(broker: Broker, tenant_id: int, device_id: str) -> tuple[SessionView, ...]:
     """The sessions of a device, under whatever client identifiers; those with a connection first."""
-    own = [session for session in broker.sessions(tenant_id, device_id) if not session.principal.is_operator]
+    own = _own(broker, tenant_id, device_id)
     own.sort(key=lambda session: (session.client is None, session.client_id))
     return tuple(_view(session) for session in own[:SESSIONS_SHOWN])
+
+
+async def end_sessions(gateway: Gateway, tenant_id: int, device_id: str, client_id: str | None = None) -> None:
+    """End the session of this client identifier, or all of a device, and their connections.
+
+    Raises `UnknownDeviceError`, `UnknownSessionError`.
+    """
+    gateway.registry.device(tenant_id, device_id)
+    own = _own(gateway.broker, tenant_id, device_id)
+    ending = [session for session in own if client_id in (None, session.client_id)]
+    if client_id is not None and not ending:
+        raise UnknownSessionError(f"{device_id} has no session of the client identifier {client_id[:128]!r}")
+    for session in ending:
+        # While the last one was written down this one may have ended, and its identifier be somebody else's now.
+        if session in _own(gateway.broker, tenant_id, device_id):
+            gateway.broker.end_session(tenant_id, session.client_id, ENDED_BY_HAND)
+            entry = Entry("session.end", device_id, {"client_id": session.client_id})
+            await gateway.registry.audit.surely(tenant_id, entry)
+
+
+def _own(broker: Broker, tenant_id: int, device_id: str) -> list[Session]:
+    return [session for session in broker.sessions(tenant_id, device_id) if not session.principal.is_operator]
 
 
 def _view(session: Session) -> SessionView:

@@ -89,6 +89,10 @@ class WebSocketStream:
             self._changed.set()
             receiver.lost(reason)
 
+    def cut_off(self, reason: str) -> None:
+        """End the connection: there are never thousands of these."""
+        self.close(reason)
+
     # What the WebSocket's owner calls.
 
     def end(self, code: int, reason: str) -> None:

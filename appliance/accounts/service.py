@@ -18,7 +18,7 @@ from typing import Any
 import argon2
 
 from appliance.accounts import password as password_rules
-from appliance.accounts import queries, throttle
+from appliance.accounts import queries, refusals, throttle
 from appliance.accounts.model import (
     TOKEN_NAME_LENGTH,
     Role,
@@ -36,7 +36,7 @@ from appliance.audit.model import Entry
 from appliance.audit.service import Audit
 from appliance.errors import InvalidInputError, NotSignedInError, TooManyAttemptsError
 from appliance.instant import MINUTE_MS, Clock, to_text
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,8 @@ class Accounts:
         self._decoy = ""
         self._failures: dict[tuple[str, str], throttle.Failures] = {}
         self._minutes: dict[str, throttle.Minute] = {}
+        self._refused: refusals.Gathered = {}
+        """Since the log was told last."""
 
     # The first owner.
 
@@ -122,12 +124,16 @@ class Accounts:
         password, and `TooManyAttemptsError`.
         """
         account = email.strip().lower()[:254]
-        self._throttle(account, address)
-        self._refuse_when_busy()
+        try:
+            self._throttle(account, address)
+            self._refuse_when_busy()
+        except TooManyAttemptsError:
+            refusals.gather(self._refused, refusals.Refusal(address, None, "", is_heard=False))
+            raise
         # Counted before the answer is known: many attempts at once are many.
         self._count_attempt(account, address)
         async with self._hashing_turn():
-            user = await self._verified(account, password)
+            user = await self._verified(account, password, address)
         self._failures.pop((account, address), None)
         session_secret = secrets.token_urlsafe(32)
         with acting_as(user.email, address):
@@ -138,6 +144,23 @@ class Accounts:
             )
         log.info("user signed in user_id=%s address=%s", user.user_id, address)
         return session_secret
+
+    async def tell_refused(self, tenant_id: int) -> None:
+        """Write down which attempts to sign in have failed since this was last done; meant for once a minute.
+
+        The tenant hears of those for accounts that do not exist. Raises `UnwritableError`; they are kept for next time.
+        """
+        for _ in range(len(self._refused)):
+            of_tenant, address = key = next(iter(self._refused))
+            # Taken out before: what comes meanwhile has an entry of its own.
+            attempts = self._refused.pop(key)
+            try:
+                with acting_as("nobody", "" if address == refusals.OTHERS else address):
+                    entry = refusals.entry(address, attempts)
+                    await self._audit.record(tenant_id if of_tenant is None else of_tenant, entry)
+            except UnwritableError:
+                self._refused[key] = refusals.together(attempts, self._refused.get(key))
+                raise
 
     async def sign_out(self, session_secret: str) -> None:
         """End a session; one that has ended stays so."""
@@ -250,7 +273,7 @@ class Accounts:
         finally:
             self._hashing_count -= 1
 
-    async def _verified(self, account: str, password: str) -> User:
+    async def _verified(self, account: str, password: str, address: str) -> User:
         found = await self._database.read(queries.select_user(account))
         known_password = password_rules.prepared(password[: password_rules.MOST_LENGTH + 1])
         # An unknown user costs the same hashing as a known one: the time taken tells nobody who exists.
@@ -259,6 +282,8 @@ class Accounts:
             password_hash = found[0].password_hash
         is_right = await asyncio.to_thread(self._verify, password_hash, known_password)
         if not found or not is_right:
+            tenant_id, known = (found[0].user.tenant_id, found[0].user.email) if found else (None, "")
+            refusals.gather(self._refused, refusals.Refusal(address, tenant_id, known, is_heard=True))
             raise NotSignedInError(_WRONG)
         await self._strengthen(found[0], known_password)
         return found[0].user

@@ -7,6 +7,7 @@ KINDS: Mapping[str, str] = {
     "api_token.revoke": "Token for scripts revoked",
     "certificate.issue": "Certificate issued",
     "certificate.prepare": "Certificate made for a claim",
+    "certificate.reconsider": "Refused certificate of a CA of your own waits again",
     "certificate.refuse": "Certificate of a CA of your own refused",
     "certificate.revoke": "Certificate revoked",
     "certificate.take_in": "Certificate of a CA of your own accepted",
@@ -26,6 +27,7 @@ KINDS: Mapping[str, str] = {
     "enrolment_code.add": "Enrolment code made",
     "enrolment_code.revoke": "Enrolment code revoked",
     "enrolment_code.use": "Device enrolled by a code",
+    "issuer.remove_keys": "Keys of issuing CAs removed from the gateway",
     "issuer.revoke": "CA revoked with all that it had issued",
     "issuer.use": "Issuer changed",
     "knock.accept": "Waiting device accepted",
@@ -42,9 +44,12 @@ KINDS: Mapping[str, str] = {
     "root.export_confirm": "Root export read back",
     "root.remove": "Root key removed",
     "root.restore": "Root key put back",
+    "server_certificate.renew": "Certificate of this gateway renewed",
+    "session.end": "MQTT session ended by hand",
     "template.add": "Provisioning template added",
     "template.remove": "Provisioning template removed",
     "user.add": "Owner made",
+    "user.refuse": "Sign-in refused",
     "user.sign_in": "Signed in",
 }
 """By the word in the log. A kind is never taken out again: its entries stay."""

@@ -1,15 +1,18 @@
 """The audit log at work: a record is written with what it tells of, read page by page, and checked in slices."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
 from appliance.audit import chain, queries
 from appliance.audit.acting import actor
-from appliance.audit.model import Entry, Head, Page, RecordedEntry, Verdict, Wanted
+from appliance.audit.model import Actor, Entry, Head, Page, RecordedEntry, Verdict, Wanted
 from appliance.errors import InvalidInputError
 from appliance.instant import Clock
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -33,10 +36,37 @@ class Audit:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._waiting: list[tuple[int, Entry, int, Actor]] = []
+        """What was done while the disk was full, in its order: the tenant, the entry, when, and who."""
+        self._catching_up = asyncio.Lock()
 
     async def record(self, tenant_id: int, entry: Entry) -> None:
         """Append what was done outside the database, in a transaction of its own."""
         await self._database.write(queries.insert_entries, tenant_id, [entry], self._clock(), actor())
+
+    async def surely(self, tenant_id: int, entry: Entry) -> None:
+        """Append what was done outside the database and cannot be undone: if the disk is full, once it is not.
+
+        Only for what is rare: nothing but its own rarity limits how much waits.
+        """
+        self._waiting.append((tenant_id, entry, self._clock(), actor()))
+        try:
+            await self.catch_up()
+        except UnwritableError as error:
+            told = (actor().name, entry.action, entry.subject, error)
+            log.warning("audit entry waits for the disk actor=%s action=%s subject=%s reason=%s", *told)
+
+    async def catch_up(self) -> None:
+        """Append what waits for the disk, with the moment at which it was done. Raises `UnwritableError`."""
+        async with self._catching_up:
+            while self._waiting:
+                # Taken out before: a caller that is cancelled does not undo the transaction.
+                tenant_id, entry, done_at, by = self._waiting.pop(0)
+                try:
+                    await self._database.write(queries.insert_entries, tenant_id, [entry], done_at, by)
+                except UnwritableError:
+                    self._waiting.insert(0, (tenant_id, entry, done_at, by))
+                    raise
 
     async def recorded(
         self, tenant_id: int, entries: Sequence[Entry], function: Callable[..., T], *arguments: Any

@@ -293,7 +293,8 @@ class Ingestion:
         tenant_id = event.tenant_id or DEFAULT_TENANT
         claimed = event.principal or event.client_id
         device_id = claimed if self._rooms.registry.has_device(tenant_id, claimed) else ""
-        reason = f"{event.reason} (from {event.address})"
+        # What a client left behind came from nowhere.
+        reason = f"{event.reason} (from {event.address})" if event.address else event.reason
         # The bearer of a claim, or a script, is no device: its client identifier is all that it goes by.
         if event.client_id and not device_id:
             reason = f"client identifier {event.client_id[:64]!r}: {reason}"

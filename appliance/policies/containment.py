@@ -250,11 +250,14 @@ def _after(tokens: tuple[str, ...], place: int, character: str) -> Iterator[int]
         yield place + 1
 
 
-def _characters(*sides: tuple[tuple[str, ...], frozenset[int]]) -> set[str]:
-    """Every character that makes a difference at these places, and one for all the others."""
-    found = {"/", "$", _OTHER}
+def _characters(*sides: tuple[tuple[str, ...], frozenset[int]]) -> Iterable[str]:
+    """Every character that makes a difference at these places, and one for all the others.
+
+    Always in the same order, for how many steps a judgement takes hangs on it.
+    """
+    found = dict.fromkeys(("/", "$", _OTHER))
     for tokens, places in sides:
-        found.update(tokens[place] for place in places if place < len(tokens) and len(tokens[place]) == 1)
+        found.update((tokens[place], None) for place in places if place < len(tokens) and len(tokens[place]) == 1)
     return found
 
 

@@ -118,6 +118,15 @@ class KeptPolicy(msgspec.Struct, frozen=True):
     changed_at: int
 
 
+class Change(msgspec.Struct, frozen=True):
+    """What a transaction did to a policy."""
+
+    before: Policy | None
+    """What it was in that transaction; None: there was none of its name."""
+    after: Policy | None
+    """What it is; None: it is gone."""
+
+
 class Subject(msgspec.Struct, frozen=True):
     """What of a device its policy depends on."""
 

@@ -1,14 +1,15 @@
 """What policies ask of gateway.db, and what they write there."""
 
 import sqlite3
+from collections.abc import Callable
 
 import msgspec
 
 from appliance.policies.document import TARGETS_LIMIT
 from appliance.policies.model import (
+    Change,
     Document,
     InvalidPolicyError,
-    KeptPolicy,
     Policy,
     Statement,
     UnknownPolicyError,
@@ -50,8 +51,13 @@ def select_all_targets() -> Select[StoredTarget]:
     return Select(sql, (), StoredTarget)
 
 
-def upsert_policy(connection: sqlite3.Connection, tenant_id: int, policy: Policy, now: int) -> KeptPolicy:
+Changing = Callable[..., Change]
+"""A transaction that changes a policy."""
+
+
+def upsert_policy(connection: sqlite3.Connection, tenant_id: int, policy: Policy, now: int) -> Change:
     """Keep a policy, in place of the one of the same name if there is one."""
+    before = _find(connection, tenant_id, policy.name)
     sql = """
         INSERT INTO policy (tenant_id, name, replaces_default, statements, changed_at)
         VALUES (?, ?, ?, ?, ?)
@@ -70,7 +76,7 @@ def upsert_policy(connection: sqlite3.Connection, tenant_id: int, policy: Policy
         "INSERT INTO policy_target (tenant_id, policy_id, kind, name) VALUES (?, ?, ?, ?)",
         [(tenant_id, policy_id, kind, name) for kind, name in targets],
     )
-    return KeptPolicy(tenant_id, policy, now)
+    return Change(before, policy)
 
 
 def insert_target_device(connection: sqlite3.Connection, tenant_id: int, name: str, device_id: str) -> None:
@@ -92,14 +98,28 @@ def insert_target_device(connection: sqlite3.Connection, tenant_id: int, name: s
     connection.execute(sql, (tenant_id, policy_id, device_id))
 
 
-def delete_policy(connection: sqlite3.Connection, tenant_id: int, name: str) -> None:
+def delete_policy(connection: sqlite3.Connection, tenant_id: int, name: str) -> Change:
     """Remove a policy and its targets. Raises `UnknownPolicyError`."""
+    before = _find(connection, tenant_id, name)
     sql = "SELECT policy_id FROM policy WHERE tenant_id = ? AND name = ?"
     rows = connection.execute(sql, (tenant_id, name)).fetchall()
     if not rows:
         raise UnknownPolicyError(f"there is no policy {name[:140]!r}")
     _delete_targets(connection, tenant_id, rows[0][0])
     connection.execute("DELETE FROM policy WHERE tenant_id = ? AND policy_id = ?", (tenant_id, rows[0][0]))
+    return Change(before, None)
+
+
+def _find(connection: sqlite3.Connection, tenant_id: int, name: str) -> Policy | None:
+    sql = "SELECT policy_id, replaces_default, statements FROM policy WHERE tenant_id = ? AND name = ?"
+    rows = connection.execute(sql, (tenant_id, name)).fetchall()
+    if not rows:
+        return None
+    policy_id, replaces_default, statements = rows[0]
+    sql = "SELECT kind, name FROM policy_target WHERE tenant_id = ? AND policy_id = ? ORDER BY policy_target_id"
+    targets = connection.execute(sql, (tenant_id, policy_id)).fetchall()
+    types, devices = (tuple(found for kind, found in targets if kind == wanted) for wanted in ("type", "device"))
+    return Policy(name, _document(replaces_default, statements), types, devices)
 
 
 def _delete_targets(connection: sqlite3.Connection, tenant_id: int, policy_id: int) -> None:
@@ -107,5 +127,8 @@ def _delete_targets(connection: sqlite3.Connection, tenant_id: int, policy_id: i
 
 
 def _policy(tenant_id: int, name: str, replaces_default: int, statements: str, changed_at: int) -> StoredPolicy:
-    said = msgspec.json.decode(statements, type=tuple[Statement, ...])
-    return StoredPolicy(tenant_id, name, Document(said, bool(replaces_default)), changed_at)
+    return StoredPolicy(tenant_id, name, _document(replaces_default, statements), changed_at)
+
+
+def _document(replaces_default: int, statements: str) -> Document:
+    return Document(msgspec.json.decode(statements, type=tuple[Statement, ...]), bool(replaces_default))

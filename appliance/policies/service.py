@@ -6,7 +6,7 @@ Memory changes only after the commit. Who keeps connections hears of every chang
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,20 +15,16 @@ from appliance.policies import queries
 from appliance.policies.book import PolicyBook
 from appliance.policies.cost import check_cost
 from appliance.policies.document import check_policy
-from appliance.policies.model import KeptPolicy, Policy
+from appliance.policies.model import Change, KeptPolicy, Policy
 from appliance.store.database import Database
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 
 class Written(Protocol):
-    """Runs a transaction, and in the same one has it written down that a policy was this and is that."""
+    """Runs a transaction, and in the same one has written down what it gives."""
 
-    async def __call__(
-        self, tenant_id: int, before: Policy | None, after: Policy | None, function: Callable[..., T], *arguments: Any
-    ) -> T:
+    async def __call__(self, tenant_id: int, function: queries.Changing, *arguments: Any) -> Change:
         """Give the result of `function(connection, *arguments)`."""
 
 
@@ -61,22 +57,21 @@ class Policies:
         """Have a policy in force, in place of the one of the same name. Raises `InvalidPolicyError`."""
         checked = check_policy(policy)
         await asyncio.to_thread(check_cost, checked)
-        was = self._known(tenant_id, checked.name)
-        kept = await self._written(tenant_id, was, checked, queries.upsert_policy, tenant_id, checked, self._clock())
-        # Once more: another may have been put in its place while this one was written.
-        before = self._known(tenant_id, checked.name)
+        now = self._clock()
+        change = await self._written(tenant_id, queries.upsert_policy, tenant_id, checked, now)
+        kept = KeptPolicy(tenant_id, checked, now)
         self.book.put(kept)
-        for each in filter(None, (before, checked)):
+        for each in filter(None, (change.before, checked)):
             self._changed(tenant_id, each)
         log.info("policy kept tenant_id=%s name=%s", tenant_id, checked.name)
         return kept
 
     async def remove(self, tenant_id: int, name: str) -> None:
         """Have a policy no longer in force. Raises `UnknownPolicyError`."""
-        before = self.book.policy(tenant_id, name).policy
-        await self._written(tenant_id, before, None, queries.delete_policy, tenant_id, name)
+        change = await self._written(tenant_id, queries.delete_policy, tenant_id, name)
         self.book.remove(tenant_id, name)
-        self._changed(tenant_id, before)
+        for each in filter(None, (change.before,)):
+            self._changed(tenant_id, each)
         log.info("policy removed tenant_id=%s name=%s", tenant_id, name)
 
     def attached(self, tenant_id: int, names: Iterable[str], device_id: str) -> None:
@@ -85,6 +80,3 @@ class Policies:
             if device_id not in kept.policy.devices:
                 concerning = msgspec.structs.replace(kept.policy, devices=(*kept.policy.devices, device_id))
                 self.book.put(msgspec.structs.replace(kept, policy=concerning))
-
-    def _known(self, tenant_id: int, name: str) -> Policy | None:
-        return next((kept.policy for kept in self.book.policies(tenant_id) if kept.policy.name == name), None)

@@ -5,7 +5,7 @@ the commit.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from appliance.policies.book import PolicyBook
@@ -164,13 +164,14 @@ class Directory:
     def newly_over(self) -> list[BoundCertificate]:
         """The certificates that have expired since this was last asked; the first time, all that have."""
         reading = self.time.reading()
-        found = [
-            bound
+        # Judged anew each time: by a clock that is right again, what was over need not be.
+        over = {
+            fingerprint
             for fingerprint, bound in self._certificates.items()
-            if fingerprint not in self._over and is_over(bound.certificate.expires_at, reading)
-        ]
-        self._over.update(bound.certificate.fingerprint for bound in found)
-        return found
+            if is_over(bound.certificate.expires_at, reading)
+        }
+        newly, self._over = over - self._over, over
+        return [self._certificates[fingerprint] for fingerprint in newly]
 
     def forget_long_over(self) -> int:
         """Forget certificates of retired devices that were over long ago; how many that were.
@@ -187,7 +188,6 @@ class Directory:
         ]
         for fingerprint in gone:
             del self._certificates[fingerprint]
-            self._over.discard(fingerprint)
         return len(gone)
 
     def devices(self, tenant_id: int) -> list[Device]:
@@ -248,6 +248,11 @@ class Directory:
         self._devices.setdefault(device.tenant_id, {})[device.device_id] = device
         self._sorted.pop(device.tenant_id, None)
         self.device_change_count += 1
+
+    def _recall(self, bounds: Iterable[BoundCertificate]) -> None:
+        """Know by heart what is not; what is may be newer than what was read."""
+        for bound in bounds:
+            self._certificates.setdefault(bound.certificate.fingerprint, bound)
 
     def _bind(self, tenant_id: int, kept: Sequence[IssuedCertificate]) -> None:
         for one in kept:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from appliance.instant import to_text
-from appliance.registry.authority import DEVICE_LENGTH_MS, DeviceKey, SigningKey, ends_at
+from appliance.registry.authority import DEVICE_LENGTH_MS, DeviceKey, SigningKey, ends_at, is_loadable
 from appliance.registry.model import InvalidIssuerError
 
 
@@ -71,6 +71,8 @@ def _issuer_refusal(certificate: x509.Certificate, now: int) -> str:
         return "the CA may not sign certificates: its key usage does not allow it"
     if not certificate.subject.rdns:
         return "the certificate has no subject: what it issues could not name it"
+    if not is_loadable(certificate):
+        return "OpenSSL cannot read the certificate of the CA, and so no connection could use it"
     if ends_at(certificate) - now < DEVICE_LENGTH_MS:
         return f"the certificate of the CA ends at {to_text(ends_at(certificate))}: less than a year is left"
     return ""

@@ -82,6 +82,12 @@ class RootKeyError(ConflictError):
     code = "root_key"
 
 
+class IssuerKeyError(ConflictError):
+    """The private keys of issuing CAs cannot be taken off this gateway; the message says why."""
+
+    code = "issuer_key"
+
+
 class InvalidHostNameError(InvalidInputError):
     """A name in the settings is neither a host name nor an address."""
 

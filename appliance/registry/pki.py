@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.registry import authority, files
 from appliance.registry.authority import Authority, Key, SigningKey, Validity
+from appliance.registry.hardware.key import HardwareKey, SilentSigner
 from appliance.registry.hardware.model import HardwareKeyError
 from appliance.registry.model import KeyFolderError, RootKeyError, TlsFiles
 from appliance.registry.names import ServerNames
@@ -41,6 +42,9 @@ EXPORTED = "root-exported"
 
 REMOVED = "root-removed"
 """The file that says that the root's key was taken away on purpose."""
+
+ISSUING_REMOVED = "issuing-removed"
+"""The file that says that the key of our own issuing CA was taken away on purpose."""
 
 Write = Callable[[Path, str, int], None]
 """Puts a text into a file, whole, with this mode."""
@@ -133,8 +137,10 @@ def use_issuer(pki: Pki, chain: Sequence[x509.Certificate], key: SigningKey, wri
     write(pki.folder / f"{name}.key", authority.key_pem(key), files.PRIVATE)
     write(pki.folder / f"{name}.pem", authority.certificate_pem(*chain), files.PUBLIC)
     write(pki.folder / f"{name}.cross.pem", authority.certificate_pem(cross), files.PUBLIC)
+    used = _with_trust(_with_issuer(pki, name, no_hardware), _read(pki.folder / "issuing.pem"), write)
+    # Last: where a full disk ends this before, nothing was changed.
     write(pki.folder / ISSUER, name + "\n", files.PUBLIC)
-    return _with_trust(_with_issuer(pki, name, no_hardware), _read(pki.folder / "issuing.pem"), write)
+    return used
 
 
 def use_hardware(
@@ -152,8 +158,9 @@ def use_hardware(
     write(pki.folder / f"{name}.{HARDWARE}", "The key of this CA is in a hardware token.\n", files.PUBLIC)
     write(pki.folder / f"{name}.pem", authority.certificate_pem(*chain), files.PUBLIC)
     write(pki.folder / f"{name}.cross.pem", authority.certificate_pem(cross), files.PUBLIC)
+    used = _with_trust(_with_issuer(pki, name, lambda _: key), _read(pki.folder / "issuing.pem"), write)
     write(pki.folder / ISSUER, name + "\n", files.PUBLIC)
-    return _with_trust(_with_issuer(pki, name, lambda _: key), _read(pki.folder / "issuing.pem"), write)
+    return used
 
 
 def root_key(pki: Pki) -> Key:
@@ -198,6 +205,19 @@ def restore_root(pki: Pki, key: Key, write: Write = files.write) -> None:
     write(pki.folder / "root.key", authority.key_pem(key), files.PRIVATE)
     (pki.folder / REMOVED).unlink(missing_ok=True)
     files.sync_folder(pki.folder)
+
+
+def remove_issuer_keys(pki: Pki, write: Write = files.write) -> list[str]:
+    """Take away the private keys of issuing CAs, for one whose key is in a token issues now; gives their files."""
+    own = pki.folder / "issuing.key"
+    found = sorted(path for path in (own, *pki.folder.glob(f"{ISSUER}-*.key")) if path.exists())
+    if own in found:
+        # As with the root's: a key that is gone without a note is damage.
+        write(pki.folder / ISSUING_REMOVED, authority.fingerprint(_read(own.with_suffix(".pem"))) + "\n", files.PUBLIC)
+    for path in found:
+        path.unlink()
+    files.sync_folder(pki.folder)
+    return [path.name for path in found]
 
 
 class _Listener(msgspec.Struct, frozen=True):
@@ -259,11 +279,19 @@ def _device_authorities(folder: Path, now: int, write: Write) -> tuple[x509.Cert
         if not (folder / "issuing.pem").exists():
             raise KeyFolderError(f"{folder / 'issuing.pem'}: it is missing: put the folder back from a backup")
         root = _read(folder / "root.pem")
-        own = _authority(folder, "issuing", lambda _: root, write)
-        return root, own
+        return root, _own_issuing(folder, lambda _: root, write)
     made = _authority(folder, "root", lambda key: authority.make_root(key, now), write)
-    own = _authority(folder, "issuing", lambda key: authority.make_issuing(key, made, now), write)
-    return made.certificate, own
+    return made.certificate, _own_issuing(folder, lambda key: authority.make_issuing(key, made, now), write)
+
+
+def _own_issuing(folder: Path, make: Callable[[Key], x509.Certificate], write: Write) -> Authority:
+    if (folder / ISSUING_REMOVED).exists() and not (folder / "issuing.key").exists():
+        certificate = _read(folder / "issuing.pem")
+        public = certificate.public_key()
+        if (folder / ISSUER).exists() and isinstance(public, ec.EllipticCurvePublicKey):
+            return Authority(certificate, HardwareKey(public, SilentSigner("the key of this CA was removed")))
+        raise KeyFolderError(f"{folder / ISSUER}: it is missing: put the folder back from a backup")
+    return _authority(folder, "issuing", make, write)
 
 
 def _with_issuer(pki: Pki, name: str, in_hardware: KeyInHardware) -> Pki:

@@ -13,7 +13,6 @@ from appliance.registry.model import (
     DeviceState,
     IssuedCertificate,
     NewDevice,
-    UnknownCertificateError,
     UnknownDeviceError,
 )
 from appliance.store.database import Select
@@ -141,25 +140,6 @@ def update_state(connection: sqlite3.Connection, tenant_id: int, device_id: str,
     sql = "UPDATE device SET state = ? WHERE tenant_id = ? AND device_id = ?"
     connection.execute(sql, (state.value, tenant_id, device_id))
     return select_device(connection, tenant_id, device_id)
-
-
-def update_revoked(
-    connection: sqlite3.Connection, tenant_id: int, device_id: str, fingerprint: str, now: int
-) -> Certificate:
-    """Mark a certificate of a device as revoked; one that was is left as it is.
-
-    Raises `UnknownCertificateError`.
-    """
-    sql = """
-        UPDATE certificate SET revoked_at = COALESCE(revoked_at, ?)
-        WHERE tenant_id = ? AND fingerprint = ?
-            AND device_number = (SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ?)
-        RETURNING fingerprint, serial, issued_at, expires_at, revoked_at
-    """
-    rows = connection.execute(sql, (now, tenant_id, fingerprint, tenant_id, device_id)).fetchall()
-    if not rows:
-        raise UnknownCertificateError(f"{device_id} has no certificate with the fingerprint {fingerprint}")
-    return Certificate(*rows[0])
 
 
 def _device(

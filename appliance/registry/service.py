@@ -19,7 +19,7 @@ import msgspec
 from appliance.audit.service import Audit
 from appliance.health import Status
 from appliance.instant import Clock
-from appliance.policies.model import Policy
+from appliance.policies.model import Change, Policy
 from appliance.policies.service import Policies
 from appliance.registry import authority, issue, names, pki, policy, queries, record, self_made
 from appliance.registry.authorities.service import Authorities
@@ -46,7 +46,7 @@ from appliance.registry.own_authorities.service import OwnAuthorities
 from appliance.registry.presence import PresenceBook
 from appliance.registry.revocation.service import Revocation
 from appliance.registry.tokens.service import DeviceTokens
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
 from broker.ports import Connected, Disconnected
 
 log = logging.getLogger(__name__)
@@ -94,16 +94,16 @@ class Registry(Directory):
         self.gone = lambda _tenant_id, _device_id: None
         self.audit = Audit(database, clock)
         """What was done with identities, and by whom."""
-        self.authorities = Authorities(
-            clock, partial(self.audit.record, DEFAULT_TENANT), self.renew_server_certificates
-        )
+        self.authorities = Authorities(clock, partial(self.audit.surely, DEFAULT_TENANT), self._renew)
         """The CAs themselves."""
         self.reached = Address("")
         """What devices are told of where to connect; without a host, by the name in the LAN."""
         self.time = TrustedClock(database, clock, self.audit)
+        self.time.was_reset = self._recall_forgotten
         self.policies = Policies(database, clock, self._policy_changed, self._write_policy)
         self.revocation = Revocation(database, self, clock)
         self.issuer_refusal = self.revocation.issuer_refusal
+        self.authorities.key_refusal = self.revocation.key_refusal
         self.own_authorities = OwnAuthorities(database, clock, self)
         self.tokens = DeviceTokens(database, folder, clock, self)
 
@@ -123,11 +123,10 @@ class Registry(Directory):
             pki.opened, self._folder, hostname, now, further=self.own_authorities.issuers, in_hardware=in_hardware
         )
         await self.authorities.check_hardware()
-        await self.renew_server_certificates()
+        await self.authorities.renew()
         for device in await self._database.read(queries.select_all_devices()):
             self._remember(device)
-        for bound in await self._database.read(queries.select_all_certificates()):
-            self._certificates[bound.certificate.fingerprint] = bound
+        self._recall(await self._database.read(queries.select_all_certificates()))
         self.forget_long_over()
         await self.revocation.open()
         await self.policies.open()
@@ -137,12 +136,17 @@ class Registry(Directory):
             async with self.own_authorities.running():
                 yield self
             await self.tokens.close()
+            with contextlib.suppress(UnwritableError):
+                await self.audit.catch_up()
+                await self.time.mark()
         finally:
-            self.authorities.token.close()
+            await self.authorities.close()
 
-    async def renew_server_certificates(self) -> bool:
-        """Issue server certificates again where names changed or time runs out; whether any was."""
-        return await self.authorities.sign(self._renew)
+    async def catch_up(self) -> None:
+        """Do what was left undone because the disk was full. Raises `UnwritableError`."""
+        await self.audit.catch_up()
+        if self.authorities.is_behind:
+            await self.authorities.show_changes()
 
     # For the broker, beside what the directory judges.
 
@@ -315,18 +319,11 @@ class Registry(Directory):
         return await self._database.read(queries.select_certificates(tenant_id, device_id))
 
     async def revoke_certificate(self, tenant_id: int, device_id: str, fingerprint: str) -> Certificate:
-        """Let a certificate open nothing any more. Raises `UnknownCertificateError`.
+        """Let a certificate, and what was renewed with it and not used yet, open nothing any more.
 
-        Who keeps connections hears of it by `rights_changed`.
+        Who keeps connections hears of it by `rights_changed`. Raises `UnknownCertificateError`.
         """
-        entries = record.revoked(device_id, fingerprint)
-        certificate = await self.audit.recorded(
-            tenant_id, entries, queries.update_revoked, tenant_id, device_id, fingerprint, self._clock()
-        )
-        self._certificates[fingerprint] = BoundCertificate(tenant_id, device_id, certificate)
-        self.rights_changed(tenant_id, device_id)
-        log.info("certificate revoked device_id=%s fingerprint=%s", device_id, fingerprint)
-        return certificate
+        return await self.revocation.revoke_certificate(tenant_id, device_id, fingerprint)
 
     async def revocation_list(self) -> bytes:
         """The certificates of devices that were revoked and have not expired, signed, DER."""
@@ -372,19 +369,23 @@ class Registry(Directory):
         log.info("certificate issued for a key of a device device_id=%s fingerprint=%s", device_id, granted.fingerprint)
         return granted
 
-    def _renew(self) -> bool:
+    def _renew(self, folder: pki.Pki) -> bool:
         addresses = [
             address.ip if isinstance(address.ip, str) else address.ip[0]
             for adapter in ifaddr.get_adapters()
             for address in adapter.ips
         ]
         self._gathered = names.gather(socket.gethostname(), self._names, addresses)
-        return pki.renew(self.authorities.pki, self._gathered, self.time.issuing_at)
+        return pki.renew(folder, self._gathered, self.time.issuing_at)
 
-    async def _write_policy(
-        self, tenant_id: int, before: Policy | None, after: Policy | None, function: Callable[..., T], *arguments: Any
-    ) -> T:
-        return await self.audit.recorded(tenant_id, record.policy(before, after), function, *arguments)
+    async def _write_policy(self, tenant_id: int, function: Callable[..., Change], *arguments: Any) -> Change:
+        return await self.audit.told(
+            tenant_id, lambda change: record.policy(change.before, change.after), function, *arguments
+        )
+
+    async def _recall_forgotten(self) -> None:
+        # By a clock that was wrong, maybe.
+        self._recall(await self._database.read(queries.select_all_certificates()))
 
     def _policy_changed(self, tenant_id: int, changed: Policy) -> None:
         for device in self.devices(tenant_id):

@@ -99,7 +99,7 @@ CREATE TABLE claim_serial (
 CREATE TABLE clock_mark (
     tenant_id INTEGER PRIMARY KEY REFERENCES tenant,
     marked_at INTEGER NOT NULL
-, certificate_number INTEGER NOT NULL DEFAULT 0) STRICT;
+, doubted_at INTEGER, doubt_held_ms INTEGER) STRICT;
 
 CREATE TABLE connection_event (
     event_number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -230,7 +230,7 @@ CREATE TABLE knock (
     decided_at INTEGER,
     device_id TEXT NOT NULL DEFAULT '',
     certificate TEXT NOT NULL DEFAULT '',
-    request BLOB NOT NULL, way TEXT NOT NULL DEFAULT 'request' CHECK (way IN ('request', 'certificate')), network TEXT NOT NULL DEFAULT '', knock_count INTEGER NOT NULL DEFAULT 1, wanted_id TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', fetched_at INTEGER,
+    request BLOB NOT NULL, way TEXT NOT NULL DEFAULT 'request' CHECK (way IN ('request', 'certificate')), network TEXT NOT NULL DEFAULT '', knock_count INTEGER NOT NULL DEFAULT 1, wanted_id TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', fetched_at INTEGER, origin TEXT NOT NULL DEFAULT '',
     UNIQUE (tenant_id, key_fingerprint)
 ) STRICT;
 

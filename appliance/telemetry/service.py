@@ -230,6 +230,8 @@ class Telemetry:
         # A gateway.db that was restored from a backup would give log ids again that chunks already name.
         await self._database.write(queries.raise_log_id, survey.highest_log_id)
         self._chunks.note_log(survey.highest_log_id)
+        # What a day file holds of the log may be in its WAL only, which a kill leaves there and a power cut does not.
+        self._unsynced = dict.fromkeys((day for _, _, day in survey.covered), min(oldest, default=0))
         for known in survey.latest.values():
             self._take_latest(known)
         counts = [await self._replay(tenant, survey.covered) for tenant in tenants]

@@ -51,7 +51,7 @@ class PluginStatus(msgspec.Struct, frozen=True):
     """Questions that wait for a plugin's answer now."""
     timed_out_count: int = 0
     turned_away_count: int = 0
-    """Questions that were refused because too many were open."""
+    """Questions that were refused, or put off, because too many were open."""
     dropped_event_count: int = 0
     fault_count: int = 0
     """Errors of plugins; each of them was a refusal or an event not taken."""

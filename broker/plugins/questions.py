@@ -63,15 +63,15 @@ class Questions:
         for fail in list(self._open.values()):
             fail()
 
-    def ask(self, question: Coroutine[Any, Any, T], failed: T) -> T | Later[T]:
+    def ask(self, question: Coroutine[Any, Any, T], failed: T, turned_away: T) -> T | Later[T]:
         """Give the answer at once if it needs no waiting.
 
-        `failed` is the answer when nobody answers in time, or too many are already being waited for.
+        `failed` is the answer when nobody answers in time; `turned_away` when too many are already being waited for.
         """
         if self._tasks is None or self.open_count >= self._open_limit:
             self.turned_away_count += 1
             question.close()
-            return failed
+            return turned_away
         lender = self._borrow(self._tasks)
         try:
             awaited = _step_as(lender.task, question)

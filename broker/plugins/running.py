@@ -19,6 +19,7 @@ from broker.plugins.sessions import HostedSession, KnownSessions, session_of
 from broker.ports import ALLOWED, Credentials, Denied, Principal
 
 UNANSWERED = Denied("the plugins did not answer")
+TURNED_AWAY = Denied("the plugins have too many questions to answer", is_judgement=False)
 
 
 class RunningPlugins:
@@ -57,7 +58,7 @@ class RunningPlugins:
         """What the authentication plugins say of a client."""
         session = session_of(credentials)
         failed: tuple[Opinion, object] = (UNANSWERED, session)
-        return self.questions.ask(self._opinion_on_client(session), failed)
+        return self.questions.ask(self._opinion_on_client(session), failed, (TURNED_AWAY, session))
 
     def welcome(self, principal: Principal, credentials: Credentials, remembered: object) -> Principal:
         """Remember what a client showed that was let in."""
@@ -72,7 +73,7 @@ class RunningPlugins:
             return ALLOWED
         question = self._verdict_on_topic(self.sessions.find(principal), topic, Action(action))
         failed: Verdict = UNANSWERED
-        return self.questions.ask(question, failed)
+        return self.questions.ask(question, failed, TURNED_AWAY)
 
     async def _opinion_on_client(self, session: HostedSession) -> tuple[Opinion, object]:
         """All that have an opinion must be for it, as in amqtt; the first that is not ends it."""

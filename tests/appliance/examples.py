@@ -7,7 +7,7 @@ from pathlib import Path
 from appliance.accounts.service import Accounts
 from appliance.registry.service import Registry
 from appliance.store.database import Database, opened
-from appliance.store.migrate import migrate
+from tests.appliance.store.tables import up_to_date
 
 NOW = 1_800_000_000_000
 
@@ -18,7 +18,7 @@ def clock() -> int:
 
 @contextlib.asynccontextmanager
 async def stored(folder: Path) -> AsyncIterator[Database]:
-    async with opened(folder / "gateway.db", prepare=migrate, synchronous="OFF") as database:
+    async with opened(folder / "gateway.db", prepare=up_to_date, synchronous="OFF") as database:
         yield database
 
 

@@ -90,6 +90,16 @@ def test_a_key_in_hardware_is_asked_for_and_told_of(tmp_path: Path, capsys: pyte
         run(gateway, "ca", "hsm-request", str(tmp_path / "none" / "request.pem"))
 
 
+def test_issuing_keys_are_removed_only_when_that_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+    gateway = FakeGateway(ca_remove_issuer_keys=["issuing.key", "issuer-12.key"])
+    with pytest.raises(ControlError, match="Say --yes"):
+        run(gateway, "ca", "remove-issuer-keys")
+    assert gateway.asked == []
+    assert run(gateway, "ca", "remove-issuer-keys", "--yes") == 0
+    assert gateway.asked == [("ca.remove-issuer-keys", {})]
+    assert "issuing.key, issuer-12.key" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("action", ["status", "reset"])
 def test_what_the_clock_is_worth_is_told(action: str, capsys: pytest.CaptureFixture[str]) -> None:
     report = {"state": "floor", "wall_at": "2026", "floor_at": "2025", "told": "plausible", "witness": "kernel"}

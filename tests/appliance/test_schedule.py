@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -57,6 +57,49 @@ async def test_work_that_fails_is_told_by_name_and_the_other_work_goes_on() -> N
         await done.wait()
         await told.wait()
     assert [(name, type(error)) for name, error in failures] == [("broken", JobBrokenError)]
+
+
+@pytest.mark.timeout(20)
+async def test_a_clock_that_goes_from_1970_to_today_has_work_done_once_and_at_once() -> None:
+    done: list[datetime] = []
+    has_done = asyncio.Event()
+
+    async def work() -> None:
+        done.append(datetime.now(UTC))
+        has_done.set()
+
+    scheduler = schedule._scheduler({"each minute": ("* * * * *", work)}, lambda *_: None)
+    scheduler.start(paused=True)
+    scheduler.modify_job("each minute", next_run_time=datetime(1970, 1, 1, 0, 1, tzinfo=UTC))
+    scheduler.resume()
+    try:
+        await has_done.wait()
+        (job,) = scheduler.get_jobs()
+        assert len(done) == 1
+        assert done[0] < job.next_run_time <= done[0] + timedelta(minutes=1)
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+async def test_a_clock_that_is_set_back_by_decades_does_not_stop_what_is_due_each_minute() -> None:
+    async def work() -> None:
+        """Not done here."""
+
+    scheduler = schedule._scheduler({"each minute": ("* * * * *", work)}, lambda *_: None)
+    scheduler.start(paused=True)
+    try:
+        schedule._bring_forward(scheduler, datetime(2000, 1, 1, 5, 30, 10, tzinfo=UTC))
+        (job,) = scheduler.get_jobs()
+        assert job.next_run_time == datetime(2000, 1, 1, 5, 31, tzinfo=UTC)
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+@pytest.mark.parametrize("before", [None, datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)])
+def test_the_next_moment_is_after_now_whatever_was_before(before: datetime | None) -> None:
+    trigger = schedule._FromNow.from_crontab("* * * * *", timezone="UTC")
+    now = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+    assert trigger.get_next_fire_time(before, now) == now + timedelta(minutes=1)
 
 
 async def test_nothing_is_done_before_its_moment() -> None:

@@ -6,15 +6,10 @@ from pathlib import Path
 from ssl import SSLContext
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from broker.listener import tls_context
 from tests.broker.certificates import Authority
 from tests.broker.house import House, serving
-
-# How long a law takes says nothing about it: machines that run tests are busy.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class FakeStream:
 
     @property
     def certificate(self) -> bytes | None:
+        assert self.is_open, "TLS is over"
         return self._certificate
 
     @property
@@ -87,6 +88,12 @@ class FakeStream:
         if self.closed_for is None and self._receiver is not None:
             self.closed_for = reason
             self._receiver.lost(reason)
+
+    def cut_off(self, reason: str) -> None:
+        """It is out at once; the broker hears of it later."""
+        if self.is_open and self._receiver is not None:
+            self.closed_for = reason
+            asyncio.get_running_loop().call_soon(self._receiver.lost, reason)
 
     def feed(self, data: bytes) -> None:
         """Give the broker bytes of the client, when it reads."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from broker.changes import SessionGone
 from broker.limits import Limits
 from broker.packets import (
     V4,
@@ -24,7 +25,7 @@ from broker.packets import (
 from broker.ports import ALLOWED, Connected, Denied, Disconnected, Pending, Principal
 from broker.reason_codes import ReasonCode
 from tests.broker.house import serving
-from tests.broker.stage import KEPT, Line, Stage, kinds, payloads, staged
+from tests.broker.stage import KEPT, LONG_S, Line, Stage, kinds, payloads, staged, turn
 from tests.broker.stored import FakeStore
 
 WILL = Will("gone", b"c", 1, retain=False)
@@ -208,6 +209,33 @@ class TestConnack:
             assert await line.send(asks("c", V5, clean_start=True, properties=KEPT)) == []
             stage.owner.release()
             assert kinds(await line.heard()) == [Connack]
+
+    @pytest.mark.parametrize("way", ["expiry", "surplus", "by hand", "farewell"])
+    async def test_it_waits_as_well_for_the_end_of_one_that_ended_just_before(self, way: str) -> None:
+        async with staged(Limits(sweep_interval_s=0.01, sessions=1)) as stage:
+            stage.owner.holds_back = False
+            line = await stage.kept("c")
+            await turn()
+            stage.owner.holds_back = True
+            if way == "by hand":
+                stage.broker.end_session(1, "c", "by hand")
+            elif way == "farewell":
+                await line.send(Disconnect(0, Properties(session_expiry_s=0)))
+            else:
+                line.vanish()
+                stage.now += LONG_S * 1_000 if way == "expiry" else 0
+                other = await stage.line("other") if way == "surplus" else None
+                await stage.owner.until(lambda owner: SessionGone(1) in owner.kept.values())
+                assert other is None or other.closed_for is None
+            line = stage.knock(V5)
+            assert await line.send(asks("c", V5, clean_start=False, properties=KEPT)) == []
+            stage.owner.release()
+            assert not (await line.expect(Connack)).session_present
+            line.vanish()
+            await turn()
+            stage.owner.release()
+            connack, _ = await stage.back("c")
+            assert connack.session_present
 
     async def test_nothing_comes_before_it_however_much_is_asked_meanwhile(self) -> None:
         async with staged() as stage:

@@ -237,7 +237,7 @@ class TestEnding:
             connection.send(b"bye")
             connection.close("first")
             connection.close("second")
-            connection.close_soon("third")
+            connection.cut_off("third")
             connection.send(b"more")
             connection.pause()
             connection.resume()
@@ -246,6 +246,33 @@ class TestEnding:
             with contextlib.suppress(ConnectionResetError):
                 assert theirs.recv(10) == b""
             assert (bytes(ear.heard), ear.lost_reasons, connection.is_open) == (b"", ["first"], False)
+
+    async def test_who_is_cut_off_is_out_at_once_and_forgotten_in_its_turn(self) -> None:
+        with pair(Traffic()) as (connection, ear, theirs):
+            theirs.send(b"too late")
+            connection.send(b"bye")
+            connection.cut_off("first")
+            connection.cut_off("second")
+            # The loop has not had a turn yet.
+            assert (theirs.recv(10), theirs.recv(10)) == (b"bye", b"")
+            assert (connection.is_open, connection.unsent_bytes, ear.lost_reasons) == (False, 0, [])
+            connection.send(b"more")
+            connection.pause()
+            connection.resume()
+            await ear.until(lambda ear: bool(ear.lost_reasons))
+            assert (ear.lost_reasons, bytes(ear.heard), connection.unsent_bytes) == (["first"], b"", 0)
+            assert theirs.recv(10) == b""
+
+    async def test_who_is_cut_off_can_be_closed_before_its_turn(self) -> None:
+        with pair(Traffic()) as (connection, ear, _):
+            connection.cut_off("first")
+            connection.pause()
+            connection.resume()
+            assert connection._traffic.poller._watched[connection._fd] is None
+            connection.close("second")
+            assert ear.lost_reasons == ["first"]
+            await some_turns()
+            assert ear.lost_reasons == ["first"]
 
     async def test_a_client_that_vanishes_is_noticed_when_writing(self) -> None:
         with pair(Traffic()) as (connection, ear, theirs):

@@ -61,3 +61,22 @@ async def test_whoever_would_not_be_let_in_today_loses_its_session_and_its_queue
     await wire.until_closed()
     await house.owner.until(lambda owner: bool(owner.left))
     assert (list(house.broker.sessions(1)), house.owner.messages) == ([], [])
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_one_session_is_ended_by_its_client_identifier(house: House, is_away: bool) -> None:
+    other = await house.client("valve")
+    wire = await house.client("pump", clean_start=False, will=None if is_away else LEFT_BEHIND)
+    [session] = house.broker.sessions(1, "pump")
+    if is_away:
+        wire.abort()
+        await house.owner.until(lambda owner: bool(owner.left))
+    assert house.broker.end_session(1, "pump", "ended by hand")
+    assert not house.broker.end_session(1, "pump", "ended by hand")
+    if not is_away:
+        await wire.until_closed()
+    gone = SessionGone(session.number)
+    await house.owner.until(lambda owner: owner.kept.get(("session", session.number, "")) == gone)
+    assert house.owner.messages == []
+    assert not house.broker.end_session(2, "valve", "ended by hand")
+    await other.ping()

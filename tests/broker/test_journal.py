@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -118,6 +119,7 @@ def journal() -> Journal:
 Note = Callable[[Journal, Session], None]
 OF_SESSIONS: list[Note] = [
     lambda journal, about: journal.session(about),
+    lambda journal, about: journal.session_left_behind(about, 5),
     lambda journal, about: journal.subscribed(about, Subscription("a", 1)),
     lambda journal, about: journal.unsubscribed(about, "a"),
     lambda journal, about: journal.delivery(about, delivery(1)),
@@ -134,6 +136,15 @@ def test_a_session_that_is_not_stored_leaves_nothing(note: Note) -> None:
     assert changes.take() == {}
     note(changes, session(expiry_s=1))
     assert len(changes.take()) == 1
+
+
+def test_a_session_that_is_left_behind_has_its_client_still_and_is_kept_as_left() -> None:
+    changes, about = journal(), session(expiry_s=1, is_connected=True)
+    changes.session(about)
+    changes.session_left_behind(about, 5)
+    (kept,) = changes.take().values()
+    assert kept == msgspec.structs.replace(about.kept(), left_at=5)
+    assert about.kept().left_at is None
 
 
 def test_what_is_committed_is_the_delivery_of_this_turn() -> None:

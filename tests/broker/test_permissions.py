@@ -159,12 +159,13 @@ def test_an_answer_given_at_once_counts_once(ask: Ask) -> None:
     constant, about = Constant(ALLOWED), session()
     permissions = permissions_of(constant)
     assert ask(permissions, about, "t", nobody) is None
-    assert permissions.may_still_publish(PRINCIPAL, "t")
-    assert permissions.may_still_subscribe(PRINCIPAL, "t")
+    assert judged(permissions) == [None]
+    assert permissions.publish_denial(PRINCIPAL, "t") is None
+    assert permissions.subscribe_denial(PRINCIPAL, "t") is None
     constant.answer = DENIED
     assert ask(permissions, about, "t", nobody) is DENIED
-    assert not permissions.may_still_publish(PRINCIPAL, "t")
-    assert not permissions.may_still_subscribe(PRINCIPAL, "t")
+    assert judged(permissions) == [DENIED]
+    assert permissions.publish_denial(PRINCIPAL, "t") == permissions.subscribe_denial(PRINCIPAL, "t") == DENIED
     assert about.decisions is None
 
 
@@ -174,8 +175,10 @@ def test_what_is_no_answer_is_a_denial(ask: Ask, answer: object) -> None:
     permissions, about = permissions_of(Constant(answer)), session()
     denied = ask(permissions, about, "t", nobody)
     assert isinstance(denied, Denied)
-    assert not permissions.may_still_publish(PRINCIPAL, "t")
-    assert permissions.may_still_subscribe(PRINCIPAL, "t") == isinstance(answer, Pending)
+    [of_publisher] = judged(permissions)
+    assert isinstance(of_publisher, Denied)
+    for today in (permissions.publish_denial(PRINCIPAL, "t"), permissions.subscribe_denial(PRINCIPAL, "t")):
+        assert (today is None) == isinstance(answer, Pending)
     assert not permissions._waiting
 
 
@@ -228,24 +231,59 @@ def test_who_takes_too_long_to_be_recognised_is_not_let_in() -> None:
     assert heard == [Denied("the authoriser did not answer within 5 s")]
 
 
-def test_somebody_who_was_let_in_is_told_only_if_that_is_over() -> None:
-    denied: list[Denied] = []
-    permissions_of(Constant(PRINCIPAL)).authenticate_again(CREDENTIALS, denied.append)
-    assert denied == []
-    permissions_of(Constant(DENIED)).authenticate_again(CREDENTIALS, denied.append)
-    assert denied == [DENIED]
-    permissions, thinker, _ = thinking()
-    for answer in (PRINCIPAL, DENIED):
-        permissions.authenticate_again(CREDENTIALS, denied.append)
-        thinker.say(answer)
-    assert denied == [DENIED, DENIED]
-
-
-def test_what_is_not_decided_yet_is_no_right_to_publish_and_no_reason_to_unsubscribe() -> None:
+def test_what_is_not_decided_yet_takes_nothing_away_that_was_granted() -> None:
     permissions, thinker, timers = thinking()
-    assert not permissions.may_still_publish(PRINCIPAL, "t")
-    assert permissions.may_still_subscribe(PRINCIPAL, "t")
+    assert permissions.publish_denial(PRINCIPAL, "t") is None
+    assert permissions.subscribe_denial(PRINCIPAL, "t") is None
     assert (len(thinker.thoughts), timers.waiting_count) == (0, 0), "nobody waits for what would be said"
+
+
+def test_where_nobody_could_be_asked_nothing_is_taken_away_but_nothing_is_granted() -> None:
+    turned_away = Denied("too many questions", is_judgement=False)
+    permissions = permissions_of(Constant(turned_away))
+    assert permissions.publish_denial(PRINCIPAL, "t") is None
+    assert permissions.subscribe_denial(PRINCIPAL, "t") is None
+    assert permissions.may_publish(session(), "t", nobody) == turned_away
+    assert judged(permissions) == [turned_away]
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(ALLOWED, None), (DENIED, DENIED)])
+def test_who_publishes_what_was_kept_is_judged_when_the_answer_comes(answer: Answer, expected: Denied | None) -> None:
+    permissions, thinker, timers = thinking()
+    told = judged(permissions)
+    assert told == []
+    thinker.say(answer)
+    assert (told, timers.waiting_count) == ([expected], 0)
+
+
+def test_thinking_too_long_about_what_was_kept_and_having_no_room_to_wait_are_denials() -> None:
+    permissions, thinker, timers = thinking()
+    told = judged(permissions)
+    timers.pass_by(1_000.0)
+    thinker.say(ALLOWED)
+    [late] = told
+    permissions.judge_publisher(PRINCIPAL, "t", told.append, may_wait=False)
+    assert isinstance(late, Denied)
+    assert isinstance(told[1], Denied)
+
+
+@pytest.mark.parametrize("change", [Permissions.changed, Permissions.doubted])
+def test_an_answer_about_what_was_kept_from_before_a_change_gives_no_right_that_is_denied_by_now(
+    change: Callable[[Permissions], None],
+) -> None:
+    permissions, thinker, _ = thinking()
+    told = judged(permissions)
+    thinker.answers[PRINCIPAL.name, "publish", "t"] = DENIED
+    change(permissions)
+    thinker.say(ALLOWED)
+    assert told == [DENIED]
+
+
+def judged(permissions: Permissions) -> list[Denied | None]:
+    """What is told of the publisher of what was kept; it is filled when the answer comes."""
+    told: list[Denied | None] = []
+    permissions.judge_publisher(PRINCIPAL, "t", told.append)
+    return told
 
 
 def test_whoever_asks_again_before_the_answer_is_told_once() -> None:

@@ -1,11 +1,16 @@
 """Sessions whose access may be gone are ended before sessions whose rights have changed are looked at."""
 
 import asyncio
+from collections.abc import Callable
+
+import pytest
 
 from broker.packets import Subscribe, Subscription, Will
-from broker.reviewing import ENDED_AT_ONCE, REVIEWED_AT_ONCE
+from broker.ports import Allowed, Credentials, Denied, Pending, Principal
+from broker.reviewing import ASKED_AT_ONCE, ENDED_AT_ONCE, REVIEWED_AT_ONCE
 from tests.broker.stage import Line, Stage, payloads, staged, turn
 
+Answers = Callable[[Principal | Allowed | Denied], None]
 MANY = 3 * REVIEWED_AT_ONCE
 RETAINED_WILL = Will("last/words", b"gone", 1, retain=True)
 
@@ -164,3 +169,110 @@ async def test_one_that_is_let_in_today_is_reviewed_as_well() -> None:
         await turn()
         [session] = stage.broker.sessions(1, "c")
         assert (line.closed_for, dict(session.subscriptions)) == (None, {})
+
+
+async def test_who_was_cut_off_during_a_review_is_not_asked_about_again_before_the_broker_hears_of_its_end() -> None:
+    async with staged() as stage:
+        await crowd(stage, REVIEWED_AT_ONCE - 1)
+        lines = [await stage.line(name) for name in ("first", "second")]
+        allow = stage.authorizer.authenticate
+
+        def authenticate(credentials: Credentials) -> Principal | Denied | Pending:
+            # When the last one of the first slice is looked at, what it is about changes for one of the next.
+            if credentials.client_id == "first" and not stage.authorizer.denied_clients:
+                stage.authorizer.denied_clients.add("second")
+                stage.broker.end_soon(1, ["second"])
+            return allow(credentials)
+
+        stage.authorizer.authenticate = authenticate  # type: ignore[method-assign]  # a fake
+        await stage.broker.review(1)
+        assert [bool(line.closed_for) for line in lines] == [False, True]
+        await turn()
+        assert [session.client_id for session in stage.broker.sessions(1, "second")] == []
+
+
+class Narrow:
+    """An authoriser that can be asked a few questions at a time, and answers when it is told to."""
+
+    def __init__(self, stage: Stage, places: int) -> None:
+        self.open: list[tuple[str, Answers]] = []
+        self.turned_away: list[str] = []
+        self.known = stage.authorizer.denied_clients
+        """Those that are denied at once."""
+        self._places = places
+        self._first = stage.authorizer.authenticate
+        stage.authorizer.authenticate = self.authenticate  # type: ignore[method-assign]  # a fake
+
+    def authenticate(self, credentials: Credentials) -> Principal | Denied | Pending:
+        client_id = credentials.client_id
+        if client_id in self.known:
+            return self._first(credentials)
+        if len(self.open) >= self._places:
+            self.turned_away.append(client_id)
+            return Denied("too many questions", is_judgement=False)
+        return Pending(lambda hear: self.open.append((client_id, hear)))
+
+    def answer(self, *denied: str) -> set[str]:
+        """Answer everything that is open; gives who it was about."""
+        said, self.open = self.open, []
+        for client_id, hear in said:
+            hear(Denied("a plugin does not like it") if client_id in denied else Principal(1, client_id))
+        return {client_id for client_id, _ in said}
+
+
+@pytest.mark.parametrize("way", ["everybody", "suspects", "review"])
+async def test_nobody_is_ended_because_nobody_could_be_asked_and_all_are_asked_in_the_end(way: str) -> None:
+    async with staged() as stage:
+        lines = await crowd(stage, 20)
+        narrow = Narrow(stage, places=3)
+        if way == "everybody":
+            await stage.broker.judge_everybody()
+        elif way == "suspects":
+            stage.broker.end_soon(1, lines)
+        else:
+            stage.broker.review_soon(1)
+        asked_about: set[str] = set()
+        async with asyncio.timeout(10):
+            while len(asked_about) < len(lines):
+                asked_about |= narrow.answer("c19")
+                await asyncio.sleep(0.001)
+        assert narrow.turned_away
+        assert {name for name, line in lines.items() if line.closed_for} == {"c19"}
+
+
+async def test_a_review_leaves_places_to_ask_for_whoever_connects() -> None:
+    async with staged() as stage:
+        lines = await crowd(stage, ASKED_AT_ONCE + 50)
+        narrow = Narrow(stage, places=10 * MANY)
+        await stage.broker.review(1)
+        assert len(narrow.open) == ASKED_AT_ONCE
+        asked_about: set[str] = set()
+        async with asyncio.timeout(10):
+            while len(asked_about) < len(lines):
+                asked_about |= narrow.answer()
+                await asyncio.sleep(0.001)
+        assert not any(line.closed_for for line in lines.values())
+
+
+async def test_a_denial_at_once_waits_for_no_place_to_ask() -> None:
+    async with staged() as stage:
+        lines = await crowd(stage, 20)
+        narrow = Narrow(stage, places=3)
+        await stage.broker.judge_everybody()
+        narrow.known |= {"c0", "c19"}
+        stage.broker.end_soon(1, ["c1", "c19"])
+        await turn()
+        assert {name for name, line in lines.items() if line.closed_for} == {"c19"}
+        await stage.broker.judge_everybody()
+        assert {name for name, line in lines.items() if line.closed_for} == {"c0", "c19"}
+
+
+async def test_a_subscription_and_a_will_that_nobody_could_be_asked_about_stay() -> None:
+    async with staged() as stage:
+        line = await stage.line("c", will=RETAINED_WILL)
+        await line.subscribe("t")
+        for ask in ("may_subscribe", "may_publish"):
+            setattr(stage.authorizer, ask, lambda *_: Denied("too many questions", is_judgement=False))
+        await stage.broker.review(1)
+        [session] = stage.broker.sessions(1, "c")
+        assert (list(session.subscriptions), session.will) == (["t"], RETAINED_WILL)

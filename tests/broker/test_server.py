@@ -8,6 +8,7 @@ import pytest
 
 from broker.codec import encode
 from broker.limits import Limits
+from broker.listener import Endpoint
 from broker.message import Message
 from broker.packets import (
     V4,
@@ -303,6 +304,14 @@ class TestGoodbye:
             stage.now += 5
         kept = [change for key, change in stage.owner.kept.items() if key[0] == "session"]
         assert [change.left_at for change in kept] == [stage.now]  # type: ignore[union-attr]  # of a session
+
+    async def test_an_owner_that_takes_nothing_more_knows_already_when_they_left(self) -> None:
+        async with staged() as stage:
+            await stage.kept("c", "t")
+            async with stage.broker.listening(Endpoint("127.0.0.1", 0)):
+                stage.now += 5
+            kept = [change for key, change in stage.owner.kept.items() if key[0] == "session"]
+            assert [change.left_at for change in kept] == [stage.now]  # type: ignore[union-attr]  # of a session
 
     async def test_what_was_sent_before_is_written(self) -> None:
         async with serving() as house:

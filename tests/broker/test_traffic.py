@@ -131,26 +131,14 @@ async def test_many_that_end_at_once_end_a_slice_a_turn(way: str) -> None:
             if way == "the clients leave":
                 theirs.close()
             else:
-                connection.close_soon("go")
+                theirs.send(b"too late")
+                connection.cut_off("go")
         for _ in range(20):
             before, ended = ended, sum(bool(ear.lost_reasons) for _, ear, _ in members)
             assert ended - before <= ENDINGS_PER_TURN
             await asyncio.sleep(0)
         assert ended == count
         assert addresses == ["here"] * count
+        assert not any(ear.heard for _, ear, _ in members)
         reasons = {reason for _, ear, _ in members for reason in ear.lost_reasons}
         assert reasons == {"connection closed by the client" if way == "the clients leave" else "go"}
-
-
-async def test_one_that_waits_for_its_end_can_be_ended_at_once_for_the_first_reason() -> None:
-    traffic = Traffic()
-    with pair(traffic) as (connection, ear, _):
-        connection.close_soon("first")
-        assert connection.is_open
-        connection.pause()
-        connection.resume()
-        assert traffic.poller._watched[connection._fd] is None
-        connection.close("second")
-        assert ear.lost_reasons == ["first"]
-        await some_turns()
-        assert ear.lost_reasons == ["first"]

@@ -3,10 +3,12 @@
 import asyncio
 import os
 import threading
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 
-from broker.workers import Workers, usual_thread_count
+from broker.workers import TOGETHER, Workers, usual_thread_count
 from tests.broker.doorway import turns_until
 
 
@@ -84,6 +86,43 @@ async def test_the_loop_is_woken_once_for_all_that_came_back_while_it_was_busy()
     path.workers.stop()
     assert len(path.back) == 50
     assert len(asyncio.get_running_loop()._ready) == 1  # type: ignore[attr-defined]
+
+
+class Telling:
+    """The way to a loop, which counts how often it is taken."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._loop = asyncio.get_running_loop()
+
+    def call_soon_threadsafe(self, call: Callable[..., object], *args: object) -> None:
+        self.count += 1
+        self._loop.call_soon_threadsafe(call, *args)
+
+
+class Watchful(Walk):
+    """Remembers how often the loop had been told of others when its step was made."""
+
+    def __init__(self, telling: Telling, until: threading.Event) -> None:
+        super().__init__(until=until)
+        self._telling = telling
+        self.told = 0
+
+    def step(self) -> None:
+        super().step()
+        self.told = self._telling.count
+
+
+async def test_while_there_are_more_the_loop_is_told_of_several_at_once_and_of_the_last_at_any_rate() -> None:
+    path, telling, may_begin = Path(1), Telling(), threading.Event()
+    path.workers._loop = cast("asyncio.AbstractEventLoop", telling)
+    walks = [Watchful(telling, may_begin) for _ in range(TOGETHER + 2)]
+    for walk in walks:
+        path.workers.give(walk)
+    may_begin.set()
+    await path.until(len(walks))
+    path.workers.stop()
+    assert [walk.told for walk in walks] == [0] * TOGETHER + [1, 1]
 
 
 async def test_workers_that_were_given_nothing_have_no_threads() -> None:

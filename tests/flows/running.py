@@ -1,5 +1,6 @@
 """A real gateway process for stories: started, asked, loaded, stopped or killed."""
 
+import io
 import json
 import os
 import re
@@ -10,15 +11,21 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+import appliance.__main__ as appliance
+
 ROOT = Path(__file__).parents[2]
 START_S = 30.0
+
+_caught = threading.Lock()
+"""What is printed is caught for the whole process."""
 
 SETTINGS = """
 [mqtt]
@@ -100,8 +107,18 @@ class RunningGateway:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def quick_command(self, *arguments: str | Path) -> tuple[int, str]:
+        """Run a command in this process: one of its own takes seconds to begin. Its status, and what it printed."""
+        command = [*map(str, arguments), "--config", str(self.config), "--data", str(self.data)]
+        printed = io.StringIO()
+        # In a thread there is no event loop yet, which a test may have.
+        with _caught, redirect_stdout(printed), redirect_stderr(printed), ThreadPoolExecutor(1) as thread:
+            status = thread.submit(appliance.main, command).result()
+        return status, printed.getvalue()
+
     def add_device(self, device_id: str) -> Path:
-        self.command("device", "add", device_id)
+        status, printed = self.quick_command("device", "add", device_id)
+        assert status == 0, printed
         return self.data / "bundles" / device_id
 
     def get(self, path: str, token: str) -> Any:
@@ -124,7 +141,9 @@ class RunningGateway:
                 return error.code, json.loads(error.read() or b"null")
 
     def token(self) -> str:
-        return self.command("token", "add", f"test-{os.urandom(4).hex()}").strip()
+        status, printed = self.quick_command("token", "add", f"test-{os.urandom(4).hex()}")
+        assert status == 0, printed
+        return printed.strip()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -162,14 +181,16 @@ def running(folder: Path, settings: str = "", *options: str, mqtt_port: int = 0)
 class Device:
     """A device made with a client library that others use too."""
 
-    def __init__(self, gateway: RunningGateway, device_id: str, bundle: Path | None = None) -> None:
+    def __init__(
+        self, gateway: RunningGateway, device_id: str, bundle: Path | None = None, *, keeps_session: bool = False
+    ) -> None:
         self.device_id = device_id
         self.is_connected = threading.Event()
         self.is_gone = threading.Event()
         self.has_acknowledged = threading.Condition()
         self._sent: dict[int, int] = {}
         self._acknowledged: list[int] = []
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, device_id, protocol=paho.MQTTv311)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, device_id, not keeps_session, protocol=paho.MQTTv311)
         self.client.max_inflight_messages_set(1_000)
         folder = bundle or gateway.add_device(device_id)
         self.client.tls_set(str(folder / "root.pem"), str(folder / "certificate.pem"), str(folder / "key.pem"))

@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.appliance.registry.hardware.softhsm import Shelf, needs_softhsm
+from tests.appliance.registry.hardware.softhsm import PIN, Shelf, needs_softhsm
+from tests.appliance.registry.hardware.stalling import Stalling, needs_compiler
 from tests.flows.running import Device, RunningGateway, running
 
 pytestmark = needs_softhsm
@@ -25,11 +26,11 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
         os.environ["SOFTHSM2_CONF"] = before
 
 
-def settings_of(shelf: Shelf) -> str:
+def settings_of(shelf: Shelf, module: Path | None = None) -> str:
     made = shelf.add("gateway")
     return f"""
 [ca]
-pkcs11_module = "{made.pkcs11_module}"
+pkcs11_module = "{module or made.pkcs11_module}"
 pkcs11_token = "{made.pkcs11_token}"
 pin_file = "{made.pin_file}"
 """
@@ -97,4 +98,32 @@ def test_a_wrong_pin_is_shown_once_and_devices_connect(tmp_path: Path, shelf: Sh
             assert "not shown again" in asks(again, token, tmp_path / "none")[1]
         connects(again, "pump", bundle)
         assert "0815" not in again.output
+        assert again.end() == 0
+    # Nor by a gateway that is started over and over.
+    for _ in range(2):
+        with running(tmp_path, settings) as further:
+            assert "not shown again" in hardware_of(further, token)
+            assert "0815" not in further.output
+            assert further.end() == 0
+    shelf.show_pin(PIN)
+    with running(tmp_path, settings) as last:
+        assert asks(last, token, tmp_path / "second") == (201, "")
+        assert not (last.data / "pki" / "pin-refused").exists()
+        assert last.end() == 0
+
+
+@needs_compiler
+def test_a_token_that_does_not_answer_keeps_neither_start_nor_end_waiting(tmp_path: Path, shelf: Shelf) -> None:
+    stalling = Stalling(tmp_path)
+    settings = settings_of(shelf, stalling.module)
+    with running(tmp_path, settings) as gateway:
+        bundle, token = gateway.add_device("pump"), gateway.token()
+        gateway.command("ca", "use-hsm")
+        assert gateway.end() == 0
+    stalling.begin()
+    with running(tmp_path, settings) as again:
+        assert "does not answer" in hardware_of(again, token)
+        status, detail = asks(again, token, tmp_path / "none")
+        assert (status, "does not answer" in detail) == (503, True)
+        connects(again, "pump", bundle)
         assert again.end() == 0

@@ -1,7 +1,11 @@
 """A factory's own CA: devices come with what it gave them, and go when it is switched off. With Mosquitto's clients."""
 
+import hashlib
 import json
+import queue
+import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +98,15 @@ class Site:
         registered = self.call("POST", "/v1/own-authorities", wish | settings)
         return made, registered["authority_number"]
 
+    def bundle(self, device_id: str) -> Path:
+        """A certificate of the gateway's own for a device; gives the folder of it, its key and what it trusts."""
+        made = self.folder / device_id
+        made.mkdir()
+        told = self.call("POST", f"/v1/devices/{device_id}/certificates")
+        for name, key in (("root", "root_pem"), ("certificate", "chain_pem"), ("key", "key_pem")):
+            (made / f"{name}.pem").write_text(told[key])
+        return made
+
     def publish(self, files: Path, device_id: str) -> int:
         """Publish with mosquitto_pub; gives its exit status."""
         names = {"--cafile": "root.pem", "--cert": "certificate.pem", "--key": "key.pem"}
@@ -152,6 +165,41 @@ def test_a_device_waits_in_the_tray_until_it_is_accepted(site: Site) -> None:
     )
     assert status == 204
     assert site.publish_until_in(files, "pump-20") == 1
+
+
+def test_a_program_hears_of_each_certificate_that_is_seen_for_the_first_time(site: Site) -> None:
+    """As AWS publishes it, to a device whose policy lets it hear that."""
+    topic = "$aws/events/certificates/registered/+"
+    allowed = [{"effect": "allow", "actions": ["subscribe", "receive"], "resources": [topic]}]
+    site.call("PUT", "/v1/policies/watcher", {"document": {"statements": allowed}, "types": ["watcher"]})
+    site.call("POST", "/v1/devices", {"device_id": "watcher-1", "type": "watcher"})
+    watcher = Device(site.gateway, "watcher-1", site.bundle("watcher-1")).wait_connected()
+    heard: queue.Queue[Any] = queue.Queue()
+    watcher.client.on_message = lambda _client, _data, message: heard.put((message.topic, json.loads(message.payload)))
+    is_subscribed = threading.Event()
+    watcher.client.on_subscribe = lambda *_: is_subscribed.set()
+    watcher.client.subscribe(topic, 1)
+    try:
+        assert is_subscribed.wait(PATIENCE_S)
+        for mode, status in (("register", "PENDING_ACTIVATION"), ("provision", "ACTIVE")):
+            factory, number = site.factory(f"telling-{mode}", mode=mode)
+            site.publish(factory.issued("pump", f"/CN=pump-{mode}"), f"pump-{mode}")
+            where, told = heard.get(timeout=PATIENCE_S)
+            [known] = [
+                each
+                for each in site.call("GET", "/v1/own-authorities")["own_authorities"]
+                if each["authority_number"] == number
+            ]
+            assert where == f"$aws/events/certificates/registered/{known['fingerprint']}"
+            assert told["caCertificateId"] == known["fingerprint"]
+            assert told["certificateId"] == fingerprint_of(factory.folder / "pump" / "certificate.pem")
+            assert told["certificateStatus"] == status
+    finally:
+        watcher.close()
+
+
+def fingerprint_of(certificate: Path) -> str:
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()
 
 
 def test_no_certificate_of_the_factory_passes_for_a_device_of_ours(site: Site) -> None:

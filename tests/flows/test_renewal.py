@@ -12,7 +12,7 @@ from paho.mqtt.client import Client, MQTTMessage
 
 from tests.flows.est import Key, publish, run
 from tests.flows.running import Device, RunningGateway, running
-from tests.flows.test_clock import FOUND, known_to
+from tests.flows.test_clock import FOUND, YEAR_S, house
 
 pytestmark = [
     pytest.mark.skipif(not FOUND, reason="libfaketime is not installed: apt-get install libfaketime"),
@@ -86,11 +86,9 @@ def renewed_over_mqtt(gateway: RunningGateway, token: str, bundle: Path, folder:
 
 
 def test_a_device_is_asked_renews_over_mqtt_and_changes_over(tmp_path: Path) -> None:
-    clock = tmp_path / "clock"
-    # Two thirds of a year are 243 days and a third.
-    clock.write_text("+250d\n")
-    with known_to(tmp_path, clock) as (gateway, bundle):
-        token = gateway.token()
+    with house(tmp_path, ahead_s=0.7 * YEAR_S) as place:
+        gateway, token = place.gateway, place.token
+        bundle = gateway.data / "bundles" / "pump"
         assert "it is not connected" in standing(gateway, token)["obstacle"]
         second = renewed_over_mqtt(gateway, token, bundle, tmp_path)
         first = shown(bundle, tmp_path)

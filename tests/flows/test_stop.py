@@ -1,7 +1,9 @@
 """Stopping: acknowledged means on disk, whatever ends the process."""
 
+import contextlib
 import signal
 import sqlite3
+import time
 from pathlib import Path
 
 from tests.flows.running import Device, RunningGateway, running
@@ -52,6 +54,18 @@ def test_a_kill_under_load_loses_no_acknowledged_reading(tmp_path: Path) -> None
     for device in devices:
         device.close()
     _assert_kept(tmp_path, devices)
+
+
+def test_a_stop_says_on_disk_when_those_who_were_connected_left(tmp_path: Path) -> None:
+    """A session whose time is over before the next start must not be resumed then."""
+    with running(tmp_path) as gateway:
+        device = Device(gateway, "keeper", keeps_session=True).wait_connected()
+        before_ms = time.time_ns() // 1_000_000
+        assert gateway.end(signal.SIGTERM) == 0, gateway.output
+        with contextlib.closing(sqlite3.connect(gateway.data / "gateway.db")) as database:
+            [left_at] = database.execute("SELECT left_at FROM session WHERE client_id = 'keeper'").fetchone()
+    device.close()
+    assert before_ms <= left_at <= time.time_ns() // 1_000_000
 
 
 def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:

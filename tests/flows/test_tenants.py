@@ -3,8 +3,10 @@
 The first has devices, rules, alerts and tokens whose names hold the word canary; the second asks for them.
 """
 
+import contextlib
 import re
 import sqlite3
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +17,12 @@ import websockets
 
 from appliance.accounts.model import Role
 from appliance.alerts.model import NewRule
+from appliance.registry import authority
+from appliance.registry.model import TlsFiles
+from appliance.registry.own_authorities.model import Mode, Settings
+from broker.ports import Denied, Principal
+from broker.tls import tls_context
+from tests.appliance.registry.own_authorities.makers import Company, registered, shown
 from tests.web import house as houses
 from tests.web.afloat import cookie, own_origin, trusting
 from tests.web.house import Client, House, app_of
@@ -96,8 +104,9 @@ async def town(house: House) -> AsyncIterator[Town]:
 def told(answer: httpx.Response) -> tuple[int, str]:
     """What an answer says, whatever the id that it was asked about."""
     text = re.sub(r"canary-pump|nowhere-pump|\b(1|9999)\b", "ID", answer.text)
-    # Every page carries the moment of its making.
-    return answer.status_code, re.sub(r'(data-now|datetime|data-ago)="[^"]*"|<time[^>]*>[^<]*', "", text)
+    # Every page carries the moment of its making, and how busy the gateway was then.
+    passing = r'(data-now|datetime|data-ago)="[^"]*"|<time[^>]*>[^<]*|<span class="lag">.*?</span>'
+    return answer.status_code, re.sub(passing, "", text)
 
 
 async def state_of_the_first(house: House) -> list[object]:
@@ -144,6 +153,72 @@ async def test_searching_and_asking_by_name_finds_nothing_of_another(town: Town)
         assert "canary name" not in answer.text
         assert "canary twin" not in answer.text
         assert "canary rule" not in answer.text
+
+
+async def test_a_ca_lets_in_its_own_tenants_devices_alone_and_those_of_no_other_are_shut_out_by_it(
+    town: Town, tmp_path: Path
+) -> None:
+    registry, mine, theirs = town.house.gateway.registry, Company(), Company("Another Factory")
+    for name in ("Example Factory", "EXAMPLE  factory"):
+        await registered(registry, mine, Settings(Mode.PROVISION), FIRST)
+        taken = await town.script.post("/v1/own-authorities", json=await registration(town, Company(name)))
+        assert taken.status_code == 409, taken.text
+        [known] = registry.own_authorities.authorities(FIRST)
+        await registry.own_authorities.remove(FIRST, known.authority_number)
+    made = await town.script.post("/v1/own-authorities", json=await registration(town, theirs) | {"mode": "provision"})
+    assert made.status_code == 201, made.text
+    await registered(registry, mine, Settings(Mode.PROVISION), FIRST)
+    # Also where they do not say which key has signed them.
+    everybody = ((mine, FIRST, False), (mine, FIRST, True), (theirs, SECOND, False), (theirs, SECOND, True))
+    for company, tenant_id, names_key in everybody:
+        name = f"fan-{tenant_id}-{names_key}"
+        key = authority.make_key()
+        certificate = company.issued(name, key=key.public_key(), names_key=names_key)
+        files = tmp_path / f"{name}.pem"
+        files.write_text(authority.certificate_pem(certificate) + authority.key_pem(key))
+        assert shakes_hands(registry.device_tls(), files)
+        first = registry.authenticate(shown(certificate, name))
+        assert isinstance(first, Denied)
+        assert "connect again" in first.reason
+        await registry.own_authorities.caught_up()
+        assert registry.authenticate(shown(certificate, name)) == Principal(tenant_id, name)
+
+
+async def test_only_who_has_a_code_learns_that_the_name_of_a_ca_is_taken(town: Town) -> None:
+    registry, name = town.house.gateway.registry, "Canary Factory"
+    await registered(registry, Company(name), Settings(), FIRST)
+    guesses = [
+        await town.script.post("/v1/own-authorities", json=await registration(town, Company(guess), "ab" * 32))
+        for guess in (name, "No Factory")
+    ]
+    assert told(guesses[0]) == told(guesses[1])
+    assert guesses[0].status_code == 400
+    answer = await town.script.post("/v1/own-authorities", json=await registration(town, Company(name.upper())))
+    assert answer.status_code == 409
+    assert "called CN=CANARY FACTORY, is registered at this gateway already" in answer.text
+    assert name not in answer.text
+    assert (await town.script.get("/v1/own-authorities")).json() == {"own_authorities": []}
+
+
+async def registration(town: Town, company: Company, code: str = "") -> dict[str, str]:
+    code = code or (await town.script.post("/v1/own-authorities/codes")).json()["code"]
+    return {"certificate_pem": company.pem.decode(), "proof_pem": company.proof(code).decode()}
+
+
+def shakes_hands(files: TlsFiles, client_files: Path) -> bool:
+    """Whether a listener for devices takes who shows this certificate."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(files.trust)
+    client.load_cert_chain(client_files)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(back, there, server_hostname="localhost"),
+        tls_context(files.certificate, files.key, files.trust).wrap_bio(there, back, server_side=True),
+    )
+    for end in ends * 3:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    return ends[1].getpeercert(binary_form=True) is not None
 
 
 async def test_devices_of_one_id_have_nothing_to_do_with_each_other(town: Town) -> None:

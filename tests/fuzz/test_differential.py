@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from broker.codec import encode
 from broker.packets import V4, V5, Connect, Publish, Subscribe, Subscription
@@ -13,7 +14,8 @@ from tests.fuzz.differential import Comparison, sign, smaller
 from tests.fuzz.explained import TABLE, explanation
 from tests.fuzz.playing import Script, Seen, Step, play, transcript, whole
 
-SCRIPTS = 60
+SCRIPTS = settings().max_examples // 2
+"""Two brokers are started for each."""
 SUBSCRIBED = Script(
     V4,
     (

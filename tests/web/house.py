@@ -1,5 +1,6 @@
 """A whole gateway without its sockets: real services on a real database, a clock that stands, a client."""
 
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,12 +30,12 @@ from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
 from appliance.store import database as store
-from appliance.store.migrate import migrate
 from appliance.telemetry.service import Telemetry
 from broker.limits import Limits
 from broker.message import Message
 from broker.ports import Connected, Turn
 from broker.server import Broker
+from tests.appliance.store.tables import up_to_date
 from web.app import create_app
 from web.auth import SESSION_COOKIE, form_token
 from web.protection import TOKEN_FIELD
@@ -43,6 +44,7 @@ from web.shell import moment
 EMAIL = "owner@example.com"
 PASSWORD = "seven grey herons wade"
 HOST = "gateway.local:8443"
+CONFIG = HttpConfig(host="127.0.0.1", port=0, trust_port=0, enrolment_port=0)
 
 
 class Sent:
@@ -66,13 +68,15 @@ class House:
                 Connected(DEFAULT_TENANT, device_id, device_id, "192.0.2.7:4711", self.clock() - HOUR_MS)
             )
 
-    async def send(self, device_id: str, payload: dict[str, Any] | bytes, *, at: int | None = None) -> None:
+    async def send(
+        self, device_id: str, payload: dict[str, Any] | bytes, *, at: int | None = None, arrived_at: int | None = None
+    ) -> None:
         """One message on its real way, until it is on disk."""
         if isinstance(payload, dict):
             payload = json.dumps({"timestamp": to_text(at or self.clock()), **payload}).encode()
         self._expected_count += 1
         topic = f"sensors/{device_id}/telemetry"
-        message = Message(DEFAULT_TENANT, device_id, device_id, topic, payload, 1, False, self.clock())
+        message = Message(DEFAULT_TENANT, device_id, device_id, topic, payload, 1, False, arrived_at or self.clock())
         with self.gateway.bus.subscribe(object) as committed:
             self.gateway.ingestion.accept(Turn([message], {}, [Sent()]))
             while self._acknowledged_count < self._expected_count:
@@ -93,9 +97,9 @@ async def opened(
     folder: Path, config: HttpConfig | None = None, clock: Clock = moment, limits: Limits | None = None
 ) -> AsyncIterator[House]:
     """Every service of a gateway, open. E-mail goes into the mailbox."""
-    config = config or HttpConfig(host="127.0.0.1", port=0, trust_port=0, enrolment_port=0)
+    config = config or CONFIG
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(store.opened(folder / "gateway.db", prepare=migrate))
+        database = await stack.enter_async_context(store.opened(folder / "gateway.db", prepare=up_to_date))
         registry = Registry(database, folder / "pki", clock, config.names)
         await stack.enter_async_context(registry.opened())
         accounts = Accounts(
@@ -112,7 +116,7 @@ async def opened(
         rooms = Rooms(registry, alerts, telemetry)
         ingestion = Ingestion(database, rooms, bus, IngestionConfig(commit_interval_ms=0), clock)
         broker = Broker(ingestion, registry, clock, limits)
-        presence = PresenceLog(database, registry, clock)
+        presence = PresenceLog(database, registry)
         ingestion.noted = presence.note
         gateway = Gateway(
             registry,
@@ -137,6 +141,7 @@ async def opened(
         )
         health.register("ingestion", ingestion.status)
         house = House(gateway, config, clock)
+        stack.callback(_give_back, house)
         await stack.enter_async_context(presence.running(broker.publish))
         await stack.enter_async_context(broker.connected())
         await stack.enter_async_context(
@@ -166,6 +171,49 @@ class Client(httpx.AsyncClient):
 Browse = Callable[..., Client]
 
 
+class _Lent:
+    """An application that serves one house after another: making one takes longer than most tests.
+
+    What it keeps of whom it served is made anew for each house.
+    """
+
+    def __init__(self, house: House) -> None:
+        self._gateway = dataclasses.replace(house.gateway)
+        self.app = create_app(self._gateway, house.config)
+        self._painters = dict(self.app.state.hub._painters)
+        self.house: House | None = house
+
+    def serve(self, house: House) -> None:
+        """Forget whoever was served before, and serve this house."""
+        self.house = house
+        # It is frozen for those who use it.
+        vars(self._gateway).update(vars(house.gateway))
+        hub, quay, packet_logs = self.app.state.hub, self.app.state.quay, self.app.state.packet_logs
+        hub.__init__(self._gateway, self._painters, hub._render)
+        quay.__init__(self._gateway)
+        packet_logs.__init__(self._gateway, moment)
+        packet_logs.changed = hub.wake
+
+
+_applications: list[_Lent] = []
+
+
 def app_of(house: House) -> Litestar:
-    """The application over the house's services."""
-    return create_app(house.gateway, house.config)
+    """The application over the house's services, always the same one for a house."""
+    if house.config != CONFIG:
+        return create_app(house.gateway, house.config)
+    for lent in _applications:
+        if lent.house is house:
+            return lent.app
+    free = next((lent for lent in _applications if lent.house is None), None)
+    if free is None:
+        _applications.append(free := _Lent(house))
+    else:
+        free.serve(house)
+    return free.app
+
+
+def _give_back(house: House) -> None:
+    for lent in _applications:
+        if lent.house is house:
+            lent.house = None

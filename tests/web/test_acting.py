@@ -13,6 +13,7 @@ from tests.web import house as houses
 from tests.web.enrolment import enrol
 from tests.web.house import EMAIL, Client, House
 from tests.web.routes import routes
+from tests.web.wired import plugged
 
 CHANGE = "/v1/devices/a/certificates"
 
@@ -29,6 +30,7 @@ async def test_the_log_says_who_asked_and_from_where(owner: Client, script: Clie
 RECORDED: Mapping[str, str] = {
     "DELETE /v1/device-types/{name}": "device_type.remove",
     "DELETE /v1/devices/{device_id}/certificates/{fingerprint}": "certificate.revoke",
+    "DELETE /v1/devices/{device_id}/sessions": "session.end",
     "DELETE /v1/devices/{device_id}/tokens/{token_number}": "device_token.revoke",
     "DELETE /v1/enrolment/codes/{code_number}": "enrolment_code.revoke",
     "DELETE /v1/own-authorities/{authority_number}": "own_authority.remove",
@@ -48,6 +50,7 @@ RECORDED: Mapping[str, str] = {
     "POST /v1/devices/{device_id}/certificates": "certificate.issue",
     "POST /v1/devices/{device_id}/tokens": "device_token.add",
     "POST /v1/enrolment/certificates/{certificate_number}/accept": "certificate.take_in",
+    "POST /v1/enrolment/certificates/{certificate_number}/reconsider": "certificate.reconsider",
     "POST /v1/enrolment/certificates/{certificate_number}/refuse": "certificate.refuse",
     "POST /v1/enrolment/codes": "enrolment_code.add",
     "POST /v1/enrolment/knocks/{knock_number}/accept": "knock.accept",
@@ -160,6 +163,9 @@ async def _with_devices(story: Story) -> None:
             "zone.after": "south",
         },
     )
+    plugged(story.house, "a")
+    await story.ask("DELETE /v1/devices/{device_id}/sessions", device_id="a")
+    assert details(await last(story)) == {"client_id": "a"}
     await story.ask("POST /v1/device-imports", {"csv": "device_id,zone\nb,east\na,west\n"})
     await story.ask("POST /v1/device-imports/bundles", {"csv": "device_id\nc\n"})
 

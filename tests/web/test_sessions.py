@@ -1,8 +1,12 @@
+import asyncio
+
+import pytest
+
 from broker.message import Message
 from broker.packets import V5, Subscribe, Subscription
 from tests.web.house import House
 from tests.web.wired import plugged
-from web.sessions import FILTERS_SHOWN, SESSIONS_SHOWN, sessions_of
+from web.sessions import FILTERS_SHOWN, SESSIONS_SHOWN, UnknownSessionError, end_sessions, sessions_of
 
 
 def publish(house: House, count: int, topic: str = "cmd/sensor-001/go") -> None:
@@ -54,3 +58,28 @@ async def test_no_more_is_shown_than_a_page_can_hold(house: House) -> None:
     views = sessions_of(house.gateway.broker, 1, "sensor-001")
     assert len(views) == SESSIONS_SHOWN
     assert max(len(view.topic_filters) for view in views) <= FILTERS_SHOWN
+
+
+async def test_sessions_of_people_under_the_name_of_a_device_are_not_ended_with_its_own(house: House) -> None:
+    await house.add_device("sensor-001")
+    person = plugged(house, "sensor-001", "by hand", is_operator=True)
+    own = plugged(house, "sensor-001")
+    with pytest.raises(UnknownSessionError):
+        await end_sessions(house.gateway, 1, "sensor-001", "by hand")
+    await end_sessions(house.gateway, 1, "sensor-001")
+    assert (person.is_open, own.is_open) == (True, False)
+
+
+async def test_who_takes_the_identifier_of_a_session_that_is_being_ended_keeps_its_own(house: House) -> None:
+    for device_id in ("sensor-001", "sensor-002"):
+        await house.add_device(device_id)
+    wires = [plugged(house, "sensor-001", name) for name in "ab"]
+    ending = asyncio.create_task(end_sessions(house.gateway, 1, "sensor-001"))
+    await asyncio.sleep(0)
+    assert not ending.done()
+    wires[1].close("gone")
+    other = plugged(house, "sensor-002", "b")
+    await ending
+    assert ([wire.is_open for wire in wires], other.is_open) == ([False, False], True)
+    ended = [one.subject for one in await house.gateway.registry.audit.entries(1) if one.action == "session.end"]
+    assert ended == ["sensor-001"]

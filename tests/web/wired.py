@@ -41,6 +41,9 @@ class Wire:
         if receiver is not None:
             receiver.lost(reason)
 
+    def cut_off(self, reason: str) -> None:
+        self.close(reason)
+
     def say(self, *packets: Packet, level: int = V4) -> None:
         for packet in packets:
             if self._receiver is not None:

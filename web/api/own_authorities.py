@@ -96,9 +96,10 @@ class OwnCertificateOut(msgspec.Struct, frozen=True):
 
 
 class OwnCertificatesOut(msgspec.Struct, frozen=True):
-    """All that wait, the newest first."""
+    """All that wait, and all that were refused, the newest first."""
 
     certificates: list[OwnCertificateOut]
+    refused: list[OwnCertificateOut]
 
 
 class OwnAcceptanceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,8 +163,11 @@ async def remove(
 @get("/v1/enrolment/certificates", tags=["enrolment"], summary="Certificates of your CAs that wait")
 async def list_certificates(request: SignedInRequest, gateway: NamedDependency[Gateway]) -> OwnCertificatesOut:
     """What connected with a certificate of a CA of yours, and waits to be accepted."""
-    waiting = gateway.registry.own_authorities.undecided(request.user.tenant_id)
-    return OwnCertificatesOut([_certificate(gateway, each) for each in waiting])
+    own, tenant_id = gateway.registry.own_authorities, request.user.tenant_id
+    waiting, refused = own.undecided(tenant_id), own.refused(tenant_id)
+    return OwnCertificatesOut(
+        [_certificate(gateway, each) for each in waiting], [_certificate(gateway, each) for each in refused]
+    )
 
 
 @post(
@@ -192,8 +196,21 @@ async def accept_certificate(
 async def refuse_certificate(
     certificate_number: RowNumber, request: SignedInRequest, gateway: NamedDependency[Gateway]
 ) -> None:
-    """Let nobody in by it. It may be accepted later all the same."""
+    """Let nobody in by it, until an operator lets it wait again."""
     await gateway.registry.own_authorities.refuse(request.user.tenant_id, certificate_number)
+
+
+@post(
+    "/v1/enrolment/certificates/{certificate_number:int}/reconsider",
+    tags=["enrolment"],
+    summary="Let a refused certificate wait again",
+    status_code=204,
+)
+async def reconsider_certificate(
+    certificate_number: RowNumber, request: SignedInRequest, gateway: NamedDependency[Gateway]
+) -> None:
+    """Turn a refusal round: the certificate waits, and may be accepted."""
+    await gateway.registry.own_authorities.reconsider(request.user.tenant_id, certificate_number)
 
 
 def _out(gateway: Gateway, authority: OwnAuthority) -> OwnAuthorityOut:
@@ -234,4 +251,5 @@ HANDLERS = (
     list_certificates,
     accept_certificate,
     refuse_certificate,
+    reconsider_certificate,
 )

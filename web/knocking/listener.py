@@ -110,8 +110,8 @@ class Porch:
         return True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: tuple[str, int]) -> None:
-        call = Call(self._gateway, Tunnel(self._context), reader, writer)
         try:
+            call = Call(self._gateway, Tunnel(self._context), reader, writer)
             await call.hold(peer[0], self._request_seconds)
         except (TunnelError, TimeoutError) as error:
             reason = str(error) or "the client took too long"

@@ -1,15 +1,16 @@
-"""When a device was connected, when it was refused, and why."""
+"""When a device was connected, when it was refused, and why; and its sessions, with the form that ends one."""
 
 import msgspec
-from litestar import get
+from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Template
 
 from appliance.gateway import Gateway
 from appliance.registry.clock.trust import is_flagged
 from appliance.registry.model import Device, Presence
 from appliance.registry.presence_log.model import EVENTS_LIMIT, ConnectionEvent
+from web.sessions import SessionView, end_sessions, sessions_of
 from web.shell import Frame
 
 
@@ -26,6 +27,13 @@ class History(msgspec.Struct, frozen=True):
     events: tuple[ConnectionEvent, ...]
     older_address: str
     """Where older events are; empty when these are all."""
+    sessions: tuple[SessionView, ...]
+
+
+class SessionForm(msgspec.Struct, frozen=True):
+    """Which session is to end: its client identifier."""
+
+    name: str
 
 
 @get("/devices/{device_id:str}/connections", include_in_schema=False)
@@ -52,8 +60,21 @@ async def show_connections(
         older_address=f"/devices/{device_id}/connections?before={events[-1].event_number}"
         if len(events) == EVENTS_LIMIT
         else "",
+        sessions=sessions_of(gateway.broker, tenant_id, device_id),
     )
     return Template("pages/connections.html", context={"frame": frame, "now": frame.now, "view": view})
+
+
+@post("/devices/{device_id:str}/sessions/end", include_in_schema=False, status_code=303)
+async def end_session(
+    device_id: FromPath[str],
+    gateway: NamedDependency[Gateway],
+    frame: NamedDependency[Frame],
+    data: URLEncodedBody[SessionForm],
+) -> Response[None]:
+    """End a session, and go back."""
+    await end_sessions(gateway, frame.user.tenant_id, device_id, data.name)
+    return Response(None, headers={"location": f"/devices/{device_id}/connections"})
 
 
 async def _clock_warning(gateway: Gateway, device: Device) -> str:
@@ -66,4 +87,4 @@ async def _clock_warning(gateway: Gateway, device: Device) -> str:
     return clock.told() if is_any_flagged else ""
 
 
-HANDLERS = (show_connections,)
+HANDLERS = (show_connections, end_session)

@@ -145,6 +145,18 @@ async def refuse_certificate(
     return _back()
 
 
+@post("/own-authorities/certificates/{certificate_number:int}/reconsider", include_in_schema=False, status_code=303)
+async def reconsider_certificate(
+    certificate_number: RowNumber, gateway: NamedDependency[Gateway], frame: NamedDependency[Frame]
+) -> Response[None] | Template:
+    """Let a refused certificate wait again; or the page again, with what was wrong."""
+    try:
+        await gateway.registry.own_authorities.reconsider(frame.user.tenant_id, certificate_number)
+    except ApplianceError as error:
+        return _page(gateway, frame, error=error)
+    return _back()
+
+
 def waiting(gateway: Gateway, tenant_id: int) -> list[CertificateView]:
     """The certificates that wait for a person, the newest first."""
     own = gateway.registry.own_authorities
@@ -182,6 +194,7 @@ def _page(
             AuthorityView(each, own.device_count(each.authority_number)) for each in own.authorities(tenant_id)
         ],
         "certificates": waiting(gateway, tenant_id),
+        "refused": own.refused(tenant_id),
         "templates": [each.name for each in gateway.enrolment.templates(tenant_id)],
         "modes": MODES,
         "code": code,
@@ -204,4 +217,5 @@ HANDLERS = (
     remove,
     accept_certificate,
     refuse_certificate,
+    reconsider_certificate,
 )

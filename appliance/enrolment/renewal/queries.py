@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 
+import msgspec
+
 from appliance.enrolment.renewal import succession
 from appliance.enrolment.renewal.model import (
     Asked,
@@ -12,6 +14,7 @@ from appliance.enrolment.renewal.model import (
     TooManyRenewalsError,
 )
 from appliance.instant import DAY_MS
+from appliance.registry.model import BoundCertificate, Certificate
 from appliance.store.database import Select
 
 
@@ -57,6 +60,30 @@ def delete_successions(connection: sqlite3.Connection, tenant_id: int, fingerpri
     """Forget successions by the certificate that takes over."""
     sql = "DELETE FROM succession WHERE tenant_id = ? AND fingerprint = ?"
     connection.executemany(sql, [(tenant_id, fingerprint) for fingerprint in fingerprints])
+
+
+def take_over(
+    connection: sqlite3.Connection, tenant_id: int, device_id: str, used: str, now: int
+) -> list[BoundCertificate]:
+    """Revoke what has had its time as a renewed certificate is used; it and they await no use any more.
+
+    Gives those that were good until now.
+    """
+    sql = """
+        SELECT tenant_id, fingerprint, replaced, device_id, made_at FROM succession
+        WHERE tenant_id = ? AND device_id = ?
+    """
+    own = [Succession(*row) for row in connection.execute(sql, (tenant_id, device_id))]
+    ended = succession.ended_by(own, used)
+    sql = """
+        UPDATE certificate SET revoked_at = ?
+        WHERE tenant_id = ? AND revoked_at IS NULL AND fingerprint IN (SELECT value FROM json_each(?))
+        RETURNING fingerprint, serial, issued_at, expires_at, revoked_at
+    """
+    values = (now, tenant_id, msgspec.json.encode(sorted(ended)).decode())
+    rows = connection.execute(sql, values).fetchall()
+    delete_successions(connection, tenant_id, ended | {used})
+    return [BoundCertificate(tenant_id, device_id, Certificate(*row)) for row in rows]
 
 
 def select_due(now: int) -> Select[DueCertificate]:

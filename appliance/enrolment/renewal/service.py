@@ -23,7 +23,7 @@ from appliance.registry.model import (
     DeviceRetiredError,
     DeviceState,
     Granted,
-    UnknownCertificateError,
+    IssuedCertificate,
 )
 from appliance.registry.service import Registry
 from appliance.store.database import Database, UnwritableError
@@ -102,13 +102,14 @@ class Renewal:
         """
         revoked = await self._registry.revoke_certificate(tenant_id, device_id, fingerprint)
         # After the commit: nothing is renewed with it from here on.
-        own = self.successions(tenant_id, device_id)
-        await self._end(tenant_id, device_id, succession.renewed_with(own, fingerprint), done=fingerprint)
+        ended = succession.renewed_with(self._book.of(tenant_id, device_id), fingerprint)
+        self._book.remove(tenant_id, device_id, ended | {fingerprint})
         return revoked
 
     def successions(self, tenant_id: int, device_id: str) -> Sequence[Succession]:
-        """The renewed certificates of a device that it has not used."""
-        return self._book.of(tenant_id, device_id)
+        """The renewed certificates of a device that it has not used, and may use."""
+        own = self._book.of(tenant_id, device_id)
+        return tuple(each for each in own if not self._registry.is_revoked(each.fingerprint))
 
     def _note_used(self, bound: BoundCertificate) -> None:
         """Hear that a client was let in by a certificate: called for each, so it is quick for those not renewed."""
@@ -126,24 +127,17 @@ class Renewal:
                     await self._take_over(used)
 
     async def _take_over(self, used: Succession) -> None:
-        own = self.successions(used.tenant_id, used.device_id)
-        ended = succession.ended_by(own, used.fingerprint)
-        await self._end(used.tenant_id, used.device_id, ended, done=used.fingerprint)
-        log.info("renewed certificate took over device_id=%s fingerprint=%s", used.device_id, used.fingerprint)
-
-    async def _end(self, tenant_id: int, device_id: str, ended: frozenset[str], *, done: str) -> None:
-        """Revoke certificates; they and the one that is done with await no use any more.
-
-        What is renewed with one of them before it is its turn ends as well.
-        """
-        gone = set(ended)
-        while ended:
-            for fingerprint in sorted(ended):
-                # Its device may have been erased meanwhile, with all its certificates.
-                with contextlib.suppress(UnknownCertificateError):
-                    await self._registry.revoke_certificate(tenant_id, device_id, fingerprint)
-            own = self.successions(tenant_id, device_id)
-            ended = frozenset(each.fingerprint for each in own if each.replaced in gone) - gone - {done}
-            gone |= ended
-        await self._database.write(queries.delete_successions, tenant_id, gone | {done})
-        self._book.remove(tenant_id, device_id, gone | {done})
+        """Revoke, in one transaction, what a certificate that was used takes the place of. Raises `UnwritableError`."""
+        tenant_id, device_id = used.tenant_id, used.device_id
+        now = self._registry.time.issuing_at
+        async with self._registry.revocation.settled():
+            ended = await self._registry.audit.told(
+                tenant_id,
+                lambda found: [it for one in found for it in record.revoked(device_id, one.certificate.fingerprint)],
+                *(queries.take_over, tenant_id, device_id, used.fingerprint, now),
+            )
+        self._registry.take_in(tenant_id, [], [IssuedCertificate(device_id, one.certificate, "") for one in ended])
+        self._registry.rights_changed(tenant_id, device_id)
+        gone = succession.ended_by(self._book.of(tenant_id, device_id), used.fingerprint)
+        self._book.remove(tenant_id, device_id, gone | {used.fingerprint})
+        log.info("renewed certificate took over device_id=%s fingerprint=%s", device_id, used.fingerprint)

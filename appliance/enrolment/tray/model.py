@@ -4,11 +4,11 @@ from enum import StrEnum
 
 import msgspec
 
-from appliance.errors import ApplianceError, ConflictError, NotFoundError
+from appliance.errors import ApplianceError, ConflictError, NotFoundError, TooManyAttemptsError
 from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS
 
 WAITING_LIMIT = 1_000
-"""How many may wait; one more, and the one that knocked longest ago is forgotten."""
+"""How many may wait; for one more, somebody of the network that most of them come from is forgotten."""
 WAITING_OF_NETWORK_LIMIT = 100
 """How many of them may come from one address, or one network of IPv6: nobody fills the tray alone."""
 FETCH_AGAIN_MS = HOUR_MS
@@ -60,6 +60,12 @@ class FetchedError(ApplianceError):
     code = "certificate_fetched"
 
 
+class CrowdedTrayError(TooManyAttemptsError):
+    """The tray is full, and of nobody more wait than of the network of who knocks."""
+
+    code = "tray_full"
+
+
 class UnknownKnockError(NotFoundError):
     """Nobody of that number knocked, or it was forgotten."""
 
@@ -98,6 +104,8 @@ class Knock(msgspec.Struct, frozen=True):
     way: KnockWay = KnockWay.REQUEST
     network: str = ""
     """The address; of IPv6, the network that is counted together."""
+    origin: str = ""
+    """The network of 256 addresses of IPv4, or that of IPv6, which shares a full tray with others."""
     knock_count: int = 1
     """How often it was written down that they knocked: twice a minute at most."""
     wanted_id: str = ""
@@ -121,6 +129,7 @@ class NewKnock(msgspec.Struct, frozen=True):
     request: bytes
     way: KnockWay = KnockWay.REQUEST
     network: str = ""
+    origin: str = ""
     wanted_id: str = ""
     note: str = ""
 

@@ -6,6 +6,7 @@ from appliance.enrolment.tray.model import (
     FORGET_MS,
     WAITING_LIMIT,
     WAITING_OF_NETWORK_LIMIT,
+    CrowdedTrayError,
     DecidedKnockError,
     Knock,
     KnockState,
@@ -13,12 +14,13 @@ from appliance.enrolment.tray.model import (
     NewKnock,
     UnknownKnockError,
 )
+from appliance.enrolment.tray.room import giving_way
 from appliance.store.database import Select
 
 _COLUMNS = (
     "knock_number, tenant_id, key_fingerprint, key_kind, subject, common_name, serial_number, label, address,"
-    " first_at, last_at, state, decided_at, device_id, certificate, request, way, network, knock_count, wanted_id,"
-    " note, fetched_at"
+    " first_at, last_at, state, decided_at, device_id, certificate, request, way, network, origin, knock_count,"
+    " wanted_id, note, fetched_at"
 )
 
 
@@ -41,22 +43,28 @@ def select_knock_of_key(tenant_id: int, key_fingerprint: str) -> Select[Knock]:
 
 
 def insert_knock(connection: sqlite3.Connection, tenant_id: int, new: NewKnock, now: int) -> Knock:
-    """Add a knock, or note that it came again, and forget what is too old or too much."""
+    """Add a knock, or note that it came again, and forget what is too old or too much.
+
+    Raises `CrowdedTrayError`.
+    """
     connection.execute("DELETE FROM knock WHERE tenant_id = ? AND last_at < ?", (tenant_id, now - FORGET_MS))
+    known = "SELECT 1 FROM knock WHERE tenant_id = ? AND key_fingerprint = ?"
+    if connection.execute(known, (tenant_id, new.key_fingerprint)).fetchone() is None:
+        where, values = "tenant_id = ? AND network = ?", (tenant_id, new.network)
+        _forget_beyond(connection, WAITING_OF_NETWORK_LIMIT - 1, where, values)
+        _make_room(connection, tenant_id, new.origin)
     sql = f"""
         INSERT INTO knock (tenant_id, key_fingerprint, key_kind, subject, common_name, serial_number, label, address,
-            network, way, wanted_id, note, first_at, last_at, state, request)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)
+            network, origin, way, wanted_id, note, first_at, last_at, state, request)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)
         ON CONFLICT (tenant_id, key_fingerprint) DO UPDATE SET
             last_at = excluded.last_at, address = excluded.address, network = excluded.network,
-            knock_count = knock_count + 1
+            origin = excluded.origin, knock_count = knock_count + 1
         RETURNING {_COLUMNS}
     """
     told = (new.key_fingerprint, new.key_kind, new.subject, new.common_name, new.serial_number, new.label, new.address)
-    more = (new.network, new.way.value, new.wanted_id, new.note)
+    more = (new.network, new.origin, new.way.value, new.wanted_id, new.note)
     [row] = connection.execute(sql, (tenant_id, *told, *more, now, now, new.request)).fetchall()
-    _forget_beyond(connection, WAITING_OF_NETWORK_LIMIT, "tenant_id = ? AND network = ?", (tenant_id, new.network))
-    _forget_beyond(connection, WAITING_LIMIT, "tenant_id = ?", (tenant_id,))
     return _knock(*row)
 
 
@@ -83,6 +91,23 @@ def update_fetched(connection: sqlite3.Connection, knock: Knock, now: int) -> No
     """Note that an accepted one has its certificate."""
     sql = "UPDATE knock SET fetched_at = ? WHERE tenant_id = ? AND knock_number = ? AND fetched_at IS NULL"
     connection.execute(sql, (now, knock.tenant_id, knock.knock_number))
+
+
+def _make_room(connection: sqlite3.Connection, tenant_id: int, origin: str) -> None:
+    sql = """
+        SELECT origin, COUNT(*) FROM knock WHERE tenant_id = ? AND state = 'waiting'
+        GROUP BY origin ORDER BY MIN(last_at)
+    """
+    waiting: dict[str, int] = dict(connection.execute(sql, (tenant_id,)).fetchall())
+    if sum(waiting.values()) < WAITING_LIMIT:
+        return
+    fullest = giving_way(waiting, origin)
+    if fullest is None:
+        raise CrowdedTrayError(
+            f"{WAITING_LIMIT} devices wait here to be accepted, and of no network more than of yours: ask again later"
+        )
+    where = "tenant_id = ? AND origin = ?"
+    _forget_beyond(connection, waiting[fullest] - 1, where, (tenant_id, fullest))
 
 
 def _forget_beyond(connection: sqlite3.Connection, limit: int, where: str, values: tuple[object, ...]) -> None:

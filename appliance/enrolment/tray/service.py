@@ -26,6 +26,7 @@ from appliance.enrolment.tray.model import (
     Said,
     UnknownKnockError,
 )
+from appliance.enrolment.tray.room import origin_of
 from appliance.enrolment.turnstile import Turnstile, network_of
 from appliance.instant import Clock, to_text
 from appliance.registry import signing_request
@@ -84,6 +85,7 @@ class Tray:
             address,
             wanted.der,
             network=network_of(address),
+            origin=origin_of(address),
         )
         return await self._heard(tenant_id, new, now)
 
@@ -106,6 +108,7 @@ class Tray:
             shown.public_key,
             KnockWay.CERTIFICATE,
             network_of(address),
+            origin_of(address),
             signing_request.visible(said.device_id),
             signing_request.visible(said.note),
         )

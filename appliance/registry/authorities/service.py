@@ -1,30 +1,35 @@
 """The device CA at work: its keys are tended one thing at a time, and its revocation list is made when asked for."""
 
 import asyncio
+import contextlib
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from appliance.audit.model import Entry
 from appliance.config import CaConfig
 from appliance.health import Status
 from appliance.instant import Clock
-from appliance.registry import crl, keys, pki, root
+from appliance.registry import crl, keys, pki, renewed, root
+from appliance.registry.authority import Authority
 from appliance.registry.hardware import request
-from appliance.registry.hardware.key import HardwareKey
-from appliance.registry.hardware.model import HardwareBusyError
+from appliance.registry.hardware.key import HardwareKey, SilentSigner
+from appliance.registry.hardware.model import HardwareBusyError, HardwareKeyError
+from appliance.registry.hardware.service import Turns
 from appliance.registry.hardware.token import Token
 from appliance.registry.keys import AuthorityStatus, Tended
 from appliance.registry.model import Certificate
 from appliance.registry.pki import Pki
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
-WAITING_LIMIT = 64
-"""How much may wait for the token at once: at 100 ms a signature, some seconds."""
+T = TypeVar("T")
 
 
 class Authorities:
@@ -32,21 +37,31 @@ class Authorities:
 
     pki: Pki
 
-    def __init__(
-        self, clock: Clock, record: Callable[[Entry], Awaitable[None]], renew: Callable[[], Awaitable[bool]]
-    ) -> None:
-        """`record` tells the audit log, `renew` issues server certificates again where that is needed."""
+    def __init__(self, clock: Clock, record: Callable[[Entry], Awaitable[None]], renew: Callable[[Pki], bool]) -> None:
+        """`record` tells the audit log, whatever the disk; `renew` issues server certificates again where needed."""
         self._clock = clock
         self._record = record
         self._renew = renew
         self._in_use = asyncio.Lock()
-        self._signing = asyncio.Lock()
-        self._waiting_count = 0
+        self.turns = Turns()
+        """In which the token is asked."""
         self.token = Token(CaConfig())
         """Where the key of the issuing CA is, if it is not in the folder of keys."""
+        self.key_refusal: keys.KeyRefusal = keys.no_key_refused
+        """Says why a CA with a public key may not issue: it was revoked."""
         self._revocations: crl.RevocationList | None = None
         self.tls_changed: Callable[[], Awaitable[None]] = _nobody_told
         """Told when listeners are to show another certificate, or to trust another CA."""
+        self._is_untold = False
+        """Whether listeners are still to be told of a change."""
+        self._fault: str | None = None
+        """What kept server certificates from being issued again the last time; None when nothing did."""
+        self._renewing = asyncio.Lock()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether listeners are still to be told of a change, or server certificates to be issued again."""
+        return self._is_untold or self._fault is not None
 
     def status(self) -> AuthorityStatus:
         """How the device CA stands."""
@@ -74,13 +89,15 @@ class Authorities:
 
         Raises `InvalidIssuerError`, and `RootKeyError` while the root's key is away.
         """
-        return await self.tend(partial(keys.use_issuer, certificates=certificates, key=key, now=self._clock()))
+        use = partial(keys.use_issuer, certificates=certificates, key=key)
+        return await self.tend(partial(use, now=self._clock(), refusal=self.key_refusal))
 
     async def trust_also(self, further: tuple[x509.Certificate, ...]) -> None:
         """Let the certificates of these CAs, which we have no key of, get as far as to be judged by the registry."""
         async with self._in_use:
+            self._is_untold = True
             self.pki = await asyncio.to_thread(pki.trust_also, self.pki, further)
-        await self.tls_changed()
+        await self._tell_listeners()
 
     async def use_hardware(self, certificates: bytes) -> AuthorityStatus:
         """Let a CA issue whose key is in the token of the settings; without `certificates`, one under our root.
@@ -89,8 +106,15 @@ class Authorities:
         the root's key is away.
         """
         key = await self._in_turn(self.token.key)
-        work = partial(keys.use_hardware, key=key, certificates=certificates, now=self._clock())
-        return await self.tend(work, with_token=True)
+        use = partial(keys.use_hardware, key=key, certificates=certificates)
+        return await self.tend(partial(use, now=self._clock(), refusal=self.key_refusal), with_token=True)
+
+    async def remove_issuer_keys(self) -> list[str]:
+        """Take the private keys of issuing CAs off this gateway, where one in the token issues; gives their files.
+
+        Raises `IssuerKeyError`, `HardwareKeyError`.
+        """
+        return await self.tend(keys.remove_issuer_keys, with_token=True)
 
     async def hardware_request(self) -> str:
         """A certificate signing request for the key in the token, PEM, for a CA from elsewhere.
@@ -103,7 +127,17 @@ class Authorities:
     async def check_hardware(self) -> None:
         """See whether the token signs, where the issuing CA's key is in one; the status tells."""
         if isinstance(self.pki.issuing.key, HardwareKey):
-            await self._in_turn(self.token.check)
+            # One that does not answer keeps nobody waiting: the gateway starts without it.
+            with contextlib.suppress(HardwareKeyError):
+                await self._in_turn(self.token.check)
+
+    def without_token(self) -> Pki:
+        """The folder of keys as it is while the token does not answer: what hangs on it is refused at once."""
+        issuing = self.pki.issuing
+        if not isinstance(issuing.key, HardwareKey):
+            return self.pki
+        key = HardwareKey(issuing.key.public_key(), SilentSigner(self.token.trouble))
+        return msgspec.structs.replace(self.pki, issuing=Authority(issuing.certificate, key))
 
     @property
     def has_token(self) -> bool:
@@ -118,6 +152,11 @@ class Authorities:
             summary = f"no certificates are issued: {self.token.trouble}. Devices that have one connect as before"
             return Status(ok=False, summary=summary, is_serving=True)
         return Status(ok=True, summary=f"the issuing CA's key is in the token {self.token.label}")
+
+    async def is_issuing(self, key: CertificatePublicKeyTypes) -> bool:
+        """Whether the CA with this public key issues, after what is being done with the keys just now."""
+        async with self._in_use:
+            return self.pki.issuing.certificate.public_key() == key
 
     async def sign(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Run work that signs with the issuing CA's key, in a thread; a token is asked one thing at a time.
@@ -138,32 +177,68 @@ class Authorities:
             made = self._revocations = await self.sign(crl.make, issuing, revoked, now)
         return made.der
 
+    async def close(self) -> None:
+        """Lock the token again, if it answers."""
+        await self.turns.close(self.token)
+
     async def _in_turn(self, work: Callable[[], T]) -> T:
-        if self._waiting_count >= WAITING_LIMIT:
-            raise HardwareBusyError(f"{WAITING_LIMIT} things wait for the hardware token: try again in a minute")
-        self._waiting_count += 1
-        try:
-            async with self._signing:
-                done = asyncio.get_running_loop().run_in_executor(None, work)
-                try:
-                    return await asyncio.shield(done)
-                except asyncio.CancelledError:
-                    # A thread cannot be stopped: whoever is next waits until the token is free.
-                    await asyncio.wait([done])
-                    raise
-        finally:
-            self._waiting_count -= 1
+        done: T = await self.turns.take(self.token, work)
+        return done
 
     async def tend(self, work: Callable[[Pki], Tended[T]], *, with_token: bool = False) -> T:
         """Have something done with the keys; it is in the audit log before its result is given."""
         async with self._in_use:
             done = partial(work, self.pki)
             tended = await (self._in_turn(done) if with_token else asyncio.to_thread(done))
+            # Another CA is to be trusted, too, whether a certificate by it can be shown yet or not.
+            self._is_untold = self._is_untold or tended.pki is not self.pki
             self.pki = tended.pki
         await self._record(tended.entry)
-        if await self._renew():
-            await self.tls_changed()
+        await self.show_changes()
         return tended.result
+
+    async def show_changes(self) -> None:
+        """Issue server certificates again where that is needed, and have listeners show what has changed.
+
+        What a full disk, or a token, keeps from being done is left to the next time: `is_behind` tells.
+        """
+        before = await asyncio.to_thread(renewed.shown, self.pki)
+        try:
+            await self.renew()
+            self._fault = None
+        except (OSError, HardwareBusyError, HardwareKeyError) as error:
+            if self._fault != str(error):
+                log.error("server certificates not issued again, tried until they are reason=%s", error)  # noqa: TRY400  the disk's reason, no defect of ours
+            self._fault = str(error)
+        # One of them may have been issued before the fault.
+        if self._is_untold or before != await asyncio.to_thread(renewed.shown, self.pki):
+            await self._tell_listeners()
+
+    async def renew(self) -> bool:
+        """Issue server certificates again where names changed or time runs out; whether any was.
+
+        Raises `OSError`, `HardwareBusyError`, `HardwareKeyError`; some of them may have been issued before.
+        """
+        async with self._renewing:
+            before = await asyncio.to_thread(renewed.shown, self.pki)
+            try:
+                return await self._renewed()
+            finally:
+                # Also when the disk was full after the first of them.
+                for entry in renewed.entries(before, await asyncio.to_thread(renewed.shown, self.pki)):
+                    await self._record(entry)
+
+    async def _renewed(self) -> bool:
+        try:
+            return await self.sign(self._renew, self.pki)
+        except HardwareKeyError:
+            # What the web shows does not hang on the token.
+            return await asyncio.to_thread(self._renew, self.without_token())
+
+    async def _tell_listeners(self) -> None:
+        self._is_untold = True
+        await self.tls_changed()
+        self._is_untold = False
 
 
 async def _nobody_told() -> None:

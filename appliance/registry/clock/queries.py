@@ -2,44 +2,31 @@
 
 import sqlite3
 
+from appliance.registry.clock.trust import Doubt, Mark
 from appliance.store.database import Select
 
 
-def select_newest_issue(tenant_id: int, not_after: int) -> Select[int]:
-    """When the newest certificate of any device of any tenant was issued; nothing where there is none.
+def select_mark(tenant_id: int) -> Select[Mark]:
+    """What was known of the time last; nothing on the first start."""
+    sql = "SELECT marked_at, doubted_at, doubt_held_ms FROM clock_mark WHERE tenant_id = ?"
+    return Select(sql, (tenant_id,), _mark)
 
-    Left out are those with a moment after `not_after`, and those from before a person has set the mark: they were
-    issued by a clock that was wrong.
-    """
+
+def save_mark(connection: sqlite3.Connection, tenant_id: int, mark: Mark) -> None:
+    """Keep what is known of the time in the place of what was."""
     sql = """
-        SELECT MAX(issued_at) FROM certificate
-        WHERE issued_at <= ?
-        AND certificate_number > COALESCE((SELECT certificate_number FROM clock_mark WHERE tenant_id = ?), 0)
-        HAVING MAX(issued_at) IS NOT NULL
+        INSERT INTO clock_mark (tenant_id, marked_at, doubted_at, doubt_held_ms) VALUES (?, ?, ?, ?)
+        ON CONFLICT (tenant_id) DO UPDATE SET
+            marked_at = excluded.marked_at,
+            doubted_at = excluded.doubted_at,
+            doubt_held_ms = excluded.doubt_held_ms
     """
-    return Select(sql, (not_after, tenant_id), int)
+    doubt = mark.doubt
+    doubted = (None, None) if doubt is None else (doubt.said_at, doubt.held_ms)
+    connection.execute(sql, (tenant_id, mark.marked_at, *doubted))
 
 
-def select_mark(tenant_id: int) -> Select[int]:
-    """The latest moment known to be past; nothing on the first start."""
-    return Select("SELECT marked_at FROM clock_mark WHERE tenant_id = ?", (tenant_id,), int)
-
-
-def save_mark(connection: sqlite3.Connection, tenant_id: int, marked_at: int) -> None:
-    """Keep a moment that is known to be past."""
-    sql = """
-        INSERT INTO clock_mark (tenant_id, marked_at) VALUES (?, ?)
-        ON CONFLICT (tenant_id) DO UPDATE SET marked_at = excluded.marked_at
-    """
-    connection.execute(sql, (tenant_id, marked_at))
-
-
-def reset_mark(connection: sqlite3.Connection, tenant_id: int, marked_at: int) -> None:
-    """Keep a moment that a person vouches for; when certificates were issued before says nothing any more."""
-    sql = """
-        INSERT INTO clock_mark (tenant_id, marked_at, certificate_number)
-        VALUES (?, ?, (SELECT COALESCE(MAX(certificate_number), 0) FROM certificate))
-        ON CONFLICT (tenant_id) DO UPDATE
-        SET marked_at = excluded.marked_at, certificate_number = excluded.certificate_number
-    """
-    connection.execute(sql, (tenant_id, marked_at))
+def _mark(marked_at: int, doubted_at: int | None, held_ms: int | None) -> Mark:
+    if doubted_at is None or held_ms is None:
+        return Mark(marked_at)
+    return Mark(marked_at, Doubt(doubted_at, held_ms))

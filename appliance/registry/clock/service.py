@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from appliance.audit.model import Entry
 from appliance.audit.service import Audit
 from appliance.health import Status
-from appliance.instant import DAY_MS, SECOND_MS, Clock, to_text
+from appliance.instant import SECOND_MS, Clock, to_text
 from appliance.registry.authority import RELEASED_AT
 from appliance.registry.clock import kernel, queries
 from appliance.registry.clock.model import ClockNotSetError, ClockReport
-from appliance.registry.clock.trust import FURTHEST_JUMP_MS, SLACK_MS, ClockState, Doubt, Reading, weigh
+from appliance.registry.clock.trust import SLACK_MS, ClockState, Doubt, Mark, Reading, weigh
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Database
 
@@ -32,6 +32,9 @@ class TrustedClock:
         self._uptime_s: Callable[[], float] = lambda: 0.0
         self._begun_s = 0.0
         self._known = ClockState.UNTRUSTED
+        self._keeping = asyncio.Lock()
+        self.was_reset: Callable[[], Awaitable[None]] = _nobody_told
+        """Told after a person has said that the clock is right: what was judged by another may be wrong."""
         self.is_vouched_for: Callable[[int], bool] = kernel.is_synchronised
         """Whether a time server stands behind the clock, which shows this moment."""
 
@@ -39,18 +42,23 @@ class TrustedClock:
         """Know what has passed for sure."""
         self._uptime_s = asyncio.get_running_loop().time
         self._begun_s = self._uptime_s()
-        marked_at = max([RELEASED_AT, *await self._database.read(queries.select_mark(DEFAULT_TENANT))])
-        # A clock that was wrong while it issued must not be right for ever after.
-        issued = await self._database.read(queries.select_newest_issue(DEFAULT_TENANT, marked_at + FURTHEST_JUMP_MS))
-        self._floor_at = self._begun_at = max([marked_at, *(at - DAY_MS for at in issued)])
+        marks = await self._database.read(queries.select_mark(DEFAULT_TENANT))
+        self._floor_at = self._begun_at = max([RELEASED_AT, *(mark.marked_at for mark in marks)])
+        self._doubt = marks[0].doubt if marks else None
         self._known = self.state
         log.info("clock read state=%s witness=%s", self._known, kernel.witness())
+        if self._doubt is not None:
+            log.warning("clock was doubted before this start said_at=%s", to_text(self._doubt.said_at))
 
     def reading(self) -> Reading:
         """The clock now."""
         wall_at, uptime_ms = self._wall(), self._uptime_ms()
         return Reading(
-            wall_at, self._floor_at + uptime_ms, self.is_vouched_for(wall_at), begun_at=self._begun_at + uptime_ms
+            wall_at,
+            self._floor_at + uptime_ms,
+            self.is_vouched_for(wall_at),
+            begun_at=self._begun_at + uptime_ms,
+            was_said=self._doubt is not None,
         )
 
     @property
@@ -82,41 +90,53 @@ class TrustedClock:
 
         Raises `UnwritableError`.
         """
-        reading, uptime_ms = self.reading(), self._uptime_ms()
-        if reading.state is not self._known:
-            self._known = reading.state
-            log.warning("clock state changed state=%s", self._known)
-        weighed = weigh(reading, uptime_ms, self._doubt)
-        floor_at = self._floor_at if weighed.zero_at is None else weighed.zero_at
-        await self._database.write(queries.save_mark, DEFAULT_TENANT, floor_at + uptime_ms)
-        self._floor_at, self._doubt = floor_at, weighed.doubt
-        if weighed.zero_at is not None and reading.is_doubted:
-            self._begun_at = floor_at
-            log.warning("clock of a time server believed after it held for a day wall_at=%s", to_text(reading.wall_at))
+        # One after the other: a mark under way must not undo a reset.
+        async with self._keeping:
+            await self._mark()
 
     async def reset(self) -> ClockReport:
         """Take what the clock shows for what has passed, whatever was taken for that before.
 
         Raises `ClockNotSetError` for a clock that cannot be right, and `UnwritableError`.
         """
-        reading = self.reading()
+        async with self._keeping:
+            await self._reset()
+        await self.was_reset()
+        return self.report()
+
+    async def _mark(self) -> None:
+        reading, uptime_ms = self.reading(), self._uptime_ms()
+        if reading.state is not self._known:
+            self._known = reading.state
+            log.warning("clock state changed state=%s", self._known)
+        weighed = weigh(reading, uptime_ms, self._doubt)
+        floor_at = self._floor_at if weighed.zero_at is None else weighed.zero_at
+        mark = Mark(floor_at + uptime_ms, weighed.doubt)
+        await self._database.write(queries.save_mark, DEFAULT_TENANT, mark)
+        self._floor_at, self._doubt = floor_at, weighed.doubt
+        if weighed.zero_at is not None and reading.is_doubted:
+            self._begun_at = floor_at
+            log.warning("clock of a time server believed after it held for a day wall_at=%s", to_text(reading.wall_at))
+
+    async def _reset(self) -> None:
+        reading, uptime_ms = self.reading(), self._uptime_ms()
         if reading.wall_at < RELEASED_AT:
             raise ClockNotSetError(
                 f"the clock shows {to_text(reading.wall_at)}, which was before this release was made: set it first"
             )
         told = {"from": to_text(reading.floor_at), "to": to_text(reading.wall_at)}
+        mark = Mark(reading.wall_at - SLACK_MS)
         await self._audit.recorded(
-            DEFAULT_TENANT,
-            [Entry("clock.reset", "clock", told)],
-            queries.reset_mark,
-            DEFAULT_TENANT,
-            reading.wall_at - SLACK_MS,
+            DEFAULT_TENANT, [Entry("clock.reset", "clock", told)], queries.save_mark, DEFAULT_TENANT, mark
         )
-        self._floor_at = self._begun_at = reading.wall_at - SLACK_MS - self._uptime_ms()
+        self._floor_at = self._begun_at = mark.marked_at - uptime_ms
         self._doubt = None
         log.warning("clock reset floor_at=%s", told["to"])
-        return self.report()
 
     def _uptime_ms(self) -> int:
         """What has passed since the start, by a clock that nobody sets."""
         return int((self._uptime_s() - self._begun_s) * SECOND_MS)
+
+
+async def _nobody_told() -> None:
+    """Stand in while nobody judges by the clock."""

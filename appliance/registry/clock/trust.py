@@ -3,12 +3,13 @@
 A Raspberry Pi has no battery behind its clock: it may start in the past, and nobody may be there to
 tell it the time. Its devices must get in all the same. Rules:
 
-- The floor is a moment that has passed for sure: the release, the newest mark on disk, a day before
-  the newest certificate was issued, and whatever time the process has run on top of it.
+- The floor is a moment that has passed for sure: the release or the newest mark on disk, and whatever
+  time the process has run on top of it. Nothing lifts it but a clock that is believed: when certificates
+  were issued does not, for a clock that nobody vouches for may have said so.
 - A clock below the floor is wrong. One that is far ahead of it and that no time server stands
   behind is taken for wrong.
 - A time server may be wrong too. What it says far beyond the floor that the process began with is not
-  believed before it has held for a day, or a person has said that it is right.
+  believed before it has held for a day, or a person has said that it is right. A restart ends no doubt.
 - What an end is held against is the clock where a time server stands behind it, else the floor, else
   nothing: then a certificate or token that seems to be over is accepted, and that is shown.
 """
@@ -57,6 +58,8 @@ class Reading(msgspec.Struct, frozen=True):
     is_synchronised: bool
     begun_at: int | None = None
     """The floor that the process began with, grown with its time; None: no other than the floor itself."""
+    was_said: bool = False
+    """Whether a time server that is silent now has said what was not believed: before this start, or a while ago."""
 
     @property
     def state(self) -> ClockState:
@@ -70,9 +73,10 @@ class Reading(msgspec.Struct, frozen=True):
 
     @property
     def is_doubted(self) -> bool:
-        """Whether a time server says a moment that it is not believed yet."""
+        """Whether a time server says, or has said, a moment that it is not believed yet."""
         begun_at = self.floor_at if self.begun_at is None else self.begun_at
-        return self.is_synchronised and self.wall_at - begun_at > FURTHEST_JUMP_MS and self.wall_at >= self.floor_at
+        is_said = self.is_synchronised or self.was_said
+        return is_said and self.wall_at - begun_at > FURTHEST_JUMP_MS and self.wall_at >= self.floor_at
 
     @property
     def surely_at(self) -> int | None:
@@ -88,8 +92,12 @@ class Reading(msgspec.Struct, frozen=True):
     @property
     def issuing_at(self) -> int:
         """From when the life of a certificate counts that is issued now: never over before it has begun."""
+        return self.surmised(self.wall_at)
+
+    def surmised(self, shown_at: int) -> int:
+        """When it was, as far as anybody knows, what this clock says was just now."""
         # A time server in doubt is more likely right than wrong: what is issued must not die with the doubt.
-        return self.wall_at if self.state.is_trusted or self.is_doubted else self.floor_at
+        return shown_at if self.state.is_trusted or self.is_doubted else self.floor_at
 
     def told(self) -> str:
         """What the clock is worth, for the person who can set it."""
@@ -119,10 +127,20 @@ class Reading(msgspec.Struct, frozen=True):
 class Doubt(msgspec.Struct, frozen=True):
     """A time server says a moment that is too far ahead to be believed at once."""
 
-    since_ms: int
-    """The uptime of the process when it was first said."""
-    zero_at: int
-    """The moment at which the process has started, by what the time server said then."""
+    said_at: int
+    """What it said last, UTC milliseconds; while it goes on, what it would say by what it said first."""
+    held_ms: int
+    """For how long it had stood by it then."""
+    uptime_ms: int | None = None
+    """The uptime of the process then; None: before it was started, or the time server has fallen silent since."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What is kept of the time for the next start."""
+
+    marked_at: int
+    """The latest moment known to be past."""
+    doubt: Doubt | None = None
 
 
 class Weighed(msgspec.Struct, frozen=True):
@@ -135,15 +153,31 @@ class Weighed(msgspec.Struct, frozen=True):
 
 def weigh(reading: Reading, uptime_ms: int, doubt: Doubt | None) -> Weighed:
     """What follows from a reading for the floor, `uptime_ms` after the start of the process."""
-    zero_at = reading.wall_at - uptime_ms
-    lifted_at = max(zero_at - SLACK_MS, reading.floor_at - uptime_ms)
+    lifted_at = max(reading.wall_at - SLACK_MS, reading.floor_at) - uptime_ms
     if reading.state is ClockState.SYNCHRONISED:
         return Weighed(lifted_at, None)
+    if not reading.is_synchronised and doubt is not None:
+        # Who is silent has not said anything else: so it is for a while after each start.
+        return Weighed(None, msgspec.structs.replace(doubt, uptime_ms=None))
     if not reading.is_doubted:
         return Weighed(None, None)
-    if doubt is None or abs(zero_at - doubt.zero_at) > STEADY_MS:
-        return Weighed(None, Doubt(uptime_ms, zero_at))
-    return Weighed(lifted_at if uptime_ms - doubt.since_ms >= HOLD_MS else None, doubt)
+    doubt = _stood_by(reading.wall_at, uptime_ms, doubt)
+    return Weighed(lifted_at, None) if doubt.held_ms >= HOLD_MS else Weighed(None, doubt)
+
+
+def _stood_by(said_at: int, uptime_ms: int, doubt: Doubt | None) -> Doubt:
+    """The doubt after a time server has said this; another one when that is not what it said before."""
+    if doubt is None:
+        return Doubt(said_at, 0, uptime_ms)
+    if doubt.uptime_ms is None:
+        # How long it was silent nobody knows: that does not count, and after too long it is not the same any more.
+        is_same = -STEADY_MS <= said_at - doubt.said_at <= HOLD_MS
+        return Doubt(said_at, doubt.held_ms if is_same else 0, uptime_ms)
+    passed_ms = uptime_ms - doubt.uptime_ms
+    expected_at = doubt.said_at + passed_ms
+    if abs(said_at - expected_at) > STEADY_MS:
+        return Doubt(said_at, 0, uptime_ms)
+    return Doubt(expected_at, doubt.held_ms + passed_ms, uptime_ms)
 
 
 def is_flagged(expires_at: int, reading: Reading) -> bool:

@@ -26,6 +26,17 @@ class Signer(Protocol):
         """
 
 
+class SilentSigner:
+    """Signs nothing, for the token of the key does not answer."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def sign(self, digest: bytes) -> bytes:
+        """Raises `HardwareKeyError`."""
+        raise HardwareKeyError(f"{len(digest)} bytes are not signed: {self._reason}")
+
+
 class HardwareKey(ec.EllipticCurvePrivateKey):
     """The private half of `public`, wherever the signer has it."""
 

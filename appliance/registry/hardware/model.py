@@ -16,6 +16,6 @@ class HardwareBusyError(UnavailableError):
 
 
 class PinRefusedError(HardwareKeyError):
-    """The token does not take the PIN. It is not shown again before its file has changed: tokens lock themselves."""
+    """The token does not take the PIN. It is not shown again before its file holds another: tokens lock themselves."""
 
     code = "hardware_pin"

@@ -2,7 +2,8 @@
 
 Rules: nothing is loaded before the first use, so that without a token the gateway needs no package for it. Calls come
 one at a time, from whichever thread. A session that fails is opened once more; a PIN that was refused is not shown
-again before its file has changed, for a token locks itself after a few of them.
+again before its file holds another, for a token locks itself after a few of them. A call that is given up, for it does
+not come back, gives nothing when it does.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from appliance.config import CaConfig
 from appliance.registry import files
 from appliance.registry.hardware.key import CURVES, HardwareKey, public_key
 from appliance.registry.hardware.model import HardwareKeyError, PinRefusedError
+from appliance.registry.hardware.refused import RefusedPin
 from appliance.registry.model import KeyFolderError
 
 log = logging.getLogger(__name__)
@@ -32,16 +34,36 @@ class _Open(msgspec.Struct, frozen=True):
     key: Any
 
 
+class Call:
+    """Something that the token is asked for. It is answered, or given up, and never both."""
+
+    def __init__(self) -> None:
+        self._undecided = [self]
+
+    def decide(self) -> bool:
+        """Whether this comes first; from whichever thread."""
+        try:
+            self._undecided.pop()
+        except IndexError:
+            return False
+        return True
+
+
 class Token:
     """The token of the settings, or none."""
 
-    def __init__(self, settings: CaConfig) -> None:
+    def __init__(self, settings: CaConfig, refused: RefusedPin | None = None) -> None:
+        """`refused` remembers a PIN that was refused; without it that is known as long as the process lasts."""
         self._settings = settings
         self._open: _Open | None = None
-        self._refused: tuple[int, int, int] | None = None
-        """The file of the PIN that was refused, as it was then."""
+        self._module: Any = None
+        self._refused = refused or RefusedPin()
         self.trouble = ""
         """What kept the token from its work when it was last asked; empty when nothing did."""
+        self.call: Call | None = None
+        """What it is being asked for; None while it is at rest."""
+        self.is_silent = False
+        """Whether a call was given up and has not come back."""
 
     @property
     def is_configured(self) -> bool:
@@ -87,8 +109,28 @@ class Token:
             self._asked(work)
         return self.trouble
 
+    def give_up(self, call: Call) -> None:
+        """Take a call for one that does not come back, from another thread; nothing if it has just done so."""
+        if self.is_silent:
+            return
+        before = self.trouble
+        self.trouble = (
+            f"the token {self._settings.pkcs11_token!r} does not answer: plug it in again, and if that does not"
+            " help, restart the gateway"
+        )
+        self.is_silent = True
+        if call.decide():
+            log.error("token did not answer token=%s", self.label)
+        else:
+            self.is_silent, self.trouble = False, before
+
     def close(self) -> None:
-        """Lock the token again."""
+        """Lock the token again. Raises `HardwareKeyError` while it is silent."""
+        if self._open is not None:
+            with self._called():
+                self._end_session()
+
+    def _end_session(self) -> None:
         if self._open is not None:
             opened, self._open = self._open, None
             with contextlib.suppress(_pkcs11().PKCS11Error):
@@ -101,17 +143,35 @@ class Token:
     def _asked(self, work: Callable[[_Open], T]) -> T:
         """Have the token do something, and remember what kept it from that."""
         was_open = self._open is not None
-        try:
-            done = self._answer(work)
-        except HardwareKeyError as error:
-            if self.trouble != str(error):
-                log.error("token did not do its work token=%s reason=%s", self.label, error)  # noqa: TRY400  it is a sentence, not a defect
-            self.trouble = str(error)
-            raise
-        if self.trouble or not was_open:
-            log.info("token unlocked token=%s", self.label)
-        self.trouble = ""
+        with self._called():
+            try:
+                done = self._answer(work)
+            except HardwareKeyError as error:
+                if self.trouble != str(error):
+                    log.error("token did not do its work token=%s reason=%s", self.label, error)  # noqa: TRY400  it is a sentence, not a defect
+                self.trouble = str(error)
+                raise
+            if self.trouble or not was_open:
+                log.info("token unlocked token=%s", self.label)
+            self.trouble = ""
         return done
+
+    @contextlib.contextmanager
+    def _called(self) -> Iterator[None]:
+        """Be given up on while the block lasts; whoever was gives nothing, for nobody waits for it."""
+        if self.is_silent:
+            raise HardwareKeyError(self.trouble)
+        self.call = call = Call()
+        try:
+            yield
+        finally:
+            self.call = None
+            is_late = not call.decide()
+            if is_late:
+                self.is_silent = False
+        if is_late:
+            log.info("token answered after it was given up token=%s", self.label)
+            raise HardwareKeyError(f"the token {self._settings.pkcs11_token!r} answered too late: ask again")
 
     def _answer(self, work: Callable[[_Open], T]) -> T:
         """Have it done, a second time where the session was at an end."""
@@ -133,13 +193,25 @@ class Token:
 
     def _start_anew(self) -> None:
         """Give up a session that has failed, and have the module look for its tokens anew."""
-        self.close()
-        _pkcs11().lib(self._settings.pkcs11_module).reinitialize()
+        self._end_session()
+        self._loaded().reinitialize()
+
+    def _loaded(self) -> Any:
+        # Kept here, too: a call that does not come back keeps its token, and at the end of the process nobody must
+        # take the module away from under it.
+        self._module = _pkcs11().lib(self._settings.pkcs11_module)
+        return self._module
 
     def _opened(self) -> _Open:
         pkcs11, settings = _pkcs11(), self._settings
-        token = pkcs11.lib(settings.pkcs11_module).get_token(token_label=settings.pkcs11_token)
-        session = token.open(user_pin=self._pin(), rw=True)
+        token = self._loaded().get_token(token_label=settings.pkcs11_token)
+        pin = self._pin()
+        try:
+            session = token.open(user_pin=pin, rw=True)
+        except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange):
+            self._refused.note(self._refuser, pin)
+            raise
+        self._refused.clear()
         try:
             key = session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=settings.pkcs11_key)
         except pkcs11.NoSuchKey:
@@ -157,12 +229,19 @@ class Token:
             raise HardwareKeyError(f"ca.pin_file: {path} cannot be read: {error.strerror}") from error
         except (KeyFolderError, UnicodeDecodeError) as error:
             raise HardwareKeyError(f"ca.pin_file: {error}") from error
-        if self._refused == _looks(path):
+        if self._refused.is_it(self._refuser, pin):
+            known = self._refused.path
             raise PinRefusedError(
                 f"the token {self._settings.pkcs11_token!r} refused the PIN of {path}; it is not shown again before "
-                "that file has changed, for the token would lock itself"
+                "that file holds another, for the token would lock itself"
+                + (f". If the token takes that PIN by now, remove {known}" if known else "")
             )
         return pin
+
+    @property
+    def _refuser(self) -> str:
+        """Which token a PIN is for."""
+        return f"{self._settings.pkcs11_module}/{self._settings.pkcs11_token}"
 
     def _known_public(self, opened: _Open) -> ec.EllipticCurvePublicKey:
         pkcs11 = _pkcs11()
@@ -193,12 +272,10 @@ class Token:
         try:
             yield
         except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange) as error:
-            self._refused = _looks(Path(self._settings.pin_file))
             raise PinRefusedError(
                 f"the token {token!r} refused the PIN of {self._settings.pin_file}: correct that file"
             ) from error
         except pkcs11.PinLocked as error:
-            self._refused = _looks(Path(self._settings.pin_file))
             raise PinRefusedError(f"the token {token!r} is locked: unlock it with the tool of its maker") from error
         except (pkcs11.NoSuchToken, pkcs11.TokenNotPresent, pkcs11.DeviceRemoved) as error:
             raise HardwareKeyError(f"no token with the label {token!r} is there: is it plugged in?") from error
@@ -228,14 +305,6 @@ def _parameters(curve: ec.EllipticCurve) -> bytes:
 
     parameters: bytes = encode_named_curve_parameters(curve.name)
     return parameters
-
-
-def _looks(path: Path) -> tuple[int, int, int] | None:
-    """Which content a file has, without its content; None when there is no file."""
-    with contextlib.suppress(OSError):
-        found = path.stat()
-        return (found.st_mtime_ns, found.st_size, found.st_ino)
-    return None
 
 
 def _named(error: Exception) -> str:

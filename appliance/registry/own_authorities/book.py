@@ -56,6 +56,15 @@ class Book:
             case CertificateState.WAITING:
                 return f"this certificate ({certificate.subject}) waits until a person accepts it, under Enrolment"
 
+    def certificates_of(self, tenant_id: int, state: CertificateState) -> list[OwnCertificate]:
+        """A tenant's certificates of which this became, the newest first; not those of CAs that were removed."""
+        found = (
+            each
+            for each in self.certificates.values()
+            if each.tenant_id == tenant_id and each.state is state and each.authority_number in self.authorities
+        )
+        return sorted(found, key=lambda each: -each.certificate_number)
+
     def devices_of(self, authority_number: int) -> list[str]:
         """The devices that have a certificate of a CA."""
         return sorted(

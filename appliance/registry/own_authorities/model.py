@@ -17,6 +17,8 @@ AUTHORITIES_LIMIT = 20
 """CAs of a tenant: the handshake of every device looks through all of them."""
 WAITING_LIMIT = 1_000
 """Certificates of one CA that wait for a person."""
+REFUSED_SHOWN = 100
+"""Certificates that were refused, of which a person may think again; those before them are in the audit log."""
 DAILY_LIMIT = 1_000
 """How many certificates of a CA are taken in within a day, unless it is told otherwise."""
 DAILY_MOST = 100_000
@@ -26,6 +28,8 @@ REMEMBERED_MS = 30 * SECOND_MS
 
 PEM_BYTES = 65_536
 """The most that a certificate may have that is uploaded."""
+LEAF_BYTES = 4_096
+"""The most that a device's certificate may have, DER: a key of RSA with 4,096 bits and its signature are 1,200."""
 
 
 class InvalidAuthorityError(InvalidInputError):
@@ -132,7 +136,7 @@ class Leaf(msgspec.Struct, frozen=True):
 
 
 class OwnCertificate(msgspec.Struct, frozen=True):
-    """A certificate of such a CA that was seen here."""
+    """A certificate of such a CA that was seen here. What nobody but its CA says of it stays on the disk."""
 
     tenant_id: int
     certificate_number: int
@@ -144,7 +148,6 @@ class OwnCertificate(msgspec.Struct, frozen=True):
     common_name: str
     serial_number: str
     expires_at: int
-    pem: str
     address: str
     seen_at: int
     state: CertificateState

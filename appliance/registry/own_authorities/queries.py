@@ -7,6 +7,7 @@ import msgspec
 
 from appliance.registry import queries as registry_queries
 from appliance.registry.model import Certificate, Device, DeviceExistsError, DeviceState, IssuedCertificate, NewDevice
+from appliance.registry.own_authorities import reading
 from appliance.registry.own_authorities.model import (
     AUTHORITIES_LIMIT,
     CODE_LIFE_MS,
@@ -26,6 +27,7 @@ from appliance.registry.own_authorities.model import (
     UnknownAuthorityError,
     UnknownOwnCertificateError,
 )
+from appliance.registry.revocation import queries as revocation_queries
 from appliance.store.database import Select
 
 _AUTHORITY = (
@@ -34,7 +36,7 @@ _AUTHORITY = (
 )
 _CERTIFICATE = (
     "tenant_id, certificate_number, authority_number, issuer_key, fingerprint, serial, subject, common_name,"
-    " serial_number, expires_at, pem, address, seen_at, state, decided_at, device_id"
+    " serial_number, expires_at, address, seen_at, state, decided_at, device_id"
 )
 
 
@@ -104,10 +106,16 @@ def insert_authority(
 
 
 def _refuse_same(connection: sqlite3.Connection, new: NewAuthority) -> None:
-    # Whatever the tenant: a certificate names its CA by the subject alone, and one CA is one tenant's.
-    sql = "SELECT 1 FROM own_authority WHERE removed_at IS NULL AND (issuer_key = ? OR subject = ?)"
-    if connection.execute(sql, (new.issuer_key, new.subject)).fetchone() is not None:
-        raise AuthorityExistsError(f"this CA, or another one called {new.subject}, is registered already")
+    # Of every tenant: where a certificate does not name the key that has signed it, a handshake takes the first CA of
+    # that name, and the devices of all others are shut out. Only who has a code learns which names are taken.
+    sql = "SELECT issuer_key, pem FROM own_authority WHERE removed_at IS NULL"
+    name = reading.compared(reading.subject_of(new.pem))
+    for issuer_key, pem in connection.execute(sql):
+        if issuer_key == new.issuer_key or reading.compared(reading.subject_of(pem)) == name:
+            raise AuthorityExistsError(
+                f"this CA, or another one called {new.subject}, is registered at this gateway already: a certificate"
+                " may name its CA by that alone, so that a second one needs another name"
+            )
 
 
 def update_settings(
@@ -128,7 +136,7 @@ def update_settings(
 def remove_authority(
     connection: sqlite3.Connection, tenant_id: int, authority_number: int, now: int
 ) -> list[tuple[str, Certificate]]:
-    """Remove a CA and revoke all of its certificates; gives those that were good, with their device.
+    """Remove a CA and revoke all of its certificates, and what was renewed with them; gives those that were good.
 
     Raises `UnknownAuthorityError`.
     """
@@ -143,16 +151,10 @@ def remove_authority(
         WHERE tenant_id = ? AND authority_number = ? AND state = 'waiting'
     """
     connection.execute(sql, (now, tenant_id, authority_number))
-    sql = """
-        UPDATE certificate SET revoked_at = ?
-        WHERE tenant_id = ? AND revoked_at IS NULL AND fingerprint IN (
-            SELECT fingerprint FROM own_certificate WHERE tenant_id = ? AND authority_number = ? AND state = 'bound'
-        )
-        RETURNING (SELECT device_id FROM device WHERE device.device_number = certificate.device_number),
-            fingerprint, serial, issued_at, expires_at, revoked_at
-    """
-    rows = connection.execute(sql, (now, tenant_id, tenant_id, authority_number)).fetchall()
-    return [(device_id, Certificate(*certificate)) for device_id, *certificate in rows]
+    sql = "SELECT fingerprint FROM own_certificate WHERE tenant_id = ? AND authority_number = ? AND state = 'bound'"
+    bound = [fingerprint for (fingerprint,) in connection.execute(sql, (tenant_id, authority_number))]
+    revoked = revocation_queries.revoke_lineages(connection, tenant_id, bound, now)
+    return [(one.device_id, one.certificate) for one in revoked]
 
 
 def take_in(connection: sqlite3.Connection, seen: Seen, new: NewDevice, now: int) -> TakenIn:
@@ -199,6 +201,20 @@ def update_refused(connection: sqlite3.Connection, tenant_id: int, certificate_n
     return _decide(connection, tenant_id, certificate_number, CertificateState.REFUSED, "", now)
 
 
+def update_reconsidered(connection: sqlite3.Connection, tenant_id: int, certificate_number: int) -> OwnCertificate:
+    """Let a refused certificate wait again. Raises `UnknownOwnCertificateError`, `OwnCertificateRefusedError`."""
+    sql = f"""
+        UPDATE own_certificate SET state = 'waiting', decided_at = NULL
+        WHERE tenant_id = ? AND certificate_number = ? AND state = 'refused' RETURNING {_CERTIFICATE}
+    """
+    rows = connection.execute(sql, (tenant_id, certificate_number)).fetchall()
+    if not rows:
+        raise UnknownOwnCertificateError("no certificate of that number was refused: reload the page")
+    certificate = _certificate(*rows[0])
+    select_authority(connection, tenant_id, certificate.authority_number)
+    return certificate
+
+
 def select_authority(connection: sqlite3.Connection, tenant_id: int, authority_number: int) -> OwnAuthority:
     """A CA as it is inside this transaction. Raises `OwnCertificateRefusedError` when it was removed."""
     sql = f"""
@@ -214,8 +230,10 @@ def _accepted(connection: sqlite3.Connection, certificate: OwnCertificate, devic
     tenant_id = certificate.tenant_id
     select_authority(connection, tenant_id, certificate.authority_number)
     known = Certificate(certificate.fingerprint, certificate.serial, now, certificate.expires_at)
-    kept = IssuedCertificate(device_id, known, certificate.pem)
     decided = _decide(connection, tenant_id, certificate.certificate_number, CertificateState.BOUND, device_id, now)
+    sql = "SELECT pem FROM own_certificate WHERE tenant_id = ? AND certificate_number = ?"
+    [(pem,)] = connection.execute(sql, (tenant_id, certificate.certificate_number)).fetchall()
+    kept = IssuedCertificate(device_id, known, pem)
     registry_queries.insert_certificates(connection, tenant_id, [kept])
     return TakenIn(decided, registry_queries.select_device(connection, tenant_id, device_id), kept)
 
@@ -228,15 +246,18 @@ def _decide(
     device_id: str,
     now: int,
 ) -> OwnCertificate:
-    """A person may still accept what was refused; what is a device's is so for good."""
+    """What waits is decided once: who accepts has not seen that somebody else refused, and may not be one who may."""
     sql = f"""
         UPDATE own_certificate SET state = ?, decided_at = ?, device_id = CASE ? WHEN '' THEN device_id ELSE ? END
-        WHERE tenant_id = ? AND certificate_number = ? AND state <> 'bound' RETURNING {_CERTIFICATE}
+        WHERE tenant_id = ? AND certificate_number = ? AND state = 'waiting' RETURNING {_CERTIFICATE}
     """
     values = (state.value, now, device_id, device_id, tenant_id, certificate_number)
     rows = connection.execute(sql, values).fetchall()
     if not rows:
-        raise UnknownOwnCertificateError("no certificate of that number waits: reload the page")
+        raise UnknownOwnCertificateError(
+            "no certificate of that number waits: reload the page; one that was refused waits again once an operator"
+            " says so"
+        )
     return _certificate(*rows[0])
 
 
@@ -299,4 +320,4 @@ def _authority(*row: object) -> OwnAuthority:
 
 
 def _certificate(*row: object) -> OwnCertificate:
-    return OwnCertificate(*row[:13], CertificateState(str(row[13])), *row[14:])  # type: ignore[arg-type, call-arg]  # too
+    return OwnCertificate(*row[:12], CertificateState(str(row[12])), *row[13:])  # type: ignore[arg-type, call-arg]  # too

@@ -5,7 +5,7 @@ is refused whatever a handshake makes of it; a company registers the CA that sig
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -18,6 +18,7 @@ from appliance.registry import authority
 from appliance.registry.clock.trust import ClockState, Reading, is_over
 from appliance.registry.model import InvalidRequestError
 from appliance.registry.own_authorities.model import (
+    LEAF_BYTES,
     PEM_BYTES,
     InvalidAuthorityError,
     Leaf,
@@ -73,6 +74,29 @@ def checked(certificate: x509.Certificate, ours: Iterable[x509.Certificate], clo
     return NewAuthority(authority.fingerprint(certificate), key, subject, pem, authority.ends_at(certificate))
 
 
+def compared(name: x509.Name) -> tuple[frozenset[tuple[str, str | bytes]], ...]:
+    """A name as OpenSSL compares it when it looks for the CA of a certificate: whatever the case and the spaces.
+
+    Two that differ here differ there; what no keyboard tells apart may be the same here and not there.
+    """
+    return tuple(frozenset((one.oid.dotted_string, _plain(one.value)) for one in part) for part in name.rdns)
+
+
+def subject_of(pem: str) -> x509.Name:
+    """Whom a certificate that was checked before is of."""
+    return x509.load_pem_x509_certificate(pem.encode()).subject
+
+
+def issuer_of(certificate: x509.Certificate, issuers: Mapping[int, x509.Certificate]) -> int | None:
+    """The number of the CA that a certificate is of: of several that have the name, the one that has signed it.
+
+    None where no CA has the name.
+    """
+    named = [number for number, issuer in issuers.items() if issuer.subject == certificate.issuer]
+    signed = [number for number in named if len(named) == 1 or _has_signed(issuers[number], certificate)]
+    return next(iter(signed or named), None)
+
+
 def proven_code(proof: x509.Certificate, certificate: x509.Certificate) -> str:
     """The code that a CA has signed: the common name of a certificate that it issued. Raises `InvalidAuthorityError`.
 
@@ -119,6 +143,9 @@ def parsed(der: bytes) -> x509.Certificate | None:
 
 def leaf(certificate: x509.Certificate, issuer: x509.Certificate, clock: Reading) -> Leaf:
     """A device's certificate that this CA has issued. Raises `OwnCertificateRefusedError` for what cannot be one."""
+    whole = certificate.public_bytes(serialization.Encoding.DER)
+    if len(whole) > LEAF_BYTES:
+        raise OwnCertificateRefusedError(f"it has {len(whole)} bytes; at most {LEAF_BYTES} are taken")
     if not _has_signed(issuer, certificate):
         raise OwnCertificateRefusedError("it names a CA that is registered here, which has not signed it")
     try:
@@ -170,7 +197,7 @@ def _own_refusal(certificate: x509.Certificate, ours: Iterable[x509.Certificate]
         name = own.subject.rfc4514_string()
         if key_of(own) == key:
             return f"this is a CA of the gateway itself ({name}): what it issues is known here without that"
-        if own.subject == certificate.subject:
+        if compared(own.subject) == compared(certificate.subject):
             return f"a CA of the gateway itself is called {name} too: certificates name their CA by that alone"
     return ""
 
@@ -235,6 +262,10 @@ def _first(name: x509.Name, kind: ObjectIdentifier) -> str:
     found = name.get_attributes_for_oid(kind)
     value = found[0].value if found else ""
     return visible(value if isinstance(value, str) else "")
+
+
+def _plain(value: str | bytes) -> str | bytes:
+    return value if isinstance(value, bytes) else " ".join(value.split()).casefold()
 
 
 def _begins_at(certificate: x509.Certificate) -> int:

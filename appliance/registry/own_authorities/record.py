@@ -53,6 +53,11 @@ def refused(certificate: OwnCertificate) -> list[Entry]:
     return [Entry("certificate.refuse", certificate.subject, {"fingerprint": certificate.fingerprint})]
 
 
+def reconsidered(certificate: OwnCertificate) -> list[Entry]:
+    """A person lets a refused certificate wait again."""
+    return [Entry("certificate.reconsider", certificate.subject, {"fingerprint": certificate.fingerprint})]
+
+
 def _decided(settings: Settings) -> dict[str, str]:
     return {
         "mode": settings.mode.value,

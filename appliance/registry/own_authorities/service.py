@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol, Self
 
 from cryptography import x509
@@ -18,13 +18,13 @@ from appliance.audit.service import Audit
 from appliance.errors import ApplianceError, InvalidInputError
 from appliance.instant import Clock
 from appliance.registry.authorities.service import Authorities
-from appliance.registry.clock.trust import Reading
 from appliance.registry.model import Device, IssuedCertificate, NewDevice, check_new_device
-from appliance.registry.own_authorities import queries, reading, record
+from appliance.registry.own_authorities import event, queries, reading, record
 from appliance.registry.own_authorities.book import Book, suggested_id
 from appliance.registry.own_authorities.model import (
     CODE_BYTES,
     DAILY_MOST,
+    REFUSED_SHOWN,
     REMEMBERED_MS,
     Acceptance,
     CertificateState,
@@ -38,8 +38,10 @@ from appliance.registry.own_authorities.model import (
     UnknownAuthorityError,
     UnknownOwnCertificateError,
 )
+from appliance.registry.own_authorities.neighbours import Templates, Watch
 from appliance.registry.own_authorities.queries import Seen, TakenIn
 from appliance.store.database import Database
+from broker.message import Message
 from broker.ports import Credentials, Denied, Principal
 
 log = logging.getLogger(__name__)
@@ -48,13 +50,6 @@ QUEUE_LIMIT = 1_000
 """Certificates that wait to be looked at; beyond, the next connection asks again."""
 REFUSALS_LIMIT = 1_000
 """Certificates of which it is remembered why they were not taken in."""
-
-
-class Watch(Protocol):
-    """Knows what time it is, and what that is worth."""
-
-    def reading(self) -> Reading:
-        """The present moment."""
 
 
 class Devices(Protocol):
@@ -75,16 +70,6 @@ class Devices(Protocol):
         """Have in memory what was committed of devices and certificates."""
 
 
-class Templates(Protocol):
-    """Knows provisioning templates."""
-
-    def check_template(self, tenant_id: int, name: str) -> None:
-        """Raise `UnknownTemplateError` when the tenant has none of that name."""
-
-    def made_of(self, tenant_id: int, name: str, told: Mapping[str, str], certificate_id: str) -> NewDevice:
-        """What a template makes of what a certificate says. Raises `UnknownTemplateError`, `InvalidTemplateError`."""
-
-
 class OwnAuthorities:
     """The CAs that tenants have brought along."""
 
@@ -98,6 +83,8 @@ class OwnAuthorities:
         self._under_way: set[str] = set()
         self._refusals: dict[str, tuple[str, int]] = {}
         """By fingerprint: why it was not taken in, and when."""
+        self.publish: Callable[[Message], object] = lambda _message: None
+        """Tells programs of a certificate that was seen for the first time."""
         self.templates: Templates | None = None
         """Where devices are made of certificates by a template; without it by their common name alone."""
 
@@ -155,10 +142,10 @@ class OwnAuthorities:
             is_registered = self._registry.has_device(known.tenant_id, known.device_id)
             reason = self._book.standing(known, names_registered=is_registered)
             return Denied(reason, of=self._device(known.tenant_id, known.device_id))
-        for number, issuer in self._issuers.items():
-            if issuer.subject == certificate.issuer:
-                return self._looked_at(self._book.authorities[number], issuer, certificate, credentials.address)
-        return None
+        number = reading.issuer_of(certificate, self._issuers)
+        if number is None:
+            return None
+        return self._looked_at(self._book.authorities[number], self._issuers[number], certificate, credentials.address)
 
     # For people.
 
@@ -179,16 +166,11 @@ class OwnAuthorities:
 
     def undecided(self, tenant_id: int) -> list[OwnCertificate]:
         """The certificates that wait for a person, the newest first."""
-        return sorted(
-            (
-                each
-                for each in self._book.certificates.values()
-                if each.tenant_id == tenant_id
-                and each.state is CertificateState.WAITING
-                and each.authority_number in self._book.authorities
-            ),
-            key=lambda each: -each.certificate_number,
-        )
+        return self._book.certificates_of(tenant_id, CertificateState.WAITING)
+
+    def refused(self, tenant_id: int) -> list[OwnCertificate]:
+        """The newest certificates that a person has refused, the newest first."""
+        return self._book.certificates_of(tenant_id, CertificateState.REFUSED)[:REFUSED_SHOWN]
 
     def certificate(self, tenant_id: int, certificate_number: int) -> OwnCertificate:
         """One certificate, whatever became of it. Raises `UnknownOwnCertificateError`."""
@@ -259,7 +241,7 @@ class OwnAuthorities:
         return len(revoked)
 
     async def accept(self, tenant_id: int, certificate_number: int, acceptance: Acceptance) -> None:
-        """Let the bearer of a certificate be a device; its next connection is let in.
+        """Let the bearer of a certificate that waits be a device; its next connection is let in.
 
         Raises `UnknownOwnCertificateError`, `OwnCertificateRefusedError`, `DeviceExistsError`, `UnknownDeviceError`,
         `InvalidDeviceIdError`, `InvalidInputError`.
@@ -287,6 +269,18 @@ class OwnAuthorities:
         )
         self._book.note([refused])
         log.info("certificate refused fingerprint=%s", known.fingerprint)
+
+    async def reconsider(self, tenant_id: int, certificate_number: int) -> None:
+        """Let a certificate wait again that a person has refused.
+
+        Raises `UnknownOwnCertificateError`, `OwnCertificateRefusedError`.
+        """
+        known = self.certificate(tenant_id, certificate_number)
+        waiting = await self._registry.audit.recorded(
+            tenant_id, record.reconsidered(known), queries.update_reconsidered, tenant_id, certificate_number
+        )
+        self._book.note([waiting])
+        log.info("certificate waits again fingerprint=%s", known.fingerprint)
 
     # Private.
 
@@ -364,6 +358,7 @@ class OwnAuthorities:
             *(queries.take_in, seen, new, now),
         )
         self._keep(taken)
+        self.publish(event.registered(taken.certificate, authority.fingerprint, self._clock()))
         log.info("certificate of a CA seen state=%s fingerprint=%s", taken.certificate.state, seen.leaf.fingerprint)
 
     def _wanted(self, authority: OwnAuthority, leaf: Leaf) -> NewDevice:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from appliance.instant import DAY_MS, Clock, to_text
+from appliance.instant import DAY_MS, to_text
 from appliance.registry.model import DEFAULT_TENANT, Presence
 from appliance.registry.presence_log import lifecycle, queries, silence
 from appliance.registry.presence_log.lifecycle import Bearing
@@ -37,11 +37,10 @@ FURTHEST = 2**63 - 1
 class PresenceLog:
     """When clients came and went, and why."""
 
-    def __init__(self, database: Database, registry: Registry, clock: Clock, expected_interval_ms: int = 0) -> None:
+    def __init__(self, database: Database, registry: Registry, expected_interval_ms: int = 0) -> None:
         """`expected_interval_ms` counts for devices of whose type none is known; 0 is never silent."""
         self._database = database
         self._registry = registry
-        self._clock = clock
         self._expected_interval_ms = expected_interval_ms
         self.interval_ms: Callable[[int, str], int | None] = lambda _tenant_id, _device_id: None
         """How often a device should say something; None where its type does not say."""
@@ -158,7 +157,7 @@ class PresenceLog:
             self._dropped_count += 1
             return
         number = self._registry.device(bearing.tenant_id, bearing.thing_name).device_number
-        about = (bearing.tenant_id, number, kind, event.at, event.client_id)
+        about = (bearing.tenant_id, number, kind, self._registry.time.reading().surmised(event.at), event.client_id)
         self._to_write.append(NewEvent(*about, address, reason, bearing.version))
         self._has_to_write.set()
 
@@ -229,8 +228,9 @@ class PresenceLog:
 
     async def _tidy_for_ever(self) -> None:
         while True:
-            # By a clock that is wrong, everything would be old.
-            if self._registry.time.state.is_trusted:
+            # By a clock that is wrong, everything would be old: what counts is what has passed for sure.
+            surely_at = self._registry.time.reading().surely_at
+            if surely_at is not None:
                 with contextlib.suppress(UnwritableError):
-                    await self._database.write(queries.delete_older, self._clock() - KEPT_MS)
+                    await self._database.write(queries.delete_older, surely_at - KEPT_MS)
             await asyncio.sleep(TIDY_S)

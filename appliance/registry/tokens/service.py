@@ -106,11 +106,9 @@ class DeviceTokens:
         """
         kept = await self._database.read(queries.select_all_tokens())
         self._key = await asyncio.to_thread(self._read_key, len(kept))
-        reading = self._registry.time.reading()
         for one in kept:
             self._remember(one)
-            if is_over(one.token.expires_at, reading):
-                self._over.add(one.token.token_number)
+        self._over = self._over_by(self._registry.time.reading())
 
     async def close(self) -> None:
         """Write down what is known only here."""
@@ -201,15 +199,17 @@ class DeviceTokens:
 
         Meant for once a minute.
         """
-        reading = self._registry.time.reading()
-        for number, kept in self._tokens.items():
-            if number not in self._over and is_over(kept.token.expires_at, reading):
-                self._over.add(number)
-                if kept.token.revoked_at is not None:
-                    continue
+        before, self._over = self._over, self._over_by(self._registry.time.reading())
+        for number in self._over - before:
+            kept = self._tokens[number]
+            if kept.token.revoked_at is None:
                 log.info("device token expired tenant_id=%s device_id=%s", kept.tenant_id, kept.device_id)
                 self._registry.rights_changed(kept.tenant_id, kept.device_id)
         await self._write_uses()
+
+    def _over_by(self, reading: Reading) -> set[int]:
+        # Judged anew each time: by a clock that is right again, what was over need not be.
+        return {number for number, kept in self._tokens.items() if is_over(kept.token.expires_at, reading)}
 
     def _right(self, password: bytes) -> KeptToken | None:
         """The token that is shown, whether it is still good or not; None when there is none."""

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import argon2
+import msgspec
 import pytest
 
 from appliance.accounts import queries
@@ -28,7 +29,8 @@ from appliance.accounts.service import (
 )
 from appliance.audit.service import Audit
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError, NotSignedInError, TooManyAttemptsError
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
+from tests.appliance.full_disk import full_disk
 
 TENANT = 1
 NOW = 1_795_000_000_000
@@ -348,3 +350,50 @@ async def test_people_and_tokens_are_in_the_audit_log_without_their_secrets(
     ]
     for told in (secret, PASSWORD, token.split(".")[-1]):
         assert told not in str(entries)
+
+
+async def refused(accounts: Accounts, email: str, password: str, address: str = ADDRESS) -> None:
+    with pytest.raises((NotSignedInError, TooManyAttemptsError)):
+        await accounts.sign_in(email, password, address)
+
+
+async def refusals_told(database: Database, clock: FakeClock) -> list[tuple[str, str, dict[str, str]]]:
+    entries = reversed(await Audit(database, clock).entries(TENANT))
+    found = [one for one in entries if one.action == "user.refuse"]
+    return [(one.actor, one.address, msgspec.json.decode(one.details)) for one in found]
+
+
+async def test_failed_sign_ins_are_one_entry_for_each_address_and_minute_and_no_password_is_in_it(
+    accounts: Accounts, database: Database, clock: FakeClock
+) -> None:
+    await owned(accounts)
+    for attempt in range(7):
+        await refused(accounts, EMAIL, f"wrong {attempt}")
+    await refused(accounts, "tide lamp forty", "x", "192.168.4.21")
+    assert await refusals_told(database, clock) == []
+    await accounts.tell_refused(TENANT)
+    await accounts.tell_refused(TENANT)
+    told = await refusals_told(database, clock)
+    assert told == [
+        ("nobody", ADDRESS, {"count": "5", "unheard_count": "0", "accounts": EMAIL}),
+        ("nobody", ADDRESS, {"count": "2", "unheard_count": "2"}),
+        ("nobody", "192.168.4.21", {"count": "1", "unheard_count": "0"}),
+    ]
+    clock.now += MINUTE
+    await refused(accounts, EMAIL, "wrong again")
+    await accounts.tell_refused(TENANT)
+    assert len(await refusals_told(database, clock)) == len(told) + 1
+    assert (await Audit(database, clock).verify(TENANT)).fault == ""
+
+
+async def test_failed_sign_ins_wait_for_a_full_disk(accounts: Accounts, database: Database, clock: FakeClock) -> None:
+    await owned(accounts)
+    await refused(accounts, EMAIL, "wrong")
+    async with full_disk(database):
+        with pytest.raises(UnwritableError):
+            await accounts.tell_refused(TENANT)
+        await refused(accounts, EMAIL, "wrong again")
+    await accounts.tell_refused(TENANT)
+    assert await refusals_told(database, clock) == [
+        ("nobody", ADDRESS, {"count": "2", "unheard_count": "0", "accounts": EMAIL})
+    ]

@@ -11,7 +11,7 @@ from appliance.alerts.book import Book, Cooldowns
 from appliance.alerts.model import Limit, NewRule, Operator, Severity
 from appliance.alerts.queries import insert_rule, select_rules, select_states
 from appliance.store.database import Select
-from appliance.store.migrate import migrate
+from tests.appliance.store.tables import up_to_date
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ def timed(steps: Sequence[tuple[int, float]], start: int = 1_000) -> list[tuple[
 def new_database(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
-    migrate(connection)
+    up_to_date(connection)
     return connection
 
 

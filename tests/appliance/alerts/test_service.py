@@ -11,15 +11,15 @@ from appliance.alerts.service import Alerts, UnknownAlertError, UnknownRuleError
 from appliance.config import AlertsConfig
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
 from appliance.store.database import Database, opened
-from appliance.store.migrate import migrate
 from tests.appliance.alerts.examples import rule
+from tests.appliance.store.tables import up_to_date
 
 NOW = 1_000_000
 
 
 @asynccontextmanager
 async def gateway(folder: Path) -> AsyncIterator[tuple[Alerts, Database]]:
-    async with opened(folder / "gateway.db", prepare=migrate) as database:
+    async with opened(folder / "gateway.db", prepare=up_to_date) as database:
         alerts = Alerts(database, AlertsConfig(), lambda: NOW)
         async with alerts.opened():
             yield alerts, database

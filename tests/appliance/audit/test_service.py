@@ -10,7 +10,8 @@ from appliance.audit.acting import acting_as
 from appliance.audit.model import GATEWAY, Entry, Head, Wanted
 from appliance.audit.service import Audit
 from appliance.errors import InvalidInputError
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
+from tests.appliance.full_disk import full_disk
 
 ENTRY_COUNT = 5
 COLUMNS = ("position", "recorded_at", "actor", "address", "action", "subject", "result", "details", "hash")
@@ -154,3 +155,26 @@ async def test_the_end_cannot_be_cut_off_unseen(audit: Audit, database: Database
 
     await database.write(cut)
     assert "ends with entry 3, expected 5" in (await audit.verify(1)).fault
+
+
+async def test_what_was_done_while_the_disk_was_full_is_appended_in_its_order_once_it_is_not(
+    database: Database,
+) -> None:
+    moments = iter(range(1_000, 9_000, 1_000))
+    audit = Audit(database, lambda: next(moments))
+    async with full_disk(database):
+        with acting_as("ann@example.com", "192.0.2.7"):
+            await audit.surely(1, Entry("root.remove", "root"))
+        await audit.surely(1, Entry("root.restore", "root"))
+        with pytest.raises(UnwritableError):
+            await audit.catch_up()
+        assert await audit.entries(1) == []
+    await asyncio.gather(audit.surely(1, Entry("issuer.use", "issuer")), audit.catch_up())
+    await audit.catch_up()
+    told = [(one.actor, one.address, one.action, one.recorded_at) for one in reversed(await audit.entries(1))]
+    assert told == [
+        ("ann@example.com", "192.0.2.7", "root.remove", 1_000),
+        ("gateway", "", "root.restore", 2_000),
+        ("gateway", "", "issuer.use", 3_000),
+    ]
+    assert (await audit.verify(1)).fault == ""

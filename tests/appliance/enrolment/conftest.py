@@ -1,35 +1,15 @@
-"""A real database, a real registry, and enrolment by claim with a broker that remembers what it was told."""
+"""Enrolment by claim, with a broker that remembers what it was told."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from appliance.enrolment.service import Enrolment
 from appliance.registry.service import Registry
-from appliance.store.database import Database, opened
-from appliance.store.migrate import migrate
+from appliance.store.database import Database
 from tests.appliance.enrolment.bearer import Answered, Desk
-from tests.appliance.enrolment.examples import NOW
 from tests.appliance.registry.examples import FakeClock
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(NOW)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with opened(tmp_path / "gateway.db", prepare=migrate) as database:
-        yield database
-
-
-@pytest.fixture
-async def registry(database: Database, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Registry]:
-    async with Registry(database, tmp_path / "pki", clock).opened() as registry:
-        yield registry
 
 
 @asynccontextmanager

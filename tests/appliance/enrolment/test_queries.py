@@ -23,8 +23,8 @@ from appliance.enrolment.model import (
     UnknownTemplateError,
 )
 from appliance.instant import DAY_MS
-from appliance.store.migrate import migrate
 from tests.appliance.enrolment.examples import NOW
+from tests.appliance.store.tables import up_to_date
 
 NEW = NewClaim("line 4", "device", NOW + DAY_MS, 2, "", ("a", "b", "a"))
 PENDING = PendingCertificate("f1", 1, "station-1", "t1", "1f", NOW, NOW + DAY_MS, "PEM")
@@ -33,7 +33,7 @@ PENDING = PendingCertificate("f1", 1, "station-1", "t1", "1f", NOW, NOW + DAY_MS
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
-    migrate(connection)
+    up_to_date(connection)
     # In one transaction, which a thousand rows then share.
     connection.execute("BEGIN")
     connection.execute("INSERT INTO tenant (tenant_id, name, created_at) VALUES (2, 'other', 0)")

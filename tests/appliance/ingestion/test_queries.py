@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from appliance.ingestion.model import Mishap, Problem
 from appliance.ingestion.queries import insert_mishaps, select_problems, select_recent_problems
-from appliance.store.migrate import migrate
 from tests.appliance.alerts.examples import answer
+from tests.appliance.store.tables import up_to_date
 
 mishaps = st.lists(
     st.builds(
@@ -28,7 +28,7 @@ mishaps = st.lists(
 @pytest.fixture(name="connection")
 def _connection() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection)
+        up_to_date(connection)
         yield connection
 
 

@@ -48,8 +48,8 @@ def session_kept(number: int) -> dict[ChangeKey, Change]:
     return {("session", number, 0): SessionKept(number, 1, "pump", "pump", 60, None)}
 
 
-def refused(client_id: str, *, principal: str = "", kind: str = "publish_denied") -> Refused:
-    return Refused(1, principal, client_id, "10.0.0.9", kind, "it may not", NOW)
+def refused(client_id: str, *, principal: str = "", kind: str = "publish_denied", address: str = "10.0.0.9") -> Refused:
+    return Refused(1, principal, client_id, address, kind, "it may not", NOW)
 
 
 async def test_a_message_is_acknowledged_only_once_another_program_sees_it_on_disk(tmp_path: Path) -> None:
@@ -327,15 +327,15 @@ async def test_a_refused_device_finds_the_reason_in_its_own_problems(tmp_path: P
     async with ingesting(tmp_path) as gateway:
         gateway.ingestion.note(refused("pump", principal="pump"))
         gateway.ingestion.note(refused("pump"))
-        gateway.ingestion.note(refused("stranger", kind="not_authorized"))
+        gateway.ingestion.note(refused("stranger", kind="will_denied", address=""))
     async with built(tmp_path) as gateway:
         problem = Problem("pump", "publish_denied", "it may not (from 10.0.0.9)", 2, NOW, NOW)
         assert await gateway.ingestion.problems(1, "pump") == [problem]
         [stranger] = await gateway.ingestion.problems(1, "")
-        assert stranger.reason == "client identifier 'stranger': it may not (from 10.0.0.9)"
+        assert stranger.reason == "client identifier 'stranger': it may not"
         assert {each.kind for each in await gateway.ingestion.recent_problems(1, 10)} == {
             "publish_denied",
-            "not_authorized",
+            "will_denied",
         }
         assert await gateway.ingestion.problems(2, "pump") == []
 

@@ -13,7 +13,7 @@ from appliance.notifications.model import Notice, NoticeAttempted, NoticesQueued
 from appliance.notifications.queries import insert_notice
 from appliance.notifications.service import Notifications
 from appliance.store.database import Database, opened
-from appliance.store.migrate import migrate
+from tests.appliance.store.tables import up_to_date
 
 START = 1_767_225_600_000
 """2026-01-01T00:00:00Z."""
@@ -102,7 +102,7 @@ class Outbox:
 async def sending(folder: Path, clock: Hands, stop_grace_ms: int = 0, **channels: Channel) -> AsyncIterator[Outbox]:
     """An outbox on the database in a folder, while its notices are sent by these channels."""
     bus = Bus()
-    async with opened(folder / "gateway.db", prepare=migrate) as database:
+    async with opened(folder / "gateway.db", prepare=up_to_date) as database:
         notifications = Notifications(database, channels, bus, clock, stop_grace_ms=stop_grace_ms)
         outbox = Outbox(database, clock, bus, notifications)
         async with outbox.listening(), notifications.running():

@@ -16,7 +16,7 @@ from appliance.notifications.queries import (
 )
 from appliance.notifications.retry import after_failure, after_success
 from appliance.store.database import Select
-from appliance.store.migrate import migrate
+from tests.appliance.store.tables import up_to_date
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as connection:
-        migrate(connection)
+        up_to_date(connection)
         connection.execute("INSERT INTO tenant (name, created_at) VALUES ('other', 0)")
         yield connection
 

@@ -7,7 +7,7 @@ import pytest
 from appliance.policies import queries
 from appliance.policies.document import TARGETS_LIMIT, read
 from appliance.policies.model import InvalidPolicyError, Policy, UnknownPolicyError
-from appliance.store.migrate import migrate
+from tests.appliance.store.tables import up_to_date
 
 DOCUMENT = read({"statements": [{"effect": "allow", "actions": ["publish"], "resources": ["a"]}]})
 
@@ -15,7 +15,7 @@ DOCUMENT = read({"statements": [{"effect": "allow", "actions": ["publish"], "res
 @pytest.fixture
 def connection() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
-        migrate(opened)
+        up_to_date(opened)
         opened.execute("INSERT INTO tenant (tenant_id, name, created_at) VALUES (2, 'other', 0)")
         yield opened
 

@@ -1,26 +1,16 @@
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Any, TypeVar
+import asyncio
+from typing import Any
 
 import pytest
 
+from appliance.policies import queries
 from appliance.policies.document import read
-from appliance.policies.model import InvalidPolicyError, KeptPolicy, Policy, UnknownPolicyError
+from appliance.policies.model import Change, InvalidPolicyError, KeptPolicy, Policy, UnknownPolicyError
 from appliance.policies.service import Policies
-from appliance.store import database as store
 from appliance.store.database import Database
-from appliance.store.migrate import migrate
-
-T = TypeVar("T")
 
 NOW = 1_795_240_800_000
 DOCUMENT = read({"statements": [{"effect": "deny", "actions": ["publish"], "resources": ["{type}/#"]}]})
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with store.opened(tmp_path / "gateway.db", prepare=migrate) as opened:
-        yield opened
 
 
 class Writer:
@@ -30,11 +20,11 @@ class Writer:
         self._database = database
         self.told: list[tuple[Policy | None, Policy | None]] = []
 
-    async def __call__(
-        self, tenant_id: int, before: Policy | None, after: Policy | None, function: Callable[..., T], *arguments: Any
-    ) -> T:
-        self.told.append((before, after))
-        return await self._database.write(function, *arguments)
+    async def __call__(self, tenant_id: int, function: queries.Changing, *arguments: Any) -> Change:
+        assert tenant_id == 1
+        change = await self._database.write(function, *arguments)
+        self.told.append((change.before, change.after))
+        return change
 
 
 Heard = list[tuple[int, tuple[str, ...]]]
@@ -99,3 +89,15 @@ async def test_each_change_is_written_down_with_what_was_and_what_is(database: D
     await policies.put(1, second)
     await policies.remove(1, "p")
     assert writer.told == [(None, first), (first, second), (second, None)]
+
+
+async def test_of_many_changes_at_once_each_is_written_down_with_what_it_took_the_place_of(database: Database) -> None:
+    writer = Writer(database)
+    policies = Policies(database, lambda: NOW, lambda _tenant_id, _policy: None, writer)
+    puts = [Policy("p", DOCUMENT, (f"type-{number}", "pump"), ("b", "a")) for number in range(5)]
+    await asyncio.gather(*(policies.put(1, policy) for policy in puts))
+    befores = [before for before, _ in writer.told]
+    afters = [after for _, after in writer.told]
+    assert befores == [None, *afters[:-1]]
+    assert len(set(map(str, afters))) == len(puts)
+    assert [kept.policy for kept in policies.book.policies(1)] == [afters[-1]]

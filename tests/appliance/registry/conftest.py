@@ -1,33 +1,12 @@
-"""A real database, a real folder of keys, and a clock that is told the time."""
+"""Tokens of SoftHSM, and keys that no test changes."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from appliance.registry import pki
-from appliance.registry.service import Registry
-from appliance.store.database import Database, opened
-from appliance.store.migrate import migrate
-from tests.appliance.registry.examples import NOW, FakeClock
+from tests.appliance.registry.examples import NOW
 from tests.appliance.registry.hardware.softhsm import PIN, Shelf
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(NOW)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with opened(tmp_path / "gateway.db", prepare=migrate) as database:
-        yield database
-
-
-@pytest.fixture
-async def registry(database: Database, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Registry]:
-    async with Registry(database, tmp_path / "pki", clock).opened() as registry:
-        yield registry
 
 
 @pytest.fixture(scope="session")

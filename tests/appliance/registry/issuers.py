@@ -42,6 +42,23 @@ def make(
     return builder.sign(by[1] if by else key, hashes.SHA256())
 
 
+def unloadable(key: SigningKey) -> x509.Certificate:
+    """A CA whose name Python's library reads and OpenSSL does not: with it in a trust file nobody could connect."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA \N{GRINNING FACE}", x509.name._ASN1Type.BMPString)])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(FIRST_DAY)
+        .not_valid_after(FIRST_DAY + timedelta(days=3_650))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(authority._usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
 def _identifier(issuer: x509.Certificate | None, key: SigningKey) -> bytes:
     if issuer is not None:
         return issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest

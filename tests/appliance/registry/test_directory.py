@@ -21,7 +21,6 @@ from appliance.registry.model import (
 )
 from appliance.registry.service import Registry
 from appliance.store.database import Database, opened
-from appliance.store.migrate import migrate
 from broker.ports import ALLOWED, Authorizer, Credentials, Denied, Principal
 from tests.appliance.registry.examples import (
     NOW,
@@ -33,6 +32,7 @@ from tests.appliance.registry.examples import (
     refusal,
     rights,
 )
+from tests.appliance.store.tables import up_to_date
 
 
 async def test_a_device_is_who_its_certificate_says(registry: Registry) -> None:
@@ -61,7 +61,7 @@ async def test_a_valid_chain_that_is_bound_to_no_device_is_refused(
     await add(registry, "sensor-001")
     # The same CA over another database: the chain is right, but nobody here was given this certificate.
     async with (
-        opened(tmp_path / "other.db", prepare=migrate) as other_database,
+        opened(tmp_path / "other.db", prepare=up_to_date) as other_database,
         Registry(other_database, tmp_path / "pki", clock).opened() as other,
     ):
         stranger = await add(other, "sensor-001")

@@ -7,20 +7,29 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 from appliance.config import CaConfig
-from appliance.registry import authority
-from appliance.registry.authorities.service import WAITING_LIMIT
+from appliance.registry import authority, pki
 from appliance.registry.hardware.model import HardwareBusyError, HardwareKeyError, PinRefusedError
+from appliance.registry.hardware.service import WAITING_LIMIT
 from appliance.registry.hardware.token import Token
-from appliance.registry.model import DEFAULT_TENANT, InvalidIssuerError, NewDevice, RootKeyError
+from appliance.registry.model import (
+    DEFAULT_TENANT,
+    InvalidIssuerError,
+    IssuerKeyError,
+    KeyFolderError,
+    NewDevice,
+    RootKeyError,
+)
 from appliance.registry.service import Registry
 from appliance.store.database import Database
 from broker.ports import Principal
+from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import NOW, FakeClock, credentials, der
 from tests.appliance.registry.hardware.softhsm import Shelf, needs_softhsm
 
@@ -139,6 +148,59 @@ async def test_a_ca_from_elsewhere_signs_the_tokens_key(registry: Registry, toke
     [name] = signed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     assert str(name.value) in status.issuer_name
     await registry.issue_many(DEFAULT_TENANT, [NewDevice("a")])
+
+
+async def test_the_keys_on_disk_go_when_the_token_issues_and_the_gateway_starts_without_them(
+    database: Database, registry: Registry, token: Token, settings: CaConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pki"
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    with pytest.raises(IssuerKeyError, match="is used: it is on this gateway"):
+        await registry.authorities.remove_issuer_keys()
+    await registry.authorities.use_hardware(b"")
+    names = {path.name for path in (folder / "issuing.key", *folder.glob("issuer-*.key"))}
+    assert set(await registry.authorities.remove_issuer_keys()) == names
+    assert not [name for name in names if (folder / name).exists()]
+    [entry] = [one for one in await registry.audit.entries(DEFAULT_TENANT) if one.action == "issuer.remove_keys"]
+    assert "issuing.key" in entry.details
+    with pytest.raises(IssuerKeyError, match="nothing was removed"):
+        await registry.authorities.remove_issuer_keys()
+    token.close()
+    again = Registry(database, folder, FakeClock(NOW))
+    again.authorities.token = Token(settings)
+    async with again.opened():
+        [bundle] = await again.issue_many(DEFAULT_TENANT, [NewDevice("a")])
+        assert isinstance(again.authenticate(credentials("a", der(bundle))), Principal)
+        gone = (await again.revocation.issuers(DEFAULT_TENANT))[0]
+        # A CA of the gateway's own follows, as ever.
+        done = await again.revocation.revoke_issuer(DEFAULT_TENANT, gone.fingerprint)
+        assert done.successor is not None
+        with pytest.raises(InvalidIssuerError, match="which was revoked at"):
+            await again.authorities.use_hardware(b"")
+        assert again.authorities.status().issuer == done.successor.fingerprint
+    (folder / "issuer").unlink()
+    with pytest.raises(KeyFolderError, match="issuer: it is missing"):
+        pki.opened(folder, "gateway", NOW)
+
+
+async def test_no_key_on_disk_goes_while_the_token_holds_another_or_does_not_sign(
+    registry: Registry, token: Token, settings: CaConfig, shelf: Shelf, tmp_path: Path
+) -> None:
+    await registry.authorities.use_hardware(b"")
+    other = Token(msgspec.structs.replace(settings, pkcs11_key="another"))
+    with closing(other):
+        other.key()
+        registry.authorities.pki.issuing.key._signer = other  # type: ignore[union-attr]
+        with pytest.raises(HardwareKeyError, match="signed with another key"):
+            await registry.authorities.remove_issuer_keys()
+    registry.authorities.pki.issuing.key._signer = token  # type: ignore[union-attr]
+    token.close()
+    shelf.take_away()
+    with pytest.raises(HardwareKeyError):
+        await registry.authorities.remove_issuer_keys()
+    shelf.bring_back()
+    assert (tmp_path / "pki" / "issuing.key").exists()
+    assert await registry.authorities.remove_issuer_keys() == ["issuing.key"]
 
 
 async def test_without_the_roots_key_there_is_nobody_to_sign_for_the_token(registry: Registry, token: Token) -> None:

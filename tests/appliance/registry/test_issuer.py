@@ -44,3 +44,9 @@ def test_what_cannot_issue_is_refused_with_the_reason() -> None:
     ):
         with pytest.raises(InvalidIssuerError, match=word):
             issuer.read_issuer(*files, NOW)
+
+
+def test_a_ca_that_no_listener_could_load_does_not_issue() -> None:
+    key = authority.make_key()
+    with pytest.raises(InvalidIssuerError, match="OpenSSL cannot read"):
+        issuer.read_issuer(*issuers.files([issuers.unloadable(key)], key), NOW)

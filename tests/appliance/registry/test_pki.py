@@ -270,3 +270,12 @@ def test_further_cas_are_trusted_as_long_as_they_are_told_and_never_ours(tmp_pat
     again = pki.opened(tmp_path / "pki", "gateway-7f3a", NOW, further=(further,))
     assert pem in again.device_tls.trust.read_text()
     assert pem not in pki.trust_also(again, ()).device_tls.trust.read_text()
+
+
+def test_a_further_ca_that_no_listener_could_load_keeps_none_of_them_shut(tmp_path: Path) -> None:
+    made = pki.opened(tmp_path / "pki", "gateway-7f3a", NOW)
+    further = issuers.make("Example Factory", authority.make_key())
+    trusting = pki.trust_also(made, (issuers.unloadable(authority.make_key()), further))
+    trust = trusting.device_tls.trust
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(trust)
+    assert authority.certificate_pem(further) in trust.read_text()

@@ -11,7 +11,6 @@ from appliance.registry.model import (
     DeviceState,
     IssuedCertificate,
     NewDevice,
-    UnknownCertificateError,
     UnknownDeviceError,
 )
 from appliance.store.database import Database
@@ -92,28 +91,6 @@ async def test_a_batch_gives_the_devices_as_they_are_now(database: Database) -> 
         queries.insert_devices_and_certificates, 1, [NewDevice("b"), NewDevice("a", "second")], [], NOW
     )
     assert [(device.device_id, device.name) for device in devices] == [("b", ""), ("a", "first")]
-
-
-async def test_a_revoked_certificate_keeps_its_first_moment(database: Database) -> None:
-    await database.write(queries.insert_device, 1, NewDevice("a"), NOW)
-    await database.write(queries.insert_certificates, 1, [issued("a", "f1")])
-    assert (await database.write(queries.update_revoked, 1, "a", "f1", NOW)).revoked_at == NOW
-    assert (await database.write(queries.update_revoked, 1, "a", "f1", NOW + 9)).revoked_at == NOW
-
-
-@pytest.mark.parametrize(
-    ("tenant_id", "device_id", "fingerprint"), [(OTHER, "a", "f1"), (1, "b", "f1"), (1, "a", "f2")]
-)
-async def test_a_certificate_of_another_is_not_revoked(
-    database: Database, tenant_id: int, device_id: str, fingerprint: str
-) -> None:
-    await database.write(add_tenant)
-    for name in "ab":
-        await database.write(queries.insert_device, 1, NewDevice(name), NOW)
-    await database.write(queries.insert_certificates, 1, [issued("a", "f1")])
-    with pytest.raises(UnknownCertificateError):
-        await database.write(queries.update_revoked, tenant_id, device_id, fingerprint, NOW)
-    assert await database.read(queries.select_certificates(1, "a")) == [certificate("f1")]
 
 
 async def test_a_state_is_changed_for_the_device_of_that_tenant_only(database: Database) -> None:

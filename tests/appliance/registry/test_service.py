@@ -185,7 +185,7 @@ async def test_configured_names_are_in_the_certificates(database: Database, tmp_
     async with Registry(database, tmp_path / "pki", clock, ["gw.lan"]).opened() as registry:
         person = client_context(registry.web_ca_path.read_text())
         assert shake_hands(server_context(registry.web_tls(), asks_certificate=False), person, "gw.lan") is None
-        assert not await registry.renew_server_certificates()
+        assert not await registry.authorities.renew()
     with pytest.raises(InvalidHostNameError):
         async with Registry(database, tmp_path / "pki", clock, ["not a name"]).opened():
             pass

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from appliance.sessions import queries
 from appliance.sessions.load import Rows, assemble
 from appliance.store.database import Select
-from appliance.store.migrate import migrate
 from broker.changes import (
     Change,
     ChangeKey,
@@ -29,6 +28,7 @@ from broker.changes import (
 )
 from broker.message import Message
 from broker.packets import Properties, Subscription
+from tests.appliance.store.tables import up_to_date
 
 T = TypeVar("T")
 
@@ -248,7 +248,7 @@ def tables() -> Iterator[sqlite3.Connection]:
     """All tables, in memory, with references checked as in the gateway."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
-        migrate(connection)
+        up_to_date(connection)
         yield connection
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS
 from appliance.store.database import connect_writer
-from appliance.store.migrate import migrate
 from appliance.telemetry import queries
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.queries import SealedChunk, SealedDevice
+from tests.appliance.store.tables import up_to_date
 from tests.appliance.telemetry.reports import DAY
 
 START = DAY * DAY_MS
@@ -33,7 +33,7 @@ def day(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 def gateway(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     path = tmp_path / "gateway.db"
     with closing(connect_writer(path, page_bytes=4096, cache_kb=100, synchronous="FULL")) as connection:
-        migrate(connection)
+        up_to_date(connection)
         yield connection
 
 

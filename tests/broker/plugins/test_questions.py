@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from broker.plugins.questions import Later, Questions
 
 FAILED = "failed"
+AWAY = "turned away"
 
 
 @contextlib.asynccontextmanager
@@ -46,16 +47,16 @@ async def _never() -> str:
 
 async def test_what_does_not_wait_is_answered_at_once_and_costs_no_task() -> None:
     async with _asking() as questions:
-        assert questions.ask(_at_once(), FAILED) == "yes"
+        assert questions.ask(_at_once(), FAILED, AWAY) == "yes"
         before = asyncio.all_tasks()
-        assert [questions.ask(_at_once(), FAILED) for _ in range(100)] == ["yes"] * 100
+        assert [questions.ask(_at_once(), FAILED, AWAY) for _ in range(100)] == ["yes"] * 100
         assert asyncio.all_tasks() == before
 
 
 @given(st.lists(st.integers(0, 4), max_size=8))
 async def test_every_question_gets_its_own_answer(turns: list[int]) -> None:
     async with _asking() as questions:
-        answers = [questions.ask(_after(count), FAILED) for count in turns]
+        answers = [questions.ask(_after(count), FAILED, AWAY) for count in turns]
         assert [isinstance(answer, Later) for answer in answers] == [count > 0 for count in turns]
         assert [await _answered(answer) for answer in answers] == [f"yes after {count}" for count in turns]
         await asyncio.sleep(0)
@@ -71,7 +72,7 @@ async def test_a_question_is_one_task_from_its_first_step_to_its_last() -> None:
 
     async with _asking() as questions:
         caller = asyncio.current_task()
-        assert await _answered(questions.ask(ask_myself(), FAILED)) == "same"
+        assert await _answered(questions.ask(ask_myself(), FAILED, AWAY)) == "same"
         assert asyncio.current_task() is caller
 
 
@@ -79,7 +80,7 @@ async def test_a_question_is_asked_from_a_callback_of_the_loop_too() -> None:
     """The broker asks from callbacks, where there is no task at all."""
     async with _asking() as questions:
         answers: asyncio.Future[str | Later[str]] = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_soon(lambda: answers.set_result(questions.ask(_after(2), FAILED)))
+        asyncio.get_running_loop().call_soon(lambda: answers.set_result(questions.ask(_after(2), FAILED, AWAY)))
         assert await _answered(await answers) == "yes after 2"
 
 
@@ -87,14 +88,14 @@ async def test_a_question_may_ask_another_one() -> None:
     async with _asking() as questions:
 
         async def ask_on() -> str:
-            return f"{questions.ask(_at_once(), FAILED)} and {await _after(1)}"
+            return f"{questions.ask(_at_once(), FAILED, AWAY)} and {await _after(1)}"
 
-        assert await _answered(questions.ask(ask_on(), FAILED)) == "yes and yes after 1"
+        assert await _answered(questions.ask(ask_on(), FAILED, AWAY)) == "yes and yes after 1"
 
 
 async def test_whoever_does_not_answer_in_time_has_failed() -> None:
     async with _asking(timeout_s=0.01) as questions:
-        assert await _answered(questions.ask(_never(), FAILED)) == FAILED
+        assert await _answered(questions.ask(_never(), FAILED, AWAY)) == FAILED
         assert questions.timed_out_count == 1
         assert questions.open_count == 0
 
@@ -109,25 +110,25 @@ async def test_a_time_limit_inside_a_question_works() -> None:
         return "never"
 
     async with _asking() as questions:
-        assert await _answered(questions.ask(give_up(), FAILED)) == "gave up"
+        assert await _answered(questions.ask(give_up(), FAILED, AWAY)) == "gave up"
         assert questions.timed_out_count == 0
 
 
 async def test_beyond_the_limit_questions_are_turned_away() -> None:
     async with _asking(open_limit=2) as questions:
-        open_ones = [questions.ask(_after(3), FAILED) for _ in range(2)]
-        assert questions.ask(_at_once(), FAILED) == FAILED
+        open_ones = [questions.ask(_after(3), FAILED, AWAY) for _ in range(2)]
+        assert questions.ask(_at_once(), FAILED, AWAY) == AWAY
         assert questions.turned_away_count == 1
         assert [await _answered(each) for each in open_ones] == ["yes after 3"] * 2
         await asyncio.sleep(0)
-        assert questions.ask(_at_once(), FAILED) == "yes"
+        assert questions.ask(_at_once(), FAILED, AWAY) == "yes"
 
 
 @pytest.mark.parametrize("turns_before_the_end", [0, 1, 3])
 async def test_what_is_open_at_the_end_has_failed(turns_before_the_end: int) -> None:
     heard: list[str] = []
     async with _asking() as questions:
-        answers = [questions.ask(_never(), FAILED) for _ in range(3)]
+        answers = [questions.ask(_never(), FAILED, AWAY) for _ in range(3)]
         for answer in answers:
             assert isinstance(answer, Later)
             answer.then(heard.append)
@@ -138,10 +139,10 @@ async def test_what_is_open_at_the_end_has_failed(turns_before_the_end: int) -> 
 
 async def test_before_and_after_everything_is_turned_away() -> None:
     questions = Questions(10, 1.0)
-    assert questions.ask(_at_once(), FAILED) == FAILED
+    assert questions.ask(_at_once(), FAILED, AWAY) == AWAY
     async with questions.running():
-        assert questions.ask(_at_once(), FAILED) == "yes"
-    assert questions.ask(_at_once(), FAILED) == FAILED
+        assert questions.ask(_at_once(), FAILED, AWAY) == "yes"
+    assert questions.ask(_at_once(), FAILED, AWAY) == AWAY
 
 
 async def test_a_question_that_cancels_itself_has_failed_and_harms_nobody() -> None:
@@ -155,9 +156,9 @@ async def test_a_question_that_cancels_itself_has_failed_and_harms_nobody() -> N
         return "yes"
 
     async with _asking() as questions:
-        assert questions.ask(cancel_at_once(), FAILED) == FAILED
-        assert questions.ask(cancel_my_task(), FAILED) == "yes"
-        assert await _answered(questions.ask(_after(2), FAILED)) == "yes after 2"
+        assert questions.ask(cancel_at_once(), FAILED, AWAY) == FAILED
+        assert questions.ask(cancel_my_task(), FAILED, AWAY) == "yes"
+        assert await _answered(questions.ask(_after(2), FAILED, AWAY)) == "yes after 2"
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=4))
@@ -183,6 +184,6 @@ async def test_an_error_inside_reaches_the_coroutine_that_waits() -> None:
 
     async with _asking() as questions:
         failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        answer = questions.ask(wait_for(failing), FAILED)
+        answer = questions.ask(wait_for(failing), FAILED, AWAY)
         failing.set_exception(ValueError())
         assert await _answered(answer) == "caught"

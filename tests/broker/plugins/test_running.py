@@ -1,13 +1,19 @@
 """Plugins that run: what they are asked, what they answer, and what becomes of those that fail."""
 
+import asyncio
 import logging
 
 import pytest
 
+from broker.encode import encode
+from broker.packets import V4, Connect
 from broker.plugins.host import PluginHost
 from broker.plugins.ports import Mode, PluginConfig, SessionView
-from broker.ports import ALLOWED, Denied, Principal
+from broker.ports import ALLOWED, Denied, Pending, Principal
+from broker.server import Broker
 from tests.broker.plugins.examples import HERE, NOW, FakeBase, FakeView, Listening, answer, hosting, shown
+from tests.broker.stage import QUIET, FakeStream, Line
+from tests.fakes import FakeOwner
 
 NAMES = f"{HERE}.ByName"
 TOPICS = f"{HERE}.ByTopic"
@@ -113,3 +119,34 @@ async def test_sessions_that_the_broker_forgot_are_forgotten() -> None:
 def test_nothing_is_made_before_it_runs() -> None:
     host = PluginHost(PluginConfig(plugins={"no.such.Plugin": None}), lambda: NOW)
     assert isinstance(host.authorizer(FakeBase("c")).authenticate(shown("c")), Denied)
+
+
+async def test_beyond_the_questions_that_may_be_open_nobody_is_let_in_and_nothing_is_judged() -> None:
+    async with hosting(PluginConfig(plugins={NAMES: {"is_slow": True}, TOPICS: None}, open_questions=1)) as host:
+        authorizer = host.authorizer(FakeBase("c"))
+        assert isinstance(authorizer.authenticate(shown("c")), Pending)
+        for word in (authorizer.authenticate(shown("c")), authorizer.may_receive(Principal(1, "c"), "t")):
+            assert isinstance(word, Denied)
+            assert not word.is_judgement
+
+
+async def test_a_crowd_that_is_judged_again_by_plugins_with_few_places_to_ask_stays_but_for_who_is_denied() -> None:
+    names = [f"c{number}" for number in range(30)]
+    base = FakeBase(*names)
+    async with hosting(PluginConfig(plugins={NAMES: {"is_slow": True}}, open_questions=3)) as host:
+        owner = FakeOwner()
+        broker = Broker(owner, host.authorizer(base), lambda: NOW, QUIET)
+        async with broker.connected():
+            lines = {name: Line(FakeStream()) for name in names}
+            for count, (name, line) in enumerate(lines.items(), 1):
+                broker.attach(line.stream)
+                line.stream.feed(encode(Connect(V4, name, clean_start=True, keep_alive_s=0), V4))
+                await owner.until(lambda owner, count=count: len(owner.events) == count)  # type: ignore[misc]
+            base.known.discard("c29")
+            await broker.judge_everybody()
+            assert [name for name, line in lines.items() if line.closed_for] == ["c29"]
+            for _ in range(1_000):
+                await asyncio.sleep(0.01 if broker._reviewing._put_off else 0)
+            assert not broker._reviewing._put_off
+            assert host.status().turned_away_count > 0
+            assert [name for name, line in lines.items() if line.closed_for] == ["c29"]

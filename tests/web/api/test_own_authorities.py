@@ -55,7 +55,11 @@ async def test_a_certificate_waits_and_is_refused_and_accepted(script: Client, c
     assert (waiting["device_id"], waiting["is_registered"]) == ("pump-7", False)
     place = f"/v1/enrolment/certificates/{waiting['certificate_number']}"
     assert (await script.post(f"{place}/refuse")).status_code == 204
-    assert (await script.get("/v1/enrolment/certificates")).json() == {"certificates": []}
+    assert (await script.get("/v1/enrolment/certificates")).json() == {"certificates": [], "refused": [waiting]}
+    assert (await script.post(f"{place}/accept", json={"device_id": "pump-7"})).status_code == 404
+    assert (await script.post(f"{place}/reconsider")).status_code == 204
+    assert (await script.post(f"{place}/reconsider")).status_code == 404
+    assert (await script.get("/v1/enrolment/certificates")).json() == {"certificates": [waiting], "refused": []}
     assert (await script.post(f"{place}/accept", json={"device_id": "a/b"})).status_code == 400
     assert (await script.post(f"{place}/accept", json={"device_id": "pump-7"})).status_code == 204
     assert registry.authenticate(shown(certificate, "pump-7")) == Principal(1, "pump-7")

@@ -1,8 +1,11 @@
 import asyncio
+import contextlib
+import dataclasses
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cryptography import x509
@@ -10,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from appliance.config import HttpConfig
 from appliance.enrolment.tray.model import Acceptance
+from appliance.enrolment.tray.service import Tray
 from appliance.registry.authority import RSA_BITS
 from tests.appliance.enrolment.requests import new_key
 from tests.appliance.enrolment.self_made import certificate
@@ -129,6 +133,51 @@ async def _is_answered(house: House, port: int, folder: Path) -> bool:
         return (await ask(port, device(house.gateway.registry, folder / "device"))).status == 202
     except OSError:
         return False
+
+
+async def test_of_many_that_come_at_the_same_moment_no_more_are_held_than_may_be(port: int) -> None:
+    count = 3 * listener.CONNECTIONS_OF_NETWORK
+    crowd = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(count)))
+    ends = [asyncio.create_task(_ended(reader)) for reader, _ in crowd]
+    async with asyncio.timeout(10):
+        while sum(end.done() for end in ends) < count - listener.CONNECTIONS_OF_NETWORK:
+            await asyncio.wait([end for end in ends if not end.done()], return_when=asyncio.FIRST_COMPLETED)
+    assert sum(end.done() for end in ends) == count - listener.CONNECTIONS_OF_NETWORK
+    for _, writer in crowd:
+        writer.transport.abort()
+    await asyncio.gather(*ends)
+
+
+async def _ended(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(OSError):
+        await reader.read()
+
+
+class MistakenTray:
+    """Does what no tray does, wherever it hurts."""
+
+    def __init__(self, *, raises: bool) -> None:
+        self._raises = raises
+
+    async def knock_with_certificate(self, *_: object) -> None:
+        if self._raises:
+            raise RuntimeError("a mistake")
+
+
+@pytest.mark.parametrize("raises", [True, False])
+async def test_a_mistake_about_one_who_knocks_ends_nothing_but_that_connection(
+    house: House, tmp_path: Path, *, raises: bool
+) -> None:
+    gateway = dataclasses.replace(house.gateway, tray=cast("Tray", MistakenTray(raises=raises)))
+    mine = device(house.gateway.registry, tmp_path / "device")
+    with socket.create_server(("127.0.0.1", 0)) as opened:
+        async with listener.serving(gateway, opened):
+            for _ in range(2):
+                if raises:
+                    assert (await ask(opened.getsockname()[1], mine)).status == 500
+                    continue
+                with pytest.raises((OSError, EOFError, KeyError)):
+                    await ask(opened.getsockname()[1], mine)
 
 
 async def test_who_says_nothing_or_stops_half_way_is_left_when_its_time_is_up(house: House, tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from appliance.accounts.model import Role
 from broker.ports import Denied, Principal
 from tests.appliance.registry.own_authorities.makers import Company, shown
-from tests.web.house import Client, House
+from tests.web.house import Client, House, app_of
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -86,6 +87,28 @@ async def test_who_names_a_registered_device_is_not_let_in_by_one_click_and_can_
     [number] = set(re.findall(r"/own-authorities/certificates/(\d+)/refuse", page))
     assert (await owner.submit(f"/own-authorities/certificates/{number}/refuse")).status_code == 303
     assert house.gateway.registry.own_authorities.undecided(1) == []
+    page = (await owner.get("/own-authorities")).text
+    assert f"/own-authorities/certificates/{number}/reconsider" in page
+    assert f"/own-authorities/certificates/{number}/accept" not in page
+    assert (await owner.submit(f"/own-authorities/certificates/{number}/reconsider")).status_code == 303
+    assert f"/own-authorities/certificates/{number}/accept" in (await owner.get("/own-authorities")).text
+    assert (await owner.submit(f"/own-authorities/certificates/{number}/reconsider")).status_code == 404
+
+
+async def test_whoever_may_refuse_may_not_turn_the_refusal_of_another_round(house: House, owner: Client) -> None:
+    company = Company()
+    await registered(owner, company)
+    await seen(house, company, "pump-7")
+    own = house.gateway.registry.own_authorities
+    [waiting] = own.undecided(1)
+    await own.refuse(1, waiting.certificate_number)
+    token = await house.gateway.accounts.add_token(1, "of an installer", Role.INSTALLER)
+    async with Client(app_of(house)) as installer:
+        installer.headers.update({"authorization": f"Bearer {token}", "accept": "application/json"})
+        place = f"/v1/enrolment/certificates/{waiting.certificate_number}"
+        assert (await installer.post(f"{place}/accept", json={"device_id": "pump-7"})).status_code == 404
+        assert (await installer.post(f"{place}/reconsider")).status_code == 403
+    assert not house.gateway.registry.has_device(1, "pump-7")
 
 
 async def test_a_form_of_another_site_registers_nothing(owner: Client) -> None:

@@ -6,7 +6,7 @@ from tests.appliance.enrolment.requests import NOW
 
 def new_knock(number: int = 1) -> NewKnock:
     told = (f"{number:064x}", "EC secp256r1", f"CN=pump-{number}", f"pump-{number}", "", "", "192.0.2.7", b"r")
-    return NewKnock(*told, network=f"network-{number}")
+    return NewKnock(*told, network=f"network-{number}", origin=f"origin-{number}")
 
 
 def knock(common_name: str = "", serial_number: str = "") -> Knock:

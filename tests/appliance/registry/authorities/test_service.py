@@ -1,10 +1,12 @@
 """The keys of the device CA while the gateway runs, and what the audit log is told of it."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from appliance.audit.acting import acting_as
 from appliance.registry import authority
 from appliance.registry.model import (
     DeviceState,
@@ -14,6 +16,8 @@ from appliance.registry.model import (
     UnknownCertificateError,
 )
 from appliance.registry.service import Registry
+from appliance.store.database import Database
+from tests.appliance.full_disk import full_disk
 from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import FakeClock
 
@@ -67,6 +71,148 @@ async def test_another_issuer_is_used_at_once_and_listeners_hear_of_it(registry:
     assert shown[1] == chain[0]
     listener = authority.read_certificate(registry.device_tls().certificate.read_bytes())
     assert listener.issuer == chain[0].subject
+
+
+async def test_a_ca_that_was_changed_while_the_disk_was_full_is_in_the_log_once_it_is_not_and_shown_at_once(
+    registry: Registry, database: Database
+) -> None:
+    heard: list[str] = []
+
+    async def hear() -> None:
+        heard.append(registry.device_tls().certificate.read_text())
+
+    registry.authorities.tls_changed = hear
+    chain, key = issuers.company()
+    async with full_disk(database):
+        with acting_as("ann@example.com"):
+            status = await registry.authorities.use_issuer(*issuers.files(chain, key))
+        assert not status.issuer_is_ours
+        assert await told(registry) == []
+        assert len(heard) == 1
+    await registry.catch_up()
+    assert await told(registry) == ["issuer.use", "server_certificate.renew"]
+    assert {entry.actor for entry in await registry.audit.entries(TENANT)} == {"ann@example.com"}
+    await registry.catch_up()
+    assert (len(heard), len(await told(registry))) == (1, 2)
+
+
+async def test_listeners_that_could_not_be_told_are_told_later(registry: Registry) -> None:
+    is_broken, heard = True, 0
+
+    async def hear() -> None:
+        nonlocal heard
+        if is_broken:
+            raise OSError("no descriptors left")
+        heard += 1
+
+    registry.authorities.tls_changed = hear
+    with pytest.raises(OSError, match="descriptors"):
+        await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    is_broken = False
+    for _ in range(2):
+        await registry.catch_up()
+        assert heard == 1
+
+
+async def test_server_certificates_that_the_disk_does_not_take_are_issued_once_it_does(
+    registry: Registry, tmp_path: Path
+) -> None:
+    heard = 0
+
+    async def hear() -> None:
+        nonlocal heard
+        heard += 1
+
+    registry.authorities.tls_changed = hear
+    before = registry.device_tls().certificate.read_bytes()
+    # A folder in the place of the file that is written first.
+    (tmp_path / "pki" / "mqtt.pem.unfinished").mkdir()
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    assert registry.authorities.is_behind
+    assert registry.device_tls().certificate.read_bytes() == before
+    assert await told(registry) == ["issuer.use"]
+    (tmp_path / "pki" / "mqtt.pem.unfinished").rmdir()
+    heard = 0
+    await registry.catch_up()
+    assert (heard, registry.authorities.is_behind) == (1, False)
+    assert registry.device_tls().certificate.read_bytes() != before
+    assert await told(registry) == ["issuer.use", "server_certificate.renew"]
+
+
+async def test_while_they_cannot_be_issued_listeners_hear_of_what_has_changed_and_the_log_of_a_reason_once(
+    registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[tuple[bytes, bytes]] = []
+    folder = tmp_path / "pki"
+
+    async def hear() -> None:
+        heard.append(((folder / "device-trust.pem").read_bytes(), (folder / "mqtt.pem").read_bytes()))
+
+    registry.authorities.tls_changed = hear
+    before, shown = (folder / "device-trust.pem").read_bytes(), (folder / "mqtt.pem").read_bytes()
+    (folder / "web.pem.unfinished").mkdir()
+    (folder / "mqtt.pem.unfinished").mkdir()
+    (folder / "web.pem").write_bytes(shown)
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    # Of the CA that is trusted from now on, though no certificate by it can be shown yet.
+    [(trust, unchanged)] = heard
+    assert (trust != before, unchanged == shown) == (True, True)
+    for _ in range(3):
+        await registry.catch_up()
+    assert (len(heard), caplog.text.count("not issued again, tried until they are")) == (1, 1)
+    # The first of them can be issued, the second cannot: another reason, and something to be shown.
+    (folder / "mqtt.pem.unfinished").rmdir()
+    for _ in range(3):
+        await registry.catch_up()
+        assert registry.authorities.is_behind
+    assert (len(heard), caplog.text.count("not issued again, tried until they are")) == (2, 2)
+    assert heard[1][1] != shown
+    (folder / "web.pem.unfinished").rmdir()
+    for _ in range(3):
+        await registry.catch_up()
+        assert not registry.authorities.is_behind
+    assert len(heard) == 3
+
+
+async def test_listeners_that_could_not_be_told_are_told_though_certificates_cannot_be_issued(
+    registry: Registry, tmp_path: Path
+) -> None:
+    is_broken, heard = True, 0
+
+    async def hear() -> None:
+        nonlocal heard
+        if is_broken:
+            raise OSError("no descriptors left")
+        heard += 1
+
+    registry.authorities.tls_changed = hear
+    (tmp_path / "pki" / "mqtt.pem.unfinished").mkdir()
+    with pytest.raises(OSError, match="descriptors"):
+        await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    is_broken = False
+    for _ in range(3):
+        await registry.catch_up()
+        assert (heard, registry.authorities.is_behind) == (1, True)
+
+
+async def test_two_who_find_one_due_do_not_issue_it_twice(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "pki" / "mqtt.pem").write_bytes((tmp_path / "pki" / "web.pem").read_bytes())
+    await asyncio.gather(*(registry.authorities.show_changes() for _ in range(3)))
+    assert await told(registry) == ["server_certificate.renew"]
+
+
+async def test_a_ca_that_the_disk_does_not_take_is_not_used_after_the_next_start(
+    registry: Registry, database: Database, tmp_path: Path, clock: FakeClock
+) -> None:
+    before = registry.authorities.status().issuer
+    (tmp_path / "pki" / "device-trust.pem.unfinished").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    assert registry.authorities.status().issuer == before
+    (tmp_path / "pki" / "device-trust.pem.unfinished").rmdir()
+    async with Registry(database, tmp_path / "pki", clock).opened() as again:
+        assert again.authorities.status().issuer == before
+        assert await told(again) == []
 
 
 async def test_an_issuer_that_is_none_changes_nothing(registry: Registry) -> None:

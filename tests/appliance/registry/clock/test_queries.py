@@ -1,35 +1,21 @@
 """What is kept of the time."""
 
+import pytest
+
 from appliance.registry.clock import queries
+from appliance.registry.clock.trust import Doubt, Mark
 from appliance.registry.model import DEFAULT_TENANT
-from appliance.registry.service import Registry
 from appliance.store.database import Database
-from tests.appliance.registry.examples import NOW
 
 
-async def test_the_newest_mark_is_the_one_that_counts(database: Database) -> None:
+@pytest.mark.parametrize("doubt", [None, Doubt(9, 0), Doubt(9, 3)])
+async def test_the_newest_mark_is_the_one_that_counts(database: Database, doubt: Doubt | None) -> None:
     assert await database.read(queries.select_mark(DEFAULT_TENANT)) == []
-    for at in (5, 7):
-        await database.write(queries.save_mark, DEFAULT_TENANT, at)
-    assert await database.read(queries.select_mark(DEFAULT_TENANT)) == [7]
+    for mark in (Mark(7), Mark(8, Doubt(9, 5)), Mark(5, doubt)):
+        await database.write(queries.save_mark, DEFAULT_TENANT, mark)
+        assert await database.read(queries.select_mark(DEFAULT_TENANT)) == [mark]
 
 
-async def test_the_newest_issue_is_found_where_there_is_one(database: Database, registry: Registry) -> None:
-    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == []
-    await registry.add_device(DEFAULT_TENANT, "pump")
-    await registry.issue_certificate(DEFAULT_TENANT, "pump")
-    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == [NOW]
-    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW - 1)) == []
-
-
-async def test_what_was_issued_before_a_reset_says_nothing_any_more(database: Database, registry: Registry) -> None:
-    await registry.add_device(DEFAULT_TENANT, "pump")
-    await registry.issue_certificate(DEFAULT_TENANT, "pump")
-    await database.write(queries.save_mark, DEFAULT_TENANT, 5)
-    await database.write(queries.reset_mark, DEFAULT_TENANT, 3)
-    assert await database.read(queries.select_mark(DEFAULT_TENANT)) == [3]
-    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == []
-    await database.write(queries.save_mark, DEFAULT_TENANT, 7)
-    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == []
-    await registry.issue_certificate(DEFAULT_TENANT, "pump")
-    assert await database.read(queries.select_newest_issue(DEFAULT_TENANT, NOW)) == [NOW]
+async def test_how_long_the_process_had_run_is_not_kept(database: Database) -> None:
+    await database.write(queries.save_mark, DEFAULT_TENANT, Mark(8, Doubt(9, 5, uptime_ms=4)))
+    assert await database.read(queries.select_mark(DEFAULT_TENANT)) == [Mark(8, Doubt(9, 5))]

@@ -66,38 +66,86 @@ def test_what_is_issued_is_not_over_when_it_is_issued(
         assert not is_over(reading.issuing_at + length_ms, Reading(wall_at, wall_at, is_synchronised=True))
 
 
-@given(steps=st.lists(st.tuples(MOMENTS, st.booleans(), st.integers(1, 5 * HOUR_MS)), max_size=30))
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([FAR, FAR + STEADY_MS, FAR + 300 * DAY_MS, FLOOR]) | MOMENTS,
+        st.booleans(),
+        st.booleans(),
+        st.integers(1, 9 * HOUR_MS),
+    ),
+    max_size=30,
+)
+"""By how much it was wrong when it was set, whether by a time server, whether after a restart, after how long."""
+
+
+@given(steps=STEPS)
 def test_no_time_server_lifts_the_floor_beyond_a_bound_unless_it_stands_by_it_for_a_day(
-    steps: list[tuple[int, bool, int]],
+    steps: list[tuple[int, bool, bool, int]],
 ) -> None:
-    floor_at, doubt, uptime_ms, agreed_ms = FLOOR, None, 0, 0
-    for wall_at, is_synchronised, passed_ms in steps:
-        uptime_ms += passed_ms
-        reading = Reading(wall_at, floor_at + uptime_ms, is_synchronised, begun_at=FLOOR + uptime_ms)
-        before = doubt
+    floor_at, doubt, uptime_ms, said_ms = FLOOR, None, 0, 0
+    for zero_at, is_synchronised, is_restarted, passed_ms in steps:
+        if is_restarted:
+            floor_at, uptime_ms = floor_at + uptime_ms, 0
+            doubt = None if doubt is None else Doubt(doubt.said_at, doubt.held_ms)
+        else:
+            uptime_ms += passed_ms
+        wall_at = zero_at + uptime_ms
+        reading = Reading(wall_at, floor_at + uptime_ms, is_synchronised, FLOOR + uptime_ms, doubt is not None)
         weighed = weigh(reading, uptime_ms, doubt)
-        is_same = before is not None and weighed.doubt == before
-        agreed_ms = agreed_ms + passed_ms if is_same else 0
+        # No more counts as held than has passed while a time server has spoken.
+        said_ms = said_ms + passed_ms if is_synchronised else said_ms
+        assert weighed.doubt is None or weighed.doubt.held_ms <= min(said_ms, HOLD_MS)
         if weighed.zero_at is not None:
             assert is_synchronised
             assert weighed.zero_at >= floor_at
-            assert weighed.zero_at - FLOOR <= FURTHEST_JUMP_MS or agreed_ms >= HOLD_MS
             if weighed.zero_at - FLOOR > FURTHEST_JUMP_MS:
+                assert said_ms >= HOLD_MS
                 break
             floor_at = weighed.zero_at
+        if not is_synchronised:
+            # Who says nothing neither ends a doubt nor begins one.
+            assert (weighed.doubt is None) == (doubt is None)
         doubt = weighed.doubt
 
 
+def said(doubt: Doubt | None, ahead_ms: int, uptime_ms: int, floor_at: int = FLOOR) -> tuple[Doubt | None, int | None]:
+    """What a time server brings about that says this much more than `FAR` after that uptime."""
+    reading = Reading(FAR + ahead_ms, floor_at + uptime_ms, is_synchronised=True, begun_at=FLOOR)
+    weighed = weigh(reading, uptime_ms, doubt)
+    return weighed.doubt, weighed.zero_at
+
+
 def test_a_time_server_that_holds_for_a_day_is_believed_and_one_that_changes_its_mind_is_not() -> None:
-    doubted = Reading(FAR, FLOOR, is_synchronised=True)
-    first = weigh(doubted, 0, None)
-    assert first == (type(first))(None, Doubt(0, FAR))
-    later = Reading(FAR + HOLD_MS, FLOOR + HOLD_MS, is_synchronised=True)
-    assert weigh(later, HOLD_MS, first.doubt).zero_at == FAR - SLACK_MS
-    assert weigh(Reading(FAR + HOLD_MS - 1, FLOOR, is_synchronised=True), HOLD_MS - 1, first.doubt).zero_at is None
-    other = Reading(FAR + HOLD_MS + STEADY_MS + 1, FLOOR + HOLD_MS, is_synchronised=True)
-    assert weigh(other, HOLD_MS, first.doubt).doubt == Doubt(HOLD_MS, FAR + STEADY_MS + 1)
-    assert weigh(Reading(FLOOR, FLOOR, is_synchronised=False), HOLD_MS, first.doubt).doubt is None
+    first, zero_at = said(None, 0, 0)
+    assert (first, zero_at) == (Doubt(FAR, 0, 0), None)
+    assert said(first, HOLD_MS, HOLD_MS) == (None, FAR - SLACK_MS)
+    assert said(first, HOLD_MS - 1, HOLD_MS - 1) == (Doubt(FAR + HOLD_MS - 1, HOLD_MS - 1, HOLD_MS - 1), None)
+    other = HOLD_MS + STEADY_MS + 1
+    assert said(first, other, HOLD_MS) == (Doubt(FAR + other, 0, HOLD_MS), None)
+    assert weigh(Reading(FLOOR, FLOOR, is_synchronised=True), HOLD_MS, first).doubt is None
+
+
+def test_small_corrections_do_not_add_up_to_another_moment() -> None:
+    doubt, _ = said(None, 0, 0)
+    doubt, _ = said(doubt, HOUR_MS + STEADY_MS, HOUR_MS)
+    assert doubt == Doubt(FAR + HOUR_MS, HOUR_MS, HOUR_MS)
+    doubt, _ = said(doubt, 2 * HOUR_MS + STEADY_MS + 1, 2 * HOUR_MS)
+    assert doubt is not None
+    assert doubt.held_ms == 0
+
+
+@given(silent_ms=st.integers(-HOUR_MS, 3 * DAY_MS), held_ms=st.integers(0, HOLD_MS - 1))
+def test_a_doubt_goes_on_after_a_silence_of_up_to_a_day_where_it_was(silent_ms: int, held_ms: int) -> None:
+    doubt, zero_at = said(Doubt(FAR + DAY_MS, held_ms), DAY_MS + silent_ms, 0)
+    is_same = -STEADY_MS <= silent_ms <= HOLD_MS
+    assert (doubt, zero_at) == (Doubt(FAR + DAY_MS + silent_ms, held_ms if is_same else 0, 0), None)
+
+
+def test_a_clock_that_was_doubted_is_not_plausible_because_the_time_server_is_silent() -> None:
+    silent = Reading(FAR, FLOOR, is_synchronised=False, was_said=True)
+    assert (silent.state, silent.is_doubted) == (ClockState.UNTRUSTED, True)
+    assert Reading(FAR, FLOOR, is_synchronised=False).state is ClockState.FLOOR
+    assert Reading(FLOOR, FLOOR, is_synchronised=False, was_said=True).state is ClockState.FLOOR
 
 
 @given(ahead_ms=st.integers(0, FURTHEST_JUMP_MS), back_ms=st.integers(0, SLACK_MS), uptime_ms=st.integers(0, DAY_MS))
@@ -124,3 +172,12 @@ def test_each_state_is_said_in_its_own_words() -> None:
     assert "says a time server" in Reading(from_text("2100-01-01T00:00:00"), FLOOR, True).told()
     assert "set by a time server" in Reading(FLOOR, FLOOR, True).told()
     assert "not proven" in Reading(FLOOR, FLOOR, False).told()
+
+
+@given(wall_at=MOMENTS, shown_at=MOMENTS, is_synchronised=st.booleans())
+def test_what_a_clock_says_that_is_wrong_was_when_the_floor_is(
+    wall_at: int, shown_at: int, is_synchronised: bool
+) -> None:
+    reading = Reading(wall_at, FLOOR, is_synchronised)
+    is_wrong = not reading.state.is_trusted and not reading.is_doubted
+    assert reading.surmised(shown_at) == (FLOOR if is_wrong else shown_at)

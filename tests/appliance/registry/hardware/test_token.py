@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.config import CaConfig
 from appliance.registry.hardware.model import HardwareKeyError, PinRefusedError
+from appliance.registry.hardware.refused import RefusedPin
 from appliance.registry.hardware.token import Token
 from tests.appliance.registry.hardware.softhsm import PIN, Shelf, needs_softhsm
 
@@ -107,6 +109,30 @@ def test_a_pin_that_was_refused_is_not_shown_again_before_its_file_changes(
     with caplog.at_level(logging.DEBUG):
         assert "0815" not in caplog.text
         assert PIN not in caplog.text
+
+
+@needs_softhsm
+def test_a_pin_that_was_refused_is_not_shown_by_the_next_process_either(
+    settings: CaConfig, shelf: Shelf, tmp_path: Path
+) -> None:
+    known = tmp_path / "pin-refused"
+
+    def started() -> Token:
+        return Token(settings, RefusedPin(known, bytes(16)))
+
+    shelf.show_pin("0815")
+    with pytest.raises(PinRefusedError, match="correct that file"):
+        started().key()
+    for _ in range(3):
+        # The file may be another each time, as credentials of systemd are.
+        shelf.show_pin("0815")
+        with pytest.raises(PinRefusedError, match=f"not shown again.*remove {known}"):
+            started().key()
+    shelf.show_pin(PIN)
+    token = started()
+    with closing(token):
+        token.key()
+    assert not known.exists()
 
 
 @needs_softhsm

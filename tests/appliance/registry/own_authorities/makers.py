@@ -41,6 +41,7 @@ class Company:
         usage: ObjectIdentifier | None = ExtendedKeyUsageOID.CLIENT_AUTH,
         names: tuple[x509.NameAttribute[str], ...] = (),
         digest: hashes.SHA224 | None = None,
+        names_key: bool = False,
     ) -> x509.Certificate:
         common = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
         public = key or authority.make_key().public_key()
@@ -56,6 +57,10 @@ class Company:
         )
         if usage is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        if names_key:
+            identifier = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+            of_issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value)
+            builder = builder.add_extension(of_issuer, critical=False)
         return builder.sign(self.key, digest or hashes.SHA256())
 
     def proof(self, code: str) -> bytes:

@@ -55,3 +55,11 @@ def test_the_devices_of_a_ca_are_those_that_it_let_in() -> None:
     made = book(Mode.REGISTER, BOUND, BOUND, WAITING)
     assert made.devices_of(1) == ["pump-7"]
     assert made.devices_of(2) == []
+
+
+def test_those_of_a_state_are_told_the_newest_first_and_of_this_tenants_cas_alone() -> None:
+    made = book(Mode.REGISTER, WAITING, REFUSED, WAITING, BOUND)
+    made.note([certificate(WAITING, 7, authority_number=2)])
+    assert [each.certificate_number for each in made.certificates_of(1, WAITING)] == [3, 1]
+    assert [each.certificate_number for each in made.certificates_of(1, REFUSED)] == [2]
+    assert made.certificates_of(2, WAITING) == []

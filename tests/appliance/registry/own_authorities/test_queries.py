@@ -15,13 +15,14 @@ from appliance.registry.own_authorities.model import (
     CertificateState,
     InvalidAuthorityError,
     Mode,
+    NewAuthority,
     OwnAuthority,
     OwnCertificateRefusedError,
     Settings,
 )
 from appliance.store.database import Database
 from tests.appliance.registry.examples import NOW
-from tests.appliance.registry.own_authorities.examples import new_authority, seen
+from tests.appliance.registry.own_authorities.examples import new_authority, pem_of, seen
 
 PUMP = NewDevice("pump-7")
 
@@ -47,11 +48,35 @@ async def test_a_code_is_good_once_for_an_hour_and_only_so_many_are_open(databas
 async def test_a_ca_that_cannot_be_kept_leaves_the_code_as_it_was(database: Database) -> None:
     await authority(database)
     await database.write(queries.insert_code, 1, "other", NOW)
-    same_name = msgspec.structs.replace(new_authority(2), subject="CN=CA 1")
-    for new in (new_authority(), same_name):
-        with pytest.raises(AuthorityExistsError):
+    for new in (new_authority(), *of_the_same()):
+        with pytest.raises(AuthorityExistsError, match="this CA, or another one called"):
             await database.write(queries.insert_authority, 1, new, Settings(), "other", NOW)
     await database.write(queries.insert_authority, 1, new_authority(2), Settings(), "other", NOW)
+
+
+def of_the_same() -> list[NewAuthority]:
+    """CAs of the name, or with the key, of the first one."""
+    second = new_authority(2)
+    same_names = [msgspec.structs.replace(second, pem=pem_of(name)) for name in ("CA 1", "ca \t1 ")]
+    return [*same_names, msgspec.structs.replace(second, issuer_key=new_authority().issuer_key)]
+
+
+async def test_a_name_and_a_key_are_those_of_one_ca_whatever_the_tenant(database: Database) -> None:
+    await database.write(insert_tenant)
+    known = await authority(database)
+    for new in of_the_same():
+        with pytest.raises(InvalidAuthorityError):
+            await database.write(queries.insert_authority, 2, new, Settings(), "guessed", NOW)
+    await database.write(queries.insert_code, 2, "other", NOW)
+    for new in of_the_same():
+        with pytest.raises(AuthorityExistsError, match="called CN=CA 2, is registered at this gateway already"):
+            await database.write(queries.insert_authority, 2, new, Settings(), "other", NOW)
+    await database.write(queries.remove_authority, 1, known.authority_number, NOW)
+    await database.write(queries.insert_authority, 2, of_the_same()[0], Settings(), "other", NOW)
+
+
+def insert_tenant(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO tenant (tenant_id, name, created_at) VALUES (2, 'second', 0)")
 
 
 async def test_a_tenant_has_only_so_many_cas(database: Database) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -18,6 +19,8 @@ from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import NOW
 from tests.appliance.registry.own_authorities.makers import Company, der, moment, on_odd_curve, turned
 
+LONG = tuple(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{number:064}") for number in range(64))
+"""What makes a certificate larger than a device's needs to be."""
 CLOCK = Reading(NOW, NOW - DAY_MS, is_synchronised=True)
 COMPANY = Company()
 WEAK = rsa.generate_private_key(65_537, 1_024)  # noqa: S505  what has to be refused
@@ -51,20 +54,7 @@ def test_what_can_be_no_ca_is_refused_in_a_sentence(certificate: x509.Certificat
 
 
 def test_a_ca_that_the_listeners_could_not_load_is_refused() -> None:
-    """Python's library reads a name that OpenSSL does not: with it in the trust file nobody could connect."""
-    key = authority.make_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA \N{GRINNING FACE}", x509.name._ASN1Type.BMPString)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(moment(2026))
-        .not_valid_after(moment(2036))
-        .add_extension(x509.BasicConstraints(True, None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+    certificate = issuers.unloadable(authority.make_key())
     assert not authority.is_loadable(certificate)
     with pytest.raises(InvalidAuthorityError, match="OpenSSL cannot read"):
         reading.checked(certificate, [], CLOCK)
@@ -72,7 +62,10 @@ def test_a_ca_that_the_listeners_could_not_load_is_refused() -> None:
 
 def test_a_ca_of_the_gateway_is_refused_by_its_key_and_by_its_name() -> None:
     same_key = issuers.make("Another Name", COMPANY.key)
-    for certificate, why in ((same_key, "of the gateway itself"), (Company().certificate, "is called CN=Example")):
+    same_names = [
+        (Company(name).certificate, "is called CN=Example") for name in ("Example Factory", "EXAMPLE factory ")
+    ]
+    for certificate, why in ((same_key, "of the gateway itself"), *same_names):
         with pytest.raises(InvalidAuthorityError, match=why):
             reading.checked(certificate, [COMPANY.certificate], CLOCK)
     checked = reading.checked(COMPANY.certificate, [Company("Other").certificate], CLOCK)
@@ -95,6 +88,47 @@ def test_an_upload_is_one_certificate_and_nothing_else(pem: bytes, why: str) -> 
     assert reading.read(COMPANY.pem, "the proof") == COMPANY.certificate
 
 
+def named(*values: str) -> x509.Name:
+    kinds = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+    return x509.Name([x509.NameAttribute(kind, value) for kind, value in zip(kinds, values, strict=False)])
+
+
+@given(st.text("aB é", min_size=1).filter(str.strip), st.sampled_from([str.upper, str.lower, str.title]))
+def test_neither_case_nor_spaces_make_another_name(value: str, spelt: Callable[[str], str]) -> None:
+    wide = " " + spelt(value).replace(" ", " \t ") + " "
+    assert reading.compared(named(wide, "X")) == reading.compared(named(value, "x"))
+
+
+@pytest.mark.parametrize("other", [named("Example"), named("Example", "Fac tory"), named("Factory", "Example")])
+def test_what_else_differs_makes_another_name(other: x509.Name) -> None:
+    assert reading.compared(other) != reading.compared(named("Example", "Factory"))
+
+
+def test_the_parts_of_a_name_that_stand_beside_each_other_have_no_order() -> None:
+    one, other = named("Example", "Factory"), named("EXAMPLE", "factory ")
+    beside = [x509.Name([x509.RelativeDistinguishedName(each)]) for each in (one, reversed(list(other)))]
+    assert reading.compared(beside[0]) == reading.compared(beside[1])
+
+
+def test_a_ca_needs_no_key_identifier() -> None:
+    key, name = authority.make_key(), named("Example")
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(moment(2026)).not_valid_after(moment(2036))
+    plain = builder.add_extension(x509.BasicConstraints(True, None), critical=True).sign(key, hashes.SHA256())
+    checked = reading.checked(plain, [], CLOCK)
+    assert reading.subject_of(checked.pem) == name
+
+
+def test_of_several_cas_of_a_name_a_certificate_is_that_ones_who_has_signed_it() -> None:
+    twin, other = Company(), Company("Another Factory")
+    issuers = {7: COMPANY.certificate, 8: other.certificate, 9: twin.certificate}
+    assert reading.issuer_of(COMPANY.issued("pump-7"), issuers) == 7
+    assert reading.issuer_of(twin.issued("pump-7"), issuers) == 9
+    assert reading.issuer_of(other.issued("pump-7"), issuers) == 8
+    assert reading.issuer_of(Company().issued("pump-7"), issuers) == 7
+    assert reading.issuer_of(Company("Nobody").issued("pump-7"), issuers) is None
+
+
 def test_a_proof_is_signed_by_the_ca_itself() -> None:
     assert reading.proven_code(COMPANY.issued("ab" * 32), COMPANY.certificate) == "ab" * 32
     for proof in (Company("Other").issued("code"), Company().issued("code"), COMPANY.below().issued("code")):
@@ -107,6 +141,7 @@ def test_a_proof_is_signed_by_the_ca_itself() -> None:
     [
         (Company().issued("pump-7"), "has not signed it"),
         (COMPANY.issued("pump-7", is_ca=True), "certificate of a CA"),
+        (COMPANY.issued("pump-7", names=LONG), "bytes; at most 4096 are taken"),
         (COMPANY.certificate, "certificate of a CA"),
         (COMPANY.issued("pump-7", usage=ExtendedKeyUsageOID.SERVER_AUTH), "not for clients"),
         (COMPANY.issued("pump-7", digest=hashes.SHA224()), "hash that is not good"),

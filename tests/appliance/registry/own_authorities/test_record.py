@@ -22,5 +22,11 @@ def test_a_certificate_is_told_with_its_device_and_its_ca() -> None:
     one = certificate(CertificateState.WAITING)
     [accepted] = record.accepted(one, "pump-8")
     assert (accepted.action, accepted.subject) == ("certificate.take_in", "pump-8")
+    [again] = record.reconsidered(one)
+    assert (again.action, again.subject, again.details["fingerprint"]) == (
+        "certificate.reconsider",
+        one.subject,
+        one.fingerprint,
+    )
     [refused] = record.refused(one)
     assert (refused.action, refused.details) == ("certificate.refuse", {"fingerprint": one.fingerprint})

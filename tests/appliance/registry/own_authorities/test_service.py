@@ -29,6 +29,7 @@ from appliance.registry.own_authorities.model import (
 )
 from appliance.registry.service import Registry
 from appliance.store.database import Database
+from broker.message import Message
 from broker.ports import Denied, Principal
 from tests.appliance.registry.examples import FakeClock
 from tests.appliance.registry.own_authorities.makers import Company, der, moment, registered, shown, turned
@@ -125,7 +126,7 @@ async def test_a_name_of_a_device_of_ours_opens_nothing_until_a_person_says_so(
     assert await settled(registry, certificate, "pump-7") == Principal(1, "pump-7")
 
 
-async def test_what_registers_waits_for_a_person_who_may_refuse_and_think_again(
+async def test_what_registers_waits_for_a_person_and_what_was_refused_is_accepted_only_once_it_waits_again(
     registry: Registry, company: Company
 ) -> None:
     own = registry.own_authorities
@@ -139,6 +140,16 @@ async def test_what_registers_waits_for_a_person_who_may_refuse_and_think_again(
     assert "refused" in await reason(registry, certificate)
     assert own.undecided(1) == []
     accepted = Acceptance("pump-7", "Pump", "hall")
+    for decide in (own.accept(1, waiting.certificate_number, accepted), own.refuse(1, waiting.certificate_number)):
+        with pytest.raises(UnknownOwnCertificateError, match="once an operator says so"):
+            await decide
+    assert not registry.has_device(1, "pump-7")
+    [refused] = own.refused(1)
+    await own.reconsider(1, waiting.certificate_number)
+    with pytest.raises(UnknownOwnCertificateError):
+        await own.reconsider(1, waiting.certificate_number)
+    assert (own.undecided(1), own.refused(1)) == ([waiting], [])
+    assert refused.certificate_number == waiting.certificate_number
     await own.accept(1, waiting.certificate_number, accepted)
     assert await settled(registry, certificate, "pump-7") == Principal(1, "pump-7")
     assert (registry.device(1, "pump-7").type, registry.device(1, "pump-7").zone) == ("Pump", "hall")
@@ -149,6 +160,27 @@ async def test_what_registers_waits_for_a_person_who_may_refuse_and_think_again(
     for number, tenant_id in ((waiting.certificate_number, 2), (77, 1)):
         with pytest.raises(UnknownOwnCertificateError):
             await own.accept(tenant_id, number, Acceptance("x"))
+
+
+async def test_programs_are_told_once_of_what_is_seen_for_the_first_time(registry: Registry, company: Company) -> None:
+    told: list[Message] = []
+    registry.own_authorities.publish = told.append
+    known = await registered(registry, company)
+    certificate = company.issued("pump-7")
+    for _ in range(2):
+        await reason(registry, certificate)
+    assert [message.topic.rpartition("/")[2] for message in told] == [known.fingerprint]
+
+
+async def test_what_a_removed_ca_has_issued_is_never_reconsidered(registry: Registry, company: Company) -> None:
+    own = registry.own_authorities
+    known = await registered(registry, company)
+    await reason(registry, company.issued("pump-7"))
+    [waiting] = own.undecided(1)
+    await own.remove(1, known.authority_number)
+    assert (own.undecided(1), own.refused(1)) == ([], [])
+    with pytest.raises(OwnCertificateRefusedError, match="removed"):
+        await own.reconsider(1, waiting.certificate_number)
 
 
 async def test_only_devices_that_take_part_get_one_more_certificate(registry: Registry, company: Company) -> None:

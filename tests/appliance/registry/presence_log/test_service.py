@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from appliance.registry.authority import RELEASED_AT
 from appliance.registry.model import DEFAULT_TENANT, UnknownDeviceError
 from appliance.registry.presence_log.model import EventKind
 from appliance.registry.presence_log.service import PresenceLog
@@ -45,7 +46,7 @@ def air() -> Air:
 @pytest.fixture
 async def log(database: Database, registry: Registry, clock: FakeClock, air: Air) -> AsyncIterator[PresenceLog]:
     await registry.add_device(DEFAULT_TENANT, "pump")
-    presence = PresenceLog(database, registry, clock, 60_000)
+    presence = PresenceLog(database, registry, 60_000)
     async with presence.running(air.publish):
         yield presence
 
@@ -107,13 +108,13 @@ async def test_presence_survives_a_restart(
     database: Database, registry: Registry, clock: FakeClock, air: Air, was_heard_to_leave: bool
 ) -> None:
     await registry.add_device(DEFAULT_TENANT, "pump")
-    first = PresenceLog(database, registry, clock)
+    first = PresenceLog(database, registry)
     async with first.running(air.publish):
         first.note(connected("a"))
         if was_heard_to_leave:
             first.note(disconnected("a"))
     async with registry.opened():
-        again = PresenceLog(database, registry, clock)
+        again = PresenceLog(database, registry)
         async with again.running(air.publish):
             presence = registry.presence(DEFAULT_TENANT, "pump")
             again.note(connected("b"))
@@ -134,18 +135,44 @@ async def test_what_is_old_goes_unless_the_clock_is_wrong(
     database: Database, registry: Registry, clock: FakeClock, air: Air
 ) -> None:
     await registry.add_device(DEFAULT_TENANT, "pump")
-    presence = PresenceLog(database, registry, clock)
+    presence = PresenceLog(database, registry)
     async with presence.running(air.publish):
         presence.note(connected("a"))
         presence.note(disconnected("a"))
         assert len(await presence.events(DEFAULT_TENANT, "pump")) == 2
-    # Ten years ahead nobody believes a clock by itself; what a time server vouches for is believed.
-    for is_vouched_for, days, count in ((False, 3_650, 2), (True, 200, 1)):
+    # Nobody has to believe a clock by itself, ten years ahead or one; what a time server vouches for is believed.
+    for is_vouched_for, days, count in ((False, 3_650, 2), (False, 365, 2), (True, 200, 1)):
         clock.now = NOW + days * 86_400_000
         registry.time.is_vouched_for = lambda _, answer=is_vouched_for: answer  # type: ignore[misc]
-        again = PresenceLog(database, registry, clock)
+        again = PresenceLog(database, registry)
         async with again.running(air.publish):
             # What is old goes at the start, if at all: each look lets the loop and its threads get on.
             for _ in range(20):
                 await database.write(lambda _: None)
             assert len(await again.events(DEFAULT_TENANT, "pump")) == count
+
+
+@pytest.mark.parametrize("shown_at", [0, NOW - 10_000 * 86_400_000, NOW + 10_000 * 86_400_000])
+async def test_what_happens_while_the_clock_is_wrong_is_kept_once_it_is_right(
+    database: Database, registry: Registry, clock: FakeClock, air: Air, shown_at: int
+) -> None:
+    await registry.add_device(DEFAULT_TENANT, "pump")
+    registry.time.is_vouched_for = lambda _: False
+    clock.now = shown_at
+    presence = PresenceLog(database, registry)
+    async with presence.running(air.publish):
+        for connection in ("a", "b"):
+            presence.note(Connected(DEFAULT_TENANT, "pump", "pump", "192.0.2.7:4711", shown_at, connection, None))
+        told = await air.until(2)
+    clock.now = NOW
+    registry.time.is_vouched_for = lambda _: True
+    await registry.time.mark()
+    again = PresenceLog(database, registry)
+    async with again.running(air.publish):
+        for _ in range(20):
+            await database.write(lambda _: None)
+        events = await again.events(DEFAULT_TENANT, "pump")
+    assert [event.kind for event in events] == [EventKind.CONNECTED] * 2
+    assert all(RELEASED_AT <= event.at <= NOW for event in events)
+    # Whoever listens hears what the clock shows.
+    assert [each["timestamp"] for each in told] == [shown_at] * 2

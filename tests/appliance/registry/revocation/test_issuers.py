@@ -1,5 +1,8 @@
 """Whose a certificate is: told by the key that signed it, never by a name."""
 
+from pathlib import Path
+
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
@@ -15,6 +18,14 @@ def make_authority(name: x509.Name = NAME) -> Authority:
     key = authority.make_key()
     builder = authority._authority_builder(name, key, name, key, authority.mqtt_validity(NOW))
     return Authority(authority._with_constraint(builder, path_length=0).sign(key, hashes.SHA256()), key)
+
+
+def make_identified(key_id: bytes) -> Authority:
+    """A CA whose key has this identifier, however odd."""
+    key = authority.make_key()
+    builder = authority._builder(NAME, key.public_key(), NAME, authority.mqtt_validity(NOW))
+    builder = builder.add_extension(x509.SubjectKeyIdentifier(key_id), critical=False)
+    return Authority(builder.sign(key, hashes.SHA256()), key)
 
 
 def revoked(ca: x509.Certificate) -> RevokedIssuer:
@@ -47,6 +58,14 @@ def test_what_a_revoked_ca_has_issued_is_told_from_what_its_namesake_has() -> No
     assert "CA of Example" in (keys.refusal(leaf(bad)) or "")
     assert keys.refusal(leaf(namesake)) is None
     assert keys_of(namesake, bad).of(leaf(bad)) == revoked(bad.certificate)
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 127, 128, 300])
+def test_a_ca_is_known_by_an_identifier_of_its_key_of_any_length(size: int) -> None:
+    bad, other = (make_identified(bytes([first]) * size) for first in (1, 2))
+    keys = keys_of(bad)
+    assert keys.refusal(leaf(bad))
+    assert keys.refusal(leaf(other)) is None
 
 
 def test_a_certificate_that_names_no_key_is_the_cas_that_has_signed_it() -> None:
@@ -85,3 +104,15 @@ def test_the_one_that_follows_issues_under_the_same_root_and_the_one_before_stay
     assert {one.fingerprint for one in before} < {one.fingerprint for one in after}
     # Its devices are refused in words, not by a handshake: it stays among what listeners know.
     assert authority.certificate_pem(keys.issuing.certificate) in done.pki.device_tls.trust.read_text(encoding="utf-8")
+
+
+def test_a_damaged_file_of_a_ca_is_in_nobodys_way(tmp_path: Path) -> None:
+    first = pki.opened(tmp_path / "pki", "gateway-7f3a", NOW)
+    done, gone = succeed(first, NOW), revoked(make_authority().certificate)
+    in_use, before = known(done.pki, [])
+    # One that is nobody's, then those of both.
+    (first.folder / "issuer-0123456789abcdef.pem").write_text("no certificate")
+    assert known(done.pki, []) == [in_use, before]
+    for path in first.folder.glob("issu*.pem"):
+        path.write_text("no certificate")
+    assert [one.fingerprint for one in known(done.pki, [gone])] == [in_use.fingerprint, gone.fingerprint]

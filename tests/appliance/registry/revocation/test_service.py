@@ -1,18 +1,25 @@
 """Revocation of many certificates at once."""
 
+import asyncio
+import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from appliance.errors import InvalidInputError
-from appliance.registry.model import DEFAULT_TENANT, Bundle, RootKeyError, UnknownDeviceError
+from appliance.registry import authority
+from appliance.registry.model import DEFAULT_TENANT, Bundle, InvalidIssuerError, RootKeyError, UnknownDeviceError
 from appliance.registry.revocation import queries
 from appliance.registry.revocation.issuers import Issuer, UnknownIssuerError
 from appliance.registry.revocation.service import DEVICES_LIMIT
 from appliance.registry.service import Registry
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
 from broker.ports import Denied
+from tests.appliance.full_disk import full_disk
 from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import NOW, FakeClock, credentials, der
 
@@ -137,6 +144,148 @@ async def test_a_restart_knows_what_was_revoked_and_finishes_what_a_crash_left(
         assert known.revoked_at == NOW
         [kept] = await database.read(queries.select_issuers())
         assert kept.finished_at is not None
+
+
+async def test_to_revoke_a_ca_again_changes_nothing_but_what_is_missing(registry: Registry) -> None:
+    await registry.add_device(DEFAULT_TENANT, "pump")
+    await registry.issue_certificate(DEFAULT_TENANT, "pump")
+    first = await in_use(registry)
+    done = await registry.revocation.revoke_issuer(DEFAULT_TENANT, first.fingerprint)
+    entries = await registry.audit.entries(DEFAULT_TENANT)
+    again = await registry.revocation.revoke_issuer(DEFAULT_TENANT, first.fingerprint)
+    assert (again.issuer, again.certificate_count, again.successor) == (done.issuer, 0, None)
+    assert await in_use(registry) == done.successor
+    assert await registry.audit.entries(DEFAULT_TENANT) == entries
+
+
+async def test_a_ca_that_was_revoked_and_issues_all_the_same_is_followed(
+    database: Database, tmp_path: Path, clock: FakeClock
+) -> None:
+    """As after a folder of keys was put back from an old backup."""
+    async with Registry(database, tmp_path / "pki", clock).opened() as registry:
+        first = await in_use(registry)
+        await database.write(queries.insert_issuer, DEFAULT_TENANT, first, NOW)
+    async with Registry(database, tmp_path / "pki", clock).opened() as registry:
+        await registry.add_device(DEFAULT_TENANT, "pump")
+        assert refusal(registry, "pump", await registry.issue_certificate(DEFAULT_TENANT, "pump"))
+        done = await registry.revocation.revoke_issuer(DEFAULT_TENANT, first.fingerprint)
+        assert done.successor == await in_use(registry)
+        assert done.certificate_count == 1
+        assert refusal(registry, "pump", await registry.issue_certificate(DEFAULT_TENANT, "pump")) == ""
+
+
+async def test_a_ca_that_was_revoked_does_not_issue_again_by_another_certificate_of_its_key(
+    registry: Registry,
+) -> None:
+    chain, key = issuers.company()
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    gone = await in_use(registry)
+    await registry.revocation.revoke_issuer(DEFAULT_TENANT, gone.fingerprint)
+    before = await in_use(registry)
+    anew = issuers.make("Another Name", key)
+    under_it = authority.make_key()
+    below = issuers.make("Under it", under_it, (anew, key))
+    for wanted in ((chain, key), ([anew], key), ([below, anew], under_it)):
+        with pytest.raises(InvalidIssuerError, match="Example Company Devices, which was revoked at"):
+            await registry.authorities.use_issuer(*issuers.files(*wanted))
+    assert await in_use(registry) == before
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+
+
+async def test_a_ca_that_is_being_revoked_is_not_put_back_meanwhile(registry: Registry) -> None:
+    chain, key = issuers.company()
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    gone = await in_use(registry)
+    refused: list[str] = []
+
+    async def put_back() -> None:
+        # Told when the new one issues: the old one is not revoked yet.
+        try:
+            await registry.authorities.use_issuer(*issuers.files(chain, key))
+        except InvalidIssuerError as error:
+            refused.append(str(error))
+
+    registry.authorities.tls_changed = put_back
+    done = await registry.revocation.revoke_issuer(DEFAULT_TENANT, gone.fingerprint)
+    assert [one for one in refused if "is being revoked" in one]
+    assert await in_use(registry) == done.successor
+
+
+async def test_a_ca_that_is_put_back_just_when_it_is_revoked_does_not_go_on_issuing(registry: Registry) -> None:
+    chain, key = issuers.company()
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    gone = await in_use(registry)
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    was_allowed, goes_on = threading.Event(), threading.Event()
+
+    def say_and_wait(key: CertificatePublicKeyTypes) -> str | None:
+        answer = registry.revocation.key_refusal(key)
+        was_allowed.set()
+        goes_on.wait(10)
+        return answer
+
+    registry.authorities.key_refusal = say_and_wait
+    putting_back = asyncio.create_task(registry.authorities.use_issuer(*issuers.files(chain, key)))
+    await asyncio.to_thread(was_allowed.wait, 10)
+    revoking = asyncio.create_task(registry.revocation.revoke_issuer(DEFAULT_TENANT, gone.fingerprint))
+    async with asyncio.timeout(10):
+        while registry.revocation.key_refusal(key.public_key()) is None:
+            await asyncio.to_thread(threading.Event().wait, 0.01)
+    goes_on.set()
+    await putting_back
+    done = await revoking
+    assert done.successor is not None
+    assert done.successor == await in_use(registry)
+    await registry.add_device(DEFAULT_TENANT, "pump")
+    assert refusal(registry, "pump", await registry.issue_certificate(DEFAULT_TENANT, "pump")) == ""
+
+
+async def test_a_ca_is_followed_when_another_certificate_of_its_key_issues(registry: Registry) -> None:
+    chain, key = issuers.company()
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    gone = await in_use(registry)
+    await registry.authorities.use_issuer(*issuers.files([issuers.make("Made anew", key)], key))
+    done = await registry.revocation.revoke_issuer(DEFAULT_TENANT, gone.fingerprint)
+    assert done.successor is not None
+    assert done.successor == await in_use(registry)
+
+
+async def test_a_ca_that_could_not_be_revoked_may_issue_again(registry: Registry, database: Database) -> None:
+    chain, key = issuers.company()
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    one = await in_use(registry)
+    await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+    async with full_disk(database):
+        with pytest.raises(UnwritableError):
+            await registry.revocation.revoke_issuer(DEFAULT_TENANT, one.fingerprint)
+    await registry.authorities.use_issuer(*issuers.files(chain, key))
+    assert await in_use(registry) == one
+
+
+async def test_a_start_goes_on_when_the_disk_takes_nothing_and_what_is_left_is_done_later(
+    database: Database, tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Registry(database, tmp_path / "pki", clock).opened() as registry:
+        await registry.add_device(DEFAULT_TENANT, "pump")
+        bundle = await registry.issue_certificate(DEFAULT_TENANT, "pump")
+        first = await in_use(registry)
+        await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
+        await database.write(queries.insert_issuer, DEFAULT_TENANT, first, NOW)
+    await database.maintain(lambda connection: connection.execute("PRAGMA busy_timeout = 0"))
+    with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with Registry(database, tmp_path / "pki", clock).opened() as registry:
+            assert first.name in refusal(registry, "pump", bundle)
+            assert registry.is_revoked(bundle.fingerprint)
+            for _ in range(3):
+                await registry.revocation.look_after()
+            assert caplog.text.count("not marked on disk yet") == 1
+            other.execute("ROLLBACK")
+            await registry.revocation.look_after()
+            [known] = await registry.certificates(DEFAULT_TENANT, "pump")
+            assert known.revoked_at == NOW
+            [kept] = await database.read(queries.select_issuers())
+            assert kept.finished_at is not None
 
 
 async def test_the_cas_of_the_gateway_are_nothing_to_another_tenant(registry: Registry) -> None:
