@@ -1,5 +1,6 @@
 """Bundles of devices as folders on this machine."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,13 +13,15 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write the files of a bundle, which nobody else may read; the root comes last, so that it tells `is_whole`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / snippets.ROOT).unlink(missing_ok=True)
+    for within in sorted({name.rpartition("/")[0] for name in files if "/" in name}):
+        (folder / within).mkdir(mode=0o700, exist_ok=True)
     for name in sorted(files, key=lambda name: name == snippets.ROOT):
-        path = folder / name
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.touch(mode=0o600)
-        # A file that was there already may have been open to others.
-        path.chmod(0o600)
-        path.write_bytes(files[name])
+        # A table makes a hundred thousand files: each costs four calls of the system and no more.
+        file = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(file, "wb") as opened:
+            # A file that was there already may have been open to others.
+            os.fchmod(file, 0o600)
+            opened.write(files[name])
 
 
 def is_whole(folder: Path) -> bool:

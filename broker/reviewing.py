@@ -4,7 +4,7 @@ Whoever may have lost access comes first: a revocation waits for no review of th
 Nobody is ended because nobody could be asked: such sessions are asked about again, a few at a time, until somebody was.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
@@ -17,7 +17,7 @@ from broker.ports import Denied, Principal
 from broker.session import Session
 from broker.subscribing import Desk
 
-ENDED_AT_ONCE = 200
+ENDED_AT_ONCE = 400
 """Sessions whose access is looked at before the loop gets its turn back."""
 REVIEWED_AT_ONCE = 100
 """Sessions that are reviewed before it: each may have many subscriptions."""
@@ -50,6 +50,8 @@ class Reviewing:
         self._wanted = wanted
         self._give_way = give_way
         self._suspects: dict[tuple[TenantId, str], None] = {}
+        self._ended: deque[tuple[Client, str, str]] = deque()
+        """Whose connections were ended, of what kind that was, and why: what the owner has not heard yet."""
         self._changed: dict[tuple[TenantId, str | None], None] = {}
         self._stale: set[TenantId] = set()
         self._later = later
@@ -95,15 +97,21 @@ class Reviewing:
         self._stale.add(tenant_id)
         self._forget_stale()
         await self._go_through({(tenant_id, name): None})
+        await self._end_suspects()
 
     async def _end_suspects(self) -> None:
         count = 0
-        while self._suspects:
-            # The first that came is the first that goes.
-            suspect = next(iter(self._suspects))
-            del self._suspects[suspect]
-            for session in self._exchange.sessions.of(*suspect):
-                self._judge(session)
+        while self._suspects or self._ended:
+            if self._suspects:
+                # The first that came is the first that goes.
+                suspect = next(iter(self._suspects))
+                del self._suspects[suspect]
+                for session in self._exchange.sessions.of(*suspect):
+                    self._judge(session)
+                    count += 1
+            else:
+                # To write down why takes as long as to end it, so it waits until all are out.
+                self._note_refused(*self._ended.popleft())
                 count += 1
             if count >= ENDED_AT_ONCE:
                 count = 0
@@ -204,5 +212,6 @@ class Reviewing:
     def _end(self, client: Client, denied: Denied) -> None:
         """End the connection of a client that would not be let in today."""
         if client.stream.is_open and client.session is not None:
-            self._note_refused(client, "connection_ended", denied.reason)
+            self._ended.append((client, "connection_ended", denied.reason))
+            self._wanted()
             forget(self._exchange, [client.session], denied.reason, denied.reason_code)

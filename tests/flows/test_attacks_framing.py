@@ -146,7 +146,7 @@ async def test_b_13_filters_that_match_in_many_ways_are_matched_at_once() -> Non
             "/".join("+" if number >> place & 1 else "a" for place in range(10)) + "/#" for number in range(1_024)
         ]
         await wire.subscribe(*[(each, 0) for each in filters])
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             for number in range(100):
                 topic = "/".join("a" * 10) + f"/{number}"
                 await wire.send(Publish(topic, b""))

@@ -96,22 +96,28 @@ async def test_a_ca_that_was_changed_while_the_disk_was_full_is_in_the_log_once_
     assert (len(heard), len(await told(registry))) == (1, 2)
 
 
-async def test_listeners_that_could_not_be_told_are_told_later(registry: Registry) -> None:
-    is_broken, heard = True, 0
+class Listeners:
+    """Hear that there are other certificates, unless they are broken."""
 
-    async def hear() -> None:
-        nonlocal heard
-        if is_broken:
+    def __init__(self) -> None:
+        self.are_broken = True
+        self.told_count = 0
+
+    async def tell(self) -> None:
+        if self.are_broken:
             raise OSError("no descriptors left")
-        heard += 1
+        self.told_count += 1
 
-    registry.authorities.tls_changed = hear
+
+async def test_listeners_that_could_not_be_told_are_told_later(registry: Registry) -> None:
+    listeners = Listeners()
+    registry.authorities.tls_changed = listeners.tell
     with pytest.raises(OSError, match="descriptors"):
         await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
-    is_broken = False
+    listeners.are_broken = False
     for _ in range(2):
         await registry.catch_up()
-        assert heard == 1
+        assert listeners.told_count == 1
 
 
 async def test_server_certificates_that_the_disk_does_not_take_are_issued_once_it_does(
@@ -177,22 +183,15 @@ async def test_while_they_cannot_be_issued_listeners_hear_of_what_has_changed_an
 async def test_listeners_that_could_not_be_told_are_told_though_certificates_cannot_be_issued(
     registry: Registry, tmp_path: Path
 ) -> None:
-    is_broken, heard = True, 0
-
-    async def hear() -> None:
-        nonlocal heard
-        if is_broken:
-            raise OSError("no descriptors left")
-        heard += 1
-
-    registry.authorities.tls_changed = hear
+    listeners = Listeners()
+    registry.authorities.tls_changed = listeners.tell
     (tmp_path / "pki" / "mqtt.pem.unfinished").mkdir()
     with pytest.raises(OSError, match="descriptors"):
         await registry.authorities.use_issuer(*issuers.files(*issuers.company()))
-    is_broken = False
+    listeners.are_broken = False
     for _ in range(3):
         await registry.catch_up()
-        assert (heard, registry.authorities.is_behind) == (1, True)
+        assert (listeners.told_count, registry.authorities.is_behind) == (1, True)
 
 
 async def test_two_who_find_one_due_do_not_issue_it_twice(registry: Registry, tmp_path: Path) -> None:
