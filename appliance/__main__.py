@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,17 @@ from typing import Any
 
 import msgspec
 
-from appliance import bundle_folder, command_ca, control, logs, plugins, process
+from appliance import (
+    bundle_folder,
+    command_ca,
+    command_cold,
+    command_replay,
+    command_telemetry,
+    control,
+    logs,
+    plugins,
+    process,
+)
 from appliance import config as settings
 from appliance.accounts.model import Role
 from appliance.config import Config
@@ -60,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     for add in (_add_run, _add_check_config, _add_claim, _add_device, _add_token, _add_simulate):
         add(commands, common)
     command_ca.add(commands, common, _ask)
+    command_telemetry.add(commands, common, _ask_running, process.wall_clock)
+    command_cold.add(commands, common, _ask_running)
+    command_replay.add(commands, common, _ask_running, process.wall_clock, time.sleep)
     return parser
 
 
@@ -308,6 +322,17 @@ def _ask(config: Config, call: str, arguments: dict[str, Any]) -> Any:
         return asyncio.run(control.ask(config.data_folder / "control.sock", call, arguments))
     except (ConnectionError, FileNotFoundError):
         return asyncio.run(_done_alone(config, call, arguments))
+    except PermissionError:
+        folder = config.data_folder
+        raise ControlError(f"{folder} belongs to another user: run this as that user (sudo -u headworks …)") from None
+
+
+def _ask_running(config: Config, call: str, arguments: dict[str, Any]) -> Any:
+    """Ask the gateway that runs on the data folder: what is asked needs more of it than can be opened beside."""
+    try:
+        return asyncio.run(control.ask(config.data_folder / "control.sock", call, arguments))
+    except (ConnectionError, FileNotFoundError):
+        raise ControlError(f"no gateway runs on {config.data_folder}: start it first") from None
     except PermissionError:
         folder = config.data_folder
         raise ControlError(f"{folder} belongs to another user: run this as that user (sudo -u headworks …)") from None

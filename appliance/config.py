@@ -7,18 +7,18 @@ Secrets are given as the path of a file that holds them.
 """
 
 import ipaddress
-import math
 import os
-import re
 import tomllib
 from collections.abc import Mapping
-from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
+from appliance import settings_text
+from appliance.cold_settings import ColdConfig
 from appliance.errors import ApplianceError
+from appliance.monitoring import MetricsConfig
 from broker.limits import Count, Limits, Seconds
 from broker.plugins.ports import Mode
 from broker.topics import filter_fault
@@ -28,11 +28,8 @@ Positive = Annotated[int, msgspec.Meta(gt=0)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 PREFIX = "HEADWORKS__"
-OFF = "off"
-HIDDEN = "(hidden)"
-"""What stands for a secret where settings are printed."""
-_NAMES_A_SECRET = re.compile(r"(?i)(?:pass|pwd|secret|token|key|credential|auth$)(?!.*_file$)")
-_PASSWORD_OF_ADDRESS = re.compile(r"(?<=://)([^/@:]*):[^/]*(?=@)")
+OFF = settings_text.OFF
+HIDDEN = settings_text.HIDDEN
 
 
 class ConfigError(ApplianceError):
@@ -153,6 +150,15 @@ class TelemetryConfig(_Section, frozen=True):
     """The file, in 10^6 bytes, that is given up first when the disk is full; 0 for none."""
 
 
+class StreamConfig(_Section, frozen=True):
+    """How the event log is kept for those who read it."""
+
+    hold_mb: NotNegative = 256
+    """How much of a tenant's log, in 10^6 bytes, stays for consumers that lag behind; then it is trimmed past them."""
+    streams_limit: Positive = 64
+    """How many may follow `GET /v1/stream` at a time."""
+
+
 class AlertsConfig(_Section, frozen=True):
     """How often people are told."""
 
@@ -224,12 +230,15 @@ class Config(_Section, frozen=True):
     http: HttpConfig = HttpConfig()
     ingestion: IngestionConfig = IngestionConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    stream: StreamConfig = StreamConfig()
     alerts: AlertsConfig = AlertsConfig()
     email: EmailConfig = EmailConfig()
     enrolment: EnrolmentConfig = EnrolmentConfig()
     presence: PresenceConfig = PresenceConfig()
     ca: CaConfig = CaConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    cold: ColdConfig = ColdConfig()
 
     @property
     def data_folder(self) -> Path:
@@ -265,54 +274,9 @@ def printed(config: Config) -> str:
     lines = [f"data = {msgspec.json.encode(config.data).decode()}"]
     for name in config.__struct_fields__:
         section = getattr(config, name)
-        if not isinstance(section, msgspec.Struct):
-            continue
-        lines.append(f"\n[{name}]")
-        for key in section.__struct_fields__:
-            value = getattr(section, key)
-            if isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()):
-                lines += _tables(f"{name}.{key}", value)
-            else:
-                lines.append(f"{key} = {_written(OFF if value is None else value)}")
+        if isinstance(section, msgspec.Struct):
+            lines += settings_text.section(name, section)
     return "\n".join(lines) + "\n"
-
-
-def _tables(name: str, options_of: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """One table of options each, whose secrets are hidden: plugins take them as they are, not as files."""
-    lines = []
-    for each, options in options_of.items():
-        lines.append(f"\n[{name}.{_written(each)}]")
-        lines += [f"{_written(key)} = {_written(_shown(key, value))}" for key, value in options.items()]
-    return lines
-
-
-def _shown(key: str, value: Any) -> Any:
-    """What may be seen of an option."""
-    if isinstance(value, str):
-        return HIDDEN if _NAMES_A_SECRET.search(key) else _PASSWORD_OF_ADDRESS.sub(rf"\1:{HIDDEN}", value)
-    if isinstance(value, dict):
-        # Whatever stands below a name like this is one, too.
-        is_secret = _NAMES_A_SECRET.search(key) is not None
-        return {inner: HIDDEN if is_secret else _shown(inner, each) for inner, each in value.items()}
-    if isinstance(value, list):
-        return [_shown(key, each) for each in value]
-    return value
-
-
-def _written(value: Any) -> str:
-    """Give a value as TOML."""
-    match value:
-        case dict():
-            inside = ", ".join(f"{_written(key)} = {_written(each)}" for key, each in value.items())
-            return f"{{{inside}}}"
-        case list() | tuple():
-            return f"[{','.join(map(_written, value))}]"
-        case date() | time():
-            return value.isoformat()
-        case float() if not math.isfinite(value):
-            return str(value)
-        case _:
-            return msgspec.json.encode(value).decode()
 
 
 def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> bool:
@@ -358,6 +322,8 @@ def _check(config: Config, source: str) -> None:
         raise ConfigError(f"{source}: log.level is {config.log.level!r}, expected debug, info, warning or error")
     if config.ca.pkcs11_module and not (config.ca.pkcs11_token and config.ca.pin_file):
         raise ConfigError(f"{source}: ca.pkcs11_module is set, so ca.pkcs11_token and ca.pin_file must be, too")
+    if words := config.cold.fault():
+        raise ConfigError(f"{source}: {words}")
     if config.email.username and not config.email.password_file:
         raise ConfigError(f"{source}: email.username is set, so email.password_file must name the file of its password")
 

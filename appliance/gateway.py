@@ -11,14 +11,21 @@ from appliance.enrolment.renewal.service import Renewal
 from appliance.enrolment.service import Enrolment
 from appliance.enrolment.tray.service import Tray
 from appliance.health import Health
+from appliance.ingestion.importing.service import Importing
 from appliance.ingestion.service import Ingestion
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
+from appliance.stream.replay.service import Replay
+from appliance.stream.service import Stream
+from appliance.telemetry.cold.service import Cold
+from appliance.telemetry.exporting.service import Exporting
 from appliance.telemetry.keeping.room.service import Room
+from appliance.telemetry.promql.service import Prometheus
 from appliance.telemetry.service import Telemetry
+from appliance.vitals.service import Vitals
 from broker.server import Broker
 
 
@@ -50,3 +57,13 @@ class Gateway:
     data_folder: Path
     started_at: int
     """UTC milliseconds."""
+    cold: Cold
+    vitals: Vitals
+    """The gateway's own figures."""
+    exporting: Exporting
+    importing: Importing
+    prometheus: Prometheus
+    stream: Stream
+    """The event log, for those who read it."""
+    replay: Replay
+    """What was received in an interval, once more."""

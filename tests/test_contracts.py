@@ -52,6 +52,7 @@ IMPORTS = [
             "jinja2",
             "litestar",
             "pkcs11",
+            "pyarrow",
             "uvicorn",
         )
     ),

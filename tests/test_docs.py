@@ -32,9 +32,18 @@ def _settings() -> Iterator[tuple[str, object]]:
     for name in config.__struct_fields__:
         value = getattr(config, name)
         if isinstance(value, msgspec.Struct):
-            yield from ((f"{name}.{key}", getattr(value, key)) for key in value.__struct_fields__)
+            yield from _settings_in(name, value)
         else:
             yield name, value
+
+
+def _settings_in(name: str, section: msgspec.Struct) -> Iterator[tuple[str, object]]:
+    for key in section.__struct_fields__:
+        value = getattr(section, key)
+        if isinstance(value, msgspec.Struct):
+            yield from _settings_in(f"{name}.{key}", value)
+        else:
+            yield f"{name}.{key}", value
 
 
 SETTINGS = dict(_settings())

@@ -26,15 +26,20 @@ from web.api import device_tokens as device_tokens_api
 from web.api import device_types as device_types_api
 from web.api import devices as devices_api
 from web.api import enrolment as enrolment_api
+from web.api import exports as exports_api
 from web.api import issuers as issuers_api
+from web.api import metrics as metrics_api
 from web.api import own_authorities as own_authorities_api
 from web.api import packets as packets_api
 from web.api import policies as policies_api
+from web.api import prometheus as prometheus_api
 from web.api import sessions as sessions_api
 from web.api import storage as storage_api
+from web.api import stream as stream_api
 from web.assets import Assets
 from web.auth import Caller, SignedIn
 from web.devices_only import DevicesOnly
+from web.following import Followers
 from web.heads import Application
 from web.packet_log import PacketLogs
 from web.pages import (
@@ -53,15 +58,18 @@ from web.pages import (
     devices,
     enrol,
     enrolment,
+    ingestion,
     issuers,
     mailbox,
     overview,
     own_authorities,
     packets,
     policies,
+    readings,
     settings,
     sign_in,
     storage,
+    stream,
 )
 from web.protection import BodyLimit, NoForgery, add_headers
 from web.roles import RightRole
@@ -87,6 +95,9 @@ PAGES = (
     mailbox,
     settings,
     storage,
+    readings,
+    stream,
+    ingestion,
     claim,
     claims,
     sign_in,
@@ -111,11 +122,15 @@ NOUNS = (
     device_tokens_api,
     telemetry,
     questions,
+    exports_api,
+    prometheus_api,
     storage_api,
+    stream_api,
     alerts_api,
     alert_rules,
     openapi,
     status,
+    metrics_api,
     claims_api,
     clock_api,
     enrolment_api,
@@ -137,10 +152,12 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
         "devices": devices.paint,
         "device": device.painter(packet_logs),
         "alerts": alerts.paint,
+        "ingestion": ingestion.paint,
     }
     hub = live.Hub(gateway, painters, renderer(templates))
     packet_logs.changed = hub.wake
     quay = mqtt.Quay(gateway)
+    followers = Followers(gateway)
 
     def provide_gateway() -> Gateway:
         return gateway
@@ -150,6 +167,9 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
 
     def provide_quay() -> mqtt.Quay:
         return quay
+
+    def provide_followers() -> Followers:
+        return followers
 
     def provide_packet_logs() -> PacketLogs:
         return packet_logs
@@ -174,6 +194,7 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
             "gateway": Provide(provide_gateway, sync_to_thread=False),
             "hub": Provide(provide_hub, sync_to_thread=False),
             "quay": Provide(provide_quay, sync_to_thread=False),
+            "followers": Provide(provide_followers, sync_to_thread=False),
             "packet_logs": Provide(provide_packet_logs, sync_to_thread=False),
             "assets": Provide(provide_assets, sync_to_thread=False),
             "http": Provide(provide_http, sync_to_thread=False),
@@ -199,6 +220,6 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
         ),
         request_max_body_size=config.body_limit_bytes,
-        state=State({"hub": hub, "quay": quay, "packet_logs": packet_logs}),
+        state=State({"hub": hub, "quay": quay, "packet_logs": packet_logs, "followers": followers}),
         logging_config=None,
     )

@@ -3,6 +3,7 @@
 A token opens `/v1` only. A handler is closed unless it says `opt={"is_open": True}`.
 """
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -21,6 +22,8 @@ from appliance.errors import NotSignedInError
 from appliance.gateway import Gateway
 
 SESSION_COOKIE = "__Host-session"
+PROMETHEUS = "/v1/prometheus/"
+"""What asks Prometheus knows users and passwords: there the token may be one."""
 VISIT_COOKIE = "__Host-visit"
 """Stands in for the session cookie on the forms of those who are not signed in yet."""
 
@@ -54,6 +57,8 @@ class SignedIn(ASGIMiddleware):
 
     async def _caller(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
         token = bearer_token(connection)
+        if token is None and connection.scope["path"].startswith(PROMETHEUS):
+            token = basic_token(connection)
         if connection.scope["path"].startswith("/v1/") and token is not None:
             return Caller(await self._gateway.accounts.user_of_token(token), "")
         secret = connection.cookies.get(SESSION_COOKIE, "")
@@ -66,6 +71,17 @@ def bearer_token(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     """The token in the header `Authorization`; None when there is none."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def basic_token(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """The token as the password of RFC 7617, whatever the user is called; None when there is none."""
+    scheme, _, told = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(told, validate=True).decode().partition(":")[2] or None
+    except ValueError:
+        return None
 
 
 def host_cookie(name: str, value: str) -> Cookie:

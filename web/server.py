@@ -234,6 +234,7 @@ async def serving(gateway: Gateway, config: HttpConfig, device_host: str = "") -
         await stack.enter_async_context(app.state.packet_logs.running())
         await stack.enter_async_context(app.state.hub.running())
         await stack.enter_async_context(app.state.quay.running())
+        await stack.enter_async_context(app.state.followers.running())
         adopt = await stack.enter_async_context(_adopting(gateway, servers[0][0], certificates))
         log.info(
             "web serving port=%s trust_port=%s enrolment_port=%s knock_port=%s",

@@ -28,6 +28,7 @@ from appliance.ingestion.meter import Meter
 from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
 from appliance.ingestion.payload import Tolerances
 from appliance.ingestion.quality import QualityBook
+from appliance.ingestion.stages import Stages
 from appliance.instant import Clock
 from appliance.notifications import queries as outbox_queries
 from appliance.notifications.model import NoticesQueued
@@ -92,10 +93,14 @@ class Ingestion:
         )
         self.quality = QualityBook()
         """How well devices report."""
+        self.stages = Stages()
+        """How long messages take."""
         self._backlog = Backlog(config.backlog_messages)
         self._in_hand_at: int | None = None
         """When the oldest turn of the batch came that is being decided and committed; None when there is none."""
         self._mishaps: list[Mishap] = []
+        self._brought: list[tuple[Sequence[Report], asyncio.Future[None]]] = []
+        """Reports that no message carried, each with who waits for them to be on disk."""
         self._arrived = asyncio.Event()
         self._meter = Meter()
         self._is_paused = False
@@ -155,6 +160,13 @@ class Ingestion:
 
     # What pages and scripts call.
 
+    async def bring(self, reports: Sequence[Report]) -> None:
+        """Commit reports that no message carried with the next batch, undecided; back when they are on disk."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._brought.append((reports, waiting))
+        self._arrived.set()
+        await waiting
+
     async def problems(self, tenant_id: int, device_id: str) -> list[Problem]:
         """What was refused or not understood of a device, the newest first."""
         return await self._database.read(queries.select_problems(tenant_id, device_id))
@@ -194,16 +206,16 @@ class Ingestion:
     async def _commit_for_ever(self) -> None:
         while not (self._is_stopping and not self._backlog):
             await self._wait_for_batch()
-            if self._backlog or self._mishaps:
+            if self._backlog or self._mishaps or self._brought:
                 await self._commit_batch()
-        if self._mishaps:
+        if self._mishaps or self._brought:
             await self._commit_batch()
 
     async def _wait_for_batch(self) -> None:
         """Wait for the first turn, and then for the company it may get until the interval is over."""
-        await self._wait_until(lambda: bool(self._backlog or self._mishaps), None)
-        if not self._backlog:
-            await self._wait_until(lambda: bool(self._backlog), MISHAP_INTERVAL_S)
+        await self._wait_until(lambda: bool(self._backlog or self._mishaps or self._brought), None)
+        if not self._backlog and not self._brought:
+            await self._wait_until(lambda: bool(self._backlog or self._brought), MISHAP_INTERVAL_S)
         oldest_at = self._backlog.oldest_at
         if oldest_at is not None:
             # Closed early enough for the oldest turn to be on disk when the interval is over.
@@ -228,13 +240,21 @@ class Ingestion:
         decision = await self._decide(batch)
         noted, self._mishaps = self._mishaps, []
         outcome = decision.outcome()
-        outcome = msgspec.structs.replace(outcome, mishaps=(*outcome.mishaps, *noted))
+        lap = self.stages.lap(batch.messages, outcome.reports, self._clock(), loop.time())
+        brought, self._brought = self._brought, []
+        reports = (*outcome.reports, *[report for reports, _ in brought for report in reports])
+        outcome = msgspec.structs.replace(outcome, reports=reports, mishaps=(*outcome.mishaps, *noted))
         committed = await self._commit(outcome, batch.changes)
+        lap.committed(self._clock(), loop.time())
         self._in_hand_at = None
         self._known.merge(decision)
         self._remember(outcome, committed)
+        for _, waiting in brought:
+            if not waiting.done():
+                waiting.set_result(None)
         if batch.receipts:
             self._acknowledge(batch.receipts)
+        lap.acknowledged(loop.time())
         if batch.messages and batch.arrived_at is not None:
             work_ms = (loop.time() - begun) * 1_000
             self._meter.committed(len(batch.messages), self._clock() - batch.arrived_at, work_ms)

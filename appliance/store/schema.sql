@@ -101,6 +101,35 @@ CREATE TABLE clock_mark (
     marked_at INTEGER NOT NULL
 , doubted_at INTEGER, doubt_held_ms INTEGER) STRICT;
 
+CREATE TABLE cold_day (
+    cold_day_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant (tenant_id),
+    day INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    reading_count INTEGER NOT NULL,
+    file_bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    extra_count INTEGER NOT NULL,
+    erasure_number INTEGER NOT NULL,
+    is_local INTEGER NOT NULL,
+    exported_at INTEGER NOT NULL,
+    uploaded_sha256 TEXT NOT NULL,
+    uploaded_to TEXT NOT NULL,
+    uploaded_at INTEGER NOT NULL,
+    upload_id TEXT NOT NULL,
+    upload_sha256 TEXT NOT NULL,
+    UNIQUE (tenant_id, day)
+) STRICT;
+
+CREATE TABLE cold_part (
+    cold_part_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant (tenant_id),
+    day INTEGER NOT NULL,
+    part_number INTEGER NOT NULL,
+    tag TEXT NOT NULL,
+    UNIQUE (tenant_id, day, part_number)
+) STRICT;
+
 CREATE TABLE connection_event (
     event_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,
@@ -251,6 +280,21 @@ CREATE TABLE log (
     committed_at INTEGER NOT NULL,
     message_count INTEGER NOT NULL,
     record BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE log_mark (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    log_id INTEGER NOT NULL,
+    committed_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, log_id)
+) STRICT;
+
+CREATE TABLE log_trim (
+    trim_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL UNIQUE REFERENCES tenant,
+    released_log_id INTEGER NOT NULL,
+    trimmed_log_id INTEGER NOT NULL,
+    trimmed_at INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE outbox (
@@ -413,6 +457,20 @@ CREATE TABLE session (
     expiry_s INTEGER NOT NULL,
     left_at INTEGER,
     is_operator INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE stream_consumer (
+    consumer_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    committed_at INTEGER NOT NULL,
+    log_id INTEGER NOT NULL,
+    left_count INTEGER,
+    gap_log_id INTEGER,
+    gap_count INTEGER,
+    gap_until_at INTEGER,
+    UNIQUE (tenant_id, name)
 ) STRICT;
 
 CREATE TABLE subscription (

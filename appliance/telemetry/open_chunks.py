@@ -161,6 +161,14 @@ class OpenChunks:
         days = range(start // DAY_MS, (end - 1) // DAY_MS + 1)
         return [part.copy() for part in device.parts() if part.day in days]
 
+    def arrived(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Rows]:
+        """The reports of a device that may have arrived in a span, for another thread to read."""
+        device = self._devices.get((tenant_id, device_id))
+        parts = device.parts() if device else ()
+        return [
+            part.copy() for part in parts if part.count and min(part.arrived_at) < end and max(part.arrived_at) >= start
+        ]
+
     def identities_at(self, tenant_id: int, device_id: str, at: int) -> list[Identity]:
         """What tells the reports of a device and moment, as far as memory holds them, from all others."""
         device = self._devices.get((tenant_id, device_id))

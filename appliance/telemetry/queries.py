@@ -134,8 +134,18 @@ def select_log(tenant_id: int, after_log_id: int, count: int) -> Select[LogRow]:
 
 
 def select_oldest_log(tenant_id: int) -> Select[int]:
-    """The oldest log id of a tenant; no row when its log is empty."""
-    return Select("SELECT log_id FROM log WHERE tenant_id = ? ORDER BY log_id LIMIT 1", (tenant_id,), int)
+    """The oldest log id of a tenant that day files need; no row when they need none."""
+    return Select(
+        "SELECT log_id FROM log WHERE tenant_id = ? AND log_id > COALESCE("
+        "(SELECT released_log_id FROM log_trim WHERE tenant_id = ?), 0) ORDER BY log_id LIMIT 1",
+        (tenant_id, tenant_id),
+        int,
+    )
+
+
+def select_released(tenant_id: int) -> Select[int]:
+    """Up to which log id day files need nothing, though somebody who reads the log may."""
+    return Select("SELECT COALESCE(MAX(released_log_id), 0) FROM log_trim WHERE tenant_id = ?", (tenant_id,), int)
 
 
 def day_name(day: int) -> str:

@@ -19,7 +19,9 @@ from appliance.store.database import Database, UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.telemetry import chunk, log_record, queries
 from appliance.telemetry.asking.service import Asking
+from appliance.telemetry.cold.reading import ColdReadings, NothingCold
 from appliance.telemetry.days.service import Covered, Days, surveyed
+from appliance.telemetry.exporting.reports import in_order
 from appliance.telemetry.hourly.service import Bins, Hourly
 from appliance.telemetry.keeping import queries as keeping_queries
 from appliance.telemetry.keeping.model import Erasure
@@ -30,7 +32,7 @@ from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.queries import DayDevice, LogRow, SealedChunk, SealedDevice
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
-from appliance.telemetry.rows import Identity
+from appliance.telemetry.rows import Identity, Rows
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,10 @@ class Telemetry:
         self._unsynced: dict[int, int] = {}
         """Day files with chunks that may not be on disk yet, and the oldest log id these need."""
         self._trimmed_log_id = 0
+        self.trim: Callable[[Sequence[int], int], Awaitable[None]] = self._delete_log
+        """Removes the log of tenants up to a log id: nothing here needs it any more, but somebody else may."""
         self._trouble = ""
+        self.cold: ColdReadings = NothingCold()
         self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self._reading, clock)
         self._hourly = Hourly(self.rollups, self._days, self._chunks, self._reading)
         self.asking = Asking(self)
@@ -147,8 +152,10 @@ class Telemetry:
         memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
         days: list[dict[str, Readings]] = []
         async with self._reading:
-            for day in await asyncio.to_thread(self._days.between, start, end, memory):
+            there = await asyncio.to_thread(self._days.between, start, end, memory)
+            for day in sorted({*there, *self.cold.days(start, end)}, reverse=True):
                 parts = [part for part in memory if part.day == day]
+                parts += await self.cold.parts((tenant_id, device_id), day, (start, end))
                 days.append(
                     await asyncio.to_thread(
                         self._days.readings, (tenant_id, device_id), day, metrics, (start, end), parts
@@ -157,6 +164,25 @@ class Telemetry:
                 if all(sum(len(read[metric].at) for read in days) > limit for metric in metrics):
                     break
         return [newest(metric, [read[metric] for read in reversed(days)], limit) for metric in metrics]
+
+    async def days_between(self, tenant_id: int, device_id: str, start: int, end: int) -> list[int]:
+        """The days, counted since 1970, of a range that may hold anything of a device, oldest first."""
+        memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
+        there = await asyncio.to_thread(self._days.between, start, end, memory)
+        return sorted({*there, *self.cold.days(start, end)})
+
+    async def reports(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Report]:
+        """The reports of a device with `start <= at < end`, whole and in time order, each once."""
+        memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
+        found: list[Report] = []
+        async with self._reading:
+            there = await asyncio.to_thread(self._days.between, start, end, memory)
+            for day in sorted({*there, *self.cold.days(start, end)}):
+                parts = [part for part in memory if part.day == day]
+                parts += await self.cold.parts((tenant_id, device_id), day, (start, end))
+                sealed = await asyncio.to_thread(self._days.rows, (tenant_id, device_id), day, (start, end))
+                found += await asyncio.to_thread(in_order, [*sealed, *parts], start, end)
+        return found
 
     async def hours(
         self, tenant_id: int, device_ids: Sequence[str], metrics: Sequence[str], start: int, end: int
@@ -172,6 +198,15 @@ class Telemetry:
     ) -> Bins:
         """The same of UTC days."""
         return await self._hourly.days(tenant_id, device_ids, metrics, start, end)
+
+    def arrived(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Rows]:
+        """Copies of what memory holds of a device and may have arrived with `start <= arrived_at < end`."""
+        return self._chunks.arrived(tenant_id, device_id, start, end)
+
+    @property
+    def reading(self) -> asyncio.Semaphore:
+        """Is held while day files are read."""
+        return self._reading
 
     async def seal_due(self) -> None:
         """Write the chunks whose time has come into their day files, and trim the log behind them."""
@@ -279,8 +314,11 @@ class Telemetry:
     async def _trim(self) -> None:
         oldest = min([self._chunks.oldest_needed(), *self._unsynced.values()])
         if oldest - 1 > self._trimmed_log_id:
-            await self._database.write(queries.delete_log, sorted(self._chunks.tenants), oldest - 1)
+            await self.trim(sorted(self._chunks.tenants), oldest - 1)
             self._trimmed_log_id = oldest - 1
+
+    async def _delete_log(self, tenants: Sequence[int], log_id: int) -> None:
+        await self._database.write(queries.delete_log, tenants, log_id)
 
     async def _recover(self) -> None:
         tenants = await self._database.read(queries.select_tenants())
@@ -315,7 +353,8 @@ class Telemetry:
         self._chunks.device(known.tenant_id, known.device_id).newest.restore(reports, known.last_seen_at)
 
     async def _replay(self, tenant_id: int, covered: Covered) -> int:
-        count = after = 0
+        count = 0
+        [after] = await self._database.read(queries.select_released(tenant_id))
         while rows := await self._database.read(queries.select_log(tenant_id, after, _LOG_ROWS_PER_READ)):
             for row in rows:
                 count += self._replay_row(tenant_id, row, covered)

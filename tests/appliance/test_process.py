@@ -13,9 +13,8 @@ from appliance import plugins
 from appliance.config import Config, MqttConfig, PluginsConfig
 from appliance.health import alive
 from appliance.instant import DAY_MS
+from appliance.parts import Parts, own_version
 from appliance.process import (
-    _Parts,
-    _version,
     _writer_answers,
     foundation_opened,
     wall_clock,
@@ -48,7 +47,7 @@ async def test_storage_the_registry_and_accounts_open_together_and_keep_what_the
 class _Renewals:
     """The parts of a process, how often the web took up certificates, and a clock."""
 
-    def __init__(self, parts: _Parts) -> None:
+    def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.web_count = 0
         self.jobs = parts.jobs(self._reload_web)
@@ -78,7 +77,7 @@ async def _renewals(folder: Path, now: list[int]) -> AsyncIterator[_Renewals]:
     config = Config(data=str(folder))
     async with foundation_opened(config, lambda: now[0]) as foundation:
         wanted = plugins.read(config.plugins, ())
-        yield _Renewals(_Parts(config, wanted, foundation, lambda: now[0], now[0]))
+        yield _Renewals(Parts(config, wanted, foundation, lambda: now[0], now[0]))
 
 
 async def test_certificates_are_renewed_before_they_end_and_shown_at_once(tmp_path: Path) -> None:
@@ -166,4 +165,4 @@ async def test_without_systemd_there_is_no_watchdog(tmp_path: Path, monkeypatch:
 
 
 def test_the_version_is_a_number_that_people_can_quote() -> None:
-    assert _version()[0].isdigit()
+    assert own_version()[0].isdigit()

@@ -36,11 +36,12 @@ PATHS = (
     "/alerts",
     "/alerts?state=all",
     "/audit",
+    "/ingestion",
     "/mailbox",
     "/settings",
     "/nothing",
 )
-LIVE_PATHS = ("/", "/devices", "/devices/sensor-001", "/alerts")
+LIVE_PATHS = ("/", "/devices", "/devices/sensor-001", "/alerts", "/ingestion")
 """Here more comes after the page."""
 COLOUR_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 DESKTOP = {"viewport": {"width": 1440, "height": 900}}

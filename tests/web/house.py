@@ -14,15 +14,18 @@ from litestar import Litestar
 from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
-from appliance.config import AlertsConfig, HttpConfig, IngestionConfig, TelemetryConfig
+from appliance.cold_settings import ColdConfig
+from appliance.config import AlertsConfig, HttpConfig, IngestionConfig, StreamConfig, TelemetryConfig
 from appliance.enrolment.codes.service import Codes
 from appliance.enrolment.renewal.service import Renewal
 from appliance.enrolment.service import Enrolment
 from appliance.enrolment.tray.service import Tray
 from appliance.gateway import Gateway
 from appliance.health import Health
+from appliance.ingestion.importing.service import Importing
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import HOUR_MS, Clock, to_text
+from appliance.monitoring import MetricsConfig
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
 from appliance.registry.catalogue.service import Catalogue
@@ -30,8 +33,14 @@ from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
 from appliance.store import database as store
+from appliance.stream.replay.service import Replay
+from appliance.stream.service import Stream
+from appliance.telemetry.cold.service import Cold
+from appliance.telemetry.exporting.service import Exporting
 from appliance.telemetry.keeping.room.service import Room
+from appliance.telemetry.promql.service import Prometheus
 from appliance.telemetry.service import Telemetry
+from appliance.vitals.service import Sources, Vitals
 from broker.limits import Limits
 from broker.message import Message
 from broker.ports import Connected, Turn
@@ -46,6 +55,8 @@ EMAIL = "owner@example.com"
 PASSWORD = "seven grey herons wade"
 HOST = "gateway.local:8443"
 CONFIG = HttpConfig(host="127.0.0.1", port=0, trust_port=0, enrolment_port=0)
+METRICS = MetricsConfig(("198.51.100.0/24",))
+"""Who may read `/metrics` without a token."""
 
 
 class Sent:
@@ -94,6 +105,16 @@ class House:
 
 
 @asynccontextmanager
+async def _streaming(
+    database: store.Database, folder: Path, registry: Registry, bus: Bus, clock: Clock
+) -> AsyncIterator[Stream]:
+    telemetry = Telemetry(database, folder, TelemetryConfig(), clock)
+    stream = Stream(database, registry.audit, telemetry, bus, StreamConfig(), clock)
+    async with stream.opened():
+        yield stream
+
+
+@asynccontextmanager
 async def opened(
     folder: Path, config: HttpConfig | None = None, clock: Clock = moment, limits: Limits | None = None
 ) -> AsyncIterator[House]:
@@ -106,13 +127,13 @@ async def opened(
         accounts = Accounts(
             database, clock, session_idle_ms=config.session_idle_ms, session_length_ms=config.session_length_ms
         )
-        telemetry = Telemetry(database, folder, TelemetryConfig(), clock)
-        await stack.enter_async_context(telemetry.opened())
+        bus, health, mailbox = Bus(), Health(), MailboxChannel(folder / "mailbox")
+        stream = await stack.enter_async_context(_streaming(database, folder, registry, bus, clock))
+        telemetry = stream.telemetry
         room = Room(database, telemetry, folder, TelemetryConfig(reserve_mb=0), clock)
         await stack.enter_async_context(room.running())
         alerts = Alerts(database, AlertsConfig(), clock)
         await stack.enter_async_context(alerts.opened())
-        bus, health, mailbox = Bus(), Health(), MailboxChannel(folder / "mailbox")
         notifications = Notifications(database, {"email": mailbox}, bus, clock)
         await stack.enter_async_context(notifications.running())
         catalogue = await stack.enter_async_context(Catalogue(registry, database, clock).opened())
@@ -142,6 +163,13 @@ async def opened(
             "1.2.3",
             folder,
             clock(),
+            vitals=Vitals(database, Sources(health, ingestion, room, registry, alerts), bus, clock, METRICS),
+            exporting=Exporting(telemetry),
+            cold=Cold(database, folder, ColdConfig(), clock),
+            importing=Importing(registry, telemetry, ingestion, clock, 300_000),
+            prometheus=Prometheus(telemetry),
+            stream=stream,
+            replay=Replay(stream, 300_000),
         )
         health.register("ingestion", ingestion.status)
         house = House(gateway, config, clock)
@@ -193,6 +221,7 @@ class _Lent:
         # It is frozen for those who use it.
         vars(self._gateway).update(vars(house.gateway))
         hub, quay, packet_logs = self.app.state.hub, self.app.state.quay, self.app.state.packet_logs
+        self.app.state.followers.__init__(self._gateway)
         hub.__init__(self._gateway, self._painters, hub._render)
         quay.__init__(self._gateway)
         packet_logs.__init__(self._gateway, moment)

@@ -37,6 +37,7 @@ RECORDED: Mapping[str, str] = {
     "DELETE /v1/own-authorities/{authority_number}": "own_authority.remove",
     "DELETE /v1/policies/{name}": "policy.remove",
     "DELETE /v1/provisioning-templates/{name}": "template.remove",
+    "DELETE /v1/stream/consumers/{name}": "stream_consumer.remove",
     "PATCH /v1/device-types/{name}": "device_type.change",
     "PATCH /v1/devices/{device_id}": "device.change",
     "POST /v1/claims": "claim.add",
@@ -60,6 +61,8 @@ RECORDED: Mapping[str, str] = {
     "POST /v1/own-authorities": "own_authority.register",
     "POST /v1/provisioning-templates": "template.add",
     "POST /v1/revocations": "certificate.revoke",
+    "POST /v1/telemetry/imports": "telemetry.import",
+    "POST /v1/stream/consumers": "stream_consumer.add",
     "PUT /v1/devices/{device_id}/state": "device.state",
     "PUT /v1/own-authorities/{authority_number}": "own_authority.change",
     "PUT /v1/policies/{name}": "policy.add",
@@ -73,9 +76,14 @@ NOT_RECORDED: Mapping[str, str] = {
     "POST /v1/alert-rules": "rules are about readings",
     "POST /v1/alerts/{alert_id}/acknowledge": "the alert itself says who has seen it",
     "POST /v1/devices/{device_id}/policy/test": "asks, and changes nothing",
+    "POST /v1/prometheus/api/v1/labels": "asks, and changes nothing",
+    "POST /v1/prometheus/api/v1/query": "asks, and changes nothing",
+    "POST /v1/prometheus/api/v1/query_range": "asks, and changes nothing",
+    "POST /v1/prometheus/api/v1/series": "asks, and changes nothing",
     "POST /v1/own-authorities/codes": "a code that a CA has to sign opens nothing; what it registers is",
     "PUT /v1/device-filters/{name}": "a search under a name gives nobody a right",
     "PUT /v1/devices/{device_id}/packets": "a packet log holds no payloads and ends by itself",
+    "PUT /v1/stream/consumers/{name}": "a script says many times a minute how far it has come",
 }
 """Why each of these is not in the log."""
 
@@ -168,6 +176,7 @@ async def _with_devices(story: Story) -> None:
     plugged(story.house, "a")
     await story.ask("DELETE /v1/devices/{device_id}/sessions", device_id="a")
     assert details(await last(story)) == {"client_id": "a"}
+    await story.ask("POST /v1/telemetry/imports", {"csv": "device_id,time,x\na,0,1\n"})
     await story.ask("POST /v1/device-imports", {"csv": "device_id,zone\nb,east\na,west\n"})
     await story.ask("POST /v1/device-imports/bundles", {"csv": "device_id\nc\n"})
 
@@ -213,6 +222,8 @@ async def _with_policies_and_claims(story: Story) -> None:
     await story.ask("DELETE /v1/policies/{name}", name="p")
     await story.ask("POST /v1/provisioning-templates", {"name": "own", "body": TEMPLATE})
     await story.ask("DELETE /v1/provisioning-templates/{name}", name="own")
+    await story.ask("POST /v1/stream/consumers", {"name": "lake"})
+    await story.ask("DELETE /v1/stream/consumers/{name}", name="lake")
     claim = {"name": "line 4", "expires_at": "2099-01-01T00:00:00Z", "use_limit": 2}
     made = await story.ask("POST /v1/claims", claim)
     story.secrets += [line for line in made["key_pem"].splitlines() if "-" not in line]

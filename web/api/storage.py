@@ -9,7 +9,28 @@ from litestar.params import FromPath
 from appliance.accounts.model import User
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, day_of
+from appliance.telemetry.cold.model import ColdUsage
 from web.auth import Caller
+
+
+class ColdOut(msgspec.Struct, frozen=True):
+    """Days as Parquet, here and in the bucket."""
+
+    is_on: bool
+    day_count: int
+    oldest_day: str | None
+    newest_day: str | None
+    file_bytes: int
+    waiting_count: int
+    """Sealed days that are still to be written."""
+    bucket: str
+    """Where files are uploaded to; empty when nowhere."""
+    uploaded_count: int
+    upload_waiting_count: int
+    uploaded_at: int | None
+    """When something was uploaded last, UTC milliseconds."""
+    trouble: str
+    """Why something could not be done; empty when all is well."""
 
 
 class StorageOut(msgspec.Struct, frozen=True):
@@ -37,6 +58,7 @@ class StorageOut(msgspec.Struct, frozen=True):
     damaged: list[str]
     erasing: list[str]
     """Devices whose readings are being erased."""
+    cold: ColdOut
 
 
 class ErasingOut(msgspec.Struct, frozen=True):
@@ -69,6 +91,7 @@ async def get_storage(request: Request[User, Caller, State], gateway: NamedDepen
         days_left=usage.days_left,
         damaged=list(usage.damages),
         erasing=list(usage.erasing),
+        cold=_cold(gateway.cold.usage()),
     )
 
 
@@ -82,6 +105,22 @@ async def erase_telemetry(
     device = gateway.registry.device(request.user.tenant_id, device_id)
     await gateway.room.keeping.erase(device.tenant_id, [device.device_id])
     return ErasingOut(device.device_id, "erasing")
+
+
+def _cold(usage: ColdUsage) -> ColdOut:
+    return ColdOut(
+        is_on=usage.is_on,
+        day_count=usage.day_count,
+        oldest_day=None if usage.oldest_day is None else day_of(usage.oldest_day * DAY_MS),
+        newest_day=None if usage.newest_day is None else day_of(usage.newest_day * DAY_MS),
+        file_bytes=usage.file_bytes,
+        waiting_count=usage.waiting_count,
+        bucket=usage.bucket,
+        uploaded_count=usage.uploaded_count,
+        upload_waiting_count=usage.upload_waiting_count,
+        uploaded_at=usage.uploaded_at,
+        trouble=usage.trouble,
+    )
 
 
 HANDLERS = (get_storage, erase_telemetry)

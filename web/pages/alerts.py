@@ -15,6 +15,8 @@ from appliance.errors import ApplianceError, InvalidInputError
 from appliance.gateway import Gateway
 from appliance.instant import SECOND_MS
 from appliance.notifications.model import Notice
+from appliance.registry.model import DEFAULT_TENANT
+from appliance.vitals.conditions import DEVICE_ID, DEVICE_NAME, TOLD
 from web import fleet
 from web.errors import status_of
 from web.figures import Sparkline, sparkline
@@ -52,6 +54,8 @@ class Entry(msgspec.Struct, frozen=True):
     alert: Alert
     title: str
     """Of the device."""
+    address: str
+    """Where more is to be seen."""
     zone: str
     comparison: str
     told: tuple[Told, ...]
@@ -180,6 +184,8 @@ async def _page(gateway: Gateway, frame: Frame, state: str, form: RuleForm, comp
     view = await _look(Stage(gateway, tenant_id, {"state": state}, frame.now))
     devices = gateway.registry.devices(tenant_id)
     metrics = sorted({metric for latest in gateway.telemetry.latest_of_all(tenant_id).values() for metric in latest})
+    if tenant_id == DEFAULT_TENANT:
+        metrics += TOLD
     context = {
         "frame": frame,
         "now": frame.now,
@@ -208,13 +214,15 @@ async def _look(stage: Stage) -> AlertList:
     if state == DEFAULT_TAB:
         alerts = sorted(alerts, key=lambda alert: (-fleet.badness(alert), -alert.opened_at))
     devices = {device.device_id: device for device in gateway.registry.devices(tenant_id)}
+    titles = {DEVICE_ID: DEVICE_NAME, **{device_id: device.name for device_id, device in devices.items()}}
     return AlertList(
         state=state,
         tabs=tuple(Tab(key, label, key == state) for key, label in TABS.items()),
         entries=tuple(
             Entry(
                 alert=alert,
-                title=(devices[alert.device_id].name if alert.device_id in devices else "") or alert.device_id,
+                title=titles.get(alert.device_id) or alert.device_id,
+                address=_address(alert),
                 zone=devices[alert.device_id].zone if alert.device_id in devices else "",
                 comparison=OPERATOR_SIGNS[alert.operator],
                 told=tuple(told.get(alert.alert_id, ())),
@@ -225,6 +233,12 @@ async def _look(stage: Stage) -> AlertList:
         ),
         has_rules=bool(rules),
     )
+
+
+def _address(alert: Alert) -> str:
+    if alert.device_id == DEVICE_ID:
+        return "/ingestion"
+    return f"/devices/{alert.device_id}?{urlencode({'metric': alert.metric})}"
 
 
 def _line(gateway: Gateway, alert: Alert, rule: Limit | None) -> Sparkline | None:

@@ -12,6 +12,7 @@ from litestar.response import Template
 from appliance.alerts.model import Alert
 from appliance.gateway import Gateway
 from appliance.ingestion.model import Problem
+from appliance.vitals.conditions import DEVICE_ID, DEVICE_NAME
 from web import fleet, shell
 from web.painting import Painting, Part, Stage
 from web.shell import Frame, Pulse
@@ -75,7 +76,7 @@ async def paint(stage: Stage) -> Painting:
 async def _look(stage: Stage) -> Overview:
     gateway, tenant_id = stage.gateway, stage.tenant_id
     standings = await fleet.survey(gateway, tenant_id)
-    titles = {standing.device.device_id: standing.title for standing in standings}
+    titles = {DEVICE_ID: DEVICE_NAME, **{standing.device.device_id: standing.title for standing in standings}}
     alerts = await gateway.alerts.alerts(tenant_id, limit=ALERTS_SHOWN)
     rules = gateway.alerts.rules(tenant_id)
     metric = fleet.chosen_metric(fleet.numeric_metrics(standings), rules, "")

@@ -6,7 +6,8 @@ from litestar.di import NamedDependency
 from litestar.response import Template
 
 from appliance.gateway import Gateway
-from appliance.instant import DAY_MS, day_of
+from appliance.instant import DAY_MS, day_of, to_text
+from appliance.telemetry.cold.model import ColdUsage
 from appliance.telemetry.keeping.room.model import Usage
 from web.shell import Frame
 
@@ -40,6 +41,8 @@ async def show_storage(gateway: NamedDependency[Gateway], frame: NamedDependency
         "oldest": None if usage.oldest_day is None else day_of(usage.oldest_day * DAY_MS),
         "newest": None if usage.newest_day is None else day_of(usage.newest_day * DAY_MS),
         "status": gateway.room.status(),
+        "cold": gateway.cold.usage(),
+        "cold_told": cold_in_words(gateway.cold.usage()),
     }
     return Template("pages/storage.html", context=context)
 
@@ -65,6 +68,23 @@ def forecast_in_words(days_left: int | None) -> str:
             return "The room will be used up tomorrow; then the oldest day goes for each new one."
         case _:
             return f"The room will be used up in {days_left} days; then the oldest day goes for each new one."
+
+
+def cold_in_words(cold: ColdUsage) -> list[tuple[str, str]]:
+    """What is there as Parquet and in the bucket: a word and what it is, each."""
+    told = [("Days", str(cold.day_count)), ("Size", size_in_words(cold.file_bytes))]
+    if cold.oldest_day is not None:
+        told.append(("Oldest day", day_of(cold.oldest_day * DAY_MS)))
+    if cold.waiting_count:
+        told.append(("Still to be written", str(cold.waiting_count)))
+    if cold.bucket:
+        uploaded = "never" if cold.uploaded_at is None else to_text(cold.uploaded_at)
+        told += [
+            ("Bucket", cold.bucket),
+            ("In the bucket", f"{cold.uploaded_count} days, {cold.upload_waiting_count} wait"),
+            ("Last upload", uploaded),
+        ]
+    return told
 
 
 def _shares(usage: Usage) -> list[Share]:

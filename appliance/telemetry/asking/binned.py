@@ -64,6 +64,12 @@ class Gathered:
                     kept.extend(number for value in values[low:high] if (number := number_of(value)) is not None)
             low = high
 
+    def whole(self, key: str, metric: str) -> dict[int, Bin]:
+        """What is known of the bins that have any numbers, by the place of each among all."""
+        more = self._more.get((key, metric), {})
+        bins = self._bins.get((key, metric), {})
+        return {place: combined([each, *more.get(place, ())]) or each for place, each in bins.items()}
+
     def rows(self, question: Question) -> list[Row]:
         """The rows of the question, oldest first, those of a bin in the order of their keys."""
         count = len(self.edges) - 1

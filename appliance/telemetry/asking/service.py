@@ -91,6 +91,20 @@ class Asking:
                     f"this took more than {self._time_limit_s:g} s: ask for fewer devices or a shorter range"
                 ) from None
 
+    async def gathered(self, question: Question, bounds: Sequence[int]) -> Gathered:
+        """What is known of the numbers between each two bounds, which is what bins are told from.
+
+        Raises as `answer` does.
+        """
+        async with self._admitted():
+            try:
+                async with asyncio.timeout(self._time_limit_s):
+                    return await _Work(self._source, question).gathered(bounds)
+            except TimeoutError:
+                raise TooMuchError(
+                    f"this took more than {self._time_limit_s:g} s: ask for fewer devices or a shorter range"
+                ) from None
+
     @asynccontextmanager
     async def _admitted(self) -> AsyncIterator[None]:
         if self._asked_count >= QUESTIONS_AT_ONCE + WAITING_LIMIT:
@@ -126,6 +140,14 @@ class _Work:
             await self._gather(gathered, sorted(metrics - exact), await asyncio.to_thread(pieces_of, bins))
         rows = await asyncio.to_thread(gathered.rows, question)
         return page(await asyncio.to_thread(self._first, rows), question.limit)
+
+    async def gathered(self, bounds: Sequence[int]) -> Gathered:
+        """What is known of the numbers between bounds."""
+        gathered = Gathered(bounds)
+        metrics = sorted({column.metric for column in self._question.columns})
+        pieces = await asyncio.to_thread(pieces_of, clipped(bounds, bounds[0], bounds[-1]))
+        await self._gather(gathered, metrics, pieces)
+        return gathered
 
     def _bounds(self) -> list[int]:
         question = self._question

@@ -64,6 +64,10 @@ class Keeping:
         """What is being erased."""
         self.sealed: Callable[[], Awaitable[None]] = _nothing
         """What is done at night once days are sealed."""
+        self.let_go: Callable[[int], bool] = lambda _: True
+        """Whether nobody else needs the chunks of a day any more."""
+        self.erased: Callable[[], None] = lambda: None
+        """Hears that something was erased here, which others may have, too."""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -137,7 +141,7 @@ class Keeping:
 
     async def may_go(self, day: int) -> bool:
         """Whether everything that outlives a day was computed of it and is on the disk."""
-        return await self._telemetry.rollups.is_complete(day)
+        return self.let_go(day) and await self._telemetry.rollups.is_complete(day)
 
     async def drop(self, day: int) -> int:
         """Unlink a day whose roll-ups stay, and give how many bytes that freed."""
@@ -192,6 +196,7 @@ class Keeping:
         for key, through in left_out.items():
             if days.erased.get(key) == through:
                 del days.erased[key]
+        self.erased()
 
     @property
     def damages(self) -> tuple[str, ...]:

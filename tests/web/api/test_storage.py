@@ -20,6 +20,7 @@ async def test_what_takes_room_is_told(script: Client, house: House) -> None:
     parts = ("open_bytes", "sealed_bytes", "rollup_bytes", "database_bytes", "reserve_bytes", "other_bytes")
     assert told["used_bytes"] == sum(told[part] for part in parts)
     assert told["free_bytes"] <= told["disk_bytes"]
+    assert (told["cold"]["is_on"], told["cold"]["day_count"], told["cold"]["oldest_day"]) == (False, 0, None)
     assert least_role("GET", "/v1/storage") is Role.VIEWER
     assert house.clock() // DAY_MS > 0
 

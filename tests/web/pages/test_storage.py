@@ -1,7 +1,11 @@
+import msgspec
 import pytest
 
+from appliance.telemetry.cold.model import ColdUsage
 from tests.web.house import Client, House
-from web.pages.storage import forecast_in_words, size_in_words
+from web.pages.storage import cold_in_words, forecast_in_words, size_in_words
+
+COLD = ColdUsage(True, 2, 20_484, 20_485, 3_000, 0, "", 0, 0, None, "")
 
 
 async def test_the_page_says_where_the_disk_goes_and_what_was_damaged(owner: Client, house: House) -> None:
@@ -36,3 +40,21 @@ def test_the_forecast_is_a_sentence() -> None:
     told = {forecast_in_words(days) for days in (None, 0, 1, 41)}
     assert len(told) == 4
     assert "The room will be used up in 41 days; then the oldest day goes for each new one." in told
+
+
+async def test_the_page_says_how_it_stands_with_parquet(owner: Client, house: House) -> None:
+    assert "Days are not written as Parquet" in (await owner.get("/storage")).text
+    object.__setattr__(house.gateway.cold, "usage", lambda: msgspec.structs.replace(COLD, trouble="no <b> line"))
+    page = (await owner.get("/storage")).text
+    assert "no &lt;b&gt; line" in page
+    assert "2026-01-31" in page
+
+
+def test_the_bucket_is_told_where_there_is_one() -> None:
+    assert dict(cold_in_words(COLD)) == {"Days": "2", "Size": "3.0 kB", "Oldest day": "2026-01-31"}
+    told = dict(cold_in_words(msgspec.structs.replace(COLD, bucket="https://s3/b/", waiting_count=1, uploaded_count=1)))
+    assert told["Still to be written"] == "1"
+    assert (told["Bucket"], told["In the bucket"], told["Last upload"]) == ("https://s3/b/", "1 days, 0 wait", "never")
+    assert dict(cold_in_words(msgspec.structs.replace(COLD, bucket="b", uploaded_at=0)))["Last upload"].startswith(
+        "1970"
+    )

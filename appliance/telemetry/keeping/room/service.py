@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from appliance.audit.model import Entry
@@ -55,6 +55,8 @@ class Room:
         self._thinned: dict[int, frozenset[tuple[int, str]]] = {}
         self.devices: Callable[[], Sequence[Device]] = tuple
         """Every device that is known, with its type."""
+        self.give_way: Callable[[], Awaitable[bool]] = _nothing
+        """Removes something that can be made again; whether there was anything."""
         self.keeping.sealed = self.tend
 
     @contextlib.asynccontextmanager
@@ -140,6 +142,10 @@ class Room:
             erasing=tuple(each.device_id for each in self.keeping.pending if each.tenant_id == tenant_id),
         )
 
+    async def budget_bytes(self) -> int:
+        """How much everything in the data folder may take."""
+        return (await self._limits(await self.keeping.uses())).budget_bytes
+
     def parts(self) -> Mapping[str, Callable[[], Status]]:
         """What can be asked how it is, by its name."""
         return {"room": self.status, "keeping": self.keeping.status}
@@ -178,7 +184,9 @@ class Room:
         return True
 
     async def _drop_oldest(self) -> bool:
-        """Drop the oldest day but today's; whether there was one."""
+        """Drop the oldest day but today's; whether there was one, or something that is needed less."""
+        if await self.give_way():
+            return True
         today = self._clock() // DAY_MS
         for use in await self.keeping.uses():
             if use.day < today:
@@ -206,6 +214,11 @@ class Room:
         sizes = await asyncio.to_thread(_sizes, self._folder)
         disk = await asyncio.to_thread(reserve.look, self._folder, self._reserve_path)
         return max(0, sum(sizes.values()) + disk.reserve_bytes - sum(use.total_bytes for use in days))
+
+
+async def _nothing() -> bool:
+    """Nothing is there that is needed less than readings."""
+    return False
 
 
 def _sizes(folder: Path) -> dict[str, int]:

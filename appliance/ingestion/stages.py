@@ -1,0 +1,90 @@
+"""How long messages take on their way from a socket to the disk and back: counted stage by stage.
+
+A message counts in every stage once it is acknowledged, so all stages count the same messages. Whole milliseconds
+of the wall clock tell when a message came; from there on the loop's own clock tells, which nobody sets.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from appliance.histogram import LONG, MICROSECONDS_PER_MS, MICROSECONDS_PER_S, Histogram
+from appliance.telemetry.model import Report, TimeSource
+from broker.message import Message
+
+
+class Stage(StrEnum):
+    """What a message waits for, in their order."""
+
+    DECIDED = "decided"
+    """Since it was received: its batch was collected and decided."""
+    COMMITTED = "committed"
+    """Since it was decided: its batch is on the disk."""
+    ACKNOWLEDGED = "acknowledged"
+    """Since it was committed: its acknowledgement is on its way."""
+
+
+class Stages:
+    """The lengths of time since the start of the process."""
+
+    def __init__(self) -> None:
+        self.each: dict[Stage, Histogram] = {stage: Histogram() for stage in Stage}
+        """By what was waited for, the stages before it left out."""
+        self.whole = Histogram()
+        """From receiving to acknowledging."""
+        self.age = Histogram(LONG)
+        """From the moment that a device told, where its clock is believed, to the disk: of reports, not of messages."""
+
+    def lap(self, messages: Sequence[Message], reports: Sequence[Report], now: int, loop_s: float) -> "Lap":
+        """Follow one batch, of which it is known now what comes of it. It counts nowhere before it has arrived.
+
+        `now` is UTC milliseconds, `loop_s` the loop's clock in seconds.
+        """
+        return Lap(self, messages, reports, (now, loop_s))
+
+    def copy(self) -> "Stages":
+        """The same, that later messages are not counted in."""
+        twin = Stages()
+        twin.each = {stage: histogram.copy() for stage, histogram in self.each.items()}
+        twin.whole, twin.age = self.whole.copy(), self.age.copy()
+        return twin
+
+    def since(self, earlier: "Stages") -> "Stages":
+        """What was counted after an earlier copy of this."""
+        rest = Stages()
+        rest.each = {stage: histogram.since(earlier.each[stage]) for stage, histogram in self.each.items()}
+        rest.whole, rest.age = self.whole.since(earlier.whole), self.age.since(earlier.age)
+        return rest
+
+
+class Lap:
+    """One batch on its way to the disk and back. Each step is told the time as `Stages.lap` is."""
+
+    def __init__(
+        self, stages: Stages, messages: Sequence[Message], reports: Sequence[Report], decided: tuple[int, float]
+    ) -> None:
+        self._stages = stages
+        self._messages = messages
+        self._reports = reports
+        self._decided_at, self._decided_s = decided
+        self._committed_at, self._committed_s = decided
+
+    def committed(self, now: int, loop_s: float) -> None:
+        """It is on the disk."""
+        self._committed_at, self._committed_s = now, loop_s
+
+    def acknowledged(self, loop_s: float) -> None:
+        """Everybody who waited was told."""
+        if not self._messages:
+            return
+        stages, count = self._stages, len(self._messages)
+        commit_us = round((self._committed_s - self._decided_s) * MICROSECONDS_PER_S)
+        acknowledge_us = round((loop_s - self._committed_s) * MICROSECONDS_PER_S)
+        decided_at, after_us = self._decided_at, commit_us + acknowledge_us
+        waited_ms = [decided_at - message.arrived_at for message in self._messages]
+        stages.whole.observe_all([max(waited, 0) * MICROSECONDS_PER_MS + after_us for waited in waited_ms])
+        stages.each[Stage.DECIDED].observe_all(waited_ms, MICROSECONDS_PER_MS)
+        stages.each[Stage.COMMITTED].observe(commit_us, count)
+        stages.each[Stage.ACKNOWLEDGED].observe(acknowledge_us, count)
+        stored_at, trusted = self._committed_at, TimeSource.DEVICE
+        ages_ms = [stored_at - report.at for report in self._reports if report.time_source is trusted]
+        stages.age.observe_all(ages_ms, MICROSECONDS_PER_MS)

@@ -1,0 +1,30 @@
+"""What is asked of the cold tier when readings are."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from appliance.telemetry.rows import Rows
+
+
+class ColdReadings(Protocol):
+    """Days that lie elsewhere than in day files."""
+
+    def days(self, start: int, end: int) -> Sequence[int]:
+        """The days of a range of which something may be there."""
+
+    async def parts(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> Sequence[Rows]:
+        """What is there of a device, a tenant and its id, within a span of a day, beyond what day files have."""
+
+
+class NothingCold:
+    """No cold tier."""
+
+    def days(self, start: int, end: int) -> Sequence[int]:
+        """None."""
+        del start, end
+        return ()
+
+    async def parts(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> Sequence[Rows]:
+        """Nothing."""
+        del device, day, span
+        return ()

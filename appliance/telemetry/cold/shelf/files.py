@@ -1,0 +1,108 @@
+"""Where the Parquet files of a data folder lie, and which sealed day they can be made of."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from appliance.instant import DAY_MS, day_of, from_text
+from appliance.telemetry.keeping import sealed_day
+from appliance.telemetry.packing import ChunkError
+
+NAME = "part.parquet"
+FOLDER = "day="
+UNFINISHED = ".tmp"
+
+
+def path_of(folder: Path, day: int) -> Path:
+    """The file of a day, counted since 1970, whether or not it is there."""
+    return folder / f"{FOLDER}{day_of(day * DAY_MS)}" / NAME
+
+
+def key_of(day: int) -> str:
+    """The end of the name of a day's object in a bucket."""
+    return f"{FOLDER}{day_of(day * DAY_MS)}/{NAME}"
+
+
+def days_in(folder: Path) -> dict[int, int]:
+    """The days that have a file, and how many bytes it has."""
+    return {_day(path): path.stat().st_size for path in folder.glob(f"{FOLDER}????-??-??/{NAME}")}
+
+
+def unfinished(path: Path) -> Path:
+    """Where a file is written until it is whole: no other process writes there."""
+    return path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+
+
+def made_room(path: Path) -> Path:
+    """The folder of a file, made and put on the disk if it is not there yet; gives the path of what is written."""
+    for folder in (path.parent.parent, path.parent):
+        if not folder.exists():
+            folder.mkdir()
+            _sync(folder.parent)
+    return unfinished(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, and its folder when nothing else is in it."""
+    path.unlink(missing_ok=True)
+    if path.parent.exists() and not any(path.parent.iterdir()):
+        path.parent.rmdir()
+        _sync(path.parent.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a writing that was broken off has left behind."""
+    for path in folder.glob(f"{FOLDER}*/{NAME}.*{UNFINISHED}"):
+        path.unlink()
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of a file, in hexadecimal digits. Raises `OSError` when it is not there."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Sources:
+    """The sealed days of a folder, and what tells each from the one before it and after it."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, int, int], str]] = {}
+
+    def of(self, path: Path) -> str | None:
+        """What the sealed day at a path is; None when there is none, or one that cannot be read."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            self._known.pop(path, None)
+            return None
+        mark = (found.st_ino, found.st_mtime_ns, found.st_size)
+        known = self._known.get(path)
+        if known is None or known[0] != mark:
+            try:
+                with sealed_day.opened(path) as day:
+                    head = day.head
+            except ChunkError:
+                return None
+            known = mark, f"{head.taken}-{head.body_bytes}-{head.foot_bytes}-{head.foot_check:08x}"
+            self._known[path] = known
+        return known[1]
+
+    def all(self, folder: Path) -> Iterator[tuple[int, str]]:
+        """Each sealed day of a folder that can be read, and what it is."""
+        for path in folder.glob(f"????-??-??{sealed_day.SUFFIX}"):
+            source = self.of(path)
+            if source is not None:
+                yield from_text(path.stem) // DAY_MS, source
+
+
+def _day(path: Path) -> int:
+    return from_text(path.parent.name.removeprefix(FOLDER)) // DAY_MS
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

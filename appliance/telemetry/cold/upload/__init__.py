@@ -1,0 +1,1 @@
+"""How files come into a bucket."""

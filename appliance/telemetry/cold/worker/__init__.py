@@ -1,0 +1,1 @@
+"""Programs that run beside the gateway, bounded in memory, to write and read Parquet."""

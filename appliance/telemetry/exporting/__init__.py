@@ -1,0 +1,1 @@
+"""Readings out: tables and lines of any length, a block at a time."""

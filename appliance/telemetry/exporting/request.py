@@ -1,0 +1,112 @@
+"""From what is asked to what is written."""
+
+from collections.abc import Callable, Sequence
+
+from appliance.errors import InvalidInputError
+from appliance.instant import to_text
+from appliance.registry.model import Device
+from appliance.telemetry.asking.columns import columns_of
+from appliance.telemetry.asking.edges import width_of, zone_of
+from appliance.telemetry.asking.model import (
+    EARLIEST,
+    KEYS_LIMIT,
+    LATEST,
+    ROWS_LIMIT,
+    Binned,
+    Fill,
+    Order,
+    Percentile,
+    Plain,
+    Question,
+)
+from appliance.telemetry.exporting.model import Asked, By, InBins, Raw, Wanted
+from appliance.telemetry.tables.layout import Form, Layout, columns_for
+
+KEY_COLUMNS = {By.DEVICE: "device_id", By.GROUP: "group", By.ZONE: "zone", By.TYPE: "type", By.ALL: ""}
+_FILLS = (Fill.NONE, Fill.NULL, Fill.ZERO)
+
+Metrics = Callable[[str], Sequence[str]]
+"""Gives the metrics that a device reported."""
+
+
+def wanted(tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: Metrics) -> Wanted:
+    """What is to be written of these devices. Raises `InvalidInputError`."""
+    if not EARLIEST <= asked.start <= asked.end <= LATEST:
+        raise InvalidInputError("start and end lie between 1970 and the year 9000, start first")
+    if asked.form not in list(Form):
+        raise InvalidInputError(f"format is {asked.form[:40]!r}, expected one of {', '.join(Form)}")
+    return _in_bins(tenant_id, asked, devices) if asked.width else _raw(tenant_id, asked, devices, metrics_of)
+
+
+def name_of(wanted: Wanted) -> str:
+    """What a file with it is called."""
+    start = wanted.start if isinstance(wanted, Raw) else wanted.question.start
+    ending = "csv" if wanted.form is Form.LONG else wanted.form.value
+    return f"readings-{to_text(start)[:10]}.{ending}"
+
+
+def _raw(tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: Metrics) -> Raw:
+    if asked.by != By.DEVICE or asked.fill != Fill.NONE:
+        raise InvalidInputError("by and fill are for bins: say how wide they are, for example bin=1h")
+    columns = columns_of(asked.select) if asked.select else ()
+    for column in columns:
+        if not isinstance(column, Plain):
+            raise InvalidInputError(
+                f"{column.name} is not a metric: an export without bin has readings alone; aggregates need bin"
+            )
+    device_ids = tuple(sorted(device.device_id for device in devices))
+    chosen = frozenset(column.metric for column in columns)
+    form = Form(asked.form)
+    metrics: tuple[str, ...] = ()
+    if form is Form.CSV:
+        metrics = columns_for(chosen or {metric for device_id in device_ids for metric in metrics_of(device_id)})
+    layout = Layout(form, metrics, asked.is_detailed)
+    return Raw(tenant_id, device_ids, chosen or None, asked.start, asked.end, layout)
+
+
+def _in_bins(tenant_id: int, asked: Asked, devices: Sequence[Device]) -> InBins:
+    if asked.by not in list(By):
+        raise InvalidInputError(f"by is {asked.by[:40]!r}, expected one of {', '.join(By)}")
+    if asked.fill not in _FILLS:
+        raise InvalidInputError(f"fill is {asked.fill[:40]!r}, an export takes one of {', '.join(_FILLS)}")
+    if asked.form == Form.LONG or asked.is_detailed:
+        raise InvalidInputError("the long form and details are of readings, not of bins: leave out bin")
+    columns = columns_of(asked.select)
+    for column in columns:
+        if not isinstance(column, Binned | Percentile):
+            raise InvalidInputError(f"{column.name} is told of readings, and bin asks for bins: leave one out")
+    by = By(asked.by)
+    keys: dict[str, list[str]] = {}
+    for device in devices:
+        for key in keys_of(device, by):
+            keys.setdefault(key, []).append(device.device_id)
+    if len(keys) > KEYS_LIMIT:
+        raise InvalidInputError(f"{len(keys):,} devices are asked about, at most {KEYS_LIMIT:,} may be")
+    question = Question(
+        tenant_id=tenant_id,
+        keys={key: tuple(keys[key]) for key in sorted(keys)},
+        columns=columns,
+        start=asked.start,
+        end=asked.end,
+        width=width_of(asked.width),
+        zone=zone_of(asked.zone),
+        fill=Fill(asked.fill),
+        order=Order.OLDEST,
+        limit=ROWS_LIMIT,
+    )
+    return InBins(question, KEY_COLUMNS[by], Form(asked.form))
+
+
+def keys_of(device: Device, by: By) -> tuple[str, ...]:
+    """What the rows are named by that tell of a device."""
+    match by:
+        case By.DEVICE:
+            return (device.device_id,)
+        case By.GROUP:
+            return device.groups
+        case By.ZONE:
+            return (device.zone,)
+        case By.TYPE:
+            return (device.type,)
+        case By.ALL:
+            return (By.ALL.value,)

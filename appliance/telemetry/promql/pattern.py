@@ -1,0 +1,172 @@
+"""Regular expressions that take time in proportion to the text, whatever they are.
+
+Those of the standard library can be made to run for years by whoever writes them. Known are letters, `.`, `[a-z]`,
+`[^a-z]`, groups, `|`, `*`, `+`, `?`, and a backslash before what is special or one of `d w s`. All else is refused.
+A pattern matches a whole text.
+"""
+
+from collections.abc import Callable
+
+from appliance.telemetry.promql.model import QueryError
+
+LENGTH_LIMIT = 4_000
+_SPECIAL = frozenset("*+?|()[]{}^$.\\/-")
+_CLASSES: dict[str, Callable[[str], bool]] = {
+    "d": str.isdigit,
+    "w": lambda letter: letter.isalnum() or letter == "_",
+    "s": str.isspace,
+}
+
+Test = Callable[[str], bool]
+_State = int
+
+
+class Pattern:
+    """A pattern, taken apart."""
+
+    def __init__(self, text: str) -> None:
+        """Raises `QueryError`."""
+        if len(text) > LENGTH_LIMIT:
+            raise QueryError(f"a regular expression has {len(text):,} characters, at most {LENGTH_LIMIT:,} are taken")
+        self._text = text
+        self._at = 0
+        self._steps: list[tuple[Test, _State] | None] = []
+        """By state: what a letter must be, and the state after it."""
+        self._leaps: list[list[_State]] = []
+        """By state: the states that are reached without a letter."""
+        self._begin, self._end = self._choice(depth=0)
+        if self._at < len(text):
+            raise self._fault("a ) without its (")
+
+    def matches(self, text: str) -> bool:
+        """Whether the whole of a text is as the pattern says."""
+        states = self._reached({self._begin})
+        for letter in text:
+            found = {step[1] for state in states if (step := self._steps[state]) is not None and step[0](letter)}
+            if not found:
+                return False
+            states = self._reached(found)
+        return self._end in states
+
+    def _reached(self, states: set[_State]) -> set[_State]:
+        waiting = list(states)
+        while waiting:
+            for state in self._leaps[waiting.pop()]:
+                if state not in states:
+                    states.add(state)
+                    waiting.append(state)
+        return states
+
+    def _new(self) -> _State:
+        self._steps.append(None)
+        self._leaps.append([])
+        return len(self._steps) - 1
+
+    def _choice(self, depth: int) -> tuple[_State, _State]:
+        if depth > 20:  # noqa: PLR2004  deeper than anybody nests, less deep than what recursion bears
+            raise self._fault("groups are nested too deep")
+        begin, end = self._new(), self._new()
+        while True:
+            first, last = self._sequence(depth)
+            self._leaps[begin].append(first)
+            self._leaps[last].append(end)
+            if self._peek() != "|":
+                return begin, end
+            self._at += 1
+
+    def _sequence(self, depth: int) -> tuple[_State, _State]:
+        begin = end = self._new()
+        while self._peek() not in {"", "|", ")"}:
+            first, last = self._repeated(*self._one(depth))
+            self._leaps[end].append(first)
+            end = last
+        return begin, end
+
+    def _repeated(self, first: _State, last: _State) -> tuple[_State, _State]:
+        while self._peek() in {"*", "+", "?"}:
+            sign = self._next()
+            begin, end = self._new(), self._new()
+            self._leaps[begin].append(first)
+            self._leaps[last].append(end)
+            if sign != "?":
+                self._leaps[last].append(first)
+            if sign != "+":
+                self._leaps[begin].append(end)
+            first, last = begin, end
+            if self._peek() == "?":
+                self._at += 1  # not greedy: of the whole text that is the same
+        return first, last
+
+    def _one(self, depth: int) -> tuple[_State, _State]:
+        letter = self._next()
+        if letter == "(":
+            if self._text.startswith("?:", self._at):
+                self._at += 2
+            found = self._choice(depth + 1)
+            if self._peek() != ")":
+                raise self._fault("a ( without its )")
+            self._at += 1
+            return found
+        if letter in "*+?{}^$]":
+            raise self._fault(f"{letter} is not taken here")
+        begin, end = self._new(), self._new()
+        self._steps[begin] = (self._test(letter), end)
+        return begin, end
+
+    def _test(self, letter: str) -> Test:
+        if letter == ".":
+            return lambda other: other != "\n"
+        if letter == "[":
+            return self._set()
+        if letter == "\\":
+            escaped = self._next()
+            if escaped in _CLASSES:
+                return _CLASSES[escaped]
+            letter = self._escaped(escaped)
+        return letter.__eq__
+
+    def _escaped(self, letter: str) -> str:
+        if letter in _SPECIAL or not letter.isalnum():
+            return letter
+        raise self._fault(f"\\{letter} is not taken")
+
+    def _set(self) -> Test:
+        is_negated = self._peek() == "^"
+        self._at += is_negated
+        ranges: list[tuple[str, str]] = []
+        tests: list[Test] = []
+        is_first = True
+        while self._peek() != "]" or is_first:
+            is_first = False
+            letter = self._next()
+            if letter == "\\":
+                letter = self._next()
+                if letter in _CLASSES:
+                    tests.append(_CLASSES[letter])
+                    continue
+                letter = self._escaped(letter)
+            ranges.append((letter, self._range_end(letter)))
+        self._at += 1
+        return lambda other: (
+            (any(low <= other <= high for low, high in ranges) or any(test(other) for test in tests)) is not is_negated
+        )
+
+    def _range_end(self, letter: str) -> str:
+        if self._peek() != "-" or self._text[self._at + 1 : self._at + 2] in {"", "]"}:
+            return letter
+        self._at += 1
+        end = self._next()
+        return self._escaped(self._next()) if end == "\\" else end
+
+    def _peek(self) -> str:
+        return self._text[self._at : self._at + 1]
+
+    def _next(self) -> str:
+        letter = self._peek()
+        if not letter:
+            raise self._fault("it ends too early")
+        self._at += 1
+        return letter
+
+    def _fault(self, what: str) -> QueryError:
+        return QueryError(f"regular expression {self._text[:80]!r}, character {self._at}: {what}")

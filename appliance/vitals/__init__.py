@@ -1,0 +1,1 @@
+"""The gateway's own figures: gathered, written out for monitoring, and judged by alert rules."""

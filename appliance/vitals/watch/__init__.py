@@ -1,0 +1,1 @@
+"""Alert rules about the gateway itself."""

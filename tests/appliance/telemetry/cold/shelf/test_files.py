@@ -1,0 +1,55 @@
+"""Where files lie, and what tells one sealed day from another."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.telemetry.cold.shelf import files
+from appliance.telemetry.keeping import sealed_day
+from appliance.telemetry.keeping.sealed_day import KeptDevice
+from tests.appliance.telemetry.reports import DAY
+
+
+@given(st.integers(0, 80_000))
+def test_a_day_is_found_by_the_name_of_its_folder(day: int) -> None:
+    path = files.path_of(Path("cold"), day)
+    assert files._day(path) == day
+    assert path.as_posix() == f"cold/{files.key_of(day)}"
+
+
+def test_a_file_has_the_name_that_others_look_for(tmp_path: Path) -> None:
+    path = files.path_of(tmp_path / "cold", DAY)
+    assert path == tmp_path / "cold" / "day=2026-01-31" / "part.parquet"
+    target = files.made_room(path)
+    assert target.parent == path.parent
+    target.write_bytes(b"abc")
+    assert files.days_in(tmp_path / "cold") == {}
+    target.rename(path)
+    assert files.days_in(tmp_path / "cold") == {DAY: 3}
+    files.made_room(path).touch()
+    files.remove_leftovers(tmp_path / "cold")
+    files.remove(path)
+    assert [each.name for each in tmp_path.rglob("*")] == ["cold"]
+    files.remove(path)
+
+
+def test_a_sealed_day_is_told_from_the_one_that_takes_its_place(tmp_path: Path) -> None:
+    sources = files.Sources()
+    path = tmp_path / "2026-01-31.sealed"
+    assert sources.of(path) is None
+    sealed_day.settle(sealed_day.write(path, DAY, 7, [KeptDevice(1, "a", 0, 0, 0, b"", ())]), path)
+    first = sources.of(path)
+    assert dict(sources.all(tmp_path)) == {DAY: first}
+    sealed_day.settle(sealed_day.write(path, DAY, 7, [KeptDevice(1, "b", 0, 0, 0, b"", ())]), path)
+    assert sources.of(path) not in (None, first)
+    path.write_bytes(b"nothing")
+    assert sources.of(path) is None
+
+
+def test_the_checksum_is_that_of_the_whole_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert files.sha256_of(tmp_path / "a").startswith("ba7816bf")
+    with pytest.raises(OSError, match="nothing"):
+        files.sha256_of(tmp_path / "nothing")

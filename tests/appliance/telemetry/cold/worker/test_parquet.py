@@ -1,0 +1,79 @@
+"""A Parquet file gives back what was written, says when it was damaged, and others can read it."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.telemetry.model import Report
+from tests.appliance.telemetry.reports import DAY, NOON, exact, report, reports
+
+pytest.importorskip("pyarrow", reason="pyarrow, which writes Parquet, is not installed")
+
+import pyarrow as pa
+from pyarrow import parquet as others
+
+from appliance.telemetry.cold.worker.parquet import EVER, File, Writer
+
+
+def write(path: Path, *devices: list[Report]) -> None:
+    with Writer(path) as writer:
+        for received in devices:
+            writer.add(received, 0)
+            writer.end_device()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(written=st.lists(reports(devices=st.just("a")), max_size=12))
+def test_reports_come_back_as_they_were(tmp_path: Path, written: list[Report]) -> None:
+    path = tmp_path / "part.parquet"
+    write(path, written)
+    with File(path) as file:
+        found = file.reports((1, "a"), *EVER)
+    assert list(map(exact, found)) == [exact(each) for each in written if each.values]
+
+
+def test_a_device_and_a_span_are_found_in_any_row_group(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    names = ["a", "b", "ä", "日本"]
+    write(path, *[[report(name, NOON + step) for step in range(30_000)] for name in names])
+    with File(path) as file:
+        assert file._file.num_row_groups == 4
+        assert file.devices() == [(1, name) for name in names]
+        for name in names:
+            assert [each.at for each in file.reports((1, name), NOON + 7, NOON + 9)] == [NOON + 7, NOON + 8]
+        assert file.reports((2, "a"), *EVER) == []
+        assert file.reports((1, "c"), *EVER) == []
+
+
+def test_damage_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    write(path, [report("a", NOON + step) for step in range(1_000)])
+    content = bytearray(path.read_bytes())
+    column = others.read_metadata(path).row_group(0).column(5)
+    content[column.data_page_offset + column.total_compressed_size // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises((OSError, ValueError)), File(path) as file:
+        file.reports((1, "a"), *EVER)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    others.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(ValueError, match="other columns"):
+        File(tmp_path / "other.parquet")
+
+
+def test_others_read_numbers_as_numbers_and_moments_as_moments(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    write(path, [report("a", values={"flow": 1.5, "count": 7, "open": True, "note": "ok", "none": None})])
+    rows = others.read_table(path).to_pylist()
+    assert [(row["metric"], row["kind"], row["number"], row["boolean"], row["text"]) for row in rows] == [
+        ("flow", "float", 1.5, None, None),
+        ("count", "integer", 7.0, None, None),
+        ("open", "boolean", None, True, None),
+        ("note", "text", None, None, "ok"),
+        ("none", "null", None, None, None),
+    ]
+    assert rows[0]["at"].isoformat() == "2026-01-31T12:00:00+00:00"
+    assert DAY * 86_400_000 < NOON

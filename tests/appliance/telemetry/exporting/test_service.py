@@ -1,0 +1,113 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.instant import DAY_MS, HOUR_MS
+from appliance.telemetry.asking.columns import columns_of
+from appliance.telemetry.asking.edges import width_of
+from appliance.telemetry.asking.service import QUESTIONS_AT_ONCE, WAITING_LIMIT
+from appliance.telemetry.exporting import service
+from appliance.telemetry.exporting.model import Asked, InBins, Mark, Raw, TooManyExportsError, Wanted
+from appliance.telemetry.exporting.request import wanted
+from appliance.telemetry.exporting.service import EXPORTS_AT_ONCE, Exporting
+from tests.appliance.telemetry.asking.source import question
+from tests.appliance.telemetry.promql.devices import device
+from tests.appliance.telemetry.reports import NOON, report
+from tests.appliance.telemetry.test_service import Gateway
+
+DAYS = 3
+COUNT = 1_500
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    """A device that says much over three days, one that says little, and one that says nothing."""
+    made = Gateway(tmp_path)
+    made.now = NOON + DAYS * DAY_MS
+    async with made.running():
+        for day in range(DAYS):
+            # Across five o'clock, where one look ends and the next one begins.
+            at = NOON + day * DAY_MS - 15 * HOUR_MS // 2
+            await made.take(*[report("a", at + number * 5_000, values={"x": number}) for number in range(COUNT)])
+            if day == 0:
+                await made.telemetry.seal_all()
+        await made.take(report("b", NOON, values={"y": 1}))
+        yield made
+
+
+def raw(**changes: object) -> Raw:
+    asked = msgspec.structs.replace(Asked(start=0, end=NOON + DAYS * DAY_MS, form="jsonl"), **changes)
+    found = wanted(1, asked, [device(name) for name in "abc"], lambda _: ["x"])
+    assert isinstance(found, Raw)
+    return found
+
+
+async def test_all_there_is_is_written_in_pieces_of_bounded_size(gateway: Gateway) -> None:
+    exporting = Exporting(gateway.telemetry)
+    mark: Mark | None = Mark()
+    sizes, lines = [], []
+    while mark is not None:
+        piece = await exporting.piece(raw(), mark)
+        sizes.append(piece.text.count("\n"))
+        lines += piece.text.splitlines()
+        mark = piece.next
+    assert len(lines) == DAYS * COUNT + 1
+    assert len(set(lines)) == len(lines)
+    assert max(sizes) < 2 * service.BLOCK_REPORTS
+    assert '"device_id":"b"' in lines[-1]
+
+
+async def test_a_piece_that_is_asked_for_twice_is_the_same(gateway: Gateway) -> None:
+    exporting = Exporting(gateway.telemetry)
+    first = await exporting.piece(raw(), Mark())
+    assert first.next is not None
+    assert await exporting.piece(raw(), Mark()) == first
+    again = msgspec.json.decode(msgspec.json.encode(first.next), type=Mark)
+    assert await exporting.piece(raw(), again) == await exporting.piece(raw(), first.next)
+
+
+async def test_only_some_are_written_at_once_and_who_leaves_makes_room(gateway: Gateway) -> None:
+    exporting = Exporting(gateway.telemetry)
+    running = [exporting.pieces(raw()) for _ in range(EXPORTS_AT_ONCE)]
+    for each in running:
+        await anext(each)
+    with pytest.raises(TooManyExportsError):
+        await anext(exporting.pieces(raw()))
+    await running[0].aclose()  # type: ignore[attr-defined]
+    assert exporting.count == EXPORTS_AT_ONCE - 1
+    assert await anext(exporting.pieces(raw()))
+
+
+def in_bins(width: str) -> InBins:
+    asked = question(
+        columns=columns_of(["count(x)"]), start=NOON - 12 * HOUR_MS, end=NOON + DAYS * DAY_MS, width=width_of(width)
+    )
+    return InBins(msgspec.structs.replace(asked, keys={"a": ("a",), "c": ("c",)}), "device_id", raw().form)
+
+
+async def whole(exporting: Exporting, what: Wanted) -> str:
+    return "".join([piece async for piece in exporting.pieces(what)])
+
+
+async def test_bins_do_not_depend_on_the_pieces(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporting = Exporting(gateway.telemetry)
+    at_once = await whole(exporting, in_bins("7m"))
+    monkeypatch.setattr(service, "CELLS_AT_ONCE", 10)
+    assert await whole(exporting, in_bins("7m")) == at_once
+    assert sum(msgspec.json.decode(line)["count(x)"] for line in at_once.splitlines()) == DAYS * COUNT
+
+
+async def test_an_export_waits_for_those_who_look_at_charts(gateway: Gateway) -> None:
+    asking = gateway.telemetry.asking
+    full = QUESTIONS_AT_ONCE + WAITING_LIMIT
+    asking._asked_count = full
+    exporting = Exporting(gateway.telemetry)
+    pieces = exporting.pieces(in_bins("1d"))
+    waiting = asyncio.ensure_future(anext(pieces))
+    done, _ = await asyncio.wait([waiting], timeout=0.05)
+    assert not done
+    asking._asked_count = 0
+    assert "count(x)" in await waiting

@@ -1,0 +1,115 @@
+import argparse
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance import command_telemetry
+from appliance.command_telemetry import parts
+from appliance.config import Config
+from appliance.control import ControlError
+from appliance.errors import InvalidInputError
+from appliance.instant import DAY_MS
+from tests.appliance.telemetry.reports import NOON
+
+CELLS = st.sampled_from(["1", "a,b", '"x\ny"', '"q""q"', ""])
+tables = st.lists(st.lists(CELLS, min_size=1, max_size=3).map(",".join), max_size=20)
+
+
+@given(tables, st.integers(1, 40), st.booleans())
+def test_a_table_in_parts_is_the_table(lines: list[str], size: int, is_ended: bool) -> None:
+    body = "\n".join(lines) + ("\n" if is_ended else "")
+    found = list(parts(io.BytesIO(b"device_id,time,x\n" + body.encode()), size))
+    assert all(content.startswith(b"device_id,time,x\n") for _, content in found)
+    rows = [content.removeprefix(b"device_id,time,x\n") for _, content in found]
+    assert b"".join(rows) == body.encode()
+    before = 1
+    for (first_line, _), content in zip(found, rows, strict=True):
+        assert first_line == before
+        before += content.count(b"\n")
+        assert content.count(b'"') % 2 == 0
+
+
+def test_an_empty_file_is_asked_about_too() -> None:
+    assert list(parts(io.BytesIO(b""), 10)) == [(1, b"")]
+
+
+class Gateway:
+    """Answers in the place of one that runs, and keeps what it was asked."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def ask(self, _: Config, call: str, arguments: dict[str, Any]) -> Any:
+        self.asked.append((call, arguments))
+        return self.answers.pop(0)
+
+    def run(self, *arguments: str | Path) -> int:
+        parser = argparse.ArgumentParser()
+        commands = parser.add_subparsers()
+        command_telemetry.add(commands, argparse.ArgumentParser(add_help=False), self.ask, lambda: NOON)
+        options = parser.parse_args(["telemetry", *map(str, arguments)])
+        status: int = options.command(options, Config())
+        return status
+
+
+PIECES = ({"text": "a,b\r\n", "next": {"place": 1, "at": 5}}, {"text": "1,2\r\n", "next": None})
+
+
+def test_pieces_are_asked_for_until_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+    gateway = Gateway(*PIECES)
+    assert gateway.run("export", "--device", "a", "--select", "flow", "--details") == 0
+    assert capsys.readouterr().out == "a,b\r\n1,2\r\n"
+    first, second = (arguments for _, arguments in gateway.asked)
+    assert first["asked"] | {} == second["asked"]
+    assert (first["asked"]["start"], first["asked"]["end"]) == (NOON - DAY_MS, NOON)
+    assert first["selected"]["device_ids"] == ["a"]
+    assert (first["mark"]["place"], second["mark"]["place"], second["mark"]["at"]) == (0, 1, 5)
+
+
+def test_a_file_is_there_once_it_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    assert Gateway(*PIECES).run("export", "--out", out, "--start", "2026-01-30", "--end", str(NOON)) == 0
+    assert out.read_bytes() == b"a,b\r\n1,2\r\n"
+    with pytest.raises(IndexError):
+        Gateway(PIECES[0]).run("export", "--out", tmp_path / "broken.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+    with pytest.raises(ControlError, match="cannot be written"):
+        Gateway(*PIECES).run("export", "--out", tmp_path / "no" / "out.csv")
+    with pytest.raises(InvalidInputError, match="no moment"):
+        Gateway().run("export", "--start", "soon")
+
+
+TALLY = {
+    "is_dry_run": False,
+    "row_count": 2,
+    "reading_count": 1,
+    "duplicate_count": 3,
+    "refused_count": 0,
+    "refused": [],
+}
+
+
+def test_what_became_of_a_table_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("time,x\n0,1\n")
+    gateway = Gateway(TALLY)
+    assert gateway.run("import", table, "--device", "a") == 0
+    [(call, arguments)] = gateway.asked
+    assert (call, arguments["device_id"], arguments["dry_run"]) == ("telemetry.import", "a", False)
+    assert base64.b64decode(arguments["content"]) == table.read_bytes()
+    assert capsys.readouterr().out == "2 rows: 1 readings taken, 3 were there already, 0 rows refused\n"
+    refused = {**TALLY, "refused_count": 1, "refused": [{"line": 7, "reason": "no"}]}
+    assert Gateway(refused).run("import", table, "--dry-run") == 2
+    assert capsys.readouterr().out.splitlines() == [
+        "line 7\trefused\tno",
+        "2 rows: 1 readings would be taken, 3 were there already, 1 rows refused",
+        "Nothing was taken: this was a dry run.",
+    ]
+    with pytest.raises(ControlError, match="cannot be read"):
+        Gateway().run("import", tmp_path / "none.csv")

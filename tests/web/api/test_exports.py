@@ -1,0 +1,182 @@
+import json
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from appliance.instant import DAY_MS, HOUR_MS, to_text
+from appliance.telemetry.model import Report, TimeSource
+from tests.web import house as houses
+from tests.web.house import Client, House
+from web.shell import moment
+
+NOW = moment() // DAY_MS * DAY_MS - 3 * DAY_MS
+VALUES: dict[str, Any] = {
+    "flow": -0.0,
+    "count": 2**53 + 1,
+    "text": "=HYPERLINK(1)",
+    "number in quotes": "5.0",
+    "lines": 'a "b"\r\nc',
+    "on": True,
+    "nothing": None,
+    "gone": nan,
+    "most": -inf,
+    "gps.latitude": 52.5,
+    "time": "a reserved word",
+}
+
+
+def report(device_id: str, at: int, values: dict[str, Any], sequence: int | None = None) -> Report:
+    topic = f"sensors/{device_id}/telemetry"
+    return Report(1, device_id, at, at + 40, TimeSource.DEVICE, topic, device_id, values, sequence)
+
+
+async def filled(house: House) -> None:
+    await house.add_device("a", zone="north")
+    await house.add_device("b", zone="south")
+    found = [report("a", NOW + number * 1_000, {"flow": number / 10, "count": number}, number) for number in range(50)]
+    found += [
+        report("b", NOW, VALUES),
+        report("b", NOW, {"flow": 1}),
+        report("b", NOW + DAY_MS, {"more": None, "x": "null"}),
+    ]
+    await house.gateway.ingestion.bring(found)
+    await house.gateway.telemetry.seal_all()
+    await house.gateway.ingestion.bring([report("a", NOW + HOUR_MS, {"late": 1}), report("a", NOW, {"flow": 7})])
+
+
+async def stored(house: House, device_id: str) -> list[tuple[Any, ...]]:
+    """Everything that is kept of a device; NaN as its text, for it is not equal to itself."""
+    found = await house.gateway.telemetry.reports(1, device_id, 0, NOW + 30 * DAY_MS)
+    return [
+        (each.at, each.sequence, sorted((name, repr(value)) for name, value in each.values.items())) for each in found
+    ]
+
+
+async def exported(script: Client, **parameters: str) -> httpx.Response:
+    answer = await script.get("/v1/telemetry/export", params={"start": str(NOW - DAY_MS), **parameters})
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+@pytest.mark.parametrize("form", ["csv", "long"])
+@pytest.mark.parametrize("details", ["false", "true"])
+async def test_what_is_exported_and_imported_elsewhere_is_the_same(
+    form: str, details: str, script: Client, house: House, tmp_path: Path
+) -> None:
+    await filled(house)
+    text = (await exported(script, format=form, details=details)).text
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+    async with houses.opened(elsewhere) as other:
+        await other.add_device("a")
+        await other.add_device("b")
+        async with Client(houses.app_of(other)) as client:
+            client.headers["authorization"] = f"Bearer {await other.gateway.accounts.add_token(1, 'test')}"
+            for taken in (True, False):
+                answer = await client.post("/v1/telemetry/imports", json={"csv": text})
+                told = answer.json()
+                assert answer.status_code == 200, told
+                assert told["refused_count"] == 0, told["refused"]
+                assert bool(told["reading_count"]) is taken
+                assert (told["duplicate_count"] > 0) is not taken
+        for device_id in ("a", "b"):
+            assert await stored(other, device_id) == await stored(house, device_id)
+
+
+async def test_json_says_every_value_as_json_can(script: Client, house: House) -> None:
+    await filled(house)
+    array = (await exported(script, format="json")).json()
+    lines = (await exported(script, format="jsonl")).text.splitlines()
+    assert array == [json.loads(line) for line in lines]
+    assert len(array) == 55
+    [told] = [each["values"] for each in array if each["device_id"] == "b" and "most" in each["values"]]
+    assert (told["gone"], told["most"], told["nothing"], told["count"]) == ("NaN", "-Infinity", None, 2**53 + 1)
+
+
+async def test_a_table_has_no_formula_in_it(script: Client, house: House) -> None:
+    await filled(house)
+    answer = await exported(script, device="b")
+    assert "'=HYPERLINK" in answer.text
+    assert answer.headers["content-disposition"].startswith('attachment; filename="readings-')
+
+
+async def test_only_what_is_asked_for_is_written(script: Client, house: House) -> None:
+    await filled(house)
+    lines = (await exported(script, zone="north", select="flow", end=str(NOW + 1_000))).text.splitlines()
+    assert lines == [
+        "device_id,at,sequence,flow,more",
+        f"a,{to_text(NOW)},0,0.0,",
+        f"a,{to_text(NOW)},,7,",
+    ]
+
+
+async def test_bins_are_written_however_many(script: Client, house: House) -> None:
+    await filled(house)
+    answer = await exported(script, bin="10s", select="avg(flow)", device="a", format="csv")
+    assert answer.text.splitlines()[:2] == ["at,device_id,avg(flow)", f"{to_text(NOW)},a,1.0454545454545454"]
+    rows = (await exported(script, bin="1m", select="count(flow)", by="zone", fill="zero", format="json")).json()
+    assert len(rows) >= 2 * 4 * 1440
+    assert sum(row["count(flow)"] for row in rows) == 53
+    assert rows == sorted(rows, key=lambda row: (row["at"], row["zone"]))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "format=xml",
+        "select=avg(flow)",
+        "bin=1h",
+        "bin=1h&select=flow",
+        "bin=1h&select=avg(flow)&fill=linear",
+        "bin=1h&select=avg(flow)&format=long",
+        "by=zone",
+        "start=2026-01-02&end=2026-01-01",
+        "colour=red",
+    ],
+)
+async def test_what_cannot_be_written_is_refused_before_anything_is_sent(query: str, script: Client) -> None:
+    answer = await script.get(f"/v1/telemetry/export?{query}")
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["detail"]
+
+
+async def test_an_export_of_nothing_is_a_whole_table(script: Client, house: House) -> None:
+    assert (await exported(script)).text == "device_id,at,sequence,more\r\n"
+    assert (await exported(script, format="json")).json() == []
+    assert (await exported(script, format="jsonl")).text == ""
+    await house.add_device("a")
+    assert (await exported(script, format="json")).json() == []
+    assert house.gateway.exporting.count == 0
+
+
+async def test_a_table_of_others_is_taken_and_its_faults_are_told_by_line(script: Client, house: House) -> None:
+    await house.add_device("a")
+    table = (
+        "time;flow;note\n"
+        f"{NOW // 1000};1.5;a text\n"
+        "never;1;\n"
+        f"{NOW + 1};;\n"
+        f"{to_text(NOW + 2)};1e999;\n"
+        f"{to_text(moment() + HOUR_MS)};1;\n"
+    )
+    for path, reading_count in (("?dry_run=true", 2), ("", 2)):
+        answer = await script.post(f"/v1/telemetry/imports{path}", json={"csv": table, "device_id": "a"})
+        told = answer.json()
+        assert answer.status_code == 200, told
+        assert (told["row_count"], told["reading_count"], told["refused_count"]) == (5, reading_count, 3)
+        assert [each["line"] for each in told["refused"]] == [3, 5, 6]
+    assert await stored(house, "a") == [(NOW, None, [("flow", "1.5"), ("note", "'a text'")])]
+    [entry] = await house.gateway.registry.audit.entries(1, limit=1)
+    assert (entry.action, entry.subject, entry.actor) == ("telemetry.import", "a", "token:test")
+    unknown = await script.post("/v1/telemetry/imports", json={"csv": "device_id,at,x\nnobody,0,1\n"})
+    assert "no device 'nobody'" in unknown.json()["refused"][0]["reason"]
+
+
+@pytest.mark.parametrize("table", ["", "a,b\n1,2\n", "device_id,at\na,0\n", "device_id,at,metric\n", "at,x\n0,1\n"])
+async def test_what_is_no_table_of_readings_is_refused(table: str, script: Client) -> None:
+    answer = await script.post("/v1/telemetry/imports", json={"csv": table})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["code"] == "invalid_table"

@@ -1,0 +1,107 @@
+from typing import Any
+
+import pytest
+
+from appliance.instant import HOUR_MS, MINUTE_MS
+from tests.web.house import Client, House
+from web.api.prometheus import written
+from web.auth import PROMETHEUS
+from web.shell import moment
+
+API = "/v1/prometheus/api/v1"
+FLOW = {"__name__": "flow", "device_id": "a", "metric": "flow", "zone": "north"}
+
+
+async def filled(house: House) -> int:
+    at = moment() // HOUR_MS * HOUR_MS - HOUR_MS
+    await house.add_device("a", zone="north")
+    await house.add_device("b", zone="south")
+    for number in range(4):
+        await house.send("a", {"flow": number, "gps.lat": 1.5}, at=at + number * MINUTE_MS)
+    await house.send("b", {"flow": 10}, at=at)
+    return at
+
+
+async def asked(client: Client, path: str, **parameters: Any) -> Any:
+    answer = await client.get(f"{API}/{path}", params=parameters)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert told["status"] == "success"
+    return told["data"]
+
+
+async def test_a_query_is_answered_in_the_form_of_prometheus(script: Client, house: House) -> None:
+    at = await filled(house)
+    at_once = await asked(script, "query", query='flow{zone="north"}', time=at / 1000 + 90)
+    assert at_once == {"resultType": "vector", "result": [{"metric": FLOW, "value": [at / 1000 + 90, "1"]}]}
+    form = {"query": "sum(flow)", "start": str(at / 1000 + 1), "end": str(at / 1000 + 121), "step": "1m"}
+    answer = await script.post(f"{API}/query_range", data=form)
+    sums = [[at / 1000 + 1, "10"], [at / 1000 + 61, "11"], [at / 1000 + 121, "12"]]
+    assert answer.json() == {
+        "status": "success",
+        "data": {"resultType": "matrix", "result": [{"metric": {}, "values": sums}]},
+    }
+
+
+async def test_what_grafana_asks_to_see_whether_all_is_well_is_answered(script: Client) -> None:
+    assert await asked(script, "query", query="1+1", time=4) == {"resultType": "scalar", "result": [4, "2"]}
+    numbers = await asked(script, "query_range", query="1+1", start=0, end=2, step=1)
+    assert numbers["result"] == [{"metric": {}, "values": [[0, "2"], [1, "2"], [2, "2"]]}]
+    assert (await asked(script, "status/buildinfo"))["version"] == "2.42.0"
+
+
+async def test_what_there_is_can_be_looked_up(script: Client, house: House) -> None:
+    await filled(house)
+    assert await asked(script, "labels") == ["__name__", "device_id", "metric", "zone"]
+    assert await asked(script, "label/__name__/values") == ["flow", "gps_lat"]
+    assert await asked(script, "label/zone/values", **{"match[]": "gps_lat"}) == ["north"]
+    assert await asked(script, "series", **{"match[]": 'flow{device_id="a"}'}) == [FLOW]
+    assert (await script.post(f"{API}/series", data={"match[]": "gps_lat"})).json()["data"][0]["metric"] == "gps.lat"
+    assert (await script.post(f"{API}/labels", data={})).json()["data"] == await asked(script, "labels")
+    assert set(await asked(script, "metadata")) == {"flow", "gps_lat"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kind"),
+    [
+        ("query", 400, "bad_data"),
+        ("query?query=rate(flow[5m])", 400, "bad_data"),
+        ("query?query=1&time=tomorrow", 400, "bad_data"),
+        ("query?query=1&time=1e300", 400, "bad_data"),
+        ("query_range?query=flow&start=0&end=1000000&step=0", 400, "bad_data"),
+        ("query_range?query=flow&start=0&end=1000000&step=1", 400, "bad_data"),
+        ("query_range?query=flow&start=5&end=4&step=1", 400, "bad_data"),
+        ("query_range?query=flow&start=0&end=4&step=x", 400, "bad_data"),
+        ("series", 400, "bad_data"),
+        ("series?match[]=1", 400, "bad_data"),
+        (
+            "query_range?query=avg_over_time(flow[30d])&start=1769900000&end=1770000000&step=10",
+            422,
+            "execution",
+        ),
+    ],
+)
+async def test_what_is_not_answered_is_refused_as_prometheus_refuses(
+    path: str, status: int, kind: str, script: Client, house: House
+) -> None:
+    await filled(house)
+    answer = await script.get(f"{API}/{path}")
+    told = answer.json()
+    assert (answer.status_code, told["status"], told["errorType"]) == (status, "error", kind)
+    assert told["error"]
+
+
+async def test_a_token_may_be_a_password_here_and_nowhere_else(script: Client, stranger: Client, house: House) -> None:
+    token = script.headers["authorization"].split()[1]
+    assert f"{API}/".startswith(PROMETHEUS)
+    for path, status in ((f"{API}/query?query=1", 200), ("/v1/devices", 401)):
+        answer = await stranger.get(path, auth=("grafana", token))
+        assert answer.status_code == status
+    for wrong in ("Basic !", "Basic bm8=", "Basic bm86", "Digest x"):
+        refused = await stranger.get(f"{API}/query?query=1", headers={"authorization": wrong})
+        assert refused.status_code == 401, wrong
+
+
+def test_numbers_are_written_as_prometheus_writes_them() -> None:
+    numbers = [1.0, -0.5, 1e300, float("nan"), float("inf"), float("-inf")]
+    assert [written(number) for number in numbers] == ["1", "-0.5", "1e+300", "NaN", "+Inf", "-Inf"]

@@ -1,0 +1,28 @@
+"""What a stream of server-sent events consists of (WHATWG HTML, section 9.2)."""
+
+from appliance.stream.model import Gap
+from appliance.stream.written import as_json, gap_out, report_out
+from appliance.telemetry.model import Report
+
+MEDIA_TYPE = "text/event-stream"
+
+
+def event(kind: str, about: object, event_id: str = "") -> bytes:
+    """One event. `event_id` is what a reader sends back as `Last-Event-ID`; without one the last one stays."""
+    head = f"event: {kind}\nid: {event_id}\n" if event_id else f"event: {kind}\n"
+    return head.encode() + b"data: " + as_json(about) + b"\n\n"
+
+
+def beat(event_id: str = "") -> bytes:
+    """Nothing but a sign of life, and how far the reader has come though it wanted nothing of it."""
+    return f"id: {event_id}\n: beat\n\n".encode() if event_id else b": beat\n\n"
+
+
+def report_event(report: Report, event_id: str) -> bytes:
+    """A report."""
+    return event("report", report_out(report), event_id)
+
+
+def gap_event(gap: Gap, event_id: str) -> bytes:
+    """What is missing."""
+    return event("gap", gap_out(gap), event_id)
