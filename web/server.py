@@ -231,10 +231,8 @@ async def serving(gateway: Gateway, config: HttpConfig, device_host: str = "") -
             servers.append((EmbeddedServer(newcomers), enrolment_socket, "web enrolment"))
         await stack.enter_async_context(_running(servers))
         knock_port = await stack.enter_async_context(_knocking(gateway, config, certificates))
-        await stack.enter_async_context(app.state.packet_logs.running())
-        await stack.enter_async_context(app.state.hub.running())
-        await stack.enter_async_context(app.state.quay.running())
-        await stack.enter_async_context(app.state.followers.running())
+        for live in (app.state.packet_logs, app.state.hub, app.state.quay, app.state.followers):
+            await stack.enter_async_context(live.running())
         adopt = await stack.enter_async_context(_adopting(gateway, servers[0][0], certificates))
         log.info(
             "web serving port=%s trust_port=%s enrolment_port=%s knock_port=%s",
