@@ -269,10 +269,11 @@ class _Parts:
         registry.revocation.judge_everybody = self.broker.judge_everybody
 
     def _room(self, clock: Clock) -> Room:
-        """The room on the disk; what is kept of a device hangs on its type."""
+        """The room on the disk; what is kept of a device hangs on its type, and for how long on what has passed."""
         foundation, config = self._foundation, self._config
         room = Room(foundation.database, self.telemetry, config.data_folder, config.telemetry, clock)
         room.devices = lambda: foundation.registry.devices(DEFAULT_TENANT)
+        room.passed_at = lambda: foundation.registry.time.reading().passed_at
         return room
 
     def _enrolment(self, clock: Clock) -> Enrolment:

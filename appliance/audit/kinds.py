@@ -49,6 +49,7 @@ KINDS: Mapping[str, str] = {
     "telemetry.drop": "Days of readings dropped",
     "telemetry.erase": "Erasing of a device's readings asked for",
     "telemetry.erased": "Readings of a device erased",
+    "telemetry.remove_damaged": "Damaged file removed because it may have held what was erased",
     "template.add": "Provisioning template added",
     "template.remove": "Provisioning template removed",
     "user.add": "Owner made",
