@@ -108,6 +108,7 @@ def _add_device(commands: Commands, common: argparse.ArgumentParser) -> None:
     table.add_argument("file", type=Path, metavar="FILE", help="columns: device_id, name, type, attribute.X, …")
     table.add_argument("--dry-run", action="store_true", help="tell what would happen to each row, and change nothing")
     table.add_argument("--bundles", type=Path, metavar="FOLDER", help="make certificates for new devices, written here")
+    table.add_argument("--programs", action="store_true", help="put the programs that send a first reading there, too")
     table.set_defaults(command=_import_devices)
     erase = actions.add_parser("erase", parents=[common], help="erase what devices have sent; there is no way back")
     erase.add_argument("device_ids", nargs="+", metavar="DEVICE_ID")
@@ -250,7 +251,8 @@ def _import_devices(options: argparse.Namespace, config: Config) -> int:
     for row in report.rows:
         if row.fate != "unchanged":
             print(f"line {row.line}\t{row.fate}\t{row.device_id}\t{row.reason}".rstrip())
-    for device_id, files in bundle.many_with_programs(report.issued.bundles, report.issued.address):
+    issued = report.issued
+    for device_id, files in bundle.of_many(issued.bundles, issued.address, has_programs=options.programs):
         bundle_folder.write(options.bundles / device_id, files)
     print(", ".join(f"{count:,} {fate}" for fate, count in report.counts.items()))
     if options.dry_run:
@@ -296,7 +298,7 @@ def _simulate(options: argparse.Namespace, config: Config) -> int:
         issued = msgspec.convert(answer, Issued)
         port = issued.address.mqtt_port
         for one in issued.bundles:
-            bundle_folder.write(folder / one.device_id, bundle.as_files(one, host, port))
+            bundle_folder.write(folder / one.device_id, bundle.as_files(one, bundle.Address(host, port)))
     simulation = Simulation(bundle_folder.simulated(folder, device_ids), options.rate, Scenario(options.scenario))
     asyncio.run(_simulated(simulation, Endpoint(host, port, host), options.seconds))
     return 0

@@ -53,7 +53,7 @@ async def running(
             await asyncio.to_thread(
                 bundle_folder.write,
                 folder / issued.device_id,
-                bundle.as_files(issued, endpoint.host, endpoint.port),
+                bundle.as_files(issued, bundle.Address(endpoint.host, endpoint.port)),
             )
     simulation = Simulation(
         bundle_folder.simulated(folder, [device.device_id for device in devices]),

@@ -30,7 +30,9 @@ def from_text(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:
-        return (moment.astimezone(UTC) - _EPOCH) // _MILLISECOND
+        # Mostly it is in UTC: nothing to convert.
+        in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+        return (in_utc - _EPOCH) // _MILLISECOND
     except OverflowError:
         raise ValueError(f"{text!r} is not a moment of the years 1 to 9999") from None
 

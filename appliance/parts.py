@@ -159,10 +159,11 @@ class Parts:
         return Stream(database, audit, self.telemetry, self.bus, self._config.stream, clock)
 
     def _room(self, clock: Clock) -> Room:
-        """The room on the disk; what is kept of a device hangs on its type."""
+        """The room on the disk; what is kept of a device hangs on its type, and for how long on what has passed."""
         foundation, config = self._foundation, self._config
         room = Room(foundation.database, self.telemetry, config.data_folder, config.telemetry, clock)
         room.devices = lambda: foundation.registry.devices(DEFAULT_TENANT)
+        room.passed_at = lambda: foundation.registry.time.reading().passed_at
         return room
 
     def _cold(self, room: Room, clock: Clock) -> Cold:

@@ -22,8 +22,9 @@ async def provision(settings: Config, count: int, bundles: Path) -> None:
             issued = await foundation.registry.issue_many(
                 DEFAULT_TENANT, [NewDevice(name) for name in device_ids(count)]
             )
+    address = bundle.Address("localhost", settings.mqtt.port)
     for one in issued:
-        bundle_folder.write(bundles / one.device_id, bundle.as_files(one, "localhost", settings.mqtt.port))
+        bundle_folder.write(bundles / one.device_id, bundle.as_files(one, address))
 
 
 if __name__ == "__main__":

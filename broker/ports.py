@@ -35,7 +35,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
 # What an authoriser answers.
 
-_REASON_CODES = frozenset(ReasonCode)
+_REFUSALS = {code.value: code for code in ReasonCode if code >= ReasonCode.UNSPECIFIED_ERROR}
 
 
 class Allowed(msgspec.Struct, frozen=True, gc=False):
@@ -59,8 +59,7 @@ class Denied(msgspec.Struct, frozen=True, gc=False):
     @property
     def reason_code(self) -> ReasonCode:
         """The code, if it is one that refuses something."""
-        is_refusal = self.code >= ReasonCode.UNSPECIFIED_ERROR and self.code in _REASON_CODES
-        return ReasonCode(self.code) if is_refusal else ReasonCode.NOT_AUTHORIZED
+        return _REFUSALS.get(self.code, ReasonCode.NOT_AUTHORIZED)
 
 
 class Pending(msgspec.Struct, frozen=True):

@@ -49,7 +49,7 @@ class Reviewing:
         self._note_refused = note_refused
         self._wanted = wanted
         self._give_way = give_way
-        self._suspects: dict[tuple[TenantId, str], None] = {}
+        self._suspects: OrderedDict[tuple[TenantId, str], None] = OrderedDict()
         self._ended: deque[tuple[Client, str, str]] = deque()
         """Whose connections were ended, of what kind that was, and why: what the owner has not heard yet."""
         self._changed: dict[tuple[TenantId, str | None], None] = {}
@@ -61,6 +61,10 @@ class Reviewing:
         """Whether it is known already when they are asked about again."""
         self._asked_count = 0
         """Answers that are waited for."""
+
+    def is_putting_out(self) -> bool:
+        """Whether somebody is still connected who may have lost access."""
+        return bool(self._suspects)
 
     def end_soon(self, tenant_id: TenantId, names: Iterable[str]) -> None:
         """Have the connections of these principals ended that would not be let in today, before all else."""
@@ -104,8 +108,7 @@ class Reviewing:
         while self._suspects or self._ended:
             if self._suspects:
                 # The first that came is the first that goes.
-                suspect = next(iter(self._suspects))
-                del self._suspects[suspect]
+                suspect, _ = self._suspects.popitem(last=False)
                 for session in self._exchange.sessions.of(*suspect):
                     self._judge(session)
                     count += 1

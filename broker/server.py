@@ -75,6 +75,7 @@ class Broker:
         self._has_to_review = asyncio.Event()
         wanted, give_way = self._has_to_review.set, partial(asyncio.sleep, 0)
         self._reviewing = Reviewing(self.exchange, self.desk, self._note_refused, wanted, give_way, self._later)
+        self.traffic.is_held = self._reviewing.is_putting_out
         self._is_stopping = False
 
     # What the owner calls.

@@ -52,6 +52,8 @@ class Traffic:
         """Whether connections are read. While they are not, those with something to say queue up here."""
         self.ended: Callable[[str], None] = lambda _: None
         """Hears the address of each connection that ends."""
+        self.is_held: Callable[[], bool] = lambda: False
+        """Whether what follows from an end waits: others are still to be cut off, and that is urgent."""
         self.writing: list[Ending] = []
         """Those that have something to write; `flush` is called soon when there are any."""
         self._waiting: dict[Reader, None] = {}
@@ -168,8 +170,9 @@ class Traffic:
             raw.close()
 
     def _end_some(self, loop: asyncio.AbstractEventLoop) -> None:
-        for connection in list(islice(self._ending, ENDINGS_PER_TURN)):
-            connection.close("")
+        if not self.is_held():
+            for connection in list(islice(self._ending, ENDINGS_PER_TURN)):
+                connection.close("")
         self._is_ending = bool(self._ending)
         if self._is_ending:
             loop.call_soon(self._end_some, loop)

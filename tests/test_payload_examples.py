@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.ingestion.payload import Envelope, Tolerances, read
+from appliance.ingestion.payload import Envelope, Tolerances, read, unpack
 from appliance.instant import from_text, to_text
 
 REFERENCE = Path(__file__).parent.parent / "docs/reference/payloads.md"
@@ -35,14 +35,13 @@ def test_an_example_comes_to_what_the_reference_says(language: str, content_type
     # Without a content type, as over MQTT 3.1.1, each must come to the same.
     for said in {content_type, ""}:
         envelope = Envelope(1, "pump", "sensors/pump/telemetry", "pump", ARRIVED_AT, said)
-        parsed, mishaps = read(payload, envelope, TOLERANCES)
-        assert mishaps == []
-        found = [
-            {
-                "at": to_text(one.report.at),
-                **({} if one.report.sequence is None else {"sequence": one.report.sequence}),
-                "readings": one.report.values,
-            }
-            for one in parsed
-        ]
+        objects, faults = unpack(payload, envelope, TOLERANCES)
+        assert list(faults) == []
+        found = []
+        for item in objects:
+            parsed, fault = read(item, envelope, TOLERANCES)
+            assert parsed is not None, fault
+            report = parsed.report
+            sequence = {} if report.sequence is None else {"sequence": report.sequence}
+            found.append({"at": to_text(report.at), **sequence, "readings": report.values})
         assert found == json.loads(kept)

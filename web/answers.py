@@ -1,15 +1,25 @@
-"""Answers to questions about readings, as JSON and as CSV. Both are written in a thread: they may be long."""
+"""Answers to questions about readings, as JSON and as CSV.
+
+Both are written in a thread, a few rows at a time: they may be long, one step of an encoder is one that no other thread
+can come in between, and whoever asked may have gone.
+"""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from appliance.instant import to_text
+from appliance.instant import MINUTE_MS, SECOND_MS, to_text
 from appliance.registry.catalogue.table import escaped
 from appliance.telemetry.asking.model import Row
 from appliance.telemetry.model import Value
+from appliance.telemetry.wanted import Check
+
+ROWS_AT_ONCE = 256
+
+_SECONDS = tuple(f"{second:02d}." for second in range(60))
+_MILLISECONDS = tuple(f"{millisecond:03d}Z" for millisecond in range(SECOND_MS))
 
 
 class RowsOut(msgspec.Struct, frozen=True):
@@ -20,23 +30,52 @@ class RowsOut(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-def table_of(rows: Sequence[Row], *, is_keyed: bool) -> list[list[Value]]:
-    """Each row as its moment, its key if rows have one, and its values."""
-    return [[to_text(row.place.at), *([row.place.key] if is_keyed else []), *row.values] for row in rows]
+class MomentTexts:
+    """Prints many moments as `to_text` does: what those of one minute have in common is printed once."""
+
+    def __init__(self) -> None:
+        self._minutes: dict[int, str] = {}
+
+    def text(self, at: int) -> str:
+        """A moment as ISO 8601 with milliseconds."""
+        minute, rest = divmod(at, MINUTE_MS)
+        beginning = self._minutes.get(minute)
+        if beginning is None:
+            beginning = self._minutes[minute] = to_text(at)[: -len("00.000Z")]
+        return beginning + _SECONDS[rest // SECOND_MS] + _MILLISECONDS[rest % SECOND_MS]
 
 
-def as_json(columns: Sequence[str], rows: Sequence[Row], next_cursor: str | None, *, is_keyed: bool) -> bytes:
-    """The answer as JSON. Numbers that JSON has no word for are null."""
-    return msgspec.json.encode(RowsOut(list(columns), table_of(rows, is_keyed=is_keyed), next_cursor))
+def as_json(
+    check: Check, columns: Sequence[str], rows: Sequence[Row], next_cursor: str | None, *, is_keyed: bool
+) -> bytes:
+    """The answer as JSON, as a `RowsOut`. Numbers that JSON has no word for are null."""
+    pieces = [b'{"columns":%b,"rows":[' % msgspec.json.encode(list(columns))]
+    for some in _tables(check, rows, is_keyed=is_keyed):
+        # The brackets of each list of rows go, and a comma comes between two: one copy of it all at the end is enough.
+        pieces += (b"," if len(pieces) > 1 else b"", msgspec.json.encode(some)[1:-1])
+    pieces.append(b'],"next_cursor":%b}' % msgspec.json.encode(next_cursor))
+    return b"".join(pieces)
 
 
-def as_csv(columns: Sequence[str], rows: Sequence[Row], *, is_keyed: bool) -> bytes:
+def as_csv(check: Check, columns: Sequence[str], rows: Sequence[Row], *, is_keyed: bool) -> bytes:
     """The answer as CSV (RFC 4180) with a heading. Nothing stands for null, and text can be no formula."""
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow([escaped(column) for column in columns])
-    writer.writerows([_cell(value) for value in row] for row in table_of(rows, is_keyed=is_keyed))
+    for some in _tables(check, rows, is_keyed=is_keyed):
+        writer.writerows([_cell(value) for value in row] for row in some)
     return written.getvalue().encode("utf-8", "replace")
+
+
+def _tables(check: Check, rows: Sequence[Row], *, is_keyed: bool) -> Iterator[list[list[Value]]]:
+    """Some rows after the other, each as its moment, its key if rows have one, and its values."""
+    text = MomentTexts().text
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        check()
+        yield [
+            [text(row.place.at), *([row.place.key] if is_keyed else []), *row.values]
+            for row in rows[first : first + ROWS_AT_ONCE]
+        ]
 
 
 def _cell(value: Value) -> str | int | float:

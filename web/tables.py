@@ -19,10 +19,10 @@ def csv_download(text: str) -> Response[bytes]:
     )
 
 
-def bundles_download(gateway: Gateway, imported: Imported) -> Stream:
+def bundles_download(gateway: Gateway, imported: Imported, *, has_programs: bool) -> Stream:
     """The bundles of an import as one zip file, sent while it is made."""
     return Stream(
-        gateway.catalogue.zipped(imported, gateway.registry.address),
+        gateway.catalogue.zipped(imported, gateway.registry.address, has_programs=has_programs),
         status_code=200,
         media_type="application/zip",
         headers={"content-disposition": 'attachment; filename="bundles.zip"'},

@@ -17,6 +17,7 @@ from appliance.alerts.model import AlertState, Change, Limit, Phase, Severity, S
 from appliance.alerts.transition import advance, judged_number, withdraw
 
 _NORMAL = AlertState()
+_NOTHING: frozenset[str] = frozenset()
 
 
 class Cooldowns(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ class Book:
         self._cooldowns = cooldowns
         self._limits: dict[tuple[int, int], Limit] = {}
         self._in_force: dict[tuple[int, str], tuple[Limit, ...]] = {}
+        self._watched: dict[int, frozenset[str]] = {}
         self._states: dict[StateKey, AlertState] = {}
 
     def load(self, limits: Iterable[Limit], states: Mapping[StateKey, AlertState]) -> None:
@@ -72,6 +74,10 @@ class Book:
     def in_force(self, tenant_id: int, metric: str) -> tuple[Limit, ...]:
         """The enabled rules about a metric."""
         return self._in_force.get((tenant_id, metric), ())
+
+    def watched(self, tenant_id: int) -> frozenset[str]:
+        """The metrics that enabled rules are about."""
+        return self._watched.get(tenant_id, _NOTHING)
 
     def state(self, key: StateKey) -> AlertState:
         """Where a rule stands for a device."""
@@ -116,6 +122,10 @@ class Book:
                 key = (limit.tenant_id, limit.metric)
                 in_force[key] = (*in_force.get(key, ()), limit)
         self._in_force = in_force
+        watched: dict[int, set[str]] = {}
+        for tenant_id, metric in in_force:
+            watched.setdefault(tenant_id, set()).add(metric)
+        self._watched = {tenant_id: frozenset(metrics) for tenant_id, metrics in watched.items()}
 
 
 class Overlay:

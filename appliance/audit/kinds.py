@@ -52,6 +52,7 @@ KINDS: Mapping[str, str] = {
     "telemetry.erase": "Erasing of a device's readings asked for",
     "telemetry.erased": "Readings of a device erased",
     "telemetry.import": "Readings taken from a table",
+    "telemetry.remove_damaged": "Damaged file removed because it may have held what was erased",
     "template.add": "Provisioning template added",
     "template.remove": "Provisioning template removed",
     "user.add": "Owner made",

@@ -15,6 +15,8 @@ from broker.ports import Turn
 
 BYTES_LIMIT = 33_554_432
 """Of payloads that wait; a few large messages must not fill the memory that many small ones may have."""
+BATCH_BYTES = 2_097_152
+"""Of payloads in a batch: one that holds so many is full, for what is decoded takes many times the memory."""
 CHANGES_PER_MESSAGE = 16
 """So many changes weigh as much as one message."""
 
@@ -65,16 +67,17 @@ class Backlog:
         self._count(waiting, 1)
 
     def take(self, weight: int) -> Batch:
-        """Take out the oldest turns, until they weigh so much or none is left."""
+        """Take out the oldest turns, until they weigh so much, have too many bytes or none is left."""
         messages: list[Message] = []
         changes: dict[ChangeKey, Change] = {}
         receipts: list[object] = []
         arrived_at = self.oldest_at
-        taken = 0
-        while self._waiting and taken < weight:
+        taken = taken_bytes = 0
+        while self._waiting and taken < weight and taken_bytes < BATCH_BYTES:
             waiting = self._waiting.popleft()
             self._count(waiting, -1)
             taken += waiting.weight
+            taken_bytes += waiting.payload_bytes
             messages += waiting.turn.messages
             changes |= waiting.turn.changes
             receipts += waiting.turn.receipts

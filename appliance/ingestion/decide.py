@@ -6,7 +6,6 @@ over after the commit and which is simply dropped if the commit fails.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -14,7 +13,7 @@ from appliance.alerts.book import Book, Overlay
 from appliance.ingestion.fault import PayloadError
 from appliance.ingestion.model import Mishap, Outcome
 from appliance.ingestion.normalise import normalise
-from appliance.ingestion.payload import Envelope, Parsed, Tolerances, mishap, read
+from appliance.ingestion.payload import Envelope, Parsed, Tolerances, mishap, read, unpack
 from appliance.ingestion.quality import Observation
 from appliance.ingestion.repeats import Batch
 from appliance.instant import to_text
@@ -28,10 +27,9 @@ log = logging.getLogger(__name__)
 ReadingKey = tuple[int, str, str]
 """Tenant, device, metric."""
 
-TELEMETRY_PREFIX = "sensors/"
-TELEMETRY_SUFFIX = "/telemetry"
-SLICE_MESSAGES = 250
-SLICE_BYTES = 65_536
+PIECE_MESSAGES = 250
+PIECE_BYTES = 65_536
+PIECE_OBJECTS = 100
 """Decided in one go; more would keep acknowledgements and pages waiting."""
 REQUEST_PREFIX = "$"
 """Where clients ask the gateway itself for something: nobody else answers there."""
@@ -73,7 +71,7 @@ class Known:
 
 
 class Decision:
-    """One batch while it is being decided. Feed it in slices, so that the loop gets its turn."""
+    """One batch while it is being decided."""
 
     def __init__(self, known: Known) -> None:
         self.overlay: Overlay = known.book.overlay()
@@ -86,60 +84,105 @@ class Decision:
         self._observations: list[Observation] = []
         self._batch = Batch(known.held_at)
 
-    def take(self, messages: Sequence[Message]) -> None:
-        """Decide about these messages, after those taken before."""
+    def deciding(self, messages: Sequence[Message]) -> Iterator[None]:
+        """Decide about these messages, after those before them, piece by piece, so that the loop gets its turn.
+
+        A piece ends between two messages, or within one that has very many objects.
+        """
+        count = size = 0
         for message in messages:
             device_id = telemetry_device(message.topic)
-            if device_id is None:
-                if message.topic.startswith(REQUEST_PREFIX):
-                    self.requests.append(message)
-                continue
-            envelope = Envelope(
-                message.tenant_id,
-                device_id,
-                message.topic,
-                message.client_id,
-                message.arrived_at,
-                message.properties.content_type or "",
-            )
-            self._take_one(message.payload, envelope)
+            if device_id is not None:
+                envelope = Envelope(
+                    message.tenant_id,
+                    device_id,
+                    message.topic,
+                    message.client_id,
+                    message.arrived_at,
+                    message.properties.content_type or "",
+                )
+                try:
+                    # Few messages have more than one object: for the others nothing is begun that can be interrupted.
+                    if (rest := self._begin(message.payload, envelope)) is not None:
+                        yield from rest
+                except Exception as error:  # one bad message stops nobody: the one broad except
+                    log.exception("message not processed tenant_id=%s device_id=%s", message.tenant_id, device_id)
+                    reason = f"the gateway could not process it ({type(error).__name__})"
+                    self._mishaps.append(mishap(envelope, PayloadError("defect", reason)))
+            elif message.topic.startswith(REQUEST_PREFIX):
+                self.requests.append(message)
+            count += 1
+            size += len(message.payload)
+            if count >= PIECE_MESSAGES or size >= PIECE_BYTES:
+                count = size = 0
+                yield
 
-    def _take_one(self, payload: bytes, envelope: Envelope) -> None:
-        taken = _Taken([], [], [])
-        try:
-            parsed, mishaps = read(payload, envelope, self._known.tolerances)
-            taken.mishaps.extend(mishaps)
+    def _begin(self, payload: bytes, envelope: Envelope) -> Iterator[None] | None:
+        """Decide about a message of one object; give what is to be done about any other."""
+        objects, faults = unpack(payload, envelope, self._known.tolerances)
+        if faults or len(objects) != 1:
+            return self._deciding_each(objects, faults, envelope)
+        parsed, fault = read(objects[0], envelope, self._known.tolerances)
+        if fault is not None:
+            self._mishaps.append(mishap(envelope, fault))
+        if parsed is not None:
             kind = self._known.type_of(envelope.tenant_id, envelope.device_id)
-            newest = parsed[0] if len(parsed) == 1 else newest_of(parsed)
-            for one in parsed:
-                self._take_report(one if one is newest else one._replace(behind_ms=None), kind, envelope, taken)
-            self._judge(taken.reports)
-        except Exception as error:  # one bad message stops nobody: the one broad except
-            log.exception("message not processed tenant_id=%s device_id=%s", envelope.tenant_id, envelope.device_id)
-            reason = f"the gateway could not process it ({type(error).__name__})"
-            self._mishaps.append(mishap(envelope, PayloadError("defect", reason)))
-            return
-        self._reports += taken.reports
-        self._mishaps += taken.mishaps
-        self._observations += taken.observations
+            observation, remarks = self._taken(parsed, kind, parsed.behind_ms)
+            if observation.report.values:
+                self._judge(observation.report)
+                self._reports.append(observation.report)
+            self._observations.append(observation)
+            if remarks:
+                self._mishaps += [mishap(envelope, remark) for remark in remarks]
+        return None
 
-    def _take_report(self, parsed: Parsed, kind: DeviceType | None, envelope: Envelope, taken: "_Taken") -> None:
-        report, units, behind_ms = parsed
+    def _deciding_each(
+        self, objects: Sequence[object], faults: Sequence[PayloadError], envelope: Envelope
+    ) -> Iterator[None]:
+        """Decide about a message of any number of objects: nothing of it is kept before all of it was decided."""
+        parsed: list[Parsed] = []
+        remarks = list(faults)
+        for place, item in enumerate(objects, 1):
+            one, fault = read(item, envelope, self._known.tolerances)
+            parsed += [] if one is None else [one]
+            remarks += [] if fault is None else [fault]
+            if place % PIECE_OBJECTS == 0:
+                yield
+        kind = self._known.type_of(envelope.tenant_id, envelope.device_id)
+        newest = newest_of(parsed)
+        observations: list[Observation] = []
+        for place, one in enumerate(parsed, 1):
+            observation, more = self._taken(one, kind, one.behind_ms if one is newest else None)
+            observations.append(observation)
+            remarks += more
+            if place % PIECE_OBJECTS == 0:
+                yield
+        reports = [observation.report for observation in observations if observation.report.values]
+        for place, report in enumerate(reports, 1):
+            self._judge(report)
+            if place % PIECE_OBJECTS == 0:
+                yield
+        self._reports += reports
+        self._observations += observations
+        self._mishaps += [mishap(envelope, remark) for remark in remarks]
+
+    def _taken(
+        self, parsed: Parsed, kind: DeviceType | None, behind_ms: int | None
+    ) -> tuple[Observation, Sequence[PayloadError]]:
+        """What becomes of a report, without readings if none is kept, and what is wrong with it."""
+        report, units = parsed.report, parsed.units
         rejected_count = flagged_count = 0
+        remarks: Sequence[PayloadError] = ()
         if kind is not None:
             report, units, rejected_count, flagged_count, remarks = normalise(parsed, kind)
-            taken.mishaps.extend([mishap(envelope, remark) for remark in remarks])
         repeated, contradicted = self._batch.take(report)
+        if not repeated:
+            return Observation(report, behind_ms, units, rejected_count, flagged_count), remarks
         if contradicted:
-            taken.mishaps.append(mishap(envelope, contradiction(report, contradicted)))
-        values = report.values
-        if repeated:
-            values = {metric: value for metric, value in values.items() if metric not in repeated}
-            report = msgspec.structs.replace(report, values=values)
-        if values:
-            taken.reports.append(report)
-        is_duplicate = bool(repeated) and not values
-        taken.observations.append(Observation(report, behind_ms, units, rejected_count, flagged_count, is_duplicate))
+            remarks = [*remarks, contradiction(report, contradicted)]
+        values = {metric: value for metric, value in report.values.items() if metric not in repeated}
+        report = msgspec.structs.replace(report, values=values)
+        return Observation(report, behind_ms, units, rejected_count, flagged_count, not values), remarks
 
     def outcome(self) -> Outcome:
         """What the messages taken so far come to."""
@@ -147,29 +190,23 @@ class Decision:
             tuple(self._reports), tuple(self._mishaps), tuple(self.overlay.changes()), tuple(self._observations)
         )
 
-    def _judge(self, reports: Sequence[Report]) -> None:
-        book = self._known.book
-        for report in reports:
-            for metric, value in report.values.items():
-                if not book.in_force(report.tenant_id, metric):
-                    continue
-                key = (report.tenant_id, report.device_id, metric)
-                newest = self.newest.get(key)
-                if newest is None:
-                    newest = self._known.newest(key)
-                late = report.at < newest
-                if not late:
-                    self.newest[key] = report.at
-                zone = self._known.zone_of(report.tenant_id, report.device_id)
-                self.overlay.judge(report.tenant_id, report.device_id, zone, metric, value, report.at, late=late)
-
-
-class _Taken(NamedTuple):
-    """What one message comes to."""
-
-    reports: list[Report]
-    mishaps: list[Mishap]
-    observations: list[Observation]
+    def _judge(self, report: Report) -> None:
+        tenant_id = report.tenant_id
+        watched = self._known.book.watched(tenant_id)
+        if watched.isdisjoint(report.values):
+            return
+        for metric, value in report.values.items():
+            if metric not in watched:
+                continue
+            key = (tenant_id, report.device_id, metric)
+            newest = self.newest.get(key)
+            if newest is None:
+                newest = self._known.newest(key)
+            late = report.at < newest
+            if not late:
+                self.newest[key] = report.at
+            zone = self._known.zone_of(tenant_id, report.device_id)
+            self.overlay.judge(tenant_id, report.device_id, zone, metric, value, report.at, late=late)
 
 
 def newest_of(parsed: Sequence[Parsed]) -> Parsed | None:
@@ -183,22 +220,10 @@ def contradiction(report: Report, metric: str) -> PayloadError:
     return PayloadError("came_twice", f"{shown} came again with another value; the first is kept")
 
 
-def slices(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    """The messages in the parts that are decided in one go, in order."""
-    start = size = 0
-    for place, message in enumerate(messages):
-        size += len(message.payload)
-        if size >= SLICE_BYTES or place - start + 1 >= SLICE_MESSAGES:
-            yield messages[start : place + 1]
-            start, size = place + 1, 0
-    if start < len(messages):
-        yield messages[start:]
-
-
 def telemetry_device(topic: str) -> str | None:
     """The device whose telemetry topic this is; None for every other topic."""
-    if topic.startswith(TELEMETRY_PREFIX) and topic.endswith(TELEMETRY_SUFFIX):
-        device_id = topic[len(TELEMETRY_PREFIX) : -len(TELEMETRY_SUFFIX)]
-        if device_id and "/" not in device_id:
+    match topic.split("/", 3):
+        case ["sensors", device_id, "telemetry"] if device_id:
             return device_id
-    return None
+        case _:
+            return None

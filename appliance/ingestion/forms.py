@@ -58,7 +58,7 @@ def objects(payload: bytes, content_type: str, device_id: str, arrived_at: int) 
     is_cbor, is_senml = form_of(content_type).value if content_type else Form.UNSAID.value
     if is_cbor is None:
         is_cbor = len(payload) > 0 and _FIRST_CBOR <= payload[0] < _BEYOND_CBOR
-    decoded = _of_cbor(payload) if is_cbor else _of_json(payload, content_type)
+    decoded = _of_cbor(payload) if is_cbor else decoded_json(payload, content_type)
     if is_senml is None:
         is_senml = senml.is_pack(decoded)
     if is_senml:
@@ -68,7 +68,8 @@ def objects(payload: bytes, content_type: str, device_id: str, arrived_at: int) 
     return decoded if isinstance(decoded, list) else [decoded], []
 
 
-def _of_json(payload: bytes, content_type: str) -> Any:
+def decoded_json(payload: bytes, content_type: str = "") -> Any:
+    """What a payload says in JSON. Raises `PayloadError`, which names a content type that says that it is JSON."""
     try:
         return _decode_json(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -35,10 +35,13 @@ class Gathered:
         for name, value in readings.items():
             if name in without:
                 continue
-            # On the way of every reading: a number costs no call.
-            if value.__class__ is float and 0 < len(name) <= METRIC_NAME_LIMIT:
+            # On the way of every reading: a number costs one call.
+            kind = value.__class__
+            if (kind is float or (kind is int and -_INT64_END <= value < _INT64_END)) and 0 < len(
+                name
+            ) <= METRIC_NAME_LIMIT:
                 values.setdefault(name, value)
-            elif value.__class__ is dict:
+            elif kind is dict:
                 self._take_nested(name, value)
             else:
                 values.setdefault(name, _checked(name, value))

@@ -9,8 +9,8 @@ Rules:
 - Good objects of an array are kept when others are not understood.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -32,6 +32,10 @@ _SECONDS_END = 100_000_000_000
 """A number below this is a moment in seconds (until the year 5138), from here on in milliseconds."""
 _MILLISECONDS_END = _SECONDS_END * 1_000
 _INT64_END = 2**63
+
+# On the way of every message, where looking into an enum costs as much as a call.
+_DEVICE = TimeSource.DEVICE
+_NO_CLOCK = TimeSource.ARRIVAL_NO_CLOCK
 
 _ENVELOPE = frozenset(("deviceId", "timestamp", "sequence", "readings"))
 
@@ -56,7 +60,7 @@ class Tolerances(msgspec.Struct, frozen=True):
     past_ms: int
 
 
-class Parsed(NamedTuple):
+class Parsed(msgspec.Struct, frozen=True, gc=False):
     """A report as it was sent."""
 
     report: Report
@@ -66,24 +70,23 @@ class Parsed(NamedTuple):
     """How far the device's clock was behind the arrival; None when it told no moment of a clock."""
 
 
-def read(payload: bytes, envelope: Envelope, tolerances: Tolerances) -> tuple[list[Parsed], list[Mishap]]:
-    """Give the reports of a message, and what of it could not be taken as it was. Raises nothing."""
-    parsed: list[Parsed] = []
+def unpack(payload: bytes, envelope: Envelope, tolerances: Tolerances) -> tuple[Sequence[Any], Sequence[PayloadError]]:
+    """Give the objects of a message, which are to be read, and what is wrong with it. Raises nothing."""
     try:
-        objects, faults = _objects(payload, envelope, tolerances)
+        if payload[:1] == b"{" and not envelope.content_type and len(payload) <= tolerances.payload_bytes:
+            # Nearly every message: one object in JSON, which can be in no other form.
+            return (forms.decoded_json(payload),), ()
+        return _objects(payload, envelope, tolerances)
     except PayloadError as error:
-        return [], [mishap(envelope, error)]
-    mishaps = [mishap(envelope, fault) for fault in faults]
-    for item in objects:
-        try:
-            one, remark = _parsed_object(item, envelope, tolerances)
-        except PayloadError as error:
-            mishaps.append(mishap(envelope, error))
-        else:
-            parsed.append(one)
-            if remark is not None:
-                mishaps.append(mishap(envelope, remark))
-    return parsed, mishaps
+        return (), (error,)
+
+
+def read(item: Any, envelope: Envelope, tolerances: Tolerances) -> tuple[Parsed | None, PayloadError | None]:
+    """Give the report that an object of a message is, if it is one, and what is wrong with it. Raises nothing."""
+    try:
+        return _parsed_object(item, envelope, tolerances)
+    except PayloadError as error:
+        return None, error
 
 
 def mishap(envelope: Envelope, error: PayloadError) -> Mishap:
@@ -91,7 +94,9 @@ def mishap(envelope: Envelope, error: PayloadError) -> Mishap:
     return Mishap(envelope.tenant_id, envelope.device_id, error.kind, error.reason, envelope.arrived_at)
 
 
-def _objects(payload: bytes, envelope: Envelope, tolerances: Tolerances) -> tuple[list[Any], list[PayloadError]]:
+def _objects(
+    payload: bytes, envelope: Envelope, tolerances: Tolerances
+) -> tuple[Sequence[Any], Sequence[PayloadError]]:
     if len(payload) > tolerances.payload_bytes:
         raise PayloadError(
             "payload_too_large",
@@ -108,37 +113,42 @@ def _objects(payload: bytes, envelope: Envelope, tolerances: Tolerances) -> tupl
 def _parsed_object(item: Any, envelope: Envelope, tolerances: Tolerances) -> tuple[Parsed, PayloadError | None]:
     if not isinstance(item, dict):
         raise PayloadError("wrong_type", f"an object with readings was expected, got {_name(item)}")
-    claimed = item.get("deviceId", envelope.device_id)
-    if claimed != envelope.device_id:
+    claimed = item.get("deviceId")
+    if claimed != envelope.device_id and "deviceId" in item:
         shown = str(claimed)[:METRIC_NAME_LIMIT]
         raise PayloadError("wrong_device", f"deviceId is {shown!r}, but the topic belongs to {envelope.device_id!r}")
     values, units = _values(item)
     stamp = item.get("timestamp")
     told_at = _told_at(stamp)
-    at, source, remark = _moment(told_at, envelope.arrived_at, tolerances)
+    arrived_at = envelope.arrived_at
+    at, source, remark = _moment(told_at, arrived_at, tolerances)
+    number = item.get("sequence")
     report = Report(
         envelope.tenant_id,
         envelope.device_id,
         at,
-        envelope.arrived_at,
+        arrived_at,
         source,
         envelope.topic,
         envelope.client_id,
         values,
-        _sequence(item.get("sequence")),
+        None if number is None else _sequence(number),
     )
-    has_clock = told_at is not None and told_at >= _YEAR_2000 and stamp.__class__ is not Relative
-    return Parsed(report, units, envelope.arrived_at - told_at if has_clock and told_at is not None else None), remark
+    if told_at is None or told_at < _YEAR_2000 or stamp.__class__ is Relative:
+        return Parsed(report, units, None), remark
+    return Parsed(report, units, arrived_at - told_at), remark
 
 
 def _values(item: dict[str, Any]) -> tuple[dict[str, Value], Mapping[str, str]]:
     """The readings of an object, and their units as far as it declares them."""
-    readings = item.get("readings", {})
-    if not isinstance(readings, dict):
-        raise PayloadError("wrong_type", f"readings must be an object, got {_name(readings)}")
     gathered = Gathered()
-    gathered.take(readings)
-    gathered.take(item, _ENVELOPE)
+    if "readings" in item:
+        readings = item["readings"]
+        if not isinstance(readings, dict):
+            raise PayloadError("wrong_type", f"readings must be an object, got {_name(readings)}")
+        gathered.take(readings)
+    if not _ENVELOPE.issuperset(item):
+        gathered.take(item, _ENVELOPE)
     values = gathered.values
     if not values:
         raise PayloadError("no_readings", "no reading in the message")
@@ -149,10 +159,10 @@ def _values(item: dict[str, Any]) -> tuple[dict[str, Value], Mapping[str, str]]:
 
 def _moment(at: int | None, arrived_at: int, tolerances: Tolerances) -> tuple[int, TimeSource, PayloadError | None]:
     if at is None or at < _YEAR_2000:
-        return arrived_at, TimeSource.ARRIVAL_NO_CLOCK, None
+        return arrived_at, _NO_CLOCK, None
     ahead_ms = at - arrived_at
     if -tolerances.past_ms <= ahead_ms <= tolerances.future_ms:
-        return at, TimeSource.DEVICE, None
+        return at, _DEVICE, None
     kind, source, words = "clock_ahead", TimeSource.ARRIVAL_CLOCK_AHEAD, "ahead of the gateway"
     if ahead_ms < 0:
         kind, source, words = "clock_behind", TimeSource.ARRIVAL_CLOCK_BEHIND, "behind the gateway"
@@ -164,6 +174,10 @@ def _told_at(stamp: Any) -> int | None:
     """The moment that an object tells; None when it tells none."""
     if stamp is None:
         return None
+    if stamp.__class__ is int and _SECONDS_END <= stamp < _MILLISECONDS_END:
+        # What most devices send.
+        milliseconds: int = stamp
+        return milliseconds
     if stamp.__class__ is Relative:
         at: int = stamp.at
         return at
@@ -180,9 +194,7 @@ def _told_at(stamp: Any) -> int | None:
     raise PayloadError("wrong_timestamp", f"timestamp must be ISO 8601 or seconds or milliseconds, got {_name(stamp)}")
 
 
-def _sequence(value: Any) -> int | None:
-    if value is None:
-        return None
+def _sequence(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _INT64_END:
         return value
     raise PayloadError("wrong_type", f"sequence must be a whole number from 0, got {_name(value)}")

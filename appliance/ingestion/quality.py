@@ -5,7 +5,6 @@ first heard of.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -18,13 +17,17 @@ UNITS_LIMIT = 64
 """Of the metrics of a device, so many have their declared unit remembered."""
 
 
-class Observation(NamedTuple):
+_DEVICE = TimeSource.DEVICE
+_NO_UNITS: Mapping[str, str] = {}
+
+
+class Observation(msgspec.Struct, frozen=True, gc=False):
     """What one report tells of its device."""
 
     report: Report
     behind_ms: int | None = None
     """How far the device's clock was behind; None for all but the newest report of a message."""
-    units: Mapping[str, str] = {}
+    units: Mapping[str, str] = _NO_UNITS
     rejected_count: int = 0
     flagged_count: int = 0
     is_duplicate: bool = False
@@ -117,25 +120,27 @@ class QualityBook:
 
 
 def _count(device: _Device, observation: Observation) -> None:
-    report, behind_ms, units, rejected_count, flagged_count, is_duplicate = observation
+    report = observation.report
     device.reports += 1
-    device.duplicates += is_duplicate
-    device.rejected += rejected_count
-    device.flagged += flagged_count
+    if observation.is_duplicate or observation.rejected_count or observation.flagged_count:
+        device.duplicates += observation.is_duplicate
+        device.rejected += observation.rejected_count
+        device.flagged += observation.flagged_count
     number = report.sequence
     if number is not None:
         if device.numbers is None:
             device.numbers = Numbers(number, report.at)
         else:
-            has_clock = report.time_source is TimeSource.DEVICE
+            has_clock = report.time_source is _DEVICE
             device.numbers.take(number, report.at, report.arrived_at, has_clock=has_clock)
-    if behind_ms is not None:
+    if observation.behind_ms is not None:
         if device.skew is None:
             device.skew = Skew()
-        device.skew.note(behind_ms)
-    for metric, unit in units.items():
-        if metric in device.units or len(device.units) < UNITS_LIMIT:
-            device.units[metric] = unit
+        device.skew.note(observation.behind_ms)
+    if observation.units:
+        for metric, unit in observation.units.items():
+            if metric in device.units or len(device.units) < UNITS_LIMIT:
+                device.units[metric] = unit
 
 
 def _numbering(numbers: Numbers) -> Numbering:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.rows import Identity, identity_of
 
+_DEVICE = TimeSource.DEVICE
+
 
 class Earlier:
     """The reports of one device and moment that came so far."""
@@ -51,17 +53,20 @@ class Batch:
 
     def take(self, report: Report) -> tuple[Collection[str], str]:
         """Take a report; give the metrics that came before, and one of them that had another value then, or nothing."""
-        if report.time_source is not TimeSource.DEVICE:
+        if report.time_source is not _DEVICE:
             return (), ""
-        moment = (report.tenant_id, report.device_id, report.at)
-        held = self._held_at(*moment)
+        tenant_id, device_id, at = moment = report.tenant_id, report.device_id, report.at
         known = self._known.get(moment)
-        if known is None and not held:
-            # Most moments come once: nothing is made of them.
-            self._known[moment] = report
-            return (), ""
-        if not isinstance(known, Earlier):
-            known = self._known[moment] = Earlier([*held, *([] if known is None else [identity_of(known)])])
+        if known is None:
+            # Nothing is committed before the batch is decided: what is held of a moment is asked once.
+            held = self._held_at(tenant_id, device_id, at)
+            if not held:
+                # Most moments come once: nothing is made of them.
+                self._known[moment] = report
+                return (), ""
+            known = self._known[moment] = Earlier(held)
+        elif isinstance(known, Report):
+            known = self._known[moment] = Earlier([identity_of(known)])
         found = known.repeated(report)
         known.add(identity_of(report))
         return found

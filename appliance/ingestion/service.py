@@ -23,11 +23,12 @@ from appliance.config import IngestionConfig
 from appliance.health import Status
 from appliance.ingestion import queries
 from appliance.ingestion.backlog import Backlog, Batch
-from appliance.ingestion.decide import Decision, Known, slices
+from appliance.ingestion.decide import Decision, Known
 from appliance.ingestion.meter import Meter
 from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
 from appliance.ingestion.payload import Tolerances
 from appliance.ingestion.quality import QualityBook
+from appliance.ingestion.records import Record, records_of
 from appliance.ingestion.stages import Stages
 from appliance.instant import Clock
 from appliance.notifications import queries as outbox_queries
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 MISHAP_INTERVAL_S = 1.0
 """Problems that come without a message are written down at most this often."""
 MISHAPS_LIMIT = 1_000
+OBSERVATIONS_AT_ONCE = 2_500
+"""More would keep the loop from its turn."""
 RETRY_S = 1.0
 DRAIN_TIMEOUT_S = 10.0
 
@@ -57,8 +60,8 @@ DRAIN_TIMEOUT_S = 10.0
 class Committed(msgspec.Struct, frozen=True):
     """What one commit wrote, with the numbers that the database gave."""
 
-    log_ids: dict[int, int]
-    """By tenant."""
+    records: Mapping[int, Record]
+    """By log id, in the order of the log."""
     events: tuple[AlertEvent, ...]
     notice_tenants: tuple[int, ...]
 
@@ -248,7 +251,7 @@ class Ingestion:
         lap.committed(self._clock(), loop.time())
         self._in_hand_at = None
         self._known.merge(decision)
-        self._remember(outcome, committed)
+        await self._remember(outcome, committed)
         for _, waiting in brought:
             if not waiting.done():
                 waiting.set_result(None)
@@ -266,10 +269,9 @@ class Ingestion:
             self._resume()
 
     async def _decide(self, batch: Batch) -> Decision:
-        """Decide in slices, so that the loop gets its turn."""
+        """Decide piece by piece, so that the loop gets its turn."""
         decision = Decision(self._known)
-        for messages in slices(batch.messages):
-            decision.take(messages)
+        for _ in decision.deciding(batch.messages):
             await asyncio.sleep(0)
         return decision
 
@@ -294,11 +296,16 @@ class Ingestion:
                 self._trouble = ""
                 return committed
 
-    def _remember(self, outcome: Outcome, committed: Committed) -> None:
-        for tenant_id, log_id in committed.log_ids.items():
-            reports = [report for report in outcome.reports if report.tenant_id == tenant_id]
-            self._rooms.telemetry.absorb(reports, log_id)
-        self.quality.take(outcome.observations)
+    async def _remember(self, outcome: Outcome, committed: Committed) -> None:
+        """Remember record by record: what is sealed between two of them is sealed up to a record's end."""
+        for place, (log_id, record) in enumerate(committed.records.items()):
+            if place:
+                await asyncio.sleep(0)
+            self._rooms.telemetry.absorb(record.reports, log_id)
+        for first in range(0, len(outcome.observations), OBSERVATIONS_AT_ONCE):
+            if first:
+                await asyncio.sleep(0)
+            self.quality.take(outcome.observations[first : first + OBSERVATIONS_AT_ONCE])
 
     def _announce(self, outcome: Outcome, committed: Committed) -> None:
         events: list[object] = []
@@ -345,17 +352,18 @@ def _write(
     now: int,
 ) -> Committed:
     """Everything of one batch in one transaction."""
-    log_ids = {}
-    for tenant_id, reports in _by_tenant(outcome.reports).items():
-        record = log_record.encode(reports)
-        log_ids[tenant_id] = telemetry_queries.insert_log(connection, tenant_id, now, len(reports), record)
+    records = {}
+    for record in records_of(outcome.reports):
+        encoded = log_record.encode(record.reports)
+        log_id = telemetry_queries.insert_log(connection, record.tenant_id, now, len(record.reports), encoded)
+        records[log_id] = record
     events = alert_queries.save_changes(connection, outcome.changes)
     noticed = [event for event in events if event.change.notice]
     for event in noticed:
         _queue_notices(connection, event, name_of, now)
     queries.insert_mishaps(connection, outcome.mishaps)
     session_queries.save(connection, changes)
-    return Committed(log_ids, tuple(events), tuple({event.alert.tenant_id for event in noticed}))
+    return Committed(records, tuple(events), tuple({event.alert.tenant_id for event in noticed}))
 
 
 def _queue_notices(
@@ -368,10 +376,3 @@ def _queue_notices(
         outbox_queries.insert_notice(
             connection, alert.tenant_id, alert.alert_id, "email", recipient, subject, body, now
         )
-
-
-def _by_tenant(reports: Sequence[Report]) -> dict[int, list[Report]]:
-    groups: dict[int, list[Report]] = {}
-    for report in reports:
-        groups.setdefault(report.tenant_id, []).append(report)
-    return groups

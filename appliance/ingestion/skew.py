@@ -19,7 +19,8 @@ class Skew:
 
     def note(self, behind_ms: int) -> None:
         """Take how far a message's moment was behind its arrival; negative when it was ahead."""
-        behind_ms = max(-LIMIT_MS, min(behind_ms, LIMIT_MS))
+        if not -LIMIT_MS <= behind_ms <= LIMIT_MS:
+            behind_ms = LIMIT_MS if behind_ms > 0 else -LIMIT_MS
         if len(self._window) < WINDOW:
             self._window.append(behind_ms)
             return

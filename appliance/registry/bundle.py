@@ -32,20 +32,23 @@ class Address(msgspec.Struct, frozen=True):
     """The port of the dashboard; None when it is not known."""
 
 
-def as_files(bundle: Bundle, host: str, port: int) -> dict[str, bytes]:
-    """The content of each file by its name. The key is secret: give the folder to its device alone."""
+def as_files(bundle: Bundle, address: Address) -> dict[str, bytes]:
+    """What a device needs: the content of each file by its name.
+
+    The key is secret: give the folder to its device alone.
+    """
     texts = {
         CHAIN: bundle.chain_pem,
         KEY: bundle.key_pem,
         ROOT: bundle.root_pem,
-        README: _readme(bundle, snippets.Place(bundle.device_id, host, port, None), ()),
+        README: _readme(bundle, _place(bundle, address), ()),
     }
     return {name: text.encode() for name, text in texts.items()}
 
 
 def with_programs(bundle: Bundle, address: Address) -> dict[str, bytes]:
     """The same files, with programs that send a first reading, and a label for the device."""
-    place = snippets.Place(bundle.device_id, address.host, address.mqtt_port, address.shared_port)
+    place = _place(bundle, address)
     texts = {
         "publish.sh": snippets.shell_publish(place),
         "subscribe.sh": snippets.shell_subscribe(place),
@@ -62,18 +65,21 @@ def with_programs(bundle: Bundle, address: Address) -> dict[str, bytes]:
         texts["aws_iot_sdk_alpn.py"] = snippets.aws_sdk_alpn(place)
     label = _label(bundle, address)
     texts[README] = _readme(bundle, place, {*texts, *label})
-    essential = as_files(bundle, address.host, address.mqtt_port)
-    return essential | {name: text.encode() for name, text in texts.items()} | label
+    return as_files(bundle, address) | {name: text.encode() for name, text in texts.items()} | label
 
 
-def many_with_programs(bundles: Sequence[Bundle], address: Address) -> Iterator[tuple[str, dict[str, bytes]]]:
+def of_many(
+    bundles: Sequence[Bundle], address: Address, *, has_programs: bool
+) -> Iterator[tuple[str, dict[str, bytes]]]:
     """The files of each of many devices, by its device id.
 
-    They are without labels: one takes as long as the rest of a hundred bundles.
+    The programs, the same but for the device id, would be two thirds of the files of a table of thousands. There is
+    no label: one takes as long as the rest of a hundred bundles.
     """
     unlabelled = msgspec.structs.replace(address, web_port=None)
+    files_of = with_programs if has_programs else as_files
     for bundle in bundles:
-        yield bundle.device_id, with_programs(bundle, unlabelled)
+        yield bundle.device_id, files_of(bundle, unlabelled)
 
 
 def zipped(files: dict[str, bytes], folder: str, now: int) -> bytes:
@@ -94,6 +100,10 @@ def zipped(files: dict[str, bytes], folder: str, now: int) -> bytes:
 def folder_name(device_id: str) -> str:
     """A name for the device's files that every file system takes."""
     return device_id.replace(":", "_")
+
+
+def _place(bundle: Bundle, address: Address) -> snippets.Place:
+    return snippets.Place(bundle.device_id, address.host, address.mqtt_port, address.shared_port)
 
 
 def publish_line(bundle: Bundle, host: str, port: int) -> str:

@@ -37,7 +37,13 @@ class Bin(msgspec.Struct, frozen=True, gc=False):
     @property
     def mean(self) -> float:
         """The arithmetic mean; it never lies outside the numbers."""
-        return min(max(self.total / self.count, self.minimum), self.maximum)
+        mean = self.total / self.count
+        # A chart asks for tens of thousands: two comparisons take half of what `min` and `max` do.
+        if mean < self.minimum:
+            return self.minimum
+        if mean > self.maximum:
+            return self.maximum
+        return mean
 
     @property
     def variance(self) -> float:

@@ -1,92 +1,164 @@
 """Readings of one device and one day, out of chunks and memory, in the order of time, each once."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import chain, islice
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge as merged
+from itertools import compress, islice, pairwise
 from operator import attrgetter, lt
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from appliance.telemetry.column import MISSING
 from appliance.telemetry.model import Series, Value
-from appliance.telemetry.rows import Rows
+from appliance.telemetry.rows import Column, Rows
+from appliance.telemetry.wanted import Check, is_wanted
+
+_PLACES_AT_ONCE = 4_096
+
+
+class Part(Protocol):
+    """Reports of a device and day in the order of the log, with some of their metrics."""
+
+    @property
+    def at(self) -> Sequence[int]:
+        """The moment of each report."""
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The metrics that were asked for, as far as they are there."""
+
+    @property
+    def last_log_id(self) -> int:
+        """The newest log record of which there is a report."""
+
+    def whole(self) -> Rows:
+        """The same reports with every metric."""
 
 
 class Readings(NamedTuple):
     """Readings of one metric, oldest first, in two columns of equal length."""
 
-    at: list[int]
-    values: list[Value]
+    at: Sequence[int]
+    values: Sequence[Value]
 
 
-Whole = Callable[[], Sequence[Rows]]
-"""Gives the same parts with every metric in them."""
+Found = Mapping[str, tuple[list[int], list[Value]]]
+"""Moments and values that were found so far, by metric."""
+
+Place = tuple[int, int, int]
+"""Moment, part and row of a report."""
 
 
-def merge(parts: Sequence[Rows], metrics: Sequence[str], start: int, end: int, whole: Whole) -> dict[str, Readings]:
+def merge(
+    parts: Sequence[Part], metrics: Sequence[str], start: int, end: int, check: Check = is_wanted
+) -> dict[str, Readings]:
     """The readings of some metrics with `start <= at < end`.
 
     A report that was delivered twice (same moment, sequence number and values) counts once, the first. To
-    tell that, `whole` is asked, and only when two reports have the same moment.
+    tell that, parts are asked for as a whole, and only those in which reports have the same moment.
     """
-    parts = sorted((part for part in parts if part.count), key=lambda part: part.at[0])
-    moments = list(chain.from_iterable(part.at for part in parts))
-    if all(map(lt, moments, islice(moments, 1, None))):
-        return {metric: _in_order(parts, metric, start, end) for metric in metrics}
-    parts = sorted(whole(), key=attrgetter("last_log_id"))
-    places = _places(parts, start, end)
-    return {metric: _at_places(parts, places, metric) for metric in metrics}
+    found: Found = {metric: ([], []) for metric in metrics}
+    for group in _groups(parts):
+        check()
+        if len(group) == 1 and _is_rising(group[0].at):
+            _add_in_order(found, group[0], start, end)
+        else:
+            _add_mixed(found, sorted(group, key=attrgetter("last_log_id")), (start, end), check)
+    return {metric: Readings(at, values) for metric, (at, values) in found.items()}
 
 
 def newest(metric: str, days: Sequence[Readings], limit: int) -> Series:
     """The newest readings of days that are in the order of time."""
-    moments = list(chain.from_iterable(day.at for day in days))
-    values = list(chain.from_iterable(day.values for day in days))
+    if len(days) == 1:
+        moments, values = days[0]
+    else:
+        moments = [at for day in days for at in day.at]
+        values = [value for day in days for value in day.values]
     first = max(len(moments) - limit, 0)
     return Series(metric, tuple(moments[first:]), tuple(values[first:]), truncated=first > 0)
 
 
-def _in_order(parts: Sequence[Rows], metric: str, start: int, end: int) -> Readings:
-    readings = Readings([], [])
-    for part in parts:
+def _is_rising(at: Sequence[int]) -> bool:
+    return all(map(lt, at, islice(at, 1, None)))
+
+
+def _groups(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """The parts in the order of time; those that reach into each other are one group."""
+    spans = sorted(((min(part.at), max(part.at), place) for place, part in enumerate(parts) if part.at))
+    group: list[int] = []
+    reach = 0
+    for first, last, place in spans:
+        if group and first > reach:
+            yield [parts[each] for each in sorted(group)]
+            group = []
+        reach = max(reach, last) if group else last
+        group.append(place)
+    if group:
+        yield [parts[each] for each in sorted(group)]
+
+
+def _add_in_order(found: Found, part: Part, start: int, end: int) -> None:
+    at = part.at
+    low, high = bisect_left(at, start), bisect_left(at, end)
+    for metric, (moments, values) in found.items():
         column = part.columns.get(metric)
         if column is None:
             continue
-        if start <= part.at[0] and part.at[-1] < end and MISSING not in column.cells:
-            readings.at.extend(part.at)
-            readings.values.extend(column.cells)
-            continue
-        for at, cell in zip(part.at, column.cells, strict=True):
-            if start <= at < end and cell is not MISSING:
-                readings.at.append(at)
-                readings.values.append(cell)
-    return readings
+        cells = column.cells[low:high]
+        at_of_span = part.at[low:high]
+        # A column of one kind has a value in every row.
+        if column.kind is None and MISSING in cells:
+            there = [cell is not MISSING for cell in cells]
+            at_of_span, cells = list(compress(at_of_span, there)), list(compress(cells, there))
+        moments.extend(at_of_span)
+        values.extend(cells)
 
 
-def _places(parts: Sequence[Rows], start: int, end: int) -> list[tuple[int, int, int]]:
-    """Moment, part and row of every report in the order of time, without redeliveries."""
-    places = sorted(
-        (at, number, row) for number, part in enumerate(parts) for row, at in enumerate(part.at) if start <= at < end
-    )
-    counts = Counter(at for at, _, _ in places)
+def _add_mixed(found: Found, group: Sequence[Part], span: tuple[int, int], check: Check) -> None:
+    places = _once(group, _places(group, *span, check), check)
+    for first in range(0, len(places), _PLACES_AT_ONCE):
+        check()
+        some = places[first : first + _PLACES_AT_ONCE]
+        for metric, (moments, values) in found.items():
+            columns = [part.columns.get(metric) for part in group]
+            for at, number, row in some:
+                column = columns[number]
+                if column is not None and (cell := column.cells[row]) is not MISSING:
+                    moments.append(at)
+                    values.append(cell)
+
+
+def _places(group: Sequence[Part], start: int, end: int, check: Check) -> list[Place]:
+    """Where each report of a span is, in the order of time; at equal moments in that of the log."""
+    runs = []
+    for number, part in enumerate(group):
+        check()
+        runs.append(sorted((at, number, row) for row, at in enumerate(part.at) if start <= at < end))
+    ordered = merged(*runs)
+    places: list[Place] = []
+    while some := list(islice(ordered, _PLACES_AT_ONCE)):
+        check()
+        places += some
+    return places
+
+
+def _once(group: Sequence[Part], places: list[Place], check: Check) -> list[Place]:
+    """The same without redeliveries."""
+    equal = {one[0] for one, other in pairwise(places) if one[0] == other[0]}
+    if not equal:
+        return places
+    concerned = {number for at, number, _ in places if at in equal}
+    wholes: dict[int, Rows] = {}
+    for number in concerned:
+        check()
+        wholes[number] = group[number].whole()
     kept = []
     seen = set()
     for place in places:
         at, number, row = place
-        if counts[at] > 1:
-            identity = parts[number].identity(row)
+        if at in equal:
+            identity = wholes[number].identity(row)
             if identity in seen:
                 continue
             seen.add(identity)
         kept.append(place)
     return kept
-
-
-def _at_places(parts: Sequence[Rows], places: Sequence[tuple[int, int, int]], metric: str) -> Readings:
-    columns = [part.columns.get(metric) for part in parts]
-    readings = Readings([], [])
-    for at, number, row in places:
-        column = columns[number]
-        if column is not None and (cell := column.cells[row]) is not MISSING:
-            readings.at.append(at)
-            readings.values.append(cell)
-    return readings

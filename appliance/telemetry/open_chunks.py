@@ -15,17 +15,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.telemetry.model import Latest, Report
+from appliance.telemetry.moments import Moments
 from appliance.telemetry.newest import Newest
 from appliance.telemetry.rows import Identity, Rows
 
 METRICS_LIMIT = 64
 """Beyond this many columns a chunk takes no further metrics: a device that names ever new ones costs no more."""
 
+IDENTITIES_LIMIT = 16
+"""Of the reports of one moment, so many are looked at to tell whether another one is new."""
+
+KEYS_PER_REPORT = 4
+"""A report takes at least four times the memory that its key takes, where it needs one to be found."""
+
 
 class OpenChunk:
     """The reports of one device and day that are not sealed yet."""
 
-    __slots__ = ("device", "due_at", "opened_at", "parts", "rows")
+    __slots__ = ("device", "due_at", "moments", "opened_at", "parts", "rows")
 
     def __init__(self, device: "OpenDevice", rows: Rows, opened_at: int, due_at: int) -> None:
         self.device = device
@@ -33,6 +40,7 @@ class OpenChunk:
         """Where the next report goes."""
         self.parts = [rows]
         """Each becomes one chunk; all of them are sealed in one transaction."""
+        self.moments = Moments(self.parts)
         self.opened_at = opened_at
         self.due_at = due_at
 
@@ -51,10 +59,16 @@ class OpenChunk:
         """How many reports there are."""
         return sum(part.count for part in self.parts)
 
+    @property
+    def key_weight(self) -> int:
+        """As how many more reports the keys count by which its reports are found."""
+        return self.moments.key_count // KEYS_PER_REPORT
+
     def continue_in_new_part(self) -> Rows:
         """Leave the part at hand as it is."""
         self.rows = Rows(self.rows.tenant_id, self.rows.device_id, self.rows.day)
         self.parts.append(self.rows)
+        self.moments.begin_part()
         return self.rows
 
 
@@ -95,6 +109,8 @@ class OpenChunks:
         self.tenants: set[int] = set()
         self.held: set[int] = set()
         """Days whose chunks stay open: their files are being written anew."""
+        self.is_crowded = False
+        """Whether held days alone take more than half of what memory may hold: they must be let go."""
 
     def absorb(self, reports: Sequence[Report], log_id: int, now: int) -> None:
         """Take the reports of one log record. Log ids only ever grow."""
@@ -112,6 +128,7 @@ class OpenChunks:
                 rows = chunk.continue_in_new_part()
                 chunk.due_at = now
             rows.append(report, log_id)
+            chunk.moments.note(report.at)
             device.newest.note(report)
         self.report_count += len(reports)
         self.note_log(log_id)
@@ -148,6 +165,10 @@ class OpenChunks:
             if device.tenant_id == tenant_id
         }
 
+    def device_ids(self, tenant_id: int) -> list[str]:
+        """Every device of a tenant that was heard of, sorted."""
+        return sorted(device_id for tenant, device_id in self._devices if tenant == tenant_id)
+
     def recent(self, tenant_id: int, device_id: str, metric: str, count: int) -> list[tuple[int, float]]:
         """The newest numbers of a metric that memory holds, oldest first."""
         device = self._devices.get((tenant_id, device_id))
@@ -170,12 +191,19 @@ class OpenChunks:
         ]
 
     def identities_at(self, tenant_id: int, device_id: str, at: int) -> list[Identity]:
-        """What tells the reports of a device and moment, as far as memory holds them, from all others."""
+        """What tells the reports of a device and moment from all others, as far as memory holds them.
+
+        In the order of the log; of very many the first.
+        """
         device = self._devices.get((tenant_id, device_id))
         if device is None or device.newest.at is None or at > device.newest.at:
             return []
         day = at // DAY_MS
-        return [identity for part in device.parts() if part.day == day for identity in part.identities_at(at)]
+        chunks = [chunk for chunk in device.sealing if chunk.day == day]
+        if day in device.open:
+            chunks.append(device.open[day])
+        rows = [place for chunk in chunks for place in chunk.moments.rows_at(at, IDENTITIES_LIMIT)]
+        return [part.identity(row) for part, row in rows[:IDENTITIES_LIMIT]]
 
     def hours(self, tenant_id: int, device_id: str) -> set[int]:
         """The hours, counted since 1970, of which memory holds reports of a device."""
@@ -191,10 +219,14 @@ class OpenChunks:
 
     def begin_sealing(self, now: int) -> None:
         """Let go of the chunks that are due, and of the oldest ones while memory holds too much."""
-        open_chunks = [chunk for device in self._devices.values() for chunk in device.open.values()]
+        every = [chunk for device in self._devices.values() for chunk in device.open.values()]
+        open_chunks = [chunk for chunk in every if chunk.day not in self.held]
+        waiting = [chunk.report_count for chunk in (*every, *self.sealing) if chunk.day in self.held]
+        self.is_crowded = sum(waiting) > self._memory_limit_reports // 2
         # A clock that was set back must not keep a chunk open: what was opened later than now is due.
         due = [chunk for chunk in open_chunks if not chunk.opened_at <= now < chunk.due_at or self._is_full(chunk)]
-        excess = self.report_count - sum(chunk.report_count for chunk in due) - self._memory_limit_reports
+        held = self.report_count + sum([chunk.key_weight for chunk in (*every, *self.sealing)])
+        excess = held - sum([chunk.report_count + chunk.key_weight for chunk in due]) - self._memory_limit_reports
         if excess > 0:
             taken = set(map(id, due))
             for chunk in sorted(open_chunks, key=lambda chunk: chunk.opened_at):
@@ -202,7 +234,7 @@ class OpenChunks:
                     break
                 if id(chunk) not in taken:
                     due.append(chunk)
-                    excess -= chunk.report_count
+                    excess -= chunk.report_count + chunk.key_weight
         self._seal(due)
 
     def begin_sealing_all(self) -> None:

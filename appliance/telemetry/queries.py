@@ -179,6 +179,8 @@ def day_number(path: Path) -> int:
 
 def prepare_day(connection: sqlite3.Connection) -> None:
     """Make the tables of a day file that has none yet. Raises `ChunkError` when a later release wrote it."""
+    # What is overwritten once need not be looked for when a device is erased.
+    connection.execute("PRAGMA secure_delete = ON")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > DAY_VERSION:
         raise ChunkError(f"a day file has version {version}, this release knows {DAY_VERSION}")

@@ -5,11 +5,11 @@ The format is in docs/reference/rollups.md.
 """
 
 import struct
-import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from itertools import starmap
 from typing import NamedTuple
+from zlib import crc32
 
 from msgspec.structs import astuple
 
@@ -26,9 +26,6 @@ _HEAD = struct.Struct("<BII")
 _NAMES_FROM = _HEAD.size
 _BIN = struct.Struct("<I4dqdqd")
 """The fields of a bin, in their order."""
-
-_FEW = 4
-"""To look for one metric costs as much as to take this many."""
 
 
 class RollUp(NamedTuple):
@@ -57,7 +54,7 @@ def encode(rollup: RollUp) -> bytes:
         put_text(others, metric)
         put_varint(others, count)
     checked = b"".join((_NAMES_SIZE.pack(len(names)), names, *bodies, others))
-    return _CHECK.pack(VERSION, zlib.crc32(checked)) + checked
+    return _CHECK.pack(VERSION, crc32(checked)) + checked
 
 
 def decode(record: bytes) -> RollUp:
@@ -70,19 +67,30 @@ def decode(record: bytes) -> RollUp:
     return RollUp(bins, _others(record[others_from:]))
 
 
-def decode_bins(record: bytes, metrics: Collection[str]) -> Iterable[tuple[str, Bin]]:
-    """The bins of a roll-up with their metrics: at least those of these metrics, as far as there are any.
+class Taker:
+    """Takes the bins of some metrics out of many roll-ups, most of which name the same metrics."""
 
-    Raises `ChunkError` like `decode`.
-    """
-    names, bodies_from, others_from = _places(record)
-    if len(metrics) * _FEW < len(names):
-        return [
-            (name, Bin(*_BIN.unpack_from(record, bodies_from + names.index(name) * _BIN.size)))
-            for name in metrics
-            if name in names
-        ]
-    return zip(names, starmap(Bin, _BIN.iter_unpack(record[bodies_from:others_from])), strict=True)
+    def __init__(self, metrics: Collection[str]) -> None:
+        self._metrics = metrics
+        self._known: dict[tuple[bytes, int], list[tuple[str, int]]] = {}
+        """By the names in a roll-up, and its length: the metrics that are wanted, and where their bins are."""
+
+    def bins(self, record: bytes) -> list[tuple[str, Bin]]:
+        """The bins of a roll-up, as far as there are any. Raises `ChunkError` like `decode`."""
+        if len(record) < _NAMES_FROM:
+            raise ChunkError(f"a roll-up has {len(record)} bytes, expected at least {_NAMES_FROM}")
+        version, checksum, size = _HEAD.unpack_from(record)
+        if version != VERSION or checksum != crc32(record[_CHECK.size :]):
+            _places(record)  # says what is wrong with it
+        names = record[_NAMES_FROM : _NAMES_FROM + size]
+        places = self._known.get((names, len(record)))
+        if places is None:
+            places = self._known[names, len(record)] = self._found(record)
+        return [(metric, Bin(*_BIN.unpack_from(record, place))) for metric, place in places]
+
+    def _found(self, record: bytes) -> list[tuple[str, int]]:
+        names, bodies_from, _ = _places(record)
+        return [(name, bodies_from + number * _BIN.size) for number, name in enumerate(names) if name in self._metrics]
 
 
 def _places(record: bytes) -> tuple[tuple[str, ...], int, int]:
@@ -92,7 +100,7 @@ def _places(record: bytes) -> tuple[tuple[str, ...], int, int]:
     version, checksum, size = _HEAD.unpack_from(record)
     if version != VERSION:
         raise ChunkError(f"a roll-up of version {version} is not known, expected {VERSION}")
-    if checksum != zlib.crc32(memoryview(record)[_CHECK.size :]):
+    if checksum != crc32(memoryview(record)[_CHECK.size :]):
         raise ChunkError("a roll-up does not match its checksum")
     bodies_from = _NAMES_FROM + size
     names = _names(record[_NAMES_FROM:bodies_from])

@@ -5,7 +5,6 @@ one kind and a list from the first that is not. What rarely changes (topic, clie
 moment) is kept only where it changes.
 """
 
-import contextlib
 from array import array
 from collections.abc import Iterator, MutableSequence, Sequence
 from typing import Any, Generic, Self, TypeVar
@@ -18,9 +17,6 @@ T = TypeVar("T")
 
 Identity = tuple[int, int | None, tuple[tuple[str, str], ...]]
 """What two deliveries of one report have in common: moment, sequence number and values."""
-
-IDENTITIES_LIMIT = 16
-"""Of the reports of one moment, so many are looked at to tell whether another one is new."""
 
 _CODES: dict[type, str] = {float: "d", int: "q"}
 
@@ -186,15 +182,9 @@ class Rows:
         )
         return self.at[row], self.sequences.cells[row], tuple(values)
 
-    def identities_at(self, at: int) -> list[Identity]:
-        """What tells the reports of one moment from all others, in the order of the log; of very many the first."""
-        found: list[Identity] = []
-        row = -1
-        with contextlib.suppress(ValueError):
-            while len(found) < IDENTITIES_LIMIT:
-                row = self.at.index(at, row + 1)
-                found.append(self.identity(row))
-        return found
+    def whole(self) -> "Rows":
+        """The same reports: nothing of them is left out here."""
+        return self
 
     def copy(self) -> "Rows":
         """The same reports, for another thread to read while more come in."""

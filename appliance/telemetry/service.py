@@ -10,29 +10,32 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from appliance.config import TelemetryConfig
 from appliance.health import Status
 from appliance.instant import DAY_MS, SECOND_MS, Clock
 from appliance.store.database import Database, UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
+from appliance.store.readers import Check, Readers
 from appliance.telemetry import chunk, log_record, queries
 from appliance.telemetry.asking.service import Asking
-from appliance.telemetry.cold.reading import ColdReadings, NothingCold
 from appliance.telemetry.days.service import Covered, Days, surveyed
-from appliance.telemetry.exporting.reports import in_order
 from appliance.telemetry.hourly.service import Bins, Hourly
 from appliance.telemetry.keeping import queries as keeping_queries
 from appliance.telemetry.keeping.model import Erasure
-from appliance.telemetry.merge import Readings, newest
 from appliance.telemetry.model import Latest, Report, Series
 from appliance.telemetry.newest import NewestValues
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.queries import DayDevice, LogRow, SealedChunk, SealedDevice
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
-from appliance.telemetry.rows import Identity, Rows
+from appliance.telemetry.rows import Identity
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -63,22 +66,19 @@ class Telemetry:
         )
         self._days = Days(self._files)
         self._sealing = asyncio.Lock()
-        self._reading = asyncio.Semaphore(READERS_LIMIT)
+        self.readers = Readers(READERS_LIMIT)
         self._unsynced: dict[int, int] = {}
         """Day files with chunks that may not be on disk yet, and the oldest log id these need."""
         self._trimmed_log_id = 0
-        self.trim: Callable[[Sequence[int], int], Awaitable[None]] = self._delete_log
-        """Removes the log of tenants up to a log id: nothing here needs it any more, but somebody else may."""
         self._trouble = ""
-        self.cold: ColdReadings = NothingCold()
-        self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self._reading, clock)
-        self._hourly = Hourly(self.rollups, self._days, self._chunks, self._reading)
+        self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self.readers, clock)
+        self._hourly = Hourly(self.rollups, self._days, self._chunks, self.readers)
         self.asking = Asking(self)
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Take up what the log and the day files hold; while open, seal what is due, and roll up what is over."""
-        async with self._files.opened(), self.rollups.opened():
+        async with self._files.opened(), self.rollups.opened(), self.readers.opened():
             await self._recover()
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
@@ -113,6 +113,10 @@ class Telemetry:
         """The newest reading of each metric of every device of a tenant that was ever heard of."""
         return self._chunks.latest_of_all(tenant_id)
 
+    def device_ids(self, tenant_id: int) -> list[str]:
+        """Every device of a tenant that was ever heard of, sorted."""
+        return self._chunks.device_ids(tenant_id)
+
     def last_seen(self, tenant_id: int, device_id: str) -> int | None:
         """When the newest report of a device arrived; None when there was none."""
         known = self._chunks.newest(tenant_id, device_id)
@@ -145,44 +149,17 @@ class Telemetry:
     ) -> list[Series]:
         """The readings with `start <= at < end` of each metric, in time order, at most the newest `limit` of each.
 
-        Day files are read and unpacked in a thread, one day after the other, until the limit is reached.
+        Day files are read and unpacked in a thread, one day after the other, until the limit is reached or the caller
+        is cancelled.
         """
         # Memory first: a chunk that moves to its day file in between is then seen twice, which is
         # mended, and not missed, which could not be.
         memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
-        days: list[dict[str, Readings]] = []
-        async with self._reading:
-            there = await asyncio.to_thread(self._days.between, start, end, memory)
-            for day in sorted({*there, *self.cold.days(start, end)}, reverse=True):
-                parts = [part for part in memory if part.day == day]
-                parts += await self.cold.parts((tenant_id, device_id), day, (start, end))
-                days.append(
-                    await asyncio.to_thread(
-                        self._days.readings, (tenant_id, device_id), day, metrics, (start, end), parts
-                    )
-                )
-                if all(sum(len(read[metric].at) for read in days) > limit for metric in metrics):
-                    break
-        return [newest(metric, [read[metric] for read in reversed(days)], limit) for metric in metrics]
+        return await self.readers.run(self._days.series, (tenant_id, device_id), metrics, (start, end), limit, memory)
 
-    async def days_between(self, tenant_id: int, device_id: str, start: int, end: int) -> list[int]:
-        """The days, counted since 1970, of a range that may hold anything of a device, oldest first."""
-        memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
-        there = await asyncio.to_thread(self._days.between, start, end, memory)
-        return sorted({*there, *self.cold.days(start, end)})
-
-    async def reports(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Report]:
-        """The reports of a device with `start <= at < end`, whole and in time order, each once."""
-        memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
-        found: list[Report] = []
-        async with self._reading:
-            there = await asyncio.to_thread(self._days.between, start, end, memory)
-            for day in sorted({*there, *self.cold.days(start, end)}):
-                parts = [part for part in memory if part.day == day]
-                parts += await self.cold.parts((tenant_id, device_id), day, (start, end))
-                sealed = await asyncio.to_thread(self._days.rows, (tenant_id, device_id), day, (start, end))
-                found += await asyncio.to_thread(in_order, [*sealed, *parts], start, end)
-        return found
+    async def aside(self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+        """What `function(check, …)` makes of readings, in a thread, as long as the caller waits for it."""
+        return await self.readers.run(function, *arguments, **named)
 
     async def hours(
         self, tenant_id: int, device_ids: Sequence[str], metrics: Sequence[str], start: int, end: int
@@ -198,15 +175,6 @@ class Telemetry:
     ) -> Bins:
         """The same of UTC days."""
         return await self._hourly.days(tenant_id, device_ids, metrics, start, end)
-
-    def arrived(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Rows]:
-        """Copies of what memory holds of a device and may have arrived with `start <= arrived_at < end`."""
-        return self._chunks.arrived(tenant_id, device_id, start, end)
-
-    @property
-    def reading(self) -> asyncio.Semaphore:
-        """Is held while day files are read."""
-        return self._reading
 
     async def seal_due(self) -> None:
         """Write the chunks whose time has come into their day files, and trim the log behind them."""
@@ -240,12 +208,28 @@ class Telemetry:
         finally:
             self._chunks.held.discard(day)
 
+    async def changed(self, day: int, function: Callable[..., T], *arguments: object) -> T:
+        """Run a transaction in the open part of a day, and leave nothing in its log of what was there before.
+
+        Raises `UnwritableError` when the disk is full or another program reads the file.
+        """
+        async with self._sealing, self.readers_kept_out():
+            file = await self._files.writer(queries.day_name(day))
+            result = await file.write(function, *arguments)
+            if not await file.maintain(queries.checkpoint):
+                raise UnwritableError(f"{queries.day_name(day)} is being read, it is put on the disk later")
+            self._unsynced.pop(day, None)
+        return result
+
     @contextlib.asynccontextmanager
     async def readers_kept_out(self) -> AsyncIterator[None]:
-        """Let nobody begin to read day files meanwhile, and wait for those who do."""
-        async with contextlib.AsyncExitStack() as stack:
-            for _ in range(READERS_LIMIT):
-                await stack.enter_async_context(self._reading)
+        """Let nobody begin to read day files meanwhile, and wait for those who do.
+
+        Nor does anybody write into those that are held.
+        """
+        async with self.readers.kept_out():
+            for day in self._chunks.held:
+                await self._files.close(queries.day_name(day))
             yield
 
     async def forget(self, told: Callable[[], Awaitable[Sequence[Erasure]]]) -> Sequence[Erasure]:
@@ -257,6 +241,11 @@ class Telemetry:
                 self._chunks.forget(erasure.tenant_id, erasure.device_id)
                 self._days.erased[erasure.tenant_id, erasure.device_id] = erasure.through_log_id
         return erasures
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more waits in memory for days that are held than may."""
+        return self._chunks.is_crowded
 
     @property
     def day_files(self) -> Days:
@@ -290,9 +279,9 @@ class Telemetry:
         await self._trim()
 
     async def _insert_sealing(self) -> None:
-        for day, same_day in groupby(
-            sorted(self._chunks.sealing, key=lambda sealed: sealed.day), lambda sealed: sealed.day
-        ):
+        # A day that is held may go, or give way to a new file, at any moment: what waits for it waits on.
+        free = [sealed for sealed in self._chunks.sealing if sealed.day not in self._chunks.held]
+        for day, same_day in groupby(sorted(free, key=attrgetter("day")), attrgetter("day")):
             waiting = list(same_day)
             file = await self._files.writer(queries.day_name(day))
             for first in range(0, len(waiting), CHUNKS_PER_TRANSACTION):
@@ -306,7 +295,7 @@ class Telemetry:
                 self._chunks.finish_sealing(batch)
 
     async def _checkpoint(self) -> None:
-        for day in list(self._unsynced):
+        for day in self._unsynced.keys() - self._chunks.held:
             file = await self._files.writer(queries.day_name(day))
             if await file.maintain(queries.checkpoint):
                 del self._unsynced[day]
@@ -314,11 +303,8 @@ class Telemetry:
     async def _trim(self) -> None:
         oldest = min([self._chunks.oldest_needed(), *self._unsynced.values()])
         if oldest - 1 > self._trimmed_log_id:
-            await self.trim(sorted(self._chunks.tenants), oldest - 1)
+            await self._database.write(queries.delete_log, sorted(self._chunks.tenants), oldest - 1)
             self._trimmed_log_id = oldest - 1
-
-    async def _delete_log(self, tenants: Sequence[int], log_id: int) -> None:
-        await self._database.write(queries.delete_log, tenants, log_id)
 
     async def _recover(self) -> None:
         tenants = await self._database.read(queries.select_tenants())
@@ -353,8 +339,7 @@ class Telemetry:
         self._chunks.device(known.tenant_id, known.device_id).newest.restore(reports, known.last_seen_at)
 
     async def _replay(self, tenant_id: int, covered: Covered) -> int:
-        count = 0
-        [after] = await self._database.read(queries.select_released(tenant_id))
+        count = after = 0
         while rows := await self._database.read(queries.select_log(tenant_id, after, _LOG_ROWS_PER_READ)):
             for row in rows:
                 count += self._replay_row(tenant_id, row, covered)

@@ -100,6 +100,17 @@ async def test_keys_of_tickets_are_renewed_every_day_also_while_certificates_las
         assert re.fullmatch(r"\d+ \d+ \* \* \*", crontab)
 
 
+async def test_the_age_of_days_counts_from_what_has_passed_for_sure(tmp_path: Path) -> None:
+    now = [clock()]
+    async with _renewals(tmp_path, now) as renewals:
+        room, time = renewals.parts.gateway.room, renewals.parts.gateway.registry.time
+        now[0] = time.reading().floor_at + 300 * DAY_MS
+        time.is_vouched_for = lambda _: False
+        assert room.passed_at() < now[0] - 299 * DAY_MS
+        time.is_vouched_for = lambda _: True
+        assert room.passed_at() == now[0]
+
+
 async def test_where_guests_may_come_a_name_makes_nobody_a_device(tmp_path: Path) -> None:
     shown = Credentials("pump-1", None, None, None, "127.0.0.1:5000", "plain")
     answers = []

@@ -83,11 +83,14 @@ async def test_many_are_ended_a_slice_at_a_time() -> None:
         lines = await crowd(stage, ENDED_AT_ONCE + 10)
         stage.authorizer.denied_clients |= set(lines)
         stage.broker.end_soon(1, lines)
+        # What follows from their ends waits until the last of them is out.
+        assert stage.broker.traffic.is_held()
         closed_counts = set()
         for _ in range(50):
             await asyncio.sleep(0)
             closed_counts.add(sum(line.closed_for is not None for line in lines.values()))
         assert closed_counts - {0} == {ENDED_AT_ONCE, len(lines)}
+        assert not stage.broker.traffic.is_held()
 
 
 async def test_rights_that_changed_count_for_the_next_message_though_thousands_are_still_to_be_reviewed() -> None:

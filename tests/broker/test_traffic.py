@@ -142,3 +142,17 @@ async def test_many_that_end_at_once_end_a_slice_a_turn(way: str) -> None:
         assert not any(ear.heard for _, ear, _ in members)
         reasons = {reason for _, ear, _ in members for reason in ear.lost_reasons}
         assert reasons == {"connection closed by the client" if way == "the clients leave" else "go"}
+
+
+async def test_what_follows_from_an_end_waits_while_others_are_still_to_be_cut_off() -> None:
+    traffic, is_held = Traffic(), True
+    traffic.is_held = lambda: is_held
+    with pair(traffic) as (connection, ear, theirs):
+        connection.cut_off("go")
+        # It is out all the same.
+        assert theirs.recv(10) == b""
+        await some_turns()
+        assert not ear.lost_reasons
+        is_held = False
+        await some_turns()
+        assert ear.lost_reasons == ["go"]

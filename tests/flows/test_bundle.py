@@ -101,7 +101,7 @@ def test_each_bundle_of_an_import_has_the_programs_and_the_port_that_is_open(
 ) -> None:
     table = gateway.data.parent / "devices.csv"
     table.write_text("device_id\npump-9\n")
-    gateway.command("device", "import", str(table), "--bundles", str(gateway.data.parent / "imported"))
+    gateway.command("device", "import", str(table), "--bundles", str(gateway.data.parent / "imported"), "--programs")
     folder = gateway.data.parent / "imported" / "pump-9"
     assert _names(folder) == {name for name in _names(bundle) if not name.startswith("label")}
     run(sys.executable, folder / "aws_iot_sdk_alpn.py")

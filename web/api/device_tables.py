@@ -85,16 +85,20 @@ async def import_devices(
     request_max_body_size=TABLE_LIMIT_BYTES,
 )
 async def import_with_bundles(
-    data: JSONBody[ImportIn], request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
+    data: JSONBody[ImportIn],
+    request: Request[User, Caller, State],
+    gateway: NamedDependency[Gateway],
+    has_programs: Annotated[bool, QueryParameter(name="programs")] = False,  # noqa: FBT002  the address names it
 ) -> Stream:
     """Add and change devices in one transaction; the answer is a zip file with the bundle of each new device.
 
-    The keys are in this answer alone. Rows that were refused stand in its `refused.csv`.
+    The keys are in this answer alone. What became of each row stands in its `import.csv`. With `programs=true` a
+    bundle has the programs that send a first reading, too.
     """
     imported = await gateway.catalogue.import_table(
         request.user.tenant_id, data.csv.encode(), data.mapping, with_certificates=True
     )
-    return bundles_download(gateway, imported)
+    return bundles_download(gateway, imported, has_programs=has_programs)
 
 
 def _report(plan: Plan, *, is_dry_run: bool) -> ReportOut:

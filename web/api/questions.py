@@ -193,14 +193,19 @@ async def ask(
     )
     if len(question.keys) > KEYS_LIMIT:
         raise InvalidInputError(f"{len(question.keys):,} devices are asked about, at most {KEYS_LIMIT:,} may be")
-    answer = await while_wanted(request, gateway.telemetry.asking.answer(question))
+    return await while_wanted(request, _answered(gateway, question, selection.by, is_csv=is_csv))
+
+
+async def _answered(gateway: Gateway, question: Question, by: By, *, is_csv: bool) -> Response[bytes]:
+    answer = await gateway.telemetry.asking.answer(question)
     cursor = None if answer.next is None else written(Cursor(question.start, question.end, answer.next))
-    is_keyed = selection.by is not By.ALL
-    columns = ["at", *_COLUMN_OF_KEY[selection.by], *(column.name for column in asked.columns)]
+    is_keyed = by is not By.ALL
+    columns = ["at", *_COLUMN_OF_KEY[by], *(column.name for column in question.columns)]
+    aside = gateway.telemetry.aside
     if not is_csv:
-        body = await asyncio.to_thread(as_json, columns, answer.rows, cursor, is_keyed=is_keyed)
+        body = await aside(as_json, columns, answer.rows, cursor, is_keyed=is_keyed)
         return Response(body, media_type="application/json", headers=_VARY)
-    body = await asyncio.to_thread(as_csv, columns, answer.rows, is_keyed=is_keyed)
+    body = await aside(as_csv, columns, answer.rows, is_keyed=is_keyed)
     told = {"content-disposition": 'attachment; filename="telemetry.csv"', NEXT_CURSOR: cursor or ""}
     return Response(body, media_type=CSV, headers=_VARY | told)
 

@@ -55,6 +55,8 @@ class StorageOut(msgspec.Struct, frozen=True):
     growth_bytes_per_day: int
     days_left: int | None
     """Until the budget is used up and the oldest day goes; null when that will not be."""
+    notices: list[str]
+    """What keeps days from going as they should."""
     damaged: list[str]
     erasing: list[str]
     """Devices whose readings are being erased."""
@@ -89,6 +91,7 @@ async def get_storage(request: Request[User, Caller, State], gateway: NamedDepen
         disk_bytes=usage.disk_bytes,
         growth_bytes_per_day=usage.growth_bytes,
         days_left=usage.days_left,
+        notices=list(usage.notices),
         damaged=list(usage.damages),
         erasing=list(usage.erasing),
         cold=_cold(gateway.cold.usage()),

@@ -1,21 +1,33 @@
 """`/v1/…/telemetry`: what devices measured."""
 
+import asyncio
+from collections.abc import Sequence
+
 import msgspec
-from litestar import Request, get
+from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery
 
 from appliance.accounts.model import User
 from appliance.errors import InvalidInputError, NotFoundError
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, from_text, to_text
-from appliance.telemetry.model import Value
+from appliance.registry.model import Device
+from appliance.telemetry.model import Series, Value
+from appliance.telemetry.wanted import Check
+from web.answers import MomentTexts
 from web.auth import Caller
+from web.leaving import while_wanted
 from web.shell import moment
 
 DEFAULT_LIMIT = 1_000
 HIGHEST_LIMIT = 100_000
+READINGS_AT_ONCE = 4_096
+"""So many readings are written in one step, which no other thread can come in between."""
+DEVICES_AT_ONCE = 256
+"""Of how many devices the newest readings are told before others get their turn."""
 
 
 class UnknownMetricError(NotFoundError):
@@ -46,14 +58,14 @@ class TelemetryOut(msgspec.Struct, frozen=True):
     truncated: bool
 
 
-class LatestReading(msgspec.Struct, frozen=True):
+class LatestReading(msgspec.Struct, frozen=True, gc=False):
     """The newest reading of a metric."""
 
     at: str
     value: Value
 
 
-class LatestOfDevice(msgspec.Struct, frozen=True):
+class LatestOfDevice(msgspec.Struct, frozen=True, gc=False):
     """The newest reading of each metric of a device."""
 
     device_id: str
@@ -67,7 +79,12 @@ class LatestOut(msgspec.Struct, frozen=True):
     devices: list[LatestOfDevice]
 
 
-@get("/v1/devices/{device_id:str}/telemetry", tags=["telemetry"], summary="Readings of a device over time")
+@get(
+    "/v1/devices/{device_id:str}/telemetry",
+    responses={200: ResponseSpec(TelemetryOut, description="Readings, newest last")},
+    tags=["telemetry"],
+    summary="Readings of a device over time",
+)
 async def read_series(
     device_id: FromPath[str],
     request: Request[User, Caller, State],
@@ -75,7 +92,7 @@ async def read_series(
     start: FromQuery[str] = "",
     end: FromQuery[str] = "",
     limit: FromQuery[int] = DEFAULT_LIMIT,
-) -> TelemetryOut:
+) -> Response[bytes]:
     """Readings between `start` and `end`, ISO 8601 or epoch milliseconds; without them the last 24 hours.
 
     `metric` may be given several times, or several names with a comma in between; without it all.
@@ -90,32 +107,65 @@ async def read_series(
         raise InvalidInputError(f"start is {to_text(first)}, which is after end, {to_text(last)}")
     wanted = [name for text in request.query_params.getall("metric", []) for name in text.split(",") if name]
     metrics = _known(wanted, gateway.telemetry.metrics(tenant_id, device_id))
-    found = await gateway.telemetry.series(tenant_id, device.device_id, metrics, first, last, limit)
-    return TelemetryOut(
-        device_id=device.device_id,
-        series=[SeriesOut(series.metric, [to_text(at) for at in series.at], list(series.values)) for series in found],
-        truncated=any(series.truncated for series in found),
-    )
+    return await while_wanted(request, _series(gateway, device, metrics, (first, last), limit))
 
 
-@get("/v1/tenants/{tenant_id:int}/telemetry/latest", tags=["telemetry"], summary="The newest readings of all devices")
+async def _series(
+    gateway: Gateway, device: Device, metrics: Sequence[str], span: tuple[int, int], limit: int
+) -> Response[bytes]:
+    found = await gateway.telemetry.series(device.tenant_id, device.device_id, metrics, *span, limit)
+    return Response(await gateway.telemetry.aside(_written, device.device_id, found), media_type="application/json")
+
+
+def _written(check: Check, device_id: str, found: Sequence[Series]) -> bytes:
+    """Readings as `TelemetryOut`, written a few at a time. Runs in a thread."""
+    text = MomentTexts().text
+    pieces = []
+    for series in found:
+        moments, values = [], []
+        for first in range(0, len(series.at), READINGS_AT_ONCE):
+            check()
+            moments.append(msgspec.json.encode(list(map(text, series.at[first : first + READINGS_AT_ONCE])))[1:-1])
+            values.append(msgspec.json.encode(series.values[first : first + READINGS_AT_ONCE])[1:-1])
+        columns = (msgspec.json.encode(series.metric), b",".join(moments), b",".join(values))
+        pieces.append(b'{"metric":%b,"at":[%b],"values":[%b]}' % columns)
+    is_cut = b"true" if any(series.truncated for series in found) else b"false"
+    told = (msgspec.json.encode(device_id), b",".join(pieces), is_cut)
+    return b'{"device_id":%b,"series":[%b],"truncated":%b}' % told
+
+
+@get(
+    "/v1/tenants/{tenant_id:int}/telemetry/latest",
+    responses={200: ResponseSpec(LatestOut, description="The newest readings")},
+    tags=["telemetry"],
+    summary="The newest readings of all devices",
+)
 async def read_latest(
     tenant_id: FromPath[int], request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
-) -> LatestOut:
+) -> Response[bytes]:
     """The newest reading of each metric of each device."""
     if tenant_id != request.user.tenant_id:
         raise UnknownTenantError(f"there is no tenant {tenant_id}")
-    devices = []
-    for device_id, latest in sorted(gateway.telemetry.latest_of_all(tenant_id).items()):
-        seen_at = gateway.telemetry.last_seen(tenant_id, device_id)
-        devices.append(
-            LatestOfDevice(
-                device_id,
-                None if seen_at is None else to_text(seen_at),
-                {metric: LatestReading(to_text(reading.at), reading.value) for metric, reading in latest.items()},
-            )
-        )
-    return LatestOut(devices)
+    return Response(await _latest(gateway, tenant_id), media_type="application/json")
+
+
+async def _latest(gateway: Gateway, tenant_id: int) -> bytes:
+    """A `LatestOut`, some devices at a time: what memory holds of them is looked at on the loop."""
+    text, telemetry = MomentTexts().text, gateway.telemetry
+    device_ids = telemetry.device_ids(tenant_id)
+    pieces = []
+    for first in range(0, len(device_ids), DEVICES_AT_ONCE):
+        some = []
+        for device_id in device_ids[first : first + DEVICES_AT_ONCE]:
+            seen_at = telemetry.last_seen(tenant_id, device_id)
+            latest = telemetry.latest(tenant_id, device_id)
+            # Readings that came together have one moment: it is printed once.
+            texts = {moment: text(moment) for moment in {each.at for each in latest.values()}}
+            readings = {metric: LatestReading(texts[each.at], each.value) for metric, each in latest.items()}
+            some.append(LatestOfDevice(device_id, None if seen_at is None else text(seen_at), readings))
+        pieces.append(msgspec.json.encode(some)[1:-1])
+        await asyncio.sleep(0)
+    return b'{"devices":[%b]}' % b",".join(pieces)
 
 
 def parsed(name: str, text: str) -> int:

@@ -18,7 +18,8 @@ from appliance.ingestion.model import Problem
 from appliance.ingestion.quality import Quality
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.registry.model import Certificate, Device, Presence
-from appliance.telemetry.model import TimeSource
+from appliance.telemetry.model import Series, TimeSource
+from appliance.telemetry.wanted import Check
 from web import fleet, words
 from web.figures import Point, Sparkline, sparkline, thinned, with_gaps
 from web.fleet import CONDITION_WORDS, Condition, Standing
@@ -259,12 +260,7 @@ async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now
     [series] = await gateway.telemetry.series(
         device.tenant_id, device.device_id, [metric], start, now + HOUR_MS, READINGS_LIMIT
     )
-    readings: list[Point] = [
-        (at, float(value))
-        for at, value in zip(series.at, series.values, strict=True)
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]
-    points = thinned(readings, start, now, POINTS_LIMIT)
+    points = await gateway.telemetry.aside(_points, series, start, now)
     limit = fleet.limit_for(gateway.alerts.rules(device.tenant_id), metric, device.zone)
     return Chart(
         metric=metric,
@@ -277,6 +273,16 @@ async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now
         is_truncated=series.truncated,
         drawing=sparkline(points, start, now + HOUR_MS, limit),
     )
+
+
+def _points(_check: Check, series: Series, start: int, now: int) -> list[Point]:
+    """What is drawn of the readings. Runs in a thread."""
+    readings: list[Point] = [
+        (at, float(value))
+        for at, value in zip(series.at, series.values, strict=True)
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    return thinned(readings, start, now, POINTS_LIMIT)
 
 
 def _address(question: _Question) -> str:

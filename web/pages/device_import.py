@@ -64,6 +64,7 @@ class _Told(msgspec.Struct, frozen=True):
     chosen: Mapping[int, str]
     is_import: bool
     with_certificates: bool
+    with_programs: bool
 
 
 @get("/device-import", include_in_schema=False)
@@ -97,7 +98,7 @@ async def import_devices(
     except ApplianceError as error:
         return _refused(frame, told, error)
     if imported.bundles:
-        return bundles_download(gateway, imported)
+        return bundles_download(gateway, imported, has_programs=told.with_programs)
     return _page(frame, _view(told.content, read, mapping, imported.plan, is_done=True), "")
 
 
@@ -111,7 +112,13 @@ async def _told(request: Request[User, Caller, State]) -> _Told:
             await value.close()
         elif name.startswith(_COLUMN) and name.removeprefix(_COLUMN).isdecimal():
             chosen[int(name.removeprefix(_COLUMN))] = str(value)
-    return _Told(content, chosen, form.get("step") == "import", form.get("certificates") == "yes")
+    return _Told(
+        content,
+        chosen,
+        form.get("step") == "import",
+        form.get("certificates") == "yes",
+        form.get("programs") == "yes",
+    )
 
 
 def _mapping(read: table.Table, chosen: Mapping[int, str]) -> dict[str, str]:

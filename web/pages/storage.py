@@ -36,6 +36,7 @@ async def show_storage(gateway: NamedDependency[Gateway], frame: NamedDependency
         "budget": size_in_words(usage.budget_bytes),
         "free": size_in_words(usage.free_bytes),
         "disk": size_in_words(usage.disk_bytes),
+        "others": size_in_words(max(0, usage.disk_bytes - usage.free_bytes - usage.used_bytes)),
         "growth": size_in_words(usage.growth_bytes),
         "forecast": forecast_in_words(usage.days_left),
         "oldest": None if usage.oldest_day is None else day_of(usage.oldest_day * DAY_MS),

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Self
 
 from appliance.errors import InvalidInputError
@@ -286,15 +287,17 @@ class Catalogue:
         )
         return Imported(plan, tuple(one.bundle for one in issued))
 
-    async def zipped(self, imported: Imported, address: Address) -> AsyncIterator[bytes]:
+    async def zipped(self, imported: Imported, address: Address, *, has_programs: bool) -> AsyncIterator[bytes]:
         """The bundles as one zip file, a folder for each device, piece by piece; the keys are nowhere else.
 
         `address` is where the devices will connect. What became of each row stands in `import.csv`.
         """
         archive = Archive(self._clock())
+        packed = partial(_packed, archive, address=address, has_programs=has_programs)
         yield archive.added(REPORT, table.report(imported.plan).encode())
         for start in range(0, len(imported.bundles), ZIP_PIECE_COUNT):
-            yield await asyncio.to_thread(_packed, archive, imported.bundles[start : start + ZIP_PIECE_COUNT], address)
+            piece = imported.bundles[start : start + ZIP_PIECE_COUNT]
+            yield await asyncio.to_thread(packed, piece)
         yield archive.ended()
 
     def _found(self, tenant_id: int, query: search.Query) -> list[Device]:
@@ -321,10 +324,10 @@ class Catalogue:
         return told
 
 
-def _packed(archive: Archive, bundles: Sequence[Bundle], address: Address) -> bytes:
+def _packed(archive: Archive, bundles: Sequence[Bundle], *, address: Address, has_programs: bool) -> bytes:
     return b"".join(
         archive.added(f"{device_id}/{name}", content)
-        for device_id, files in bundle.many_with_programs(bundles, address)
+        for device_id, files in bundle.of_many(bundles, address, has_programs=has_programs)
         for name, content in files.items()
     )
 

@@ -90,6 +90,11 @@ class Reading(msgspec.Struct, frozen=True):
                 return self.wall_at
 
     @property
+    def passed_at(self) -> int:
+        """A moment that has passed for sure, while the clock itself is not believed too."""
+        return self.wall_at if self.state is ClockState.SYNCHRONISED else self.floor_at
+
+    @property
     def issuing_at(self) -> int:
         """From when the life of a certificate counts that is issued now: never over before it has begun."""
         return self.surmised(self.wall_at)

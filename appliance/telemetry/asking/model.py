@@ -19,6 +19,9 @@ CELLS_LIMIT = 300_000
 READINGS_LIMIT = 1_000_000
 """The most readings that one question looks at, one by one."""
 
+READINGS_AT_ONCE_LIMIT = 250_000
+"""The most readings that are in memory for one question at once: some 25 MB, and as much again for their rows."""
+
 READS_LIMIT = 20_000
 """How often one question may go to memory and day files for the readings of a device."""
 

@@ -1,23 +1,25 @@
 """Answers questions about many readings, a piece at a time.
 
 Rules:
-- No piece of work keeps the loop: files are read and numbers are counted in threads, and between two pieces the
-  question may be given up, as it is when whoever asked has gone.
+- No piece of work keeps the loop or other threads: files are read and numbers are counted in threads of their own, a
+  few milliseconds at a time. Between two pieces the question may be given up, as it is when whoever asked has gone;
+  it is over when its thread is out of it.
 - A few questions are worked on at once, and a few more wait; beyond that, who asks is sent away for a while.
 - What one question may cost is bounded: bins, readings, reads and time. Beyond it the question is refused with what
   would be less; a part of the answer is never given for the whole.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from appliance.instant import DAY_MS, HOUR_MS
+from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS
 from appliance.telemetry.asking.binned import Gathered
 from appliance.telemetry.asking.edges import edges, least_ms
 from appliance.telemetry.asking.model import (
     CELLS_LIMIT,
+    READINGS_AT_ONCE_LIMIT,
     READINGS_LIMIT,
     READS_LIMIT,
     Answer,
@@ -28,12 +30,16 @@ from appliance.telemetry.asking.model import (
     TooManyQuestionsError,
     TooMuchError,
 )
-from appliance.telemetry.asking.paging import following, page
+from appliance.telemetry.asking.paging import first_of, page
 from appliance.telemetry.asking.pieces import Pieces, Span, clipped, cut, pieces_of
 from appliance.telemetry.asking.readings import longest_window_ms, rows_of
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.merge import Readings
 from appliance.telemetry.model import Series
+from appliance.telemetry.wanted import Check
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 QUESTIONS_AT_ONCE = 2
 WAITING_LIMIT = 8
@@ -45,6 +51,8 @@ DEVICES_AT_ONCE = 250
 _MONTH_MS = 31 * DAY_MS
 _FIRST_STEP_MS = HOUR_MS
 _LONGEST_STEP_MS = 16 * DAY_MS
+_USUAL_INTERVAL_MS = 10 * SECOND_MS
+"""The first step is as long as a page of readings of devices that measure this often."""
 _ROWS_BEYOND = 20_000
 """So many rows more than a page has are held before those that are too many are thrown away."""
 
@@ -69,6 +77,9 @@ class Source(Protocol):
     ) -> Bins:
         """The same of whole UTC days."""
 
+    async def aside(self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+        """What `function(check, …)` makes of them, in a thread, as long as the caller waits for it."""
+
 
 class Asking:
     """Questions and their answers."""
@@ -86,20 +97,6 @@ class Asking:
                 async with asyncio.timeout(self._time_limit_s):
                     work = _Work(self._source, question)
                     return await (work.readings() if question.width is None else work.bins())
-            except TimeoutError:
-                raise TooMuchError(
-                    f"this took more than {self._time_limit_s:g} s: ask for fewer devices or a shorter range"
-                ) from None
-
-    async def gathered(self, question: Question, bounds: Sequence[int]) -> Gathered:
-        """What is known of the numbers between each two bounds, which is what bins are told from.
-
-        Raises as `answer` does.
-        """
-        async with self._admitted():
-            try:
-                async with asyncio.timeout(self._time_limit_s):
-                    return await _Work(self._source, question).gathered(bounds)
             except TimeoutError:
                 raise TooMuchError(
                     f"this took more than {self._time_limit_s:g} s: ask for fewer devices or a shorter range"
@@ -129,38 +126,14 @@ class _Work:
     async def bins(self) -> Answer:
         """Rows of bins."""
         question = self._question
-        bounds = await asyncio.to_thread(self._bounds)
-        gathered = Gathered(bounds)
-        bins = clipped(bounds, question.start, question.end)
+        gathered, bins, pieces = await self._source.aside(_planned, question)
         metrics = {column.metric for column in question.columns}
         exact = {column.metric for column in question.columns if isinstance(column, Percentile)}
         if exact:
             await self._gather_raw(gathered, sorted(exact), bins, is_exact=True)
         if metrics - exact:
-            await self._gather(gathered, sorted(metrics - exact), await asyncio.to_thread(pieces_of, bins))
-        rows = await asyncio.to_thread(gathered.rows, question)
-        return page(await asyncio.to_thread(self._first, rows), question.limit)
-
-    async def gathered(self, bounds: Sequence[int]) -> Gathered:
-        """What is known of the numbers between bounds."""
-        gathered = Gathered(bounds)
-        metrics = sorted({column.metric for column in self._question.columns})
-        pieces = await asyncio.to_thread(pieces_of, clipped(bounds, bounds[0], bounds[-1]))
-        await self._gather(gathered, metrics, pieces)
-        return gathered
-
-    def _bounds(self) -> list[int]:
-        question = self._question
-        if question.width is None:
-            raise TypeError("a question without a width has no bins")
-        series_count = len(question.keys) * len({column.metric for column in question.columns})
-        bin_count = (question.end - question.start) // least_ms(question.width) + 1
-        if series_count * bin_count > CELLS_LIMIT:
-            raise TooMuchError(
-                f"{bin_count:,} bins of {series_count:,} series are more than {CELLS_LIMIT:,}:"
-                " ask for wider bins, a shorter range or fewer devices"
-            )
-        return edges(question.start, question.end, question.width, question.zone)
+            await self._gather(gathered, sorted(metrics - exact), pieces)
+        return page(await self._source.aside(gathered.rows, question), question.limit)
 
     async def _gather(self, gathered: Gathered, metrics: Sequence[str], pieces: Pieces) -> None:
         """Bins out of roll-ups, and out of readings where these do not reach."""
@@ -169,11 +142,12 @@ class _Work:
             for start, end in cut(spans, _MONTH_MS):
                 for devices in self._some_devices():
                     found = await ask(tenant_id, devices, metrics, start, end)
-                    await asyncio.to_thread(self._take_bins, gathered, found)
+                    await self._source.aside(self._take_bins, gathered, found)
         await self._gather_raw(gathered, metrics, pieces.raw, is_exact=False)
 
-    def _take_bins(self, gathered: Gathered, found: Bins) -> None:
+    def _take_bins(self, check: Check, gathered: Gathered, found: Bins) -> None:
         for key, devices in self._question.keys.items():
+            check()
             for device in devices:
                 for metric, bins in found.get(device, {}).items():
                     gathered.add_bins(key, metric, bins)
@@ -184,9 +158,19 @@ class _Work:
         parts = cut(_joined(spans), DAY_MS)
         for device, keys in self._keys_by_device().items():
             for span in parts:
-                found = await self._read(device, metrics, span)
-                if any(readings.at for readings in found.values()):
-                    await asyncio.to_thread(_take_readings, gathered, keys, found, is_exact=is_exact)
+                await self._gather_span(gathered, keys, (device, metrics, span), is_exact=is_exact)
+
+    async def _gather_span(
+        self, gathered: Gathered, keys: Sequence[str], asked: tuple[str, Sequence[str], Span], *, is_exact: bool
+    ) -> None:
+        device, metrics, span = asked
+        found = await self._read(device, metrics, span)
+        if found is None:
+            # Too many to hold at once: half and half, the older one first.
+            for half in _halves(span):
+                await self._gather_span(gathered, keys, (device, metrics, half), is_exact=is_exact)
+        elif any(readings.at for readings in found.values()):
+            await self._source.aside(_take_readings, gathered, keys, found, is_exact=is_exact)
 
     async def readings(self) -> Answer:
         """Rows of readings: from the near end of the range on, in steps that grow, until the page is full."""
@@ -195,48 +179,64 @@ class _Work:
         start, end = question.start, question.end
         if question.after is not None:
             start, end = _rest(question, question.after.at)
-        step = _FIRST_STEP_MS
+        step = min(max(_FIRST_STEP_MS, question.limit * _USUAL_INTERVAL_MS // len(question.keys)), _LONGEST_STEP_MS)
         while start < end and len(rows) <= question.limit:
-            if question.order is Order.NEWEST:
-                span = (max(end - step, start), end)
-                end = span[0]
-            else:
-                span = (start, min(start + step, end))
-                start = span[1]
+            is_newest = question.order is Order.NEWEST
+            span = (max(end - step, start), end) if is_newest else (start, min(start + step, end))
+            found = await self._rows_within(span)
+            if found is None:
+                step = (span[1] - span[0]) // 2
+                continue
             # What the steps before have found comes before all of it.
-            rows += await self._rows_within(span)
+            rows += found
+            start, end = (start, span[0]) if is_newest else (span[1], end)
             step = min(step * 4, _LONGEST_STEP_MS)
         return page(rows, question.limit)
 
-    async def _rows_within(self, span: Span) -> list[Row]:
-        rows: list[Row] = []
-        for key, [device] in self._question.keys.items():
-            rows += await self._rows(key, device, span)
-            if len(rows) > self._question.limit + _ROWS_BEYOND:
-                rows = await asyncio.to_thread(self._first, rows)
-        return await asyncio.to_thread(self._first, rows)
-
-    def _first(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows of this page out of rows in any order, and one more if there is one."""
+    async def _rows_within(self, span: Span) -> list[Row] | None:
+        """The rows of this page out of a span, and one more if there is one; None when they are too many to hold."""
         question = self._question
-        return following(rows, question.order, question.after)[: question.limit + 1]
+        runs: list[list[Row]] = []
+        for key, [device] in question.keys.items():
+            run = await self._rows(key, device, span)
+            if run is None:
+                return None
+            runs.append(run)
+            if sum(map(len, runs)) > question.limit + _ROWS_BEYOND:
+                runs = _by_key(await self._first(runs))
+        return await self._first(runs)
 
-    async def _rows(self, key: str, device: str, span: Span) -> list[Row]:
+    async def _first(self, runs: list[list[Row]]) -> list[Row]:
+        question = self._question
+        return await self._source.aside(first_of, runs, question.order, question.after, question.limit + 1)
+
+    async def _rows(self, key: str, device: str, span: Span) -> list[Row] | None:
         columns = self._question.columns
         start, end = span
         metrics = sorted({column.metric for column in columns})
-        readings = await self._read(device, metrics, (start - longest_window_ms(columns), end))
-        if not any(each.at for each in readings.values()):
+        found = await self._read(device, metrics, (start - longest_window_ms(columns), end))
+        if found is None:
+            if longest_window_ms(columns) > end - start:
+                raise TooMuchError(
+                    f"windows over more than {READINGS_AT_ONCE_LIMIT:,} readings at once are too long: ask for shorter"
+                    " ones, or for bins"
+                )
+            return None
+        if not any(each.at for each in found.values()):
             return []
-        return await asyncio.to_thread(rows_of, key, readings, columns, start)
+        return await self._source.aside(rows_of, key, found, columns, start)
 
-    async def _read(self, device: str, metrics: Sequence[str], span: Span) -> dict[str, Readings]:
-        """The readings of a device within a span. Raises `TooMuchError`."""
+    async def _read(self, device: str, metrics: Sequence[str], span: Span) -> dict[str, Readings] | None:
+        """The readings of a device within a span; None when they are too many to hold. Raises `TooMuchError`."""
         self._read_count += 1
-        left = READINGS_LIMIT - self._reading_count
+        at_once = READINGS_AT_ONCE_LIMIT // len(metrics)
+        left = min(READINGS_LIMIT - self._reading_count, at_once)
         found = await self._source.series(self._question.tenant_id, device, metrics, *span, max(left, 0))
+        is_cut = any(series.truncated for series in found)
+        if is_cut and left == at_once and span[1] - span[0] > 1:
+            return None
         self._reading_count += sum(len(series.at) for series in found)
-        if self._reading_count > READINGS_LIMIT or any(series.truncated for series in found):
+        if self._reading_count > READINGS_LIMIT or is_cut:
             raise TooMuchError(
                 f"this looks at more than {READINGS_LIMIT:,} readings one by one: ask for fewer devices, a shorter"
                 " range, or aggregates other than percentiles in bins of whole hours"
@@ -246,7 +246,7 @@ class _Work:
                 f"this takes more than {READS_LIMIT:,} looks into the days of devices: ask for fewer devices,"
                 " a shorter range, or bins of whole hours"
             )
-        return {series.metric: Readings(list(series.at), list(series.values)) for series in found}
+        return {series.metric: Readings(series.at, series.values) for series in found}
 
     def _keys_by_device(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -261,10 +261,45 @@ class _Work:
             yield devices[first : first + DEVICES_AT_ONCE]
 
 
-def _take_readings(gathered: Gathered, keys: Sequence[str], found: Mapping[str, Readings], *, is_exact: bool) -> None:
+def _planned(check: Check, question: Question) -> tuple[Gathered, list[Span], Pieces]:
+    """The bins of a question, empty yet, and what each is to be combined from. Raises `TooMuchError`."""
+    if question.width is None:
+        raise TypeError("a question without a width has no bins")
+    series_count = len(question.keys) * len({column.metric for column in question.columns})
+    bin_count = (question.end - question.start) // least_ms(question.width) + 1
+    if series_count * bin_count > CELLS_LIMIT:
+        raise TooMuchError(
+            f"{bin_count:,} bins of {series_count:,} series are more than {CELLS_LIMIT:,}:"
+            " ask for wider bins, a shorter range or fewer devices"
+        )
+    bounds = edges(question.start, question.end, question.width, question.zone)
+    check()
+    bins = clipped(bounds, question.start, question.end)
+    return Gathered(bounds), bins, pieces_of(bins)
+
+
+def _take_readings(
+    check: Check, gathered: Gathered, keys: Sequence[str], found: Mapping[str, Readings], *, is_exact: bool
+) -> None:
     for metric, readings in found.items():
         for key in keys:
+            check()
             gathered.add_readings(key, metric, *readings, is_exact=is_exact)
+
+
+def _by_key(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of a page as runs of one key each, oldest first."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.place.key, []).append(row)
+    for run in found.values():
+        run.sort(key=lambda row: (row.place.at, row.place.occurrence))
+    return list(found.values())
+
+
+def _halves(span: Span) -> list[Span]:
+    middle = (span[0] + span[1]) // 2
+    return [(span[0], middle), (middle, span[1])]
 
 
 def _rest(question: Question, at: int) -> Span:

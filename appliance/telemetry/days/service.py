@@ -4,17 +4,25 @@ Everything here but `note_damage` and `damages` is called in a thread.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from appliance.instant import DAY_MS
 from appliance.store.folder import DatabaseFolder
 from appliance.telemetry import chunk, queries
-from appliance.telemetry.merge import Readings, merge
+from appliance.telemetry.glance import Glance
+from appliance.telemetry.merge import Readings, merge, newest
+from appliance.telemetry.model import Series
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.queries import DamagedDayError, DayDevice, StoredChunk
 from appliance.telemetry.rows import Rows
+from appliance.telemetry.wanted import Check
+
+L = TypeVar("L", Glance, Rows)
+
+_FEW_DAYS = 8
 
 log = logging.getLogger(__name__)
 
@@ -56,23 +64,52 @@ class Days:
         """The days that have a file, newest first."""
         return [queries.day_number(path) for path in queries.day_paths(self._files.folder)]
 
-    def between(self, start: int, end: int, memory: Sequence[Rows]) -> list[int]:
+    def between(self, _check: Check, start: int, end: int, memory: Sequence[Rows]) -> list[int]:
         """The days of a range that hold anything, newest first."""
-        days = {part.day for part in memory} | set(self.numbers())
+        days = {part.day for part in memory}
+        asked = range(start // DAY_MS, (end - 1) // DAY_MS + 1)
+        if len(asked) <= _FEW_DAYS:
+            # To look for a few names takes less than to read all there are.
+            days.update(day for day in asked if queries.has_day(self.path(day)))
+        else:
+            days.update(self.numbers())
         return sorted((day for day in days if day * DAY_MS < end and (day + 1) * DAY_MS > start), reverse=True)
 
+    def series(
+        self,
+        check: Check,
+        device: tuple[int, str],
+        metrics: Sequence[str],
+        span: tuple[int, int],
+        limit: int,
+        memory: Sequence[Rows],
+    ) -> list[Series]:
+        """The newest readings of a device within a span, those in memory too, at most so many of each metric."""
+        days: list[dict[str, Readings]] = []
+        for day in self.between(check, *span, memory):
+            parts = [part for part in memory if part.day == day]
+            days.append(self.readings(check, device, day, metrics, span, parts))
+            if all(sum(len(read[metric].at) for read in days) > limit for metric in metrics):
+                break
+        check()
+        return [newest(metric, [read[metric] for read in reversed(days)], limit) for metric in metrics]
+
     def readings(
-        self, device: tuple[int, str], day: int, metrics: Sequence[str], span: tuple[int, int], memory: Sequence[Rows]
+        self,
+        check: Check,
+        device: tuple[int, str],
+        day: int,
+        metrics: Sequence[str],
+        span: tuple[int, int],
+        memory: Sequence[Rows],
     ) -> dict[str, Readings]:
         """The readings of a device on one day within a span, those in memory too."""
-        path = self.path(day)
-        blobs = self._blobs(device, day, span)
-        sealed = self._decoded(blobs, metrics, path)
-        return merge([*sealed, *memory], metrics, *span, lambda: [*self._decoded(blobs, None, path), *memory])
+        sealed = self._looked_at(check, device, day, span, lambda blob: Glance(blob, metrics))
+        return merge([*sealed, *memory], metrics, *span, check)
 
-    def rows(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> list[Rows]:
+    def rows(self, check: Check, device: tuple[int, str], day: int, span: tuple[int, int]) -> list[Rows]:
         """The chunks of a day that may hold readings of a device within a span, unpacked whole."""
-        return self._decoded(self._blobs(device, day, span), None, self.path(day))
+        return self._looked_at(check, device, day, span, chunk.decode)
 
     def last_log_ids(self, day: int) -> dict[tuple[int, str], int]:
         """Of each device of a day: the log id up to which everything is in its chunks. Raises `ChunkError`."""
@@ -88,9 +125,27 @@ class Days:
             self.damages.add(what)
             log.error("stored readings were damaged where=%s", what)
 
-    def _blobs(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> list[StoredChunk]:
+    def _looked_at(
+        self, check: Check, device: tuple[int, str], day: int, span: tuple[int, int], look: Callable[[bytes], L]
+    ) -> list[L]:
+        """What is seen in the chunks of a device, but for those that are damaged or being erased."""
+        check()
         path = self.path(day)
         self.touched.add(day)
+        seen: list[L] = []
+        erased_through = self.erased.get(device, 0)
+        for chunk_id, blob in self._blobs(path, device, span):
+            check()
+            try:
+                each = look(blob)
+            except ChunkError as error:
+                self.note_damage(f"{queries.place_of(path, chunk_id)}: {error}")
+                continue
+            if each.last_log_id > erased_through:
+                seen.append(each)
+        return seen
+
+    def _blobs(self, path: Path, device: tuple[int, str], span: tuple[int, int]) -> list[StoredChunk]:
         if not queries.has_day(path):
             return []
         try:
@@ -98,15 +153,6 @@ class Days:
         except DamagedDayError as error:
             self.note_damage(str(error))
             return error.chunks
-
-    def _decoded(self, blobs: Sequence[StoredChunk], metrics: Sequence[str] | None, path: Path) -> list[Rows]:
-        decoded = []
-        for chunk_id, blob in blobs:
-            try:
-                decoded.append(chunk.decode(blob, metrics))
-            except ChunkError as error:
-                self.note_damage(f"{queries.place_of(path, chunk_id)}: {error}")
-        return [rows for rows in decoded if rows.last_log_id > self.erased.get((rows.tenant_id, rows.device_id), 0)]
 
 
 def surveyed(paths: Sequence[Path], oldest_log_id: int | None) -> Survey:

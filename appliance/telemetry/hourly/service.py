@@ -8,11 +8,11 @@ Rules:
 - The bin of a day is always the one that its hours combine into, so both ways give the same.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from appliance.instant import DAY_MS, HOUR_MS
+from appliance.store.readers import Readers
 from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.days.service import Days
@@ -23,18 +23,18 @@ from appliance.telemetry.rollups.queries import DamagedRollUpsError, Stored
 from appliance.telemetry.rollups.service import RollUps
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from appliance.telemetry.rows import Rows
+from appliance.telemetry.wanted import Check
 
 Bins = dict[str, dict[str, dict[int, Bin]]]
 """By device, by metric, by the moment at which the hour or day begins, in the order of time."""
 
-ROLLUPS_AT_ONCE = 10_000
+ROLLUPS_AT_ONCE = 5_000
 """How many are read in one go; between two goes the caller may have left."""
 
-DEVICE_DAYS_AT_ONCE = 16
-"""Of how many devices and days readings are read in one go."""
-
 S = TypeVar("S")
-T = TypeVar("T")
+
+Damaged = list[tuple[tuple[int, str], int]]
+"""Tenant, device and hour of roll-ups that cannot be believed."""
 
 
 class _Asked(NamedTuple):
@@ -45,16 +45,18 @@ class _Asked(NamedTuple):
     raw: dict[str, set[int]]
     """By device: what roll-ups must not be asked for."""
     found: Bins
+    memory: dict[str, list[Rows]]
+    """By device: its readings in memory."""
 
 
 class Hourly:
     """Bins of whole hours and days."""
 
-    def __init__(self, rollups: RollUps, days: Days, chunks: OpenChunks, reading: asyncio.Semaphore) -> None:
+    def __init__(self, rollups: RollUps, days: Days, chunks: OpenChunks, readers: Readers) -> None:
         self._rollups = rollups
         self._days = days
         self._chunks = chunks
-        self._reading = reading
+        self._readers = readers
 
     async def hours(
         self, tenant_id: int, device_ids: Sequence[str], metrics: Sequence[str], start: int, end: int
@@ -72,19 +74,12 @@ class Hourly:
         raw = {device: self._unusable(tenant_id, device, first, stop) for device in found}
         for device, parts in memory.items():
             raw[device] |= {hour for hour in hours_of(parts) if first <= hour < stop}
-        asked = _Asked(tenant_id, frozenset(metrics), raw, found)
+        asked = _Asked(tenant_id, frozenset(metrics), raw, found, memory)
         doubts = set(self._rollups.stale.doubts)
-        async with self._reading:
-            for month, low, high in months.spans(first // HOURS_PER_DAY, (stop - 1) // HOURS_PER_DAY + 1):
-                span = (max(first, low * HOURS_PER_DAY), min(stop, high * HOURS_PER_DAY))
-                for devices in _groups(list(found), ROLLUPS_AT_ONCE // (span[1] - span[0]) + 1):
-                    self._told(await asyncio.to_thread(self._roll_ups, month, asked, devices, span, doubts))
-            there: set[int] = set()
-            if any(raw.values()):
-                there.update(await asyncio.to_thread(self._days.between, first * HOUR_MS, stop * HOUR_MS, []))
-            for some in _groups(_device_days(raw, there, memory), DEVICE_DAYS_AT_ONCE):
-                await asyncio.to_thread(self._readings, asked, some, memory)
-        return _sorted(found, raw)
+        for damaged, hour in await self._readers.run(self._hours, asked, first, stop, doubts):
+            # Damaged ones are computed again.
+            self._rollups.stale.mark(damaged, [hour], None)
+        return found
 
     async def days(
         self, tenant_id: int, device_ids: Sequence[str], metrics: Sequence[str], start: int, end: int
@@ -98,16 +93,14 @@ class Hourly:
         for device in found:
             hours = self._unusable(tenant_id, device, first * HOURS_PER_DAY, stop * HOURS_PER_DAY)
             raw[device] = {hour // HOURS_PER_DAY for hour in hours | self._chunks.hours(tenant_id, device)}
-        asked = _Asked(tenant_id, frozenset(metrics), raw, found)
-        missing = {device: set(range(first, stop)) for device in found}
-        async with self._reading:
-            for month, low, high in months.spans(first, stop):
-                for devices in _groups(list(found), ROLLUPS_AT_ONCE // (high - low) + 1):
-                    taken = await asyncio.to_thread(self._roll_ups_of_days, month, asked, devices, (low, high))
-                    for device, day in taken:
-                        missing[device].discard(day)
-        await self._add_hours(asked, metrics, {device: days for device, days in missing.items() if days})
-        return _sorted(found, missing)
+        asked = _Asked(tenant_id, frozenset(metrics), raw, found, {})
+        missing = {
+            device: days
+            for device, days in (await self._readers.run(self._days_of, asked, first, stop)).items()
+            if days
+        }
+        await self._add_hours(asked, metrics, missing)
+        return found
 
     async def _add_hours(self, asked: _Asked, metrics: Sequence[str], missing: dict[str, set[int]]) -> None:
         """The days that have no roll-up of their own, out of their hours."""
@@ -115,10 +108,7 @@ class Hourly:
             return
         low, high = min(map(min, missing.values())), max(map(max, missing.values()))
         hours = await self.hours(asked.tenant_id, list(missing), metrics, low * DAY_MS, (high + 1) * DAY_MS)
-        for device, days in missing.items():
-            for metric, bins in hours[device].items():
-                by_day = computing.grouped(bins, lambda at: at - at % DAY_MS)
-                asked.found[device][metric] |= {at: each for at, each in by_day.items() if at // DAY_MS in days}
+        await self._readers.run(_combine, asked, missing, hours)
 
     def _unusable(self, tenant_id: int, device_id: str, first: int, stop: int) -> set[int]:
         """The hours of which no roll-up may be taken."""
@@ -126,15 +116,35 @@ class Hourly:
             return set(range(first, stop))
         return self._rollups.stale.hours((tenant_id, device_id), first, stop)
 
-    def _told(self, damaged: Sequence[tuple[tuple[int, str], int]]) -> None:
-        """Take note of roll-ups that were damaged: they are computed again."""
-        for device, hour in damaged:
-            self._rollups.stale.mark(device, [hour], None)
+    def _hours(self, check: Check, asked: _Asked, first: int, stop: int, doubts: set[int]) -> Damaged:
+        """Answer for hours; give the roll-ups that were damaged. Runs in a thread."""
+        damaged: Damaged = []
+        for month, low, high in months.spans(first // HOURS_PER_DAY, (stop - 1) // HOURS_PER_DAY + 1):
+            span = (max(first, low * HOURS_PER_DAY), min(stop, high * HOURS_PER_DAY))
+            for devices in _groups(list(asked.found), ROLLUPS_AT_ONCE // (span[1] - span[0]) + 1):
+                check()
+                damaged += self._roll_ups(month, asked, devices, span, doubts)
+        if any(asked.raw.values()):
+            there = set(self._days.between(check, first * HOUR_MS, stop * HOUR_MS, []))
+            for device, day in _device_days(asked.raw, there, asked.memory):
+                self._add_readings(check, asked, device, day)
+        _put_in_order(asked.found, asked.raw)
+        return damaged
+
+    def _days_of(self, check: Check, asked: _Asked, first: int, stop: int) -> dict[str, set[int]]:
+        """Answer for days as far as roll-ups of days do; give the days that have none. Runs in a thread."""
+        missing = {device: set(range(first, stop)) for device in asked.found}
+        for month, low, high in months.spans(first, stop):
+            for devices in _groups(list(asked.found), ROLLUPS_AT_ONCE // (high - low) + 1):
+                check()
+                for device, day in self._roll_ups_of_days(month, asked, devices, (low, high)):
+                    missing[device].discard(day)
+        return missing
 
     def _roll_ups(
         self, month: str, asked: _Asked, devices: Sequence[str], span: tuple[int, int], doubts: set[int]
-    ) -> list[tuple[tuple[int, str], int]]:
-        """Take the roll-ups of hours; give those that were damaged. Runs in a thread."""
+    ) -> Damaged:
+        """Take the roll-ups of hours; give those that were damaged."""
         stored = self._stored(queries.read_hours, month, asked.tenant_id, devices, *span, doubts)
         hours = range(*span)
         unknown = {hour for hour in hours if hour // HOURS_PER_DAY not in stored.progress}
@@ -142,34 +152,39 @@ class Hourly:
         for device in devices:
             asked.raw[device] |= unknown | closed
         damaged = []
-        metrics = asked.metrics
+        bins_of = rollup_record.Taker(asked.metrics).bins
         for device, hour, record in stored.records:
             raw = asked.raw[device]
             if hour in raw and hour not in closed:
                 continue
             try:
-                bins = rollup_record.decode_bins(record, metrics)
+                bins = bins_of(record)
             except ChunkError:
                 raw.add(hour)
                 damaged.append(((asked.tenant_id, device), hour))
                 continue
             raw.discard(hour)
-            _take(bins, asked.found[device], hour * HOUR_MS)
+            found, at = asked.found[device], hour * HOUR_MS
+            for metric, each in bins:
+                found[metric][at] = each
         return damaged
 
     def _roll_ups_of_days(
         self, month: str, asked: _Asked, devices: Sequence[str], span: tuple[int, int]
     ) -> list[tuple[str, int]]:
-        """Take the roll-ups of days; give which were there. Runs in a thread."""
+        """Take the roll-ups of days; give which were there."""
         taken = []
+        bins_of = rollup_record.Taker(asked.metrics).bins
         for device, day, record in self._stored(queries.read_days, month, asked.tenant_id, devices, *span).records:
             if day in asked.raw[device]:
                 continue
             try:
-                bins = rollup_record.decode_bins(record, asked.metrics)
+                bins = bins_of(record)
             except ChunkError:
                 continue  # its hours say the same
-            _take(bins, asked.found[device], day * DAY_MS)
+            found = asked.found[device]
+            for metric, each in bins:
+                found[metric][day * DAY_MS] = each
             taken.append((device, day))
         return taken
 
@@ -183,15 +198,25 @@ class Hourly:
             self._days.note_damage(str(error))
         return Stored({}, [])
 
-    def _readings(self, asked: _Asked, device_days: Sequence[tuple[str, int]], memory: dict[str, list[Rows]]) -> None:
-        """Compute the bins of hours from readings. Runs in a thread."""
-        for device, day in device_days:
-            hours = {hour for hour in asked.raw[device] if hour // HOURS_PER_DAY == day}
-            parts = [part for part in memory.get(device, ()) if part.day == day]
-            span = (min(hours) * HOUR_MS, (max(hours) + 1) * HOUR_MS)
-            readings = self._days.readings((asked.tenant_id, device), day, list(asked.metrics), span, parts)
-            for metric, bins in computing.binned(readings, hours).items():
-                asked.found[device][metric] |= bins
+    def _add_readings(self, check: Check, asked: _Asked, device: str, day: int) -> None:
+        """Compute the bins of hours of a device and day from readings."""
+        hours = {hour for hour in asked.raw[device] if hour // HOURS_PER_DAY == day}
+        parts = [part for part in asked.memory.get(device, ()) if part.day == day]
+        span = (min(hours) * HOUR_MS, (max(hours) + 1) * HOUR_MS)
+        readings = self._days.readings(check, (asked.tenant_id, device), day, list(asked.metrics), span, parts)
+        for metric, bins in computing.binned(readings, hours).items():
+            check()
+            asked.found[device][metric] |= bins
+
+
+def _combine(check: Check, asked: _Asked, missing: dict[str, set[int]], hours: Bins) -> None:
+    """Take the days that are missing out of their hours. Runs in a thread."""
+    for device, days in missing.items():
+        check()
+        for metric, bins in hours[device].items():
+            by_day = computing.grouped(bins, lambda at: at - at % DAY_MS)
+            asked.found[device][metric] |= {at: each for at, each in by_day.items() if at // DAY_MS in days}
+    _put_in_order(asked.found, missing)
 
 
 def _device_days(raw: dict[str, set[int]], there: set[int], memory: dict[str, list[Rows]]) -> list[tuple[str, int]]:
@@ -204,18 +229,11 @@ def _device_days(raw: dict[str, set[int]], there: set[int], memory: dict[str, li
     ]
 
 
-def _take(bins: Iterable[tuple[str, Bin]], found: dict[str, dict[int, Bin]], at: int) -> None:
-    for metric, each in bins:
-        if metric in found:
-            found[metric][at] = each
-
-
 def _groups(things: Sequence[S], count: int) -> list[Sequence[S]]:
     return [things[first : first + count] for first in range(0, len(things), count)]
 
 
-def _sorted(found: Bins, mixed: dict[str, set[int]]) -> Bins:
-    """Everything in the order of time: what came from two sources is put in order."""
+def _put_in_order(found: Bins, mixed: dict[str, set[int]]) -> None:
+    """What came from two sources, in the order of time."""
     for device in (device for device, places in mixed.items() if places):
         found[device] = {metric: dict(sorted(bins.items())) for metric, bins in found[device].items()}
-    return found

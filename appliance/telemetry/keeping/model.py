@@ -2,6 +2,8 @@
 
 import msgspec
 
+from appliance.telemetry.packing import ChunkError
+
 
 class Erasure(msgspec.Struct, frozen=True):
     """A device whose readings are to go, everything that the log knew of up to a log id."""
@@ -12,3 +14,15 @@ class Erasure(msgspec.Struct, frozen=True):
     through_log_id: int
     asked_at: int
     """UTC milliseconds."""
+
+
+class StoppedError(Exception):
+    """The gateway stops: what was begun is left out."""
+
+
+class CrowdedError(Exception):
+    """So much came for a day while it was written anew that memory could not hold it: it is left as it was."""
+
+
+class DamagedOpenDayError(ChunkError):
+    """The open part of a day is damaged: what can be read of it is to be saved, and the rest set aside."""

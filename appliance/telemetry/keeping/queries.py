@@ -1,19 +1,22 @@
 """What sealing reads of an open day file, and how far the erasing of devices has come."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from appliance.store.database import Select, connect_reader
-from appliance.telemetry.keeping import sealed_day
-from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.keeping import files, sealed_day
+from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, StoppedError
 from appliance.telemetry.keeping.resealing import OpenChunkRow, OpenDevice
 from appliance.telemetry.packing import ChunkError
 
 _DEVICE_SHIFT = 24
 _DEVICE_MASK = (1 << 28) - 1
 """Where the key of a chunk holds the number of its device: docs/reference/chunks.md."""
+
+_STEPS_BETWEEN = 10_000
+"""Of SQLite's own, between two looks at whether the gateway stops: some milliseconds."""
 
 
 class OpenDay:
@@ -29,11 +32,24 @@ class OpenDay:
         (identity,) = self._connection.execute("PRAGMA application_id").fetchone()
         return int(identity)
 
-    def require_whole(self, name: str) -> None:
-        """Raise `ChunkError` when SQLite finds something wrong with the file."""
-        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+    def require_whole(self, name: str, is_stopping: Callable[[], bool]) -> None:
+        """Raise `DamagedOpenDayError` when SQLite finds something wrong with the file, `StoppedError` on a stop."""
+        self._connection.set_progress_handler(lambda: int(is_stopping()), _STEPS_BETWEEN)
+        try:
+            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise StoppedError from error
+            raise
+        finally:
+            self._connection.set_progress_handler(None, _STEPS_BETWEEN)
         if found != "ok":
-            raise ChunkError(f"{name} was damaged and stays as it is: {found}")
+            raise DamagedOpenDayError(f"{name} was damaged: {found}")
+
+    def root_pages(self) -> Sequence[int]:
+        """The first page of every table and index; that of the table of tables is 1."""
+        rows = self._connection.execute("SELECT rootpage FROM sqlite_schema WHERE rootpage > 0")
+        return [1, *(root for (root,) in rows)]
 
     def devices(self) -> Sequence[OpenDevice]:
         """Every device, by its number."""
@@ -55,7 +71,7 @@ class OpenDay:
 
 @contextmanager
 def opened_day(path: Path) -> Iterator[OpenDay | None]:
-    """The open part of a day; None when there is none. Raises `ChunkError` when it cannot be read."""
+    """The open part of a day; None when there is none. Raises `DamagedOpenDayError` when it cannot be read."""
     if not path.exists():
         yield None
         return
@@ -64,7 +80,7 @@ def opened_day(path: Path) -> Iterator[OpenDay | None]:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             yield OpenDay(connection, path.stat().st_size) if version else None
     except sqlite3.Error as error:
-        raise ChunkError(f"{path.name} cannot be read: {error}") from error
+        raise DamagedOpenDayError(f"{path.name} cannot be read: {error}") from error
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -83,13 +99,7 @@ def remove_leftovers(folder: Path) -> None:
             # Whoever reads the day names what is damaged.
             continue
         if is_taken:
-            remove_open_day(open_path)
-
-
-def remove_open_day(path: Path) -> None:
-    """Remove the open part of a day. Nobody may have it open."""
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+            files.remove_open_day(open_path)
 
 
 def select_erasures() -> Select[Erasure]:

@@ -1,7 +1,7 @@
 """What a day is to hold once it is sealed anew: what its open part and its sealed part have, in larger chunks."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from appliance.telemetry import chunk, log_record
@@ -63,6 +63,8 @@ class Parts(NamedTuple):
 
     open: OpenPart | None
     sealed: SealedDay | None
+    is_damaged: bool = False
+    """What cannot be read of the sealed part is left out: the file is kept under another name."""
 
 
 def kept_devices(parts: Parts, left_out: LeftOut, breathe: Callable[[], None]) -> Iterator[KeptDevice]:
@@ -72,7 +74,7 @@ def kept_devices(parts: Parts, left_out: LeftOut, breathe: Callable[[], None]) -
     it cannot be told what there is.
     """
     sealed = parts.sealed
-    known = {(entry.tenant_id, entry.device_id): entry for entry in sealed.entries()} if sealed else {}
+    known = {(entry.tenant_id, entry.device_id): entry for entry in _entries(parts)}
     for device, late in _open_devices(parts.open):
         entry = known.pop((device.tenant_id, device.device_id), None)
         latest, pieces = device.latest, late
@@ -96,6 +98,12 @@ def kept_devices(parts: Parts, left_out: LeftOut, breathe: Callable[[], None]) -
             pieces = _without(_pieces(sealed, entry), left_out.get((entry.tenant_id, entry.device_id), 0))
             yield from _kept(KeptDevice(*entry[:5], _latest(sealed, entry), pieces), left_out)
             breathe()
+
+
+def _entries(parts: Parts) -> Iterable[DeviceEntry]:
+    if parts.sealed is None:
+        return ()
+    return parts.sealed.readable_entries() if parts.is_damaged else parts.sealed.entries()
 
 
 def _open_devices(part: OpenPart | None) -> Iterator[tuple[OpenDevice, list[Piece]]]:

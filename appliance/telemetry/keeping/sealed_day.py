@@ -1,9 +1,9 @@
 """A sealed day as a file: written once, found under its name only when it is whole, and checked page by page."""
 
+import contextlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -18,6 +18,10 @@ UNFINISHED = ".tmp"
 """What stands behind the name of a file that is being written."""
 
 _PAGES_AT_ONCE = 256
+
+
+def at_once() -> None:
+    """What is called between two pieces of work when nobody waits for a pause."""
 
 
 class Piece(NamedTuple):
@@ -55,6 +59,13 @@ class Damage(NamedTuple):
         return f"{name} page {self.page} of {self.page_count}: {self.lost}"
 
 
+class Written(NamedTuple):
+    """A sealed day beside its place."""
+
+    unfinished: Path
+    report_count: int
+
+
 def sealed_path(day_path: Path) -> Path:
     """Where the sealed part of a day lies, from where its open part does."""
     return day_path.with_suffix(SUFFIX)
@@ -87,6 +98,12 @@ class SealedDay:
         """Every device. Raises `ChunkError` at one whose entry was damaged in both places."""
         return (self._entry(number) for number in range(len(self.index.keys)))
 
+    def readable_entries(self) -> Iterator[DeviceEntry]:
+        """Every device but those whose entry was damaged in both places."""
+        for number in range(len(self.index.keys)):
+            with contextlib.suppress(ChunkError):
+                yield self._entry(number)
+
     def blob(self, extent: Extent) -> bytes:
         """A chunk as it lies there: it carries its own checksum."""
         return self._read(extent.offset, extent.length)
@@ -98,16 +115,17 @@ class SealedDay:
             raise ChunkError(f"{self.name}: the newest values of {entry.device_id} do not match their checksum")
         return record
 
-    def damages(self) -> list[Damage]:
-        """Every page that is not what was written. Reads the whole file."""
+    def damages(self, breathe: Callable[[], None] = at_once) -> list[Damage]:
+        """Every page that is not what was written. Reads the whole file; `breathe` is called now and then."""
         count = self._size // PAGE_BYTES
         found = []
         bad = [page for page in (0, count - 1) if self._page(page) != layout.put_head(self.head)]
         found += [Damage(page, count, "nothing is lost, what it says stands elsewhere once more") for page in bad]
         for page in self._bad_foot_pages():
             found.append(Damage(page, count, "nothing is lost, the directory lies there twice"))
-        bad_pages = self._bad_body_pages()
-        found += [Damage(page, count, self._lost_on(page)) for page in bad_pages]
+        for page in self._bad_body_pages(breathe):
+            found.append(Damage(page, count, self._lost_on(page)))
+            breathe()
         return sorted(found)
 
     def unreadable(self) -> Iterator[str]:
@@ -118,7 +136,11 @@ class SealedDay:
                     yield _lost(entry, extent)
 
     def _read(self, offset: int, length: int) -> bytes:
-        found = os.pread(self._descriptor, length, offset)
+        try:
+            found = os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            # A disk that fails answers so.
+            raise ChunkError(f"{self.name} cannot be read: {error}") from error
         if len(found) != length:
             raise ChunkError(f"{self.name} ends at {self._size}, {length} bytes were expected at {offset}")
         return found
@@ -172,10 +194,11 @@ class SealedDay:
             if foot[offset : offset + PAGE_BYTES] != good[0][offset : offset + PAGE_BYTES]
         ]
 
-    def _bad_body_pages(self) -> list[int]:
+    def _bad_body_pages(self, breathe: Callable[[], None]) -> list[int]:
         bad = []
         checks = self.index.page_checks
         for first in range(0, len(checks), _PAGES_AT_ONCE):
+            breathe()
             some = checks[first : first + _PAGES_AT_ONCE]
             pages = memoryview(self._read(PAGE_BYTES * (1 + first), PAGE_BYTES * len(some)))
             for number, check in enumerate(some):
@@ -194,18 +217,18 @@ class SealedDay:
         return "; ".join(lost) or "nothing is lost, no chunk lies there"
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened(path: Path) -> Iterator[SealedDay]:
     """Open a sealed day. Raises `ChunkError` when nothing of it can be read."""
     try:
-        with path.open("rb", buffering=0) as file:
-            yield SealedDay(file, path.name)
+        file = path.open("rb", buffering=0)
     except OSError as error:
-        # A disk that fails answers so.
         raise ChunkError(f"{path.name} cannot be read: {error}") from error
+    with file:
+        yield SealedDay(file, path.name)
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened_if_there(path: Path) -> Iterator[SealedDay | None]:
     """Open a sealed day; None when there is none. Raises `ChunkError` when nothing of it can be read."""
     if not path.exists():
@@ -215,12 +238,51 @@ def opened_if_there(path: Path) -> Iterator[SealedDay | None]:
         yield sealed
 
 
-def write(path: Path, day: int, taken: int, devices: Iterable[KeptDevice]) -> Path:
-    """Write a sealed day beside its place, put it on the disk, check it, and give the file for `settle`.
+def write(path: Path, day: int, taken: int, devices: Iterable[KeptDevice]) -> Written:
+    """Write a sealed day beside its place and put it on the disk.
 
-    Raises `OSError` when there is no room, `ChunkError` when what was written is not what is there.
+    Raises `OSError` when there is no room; nothing of the file stays then, whatever was raised.
     """
     unfinished = path.with_name(path.name + UNFINISHED)
+    try:
+        return Written(unfinished, _written(unfinished, day, taken, devices))
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def require_whole(written: Written, breathe: Callable[[], None] = at_once) -> Path:
+    """Check what was written, and give the file for `settle`. `breathe` is called now and then.
+
+    Raises `ChunkError` when what was written is not what is there; nothing of the file stays then, whatever was
+    raised.
+    """
+    unfinished = written.unfinished
+    try:
+        _require_there(unfinished, written.report_count, breathe)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return unfinished
+
+
+def settle(unfinished: Path, path: Path) -> None:
+    """Let a whole file take the place of the one before it: whoever has that one open may read on."""
+    unfinished.rename(path)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Put the names in a folder on the disk: what was removed or renamed stays so."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _written(unfinished: Path, day: int, taken: int, devices: Iterable[KeptDevice]) -> int:
+    """Write a day and put it on the disk; give how many reports that were."""
     with unfinished.open("wb") as file:
         body = _Body(file)
         entries = []
@@ -237,22 +299,15 @@ def write(path: Path, day: int, taken: int, devices: Iterable[KeptDevice]) -> Pa
         file.write(head)
         file.flush()
         os.fsync(file.fileno())
+    return expected
+
+
+def _require_there(unfinished: Path, expected: int, breathe: Callable[[], None]) -> None:
     with opened(unfinished) as written:
-        damages = written.damages()
+        damages = written.damages(breathe)
         there = sum(extent.report_count for entry in written.entries() for extent in entry.extents)
     if damages or there != expected:
         raise ChunkError(f"{unfinished.name} has {there} reports, {expected} were written; damages: {damages}")
-    return unfinished
-
-
-def settle(unfinished: Path, path: Path) -> None:
-    """Let a whole file take the place of the one before it: whoever has that one open may read on."""
-    unfinished.rename(path)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class _Body:

@@ -19,7 +19,7 @@ def rolled_up(parts: Sequence[Rows], hours: Iterable[int]) -> dict[int, RollUp]:
     if not wanted or not parts:
         return {}
     metrics = list(dict.fromkeys(metric for part in parts for metric in part.columns))
-    readings = merge(parts, metrics, wanted[0] * HOUR_MS, (wanted[-1] + 1) * HOUR_MS, lambda: parts)
+    readings = merge(parts, metrics, wanted[0] * HOUR_MS, (wanted[-1] + 1) * HOUR_MS)
     bins: dict[int, dict[str, Bin]] = {hour: {} for hour in wanted}
     others: dict[int, dict[str, int]] = {hour: {} for hour in wanted}
     for metric, found in readings.items():

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS, Clock, day_of
 from appliance.store.database import UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
+from appliance.store.readers import Readers
 from appliance.telemetry import rollup_record
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks, hours_of
@@ -26,6 +27,7 @@ from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
 from appliance.telemetry.rollups.queries import DamagedRollUpsError, HourRow, Progress
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY, Device, DeviceHour, Stale
+from appliance.telemetry.wanted import Check
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class RollUps:
         days: Days,
         chunks: OpenChunks,
         unsynced: Mapping[int, int],
-        reading: asyncio.Semaphore,
+        readers: Readers,
         clock: Clock,
     ) -> None:
         self._files = DatabaseFolder(
@@ -73,7 +75,7 @@ class RollUps:
         self._chunks = chunks
         self._unsynced = unsynced
         """By day: the oldest log id whose chunks are in the day file, but perhaps not on disk yet."""
-        self._reading = reading
+        self._readers = readers
         self._clock = clock
         self._rolling = asyncio.Lock()
         self.stale = Stale()
@@ -215,8 +217,7 @@ class RollUps:
                 device: {each.hour for each in same_device}
                 for device, same_device in groupby(batch, attrgetter("device"))
             }
-            async with self._reading:
-                rows = await asyncio.to_thread(self._computed, day, wanted)
+            rows = await self._readers.run(self._computed, day, wanted)
             await self._write(day, queries.insert_hours, day, rows)
         except BaseException:
             self.stale.fail(batch)
@@ -244,8 +245,7 @@ class RollUps:
         """Compute what chunks that are newer than a log id reach into, as far as that is due."""
         open_from = self._clock() // HOUR_MS
         held = {device: self._chunks.hours(*device) for device in devices}
-        async with self._reading:
-            found = await asyncio.to_thread(self._looked_at, day, known, held, open_from)
+        found = await self._readers.run(self._looked_at, day, known, held, open_from)
         await self._write(day, queries.insert_hours, day, [row for each in found for row in each.rows])
         for each in found:
             self.stale.mark(each.device, each.left, each.log_id)
@@ -296,20 +296,22 @@ class RollUps:
                 self.stale.doubts[day] = 0
         self._partial = {day for day in self._partial if months.month_of(day) != month}
 
-    def _computed(self, day: int, wanted: Mapping[Device, Collection[int]]) -> list[HourRow]:
+    def _computed(self, check: Check, day: int, wanted: Mapping[Device, Collection[int]]) -> list[HourRow]:
         """The roll-ups of hours of some devices. Runs in a thread."""
         rows = []
         for device, hours in wanted.items():
             span = (min(hours) * HOUR_MS, (max(hours) + 1) * HOUR_MS)
-            rollups = computing.rolled_up(self._days.rows(device, day, span), hours)
+            rollups = computing.rolled_up(self._days.rows(check, device, day, span), hours)
             rows += _rows(device, rollups)
         return rows
 
-    def _looked_at(self, day: int, known: int, held: Mapping[Device, Collection[int]], open_from: int) -> list[_Found]:
+    def _looked_at(
+        self, check: Check, day: int, known: int, held: Mapping[Device, Collection[int]], open_from: int
+    ) -> list[_Found]:
         """The roll-ups of hours that chunks reach into which are newer than a log id. Runs in a thread."""
         found = []
         for device, in_memory in held.items():
-            parts = self._days.rows(device, day, (day * DAY_MS, (day + 1) * DAY_MS))
+            parts = self._days.rows(check, device, day, (day * DAY_MS, (day + 1) * DAY_MS))
             newer = [part for part in parts if part.last_log_id > known]
             hours = hours_of(newer)
             left = {hour for hour in hours if hour >= open_from or hour in in_memory}

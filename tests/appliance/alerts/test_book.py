@@ -26,6 +26,21 @@ def feed(book: Book, *steps: tuple[int, object], zone: str = "north", late: bool
     return [word for change in overlay.changes() for word in ("opened", "resolved", "notice") if getattr(change, word)]
 
 
+@given(st.lists(st.tuples(st.integers(1, 2), st.sampled_from("abc"), st.booleans()), max_size=6))
+def test_exactly_the_metrics_that_rules_are_in_force_about_are_watched(told: list[tuple[int, str, bool]]) -> None:
+    book = book_with(
+        *(
+            msgspec.structs.replace(limit(rule_id=number), tenant_id=tenant_id, metric=metric, enabled=enabled)
+            for number, (tenant_id, metric, enabled) in enumerate(told)
+        )
+    )
+    for change in (None, *book.rules(1)):
+        if change is not None:
+            book.put(msgspec.structs.replace(change, enabled=not change.enabled))
+        for tenant_id in range(4):
+            assert book.watched(tenant_id) == {metric for metric in "abcd" if book.in_force(tenant_id, metric)}
+
+
 @given(readings)
 def test_an_overlay_that_is_not_merged_changes_nothing(gaps: Steps) -> None:
     book = book_with(limit(threshold=5, hold_ms=3))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from appliance.ingestion.model import Mishap
-from appliance.ingestion.payload import Envelope, Tolerances, read
+from appliance.ingestion.payload import Envelope, Tolerances, mishap, read, unpack
 from appliance.telemetry.model import Report
 from broker.changes import Change, ChangeKey
 from broker.message import Message
@@ -24,8 +24,10 @@ def envelope(device_id: str = "pump", arrived_at: int = NOW, content_type: str =
 
 def read_reports(payload: bytes, sent: Envelope) -> tuple[list[Report], list[Mishap]]:
     """The reports of a message, without what else is known of them."""
-    parsed, mishaps = read(payload, sent, TOLERANCES)
-    return [one.report for one in parsed], mishaps
+    objects, faults = unpack(payload, sent, TOLERANCES)
+    found = [read(item, sent, TOLERANCES) for item in objects]
+    told = [*faults, *(fault for _, fault in found if fault is not None)]
+    return [one.report for one, _ in found if one is not None], [mishap(sent, fault) for fault in told]
 
 
 def message(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.ingestion.backlog import BYTES_LIMIT, CHANGES_PER_MESSAGE, Backlog, Batch
+from appliance.ingestion.backlog import BATCH_BYTES, BYTES_LIMIT, CHANGES_PER_MESSAGE, Backlog, Batch
 from broker.changes import Change, ChangeKey, Delivery, DeliveryKept, IdentifierTaken, RetainedKept
 from broker.message import Message
 from broker.ports import Turn
@@ -84,6 +84,12 @@ def test_a_batch_ends_with_the_turn_that_fills_it() -> None:
     backlog = filled([turn([message(b"1")] * 3), turn([message(b"2")] * 3), turn([message(b"3")])])
     assert [len(backlog.take(weight).messages) for weight in (3, 2, 5)] == [3, 3, 1]
     assert backlog.take(5) == Batch([], {}, [], None)
+
+
+def test_a_batch_ends_with_the_turn_that_makes_it_too_large() -> None:
+    large = turn([message(b"x" * (BATCH_BYTES // 2))])
+    backlog = filled([turn([message(b"1")]), large, large, turn([message(b"2")]), large])
+    assert [len(backlog.take(100).messages) for _ in range(3)] == [3, 2, 0]
 
 
 def test_what_a_later_turn_says_of_a_row_is_what_counts() -> None:

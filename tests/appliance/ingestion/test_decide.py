@@ -1,6 +1,6 @@
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from appliance.alerts.book import Book
 from appliance.alerts.model import AlertState, Phase, Severity
 from appliance.ingestion.decide import (
-    SLICE_BYTES,
-    SLICE_MESSAGES,
+    PIECE_BYTES,
+    PIECE_MESSAGES,
+    PIECE_OBJECTS,
     Decision,
     Known,
     ReadingKey,
     newest_of,
-    slices,
     telemetry_device,
 )
 from appliance.ingestion.model import Outcome
@@ -58,7 +58,7 @@ class Gateway:
 
     def decide(self, messages: Sequence[Message]) -> Decision:
         decision = Decision(self.known)
-        decision.take(messages)
+        pieces_of(decision, messages)
         return decision
 
     def commit(self, messages: Sequence[Message]) -> Outcome:
@@ -78,6 +78,11 @@ class Gateway:
             tuple(mishap for outcome in self.outcomes for mishap in outcome.mishaps),
             tuple(change for outcome in self.outcomes for change in outcome.changes),
         )
+
+
+def pieces_of(decision: Decision, messages: Sequence[Message]) -> int:
+    """Let a batch decide about messages, and count after how many pieces the loop would get its turn."""
+    return sum(1 for _ in decision.deciding(messages))
 
 
 class Sent(NamedTuple):
@@ -123,7 +128,7 @@ def test_a_batch_taken_in_slices_comes_to_the_same_as_at_once(steps: list[Sent],
     gateway = Gateway()
     sliced = Decision(gateway.known)
     for start, end in itertools.pairwise([0, *sorted(borders), len(messages)]):
-        sliced.take(messages[start:end])
+        pieces_of(sliced, messages[start:end])
     assert sliced.outcome() == gateway.decide(messages).outcome()
 
 
@@ -291,12 +296,74 @@ def test_the_content_type_says_what_a_message_is() -> None:
     assert outcome.observations[0].behind_ms is None
 
 
-@given(st.lists(st.integers(0, 3 * SLICE_BYTES // 2), max_size=8))
-def test_slices_are_all_messages_in_order_and_none_is_much_too_heavy(sizes: list[int]) -> None:
-    messages = [message(b"x" * size) for size in sizes]
-    parts = list(slices(messages))
-    assert [one for part in parts for one in part] == messages
-    for part in parts:
-        assert part
-        assert sum(len(one.payload) for one in part[:-1]) < SLICE_BYTES
-    assert [len(part) for part in slices([message(b"")] * (SLICE_MESSAGES + 1))] == [SLICE_MESSAGES, 1]
+@given(st.lists(st.sampled_from([0, 1, PIECE_BYTES // 3, PIECE_BYTES - 1, PIECE_BYTES, 2 * PIECE_BYTES]), max_size=8))
+def test_a_piece_is_never_much_too_heavy(sizes: list[int]) -> None:
+    messages = [message(b"x" * size, topic="other") for size in sizes]
+    taken: list[int] = []
+    pieces: list[list[int]] = [[]]
+
+    class Counted(list[Message]):
+        """Notes which message is asked for."""
+
+        def __iter__(self) -> Iterator[Message]:
+            for one in super().__iter__():
+                pieces[-1].append(len(one.payload))
+                taken.append(len(one.payload))
+                yield one
+
+    deciding = Decision(Gateway().known).deciding(Counted(messages))
+    while next(deciding, "end") is None:
+        pieces.append([])
+    assert taken == sizes
+    assert all(sum(piece[:-1]) < PIECE_BYTES for piece in pieces)
+
+
+def test_a_piece_has_not_too_many_messages_and_within_one_not_too_many_objects() -> None:
+    few, many = [message(b"7")], [message([{"flow": 1}] * PIECE_OBJECTS * 3)]
+    assert pieces_of(Decision(Gateway().known), few * (PIECE_MESSAGES - 1)) == 0
+    assert pieces_of(Decision(Gateway().known), few * PIECE_MESSAGES) == 1
+    # They are read, then looked at for repeats, then judged.
+    assert pieces_of(Decision(Gateway().known), many) == 9
+
+
+objects_sent = st.dictionaries(
+    st.sampled_from(["deviceId", "timestamp", "sequence", "readings", "pressure", "flow", ""]),
+    st.sampled_from(["pump", "1", NOW - 5, NOW // 1_000, NOW + 10**8, 7, -1, 8.5, 2**63, True, None, [1], {"flow": 4}])
+    | st.dictionaries(st.sampled_from(["pressure", "flow", "gps"]), st.sampled_from([9, 1.5, {"lat": 1, "lon": 2}])),
+)
+
+
+@settings(deadline=None)
+@given(objects_sent)
+def test_an_object_in_the_usual_form_comes_to_the_same_as_in_any_other(sent_: dict[str, Any]) -> None:
+    encoded = msgspec.json.encode(sent_)
+    usual = Gateway().commit([message(encoded)])
+    named = msgspec.structs.replace(message(encoded), properties=Properties(content_type="application/json"))
+    assert Gateway().commit([message(b" " + encoded)]) == usual
+    assert Gateway().commit([message(b"[" + encoded + b"]")]) == usual
+    assert Gateway().commit([named]) == usual
+
+
+@settings(deadline=None)
+@given(st.lists(objects_sent, min_size=2, max_size=5))
+def test_a_message_of_several_objects_comes_to_the_same_as_one_message_for_each(told: list[dict[str, Any]]) -> None:
+    together, apart = Gateway(), Gateway()
+    whole, parts = together.commit([message(told)]), apart.commit([message(each) for each in told])
+    assert (whole.reports, whole.changes) == (parts.reports, parts.changes)
+    assert together.book.states() == apart.book.states()
+    assert sorted(map(repr, whole.mishaps)) == sorted(map(repr, parts.mishaps))
+    # The newest alone tells of the clock.
+    observed = [msgspec.structs.replace(one, behind_ms=None) for one in parts.observations]
+    assert [msgspec.structs.replace(one, behind_ms=None) for one in whole.observations] == observed
+    assert sum(one.behind_ms is not None for one in whole.observations) <= 1
+
+
+def test_a_message_of_many_objects_is_taken_whole_or_not_at_all() -> None:
+    gateway = Gateway()
+    outcome = gateway.commit([message([{"flow": 1}, {"pressure": 9}], BROKEN), message([{"flow": 1}, 7, {"flow": 2}])])
+    assert [report.values for report in outcome.reports] == [{"flow": 1}, {"flow": 2}]
+    assert [(mishap.device_id, mishap.kind) for mishap in outcome.mishaps] == [
+        (BROKEN, "defect"),
+        ("pump", "wrong_type"),
+    ]
+    assert [observed.report.device_id for observed in outcome.observations] == ["pump", "pump"]

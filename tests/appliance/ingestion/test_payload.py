@@ -207,6 +207,7 @@ def test_good_objects_are_kept_beside_one_that_is_not_understood() -> None:
         (b'{"a": 1, "timestamp": true}', "wrong_timestamp", "got a boolean"),
         (b'{"a": 1, "timestamp": {}}', "wrong_timestamp", "got an object"),
         (b'{"a": 1, "timestamp": 1e18}', "wrong_timestamp", "got the number 1e+18"),
+        (b'{"a": 1, "deviceId": null}', "wrong_device", "deviceId is 'None', but the topic belongs to 'pump'"),
         (b'{"a": 1, "deviceId": "valve"}', "wrong_device", "deviceId is 'valve', but the topic belongs to 'pump'"),
         (b"{}", "no_readings", "no reading in the message"),
         (b'{"timestamp": 1}', "no_readings", "no reading in the message"),

@@ -65,7 +65,8 @@ def test_a_later_moment_tells_a_restart_only_where_there_is_a_clock(source: Time
     book = QualityBook()
     for place, number in enumerate([5, 6, 7, 5]):
         told = observed(number, place)
-        book.take([told._replace(report=msgspec.structs.replace(told.report, time_source=source))])
+        report = msgspec.structs.replace(told.report, time_source=source)
+        book.take([msgspec.structs.replace(told, report=report)])
     found = book.quality(1, "pump")
     assert found is not None
     assert found.numbering is not None

@@ -9,7 +9,7 @@ import pytest
 from appliance.alerts.model import AlertOpened, AlertResolved, NewRule
 from appliance.config import IngestionConfig
 from appliance.ingestion.backlog import BYTES_LIMIT
-from appliance.ingestion.decide import SLICE_MESSAGES
+from appliance.ingestion.decide import PIECE_MESSAGES
 from appliance.ingestion.model import PresenceChanged, Problem, ProblemsWritten
 from appliance.ingestion.service import MISHAPS_LIMIT
 from appliance.notifications.model import NoticesQueued
@@ -83,7 +83,7 @@ async def test_nothing_is_acknowledged_or_remembered_while_the_commit_is_under_w
 
 
 async def test_receipts_come_back_once_each_in_the_order_of_arrival(tmp_path: Path) -> None:
-    count = 3 * SLICE_MESSAGES
+    count = 3 * PIECE_MESSAGES
     async with ingesting(tmp_path, IngestionConfig(commit_interval_ms=0, batch_messages=400)) as gateway:
         start = 0
         for size in (1, 2, 600, 7, 140):
@@ -191,7 +191,7 @@ async def test_few_large_messages_pause_reading_as_many_small_ones_do(tmp_path: 
             gateway.ingestion.accept(turn(large[-1:]))
             assert gateway.broker.turns == ["pause"]
         await gateway.broker.until(lambda broker: broker.turns == ["pause", "resume"])
-        assert not gateway.ingestion._backlog.is_filled(1_000_000)
+        assert not gateway.ingestion._backlog.is_filled(2)
 
 
 async def test_stopping_commits_and_acknowledges_what_waits(tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ BUNDLE = Bundle("sensor-001", "leaf", "leaf issuing", "key", "root", "f" * 64, N
 
 
 def test_each_part_has_its_file() -> None:
-    files = bundle.as_files(BUNDLE, "gateway.local", 8883)
+    files = bundle.as_files(BUNDLE, Address("gateway.local"))
     assert set(files) == {"certificate.pem", "key.pem", "root.pem", "README.txt"}
     assert (files["certificate.pem"], files["key.pem"], files["root.pem"]) == (b"leaf issuing", b"key", b"root")
 
 
 def test_the_readme_has_a_line_that_a_shell_understands() -> None:
-    readme = bundle.as_files(BUNDLE, "gateway.local", 8883)["README.txt"].decode()
+    readme = bundle.as_files(BUNDLE, Address("gateway.local"))["README.txt"].decode()
     [line] = [line for line in readme.splitlines() if line.startswith("mosquitto_pub")]
     words = shlex.split(line)
     options = dict(zip(words[1::2], words[2::2], strict=True))
@@ -37,7 +37,7 @@ def test_the_readme_has_a_line_that_a_shell_understands() -> None:
 
 
 def test_the_readme_says_until_when_and_does_not_show_the_key() -> None:
-    readme = bundle.as_files(BUNDLE, "gateway.local", 8883)["README.txt"].decode()
+    readme = bundle.as_files(BUNDLE, Address("gateway.local"))["README.txt"].decode()
     assert "2026-11-21T06:00:00.000Z" in readme
     assert "publish    sensors/sensor-001/#  cmd/sensor-001/response/#  fw/sensor-001/status" in readme
     assert "subscribe  cmd/sensor-001/#  fw/sensor-001/offer" in readme
@@ -88,12 +88,13 @@ def test_the_readme_tells_of_every_file_and_of_no_other(address: Address) -> Non
     assert set(told) == {re.sub("/.*", "/", name) for name in files} - {"README.txt"}
 
 
-@given(known=st.lists(device_ids, unique=True, max_size=5))
-def test_bundles_of_many_are_those_of_each_without_its_label(known: list[str]) -> None:
+@given(known=st.lists(device_ids, unique=True, max_size=5), has_programs=st.booleans())
+def test_bundles_of_many_are_those_of_each_without_its_label(known: list[str], has_programs: bool) -> None:
     issued = [Bundle(device_id, "leaf", "leaf issuing", "key", "root", "f" * 64, NOW) for device_id in known]
     unlabelled = Address(WHOLE.host, WHOLE.mqtt_port, WHOLE.shared_port)
-    expected = [(one.device_id, bundle.with_programs(one, unlabelled)) for one in issued]
-    assert list(bundle.many_with_programs(issued, WHOLE)) == expected
+    files_of = bundle.with_programs if has_programs else bundle.as_files
+    expected = [(one.device_id, files_of(one, unlabelled)) for one in issued]
+    assert list(bundle.of_many(issued, WHOLE, has_programs=has_programs)) == expected
 
 
 @pytest.mark.parametrize("name", ["key.pem", "arduino_esp32/certificates.h"])

@@ -36,17 +36,39 @@ def test_any_split_into_chunks_gives_the_same_readings(
     cuts = [0, *(cut for cut in accumulate(lengths) if cut < len(reports)), len(reports)]
     parts = [Rows.of(reports[start:end], log_id) for log_id, (start, end) in enumerate(pairwise(cuts)) if start < end]
     start, end = NOON + first, NOON + last
-    merged = merge(parts, ["a", "b", "unknown"], start, end, lambda: parts)
+    merged = merge(parts, ["a", "b", "unknown"], start, end)
     for metric, readings in merged.items():
         assert list(zip(readings.at, map(repr, readings.values), strict=True)) == naive(reports, metric, start, end)
 
 
-def test_whole_chunks_are_asked_for_only_when_moments_are_equal() -> None:
-    def unexpected() -> list[Rows]:
-        raise AssertionError("nothing is equal here")
+class Partly(Rows):
+    """Rows that tell when they are asked for as a whole."""
 
-    parts = [Rows.of([report(at=NOON + 5)], 1), Rows.of([report(at=NOON)], 2)]
-    assert merge(parts, ["pressure"], 0, NOON * 2, unexpected)["pressure"].at == [NOON, NOON + 5]
+    asked: list[int]
+
+    def whole(self) -> Rows:
+        self.asked.append(self.first_log_id)
+        return self
+
+
+def test_only_those_are_asked_for_as_a_whole_in_which_moments_are_equal() -> None:
+    asked: list[int] = []
+    moments = [[NOON + 5], [NOON], [NOON + 7, NOON + 9], [NOON + 9], [NOON + 8]]
+    parts = [Partly.of([report(at=at) for at in some], log_id) for log_id, some in enumerate(moments, 1)]
+    for part in parts:
+        part.asked = asked
+    assert list(merge(parts[:3], ["pressure"], 0, NOON * 2)["pressure"].at) == [NOON, NOON + 5, NOON + 7, NOON + 9]
+    assert asked == []
+    found = merge(parts, ["pressure"], 0, NOON * 2)["pressure"].at
+    assert list(found) == [NOON, NOON + 5, NOON + 7, NOON + 8, NOON + 9]
+    assert sorted(asked) == [3, 4]
+
+
+def test_work_on_many_reports_asks_whether_it_is_wanted() -> None:
+    parts = [Rows.of([report(at=NOON + 2 * tick + turn) for tick in range(3_000)], 1) for turn in range(2)]
+    calls: list[int] = []
+    merge(parts, ["pressure"], 0, NOON * 2, lambda: calls.append(1))
+    assert len(calls) > 4
 
 
 def test_the_limit_keeps_the_newest_and_says_so() -> None:

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
-from appliance.telemetry.open_chunks import METRICS_LIMIT, OpenChunks
+from appliance.telemetry.model import Report
+from appliance.telemetry.open_chunks import IDENTITIES_LIMIT, KEYS_PER_REPORT, METRICS_LIMIT, OpenChunks
+from appliance.telemetry.rows import identity_of
 from tests.appliance.telemetry.reports import NOON, report
 
 
@@ -149,3 +151,54 @@ def test_what_came_at_a_moment_is_known_until_its_chunk_is_sealed() -> None:
     assert len(chunks.identities_at(1, "sensor-001", NOON)) == 1
     chunks.finish_sealing(list(chunks.sealing))
     assert chunks.identities_at(1, "sensor-001", NOON) == []
+
+
+steps = st.tuples(
+    st.sampled_from(["absorb", "seal", "finish"]),
+    # A day earlier at the same time is another moment.
+    st.lists(st.integers(-2, 20) | st.integers(-DAY_MS, 4 - DAY_MS), max_size=8),
+)
+
+
+@given(st.lists(steps, max_size=12), st.integers(1, 5), st.booleans())
+def test_what_came_at_a_moment_is_what_a_look_at_every_report_finds(
+    told: list[tuple[str, list[int]]], part_reports: int, spans_midnight: bool
+) -> None:
+    """Whatever came in whatever order, in parts of any size, sealed at any point."""
+    start = (NOON // DAY_MS + 1) * DAY_MS if spans_midnight else NOON
+    chunks = OpenChunks(TelemetryConfig(seal_after_reports=part_reports))
+    held: list[Report] = []
+    sealing: list[Report] = []
+    for log_id, (step, moments) in enumerate(told, 1):
+        if step == "absorb":
+            brought = [report(at=start + at, sequence=log_id * 100 + place) for place, at in enumerate(moments)]
+            chunks.absorb(brought, log_id, NOON)
+            held += brought
+        elif step == "seal":
+            chunks.begin_sealing_all()
+            sealing, held = [*sealing, *held], []
+        else:
+            chunks.finish_sealing(list(chunks.sealing))
+            sealing = []
+    for at in (*range(start - 3, start + 22), *range(start - DAY_MS, start - DAY_MS + 6)):
+        expected = [identity_of(one) for one in (*sealing, *held) if one.at == at]
+        assert chunks.identities_at(1, "sensor-001", at) == expected[:IDENTITIES_LIMIT]
+
+
+def test_of_very_many_reports_of_one_moment_the_first_are_looked_at() -> None:
+    chunks = OpenChunks(TelemetryConfig(seal_after_reports=4))
+    chunks.absorb([report(sequence=number) for number in range(10)], 1, NOON)
+    chunks.begin_sealing_all()
+    chunks.absorb([report(sequence=number) for number in range(10, IDENTITIES_LIMIT + 5)], 2, NOON)
+    found_at = chunks.identities_at(1, "sensor-001", NOON)
+    assert [sequence for _, sequence, _ in found_at] == list(range(IDENTITIES_LIMIT))
+
+
+def test_what_finds_reports_counts_towards_the_memory_limit() -> None:
+    in_order, backwards = (
+        OpenChunks(TelemetryConfig(memory_limit_reports=2 * KEYS_PER_REPORT, seal_after_ms=DAY_MS)) for _ in range(2)
+    )
+    moments = range(NOON, NOON + 2 * KEYS_PER_REPORT)
+    in_order.absorb([report(at=at) for at in moments], 1, NOON)
+    backwards.absorb([report(at=at) for at in reversed(moments)], 1, NOON)
+    assert (seal(in_order, NOON), seal(backwards, NOON)) == (0, 1)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.telemetry.model import Report
-from appliance.telemetry.rows import IDENTITIES_LIMIT, Rows, identity_of
+from appliance.telemetry.rows import Rows, identity_of
 from tests.appliance.telemetry.reports import exact, report, reports
 
 of_one_device = st.lists(reports(devices=st.just("a")), min_size=1, max_size=12)
@@ -53,15 +53,6 @@ def test_what_stays_the_same_is_kept_once() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(of_one_device)
-def test_the_reports_of_a_moment_are_found_by_what_they_are_known_by(written: list[Report]) -> None:
+def test_a_row_is_known_by_what_its_report_is_known_by(written: list[Report]) -> None:
     rows = Rows.of(written, 1)
-    for each in written:
-        assert (
-            rows.identities_at(each.at) == [identity_of(one) for one in written if one.at == each.at][:IDENTITIES_LIMIT]
-        )
-    assert rows.identities_at(-1) == []
-
-
-def test_of_very_many_reports_of_one_moment_the_first_are_looked_at() -> None:
-    rows = Rows.of([report(sequence=number) for number in range(IDENTITIES_LIMIT + 5)], 1)
-    assert [sequence for _, sequence, _ in rows.identities_at(report().at)] == list(range(IDENTITIES_LIMIT))
+    assert [rows.identity(row) for row in range(rows.count)] == [identity_of(each) for each in written]

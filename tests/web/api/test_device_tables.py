@@ -33,7 +33,14 @@ async def test_bundles_come_as_one_zip_and_their_keys_nowhere_else(script: Clien
         assert b"PRIVATE KEY" in archive.read("a/key.pem")
     assert "import.csv" in names
     assert not [name for name in names if name.startswith("b b")]
+    assert not [name for name in names if name.endswith(".sh")]
     assert len(await house.gateway.registry.certificates(1, "a")) == 1
+
+
+async def test_bundles_of_a_table_have_programs_if_they_are_asked_for(script: Client) -> None:
+    answer = await script.post("/v1/device-imports/bundles?programs=true", json={"csv": CSV})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert b"mosquitto_pub" in archive.read("a/publish.sh")
 
 
 async def test_an_export_is_a_file_that_spreadsheets_read(script: Client) -> None:

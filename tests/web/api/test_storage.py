@@ -2,6 +2,7 @@
 
 from appliance.accounts.model import Role
 from appliance.instant import DAY_MS, day_of
+from appliance.telemetry.keeping.room.reserve import Disk
 from tests.web.house import Client, House
 from web.roles import least_role
 
@@ -11,6 +12,9 @@ async def test_what_takes_room_is_told(script: Client, house: House) -> None:
     await house.send("pump-1", {"pressure": 1.5})
     told = (await script.get("/v1/storage")).json()
     assert (told["day_count"], told["oldest_day"], told["damaged"], told["erasing"]) == (0, None, [], [])
+    house.gateway.room.look = lambda: Disk(3 * 10**9, 32 * 10**9, 0)
+    [notice] = (await script.get("/v1/storage")).json()["notices"]
+    assert "others fill the disk" in notice
     assert told["log_bytes"] > 0
     assert told["database_bytes"] > told["log_bytes"]
     await house.gateway.telemetry.seal_all()

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from appliance.telemetry.cold.model import ColdUsage
+from appliance.telemetry.keeping.room.reserve import Disk
 from tests.web.house import Client, House
 from web.pages.storage import cold_in_words, forecast_in_words, size_in_words
 
@@ -18,9 +19,20 @@ async def test_the_page_says_where_the_disk_goes_and_what_was_damaged(owner: Cli
     assert 'href="/storage"' in (await owner.get("/settings")).text
 
 
+async def test_the_page_says_when_others_fill_the_disk(owner: Client, house: House) -> None:
+    house.gateway.room.look = lambda: Disk(3 * 10**9, 32 * 10**9, 0)
+    page = (await owner.get("/storage")).text
+    assert "others fill the disk: 29.0 GB of 32.0 GB are not the gateway&#39;s" in page
+    assert '<dt>Taken by others</dt><dd class="num">29.0 GB</dd>' in page
+    house.gateway.room.look = lambda: Disk(30 * 10**9, 32 * 10**9, 0)
+    page = (await owner.get("/storage")).text
+    assert "others fill" not in page
+    assert "30.0 GB of the disk are free" in page
+
+
 async def test_devices_that_are_being_erased_are_named(owner: Client, house: House) -> None:
     await house.add_device("pump-1")
-    async with house.gateway.room.keeping._work:
+    async with house.gateway.room.keeping.nothing_written():
         # Somebody writes a day meanwhile, so that the erasing has to wait.
         await house.send("pump-1", {"pressure": 1.5})
         await house.gateway.telemetry.seal_all()

@@ -30,6 +30,8 @@ class Usage(msgspec.Struct, frozen=True):
     """A day, as in the last seven."""
     days_left: int | None
     """Until the budget is used up and the oldest day goes; None when that will not be."""
+    notices: tuple[str, ...]
+    """What keeps days from going as they should, each a part of a sentence."""
     damages: tuple[str, ...]
     erasing: tuple[str, ...]
     """Devices whose readings are being erased."""

@@ -3,11 +3,6 @@
 from appliance.store.database import Select
 
 
-def select_tenants() -> Select[int]:
-    """Every tenant."""
-    return Select("SELECT tenant_id FROM tenant ORDER BY tenant_id", (), int)
-
-
 def select_log_bytes(tenant_id: int) -> Select[int]:
     """What the records of a tenant's event log take."""
     return Select("SELECT COALESCE(SUM(LENGTH(record)), 0) FROM log WHERE tenant_id = ?", (tenant_id,), int)

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 MEGABYTE = 1_000_000
+GIGABYTE = 1_000 * MEGABYTE
 LEAST_BYTES = MEGABYTE
 """With less than this, SQLite cannot even put aside what it is about to change."""
+PATIENCE_MS = 60_000
+"""A file system may give room back only a while after a file is gone; or others take it at once."""
 
 
 class Disk(NamedTuple):
@@ -17,6 +20,16 @@ class Disk(NamedTuple):
     total_bytes: int
     reserve_bytes: int
     """What the reserve file takes; 0 when there is none."""
+
+
+class Dropped(NamedTuple):
+    """A day that went because the disk was full."""
+
+    free_bytes: int
+    """Before it went."""
+    freed_bytes: int
+    at_ms: int
+    """By a clock that nobody sets."""
 
 
 class Step(Enum):
@@ -47,6 +60,13 @@ def next_step(disk: Disk, asked_bytes: int, *, may_drop: bool) -> Step:
     if disk.reserve_bytes > 0 and not asked_bytes:
         return Step.GIVE_UP_RESERVE
     return Step.NOTHING
+
+
+def may_drop_again(last: Dropped | None, disk: Disk, uptime_ms: int) -> bool:
+    """Whether the day that went last has been seen to help; if not, none follows it for a while."""
+    if last is None or disk.free_bytes >= last.free_bytes + last.freed_bytes // 2:
+        return True
+    return uptime_ms - last.at_ms >= PATIENCE_MS
 
 
 def make(path: Path, size: int) -> None:

@@ -181,7 +181,7 @@ async def test_bundles_are_packed_piece_by_piece(catalogue: Catalogue, registry:
     content = b"id\n" + b"".join(b"d-%d\n" % number for number in range(120)) + b"b b\n"
     imported = await catalogue.import_table(1, content, with_certificates=True)
     address = Address("gateway.local", 18883, 9443, 8443)
-    pieces = [piece async for piece in catalogue.zipped(imported, address)]
+    pieces = [piece async for piece in catalogue.zipped(imported, address, has_programs=True)]
     assert len(pieces) > 2
     with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
         assert archive.testzip() is None
@@ -213,7 +213,7 @@ async def test_ten_thousand_devices_are_imported_with_certificates_in_time(
     started = time.process_time()
     imported = await catalogue.import_table(1, content, with_certificates=True)
     with (tmp_path / "bundles.zip").open("wb") as out:
-        async for piece in catalogue.zipped(imported, Address("gateway.local", 8883, 9443, 8443)):
+        async for piece in catalogue.zipped(imported, Address("gateway.local", 8883, 9443, 8443), has_programs=False):
             out.write(piece)
     took = time.process_time() - started
     assert len(imported.bundles) == 10_000

@@ -54,6 +54,19 @@ def test_a_certificate_is_refused_only_by_a_moment_that_has_passed_for_sure(
     assert (seems_over and not is_over(expires_at, reading)) == is_flagged(expires_at, reading)
 
 
+@given(wall_at=MOMENTS, begun_at=MOMENTS, lifted_ms=LIFTS, is_synchronised=st.booleans(), was_said=st.booleans())
+def test_what_has_passed_for_sure_is_never_ahead_of_the_floor_unless_a_time_server_is_believed(
+    wall_at: int, begun_at: int, lifted_ms: int, is_synchronised: bool, was_said: bool
+) -> None:
+    floor_at = begun_at + lifted_ms
+    reading = Reading(wall_at, floor_at, is_synchronised, begun_at=begun_at, was_said=was_said)
+    assert reading.passed_at >= floor_at
+    if reading.passed_at > floor_at:
+        assert is_synchronised
+        assert reading.passed_at == wall_at <= begun_at + FURTHEST_JUMP_MS
+    assert reading.surely_at in (None, reading.passed_at)
+
+
 @given(wall_at=MOMENTS, floor_at=MOMENTS, is_synchronised=st.booleans(), length_ms=st.integers(1, 400 * DAY_MS))
 def test_what_is_issued_is_not_over_when_it_is_issued(
     wall_at: int, floor_at: int, is_synchronised: bool, length_ms: int

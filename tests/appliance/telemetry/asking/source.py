@@ -9,6 +9,7 @@ from appliance.telemetry.asking.model import Fill, Order, Question
 from appliance.telemetry.asking.service import Bins
 from appliance.telemetry.bins import bin_of
 from appliance.telemetry.model import Series, Value
+from appliance.telemetry.wanted import is_wanted
 
 Sent = list[tuple[str, str, int, Value]]
 """Device, metric, moment and value, in the order in which they came."""
@@ -44,6 +45,9 @@ class Listed:
 
     async def days(self, tenant_id: int, device_ids: Sequence[str], metrics: Sequence[str], *span: int) -> Bins:
         return self._whole(device_ids, metrics, span, DAY_MS)
+
+    async def aside(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        return function(is_wanted, *arguments, **named)
 
     def _whole(self, device_ids: Sequence[str], metrics: Sequence[str], span: Sequence[int], length: int) -> Bins:
         start, end = span

@@ -12,6 +12,7 @@ from appliance.telemetry.asking.columns import columns_of
 from appliance.telemetry.asking.edges import width_of
 from appliance.telemetry.asking.model import Aggregate, Fill
 from appliance.telemetry.bins import Bin, bin_of
+from appliance.telemetry.wanted import is_wanted
 from tests.appliance.telemetry.asking.source import question
 
 told_lists = st.lists(st.none() | st.floats(-1e9, 1e9) | st.integers(-5, 5), min_size=1, max_size=12)
@@ -21,7 +22,7 @@ EVERYTHING = "avg(p),min(p),max(p),sum(p),count(p),first(p),last(p),stddev(p)"
 
 def rows(gathered: Gathered, select: str, **changes: object) -> list[tuple[object, ...]]:
     asked = question(columns=columns_of([select]), width=width_of("1h"), **changes)
-    return [(row.place.at, row.place.key, *row.values) for row in gathered.rows(asked)]
+    return [(row.place.at, row.place.key, *row.values) for row in gathered.rows(is_wanted, asked)]
 
 
 def test_every_aggregate_is_told() -> None:

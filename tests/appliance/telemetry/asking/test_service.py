@@ -16,6 +16,7 @@ from appliance.telemetry.asking.columns import columns_of
 from appliance.telemetry.asking.edges import width_of, zone_of
 from appliance.telemetry.asking.model import (
     CELLS_LIMIT,
+    READINGS_AT_ONCE_LIMIT,
     READINGS_LIMIT,
     READS_LIMIT,
     Answer,
@@ -273,3 +274,24 @@ async def test_a_question_that_is_given_up_reads_no_further() -> None:
     assert task.cancelled()
     assert source.read_count == 1
     assert (await asking.answer(question(columns=columns_of(["p"])))).rows == ()
+
+
+def crowded(count: int) -> Listed:
+    """So many readings within the first minute, in the order of time."""
+    return Listed([("a", "p", number * MINUTE_MS // count, number % 7) for number in range(count)])
+
+
+async def test_more_readings_than_may_be_held_at_once_are_looked_at_in_parts() -> None:
+    source, keys = crowded(READINGS_AT_ONCE_LIMIT + 9), {"a": ("a",)}
+    asked = question(columns=columns_of(["p50(p), count(p)"]), keys=keys, end=HOUR_MS, width=width_of("1h"))
+    assert [row.values for row in (await Asking(source).answer(asked)).rows] == [(3.0, READINGS_AT_ONCE_LIMIT + 9)]
+    asked = question(columns=columns_of(["p"]), keys=keys, end=HOUR_MS, order=Order.NEWEST, limit=3)
+    answer = await Asking(source).answer(asked)
+    assert [row.place.at for row in answer.rows] == [source.sent[-1][2]] * 3
+
+
+async def test_windows_over_more_readings_than_may_be_held_at_once_are_refused() -> None:
+    source = crowded(READINGS_AT_ONCE_LIMIT + 9)
+    asked = question(columns=columns_of(["rolling_avg(p, 2h)"]), keys={"a": ("a",)}, start=MINUTE_MS, end=HOUR_MS)
+    with pytest.raises(TooMuchError, match="shorter ones"):
+        await Asking(source).answer(asked)

@@ -9,6 +9,7 @@ from appliance.instant import DAY_MS
 from appliance.telemetry import queries
 from appliance.telemetry.days.service import Days, surveyed
 from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.wanted import is_wanted
 from tests.appliance.telemetry.reports import DAY, NOON, report
 from tests.appliance.telemetry.test_service import Gateway
 
@@ -30,17 +31,17 @@ def days(gateway: Gateway) -> Days:
 
 def test_days_are_known_by_their_files_and_by_what_is_in_memory(days: Days) -> None:
     assert days.numbers() == [DAY + 1, DAY]
-    assert days.between(NOON, NOON + 1, []) == [DAY]
-    assert days.between(NOON, NOON + DAY_MS, []) == [DAY + 1, DAY]
+    assert days.between(is_wanted, NOON, NOON + 1, []) == [DAY]
+    assert days.between(is_wanted, NOON, NOON + DAY_MS, []) == [DAY + 1, DAY]
     assert days.path(DAY).name == queries.day_name(DAY)
 
 
 def test_rows_are_those_of_the_device_and_the_span(days: Days) -> None:
     whole = (DAY * DAY_MS, (DAY + 1) * DAY_MS)
-    assert [list(rows.at) for rows in days.rows((1, "a"), DAY, whole)] == [[NOON], [NOON + 2]]
-    assert [list(rows.at) for rows in days.rows((1, "a"), DAY, (NOON + 1, NOON + 9))] == [[NOON + 2]]
-    assert days.rows((1, "unknown"), DAY, whole) == []
-    assert days.rows((1, "a"), DAY - 1, whole) == []
+    assert [list(rows.at) for rows in days.rows(is_wanted, (1, "a"), DAY, whole)] == [[NOON], [NOON + 2]]
+    assert [list(rows.at) for rows in days.rows(is_wanted, (1, "a"), DAY, (NOON + 1, NOON + 9))] == [[NOON + 2]]
+    assert days.rows(is_wanted, (1, "unknown"), DAY, whole) == []
+    assert days.rows(is_wanted, (1, "a"), DAY - 1, whole) == []
 
 
 def test_each_device_says_how_far_its_chunks_cover_the_log(days: Days) -> None:
@@ -53,7 +54,7 @@ async def test_a_day_that_cannot_be_read_is_named_once(gateway: Gateway, days: D
     days.path(DAY).write_bytes(b"no database" * 5000)
     with pytest.raises(ChunkError):
         days.last_log_ids(DAY)
-    assert days.rows((1, "a"), DAY, (NOON, NOON + 9)) == []
+    assert days.rows(is_wanted, (1, "a"), DAY, (NOON, NOON + 9)) == []
     days.note_damage("more")
     days.note_damage("more")
     assert {each.split()[0] for each in days.damages} == {"2026-01-31.db", "more"}

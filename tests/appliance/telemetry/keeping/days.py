@@ -27,5 +27,5 @@ def kept(reports: Sequence[Report], log_id: int = 1) -> KeptDevice:
 def sealed(folder: Path, devices: Sequence[KeptDevice], taken: int = 0) -> Path:
     """A sealed day in its place."""
     path = folder / "2026-01-31.sealed"
-    sealed_day.settle(sealed_day.write(path, DAY, taken, devices), path)
+    sealed_day.settle(sealed_day.require_whole(sealed_day.write(path, DAY, taken, devices)), path)
     return path

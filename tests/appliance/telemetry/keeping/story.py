@@ -9,7 +9,6 @@ from typing import Any
 from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS, MINUTE_MS
-from appliance.telemetry.keeping.queries import select_erasures
 from appliance.telemetry.keeping.service import Keeping
 from appliance.telemetry.model import Report
 from tests.appliance.telemetry.reports import NOON, report
@@ -29,7 +28,7 @@ class KeepingGateway(Gateway):
     async def running(self) -> AsyncIterator["KeepingGateway"]:
         async with super().running():
             self.keeping = Keeping(self.database, self.telemetry, self.config, lambda: self.now)
-            self.keeping.pending = tuple(await self.database.read(select_erasures()))
+            await self.keeping._erasing.resume()
             yield self
 
     async def seal(self) -> list[int]:
@@ -52,6 +51,7 @@ steps = st.lists(
         st.tuples(
             st.sampled_from(["seal_all", "night", "erase_pending", "half_a_night", "kill", "restart"]), st.none()
         ),
+        st.tuples(st.just("half_an_erasing"), st.integers(1, 10)),
     ),
     max_size=16,
 )
@@ -88,6 +88,8 @@ class Story:
                     shutil.copytree(place, self.folder / str(self.life), ignore=shutil.ignore_patterns("*-shm"))
                     break
                 await self.step(gateway, kind, argument)
+                if kind == "half_a_night":
+                    break
                 await self.check(gateway)
         return True
 
@@ -99,6 +101,8 @@ class Story:
                 await gateway.telemetry.seal_all()
             case "night":
                 await gateway.seal()
+            case "half_an_erasing":
+                await self.half_an_erasing(gateway, argument)
             case "half_a_night":
                 await self.half_a_night(gateway)
             case "erase":
@@ -106,6 +110,14 @@ class Story:
                 await gateway.keeping.erase(1, [argument])
             case _:
                 await gateway.keeping.erase_pending()
+
+    async def half_an_erasing(self, gateway: KeepingGateway, count: int) -> None:
+        """Some steps of an erasing; what comes next may be anything, a death too."""
+        async with contextlib.aclosing(gateway.keeping._erasing.steps()) as done:
+            async for _ in done:
+                count -= 1
+                if not count:
+                    return
 
     async def half_a_night(self, gateway: KeepingGateway) -> None:
         """A power cut after the sealed day took its place and before the open one was removed."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from appliance.audit.service import Audit
+from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.store.database import UnwritableError, connect_reader
 from appliance.telemetry import log_record, queries
 from appliance.telemetry.keeping import sealed_day
 from appliance.telemetry.keeping.layout import PAGE_BYTES
-from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.keeping.model import CrowdedError
 from tests.appliance.telemetry.keeping.story import AFTER, DEVICES, KeepingGateway, Story, steps
 from tests.appliance.telemetry.reports import DAY, NOON, report
 
@@ -118,7 +120,7 @@ async def test_every_page_of_a_day_may_be_lost_and_other_devices_are_still_answe
         bad[page * PAGE_BYTES + 5] ^= 0xFF
         path.write_bytes(bad)
         gateway.telemetry.day_files.damages.clear()
-        gateway.keeping._checked.clear()
+        gateway.keeping._writing.checked.clear()
         found = {device: await gateway.stored(device) for device in DEVICES}
         await gateway.keeping.check_opened()
         assert any(f"2026-01-31.sealed page {page}" in each for each in gateway.telemetry.day_files.damages)
@@ -137,10 +139,10 @@ async def test_a_day_is_checked_once_after_it_was_first_read(gateway: KeepingGat
     await gateway.take(report())
     await gateway.seal()
     await gateway.keeping.check_opened()
-    assert gateway.keeping._checked == set()
+    assert gateway.keeping._writing.checked == set()
     await gateway.stored()
     await gateway.keeping.check_opened()
-    assert gateway.keeping._checked == {DAY}
+    assert gateway.keeping._writing.checked == {DAY}
 
 
 async def test_a_damaged_chunk_stays_named_when_its_day_is_written_anew(gateway: KeepingGateway) -> None:
@@ -158,22 +160,56 @@ async def test_a_damaged_chunk_stays_named_when_its_day_is_written_anew(gateway:
         assert any("2026-01-31.sealed page 1" in each for each in gateway.telemetry.day_files.damages)
 
 
-async def test_a_damaged_open_day_is_not_sealed_and_named(gateway: KeepingGateway) -> None:
-    await gateway.take(*[report(f"sensor-{number}") for number in range(300)])
+async def test_a_day_is_not_sealed_while_there_is_no_room_beside_it(tmp_path: Path) -> None:
+    too_much = shutil.disk_usage(tmp_path).total * 8 // 1_000_000
+    gateway = KeepingGateway(tmp_path, TelemetryConfig(reserve_mb=too_much))
+    async with gateway.running():
+        gateway.now = AFTER
+        await gateway.take(report())
+        await gateway.telemetry.seal_all()
+        with pytest.raises(UnwritableError, match=r"2026-01-31 is not sealed: that may take 1 MB, and \d+ MB are free"):
+            await gateway.keeping.write_anew(DAY, {})
+        assert gateway.names() == {"2026-01-31.db"}
+        assert await gateway.stored() == [(NOON, 45.2)]
+        await gateway.keeping.tend()
+        await gateway.keeping._tried()
+        assert "2026-01-31 is not sealed" in gateway.keeping.status().summary
+        assert gateway.keeping._due
+
+
+async def test_sealing_is_put_off_when_too_much_comes_for_the_day_meanwhile(tmp_path: Path) -> None:
+    gateway = KeepingGateway(tmp_path, TelemetryConfig(memory_limit_reports=10))
+    async with gateway.running():
+        gateway.now = AFTER
+        await gateway.take(report())
+        await gateway.telemetry.seal_all()
+        async with gateway.telemetry.held(DAY):
+            await gateway.take(*[report(at=NOON + tick) for tick in range(1, 9)])
+            await gateway.telemetry.seal_due()
+            assert gateway.telemetry.is_crowded
+        with pytest.raises(CrowdedError, match="another night"):
+            await gateway.keeping.write_anew(DAY, {})
+        await gateway.telemetry.seal_due()
+        assert not gateway.telemetry.is_crowded
+        assert await gateway.seal() == [DAY]
+        assert len(await gateway.stored()) == 9
+
+
+async def test_erasing_from_today_seals_nothing_and_leaves_what_others_have_in_memory(
+    gateway: KeepingGateway,
+) -> None:
+    gateway.now = NOON
+    await gateway.take(*[report(name, NOON, values={"pressure": 1.5}) for name in ("person", "other")])
     await gateway.telemetry.seal_all()
-    await gateway.telemetry._files.close("2026-01-31.db")
-    path = gateway.folder / "days" / "2026-01-31.db"
-    content = bytearray(path.read_bytes())
-    content[-16_384:-8_000] = b"\xff" * 8_384
-    path.write_bytes(content)
-    with pytest.raises(ChunkError, match=r"2026-01-31\.db"):
-        await gateway.keeping.write_anew(DAY, {})
+    await gateway.take(*[report(name, NOON + 1, values={"pressure": 2.5}) for name in ("person", "other")])
+    await gateway.keeping.erase(1, ["person"])
+    await gateway.take(report("person", NOON + 2, values={"pressure": 3.5}))
+    await gateway.keeping.erase_pending()
     assert gateway.names() == {"2026-01-31.db"}
-    gateway.keeping._is_night = True
-    await gateway.keeping._tried()
-    status = gateway.keeping.status()
-    assert (status.ok, status.is_serving) == (False, True)
-    assert "2026-01-31.db" in status.summary
+    assert gateway.telemetry._chunks.report_count == 2
+    assert await gateway.stored("person") == [(NOON + 2, 3.5)]
+    assert await gateway.stored("other") == [(NOON, 1.5), (NOON + 1, 2.5)]
+    assert [each.name for each in (gateway.folder / "days").iterdir() if b"person" in each.read_bytes()] == []
 
 
 async def test_what_was_broken_off_is_removed_at_the_start(tmp_path: Path) -> None:
@@ -191,7 +227,7 @@ async def test_what_was_broken_off_is_removed_at_the_start(tmp_path: Path) -> No
 async def test_a_stop_breaks_the_sealing_off_and_leaves_the_day_as_it_was(gateway: KeepingGateway) -> None:
     await gateway.take(report())
     await gateway.telemetry.seal_all()
-    gateway.keeping._is_stopping = True
+    gateway.keeping._writing.is_stopping = True
     gateway.keeping._is_night = True
     gateway.now = AFTER
     await gateway.keeping._tried()
@@ -264,7 +300,8 @@ async def test_what_was_asked_to_be_erased_stays_hidden_and_is_erased_after_a_de
             while gateway.keeping.pending:  # noqa: ASYNC110  the disk tells nobody when it is done
                 await asyncio.sleep(0)
             stop.set()
-        assert b"person" not in (tmp_path / "days" / "2026-01-31.sealed").read_bytes()
+        assert gateway.names() == {"2026-01-31.db"}
+        assert b"person" not in (tmp_path / "days" / "2026-01-31.db").read_bytes()
         assert await gateway.stored("other") == [(NOON, 45.2)]
 
 
@@ -296,7 +333,7 @@ async def test_a_night_that_was_missed_is_made_up_for_at_the_start(gateway: Keep
     gateway.now = (DAY + 2) * DAY_MS + gateway.config.late_grace_ms - 1
     async with gateway.keeping.running():
         assert not gateway.keeping._is_night
-    gateway.keeping._is_stopping = False
+    gateway.keeping._writing.is_stopping = False
     gateway.now += 1
     async with asyncio.timeout(20), gateway.keeping.running():
         await nights.wait()

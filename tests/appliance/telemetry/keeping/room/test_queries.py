@@ -16,4 +16,3 @@ def test_the_log_is_measured_by_tenant() -> None:
         for size in (10, 20):
             insert_log(connection, 1, 0, 1, bytes(size))
         assert connection.execute(select.sql, select.parameters).fetchall() == [(30,)]
-        assert connection.execute(queries.select_tenants().sql).fetchall() == [(1,)]

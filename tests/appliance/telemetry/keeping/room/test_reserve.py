@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.telemetry.keeping.room import reserve
-from appliance.telemetry.keeping.room.reserve import MEGABYTE, Disk, Step
+from appliance.telemetry.keeping.room.reserve import MEGABYTE, Disk, Dropped, Step
 
 sizes = st.integers(0, 400 * MEGABYTE)
 
@@ -46,6 +46,16 @@ def test_a_full_disk_takes_the_reserve_then_the_oldest_day_if_that_is_allowed() 
     assert reserve.next_step(Disk(asked, 1, 0), asked, may_drop=True) is Step.NOTHING
     assert reserve.next_step(Disk(2 * asked, 1, 0), asked, may_drop=True) is Step.MAKE_RESERVE
     assert reserve.next_step(Disk(2 * asked, 1, asked), 0, may_drop=True) is Step.GIVE_UP_RESERVE
+
+
+@given(sizes, sizes, sizes, st.integers(0, 2 * reserve.PATIENCE_MS))
+def test_a_day_that_is_not_seen_to_help_is_followed_by_none_for_a_while(
+    before: int, freed: int, free: int, passed_ms: int
+) -> None:
+    last = Dropped(before, freed, 5)
+    may_drop = reserve.may_drop_again(last, Disk(free, 10**9, 0), 5 + passed_ms)
+    assert may_drop is (free - before >= freed // 2 or passed_ms >= reserve.PATIENCE_MS)
+    assert reserve.may_drop_again(None, Disk(free, 10**9, 0), passed_ms)
 
 
 def test_the_reserve_takes_room_that_is_really_there(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Devices taken out of everything that was received."""

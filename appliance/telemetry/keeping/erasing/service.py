@@ -1,0 +1,184 @@
+"""Devices on their way out: of the log, of every day, of what was set aside, and of what was computed of them.
+
+Rules:
+- A row in gateway.db is the promise. From then on nothing of a device is shown, and every start goes on.
+- Each step may be done again: after a death it is.
+- No day waits for it: what other devices send goes into its file meanwhile, but for the moment in which it is wiped.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from appliance.audit.model import Entry
+from appliance.audit.service import Audit
+from appliance.instant import Clock
+from appliance.store.database import Database
+from appliance.telemetry import log_record
+from appliance.telemetry.keeping import files, sealed_day
+from appliance.telemetry.keeping import queries as keeping_queries
+from appliance.telemetry.keeping.erasing import queries
+from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.keeping.resealing import LeftOut
+from appliance.telemetry.keeping.writing.service import Writing, noted, require_none
+from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.service import Telemetry
+
+log = logging.getLogger(__name__)
+
+DEVICES_PER_TRANSACTION = 64
+
+_LOG_ROWS_AT_ONCE = 64
+
+
+class Erasing:
+    """The erasing of devices from a telemetry that is open."""
+
+    def __init__(self, database: Database, telemetry: Telemetry, writing: Writing, clock: Clock) -> None:
+        self._database = database
+        self._telemetry = telemetry
+        self._writing = writing
+        self._clock = clock
+        self._audit = Audit(database, clock)
+        self.pending: tuple[Erasure, ...] = ()
+        """What is being erased."""
+
+    async def resume(self) -> None:
+        """Take up what was asked for before the start."""
+        self.pending = tuple(await self._database.read(keeping_queries.select_erasures()))
+
+    async def ask(self, tenant_id: int, device_ids: Sequence[str]) -> None:
+        """Let nobody see what was received of these devices up to now; when this returns, it is written down."""
+        entries = [Entry("telemetry.erase", device_id) for device_id in device_ids]
+
+        async def told() -> Sequence[Erasure]:
+            return await self._audit.recorded(
+                tenant_id, entries, keeping_queries.insert_erasures, tenant_id, device_ids, self._clock()
+            )
+
+        self.pending += tuple(await self._telemetry.forget(told))
+
+    async def steps(self) -> AsyncGenerator[None, None]:
+        """Erase what is to be erased, step by step. What cannot be done keeps nothing else from it.
+
+        Raises `UnwritableError` or `ChunkError` at the end, which tells of each trouble; all of it is pending then.
+        """
+        pending, troubles = self.pending, list[Exception]()
+        if not pending:
+            return
+        left_out = {(each.tenant_id, each.device_id): each.through_log_id for each in pending}
+        with noted(troubles):
+            await self._erase_log(left_out)
+        yield
+        for day in self._telemetry.day_files.numbers():
+            with noted(troubles):
+                await self._erase_open(day, left_out)
+            yield
+            with noted(troubles):
+                await self._erase_sealed(day, left_out)
+            yield
+        with noted(troubles):
+            await self._remove_set_aside(left_out)
+        yield
+        for each in pending:
+            with noted(troubles):
+                await self._telemetry.rollups.forget(each.tenant_id, each.device_id)
+            yield
+        require_none(troubles)
+        await self._finish(pending)
+
+    async def _finish(self, pending: Sequence[Erasure]) -> None:
+        for each in pending:
+            entry = Entry("telemetry.erased", each.device_id)
+            done = keeping_queries.update_erasure_done
+            await self._audit.recorded(each.tenant_id, [entry], done, each, self._clock())
+            log.info("readings erased device_id=%s", each.device_id)
+        await self._database.maintain(keeping_queries.checkpoint)
+        self.pending = self.pending[len(pending) :]
+        erased = self._telemetry.day_files.erased
+        # Whoever reads what a file held before must still be kept from showing it.
+        async with self._telemetry.readers_kept_out():
+            for each in pending:
+                if erased.get((each.tenant_id, each.device_id)) == each.through_log_id:
+                    del erased[each.tenant_id, each.device_id]
+
+    async def _erase_log(self, left_out: LeftOut) -> None:
+        """Take the reports of devices out of the log, each up to its log id."""
+        for tenant_id in {tenant_id for tenant_id, _ in left_out}:
+            through_of = {
+                device_id: through for (tenant, device_id), through in left_out.items() if tenant == tenant_id
+            }
+            after, last = 0, max(through_of.values())
+            wanted = keeping_queries.select_log_of
+            while rows := await self._database.read(wanted(tenant_id, after, last, _LOG_ROWS_AT_ONCE)):
+                changed = await asyncio.to_thread(_log_without, tenant_id, rows, through_of)
+                if changed:
+                    await self._database.write(keeping_queries.update_log, tenant_id, changed)
+                after = rows[-1][0]
+
+    async def _erase_open(self, day: int, left_out: LeftOut) -> None:
+        """Delete devices from the open part of a day, and leave nothing of them between its rows."""
+        if not await asyncio.to_thread(self._path(day).exists):
+            return
+        try:
+            waiting = iter(left_out.items())
+            while some := dict(islice(waiting, DEVICES_PER_TRANSACTION)):
+                await self._telemetry.changed(day, queries.delete_devices, some)
+            await self._writing.wipe(day)
+        except ChunkError as error:
+            log.warning("open day cannot be changed, saved instead day=%d error=%s", day, error)
+            await self._writing.save(day, left_out)
+
+    async def _erase_sealed(self, day: int, left_out: LeftOut) -> None:
+        """Write the sealed part of a day anew without devices, if it has any of them."""
+        try:
+            if await asyncio.to_thread(_holds, sealed_day.sealed_path(self._path(day)), left_out):
+                await self._writing.write_sealed(day, left_out)
+        except ChunkError as error:
+            log.warning("sealed day cannot be read, saved instead day=%d error=%s", day, error)
+            await self._writing.save(day, left_out)
+
+    async def _remove_set_aside(self, left_out: LeftOut) -> None:
+        """Remove the damaged files that may hold any of the devices: from such a file nothing can be taken out."""
+        rollups = self._telemetry.rollups.path("").parent
+        aside = await asyncio.to_thread(_aside_with, self._path(0).parent, rollups, left_out)
+        for path in aside:
+            for tenant_id in {tenant_id for tenant_id, _ in left_out}:
+                # Before it goes: afterwards nobody could tell any more.
+                await self._audit.record(tenant_id, Entry("telemetry.remove_damaged", path.name))
+            await asyncio.to_thread(files.remove_set_aside, path)
+            log.warning("damaged file removed, it may have held what was erased name=%s", path.name)
+
+    def _path(self, day: int) -> Path:
+        return self._telemetry.day_files.path(day)
+
+
+def _aside_with(days: Path, rollups: Path, left_out: LeftOut) -> list[Path]:
+    """What was set aside and may hold any of the devices. Roll-ups were computed again, theirs is not asked for."""
+    return [path for path in files.set_aside(days) if queries.may_hold(path, left_out)] + files.set_aside(rollups)
+
+
+def _holds(path: Path, left_out: LeftOut) -> bool:
+    """Whether a sealed day has anything of what is to be left out. Raises `ChunkError` when that cannot be told."""
+    with sealed_day.opened_if_there(path) as sealed:
+        entries = [sealed.find(*key) for key in left_out] if sealed else []
+        return any(entry is not None for entry in entries)
+
+
+def _log_without(
+    tenant_id: int, rows: Sequence[tuple[int, bytes]], through_of: Mapping[str, int]
+) -> list[tuple[int, int, bytes]]:
+    """The log records that change when devices are taken out of them, as they are to be."""
+    changed = []
+    for log_id, record in rows:
+        try:
+            reports = log_record.decode(record, tenant_id)
+        except ChunkError:
+            # Nobody can read it, and what it is has been told at the start.
+            continue
+        kept = [report for report in reports if log_id > through_of.get(report.device_id, 0)]
+        if len(kept) < len(reports):
+            changed.append((log_id, len(kept), log_record.encode(kept)))
+    return changed

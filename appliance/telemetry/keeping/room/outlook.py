@@ -1,0 +1,62 @@
+"""What keeps days from going as they should, in words for the person who can change it."""
+
+from typing import NamedTuple
+
+from appliance.instant import DAY_MS, day_of
+from appliance.telemetry.keeping import plan
+from appliance.telemetry.keeping.plan import FREE_SHARE, Limits, Present
+from appliance.telemetry.keeping.room.measurement import Measured
+from appliance.telemetry.keeping.room.reserve import GIGABYTE
+
+
+class Outlook(NamedTuple):
+    """How it stands with the days that should go."""
+
+    notices: tuple[str, ...] = ()
+    """Each a part of a sentence; empty when all goes as it should."""
+    is_well: bool = True
+    """Whether nobody has to do anything."""
+
+
+def outlook(measured: Measured, limits: Limits, today: Present, *, is_aged: bool) -> Outlook:
+    """How it stands; `is_aged` when anything is to be kept for so many days and no longer."""
+    budget = _of_budget(measured, limits, today)
+    waiting = plan.waiting_for_age(measured.days, limits.keep_days, today)
+    is_told = waiting > plan.handful(len(measured.days))
+    clock = _of_clock(waiting if is_told else 0, today) if is_aged else ""
+    return Outlook(tuple(filter(None, (budget, clock))), is_well=not budget and not is_told)
+
+
+def _of_budget(measured: Measured, limits: Limits, today: Present) -> str:
+    movable = sum(use.total_bytes for use in measured.days if today.is_over(use.day))
+    if measured.used_bytes - limits.budget_bytes <= movable:
+        return ""
+    if limits.nightly_bytes is None:
+        return (
+            f"{_gigabytes(measured.used_bytes - movable)} of the {_gigabytes(limits.budget_bytes)} that may be used "
+            "are not days that could go: dropping all of those would not be enough, so none goes for it"
+        )
+    whole = _gigabytes(measured.disk.total_bytes)
+    if measured.others_bytes >= measured.beside_bytes:
+        told = f"others fill the disk: {_gigabytes(measured.others_bytes)} of {whole} are not the gateway's"
+    else:
+        told = f"{_gigabytes(measured.beside_bytes)} of the disk of {whole} are files of the gateway that are not days"
+    return f"{told}. Dropping every day would not leave {FREE_SHARE:.0%} free, so none goes for it"
+
+
+def _of_clock(waiting: int, today: Present) -> str:
+    if waiting:
+        return (
+            f"{waiting} days are too old by the clock alone: too few were received since. A few of them go each "
+            "night; if the clock is wrong, set it before they do"
+        )
+    if today.aged < today.shown:
+        return (
+            f"the age of days counts from {day_of(today.aged * DAY_MS)}, for no time server vouches for a later one: "
+            "if the clock is right, run `headworks clock reset`"
+        )
+    return ""
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / GIGABYTE:.1f} GB"

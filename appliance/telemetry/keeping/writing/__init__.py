@@ -1,0 +1,1 @@
+"""Days written anew, each beside itself first."""

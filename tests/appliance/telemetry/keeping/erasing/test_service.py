@@ -1,0 +1,137 @@
+"""What is erased is in no byte of any file, whatever else goes on meanwhile, and what fails is tried again."""
+
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.audit.service import Audit
+from appliance.instant import DAY_MS, MINUTE_MS
+from appliance.store.database import UnwritableError, connect_reader
+from appliance.telemetry import queries as day_queries
+from appliance.telemetry.keeping.erasing.service import DEVICES_PER_TRANSACTION
+from appliance.telemetry.keeping.queries import opened_day
+from appliance.telemetry.model import Report
+from tests.appliance.telemetry.keeping.story import AFTER, KeepingGateway
+from tests.appliance.telemetry.reports import DAY, NOON, report
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[KeepingGateway]:
+    async with KeepingGateway(tmp_path).running() as running:
+        yield running
+
+
+def noisy(device_id: str, at: int) -> Report:
+    """A report whose chunk looks like no other."""
+    chance = random.Random(f"{device_id} {at}")  # noqa: S311  nothing is secret here
+    return report(device_id, at, values={f"x{number}": chance.random() for number in range(30)})
+
+
+def blobs(path: Path, device_id: str) -> list[bytes]:
+    """What an open day holds of a device."""
+    with opened_day(path) as part:
+        assert part is not None
+        [number] = [each.number for each in part.devices() if each.device_id == device_id]
+        return [row.blob for row in part.chunks(number, number)]
+
+
+async def test_nothing_of_it_is_left_in_the_open_day_nor_in_its_log(gateway: KeepingGateway) -> None:
+    path = gateway.telemetry.day_files.path(DAY)
+    for minute in range(0, 200, 10):
+        await gateway.take(*[noisy(f"s-{number}", NOON + minute * MINUTE_MS) for number in range(40)])
+        await gateway.telemetry.seal_all()
+    by_device = {number: blobs(path, f"s-{number}") for number in range(40)}
+    gone = by_device.pop(7)
+    theirs = b"".join(blob for some in by_device.values() for blob in some)
+    pieces = {blob[start : start + 12] for blob in gone for start in range(0, len(blob) - 12, 16)}
+    its_own = [piece for piece in pieces if piece not in theirs]
+    assert len(its_own) > 5 * len(gone)
+    await gateway.keeping.erase(1, ["s-7"])
+    await gateway.keeping.erase_pending()
+    content = b"".join(each.read_bytes() for each in path.parent.iterdir())
+    assert [piece for piece in its_own if piece in content] == []
+    assert b"s-7s" not in content
+    assert {number: blobs(path, f"s-{number}") for number in by_device} == by_device
+    assert gateway.names() == {"2026-01-31.db"}
+
+
+async def test_very_many_devices_are_erased_some_at_a_time(gateway: KeepingGateway) -> None:
+    names = [f"s-{number}" for number in range(2 * DEVICES_PER_TRANSACTION + 3)]
+    await gateway.take(*[report(name) for name in [*names, "other"]])
+    await gateway.telemetry.seal_all()
+    await gateway.keeping.erase(1, names)
+    await gateway.keeping.erase_pending()
+    with opened_day(gateway.telemetry.day_files.path(DAY)) as part:
+        assert part is not None
+        assert [each.device_id for each in part.devices()] == ["other"]
+
+
+async def test_what_others_send_gets_into_its_day_between_the_steps(gateway: KeepingGateway) -> None:
+    await gateway.take(report("person"), report("other"))
+    await gateway.telemetry.seal_all()
+    await gateway.keeping.erase(1, ["person"])
+    count = 0
+    async for _ in gateway.keeping._erasing.steps():
+        count += 1
+        await gateway.take(report("other", NOON + count), report("person", NOON + count))
+        await gateway.telemetry.seal_all()
+        assert gateway.telemetry._chunks.report_count == 0
+    expected = [(NOON + tick, 45.2) for tick in range(count + 1)]
+    assert await gateway.stored("other") == expected
+    assert await gateway.stored("person") == expected[1:]
+
+
+async def test_a_day_that_somebody_else_reads_is_erased_from_later_and_others_at_once(gateway: KeepingGateway) -> None:
+    for day in (0, 1):
+        await gateway.take(report("person", NOON + day * DAY_MS), report("other", NOON + day * DAY_MS))
+    await gateway.telemetry.seal_all()
+    file = await gateway.telemetry._files.writer(day_queries.day_name(DAY))
+    await file.maintain(lambda connection: connection.execute("PRAGMA busy_timeout = 1"))
+    await gateway.keeping.erase(1, ["person"])
+    with contextlib.closing(connect_reader(file.path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM chunk").fetchall()
+        with pytest.raises(UnwritableError, match=r"2026-01-31\.db is being read"):
+            await gateway.keeping.erase_pending()
+        assert [each.device_id for each in gateway.keeping.pending] == ["person"]
+        assert await gateway.stored("person") == []
+        assert b"person" not in (file.path.parent / "2026-02-01.db").read_bytes()
+    await gateway.keeping.erase_pending()
+    assert not gateway.keeping.pending
+    assert b"person" not in file.path.read_bytes()
+
+
+async def test_a_sealed_day_with_late_readings_loses_the_device_from_both_parts(gateway: KeepingGateway) -> None:
+    gateway.now = AFTER
+    await gateway.take(report("person"), report("other"))
+    await gateway.seal()
+    await gateway.take(report("person", NOON + 1), report("other", NOON + 1))
+    await gateway.telemetry.seal_all()
+    await gateway.keeping.erase(1, ["person"])
+    await gateway.keeping.erase_pending()
+    assert gateway.names() == {"2026-01-31.sealed", "2026-01-31.db"}
+    assert [path for path in (gateway.folder / "days").iterdir() if b"person" in path.read_bytes()] == []
+    assert await gateway.stored("other") == [(NOON, 45.2), (NOON + 1, 45.2)]
+
+
+async def test_roll_ups_that_were_set_aside_go_and_it_is_said(gateway: KeepingGateway) -> None:
+    await gateway.take(report("person"), report("other"))
+    await gateway.telemetry.seal_all()
+    aside = gateway.folder / "rollups" / "2026-01.db.damaged-1"
+    aside.write_bytes(b"of person, perhaps")
+    whole = gateway.folder / "days" / "2026-01-30.db.damaged-1"
+    whole.write_bytes(gateway.telemetry.day_files.path(DAY).read_bytes())
+    await gateway.keeping.erase(1, ["stranger"])
+    await gateway.keeping.erase_pending()
+    assert not aside.exists()
+    # It was set aside, but its list of devices is whole and does not name the one that is erased.
+    assert whole.exists()
+    entries = await Audit(gateway.database, lambda: 0).entries(1)
+    assert [(entry.action, entry.subject) for entry in entries] == [
+        ("telemetry.erased", "stranger"),
+        ("telemetry.remove_damaged", "2026-01.db.damaged-1"),
+        ("telemetry.erase", "stranger"),
+    ]

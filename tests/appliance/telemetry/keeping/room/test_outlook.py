@@ -1,0 +1,64 @@
+"""What keeps days from going is told to who can change it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.telemetry.keeping import plan
+from appliance.telemetry.keeping.plan import DayUse, Limits, Present, Spent
+from appliance.telemetry.keeping.room.measurement import Measured
+from appliance.telemetry.keeping.room.outlook import Outlook, outlook
+from appliance.telemetry.keeping.room.reserve import GIGABYTE, Disk
+from tests.appliance.telemetry.reports import DAY
+
+TODAY = Present(DAY, DAY)
+
+
+def measured(days: int, beside: int = 0, free: int = 100, total: int = 200) -> Measured:
+    """So many days of a gigabyte each, and gigabytes beside them."""
+    uses = [DayUse(DAY - age, 0, GIGABYTE) for age in range(1, days + 1)]
+    sizes = {"days": days * GIGABYTE, "gateway.db": beside * GIGABYTE}
+    return Measured(uses, sizes, Disk(free * GIGABYTE, total * GIGABYTE, 0))
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 40), st.booleans())
+def test_a_budget_that_days_cannot_keep_to_is_told_and_then_none_goes(
+    days: int, beside: int, budget: int, is_set: bool
+) -> None:
+    found, limits = measured(days, beside), Limits(0, budget * GIGABYTE, None if is_set else GIGABYTE)
+    told = outlook(found, limits, TODAY, is_aged=False)
+    assert told.is_well is (not told.notices) is (beside <= budget)
+    drops = plan.due_for_dropping(
+        found.days, found.beside_bytes, limits, TODAY, {use.day for use in found.days}, Spent()
+    )
+    assert bool(drops) is (told.is_well and found.used_bytes > limits.budget_bytes)
+
+
+def test_the_sentences_say_what_takes_the_room() -> None:
+    [told] = outlook(measured(3, 21), Limits(0, 20 * GIGABYTE), TODAY, is_aged=False).notices
+    assert told.startswith("21.0 GB of the 20.0 GB that may be used are not days that could go")
+    [told] = outlook(measured(3, 1, 3, 32), Limits(0, 0, 5), TODAY, is_aged=False).notices
+    assert told.startswith("others fill the disk: 25.0 GB of 32.0 GB are not the gateway's.")
+    assert "15% free" in told
+    [told] = outlook(measured(3, 26, 3, 32), Limits(0, 0, 5), TODAY, is_aged=False).notices
+    assert told.startswith("26.0 GB of the disk of 32.0 GB are files of the gateway that are not days.")
+
+
+@pytest.mark.parametrize(("waiting", "is_told"), [(2, False), (3, True)])
+def test_days_that_only_the_clock_calls_old_are_told_when_they_are_more_than_a_night_takes(
+    waiting: int, is_told: bool
+) -> None:
+    keep_days = 11
+    found = outlook(measured(waiting + 6), Limits(keep_days, 10**15), Present(DAY + 5, DAY + 5), is_aged=True)
+    assert found.is_well is not is_told
+    assert [notice[:6] for notice in found.notices] == [f"{waiting} days"] * is_told
+
+
+def test_a_clock_that_nobody_vouches_for_is_told_to_who_keeps_days_for_a_time() -> None:
+    behind, plenty = Present(DAY, DAY - 1), Limits(0, 10**15)
+    assert outlook(measured(3), plenty, behind, is_aged=False) == Outlook()
+    assert outlook(measured(3), plenty, Present(DAY - 1, DAY), is_aged=True) == Outlook()
+    found = outlook(measured(3), plenty, behind, is_aged=True)
+    assert found.is_well
+    assert "counts from 2026-01-30" in found.notices[0]
+    assert "headworks clock reset" in found.notices[0]
