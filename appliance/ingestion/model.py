@@ -21,13 +21,18 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Mishap(msgspec.Struct, frozen=True):
-    """One occurrence of a problem, not yet written down."""
+    """Occurrences of a problem, not yet written down: one, or several in a row."""
 
     tenant_id: int
     device_id: str
     kind: str
     reason: str
+    """Of the last one."""
     at: int
+    """Of the last one."""
+    count: int = 1
+    lasted_ms: int = 0
+    """How long after the first one the last one came."""
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem,
 from appliance.ingestion.payload import Tolerances
 from appliance.ingestion.quality import QualityBook
 from appliance.ingestion.records import Record, records_of
+from appliance.ingestion.tally import Tally
 from appliance.instant import Clock
 from appliance.notifications import queries as outbox_queries
 from appliance.notifications.model import NoticesQueued
@@ -96,9 +97,12 @@ class Ingestion:
         self.quality = QualityBook()
         """How well devices report."""
         self._backlog = Backlog(config.backlog_messages)
+        self._turns_accepted = self._turns_settled = 0
+        self._batch_settled = asyncio.Event()
+        """Another one stands in its place after each batch."""
         self._in_hand_at: int | None = None
         """When the oldest turn of the batch came that is being decided and committed; None when there is none."""
-        self._mishaps: list[Mishap] = []
+        self._mishaps = Tally()
         self._arrived = asyncio.Event()
         self._meter = Meter()
         self._is_paused = False
@@ -118,6 +122,7 @@ class Ingestion:
         """Take what one loop turn brought. When too much waits, reading pauses on every connection."""
         was_empty = not self._backlog
         now = self._clock()
+        self._turns_accepted += 1
         self._backlog.add(turn, now)
         self._meter.count(len(turn.messages), now)
         if was_empty or self._backlog.weight >= self._config.batch_messages:
@@ -155,6 +160,14 @@ class Ingestion:
             self._arrived.set()
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 await committing
+
+    async def settled(self) -> None:
+        """Wait until all that was taken so far is committed and remembered, however long the disk is full."""
+        # What the broker takes in a turn of the loop it hands over when that turn is over.
+        await asyncio.sleep(0)
+        wanted = self._turns_accepted
+        while self._turns_settled < wanted:
+            await self._batch_settled.wait()
 
     # What pages and scripts call.
 
@@ -227,15 +240,19 @@ class Ingestion:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         batch = self._backlog.take(self._config.batch_messages)
+        settled = self._turns_accepted - len(self._backlog)
         self._in_hand_at = batch.arrived_at
         decision = await self._decide(batch)
-        noted, self._mishaps = self._mishaps, []
+        noted, self._mishaps = self._mishaps, Tally()
         outcome = decision.outcome()
-        outcome = msgspec.structs.replace(outcome, mishaps=(*outcome.mishaps, *noted))
+        outcome = msgspec.structs.replace(outcome, mishaps=(*outcome.mishaps, *noted.mishaps()))
         committed = await self._commit(outcome, batch.changes)
         self._in_hand_at = None
         self._known.merge(decision)
         await self._remember(outcome, committed)
+        self._turns_settled = settled
+        self._batch_settled.set()
+        self._batch_settled = asyncio.Event()
         if batch.receipts:
             self._acknowledge(batch.receipts)
         if batch.messages and batch.arrived_at is not None:
@@ -310,7 +327,7 @@ class Ingestion:
         # The bearer of a claim, or a script, is no device: its client identifier is all that it goes by.
         if event.client_id and not device_id:
             reason = f"client identifier {event.client_id[:64]!r}: {reason}"
-        self._mishaps.append(Mishap(tenant_id, device_id, event.kind, reason, event.at))
+        self._mishaps.note(Mishap(tenant_id, device_id, event.kind, reason, event.at))
         self._arrived.set()
 
 

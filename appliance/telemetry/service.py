@@ -8,7 +8,7 @@ between replays the log and skips what the day files already hold, so nothing is
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -16,23 +16,22 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from appliance.config import TelemetryConfig
 from appliance.health import Status
-from appliance.instant import DAY_MS, SECOND_MS, Clock
+from appliance.instant import SECOND_MS, Clock
 from appliance.store.database import Database, UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.store.readers import Check, Readers
-from appliance.telemetry import chunk, log_record, queries
+from appliance.telemetry import queries
 from appliance.telemetry.asking.service import Asking
-from appliance.telemetry.days.service import Covered, Days, surveyed
+from appliance.telemetry.days.service import Days
 from appliance.telemetry.hourly.service import Bins, Hourly
-from appliance.telemetry.keeping import queries as keeping_queries
-from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure
 from appliance.telemetry.model import Latest, Report, Series
-from appliance.telemetry.newest import NewestValues
+from appliance.telemetry.newest import Newest
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
-from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.queries import DayDevice, LogRow, SealedChunk, SealedDevice
+from appliance.telemetry.recovering.service import Recovery
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
 from appliance.telemetry.rows import Identity
+from appliance.telemetry.sealing import sealed_devices
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,8 +47,6 @@ OPEN_FILES_LIMIT = 3
 
 READERS_LIMIT = 2
 """How many questions about the past are worked on at once, each in a thread."""
-
-_LOG_ROWS_PER_READ = 64
 
 
 class Telemetry:
@@ -69,6 +66,8 @@ class Telemetry:
         self.readers = Readers(READERS_LIMIT)
         self._unsynced: dict[int, int] = {}
         """Day files with chunks that may not be on disk yet, and the oldest log id these need."""
+        self.unwritable: dict[int, str] = {}
+        """Days into whose damaged open part nothing is written until it was saved, and what is wrong with it."""
         self._trimmed_log_id = 0
         self._trouble = ""
         self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self.readers, clock)
@@ -79,7 +78,8 @@ class Telemetry:
     async def opened(self) -> AsyncIterator[None]:
         """Take up what the log and the day files hold; while open, seal what is due, and roll up what is over."""
         async with self._files.opened(), self.rollups.opened(), self.readers.opened():
-            await self._recover()
+            recovery = Recovery(self._database, self._chunks, self._days, self.rollups)
+            self._unsynced.update(await recovery.run(self._files.folder))
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._seal_until(stop, SEAL_INTERVAL_MS), name="telemetry seal")
@@ -92,7 +92,7 @@ class Telemetry:
     def absorb(self, reports: Sequence[Report], log_id: int) -> None:
         """Take reports that were committed to the log under this id, in the order of the log ids."""
         if self._days.erased:
-            reports = [report for report in reports if not self._is_erased(report, log_id)]
+            reports = [report for report in reports if not self._days.is_erased(report, log_id)]
         self._chunks.absorb(reports, log_id, self._clock())
 
     def latest(self, tenant_id: int, device_id: str) -> dict[str, Latest]:
@@ -113,9 +113,9 @@ class Telemetry:
         """The newest reading of each metric of every device of a tenant that was ever heard of."""
         return self._chunks.latest_of_all(tenant_id)
 
-    def device_ids(self, tenant_id: int) -> list[str]:
-        """Every device of a tenant that was ever heard of, sorted."""
-        return self._chunks.device_ids(tenant_id)
+    def newest_of_all(self, tenant_id: int) -> list[tuple[str, Newest]]:
+        """The newest values of every device of a tenant that was ever heard of, in the order of their names."""
+        return self._chunks.newest_of_all(tenant_id)
 
     def last_seen(self, tenant_id: int, device_id: str) -> int | None:
         """When the newest report of a device arrived; None when there was none."""
@@ -138,8 +138,9 @@ class Telemetry:
             "reports_in_memory": self._chunks.report_count,
             "damaged": len(self._days.damages),
         }
-        if self._trouble:
-            return Status(ok=False, summary=self._trouble, details=details)
+        if self._trouble or self.unwritable:
+            waiting = [f"{told}; what comes for it waits until it was saved" for told in self.unwritable.values()]
+            return Status(ok=False, summary=self._trouble or "; ".join(waiting), details=details)
         if self._days.damages:
             return Status(ok=False, summary="some stored readings were damaged; the log names them", details=details)
         return Status(ok=True, summary=f"{self._chunks.report_count} reports not in day files yet", details=details)
@@ -193,31 +194,48 @@ class Telemetry:
         """Write nothing into the file of a day meanwhile; what comes for it stays in memory and in the log.
 
         One that is kept is complete and on the disk by then. Raises `UnwritableError` when it cannot be, because the
-        disk is full or the file is being read.
+        disk is full or the file is being read, `DamagedOpenDayError` when nothing can be written into it.
         """
         async with self._sealing:
             if is_kept:
                 await self._write_sealing()
-                if day in self._unsynced:
-                    raise UnwritableError(f"{queries.day_name(day)} is being read, it is put on the disk later")
-            self._unsynced.pop(day, None)
+                self._require_synced(day)
+                if day in self.unwritable:
+                    raise DamagedOpenDayError(self.unwritable[day])
+            self._settled(day)
             self._chunks.held.add(day)
-        try:
-            await self._files.close(queries.day_name(day))
+        async with self._closed(day):
             yield self._days
-        finally:
-            self._chunks.held.discard(day)
+
+    @contextlib.asynccontextmanager
+    async def held_to_save(self, day: int) -> AsyncIterator[Days]:
+        """The same of a day whose open part may be damaged. Unless this ends well, it stays as it was.
+
+        The log keeps meanwhile whatever may not be on the disk. Raises `UnwritableError` when the disk is full or the
+        file is being read.
+        """
+        async with self._sealing:
+            await self._write_sealing()
+            if day not in self.unwritable:
+                self._require_synced(day)
+            self._chunks.held.add(day)
+        async with self._closed(day):
+            yield self._days
+            self._settled(day)
 
     async def changed(self, day: int, function: Callable[..., T], *arguments: object) -> T:
         """Run a transaction in the open part of a day, and leave nothing in its log of what was there before.
 
-        Raises `UnwritableError` when the disk is full or another program reads the file.
+        Raises `UnwritableError` when the disk is full or another program reads the file, `DamagedOpenDayError` when
+        it was damaged.
         """
+        name = queries.day_name(day)
         async with self._sealing, self.readers_kept_out():
-            file = await self._files.writer(queries.day_name(day))
-            result = await file.write(function, *arguments)
-            if not await file.maintain(queries.checkpoint):
-                raise UnwritableError(f"{queries.day_name(day)} is being read, it is put on the disk later")
+            with queries.damage_told(name):
+                file = await self._files.writer(name)
+                result = await file.write(function, *arguments)
+                if not await file.maintain(queries.checkpoint):
+                    raise UnwritableError(f"{name} is being read, it is put on the disk later")
             self._unsynced.pop(day, None)
         return result
 
@@ -252,9 +270,6 @@ class Telemetry:
         """The day files."""
         return self._days
 
-    def _is_erased(self, report: Report, log_id: int) -> bool:
-        return log_id <= self._days.erased.get((report.tenant_id, report.device_id), 0)
-
     async def _seal_until(self, stop: asyncio.Event, interval_ms: int) -> None:
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
@@ -280,104 +295,60 @@ class Telemetry:
 
     async def _insert_sealing(self) -> None:
         # A day that is held may go, or give way to a new file, at any moment: what waits for it waits on.
-        free = [sealed for sealed in self._chunks.sealing if sealed.day not in self._chunks.held]
+        barred = self._chunks.held | self.unwritable.keys()
+        free = [sealed for sealed in self._chunks.sealing if sealed.day not in barred]
         for day, same_day in groupby(sorted(free, key=attrgetter("day")), attrgetter("day")):
-            waiting = list(same_day)
-            file = await self._files.writer(queries.day_name(day))
-            for first in range(0, len(waiting), CHUNKS_PER_TRANSACTION):
-                batch = waiting[first : first + CHUNKS_PER_TRANSACTION]
-                states = [sealed.device.newest.as_of_now() for sealed in batch]
-                devices = await asyncio.to_thread(_sealed_devices, batch, states, self._chunks.last_log_id)
-                needed = min(sealed.first_log_id for sealed in batch)
-                self._unsynced[day] = min(self._unsynced.get(day, needed), needed)
-                await file.write(queries.insert_sealed, devices)
-                self.rollups.sealed(batch)
-                self._chunks.finish_sealing(batch)
+            with self._damage_noted(day):
+                await self._insert_into(day, list(same_day))
+
+    async def _insert_into(self, day: int, waiting: Sequence[OpenChunk]) -> None:
+        file = await self._files.writer(queries.day_name(day))
+        for first in range(0, len(waiting), CHUNKS_PER_TRANSACTION):
+            batch = waiting[first : first + CHUNKS_PER_TRANSACTION]
+            states = [sealed.device.newest.as_of_now() for sealed in batch]
+            devices = await asyncio.to_thread(sealed_devices, batch, states, self._chunks.last_log_id)
+            needed = min(sealed.first_log_id for sealed in batch)
+            self._unsynced[day] = min(self._unsynced.get(day, needed), needed)
+            await file.write(queries.insert_sealed, devices)
+            self.rollups.sealed(batch)
+            self._chunks.finish_sealing(batch)
 
     async def _checkpoint(self) -> None:
-        for day in self._unsynced.keys() - self._chunks.held:
-            file = await self._files.writer(queries.day_name(day))
-            if await file.maintain(queries.checkpoint):
-                del self._unsynced[day]
+        for day in self._unsynced.keys() - self._chunks.held - self.unwritable.keys():
+            with self._damage_noted(day):
+                file = await self._files.writer(queries.day_name(day))
+                if await file.maintain(queries.checkpoint):
+                    del self._unsynced[day]
+
+    @contextlib.contextmanager
+    def _damage_noted(self, day: int) -> Iterator[None]:
+        """Keep a day whose file is damaged from ending anything: what comes for it waits until it was saved."""
+        try:
+            with queries.damage_told(queries.day_name(day)):
+                yield
+        except DamagedOpenDayError as error:
+            self.unwritable[day] = str(error)
+            self._days.note_damage(str(error))
+
+    @contextlib.asynccontextmanager
+    async def _closed(self, day: int) -> AsyncIterator[None]:
+        """The file of a day that is held stays closed meanwhile; afterwards it is held no more."""
+        try:
+            await self._files.close(queries.day_name(day))
+            yield
+        finally:
+            self._chunks.held.discard(day)
+
+    def _require_synced(self, day: int) -> None:
+        if day in self._unsynced and day not in self.unwritable:
+            raise UnwritableError(f"{queries.day_name(day)} is being read, it is put on the disk later")
+
+    def _settled(self, day: int) -> None:
+        self._unsynced.pop(day, None)
+        self.unwritable.pop(day, None)
 
     async def _trim(self) -> None:
         oldest = min([self._chunks.oldest_needed(), *self._unsynced.values()])
         if oldest - 1 > self._trimmed_log_id:
             await self._database.write(queries.delete_log, sorted(self._chunks.tenants), oldest - 1)
             self._trimmed_log_id = oldest - 1
-
-    async def _recover(self) -> None:
-        tenants = await self._database.read(queries.select_tenants())
-        oldest = [
-            log_id for tenant in tenants for log_id in await self._database.read(queries.select_oldest_log(tenant))
-        ]
-        for erasure in await self._database.read(keeping_queries.select_erasures()):
-            self._days.erased[erasure.tenant_id, erasure.device_id] = erasure.through_log_id
-        await asyncio.to_thread(keeping_queries.remove_leftovers, self._files.folder)
-        paths = await asyncio.to_thread(queries.day_paths, self._files.folder)
-        survey = await asyncio.to_thread(surveyed, paths, min(oldest, default=None))
-        for damage in survey.damages:
-            self._days.note_damage(damage)
-        # A gateway.db that was restored from a backup would give log ids again that chunks already name.
-        highest_log_id = max(survey.highest_log_id, await self.rollups.recover(survey.last_log_ids))
-        await self._database.write(queries.raise_log_id, highest_log_id)
-        self._chunks.note_log(highest_log_id)
-        # What a day file holds of the log may be in its WAL only, which a kill leaves there and a power cut does not.
-        self._unsynced.update(dict.fromkeys((day for _, _, day in survey.covered), min(oldest, default=0)))
-        for known in survey.latest.values():
-            if known.latest_log_id > self._days.erased.get((known.tenant_id, known.device_id), 0):
-                self._take_latest(known)
-        counts = [await self._replay(tenant, survey.covered) for tenant in tenants]
-        log.info("log replayed reports=%d devices=%d", sum(counts), len(survey.latest))
-
-    def _take_latest(self, known: DayDevice) -> None:
-        try:
-            reports = log_record.decode(known.latest, known.tenant_id)
-        except ChunkError as error:
-            self._days.note_damage(f"newest values of {known.device_id}: {error}")
-            return
-        self._chunks.device(known.tenant_id, known.device_id).newest.restore(reports, known.last_seen_at)
-
-    async def _replay(self, tenant_id: int, covered: Covered) -> int:
-        count = after = 0
-        while rows := await self._database.read(queries.select_log(tenant_id, after, _LOG_ROWS_PER_READ)):
-            for row in rows:
-                count += self._replay_row(tenant_id, row, covered)
-            after = rows[-1].log_id
-        return count
-
-    def _replay_row(self, tenant_id: int, row: LogRow, covered: Covered) -> int:
-        """Take what a log record holds and no day file does; give how many reports that were."""
-        try:
-            reports = log_record.decode(row.record, tenant_id)
-        except ChunkError as error:
-            self._days.note_damage(f"log record {row.log_id}: {error}")
-            return 0
-        fresh = []
-        for report in reports:
-            if self._is_erased(report, row.log_id):
-                continue
-            if covered.get((tenant_id, report.device_id, report.at // DAY_MS), 0) >= row.log_id:
-                self._chunks.device(tenant_id, report.device_id).newest.note(report)
-            else:
-                fresh.append(report)
-        self._chunks.absorb(fresh, row.log_id, row.committed_at)
-        return len(fresh)
-
-
-def _sealed_devices(
-    sealing: Sequence[OpenChunk], newest_values: Sequence[NewestValues], log_id: int
-) -> list[SealedDevice]:
-    """What goes into a day file. Runs in a thread: nothing appends to these chunks any more."""
-    return [
-        SealedDevice(
-            tenant_id=sealed.device.tenant_id,
-            device_id=sealed.device.device_id,
-            last_log_id=sealed.rows.last_log_id,
-            latest_log_id=log_id,
-            last_seen_at=values.last_seen_at,
-            latest=log_record.encode(values.reports),
-            chunks=[SealedChunk(part.count, min(part.at), max(part.at), chunk.encode(part)) for part in sealed.parts],
-        )
-        for sealed, values in zip(sealing, newest_values, strict=True)
-    ]

@@ -1,5 +1,6 @@
 """The newest value of each metric, whatever order reports come in."""
 
+from collections.abc import Mapping
 from math import nan
 
 from hypothesis import given
@@ -47,6 +48,31 @@ def test_what_is_kept_of_it_gives_it_again(reports: list[Report], chance: object
     restored.restore(kept.reports, kept.last_seen_at)
     assert restored.latest() == newest.latest()
     assert restored.last_seen_at == newest.last_seen_at
+
+
+@given(st.lists(small, max_size=8), st.lists(st.booleans(), min_size=8, max_size=8))
+def test_what_is_told_is_of_now_and_made_once(reports: list[Report], asked: list[bool]) -> None:
+    made = []
+
+    def tell(name: str, newest: Mapping[str, Report], last_seen_at: int | None) -> bytes:
+        made.append(name)
+        return repr((name, {metric: report.values[metric] for metric, report in newest.items()}, last_seen_at)).encode()
+
+    newest = Newest()
+    for report_, is_asked in zip(reports, asked, strict=False):
+        newest.note(report_)
+        if is_asked:
+            values = {metric: each.value for metric, each in newest.latest().items()}
+            expected = repr(("a", values, newest.last_seen_at)).encode()
+            assert newest.told("a", tell) == newest.told("a", tell) == expected
+    assert len(made) == sum(asked[: len(reports)])
+
+
+def test_what_is_told_follows_what_is_restored() -> None:
+    newest = noted([report(values={"a": 1})])
+    assert newest.told("x", lambda name, *_: name.encode()) == b"x"
+    newest.restore([], NOON + 99)
+    assert newest.told("x", lambda _, __, seen: str(seen).encode()) == str(NOON + 99).encode()
 
 
 def test_recent_numbers_outlive_their_chunk() -> None:
