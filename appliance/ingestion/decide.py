@@ -14,6 +14,15 @@ from appliance.ingestion.fault import PayloadError
 from appliance.ingestion.model import Outcome
 from appliance.ingestion.normalise import normalise
 from appliance.ingestion.payload import Envelope, Parsed, Tolerances, mishap, read, unpack
+from appliance.ingestion.pieces import (
+    COMPARED_WEIGHT,
+    LARGE_BYTES,
+    PIECE_BYTES,
+    PIECE_MESSAGES,
+    UNUSUAL_WEIGHT,
+    USUAL_START,
+    Piece,
+)
 from appliance.ingestion.quality import Observation
 from appliance.ingestion.repeats import Batch
 from appliance.ingestion.tally import Tally
@@ -28,18 +37,6 @@ log = logging.getLogger(__name__)
 ReadingKey = tuple[int, str, str]
 """Tenant, device, metric."""
 
-PIECE_MESSAGES = 250
-PIECE_BYTES = 32_768
-PIECE_WEIGHT = 2_500
-"""Decided in one go; more would keep acknowledgements and pages waiting."""
-OBJECT_WEIGHT = 8
-"""What an object of a message weighs without its values, each of which weighs one."""
-USUAL_START = b"{"
-"""Nearly every message is one object in JSON."""
-UNUSUAL_WEIGHT = 15
-"""So many times more work a byte of any other may be."""
-LARGE_BYTES = 4_096
-"""A message of several objects and so many bytes is decoded in one piece, and read in the next one."""
 REQUEST_PREFIX = "$"
 """Where clients ask the gateway itself for something: nobody else answers there."""
 
@@ -99,6 +96,7 @@ class Decision:
         A piece ends between two messages, or within one that has very many objects.
         """
         count = size = 0
+        compared_count = self._batch.compared_count
         for message in messages:
             payload = message.payload
             device_id = telemetry_device(message.topic)
@@ -125,6 +123,9 @@ class Decision:
                 self.requests.append(message)
             count += 1
             size += len(payload)
+            if self._batch.compared_count != compared_count:
+                size += COMPARED_WEIGHT * (self._batch.compared_count - compared_count)
+                compared_count = self._batch.compared_count
             if count >= PIECE_MESSAGES or size >= PIECE_BYTES:
                 count = size = 0
                 yield
@@ -164,8 +165,9 @@ class Decision:
         kept: list[Report] = []
         for one, observation in understood:
             behind_ms = one.behind_ms if one is newest else None
+            compared_count = self._batch.compared_count
             kept.append(self._keep(msgspec.structs.replace(observation, behind_ms=behind_ms), envelope))
-            if piece.takes(len(one.report.values)):
+            if piece.takes(len(one.report.values) + self._batch.compared_count - compared_count):
                 yield
         for report in kept:
             self._judge(report)
@@ -173,7 +175,7 @@ class Decision:
                 yield
 
     def _understanding(
-        self, objects: Sequence[object], envelope: Envelope, piece: "Piece"
+        self, objects: Sequence[object], envelope: Envelope, piece: Piece
     ) -> Generator[None, None, list[tuple[Parsed, Observation]]]:
         """Read every object; give those that are understood."""
         kind = self._known.type_of(envelope.tenant_id, envelope.device_id)
@@ -239,23 +241,6 @@ class Decision:
                 self.newest[key] = report.at
             zone = self._known.zone_of(tenant_id, report.device_id)
             self.overlay.judge(tenant_id, report.device_id, zone, metric, value, report.at, late=late)
-
-
-class Piece:
-    """What is done of a message in one go."""
-
-    __slots__ = ("_weight",)
-
-    def __init__(self) -> None:
-        self._weight = 0
-
-    def takes(self, value_count: int) -> bool:
-        """Count an object with so many values in; whether it was the last one, and the next one begins a piece."""
-        self._weight += OBJECT_WEIGHT + value_count
-        if self._weight < PIECE_WEIGHT:
-            return False
-        self._weight = 0
-        return True
 
 
 def observed(

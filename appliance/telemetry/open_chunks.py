@@ -39,6 +39,9 @@ COLUMN_CELLS = 32
 TEXT_CELL = 8
 """So many characters of a text count as one value more."""
 
+PRESSING_CELLS = 4_194_304
+"""What is not usual and takes so many times the memory of a value, about 32 MB, is not left until the next sealing."""
+
 
 class OpenChunk:
     """The reports of one device and day that are not sealed yet."""
@@ -78,12 +81,16 @@ class OpenChunk:
         """As how many more reports it counts for the keys by which they are found, and for what is not usual."""
         return self.moments.key_count // KEYS_PER_REPORT + self.extra_cells // CELLS_PER_REPORT
 
-    def weigh(self, report: Report) -> None:
-        """Count what the report that was taken last takes beyond a usual one."""
-        self.extra_cells += max(0, len(self.rows.columns) - CELLS_PER_REPORT)
+    def weigh(self, report: Report) -> int:
+        """Count, and give, what the report that was taken last takes beyond a usual one, in values."""
+        cells = max(0, len(self.rows.columns) - CELLS_PER_REPORT)
         if self.rows.has_texts:
             texts = [len(value) for value in report.values.values() if isinstance(value, str)]
-            self.extra_cells += sum(texts) // TEXT_CELL
+            cells += sum(texts) // TEXT_CELL
+        if self.rows.count == 1 and len(self.parts) > 1:
+            cells += COLUMN_CELLS * len(self.rows.columns)
+        self.extra_cells += cells
+        return cells
 
     def last_numbers(self) -> Mapping[str, Sequence[Pair]]:
         """The newest numbers of each metric, made once, and when nothing comes any more: it may take a while."""
@@ -93,7 +100,6 @@ class OpenChunk:
 
     def continue_in_new_part(self) -> Rows:
         """Leave the part at hand as it is."""
-        self.extra_cells += COLUMN_CELLS * len(self.rows.columns)
         self.rows = Rows(self.rows.tenant_id, self.rows.device_id, self.rows.day)
         self.parts.append(self.rows)
         self.moments.begin_part()
@@ -132,6 +138,7 @@ class OpenChunks:
         """Chunks on their way to a day file, in the order in which they must get there."""
         self.report_count = 0
         """Reports in open chunks and in those being sealed."""
+        self._pressing_cells = 0
         self.last_log_id = 0
         """The newest log record that was taken."""
         self.tenants: set[int] = set()
@@ -157,7 +164,7 @@ class OpenChunks:
                 chunk.due_at = now
             rows.append(report, log_id)
             if rows.has_texts or len(rows.columns) > CELLS_PER_REPORT:
-                chunk.weigh(report)
+                self._pressing_cells += chunk.weigh(report)
             chunk.moments.note(report.at)
             device.newest.note(report)
         self.report_count += len(reports)
@@ -246,6 +253,7 @@ class OpenChunks:
 
     def begin_sealing(self, now: int) -> None:
         """Let go of the chunks that are due, and of the oldest ones while memory holds too much."""
+        self._pressing_cells = 0
         every = [chunk for device in self._devices.values() for chunk in device.open.values()]
         open_chunks = [chunk for chunk in every if chunk.day not in self.held]
         waiting = [chunk.report_count + chunk.surcharge for chunk in (*every, *self.sealing) if chunk.day in self.held]
@@ -282,6 +290,11 @@ class OpenChunks:
         needed = [chunk.first_log_id for device in self._devices.values() for chunk in device.open.values()]
         needed += [chunk.first_log_id for chunk in self.sealing]
         return min(needed, default=self.last_log_id + 1)
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether so much came since sealing last began that it should not be waited for."""
+        return self._pressing_cells >= PRESSING_CELLS
 
     @property
     def open_count(self) -> int:

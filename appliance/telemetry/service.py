@@ -63,6 +63,8 @@ class Telemetry:
         )
         self._days = Days(self._files)
         self._sealing = asyncio.Lock()
+        self._pressed = asyncio.Event()
+        """Set when sealing should not wait for its time."""
         self.readers = Readers(READERS_LIMIT)
         self._unsynced: dict[int, int] = {}
         """Day files with chunks that may not be on disk yet, and the oldest log id these need."""
@@ -88,12 +90,15 @@ class Telemetry:
                     yield
                 finally:
                     stop.set()
+                    self._pressed.set()
 
     def absorb(self, reports: Sequence[Report], log_id: int) -> None:
         """Take reports that were committed to the log under this id, in the order of the log ids."""
         if self._days.erased:
             reports = [report for report in reports if not self._days.is_erased(report, log_id)]
         self._chunks.absorb(reports, log_id, self._clock())
+        if self._chunks.is_pressing:
+            self._pressed.set()
 
     def latest(self, tenant_id: int, device_id: str) -> dict[str, Latest]:
         """The newest reading of each metric of a device; empty when it was never heard of."""
@@ -272,8 +277,9 @@ class Telemetry:
 
     async def _seal_until(self, stop: asyncio.Event, interval_ms: int) -> None:
         while not stop.is_set():
+            self._pressed.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
+                await asyncio.wait_for(self._pressed.wait(), interval_ms / SECOND_MS)
             if not stop.is_set():
                 await self._seal_if_writable()
 

@@ -134,7 +134,7 @@ def resumed(spent: Spent, seen_ms: int, uptime_ms: int, *, is_same_boot: bool) -
     """
     if is_same_boot and uptime_ms >= seen_ms:
         return spent
-    return Spent(uptime_ms)
+    return spent._replace(began_ms=spent.began_ms - seen_ms)
 
 
 def is_spent(spent: Spent) -> bool:

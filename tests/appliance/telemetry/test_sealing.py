@@ -9,10 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.instant import DAY_MS
+from appliance.config import TelemetryConfig
+from appliance.instant import DAY_MS, SECOND_MS
 from appliance.telemetry import chunk, log_record, queries
 from appliance.telemetry.keeping.model import DamagedOpenDayError
+from appliance.telemetry.open_chunks import PRESSING_CELLS, TEXT_CELL
 from appliance.telemetry.sealing import sealed_devices
+from appliance.telemetry.service import SEAL_INTERVAL_MS
 from tests.appliance.telemetry.keeping.story import KeepingGateway
 from tests.appliance.telemetry.reports import DAY, NOON, report
 
@@ -221,3 +224,25 @@ async def require_all_there(gateway: KeepingGateway, moments: list[int]) -> None
     """Every one of some devices has one reading of each moment."""
     for device in SOME[:2]:
         assert [at for at, _ in await gateway.stored(device) if at in moments] == moments
+
+
+async def test_what_fills_memory_faster_than_it_is_sealed_does_not_wait_for_the_next_time(tmp_path: Path) -> None:
+    gateway = KeepingGateway(tmp_path, TelemetryConfig(memory_limit_reports=100))
+    async with gateway.running():
+        await gateway.take(report(values={"text": "x" * PRESSING_CELLS * TEXT_CELL}))
+        async with asyncio.timeout(SEAL_INTERVAL_MS / SECOND_MS / 2):
+            while gateway.telemetry.status().details["reports_in_memory"]:
+                await gateway.log_ids()
+        assert (tmp_path / "days" / NAME).exists()
+
+
+async def test_the_numbers_that_stay_are_made_where_chunks_are_encoded_and_not_on_the_loop(tmp_path: Path) -> None:
+    gateway = KeepingGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report())
+        gateway.telemetry._chunks.begin_sealing_all()
+        [waiting] = gateway.telemetry._chunks.sealing
+        sealed_devices([waiting], [waiting.device.newest.as_of_now()], 1)
+        waiting.parts.clear()
+        assert waiting.last_numbers().keys() == {"pressure", "battery"}
+        gateway.telemetry._chunks.sealing.clear()

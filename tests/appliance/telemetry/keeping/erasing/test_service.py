@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.service import Audit
-from appliance.config import TelemetryConfig
+from appliance.config import IngestionConfig, TelemetryConfig
 from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.store.database import UnwritableError, connect_reader
 from appliance.telemetry import queries as day_queries
@@ -145,7 +145,7 @@ async def test_roll_ups_that_were_set_aside_go_and_it_is_said(gateway: KeepingGa
 async def test_what_was_accepted_before_goes_even_if_it_is_committed_later_and_what_comes_after_stays(
     tmp_path: Path,
 ) -> None:
-    async with ingesting(tmp_path) as gateway:
+    async with ingesting(tmp_path, IngestionConfig(commit_interval_ms=0, batch_messages=2)) as gateway:
         keeping = Keeping(gateway.database, gateway.telemetry, TelemetryConfig(), lambda: gateway.now)
         keeping.follow(gateway.ingestion.settled)
         # One batch is being committed, and what waits behind it is taken in several.

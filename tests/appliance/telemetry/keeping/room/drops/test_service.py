@@ -1,5 +1,6 @@
 """What went in a night is written down before it goes, told in the audit log, and known after a restart."""
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.service import Audit
-from appliance.instant import DAY_MS, HOUR_MS
+from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import UnwritableError
 from appliance.telemetry.keeping import plan
@@ -80,6 +81,17 @@ async def test_of_a_night_before_a_boot_as_much_has_passed_as_was_seen(tmp_path:
             assert booted.spent.day_count == 0
 
 
+async def test_whoever_looks_after_the_room_notes_that_a_night_goes_on(tmp_path: Path) -> None:
+    async with opened(tmp_path, keep_days=100).running() as gateway:
+        await gateway.fill(range(5))
+        gateway.now += 400 * DAY_MS
+        await gateway.room.tend()
+        gateway.uptime_s = NOTE_MS / SECOND_MS
+        await gateway.room.look_after()
+        [night] = await gateway.database.read(queries.select_night(DEFAULT_TENANT))
+        assert (night.seen_ms, night.spent, night.boot_id) == (NOTE_MS, Spent(0, 1), boot_id())
+
+
 async def test_boots_without_a_name_are_never_the_same(tmp_path: Path) -> None:
     async with opened(tmp_path).running() as gateway:
         await gateway.fill(range(2))
@@ -146,6 +158,25 @@ async def test_what_fails_is_given_back_to_the_night(tmp_path: Path) -> None:
         with pytest.raises(ChunkError):
             await drops.drop(Drop(DAY, Cause.CLOCK))
         assert drops.spent == Spent()
+
+
+async def test_a_full_disk_that_keeps_its_day_gives_back_nothing_that_another_day_has_spent(tmp_path: Path) -> None:
+    async with opened(tmp_path).running() as gateway:
+        await gateway.fill(range(2))
+        drops = drops_of(gateway)
+        path = tmp_path / "days" / "2026-01-31.sealed"
+        path.unlink()
+        path.mkdir()
+        async with gateway.room.keeping.nothing_written():
+            full = asyncio.create_task(drops.drop(Drop(DAY, Cause.FULL)))
+            await asyncio.sleep(0)
+            by_clock = asyncio.create_task(drops.drop(Drop(DAY + 1, Cause.CLOCK)))
+            while not drops.spent.day_count:  # noqa: ASYNC110  what is waited for is a plain value, which tells nobody
+                await asyncio.sleep(0)
+        with pytest.raises(OSError, match="sealed"):
+            await full
+        assert await by_clock > 0
+        assert drops.spent == Spent(0, 1)
 
 
 async def test_a_day_whose_roll_ups_cannot_be_closed_goes_only_for_a_full_disk(tmp_path: Path) -> None:
