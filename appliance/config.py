@@ -133,7 +133,10 @@ class TelemetryConfig(_Section, frozen=True):
     seal_after_ms: Positive = 600_000
     seal_after_reports: Positive = 720
     memory_limit_reports: Positive = 2_000_000
-    """Reports held in open chunks of all devices together; beyond it the oldest chunk is sealed early."""
+    """Reports held in open chunks of all devices together, wide ones and long texts counted as several.
+
+    Beyond it the oldest chunk is sealed early.
+    """
     late_grace_ms: NotNegative = 7_200_000
     """How long after its end a day waits for late readings before it is sealed, at night."""
     keep_days: NotNegative = 0

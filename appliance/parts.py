@@ -162,8 +162,9 @@ class Parts:
         """The room on the disk; what is kept of a device hangs on its type, and for how long on what has passed."""
         foundation, config = self._foundation, self._config
         room = Room(foundation.database, self.telemetry, config.data_folder, config.telemetry, clock)
-        room.devices = lambda: foundation.registry.devices(DEFAULT_TENANT)
+        room.devices = foundation.registry.devices_of_all
         room.passed_at = lambda: foundation.registry.time.reading().passed_at
+        room.keeping.follow(self.ingestion.settled)
         return room
 
     def _cold(self, room: Room, clock: Clock) -> Cold:

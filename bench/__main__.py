@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench import broker, churn, identity, ingest, peers, revocation, suites
+from bench import broker, churn, faults, identity, ingest, peers, revocation, suites, telemetry
 from bench.children import BenchError, alone, machine
 from bench.measure import Measure
 
@@ -18,6 +18,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "broker": broker.measure,
     "revocation": revocation.measure,
     "identity": identity.measure,
+    "telemetry": telemetry.measure,
 }
 PARTS: dict[str, Measure] = {f"broker-{name}": part for name, part in broker.PARTS.items()}
 """Measured by `broker`, and one by one when named."""
@@ -34,7 +35,7 @@ def main() -> int:
         description="Measures the gateway beside its peers.",
         epilog="`suites` as the first word runs public test suites instead; `suites --help` says how.",
     )
-    known = [*MEASUREMENTS, *PARTS, "churn"]
+    known = [*MEASUREMENTS, *PARTS, "churn", "faults"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(known)}")
     parser.add_argument("--quick", action="store_true", help="a fraction of each load, to see that it works")
     parser.add_argument("--minutes", type=float, default=CHURN_MINUTES, help="how long `churn` lasts")
@@ -51,6 +52,7 @@ def main() -> int:
         | PARTS
         | {
             "churn": functools.partial(churn.measure, minutes=arguments.minutes),
+            "faults": faults.measure,
             "revocation": functools.partial(revocation.measure, sessions=arguments.sessions),
         }
     )

@@ -70,16 +70,12 @@ async def cut_off(folder: Path, rounds: int, largest_round: int) -> Deaths:
         gateway.prepare(DEVICE_COUNT)
     crowd = Crowd(gateway.bundles, DEVICE_COUNT)
     course = _Course(gateway, crowd, largest_round, after)
-    try:
-        for number in range(rounds):
-            with mounted(card, place):
-                await course.live(f"power cut {number + 1}", card)
-                gateway.kill()
-            after.replace(card)
-        with mounted(card, place):
-            return await course.end(rounds)
-    finally:
-        gateway.kill()
+    for number in range(rounds):
+        with _inserted(card, gateway):
+            await course.live(f"power cut {number + 1}", card)
+        after.replace(card)
+    with _inserted(card, gateway):
+        return await course.end(rounds)
 
 
 class _Course:
@@ -137,7 +133,8 @@ def made_card(path: Path, size: int = CARD_BYTES) -> Path:
         raise OSError("only root may mount, and mkfs.ext4 is needed")
     with path.open("wb") as file:
         file.truncate(size)
-    _run("mkfs.ext4", "-q", "-F", str(path))
+    # None of it is kept for root alone: it would be full for others sooner than for the gateway.
+    _run("mkfs.ext4", "-q", "-F", "-m", "0", str(path))
     return path
 
 
@@ -151,6 +148,16 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         _run("umount", str(folder))
+
+
+@contextmanager
+def _inserted(card: Path, gateway: Patient) -> Iterator[None]:
+    """A card in its place; before it is taken out the gateway is dead, whatever happened."""
+    with mounted(card, gateway.folder):
+        try:
+            yield
+        finally:
+            gateway.kill()
 
 
 def _run(*command: str) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import signal
 import ssl
@@ -20,6 +21,9 @@ STOP_TIMEOUT_S = 60.0
 READINGS_LIMIT = 100_000
 METRIC = "n"
 
+MQTT_HOST = f"127.79.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0x7F | 0x80}"
+"""An address of its own: nobody takes the port while the gateway is dead."""
+
 _READY = "  Data "
 """The last line that a gateway prints when it has started."""
 _PORTS = re.compile(r"Dashboard +https://localhost:(\d+)/.*MQTT +mqtts://localhost:(\d+) ", re.DOTALL)
@@ -27,7 +31,7 @@ _PORTS = re.compile(r"Dashboard +https://localhost:(\d+)/.*MQTT +mqtts://localho
 _SETTINGS = """\
 data = "{data}"
 [mqtt]
-host = "127.0.0.1"
+host = "{host}"
 port = {mqtt_port}
 shared_port = 0
 [http]
@@ -165,7 +169,7 @@ class Patient:
         return self.log.parent / "config.toml"
 
     def _write_settings(self) -> None:
-        text = _SETTINGS.format(data=self.data, mqtt_port=self.mqtt_port, more=self._settings)
+        text = _SETTINGS.format(data=self.data, host=MQTT_HOST, mqtt_port=self.mqtt_port, more=self._settings)
         self._config.write_text(text, encoding="utf-8")
 
     def _running(self) -> "subprocess.Popen[bytes]":

@@ -20,7 +20,7 @@ from appliance.simulator.client import Client, NotConnectedError, Options
 from appliance.simulator.model import SimulatedDevice
 from appliance.simulator.wire import Endpoint
 from bench.children import BenchError
-from bench.faults_gateway import METRIC
+from bench.faults_gateway import METRIC, MQTT_HOST
 from bench.message import device_ids
 
 WINDOW = 16
@@ -93,7 +93,7 @@ class _Device:
             self._client.drop()
 
     def _made(self, port: int) -> Client:
-        endpoint = Endpoint("127.0.0.1", port, "localhost")
+        endpoint = Endpoint(MQTT_HOST, port, "localhost")
         client = Client(Options(self.device_id, endpoint, self._identity, clean_session=False, window=WINDOW))
         client.on_acknowledged = self._note
         client.on_lost = lambda _: self.wake()

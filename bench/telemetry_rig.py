@@ -27,6 +27,12 @@ class Rig:
     def __init__(self, folder: Path, now: int) -> None:
         self.folder = folder
         self.now = now
+        self._log_id = 0
+
+    def next_log_id(self) -> int:
+        """The number of the next commit, where there is no log to give it."""
+        self._log_id += 1
+        return self._log_id
 
     def clock(self) -> int:
         """The moment it is."""
@@ -42,10 +48,14 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def opened(folder: Path, now: int) -> AsyncIterator[Rig]:
-    """The store in a folder, made if it is missing. A batch is committed as soon as it is handed over."""
+    """The store in a folder, made if it is missing, with the settings that lie there, if there are any.
+
+    A batch is committed as soon as it is handed over.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.toml"
-    path.write_text(f'data = "{folder / "data"}"\n', encoding="utf-8")
+    if not path.exists():
+        path.write_text(f'data = "{folder / "data"}"\n', encoding="utf-8")
     settings = config.load(path)
     rig = Rig(settings.data_folder, now)
     with folder_locked(settings.data_folder):

@@ -1,7 +1,6 @@
 """Readings as sensors give them: random walks, the same each time, at moments that are not quite regular."""
 
 import random
-from collections.abc import Iterator
 
 METRICS = ("flowRate", "humidity", "pressure", "temperature", "vibration")
 INTERVAL_MS = 5_000
@@ -12,7 +11,7 @@ _START = 500.0
 
 
 class Walk:
-    """One device. Four of its metrics go by tenths and one by whole numbers; or all are doubles of full precision."""
+    """One device. Its metrics go by one step at most, of a tenth or of one; or all are doubles of full precision."""
 
     __slots__ = ("_chance", "_is_full", "_offset_ms", "_places")
 
@@ -31,16 +30,6 @@ class Walk:
             self._places = [place + chance.gauss(0, 1) for place in places]
             return moment, tuple(self._places)
         flow, humidity, pressure, temperature, vibration = self._places = [
-            place + chance.randrange(-3, 4) for place in places
+            place + chance.randrange(-1, 2) for place in places
         ]
         return moment, (flow / 10, int(humidity), pressure / 10, temperature / 10, vibration / 10)
-
-
-def device_id(number: int) -> str:
-    """The name of a device."""
-    return f"device-{number:05d}"
-
-
-def steps(start: int, end: int, interval_ms: int) -> Iterator[int]:
-    """When measurements are due."""
-    yield from range(start, end, interval_ms)

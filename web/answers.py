@@ -72,10 +72,11 @@ def _tables(check: Check, rows: Sequence[Row], *, is_keyed: bool) -> Iterator[li
     text = MomentTexts().text
     for first in range(0, len(rows), ROWS_AT_ONCE):
         check()
-        yield [
-            [text(row.place.at), *([row.place.key] if is_keyed else []), *row.values]
-            for row in rows[first : first + ROWS_AT_ONCE]
-        ]
+        some = rows[first : first + ROWS_AT_ONCE]
+        if is_keyed:
+            yield [[text(row.place.at), row.place.key, *row.values] for row in some]
+        else:
+            yield [[text(row.place.at), *row.values] for row in some]
 
 
 def _cell(value: Value) -> str | int | float:

@@ -53,6 +53,7 @@ KINDS: Mapping[str, str] = {
     "telemetry.erased": "Readings of a device erased",
     "telemetry.import": "Readings taken from a table",
     "telemetry.remove_damaged": "Damaged file removed because it may have held what was erased",
+    "telemetry.thin": "Devices taken out of a day of readings",
     "template.add": "Provisioning template added",
     "template.remove": "Provisioning template removed",
     "user.add": "Owner made",

@@ -5,17 +5,27 @@ over after the commit and which is simply dropped if the commit fails.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import msgspec
 
 from appliance.alerts.book import Book, Overlay
 from appliance.ingestion.fault import PayloadError
-from appliance.ingestion.model import Mishap, Outcome
+from appliance.ingestion.model import Outcome
 from appliance.ingestion.normalise import normalise
 from appliance.ingestion.payload import Envelope, Parsed, Tolerances, mishap, read, unpack
+from appliance.ingestion.pieces import (
+    COMPARED_WEIGHT,
+    LARGE_BYTES,
+    PIECE_BYTES,
+    PIECE_MESSAGES,
+    UNUSUAL_WEIGHT,
+    USUAL_START,
+    Piece,
+)
 from appliance.ingestion.quality import Observation
 from appliance.ingestion.repeats import Batch
+from appliance.ingestion.tally import Tally
 from appliance.instant import to_text
 from appliance.registry.catalogue.model import DeviceType
 from appliance.telemetry.model import Report
@@ -27,10 +37,6 @@ log = logging.getLogger(__name__)
 ReadingKey = tuple[int, str, str]
 """Tenant, device, metric."""
 
-PIECE_MESSAGES = 250
-PIECE_BYTES = 65_536
-PIECE_OBJECTS = 100
-"""Decided in one go; more would keep acknowledgements and pages waiting."""
 REQUEST_PREFIX = "$"
 """Where clients ask the gateway itself for something: nobody else answers there."""
 
@@ -80,7 +86,7 @@ class Decision:
         """Messages by which clients ask the gateway itself for something."""
         self._known = known
         self._reports: list[Report] = []
-        self._mishaps: list[Mishap] = []
+        self._tally = Tally()
         self._observations: list[Observation] = []
         self._batch = Batch(known.held_at)
 
@@ -90,7 +96,9 @@ class Decision:
         A piece ends between two messages, or within one that has very many objects.
         """
         count = size = 0
+        compared_count = self._batch.compared_count
         for message in messages:
+            payload = message.payload
             device_id = telemetry_device(message.topic)
             if device_id is not None:
                 envelope = Envelope(
@@ -101,18 +109,23 @@ class Decision:
                     message.arrived_at,
                     message.properties.content_type or "",
                 )
+                kept_count = len(self._reports)
                 try:
                     # Few messages have more than one object: for the others nothing is begun that can be interrupted.
-                    if (rest := self._begin(message.payload, envelope)) is not None:
+                    if (rest := self._begin(payload, envelope)) is not None:
                         yield from rest
                 except Exception as error:  # one bad message stops nobody: the one broad except
                     log.exception("message not processed tenant_id=%s device_id=%s", message.tenant_id, device_id)
-                    reason = f"the gateway could not process it ({type(error).__name__})"
-                    self._mishaps.append(mishap(envelope, PayloadError("defect", reason)))
+                    self._note(envelope, defect(error, is_kept=len(self._reports) > kept_count))
+                if payload[:1] != USUAL_START:
+                    size += len(payload) * UNUSUAL_WEIGHT
             elif message.topic.startswith(REQUEST_PREFIX):
                 self.requests.append(message)
             count += 1
-            size += len(message.payload)
+            size += len(payload)
+            if self._batch.compared_count != compared_count:
+                size += COMPARED_WEIGHT * (self._batch.compared_count - compared_count)
+                compared_count = self._batch.compared_count
             if count >= PIECE_MESSAGES or size >= PIECE_BYTES:
                 count = size = 0
                 yield
@@ -121,74 +134,95 @@ class Decision:
         """Decide about a message of one object; give what is to be done about any other."""
         objects, faults = unpack(payload, envelope, self._known.tolerances)
         if faults or len(objects) != 1:
-            return self._deciding_each(objects, faults, envelope)
+            return self._deciding_each(objects, faults, envelope, is_large=len(payload) >= LARGE_BYTES)
         parsed, fault = read(objects[0], envelope, self._known.tolerances)
         if fault is not None:
-            self._mishaps.append(mishap(envelope, fault))
+            self._note(envelope, fault)
         if parsed is not None:
             kind = self._known.type_of(envelope.tenant_id, envelope.device_id)
-            observation, remarks = self._taken(parsed, kind, parsed.behind_ms)
-            if observation.report.values:
-                self._judge(observation.report)
-                self._reports.append(observation.report)
-            self._observations.append(observation)
+            remarks: Sequence[PayloadError] = ()
+            if kind is None:
+                observation = Observation(parsed.report, parsed.behind_ms, parsed.units)
+            else:
+                observation, remarks = observed(parsed, kind, parsed.behind_ms)
+            self._judge(self._keep(observation, envelope))
             if remarks:
-                self._mishaps += [mishap(envelope, remark) for remark in remarks]
+                for remark in remarks:
+                    self._note(envelope, remark)
         return None
 
     def _deciding_each(
-        self, objects: Sequence[object], faults: Sequence[PayloadError], envelope: Envelope
+        self, objects: Sequence[object], faults: Sequence[PayloadError], envelope: Envelope, *, is_large: bool
     ) -> Iterator[None]:
-        """Decide about a message of any number of objects: nothing of it is kept before all of it was decided."""
-        parsed: list[Parsed] = []
-        remarks = list(faults)
-        for place, item in enumerate(objects, 1):
-            one, fault = read(item, envelope, self._known.tolerances)
-            parsed += [] if one is None else [one]
-            remarks += [] if fault is None else [fault]
-            if place % PIECE_OBJECTS == 0:
+        """Decide about a message of any number of objects: nothing of it is kept before all of it was understood."""
+        if is_large:
+            yield
+        for fault in faults:
+            self._note(envelope, fault)
+        piece = Piece()
+        understood = yield from self._understanding(objects, envelope, piece)
+        newest = newest_of([one for one, _ in understood])
+        kept: list[Report] = []
+        for one, observation in understood:
+            behind_ms = one.behind_ms if one is newest else None
+            compared_count = self._batch.compared_count
+            kept.append(self._keep(msgspec.structs.replace(observation, behind_ms=behind_ms), envelope))
+            if piece.takes(len(one.report.values) + self._batch.compared_count - compared_count):
                 yield
-        kind = self._known.type_of(envelope.tenant_id, envelope.device_id)
-        newest = newest_of(parsed)
-        observations: list[Observation] = []
-        for place, one in enumerate(parsed, 1):
-            observation, more = self._taken(one, kind, one.behind_ms if one is newest else None)
-            observations.append(observation)
-            remarks += more
-            if place % PIECE_OBJECTS == 0:
-                yield
-        reports = [observation.report for observation in observations if observation.report.values]
-        for place, report in enumerate(reports, 1):
+        for report in kept:
             self._judge(report)
-            if place % PIECE_OBJECTS == 0:
+            if piece.takes(len(report.values)):
                 yield
-        self._reports += reports
-        self._observations += observations
-        self._mishaps += [mishap(envelope, remark) for remark in remarks]
 
-    def _taken(
-        self, parsed: Parsed, kind: DeviceType | None, behind_ms: int | None
-    ) -> tuple[Observation, Sequence[PayloadError]]:
-        """What becomes of a report, without readings if none is kept, and what is wrong with it."""
-        report, units = parsed.report, parsed.units
-        rejected_count = flagged_count = 0
-        remarks: Sequence[PayloadError] = ()
-        if kind is not None:
-            report, units, rejected_count, flagged_count, remarks = normalise(parsed, kind)
+    def _understanding(
+        self, objects: Sequence[object], envelope: Envelope, piece: Piece
+    ) -> Generator[None, None, list[tuple[Parsed, Observation]]]:
+        """Read every object; give those that are understood."""
+        kind = self._known.type_of(envelope.tenant_id, envelope.device_id)
+        understood: list[tuple[Parsed, Observation]] = []
+        for item in objects:
+            one, fault = read(item, envelope, self._known.tolerances)
+            if fault is not None:
+                self._note(envelope, fault)
+            if one is not None:
+                observation, remarks = observed(one, kind, None)
+                understood.append((one, observation))
+                for remark in remarks:
+                    self._note(envelope, remark)
+            if piece.takes(0 if one is None else len(one.report.values)):
+                yield
+        return understood
+
+    def _keep(self, observation: Observation, envelope: Envelope) -> Report:
+        """Keep what did not come before, and give it.
+
+        A report is remembered as one that came, and kept, at once: whatever fails afterwards, it is not taken for a
+        repetition of one that was not kept.
+        """
+        report = observation.report
         repeated, contradicted = self._batch.take(report)
         if not repeated:
-            return Observation(report, behind_ms, units, rejected_count, flagged_count), remarks
-        if contradicted:
-            remarks = [*remarks, contradiction(report, contradicted)]
+            self._observations.append(observation)
+            if report.values:
+                self._reports.append(report)
+            return report
         values = {metric: value for metric, value in report.values.items() if metric not in repeated}
-        report = msgspec.structs.replace(report, values=values)
-        return Observation(report, behind_ms, units, rejected_count, flagged_count, not values), remarks
+        left = msgspec.structs.replace(report, values=values)
+        self._observations.append(msgspec.structs.replace(observation, report=left, is_duplicate=not values))
+        if values:
+            self._reports.append(left)
+        if contradicted:
+            self._note(envelope, contradiction(report, contradicted))
+        return left
 
     def outcome(self) -> Outcome:
         """What the messages taken so far come to."""
         return Outcome(
-            tuple(self._reports), tuple(self._mishaps), tuple(self.overlay.changes()), tuple(self._observations)
+            tuple(self._reports), self._tally.mishaps(), tuple(self.overlay.changes()), tuple(self._observations)
         )
+
+    def _note(self, envelope: Envelope, fault: PayloadError) -> None:
+        self._tally.note(mishap(envelope, fault))
 
     def _judge(self, report: Report) -> None:
         tenant_id = report.tenant_id
@@ -207,6 +241,22 @@ class Decision:
                 self.newest[key] = report.at
             zone = self._known.zone_of(tenant_id, report.device_id)
             self.overlay.judge(tenant_id, report.device_id, zone, metric, value, report.at, late=late)
+
+
+def observed(
+    parsed: Parsed, kind: DeviceType | None, behind_ms: int | None
+) -> tuple[Observation, Sequence[PayloadError]]:
+    """What a report tells, as its device's type asks for it, and what is wrong with it then."""
+    if kind is None:
+        return Observation(parsed.report, behind_ms, parsed.units), ()
+    report, units, rejected_count, flagged_count, remarks = normalise(parsed, kind)
+    return Observation(report, behind_ms, units, rejected_count, flagged_count), remarks
+
+
+def defect(error: Exception, *, is_kept: bool) -> PayloadError:
+    """Say that the gateway failed at a message, and whether its readings are lost."""
+    kept = "; its readings are kept, but rules may not have seen them" if is_kept else ""
+    return PayloadError("defect", f"the gateway could not process it ({type(error).__name__}){kept}")
 
 
 def newest_of(parsed: Sequence[Parsed]) -> Parsed | None:

@@ -18,6 +18,9 @@ import msgspec
 from appliance.ingestion import cbor, senml
 from appliance.ingestion.fault import PayloadError
 
+OBJECTS_LIMIT = 1_000
+"""Objects in one message, be they made of more records of SenML."""
+
 CBOR_ITEMS_LIMIT = 10_000
 """Values in one message of CBOR; they are read one by one."""
 
@@ -60,12 +63,19 @@ def objects(payload: bytes, content_type: str, device_id: str, arrived_at: int) 
         is_cbor = len(payload) > 0 and _FIRST_CBOR <= payload[0] < _BEYOND_CBOR
     decoded = _of_cbor(payload) if is_cbor else decoded_json(payload, content_type)
     if is_senml is None:
-        is_senml = senml.is_pack(decoded)
+        # What is too long for either is looked at no closer.
+        is_senml = not _is_longer(decoded, senml.RECORDS_LIMIT) and senml.is_pack(decoded)
     if is_senml:
         return senml.objects(decoded, device_id, arrived_at)
+    if _is_longer(decoded, OBJECTS_LIMIT):
+        raise PayloadError("too_many_objects", f"{len(decoded):,} objects in one message, at most {OBJECTS_LIMIT:,}")
     if is_cbor:
         decoded = _as_in_json(decoded)
     return decoded if isinstance(decoded, list) else [decoded], []
+
+
+def _is_longer(decoded: Any, limit: int) -> bool:
+    return isinstance(decoded, list) and len(decoded) > limit
 
 
 def decoded_json(payload: bytes, content_type: str = "") -> Any:

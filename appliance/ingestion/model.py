@@ -1,5 +1,7 @@
 """The nouns of ingestion."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from appliance.alerts.model import Change
@@ -21,13 +23,18 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Mishap(msgspec.Struct, frozen=True):
-    """One occurrence of a problem, not yet written down."""
+    """Occurrences of a problem, not yet written down: one, or several in a row."""
 
     tenant_id: int
     device_id: str
     kind: str
     reason: str
+    """Of the last one."""
     at: int
+    """Of the last one."""
+    count: int = 1
+    lasted_ms: int = 0
+    """How long after the first one the last one came."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -38,6 +45,10 @@ class Outcome(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...]
     observations: tuple[Observation, ...] = ()
     """What the messages tell of how well their devices report."""
+
+    def extended(self, reports: Iterable[Report], mishaps: Iterable[Mishap]) -> "Outcome":
+        """The same, and what no message carried."""
+        return msgspec.structs.replace(self, reports=(*self.reports, *reports), mishaps=(*self.mishaps, *mishaps))
 
 
 class Rates(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from appliance.instant import from_text, to_text
 from appliance.telemetry.model import Report, TimeSource, Value
 
 METRICS_LIMIT = 256
-OBJECTS_LIMIT = 1_000
+OBJECTS_LIMIT = forms.OBJECTS_LIMIT
 FAULTS_LIMIT = 100
 """Of the records of a pack that cannot be taken, so many are told."""
 

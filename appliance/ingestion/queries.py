@@ -8,15 +8,19 @@ from appliance.store.database import Select
 
 
 def insert_mishaps(connection: sqlite3.Connection, mishaps: Sequence[Mishap]) -> None:
-    """Count each mishap into the problem of its device and kind."""
+    """Count the mishaps into the problems of their devices and kinds."""
     connection.executemany(
         """
         INSERT INTO problem (tenant_id, device_id, kind, reason, occurrence_count, first_at, last_at)
-        VALUES (?, ?, ?, ?, 1, ?, ?)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (tenant_id, device_id, kind) DO UPDATE SET
-            reason = excluded.reason, occurrence_count = occurrence_count + 1, last_at = excluded.last_at
+            reason = excluded.reason, last_at = excluded.last_at,
+            occurrence_count = occurrence_count + excluded.occurrence_count
         """,
-        [(each.tenant_id, each.device_id, each.kind, each.reason, each.at, each.at) for each in mishaps],
+        [
+            (each.tenant_id, each.device_id, each.kind, each.reason, each.count, each.at - each.lasted_ms, each.at)
+            for each in mishaps
+        ],
     )
 
 

@@ -1,7 +1,7 @@
-"""The reports of one commit as the event log holds them: records, each of one tenant and not too long.
+"""The reports of one commit as the event log holds them: records, each of one tenant and not too heavy.
 
 A record is remembered in one go, as it is skipped whole or not at all at a restart; between two the loop gets its
-turn, and chunks may be sealed.
+turn, and chunks may be sealed. What that takes grows with the values, so a record is bounded by these.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from appliance.telemetry.model import Report
 
-RECORD_REPORTS = 2_500
-"""The most reports of a record; a commit of usual messages has fewer."""
+RECORD_WEIGHT = 8_192
+"""What a record holds at most, unless a single report is heavier; a commit of usual messages holds less."""
+REPORT_WEIGHT = 3
+"""What a report weighs without its values, each of which weighs one."""
 
 
 class Record(NamedTuple):
@@ -26,5 +28,15 @@ def records_of(reports: Sequence[Report]) -> Iterator[Record]:
     for report in reports:
         by_tenant.setdefault(report.tenant_id, []).append(report)
     for tenant_id, all_reports in by_tenant.items():
-        for first in range(0, len(all_reports), RECORD_REPORTS):
-            yield Record(tenant_id, all_reports[first : first + RECORD_REPORTS])
+        first = weight = 0
+        for place, report in enumerate(all_reports):
+            weight += weight_of(report)
+            if weight > RECORD_WEIGHT and place > first:
+                yield Record(tenant_id, all_reports[first:place])
+                first, weight = place, weight_of(report)
+        yield Record(tenant_id, all_reports[first:])
+
+
+def weight_of(report: Report) -> int:
+    """How much work a report is, in values."""
+    return REPORT_WEIGHT + len(report.values)

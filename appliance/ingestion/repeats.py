@@ -50,6 +50,8 @@ class Batch:
         """`held_at` tells what the committed reports of a device and moment are known by, as far as memory goes."""
         self._held_at = held_at
         self._known: dict[tuple[int, str, int], Report | Earlier] = {}
+        self.compared_count = 0
+        """How many held values were looked at so far: for wide reports of one moment, very many."""
 
     def take(self, report: Report) -> tuple[Collection[str], str]:
         """Take a report; give the metrics that came before, and one of them that had another value then, or nothing."""
@@ -65,6 +67,7 @@ class Batch:
                 self._known[moment] = report
                 return (), ""
             known = self._known[moment] = Earlier(held)
+            self.compared_count += sum([len(values) for _, _, values in held])
         elif isinstance(known, Report):
             known = self._known[moment] = Earlier([identity_of(known)])
         found = known.repeated(report)

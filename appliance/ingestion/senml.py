@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from appliance.ingestion import location
 from appliance.ingestion.fault import PayloadError
 
+RECORDS_LIMIT = 1_500
+"""Records in one pack; they are resolved one by one."""
 NAMELESS = "value"
 NAMELESS_PLACE = "location"
 SUM_SUFFIX = ".sum"
@@ -90,6 +92,8 @@ def objects(decoded: object, device_id: str, arrived_at: int) -> Objects:
     """The objects that a pack comes to. Raises `PayloadError` when the pack as a whole cannot be taken."""
     if not isinstance(decoded, list) or not all(isinstance(item, dict) for item in decoded):
         raise PayloadError("wrong_type", "SenML is an array of records")
+    if len(decoded) > RECORDS_LIMIT:
+        raise PayloadError("too_many_objects", f"{len(decoded):,} records in one pack, at most {RECORDS_LIMIT:,}")
     records = [_with_names(item) for item in decoded]
     _check_labels(records)
     base: dict[str, Any] = {}
@@ -193,6 +197,12 @@ def _stamp(base: Mapping[str, Any], record: Mapping[str, Any], arrived_at: int) 
 
 def _plus(base: Mapping[str, Any], base_label: str, record: Mapping[str, Any], label: str) -> float:
     """A number and the base that is added to it; either may be missing, which is zero."""
+    if base_label not in base:
+        number = record.get(label, 0)
+        # What most records are.
+        if number.__class__ is int or number.__class__ is float:
+            plain: float = number
+            return plain
     parts = [values[key] for values, key in ((base, base_label), (record, label)) if key in values]
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, (int, float)):

@@ -30,6 +30,7 @@ from appliance.ingestion.payload import Tolerances
 from appliance.ingestion.quality import QualityBook
 from appliance.ingestion.records import Record, records_of
 from appliance.ingestion.stages import Stages
+from appliance.ingestion.tally import Tally
 from appliance.instant import Clock
 from appliance.notifications import queries as outbox_queries
 from appliance.notifications.model import NoticesQueued
@@ -99,15 +100,17 @@ class Ingestion:
         self.stages = Stages()
         """How long messages take."""
         self._backlog = Backlog(config.backlog_messages)
+        self._turns_accepted = self._turns_settled = 0
+        self._batch_settled = asyncio.Event()
+        """Another one stands in its place after each batch."""
         self._in_hand_at: int | None = None
         """When the oldest turn of the batch came that is being decided and committed; None when there is none."""
-        self._mishaps: list[Mishap] = []
+        self._mishaps = Tally()
         self._brought: list[tuple[Sequence[Report], asyncio.Future[None]]] = []
         """Reports that no message carried, each with who waits for them to be on disk."""
         self._arrived = asyncio.Event()
         self._meter = Meter()
-        self._is_paused = False
-        self._is_stopping = False
+        self._is_paused = self._is_stopping = False
         self._trouble = ""
         self.requested: Callable[[Sequence[Message]], None] = lambda _: None
         """Hears of the messages by which clients ask the gateway itself for something, in their order."""
@@ -123,6 +126,7 @@ class Ingestion:
         """Take what one loop turn brought. When too much waits, reading pauses on every connection."""
         was_empty = not self._backlog
         now = self._clock()
+        self._turns_accepted += 1
         self._backlog.add(turn, now)
         self._meter.count(len(turn.messages), now)
         if was_empty or self._backlog.weight >= self._config.batch_messages:
@@ -160,6 +164,14 @@ class Ingestion:
             self._arrived.set()
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 await committing
+
+    async def settled(self) -> None:
+        """Wait until all that was taken so far is committed and remembered, however long the disk is full."""
+        # What the broker takes in a turn of the loop it hands over when that turn is over.
+        await asyncio.sleep(0)
+        wanted = self._turns_accepted
+        while self._turns_settled < wanted:
+            await self._batch_settled.wait()
 
     # What pages and scripts call.
 
@@ -239,22 +251,20 @@ class Ingestion:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         batch = self._backlog.take(self._config.batch_messages)
+        settled = self._turns_accepted - len(self._backlog)
         self._in_hand_at = batch.arrived_at
         decision = await self._decide(batch)
-        noted, self._mishaps = self._mishaps, []
+        noted, self._mishaps = self._mishaps, Tally()
         outcome = decision.outcome()
         lap = self.stages.lap(batch.messages, outcome.reports, self._clock(), loop.time())
         brought, self._brought = self._brought, []
-        reports = (*outcome.reports, *[report for reports, _ in brought for report in reports])
-        outcome = msgspec.structs.replace(outcome, reports=reports, mishaps=(*outcome.mishaps, *noted))
+        outcome = outcome.extended([report for reports, _ in brought for report in reports], noted.mishaps())
         committed = await self._commit(outcome, batch.changes)
         lap.committed(self._clock(), loop.time())
         self._in_hand_at = None
         self._known.merge(decision)
         await self._remember(outcome, committed)
-        for _, waiting in brought:
-            if not waiting.done():
-                waiting.set_result(None)
+        self._settle(settled, [waiting for _, waiting in brought])
         if batch.receipts:
             self._acknowledge(batch.receipts)
         lap.acknowledged(loop.time())
@@ -267,6 +277,15 @@ class Ingestion:
         if self._is_paused and not self._backlog.is_filled(2):
             self._is_paused = False
             self._resume()
+
+    def _settle(self, turn_count: int, brought: Sequence[asyncio.Future[None]]) -> None:
+        """Tell whoever waits for a batch to be on disk."""
+        self._turns_settled = turn_count
+        self._batch_settled.set()
+        self._batch_settled = asyncio.Event()
+        for waiting in brought:
+            if not waiting.done():
+                waiting.set_result(None)
 
     async def _decide(self, batch: Batch) -> Decision:
         """Decide piece by piece, so that the loop gets its turn."""
@@ -330,7 +349,7 @@ class Ingestion:
         # The bearer of a claim, or a script, is no device: its client identifier is all that it goes by.
         if event.client_id and not device_id:
             reason = f"client identifier {event.client_id[:64]!r}: {reason}"
-        self._mishaps.append(Mishap(tenant_id, device_id, event.kind, reason, event.at))
+        self._mishaps.note(Mishap(tenant_id, device_id, event.kind, reason, event.at))
         self._arrived.set()
 
 

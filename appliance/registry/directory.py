@@ -197,6 +197,10 @@ class Directory:
             self._sorted[tenant_id] = [known[device_id] for device_id in sorted(known)]
         return list(self._sorted[tenant_id])
 
+    def devices_of_all(self) -> list[Device]:
+        """Every device of every tenant."""
+        return [device for tenant_id in sorted(self._devices) for device in self.devices(tenant_id)]
+
     def device(self, tenant_id: int, device_id: str) -> Device:
         """One device. Raises `UnknownDeviceError`."""
         device = self._devices.get(tenant_id, {}).get(device_id)

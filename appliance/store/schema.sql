@@ -438,6 +438,15 @@ CREATE TABLE retained_message (
     PRIMARY KEY (tenant_id, topic)
 ) STRICT;
 
+CREATE TABLE retention_night (
+    tenant_id INTEGER PRIMARY KEY REFERENCES tenant,
+    boot_id TEXT NOT NULL,
+    began_ms INTEGER NOT NULL,
+    seen_ms INTEGER NOT NULL,
+    day_count INTEGER NOT NULL,
+    budget_bytes INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE revoked_issuer (
     issuer_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,

@@ -12,11 +12,15 @@ Rules:
 
 from collections.abc import Iterable, Sequence
 from math import fsum, inf, isfinite, isnan, sqrt
-from typing import cast
+from typing import Any, cast
 
 import msgspec
+from msgspec.structs import astuple
 
 from appliance.telemetry.model import Value
+
+Fields = tuple[Sequence[Any], ...]
+"""Bins as columns of equal length: one for each field of `Bin`, in their order."""
 
 
 class Bin(msgspec.Struct, frozen=True, gc=False):
@@ -89,17 +93,38 @@ def combined(bins: Iterable[Bin]) -> Bin | None:
     parts = list(bins)
     if len(parts) <= 1:
         return parts[0] if parts else None
-    minimum = min([part.minimum for part in parts])
-    maximum = max([part.maximum for part in parts])
-    count = sum([part.count for part in parts])
-    total = _sum([part.total for part in parts])
+    return Bin(*combined_fields(tuple(zip(*map(astuple, parts), strict=True))))
+
+
+def combined_fields(parts: Fields) -> tuple[Any, ...]:
+    """The same of the fields of bins, one column for each of them, with at least one bin; gives the fields of one."""
+    counts, minima, maxima, totals, squares, first_at, firsts, last_at, lasts = parts
+    if len(counts) == 1:
+        return tuple(field[0] for field in parts)
+    minimum, maximum, count, total = min(minima), max(maxima), sum(counts), _sum(totals)
     mean = min(max(total / count, minimum), maximum)
-    first = min(parts, key=lambda part: part.first_at)
-    last = max(reversed(parts), key=lambda part: part.last_at)
-    squares = 0.0
+    spread = 0.0
     if minimum != maximum:
-        squares = _sum([part.squares + part.count * (part.mean - mean) * (part.mean - mean) for part in parts])
-    return Bin(count, minimum, maximum, total, squares, first.first_at, first.first, last.last_at, last.last)
+        distances = [each - mean for each in means(parts)]
+        spread = _sum(
+            [part + many * distance * distance for part, many, distance in zip(squares, counts, distances, strict=True)]
+        )
+    # Of equal moments the first of them is the first, and the last of them the last.
+    first, last = first_at.index(min(first_at)), len(last_at) - 1 - last_at[::-1].index(max(last_at))
+    return count, minimum, maximum, total, spread, first_at[first], firsts[first], last_at[last], lasts[last]
+
+
+def means(parts: Fields) -> list[float]:
+    """The arithmetic mean of each bin, as the bin tells it."""
+    return [
+        mean if minimum <= (mean := total / count) <= maximum else (minimum if mean < minimum else maximum)
+        for count, minimum, maximum, total in zip(*parts[:4], strict=True)
+    ]
+
+
+def deviations(parts: Fields) -> list[float]:
+    """The population standard deviation of each bin, as the bin tells it."""
+    return [sqrt(squares / count) for count, squares in zip(parts[0], parts[4], strict=True)]
 
 
 def _floats(values: Sequence[Value]) -> list[float] | None:

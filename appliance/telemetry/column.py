@@ -8,7 +8,9 @@ scaled to whole numbers when that loses nothing. The format is in docs/reference
 from array import array
 from collections.abc import Callable, Sequence
 from enum import Enum, IntEnum
+from itertools import repeat
 from math import copysign, isfinite
+from operator import truediv
 from typing import cast
 
 from appliance.telemetry.model import TimeSource, Value
@@ -250,7 +252,7 @@ def _take_decimals(reader: Reader, count: int) -> list[float]:
     if places > _PLACES_LIMIT:
         raise ChunkError(f"{places} decimal places are not known")
     scale = _SCALES[places]
-    return [whole / scale for whole in take_integers(reader, count)]
+    return list(map(truediv, take_integers(reader, count), repeat(scale)))
 
 
 def _put_wide(out: bytearray, values: Sequence[int]) -> None:

@@ -81,9 +81,14 @@ def _is_rising(at: Sequence[int]) -> bool:
     return all(map(lt, at, islice(at, 1, None)))
 
 
+def _reach(at: Sequence[int]) -> tuple[int, int]:
+    """The first moment and the last one."""
+    return (at[0], at[-1]) if _is_rising(at) else (min(at), max(at))
+
+
 def _groups(parts: Sequence[Part]) -> Iterator[list[Part]]:
     """The parts in the order of time; those that reach into each other are one group."""
-    spans = sorted(((min(part.at), max(part.at), place) for place, part in enumerate(parts) if part.at))
+    spans = sorted((*_reach(part.at), place) for place, part in enumerate(parts) if part.at)
     group: list[int] = []
     reach = 0
     for first, last, place in spans:

@@ -11,12 +11,14 @@ Rules:
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS
+from appliance.telemetry.merge import Part
 from appliance.telemetry.model import Latest, Report
 from appliance.telemetry.moments import Moments
-from appliance.telemetry.newest import Newest
+from appliance.telemetry.newest import Newest, Pair, last_numbers
 from appliance.telemetry.rows import Identity, Rows
 
 METRICS_LIMIT = 64
@@ -28,11 +30,23 @@ IDENTITIES_LIMIT = 16
 KEYS_PER_REPORT = 4
 """A report takes at least four times the memory that its key takes, where it needs one to be found."""
 
+CELLS_PER_REPORT = 8
+"""A report of up to so many values counts as one towards what memory may hold, a wider one as several."""
+
+COLUMN_CELLS = 32
+"""A column takes so many times the memory of a value, even if it holds just one."""
+
+TEXT_CELL = 8
+"""So many characters of a text count as one value more."""
+
+PRESSING_CELLS = 4_194_304
+"""What is not usual and takes so many times the memory of a value, about 32 MB, is not left until the next sealing."""
+
 
 class OpenChunk:
     """The reports of one device and day that are not sealed yet."""
 
-    __slots__ = ("device", "due_at", "moments", "opened_at", "parts", "rows")
+    __slots__ = ("_last", "device", "due_at", "extra_cells", "moments", "opened_at", "parts", "rows")
 
     def __init__(self, device: "OpenDevice", rows: Rows, opened_at: int, due_at: int) -> None:
         self.device = device
@@ -43,6 +57,9 @@ class OpenChunk:
         self.moments = Moments(self.parts)
         self.opened_at = opened_at
         self.due_at = due_at
+        self.extra_cells = 0
+        """What its reports and parts take beyond usual ones, in values."""
+        self._last: Mapping[str, Sequence[Pair]] | None = None
 
     @property
     def day(self) -> int:
@@ -60,9 +77,26 @@ class OpenChunk:
         return sum(part.count for part in self.parts)
 
     @property
-    def key_weight(self) -> int:
-        """As how many more reports the keys count by which its reports are found."""
-        return self.moments.key_count // KEYS_PER_REPORT
+    def surcharge(self) -> int:
+        """As how many more reports it counts for the keys by which they are found, and for what is not usual."""
+        return self.moments.key_count // KEYS_PER_REPORT + self.extra_cells // CELLS_PER_REPORT
+
+    def weigh(self, report: Report) -> int:
+        """Count, and give, what the report that was taken last takes beyond a usual one, in values."""
+        cells = max(0, len(self.rows.columns) - CELLS_PER_REPORT)
+        if self.rows.has_texts:
+            texts = [len(value) for value in report.values.values() if isinstance(value, str)]
+            cells += sum(texts) // TEXT_CELL
+        if self.rows.count == 1 and len(self.parts) > 1:
+            cells += COLUMN_CELLS * len(self.rows.columns)
+        self.extra_cells += cells
+        return cells
+
+    def last_numbers(self) -> Mapping[str, Sequence[Pair]]:
+        """The newest numbers of each metric, made once, and when nothing comes any more: it may take a while."""
+        if self._last is None:
+            self._last = last_numbers(self.parts)
+        return self._last
 
     def continue_in_new_part(self) -> Rows:
         """Leave the part at hand as it is."""
@@ -104,6 +138,7 @@ class OpenChunks:
         """Chunks on their way to a day file, in the order in which they must get there."""
         self.report_count = 0
         """Reports in open chunks and in those being sealed."""
+        self._pressing_cells = 0
         self.last_log_id = 0
         """The newest log record that was taken."""
         self.tenants: set[int] = set()
@@ -128,6 +163,8 @@ class OpenChunks:
                 rows = chunk.continue_in_new_part()
                 chunk.due_at = now
             rows.append(report, log_id)
+            if rows.has_texts or len(rows.columns) > CELLS_PER_REPORT:
+                self._pressing_cells += chunk.weigh(report)
             chunk.moments.note(report.at)
             device.newest.note(report)
         self.report_count += len(reports)
@@ -165,9 +202,10 @@ class OpenChunks:
             if device.tenant_id == tenant_id
         }
 
-    def device_ids(self, tenant_id: int) -> list[str]:
-        """Every device of a tenant that was heard of, sorted."""
-        return sorted(device_id for tenant, device_id in self._devices if tenant == tenant_id)
+    def newest_of_all(self, tenant_id: int) -> list[tuple[str, Newest]]:
+        """The newest values of every device of a tenant, in the order of their names."""
+        found = [(name, device.newest) for (tenant, name), device in self._devices.items() if tenant == tenant_id]
+        return sorted(found, key=itemgetter(0))
 
     def recent(self, tenant_id: int, device_id: str, metric: str, count: int) -> list[tuple[int, float]]:
         """The newest numbers of a metric that memory holds, oldest first."""
@@ -175,12 +213,16 @@ class OpenChunks:
         return device.newest.recent(metric, count, device.parts()) if device else []
 
     def copied_parts(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Rows]:
-        """The reports of a device on the days of a range, for another thread to read."""
+        """The reports of a device on the days of a range, for another thread to read.
+
+        What grows no more is given as it is, for a device may have thousands of parts.
+        """
         device = self._devices.get((tenant_id, device_id))
         if device is None:
             return []
         days = range(start // DAY_MS, (end - 1) // DAY_MS + 1)
-        return [part.copy() for part in device.parts() if part.day in days]
+        growing = {id(chunk.rows) for chunk in device.open.values()}
+        return [part.copy() if id(part) in growing else part for part in device.parts() if part.day in days]
 
     def arrived(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Rows]:
         """The reports of a device that may have arrived in a span, for another thread to read."""
@@ -219,14 +261,15 @@ class OpenChunks:
 
     def begin_sealing(self, now: int) -> None:
         """Let go of the chunks that are due, and of the oldest ones while memory holds too much."""
+        self._pressing_cells = 0
         every = [chunk for device in self._devices.values() for chunk in device.open.values()]
         open_chunks = [chunk for chunk in every if chunk.day not in self.held]
-        waiting = [chunk.report_count for chunk in (*every, *self.sealing) if chunk.day in self.held]
+        waiting = [chunk.report_count + chunk.surcharge for chunk in (*every, *self.sealing) if chunk.day in self.held]
         self.is_crowded = sum(waiting) > self._memory_limit_reports // 2
         # A clock that was set back must not keep a chunk open: what was opened later than now is due.
         due = [chunk for chunk in open_chunks if not chunk.opened_at <= now < chunk.due_at or self._is_full(chunk)]
-        held = self.report_count + sum([chunk.key_weight for chunk in (*every, *self.sealing)])
-        excess = held - sum([chunk.report_count + chunk.key_weight for chunk in due]) - self._memory_limit_reports
+        held = self.report_count + sum([chunk.surcharge for chunk in (*every, *self.sealing)])
+        excess = held - sum([chunk.report_count + chunk.surcharge for chunk in due]) - self._memory_limit_reports
         if excess > 0:
             taken = set(map(id, due))
             for chunk in sorted(open_chunks, key=lambda chunk: chunk.opened_at):
@@ -234,7 +277,7 @@ class OpenChunks:
                     break
                 if id(chunk) not in taken:
                     due.append(chunk)
-                    excess -= chunk.report_count + chunk.key_weight
+                    excess -= chunk.report_count + chunk.surcharge
         self._seal(due)
 
     def begin_sealing_all(self) -> None:
@@ -242,12 +285,12 @@ class OpenChunks:
         self._seal([chunk for device in self._devices.values() for chunk in device.open.values()])
 
     def finish_sealing(self, chunks: Sequence[OpenChunk]) -> None:
-        """Forget chunks that are in their day file now. They are the first of those being sealed."""
+        """Forget chunks that are in their day file now, whichever of those being sealed they are."""
         done = set(map(id, chunks))
         self.sealing = [chunk for chunk in self.sealing if id(chunk) not in done]
         for chunk in chunks:
             chunk.device.sealing.remove(chunk)
-            chunk.device.newest.remember(chunk.parts)
+            chunk.device.newest.remember(chunk.last_numbers())
             self.report_count -= chunk.report_count
 
     def oldest_needed(self) -> int:
@@ -255,6 +298,11 @@ class OpenChunks:
         needed = [chunk.first_log_id for device in self._devices.values() for chunk in device.open.values()]
         needed += [chunk.first_log_id for chunk in self.sealing]
         return min(needed, default=self.last_log_id + 1)
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether so much came since sealing last began that it should not be waited for."""
+        return self._pressing_cells >= PRESSING_CELLS
 
     @property
     def open_count(self) -> int:
@@ -281,10 +329,10 @@ class OpenChunks:
         self.sealing += chunks
 
 
-def hours_of(parts: Iterable[Rows]) -> set[int]:
+def hours_of(parts: Iterable[Part]) -> set[int]:
     """The hours, counted since 1970, in which reports lie."""
     hours: set[int] = set()
-    for at in (part.at for part in parts if part.count):
+    for at in (part.at for part in parts if part.at):
         first, last = min(at) // HOUR_MS, max(at) // HOUR_MS
         # Mostly it is one hour, or two: then there is no need to look at each report.
         hours.update((first, last) if last - first <= 1 else {moment // HOUR_MS for moment in at})

@@ -8,8 +8,8 @@ reads: bytes that do not fit raise `ChunkError`, never anything else.
 import zlib
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate, islice
-from operator import sub
+from itertools import accumulate, islice, repeat
+from operator import add, sub
 
 from appliance.errors import ApplianceError
 
@@ -56,11 +56,18 @@ class Reader:
 
     def byte(self) -> int:
         """The next byte as a number."""
-        return self.take(1)[0]
+        position = self.position
+        if position >= len(self._bytes):
+            self.take(1)  # says what is wrong
+        self.position = position + 1
+        return self._bytes[position]
 
     def varint(self) -> int:
         """The next unsigned number."""
-        value = shift = 0
+        value = self.byte()
+        if value < 0x80:  # noqa: PLR2004  nearly always there is one
+            return value
+        value, shift = value & 0x7F, 7
         while True:
             byte = self.byte()
             value |= (byte & 0x7F) << shift
@@ -216,7 +223,7 @@ def _take_residuals(reader: Reader, count: int, width: int) -> list[int]:
         return [lowest] * count
     residuals: array[int] = array(_CODES[width])
     residuals.frombytes(_take_planes(reader, count, width))
-    return [residual + lowest for residual in residuals] if lowest else residuals.tolist()
+    return list(map(add, residuals, repeat(lowest))) if lowest else residuals.tolist()
 
 
 def _put_planes(out: bytearray, numbers: "array[int] | array[float]", width: int) -> None:

@@ -5,7 +5,7 @@ The format is in docs/reference/rollups.md.
 """
 
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import starmap
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from zlib import crc32
 
 from msgspec.structs import astuple
 
+from appliance.telemetry.bin_column import BinColumn
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.packing import ChunkError, Reader, put_text, put_varint
 
@@ -24,8 +25,10 @@ _CHECK = struct.Struct("<BI")
 _NAMES_SIZE = struct.Struct("<I")
 _HEAD = struct.Struct("<BII")
 _NAMES_FROM = _HEAD.size
-_BIN = struct.Struct("<I4dqdqd")
+_BIN_FORM = "I4dqdqd"
 """The fields of a bin, in their order."""
+_BIN = struct.Struct(f"<{_BIN_FORM}")
+_FIELD_COUNT = len(Bin.__struct_fields__)
 
 
 class RollUp(NamedTuple):
@@ -72,25 +75,81 @@ class Taker:
 
     def __init__(self, metrics: Collection[str]) -> None:
         self._metrics = metrics
-        self._known: dict[tuple[bytes, int], list[tuple[str, int]]] = {}
-        """By the names in a roll-up, and its length: the metrics that are wanted, and where their bins are."""
+        self._layouts: dict[tuple[bytes, int], _Layout] = {}
+        """By the names in a roll-up, and its length."""
+        self._runs: dict[str, _Run] = {}
+        """The last one of each device."""
+        self._every: list[tuple[str, _Run]] = []
 
-    def bins(self, record: bytes) -> list[tuple[str, Bin]]:
-        """The bins of a roll-up, as far as there are any. Raises `ChunkError` like `decode`."""
-        if len(record) < _NAMES_FROM:
-            raise ChunkError(f"a roll-up has {len(record)} bytes, expected at least {_NAMES_FROM}")
-        version, checksum, size = _HEAD.unpack_from(record)
-        if version != VERSION or checksum != crc32(record[_CHECK.size :]):
-            _places(record)  # says what is wrong with it
-        names = record[_NAMES_FROM : _NAMES_FROM + size]
-        places = self._known.get((names, len(record)))
-        if places is None:
-            places = self._known[names, len(record)] = self._found(record)
-        return [(metric, Bin(*_BIN.unpack_from(record, place))) for metric, place in places]
+    def take(self, records: Iterable[tuple[str, int, bytes]], unit_ms: int) -> list[tuple[str, int]]:
+        """Take roll-ups: of which device, of which hour or day since 1970, and the bytes. Those of a device only rise.
 
-    def _found(self, record: bytes) -> list[tuple[str, int]]:
-        names, bodies_from, _ = _places(record)
-        return [(name, bodies_from + number * _BIN.size) for number, name in enumerate(names) if name in self._metrics]
+        Gives device and hour or day of those that `decode` would not take; nothing of these is taken.
+        """
+        damaged = []
+        layout, runs = _NO_LAYOUT, self._runs
+        for device_id, place, record in records:
+            # This is on the way of every roll-up of a chart: most are laid out like the one before.
+            if len(record) != layout.size or not record.startswith(layout.names, _CHECK.size):
+                found = self._layout_of(record)
+                if found is None:
+                    damaged.append((device_id, place))
+                    continue
+                layout = found
+            if _CHECK.unpack_from(record) != (VERSION, crc32(record[_CHECK.size :])):
+                damaged.append((device_id, place))
+                continue
+            run = runs.get(device_id)
+            if run is None or run.layout is not layout:
+                run = runs[device_id] = _Run(layout, [], [])
+                self._every.append((device_id, run))
+            run.at.append(place * unit_ms)
+            run.records.append(record)
+        return damaged
+
+    def taken(self) -> Iterator[tuple[str, str, BinColumn]]:
+        """What was taken: devices, metrics and their bins. Of a device whose metrics changed, some stand twice."""
+        for device_id, (layout, at, records) in self._every:
+            fields = list(zip(*layout.body.iter_unpack(b"".join(records)), strict=True))
+            for number, metric in enumerate(layout.metrics):
+                first = number * _FIELD_COUNT
+                yield device_id, metric, BinColumn(at, tuple(fields[first : first + _FIELD_COUNT]))
+
+    def _layout_of(self, record: bytes) -> "_Layout | None":
+        """How a roll-up is laid out; None when it was damaged."""
+        try:
+            names, bodies_from, others_from = _places(record)
+        except ChunkError:
+            return None
+        key = record[_CHECK.size : bodies_from], len(record)
+        known = self._layouts.get(key)
+        if known is None:
+            form = "".join(_BIN_FORM if name in self._metrics else f"{_BIN.size}x" for name in names)
+            body = struct.Struct(f"<{bodies_from}x{form}{len(record) - others_from}x")
+            known = _Layout(*key, body, [name for name in names if name in self._metrics])
+            self._layouts[key] = known
+        return known
+
+
+class _Layout(NamedTuple):
+    """Where the bins of the metrics that are wanted lie in a roll-up."""
+
+    names: bytes
+    """The names of the metrics, with their size before them."""
+    size: int
+    body: struct.Struct
+    metrics: list[str]
+
+
+_NO_LAYOUT = _Layout(b"", 0, _HEAD, [])
+
+
+class _Run(NamedTuple):
+    """Roll-ups of a device of one layout, one after the other."""
+
+    layout: _Layout
+    at: list[int]
+    records: list[bytes]
 
 
 def _places(record: bytes) -> tuple[tuple[str, ...], int, int]:

@@ -96,6 +96,7 @@ class Rows:
         "day",
         "device_id",
         "first_log_id",
+        "has_texts",
         "last_log_id",
         "sequences",
         "tenant_id",
@@ -118,6 +119,8 @@ class Rows:
         self.time_sources: Runs[TimeSource] = Runs([], [])
         self.columns: dict[str, Column] = {}
         """A column for each metric, all as long as there are rows."""
+        self.has_texts = False
+        """Whether any value is a text, which may be long."""
         self._topic: str | None = None
         self._client_id: str | None = None
         self._time_source: TimeSource | None = None
@@ -190,6 +193,7 @@ class Rows:
         """The same reports, for another thread to read while more come in."""
         copied = Rows(self.tenant_id, self.device_id, self.day)
         copied.first_log_id, copied.last_log_id = self.first_log_id, self.last_log_id
+        copied.has_texts = self.has_texts
         copied.at, copied.arrived_at = self.at[:], self.arrived_at[:]
         copied.sequences = self.sequences.copy()
         copied.topics, copied.client_ids = self.topics.copy(), self.client_ids.copy()
@@ -208,6 +212,8 @@ class Rows:
                 column.cells.append(value)
             else:
                 column.append(value)
+                if type(value) is str:
+                    self.has_texts = True
         if len(values) != len(columns):
             for column in columns.values():
                 if len(column.cells) == row:

@@ -8,7 +8,8 @@ between replays the log and skips what the day files already hold, so nothing is
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -16,23 +17,25 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from appliance.config import TelemetryConfig
 from appliance.health import Status
-from appliance.instant import DAY_MS, SECOND_MS, Clock
+from appliance.instant import SECOND_MS, Clock
 from appliance.store.database import Database, UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.store.readers import Check, Readers
-from appliance.telemetry import chunk, log_record, queries
+from appliance.telemetry import queries
 from appliance.telemetry.asking.service import Asking
-from appliance.telemetry.days.service import Covered, Days, surveyed
+from appliance.telemetry.cold.reading import ColdReadings, NothingCold
+from appliance.telemetry.days.service import Days
+from appliance.telemetry.exporting.reports import in_order
 from appliance.telemetry.hourly.service import Bins, Hourly
-from appliance.telemetry.keeping import queries as keeping_queries
-from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure
+from appliance.telemetry.merge import Readings, newest
 from appliance.telemetry.model import Latest, Report, Series
-from appliance.telemetry.newest import NewestValues
+from appliance.telemetry.newest import Newest
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
-from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.queries import DayDevice, LogRow, SealedChunk, SealedDevice
+from appliance.telemetry.recovering.service import Recovery
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
-from appliance.telemetry.rows import Identity
+from appliance.telemetry.rows import Identity, Rows
+from appliance.telemetry.sealing import sealed_devices
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,8 +52,6 @@ OPEN_FILES_LIMIT = 3
 READERS_LIMIT = 2
 """How many questions about the past are worked on at once, each in a thread."""
 
-_LOG_ROWS_PER_READ = 64
-
 
 class Telemetry:
     """Readings over time. `folder` is the gateway's data folder; day files lie in `days` inside it."""
@@ -66,10 +67,17 @@ class Telemetry:
         )
         self._days = Days(self._files)
         self._sealing = asyncio.Lock()
+        self._pressed = asyncio.Event()
+        """Set when sealing should not wait for its time."""
         self.readers = Readers(READERS_LIMIT)
         self._unsynced: dict[int, int] = {}
         """Day files with chunks that may not be on disk yet, and the oldest log id these need."""
+        self.unwritable: dict[int, str] = {}
+        """Days into whose damaged open part nothing is written until it was saved, and what is wrong with it."""
         self._trimmed_log_id = 0
+        self.trim: Callable[[Sequence[int], int], Awaitable[None]] = partial(database.write, queries.delete_log)
+        """Removes the log of tenants up to a log id: nothing here needs it any more, but somebody else may."""
+        self.cold: ColdReadings = NothingCold()
         self._trouble = ""
         self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self.readers, clock)
         self._hourly = Hourly(self.rollups, self._days, self._chunks, self.readers)
@@ -79,7 +87,8 @@ class Telemetry:
     async def opened(self) -> AsyncIterator[None]:
         """Take up what the log and the day files hold; while open, seal what is due, and roll up what is over."""
         async with self._files.opened(), self.rollups.opened(), self.readers.opened():
-            await self._recover()
+            recovery = Recovery(self._database, self._chunks, self._days, self.rollups)
+            self._unsynced.update(await recovery.run(self._files.folder))
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._seal_until(stop, SEAL_INTERVAL_MS), name="telemetry seal")
@@ -88,12 +97,15 @@ class Telemetry:
                     yield
                 finally:
                     stop.set()
+                    self._pressed.set()
 
     def absorb(self, reports: Sequence[Report], log_id: int) -> None:
         """Take reports that were committed to the log under this id, in the order of the log ids."""
         if self._days.erased:
-            reports = [report for report in reports if not self._is_erased(report, log_id)]
+            reports = [report for report in reports if not self._days.is_erased(report, log_id)]
         self._chunks.absorb(reports, log_id, self._clock())
+        if self._chunks.is_pressing:
+            self._pressed.set()
 
     def latest(self, tenant_id: int, device_id: str) -> dict[str, Latest]:
         """The newest reading of each metric of a device; empty when it was never heard of."""
@@ -113,9 +125,9 @@ class Telemetry:
         """The newest reading of each metric of every device of a tenant that was ever heard of."""
         return self._chunks.latest_of_all(tenant_id)
 
-    def device_ids(self, tenant_id: int) -> list[str]:
-        """Every device of a tenant that was ever heard of, sorted."""
-        return self._chunks.device_ids(tenant_id)
+    def newest_of_all(self, tenant_id: int) -> list[tuple[str, Newest]]:
+        """The newest values of every device of a tenant that was ever heard of, in the order of their names."""
+        return self._chunks.newest_of_all(tenant_id)
 
     def last_seen(self, tenant_id: int, device_id: str) -> int | None:
         """When the newest report of a device arrived; None when there was none."""
@@ -138,8 +150,9 @@ class Telemetry:
             "reports_in_memory": self._chunks.report_count,
             "damaged": len(self._days.damages),
         }
-        if self._trouble:
-            return Status(ok=False, summary=self._trouble, details=details)
+        if self._trouble or self.unwritable:
+            waiting = [f"{told}; what comes for it waits until it was saved" for told in self.unwritable.values()]
+            return Status(ok=False, summary=self._trouble or "; ".join(waiting), details=details)
         if self._days.damages:
             return Status(ok=False, summary="some stored readings were damaged; the log names them", details=details)
         return Status(ok=True, summary=f"{self._chunks.report_count} reports not in day files yet", details=details)
@@ -155,7 +168,36 @@ class Telemetry:
         # Memory first: a chunk that moves to its day file in between is then seen twice, which is
         # mended, and not missed, which could not be.
         memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
-        return await self.readers.run(self._days.series, (tenant_id, device_id), metrics, (start, end), limit, memory)
+        device, span = (tenant_id, device_id), (start, end)
+        cold_days = self.cold.days(start, end)
+        if not cold_days:
+            return await self.readers.run(self._days.series, device, metrics, span, limit, memory)
+        read: list[dict[str, Readings]] = []
+        async with self.readers.turn() as turn:
+            there = await turn.run(self._days.between, start, end, memory)
+            for day in sorted({*there, *cold_days}, reverse=True):
+                parts = [*(part for part in memory if part.day == day), *await self.cold.parts(device, day, span)]
+                read.append(await turn.run(self._days.readings, device, day, metrics, span, parts))
+                if all(sum(len(each[metric].at) for each in read) > limit for metric in metrics):
+                    break
+            return [newest(metric, [each[metric] for each in reversed(read)], limit) for metric in metrics]
+
+    async def days_between(self, tenant_id: int, device_id: str, start: int, end: int) -> list[int]:
+        """The days, counted since 1970, of a range that may hold anything of a device, oldest first."""
+        held = self._chunks.copied_parts(tenant_id, device_id, start, end)
+        return sorted({*await self.readers.run(self._days.between, start, end, held), *self.cold.days(start, end)})
+
+    async def reports(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Report]:
+        """The reports of a device with `start <= at < end`, whole and in time order, each once."""
+        memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
+        device, span, found = (tenant_id, device_id), (start, end), list[Report]()
+        async with self.readers.turn() as turn:
+            there = await turn.run(self._days.between, start, end, memory)
+            for day in sorted({*there, *self.cold.days(start, end)}):
+                parts = [*(part for part in memory if part.day == day), *await self.cold.parts(device, day, span)]
+                sealed = await turn.run(self._days.rows, device, day, span)
+                found += await turn.run(in_order, [*sealed, *parts], start, end)
+        return found
 
     async def aside(self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs) -> T:
         """What `function(check, …)` makes of readings, in a thread, as long as the caller waits for it."""
@@ -176,6 +218,10 @@ class Telemetry:
         """The same of UTC days."""
         return await self._hourly.days(tenant_id, device_ids, metrics, start, end)
 
+    def arrived(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Rows]:
+        """Copies of what memory holds of a device and may have arrived with `start <= arrived_at < end`."""
+        return self._chunks.arrived(tenant_id, device_id, start, end)
+
     async def seal_due(self) -> None:
         """Write the chunks whose time has come into their day files, and trim the log behind them."""
         async with self._sealing:
@@ -193,31 +239,48 @@ class Telemetry:
         """Write nothing into the file of a day meanwhile; what comes for it stays in memory and in the log.
 
         One that is kept is complete and on the disk by then. Raises `UnwritableError` when it cannot be, because the
-        disk is full or the file is being read.
+        disk is full or the file is being read, `DamagedOpenDayError` when nothing can be written into it.
         """
         async with self._sealing:
             if is_kept:
                 await self._write_sealing()
-                if day in self._unsynced:
-                    raise UnwritableError(f"{queries.day_name(day)} is being read, it is put on the disk later")
-            self._unsynced.pop(day, None)
+                self._require_synced(day)
+                if day in self.unwritable:
+                    raise DamagedOpenDayError(self.unwritable[day])
+            self._settled(day)
             self._chunks.held.add(day)
-        try:
-            await self._files.close(queries.day_name(day))
+        async with self._closed(day):
             yield self._days
-        finally:
-            self._chunks.held.discard(day)
+
+    @contextlib.asynccontextmanager
+    async def held_to_save(self, day: int) -> AsyncIterator[Days]:
+        """The same of a day whose open part may be damaged. Unless this ends well, it stays as it was.
+
+        The log keeps meanwhile whatever may not be on the disk. Raises `UnwritableError` when the disk is full or the
+        file is being read.
+        """
+        async with self._sealing:
+            await self._write_sealing()
+            if day not in self.unwritable:
+                self._require_synced(day)
+            self._chunks.held.add(day)
+        async with self._closed(day):
+            yield self._days
+            self._settled(day)
 
     async def changed(self, day: int, function: Callable[..., T], *arguments: object) -> T:
         """Run a transaction in the open part of a day, and leave nothing in its log of what was there before.
 
-        Raises `UnwritableError` when the disk is full or another program reads the file.
+        Raises `UnwritableError` when the disk is full or another program reads the file, `DamagedOpenDayError` when
+        it was damaged.
         """
+        name = queries.day_name(day)
         async with self._sealing, self.readers_kept_out():
-            file = await self._files.writer(queries.day_name(day))
-            result = await file.write(function, *arguments)
-            if not await file.maintain(queries.checkpoint):
-                raise UnwritableError(f"{queries.day_name(day)} is being read, it is put on the disk later")
+            with queries.damage_told(name):
+                file = await self._files.writer(name)
+                result = await file.write(function, *arguments)
+                if not await file.maintain(queries.checkpoint):
+                    raise UnwritableError(f"{name} is being read, it is put on the disk later")
             self._unsynced.pop(day, None)
         return result
 
@@ -252,13 +315,11 @@ class Telemetry:
         """The day files."""
         return self._days
 
-    def _is_erased(self, report: Report, log_id: int) -> bool:
-        return log_id <= self._days.erased.get((report.tenant_id, report.device_id), 0)
-
     async def _seal_until(self, stop: asyncio.Event, interval_ms: int) -> None:
         while not stop.is_set():
+            self._pressed.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
+                await asyncio.wait_for(self._pressed.wait(), interval_ms / SECOND_MS)
             if not stop.is_set():
                 await self._seal_if_writable()
 
@@ -280,104 +341,60 @@ class Telemetry:
 
     async def _insert_sealing(self) -> None:
         # A day that is held may go, or give way to a new file, at any moment: what waits for it waits on.
-        free = [sealed for sealed in self._chunks.sealing if sealed.day not in self._chunks.held]
+        barred = self._chunks.held | self.unwritable.keys()
+        free = [sealed for sealed in self._chunks.sealing if sealed.day not in barred]
         for day, same_day in groupby(sorted(free, key=attrgetter("day")), attrgetter("day")):
-            waiting = list(same_day)
-            file = await self._files.writer(queries.day_name(day))
-            for first in range(0, len(waiting), CHUNKS_PER_TRANSACTION):
-                batch = waiting[first : first + CHUNKS_PER_TRANSACTION]
-                states = [sealed.device.newest.as_of_now() for sealed in batch]
-                devices = await asyncio.to_thread(_sealed_devices, batch, states, self._chunks.last_log_id)
-                needed = min(sealed.first_log_id for sealed in batch)
-                self._unsynced[day] = min(self._unsynced.get(day, needed), needed)
-                await file.write(queries.insert_sealed, devices)
-                self.rollups.sealed(batch)
-                self._chunks.finish_sealing(batch)
+            with self._damage_noted(day):
+                await self._insert_into(day, list(same_day))
+
+    async def _insert_into(self, day: int, waiting: Sequence[OpenChunk]) -> None:
+        file = await self._files.writer(queries.day_name(day))
+        for first in range(0, len(waiting), CHUNKS_PER_TRANSACTION):
+            batch = waiting[first : first + CHUNKS_PER_TRANSACTION]
+            states = [sealed.device.newest.as_of_now() for sealed in batch]
+            devices = await asyncio.to_thread(sealed_devices, batch, states, self._chunks.last_log_id)
+            needed = min(sealed.first_log_id for sealed in batch)
+            self._unsynced[day] = min(self._unsynced.get(day, needed), needed)
+            await file.write(queries.insert_sealed, devices)
+            self.rollups.sealed(batch)
+            self._chunks.finish_sealing(batch)
 
     async def _checkpoint(self) -> None:
-        for day in self._unsynced.keys() - self._chunks.held:
-            file = await self._files.writer(queries.day_name(day))
-            if await file.maintain(queries.checkpoint):
-                del self._unsynced[day]
+        for day in self._unsynced.keys() - self._chunks.held - self.unwritable.keys():
+            with self._damage_noted(day):
+                file = await self._files.writer(queries.day_name(day))
+                if await file.maintain(queries.checkpoint):
+                    del self._unsynced[day]
+
+    @contextlib.contextmanager
+    def _damage_noted(self, day: int) -> Iterator[None]:
+        """Keep a day whose file is damaged from ending anything: what comes for it waits until it was saved."""
+        try:
+            with queries.damage_told(queries.day_name(day)):
+                yield
+        except DamagedOpenDayError as error:
+            self.unwritable[day] = str(error)
+            self._days.note_damage(str(error))
+
+    @contextlib.asynccontextmanager
+    async def _closed(self, day: int) -> AsyncIterator[None]:
+        """The file of a day that is held stays closed meanwhile; afterwards it is held no more."""
+        try:
+            await self._files.close(queries.day_name(day))
+            yield
+        finally:
+            self._chunks.held.discard(day)
+
+    def _require_synced(self, day: int) -> None:
+        if day in self._unsynced and day not in self.unwritable:
+            raise UnwritableError(f"{queries.day_name(day)} is being read, it is put on the disk later")
+
+    def _settled(self, day: int) -> None:
+        self._unsynced.pop(day, None)
+        self.unwritable.pop(day, None)
 
     async def _trim(self) -> None:
         oldest = min([self._chunks.oldest_needed(), *self._unsynced.values()])
         if oldest - 1 > self._trimmed_log_id:
-            await self._database.write(queries.delete_log, sorted(self._chunks.tenants), oldest - 1)
+            await self.trim(sorted(self._chunks.tenants), oldest - 1)
             self._trimmed_log_id = oldest - 1
-
-    async def _recover(self) -> None:
-        tenants = await self._database.read(queries.select_tenants())
-        oldest = [
-            log_id for tenant in tenants for log_id in await self._database.read(queries.select_oldest_log(tenant))
-        ]
-        for erasure in await self._database.read(keeping_queries.select_erasures()):
-            self._days.erased[erasure.tenant_id, erasure.device_id] = erasure.through_log_id
-        await asyncio.to_thread(keeping_queries.remove_leftovers, self._files.folder)
-        paths = await asyncio.to_thread(queries.day_paths, self._files.folder)
-        survey = await asyncio.to_thread(surveyed, paths, min(oldest, default=None))
-        for damage in survey.damages:
-            self._days.note_damage(damage)
-        # A gateway.db that was restored from a backup would give log ids again that chunks already name.
-        highest_log_id = max(survey.highest_log_id, await self.rollups.recover(survey.last_log_ids))
-        await self._database.write(queries.raise_log_id, highest_log_id)
-        self._chunks.note_log(highest_log_id)
-        # What a day file holds of the log may be in its WAL only, which a kill leaves there and a power cut does not.
-        self._unsynced.update(dict.fromkeys((day for _, _, day in survey.covered), min(oldest, default=0)))
-        for known in survey.latest.values():
-            if known.latest_log_id > self._days.erased.get((known.tenant_id, known.device_id), 0):
-                self._take_latest(known)
-        counts = [await self._replay(tenant, survey.covered) for tenant in tenants]
-        log.info("log replayed reports=%d devices=%d", sum(counts), len(survey.latest))
-
-    def _take_latest(self, known: DayDevice) -> None:
-        try:
-            reports = log_record.decode(known.latest, known.tenant_id)
-        except ChunkError as error:
-            self._days.note_damage(f"newest values of {known.device_id}: {error}")
-            return
-        self._chunks.device(known.tenant_id, known.device_id).newest.restore(reports, known.last_seen_at)
-
-    async def _replay(self, tenant_id: int, covered: Covered) -> int:
-        count = after = 0
-        while rows := await self._database.read(queries.select_log(tenant_id, after, _LOG_ROWS_PER_READ)):
-            for row in rows:
-                count += self._replay_row(tenant_id, row, covered)
-            after = rows[-1].log_id
-        return count
-
-    def _replay_row(self, tenant_id: int, row: LogRow, covered: Covered) -> int:
-        """Take what a log record holds and no day file does; give how many reports that were."""
-        try:
-            reports = log_record.decode(row.record, tenant_id)
-        except ChunkError as error:
-            self._days.note_damage(f"log record {row.log_id}: {error}")
-            return 0
-        fresh = []
-        for report in reports:
-            if self._is_erased(report, row.log_id):
-                continue
-            if covered.get((tenant_id, report.device_id, report.at // DAY_MS), 0) >= row.log_id:
-                self._chunks.device(tenant_id, report.device_id).newest.note(report)
-            else:
-                fresh.append(report)
-        self._chunks.absorb(fresh, row.log_id, row.committed_at)
-        return len(fresh)
-
-
-def _sealed_devices(
-    sealing: Sequence[OpenChunk], newest_values: Sequence[NewestValues], log_id: int
-) -> list[SealedDevice]:
-    """What goes into a day file. Runs in a thread: nothing appends to these chunks any more."""
-    return [
-        SealedDevice(
-            tenant_id=sealed.device.tenant_id,
-            device_id=sealed.device.device_id,
-            last_log_id=sealed.rows.last_log_id,
-            latest_log_id=log_id,
-            last_seen_at=values.last_seen_at,
-            latest=log_record.encode(values.reports),
-            chunks=[SealedChunk(part.count, min(part.at), max(part.at), chunk.encode(part)) for part in sealed.parts],
-        )
-        for sealed, values in zip(sealing, newest_values, strict=True)
-    ]

@@ -19,9 +19,10 @@ from appliance.process import (
     foundation_opened,
     wall_clock,
 )
+from appliance.store.database import UnwritableError
 from broker.listener import Endpoint, HandOver
 from broker.plugins.ports import Mode
-from broker.ports import Credentials, Denied, Principal
+from broker.ports import Credentials, Denied, Principal, Turn
 from broker.tls import DeviceTls
 from tests.appliance.examples import clock, stored
 
@@ -109,6 +110,20 @@ async def test_the_age_of_days_counts_from_what_has_passed_for_sure(tmp_path: Pa
         assert room.passed_at() < now[0] - 299 * DAY_MS
         time.is_vouched_for = lambda _: True
         assert room.passed_at() == now[0]
+
+
+async def test_nothing_is_erased_before_what_was_accepted_is_committed(tmp_path: Path) -> None:
+    async with _renewals(tmp_path, [clock()]) as renewals:
+        parts = renewals.parts
+        keeping = parts.gateway.room.keeping
+        async with parts.telemetry.opened():
+            await keeping.erase(1, ["pump-1"])
+            # Nobody commits what comes now.
+            parts.ingestion.accept(Turn((), {}, ()))
+            keeping._erasing.settle_timeout_s = 0
+            with pytest.raises(UnwritableError):
+                await keeping.erase(1, ["pump-2"])
+        assert [each.device_id for each in keeping.pending] == ["pump-1"]
 
 
 async def test_where_guests_may_come_a_name_makes_nobody_a_device(tmp_path: Path) -> None:

@@ -239,6 +239,10 @@ def _numbers() -> list[tuple[str, str]]:
         ("alerts", "high_cooldown_ms"),  # told every time
         ("alerts", "cooldown_ms"),
         ("presence", "expected_interval_ms"),  # expects nothing
+        ("telemetry", "late_grace_ms"),  # nothing is waited for
+        ("telemetry", "keep_days"),  # for ever
+        ("telemetry", "disk_budget_gb"),  # what the disk has room for
+        ("telemetry", "reserve_mb"),  # none
         ("mqtt", "port"),  # any free port
         ("mqtt", "shared_port"),
         ("mqtt", "plain_port"),

@@ -15,6 +15,7 @@ _START = "read at the start, whole; the numbers in it belong to sessions, which 
 _SAYS = "for every tenant alike; the row says whose it is"
 _GATEWAY = "a CA of the gateway itself issues for every tenant"
 _NUMBERS = "about the numbers that rows will get, which no two tenants share"
+_DAYS = "about the days of a file, which every tenant's rows share; the rows say whose they are"
 
 OF_ALL_TENANTS = {
     "accounts.select_claim": _SECRET,
@@ -46,6 +47,11 @@ OF_ALL_TENANTS = {
     "vitals.select_waiting_count": "counted for the gateway as a whole, and names nobody",
     "telemetry.prepare_day": "a number is drawn, no row is read",
     "telemetry.raise_log_id": _NUMBERS,
+    "telemetry.rollups._progress": _DAYS,
+    "telemetry.rollups.close_day": _DAYS,
+    "telemetry.rollups.insert_days": _DAYS,
+    "telemetry.rollups.insert_hours": _DAYS,
+    "telemetry.rollups.update_progress": _DAYS,
 }
 """Functions with a statement that binds no tenant and does not say whose its rows are, each for a reason."""
 

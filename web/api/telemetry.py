@@ -1,7 +1,8 @@
 """`/v1/…/telemetry`: what devices measured."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 from litestar import Request, Response, get
@@ -15,7 +16,7 @@ from appliance.errors import InvalidInputError, NotFoundError
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, from_text, to_text
 from appliance.registry.model import Device
-from appliance.telemetry.model import Series, Value
+from appliance.telemetry.model import Report, Series, Value
 from appliance.telemetry.wanted import Check
 from web.answers import MomentTexts
 from web.auth import Caller
@@ -151,21 +152,26 @@ async def read_latest(
 
 async def _latest(gateway: Gateway, tenant_id: int) -> bytes:
     """A `LatestOut`, some devices at a time: what memory holds of them is looked at on the loop."""
-    text, telemetry = MomentTexts().text, gateway.telemetry
-    device_ids = telemetry.device_ids(tenant_id)
+    newest, tell = gateway.telemetry.newest_of_all(tenant_id), partial(_told, MomentTexts().text)
     pieces = []
-    for first in range(0, len(device_ids), DEVICES_AT_ONCE):
-        some = []
-        for device_id in device_ids[first : first + DEVICES_AT_ONCE]:
-            seen_at = telemetry.last_seen(tenant_id, device_id)
-            latest = telemetry.latest(tenant_id, device_id)
-            # Readings that came together have one moment: it is printed once.
-            texts = {moment: text(moment) for moment in {each.at for each in latest.values()}}
-            readings = {metric: LatestReading(texts[each.at], each.value) for metric, each in latest.items()}
-            some.append(LatestOfDevice(device_id, None if seen_at is None else text(seen_at), readings))
-        pieces.append(msgspec.json.encode(some)[1:-1])
+    for first in range(0, len(newest), DEVICES_AT_ONCE):
+        pieces += [each.told(device_id, tell) for device_id, each in newest[first : first + DEVICES_AT_ONCE]]
         await asyncio.sleep(0)
     return b'{"devices":[%b]}' % b",".join(pieces)
+
+
+def _told(text: Callable[[int], str], device_id: str, reports: Mapping[str, Report], last_seen_at: int | None) -> bytes:
+    """A `LatestOfDevice`."""
+    readings = {}
+    before, at = None, ""
+    for metric, report in reports.items():
+        if report is not before:
+            # Readings that came together have one moment: it is printed once.
+            before, at = report, text(report.at)
+        readings[metric] = LatestReading(at, report.values[metric])
+    return msgspec.json.encode(
+        LatestOfDevice(device_id, None if last_seen_at is None else text(last_seen_at), readings)
+    )
 
 
 def parsed(name: str, text: str) -> int:

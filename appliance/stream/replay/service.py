@@ -23,10 +23,12 @@ from appliance.stream.service import Stream
 from appliance.stream.wanted import EVERYTHING, Wanted
 from appliance.telemetry import chunk
 from appliance.telemetry import queries as telemetry_queries
+from appliance.telemetry.day_file import DamagedDayError, StoredChunk
+from appliance.telemetry.days import queries as day_queries
 from appliance.telemetry.model import Report
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.queries import DamagedDayError
 from appliance.telemetry.rows import Rows
+from appliance.telemetry.wanted import Check
 
 DEVICES_AT_ONCE = 256
 _WRITTEN_MARGIN_MS = HOUR_MS
@@ -127,16 +129,16 @@ class Replay:
                 await asyncio.sleep(0)
             if not wanted.device_ids or device_id in wanted.device_ids:
                 memory += self._telemetry.arrived(tenant_id, device_id, start, end)
-        async with self._telemetry.reading:
-            return await asyncio.to_thread(self._gathered, span, memory)
+        return await self._telemetry.aside(self._gathered, span, memory)
 
-    def _gathered(self, span: "_Span", memory: Sequence[Rows]) -> list[Report] | None:
+    def _gathered(self, check: Check, span: "_Span", memory: Sequence[Rows]) -> list[Report] | None:
         """Runs in a thread."""
         found: list[Report] = []
         for day in self._telemetry.day_files.numbers():
             if day * DAY_MS >= span.moments_end or not self._was_written(day, span.start):
                 continue
             for rows in self._rows_of(day, span):
+                check()
                 found += span.reports_of(rows)
                 if len(found) > self.too_many and span.end - span.start > 1:
                     return None
@@ -158,7 +160,7 @@ class Replay:
         try:
             devices = {
                 each.device_id
-                for each in telemetry_queries.read_devices(path)
+                for each in day_queries.read_devices(path)
                 if each.tenant_id == span.tenant_id and each.last_log_id > span.after_log_id
             }
         except ChunkError as error:
@@ -166,15 +168,18 @@ class Replay:
             return
         if span.wanted.device_ids:
             devices &= span.wanted.device_ids
-        asked = [(span.tenant_id, device_id, 0, span.moments_end) for device_id in sorted(devices)]
-        try:
-            for blobs in telemetry_queries.read_chunks_of_many(path, asked):
+        asked = day_queries.read_order(path, [(span.tenant_id, device_id) for device_id in devices])
+        for few in (asked[first : first + DEVICES_AT_ONCE] for first in range(0, len(asked), DEVICES_AT_ONCE)):
+            blobs: dict[tuple[int, str], list[StoredChunk]] = {device: [] for device in few}
+            try:
+                day_queries.read_chunks_of_many(path, blobs, 0, span.moments_end)
+            except DamagedDayError as error:
+                days.note_damage(str(error))
+            for found in blobs.values():
                 # Numbers grow in open days, and places, told as negative numbers, in sealed ones.
-                in_place = sorted(blobs, key=lambda each: abs(each.chunk_id))
+                in_place = sorted(found, key=lambda each: abs(each.chunk_id))
                 unpacked = [rows for _, blob in in_place for rows in self._unpacked(day, blob, span)]
                 yield from sorted(unpacked, key=attrgetter("last_log_id"))
-        except DamagedDayError as error:
-            days.note_damage(str(error))
 
     def _unpacked(self, day: int, blob: bytes, span: "_Span") -> list[Rows]:
         try:

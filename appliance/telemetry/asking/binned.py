@@ -10,15 +10,20 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
-from operator import attrgetter
+from operator import itemgetter
+from typing import NamedTuple
 
 from appliance.telemetry.asking.model import Aggregate, Binned, Column, Fill, Order, Percentile, Place, Question, Row
 from appliance.telemetry.asking.quantile import quantile, runs
-from appliance.telemetry.bins import Bin, bin_of, combined, number_of
+from appliance.telemetry.bin_column import BinColumn, joined
+from appliance.telemetry.bins import Bin, Fields, bin_of, deviations, means, number_of
 from appliance.telemetry.model import Value
 from appliance.telemetry.wanted import Check
 
 Told = float | int | None
+
+COLUMNS_AT_ONCE = 16
+"""So many columns of bins of one key and metric are put together at once."""
 
 
 class Gathered:
@@ -27,26 +32,22 @@ class Gathered:
     def __init__(self, edges: Sequence[int]) -> None:
         self.edges = edges
         self._place_of = {edge: place for place, edge in enumerate(edges)}
-        self._bins: dict[tuple[str, str], dict[int, Bin]] = {}
-        """The first that is known of each bin, by its place among all."""
-        self._more: dict[tuple[str, str], dict[int, list[Bin]]] = {}
-        """What else is known of it."""
+        self._columns: dict[tuple[str, str], list[BinColumn]] = {}
+        self._whole: dict[tuple[str, str], _Whole] = {}
+        self._placed: tuple[Sequence[int], tuple[list[int], list[int]]] = (), ([], [])
+        """The moments that were placed last, and what came out."""
         self._numbers: dict[tuple[str, str], dict[int, array[float]]] = {}
         self._sorted: dict[tuple[str, str, int], list[array[float]]] = {}
 
-    def add_bins(self, key: str, metric: str, bins: Mapping[int, Bin]) -> None:
+    def add_bins(self, key: str, metric: str, bins: BinColumn) -> None:
         """Take in bins by the moment at which they begin; each lies within one bin of the question."""
-        known = self._place_of
-        if (key, metric) not in self._bins and known.keys() >= bins.keys():
-            # Nearly always: bins of hours for a question about hours, all at once.
-            self._bins[key, metric] = {known[at]: each for at, each in bins.items()}
+        if not bins:
             return
-        cells = self._bins.setdefault((key, metric), {})
-        for at, each in bins.items():
-            # Most come whole and alone: a list for each would cost more than what is in it.
-            place = bisect_right(self.edges, at) - 1
-            if cells.setdefault(place, each) is not each:
-                self._more.setdefault((key, metric), {}).setdefault(place, []).append(each)
+        columns = self._columns.setdefault((key, metric), [])
+        columns.append(bins)
+        if len(columns) == COLUMNS_AT_ONCE:
+            # However many devices stand behind a key, memory holds a few bins for each one of the question.
+            columns[:] = [self._put_together(columns).bins]
 
     def add_readings(
         self, key: str, metric: str, at: Sequence[int], values: Sequence[Value], *, is_exact: bool
@@ -58,17 +59,24 @@ class Gathered:
         if not at:
             return
         numbers = self._numbers.setdefault((key, metric), {})
+        found: dict[int, Bin] = {}
         low = 0
         while low < len(at):
             place = bisect_right(self.edges, at[low]) - 1
             high = bisect_left(at, self.edges[place + 1], low)
             each = bin_of(at[low:high], values[low:high])
             if each is not None:
-                self.add_bins(key, metric, {at[low]: each})
+                found[at[low]] = each
                 if is_exact:
                     kept = numbers.setdefault(place, array("d"))
                     kept.extend(number for value in values[low:high] if (number := number_of(value)) is not None)
             low = high
+        self.add_bins(key, metric, BinColumn.of(found))
+
+    def whole(self, key: str, metric: str) -> dict[int, Bin]:
+        """What is known of the bins that have any numbers, by the place of each among all."""
+        whole = self._whole_of(key, metric)
+        return dict(zip(whole.places, whole.bins.values(), strict=True))
 
     def rows(self, check: Check, question: Question) -> list[Row]:
         """The rows of the page that is asked for, in their order, and one more when there is one."""
@@ -82,9 +90,11 @@ class Gathered:
         for place in self._places(question):
             check()
             at = self.edges[place]
-            for key, there, values in told:
-                if (there is None or place in there) and _is_after(at, key, question.after):
-                    rows.append(Row(Place(at, key, 0), values[place]))
+            rows += [
+                Row(Place(at, key, 0), values[place]) for key, there, values in told if there is None or place in there
+            ]
+            if question.after is not None and at == question.after.at:
+                rows = [row for row in rows if row.place.key > question.after.key]
             if len(rows) > question.limit:
                 break
         return rows[: question.limit + 1]
@@ -102,8 +112,10 @@ class Gathered:
         """The bins of a key that have rows; None for all."""
         if question.fill is not Fill.NONE:
             return None
-        found = [self._bins.get((key, metric), {}) for metric in {column.metric for column in question.columns}]
-        return found[0] if len(found) == 1 else set().union(*found)
+        found = [self._whole_of(key, metric).places for metric in {column.metric for column in question.columns}]
+        if any(len(places) == len(self.edges) - 1 for places in found):
+            return None
+        return set().union(*found)
 
     def _column(self, check: Check, key: str, column: Column, fill: Fill) -> list[Told]:
         told: list[Told] = [None] * (len(self.edges) - 1)
@@ -115,13 +127,45 @@ class Gathered:
             return filled(told, fill, self.edges)
         if not isinstance(column, Binned):
             raise TypeError(f"{column.name} is told of readings, not of bins")
-        tell = _TELL[column.aggregate]
-        more = self._more.get((key, column.metric), {})
-        for place, each in self._bins.get((key, column.metric), {}).items():
-            whole = combined([each, *more[place]]) if place in more else each
-            if whole is not None:
-                told[place] = tell(whole)
+        whole = self._whole_of(key, column.metric)
+        found = _TELL[column.aggregate](whole.bins.fields)
+        if len(found) == len(told):
+            # As many as there are: there is no gap.
+            return list(found)
+        for place, each in zip(whole.places, found, strict=True):
+            told[place] = each
         return [count or 0 for count in told] if column.aggregate is Aggregate.COUNT else filled(told, fill, self.edges)
+
+    def _whole_of(self, key: str, metric: str) -> "_Whole":
+        """The bins of a key and metric, each whole, with their places in rising order."""
+        found = self._whole.get((key, metric))
+        if found is None:
+            found = self._whole[key, metric] = self._put_together(self._columns.get((key, metric), []))
+        return found
+
+    def _put_together(self, columns: Sequence[BinColumn]) -> "_Whole":
+        known = joined(columns)
+        places, starts = self._placed_rows(known.at)
+        if len(starts) == len(places):
+            # Nearly always: bins of hours for a question about hours.
+            return _Whole(places, known)
+        places = [places[row] for row in starts]
+        return _Whole(places, known.grouped([self.edges[place] for place in places], [*starts, len(known.at)]))
+
+    def _placed_rows(self, at: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The place of each of some moments, which rise, and which of them are the first of their place."""
+        if at != self._placed[0]:
+            places = self._places_of(at)
+            starts = [row for row, place in enumerate(places) if row == 0 or place != places[row - 1]]
+            # Most devices have the same hours.
+            self._placed = at, (places, starts)
+        return self._placed[1]
+
+    def _places_of(self, at: Sequence[int]) -> list[int]:
+        known = self._place_of
+        if known.keys() >= set(at):
+            return [known[moment] for moment in at]
+        return [bisect_right(self.edges, moment) - 1 for moment in at]
 
     def _runs(self, check: Check, key: str, metric: str, place: int) -> "list[array[float]]":
         """The numbers of a bin in sorted runs, which several percentiles share."""
@@ -131,25 +175,28 @@ class Gathered:
         return known
 
 
-def _is_after(at: int, key: str, after: Place | None) -> bool:
-    return after is None or at != after.at or key > after.key
+class _Whole(NamedTuple):
+    """Bins, and which of the question's bins each of them is."""
+
+    places: list[int]
+    bins: BinColumn
 
 
-_TELL: Mapping[Aggregate, Callable[[Bin], float | int]] = {
-    Aggregate.AVG: attrgetter("mean"),
-    Aggregate.MIN: attrgetter("minimum"),
-    Aggregate.MAX: attrgetter("maximum"),
-    Aggregate.SUM: attrgetter("total"),
-    Aggregate.COUNT: attrgetter("count"),
-    Aggregate.FIRST: attrgetter("first"),
-    Aggregate.LAST: attrgetter("last"),
-    Aggregate.STDDEV: attrgetter("deviation"),
+_TELL: Mapping[Aggregate, Callable[[Fields], Sequence[float | int]]] = {
+    Aggregate.AVG: means,
+    Aggregate.MIN: itemgetter(1),
+    Aggregate.MAX: itemgetter(2),
+    Aggregate.SUM: itemgetter(3),
+    Aggregate.COUNT: itemgetter(0),
+    Aggregate.FIRST: itemgetter(6),
+    Aggregate.LAST: itemgetter(8),
+    Aggregate.STDDEV: deviations,
 }
 
 
 def aggregate_of(each: Bin, aggregate: Aggregate) -> float | int:
     """One aggregate of a bin."""
-    return _TELL[aggregate](each)
+    return _TELL[aggregate](BinColumn.of({0: each}).fields)[0]
 
 
 def filled(told: Sequence[Told], fill: Fill, at: Sequence[int]) -> list[Told]:

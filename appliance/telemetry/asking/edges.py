@@ -82,8 +82,27 @@ def edges(start: int, end: int, width: Width, zone: tzinfo) -> list[int]:
     """
     if start >= end:
         return []
+    even = _even(start, end, width, zone)
+    if even is not None:
+        return even
     found = sorted(set(_around(start, end, width, zone)))
     return found[bisect_right(found, start) - 1 : bisect_left(found, end) + 1]
+
+
+def _even(start: int, end: int, width: Width, zone: tzinfo) -> list[int] | None:
+    """The same where every edge is as far from the next one as the bins are wide; None when that is not certain."""
+    step = least_ms(width)
+    if width.unit is Unit.MONTH or (width.unit in _CLOCK_MS and DAY_MS % step):
+        return None
+    offset = _offset(start, zone)
+    origin = (0 if width.unit in _CLOCK_MS else _FIRST_MONDAY * DAY_MS) - offset
+    first = (start - origin) // step * step + origin
+    last = -(-(end - origin) // step) * step + origin
+    # A clock that is changed stays so for longer than a day.
+    days = range(first - DAY_MS, last + 2 * DAY_MS, DAY_MS)
+    if zone is not UTC and any(_offset(at, zone) != offset for at in days):
+        return None
+    return list(range(first, last + 1, step))
 
 
 def _around(start: int, end: int, width: Width, zone: tzinfo) -> list[int]:
@@ -135,7 +154,7 @@ def _edges_of_day(wall: int, width_ms: int, zone: tzinfo, reach: tuple[int, int]
             found.append(low)  # the clock leaped over the edge, or shows it just now
         first = max(max(seen, shown) // width_ms + 1, (reach[0] - low + shown) // width_ms)
         stop = -(-(min(high, reach[1]) - low + shown) // width_ms)
-        found += [low + step * width_ms - shown for step in range(first, stop)]
+        found += range(low + first * width_ms - shown, low + stop * width_ms - shown, width_ms)
         seen = max(seen, high - 1 - low + shown)
     return found
 

@@ -141,7 +141,7 @@ class Width(msgspec.Struct, frozen=True):
     unit: Unit
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Place(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """Where a row stands among all: its moment, its key, and which of the readings of that moment it is."""
 
     at: int

@@ -19,14 +19,18 @@ class Pieces(NamedTuple):
 
 
 def clipped(edges: Sequence[int], start: int, end: int) -> list[Span]:
-    """The bins between edges, as far as they lie in a range."""
-    return [(max(low, start), min(high, end)) for low, high in pairwise(edges)]
+    """The bins between edges, as far as they lie in a range: but for the first and the last they do."""
+    return list(pairwise([max(edges[0], start), *edges[1:-1], min(edges[-1], end)])) if edges else []
 
 
 def pieces_of(bins: Iterable[Span]) -> Pieces:
     """What bins, which follow each other, are combined from."""
     found = Pieces([], [], [])
     for start, end in bins:
+        if end - start < DAY_MS and not start % HOUR_MS and not end % HOUR_MS:
+            # Bins of hours, of which there may be thousands.
+            _add(found.hours, (start, end))
+            continue
         first, stop = _whole((start, end), HOUR_MS)
         if first >= stop:
             _add(found.raw, (start, end))
@@ -50,6 +54,11 @@ def cut(spans: Iterable[Span], length_ms: int) -> list[Span]:
         edges = [start, *range((start // length_ms + 1) * length_ms, end, length_ms), end]
         parts += pairwise(edges)
     return parts
+
+
+def shorter(spans: Iterable[Span], length_ms: int) -> list[Span]:
+    """The same in parts, none of which is longer than this."""
+    return [(first, min(first + length_ms, end)) for start, end in spans for first in range(start, end, length_ms)]
 
 
 def _whole(span: Span, length_ms: int) -> Span:

@@ -39,8 +39,12 @@ def rows_of(
     tables = {metric: _table(check, readings[metric], of_metric[metric], start) for metric in metrics}
     if len(metrics) == 1:
         [table] = tables.values()
-        return [Row(Place(at, key, number), values) for (at, number), values in table]
-    cells: dict[str, _Cells] = {metric: dict(table) for metric, table in tables.items()}
+        at, numbers, values = table
+        return list(map(Row, map(Place, at, repeat(key), numbers), values))
+    cells: dict[str, _Cells] = {
+        metric: dict(zip(zip(at, numbers, strict=True), values, strict=True))
+        for metric, (at, numbers, values) in tables.items()
+    }
     order = [(column.metric, of_metric[column.metric].index(column)) for column in columns]
     nothing = {metric: (None,) * len(of_metric[metric]) for metric in metrics}
     rows = []
@@ -52,15 +56,15 @@ def rows_of(
 
 def _table(
     check: Check, readings: Readings, columns: Sequence[Column], start: int
-) -> Iterator[tuple[tuple[int, int], tuple[Value, ...]]]:
-    """The readings of one metric from a moment on: its moment and which of that moment it is, a value for each column.
+) -> tuple[Sequence[int], Iterable[int], Iterable[tuple[Value, ...]]]:
+    """The readings of one metric from a moment on: their moments, which of that moment each is, and what columns tell.
 
     Nothing here is done reading by reading that a step over many of them can do.
     """
     first = bisect_left(readings.at, start)
     at = readings.at[first:]
     table = islice(_watched(check, zip(*_told(check, readings, columns), strict=True)), first, None)
-    return zip(zip(at, _occurrences(at), strict=True), table, strict=True)
+    return at, _occurrences(at), table
 
 
 def _occurrences(at: Sequence[int]) -> Iterable[int]:

@@ -12,6 +12,7 @@ Rules:
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import product
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS
@@ -31,9 +32,9 @@ from appliance.telemetry.asking.model import (
     TooMuchError,
 )
 from appliance.telemetry.asking.paging import first_of, page
-from appliance.telemetry.asking.pieces import Pieces, Span, clipped, cut, pieces_of
+from appliance.telemetry.asking.pieces import Pieces, Span, clipped, cut, pieces_of, shorter
 from appliance.telemetry.asking.readings import longest_window_ms, rows_of
-from appliance.telemetry.bins import Bin
+from appliance.telemetry.bin_column import BinColumn
 from appliance.telemetry.merge import Readings
 from appliance.telemetry.model import Series
 from appliance.telemetry.wanted import Check
@@ -56,7 +57,7 @@ _USUAL_INTERVAL_MS = 10 * SECOND_MS
 _ROWS_BEYOND = 20_000
 """So many rows more than a page has are held before those that are too many are thrown away."""
 
-Bins = dict[str, dict[str, dict[int, Bin]]]
+Bins = dict[str, dict[str, BinColumn]]
 
 
 class Source(Protocol):
@@ -92,15 +93,27 @@ class Asking:
 
     async def answer(self, question: Question) -> Answer:
         """A page of rows. Raises `TooMuchError`, `TooManyQuestionsError`."""
-        async with self._admitted():
-            try:
-                async with asyncio.timeout(self._time_limit_s):
-                    work = _Work(self._source, question)
-                    return await (work.readings() if question.width is None else work.bins())
-            except TimeoutError:
-                raise TooMuchError(
-                    f"this took more than {self._time_limit_s:g} s: ask for fewer devices or a shorter range"
-                ) from None
+        async with self._admitted(), self._limited():
+            work = _Work(self._source, question)
+            return await (work.readings() if question.width is None else work.bins())
+
+    async def gathered(self, question: Question, bounds: Sequence[int]) -> Gathered:
+        """What is known of the numbers between each two bounds, which is what bins are told from.
+
+        Raises as `answer` does.
+        """
+        async with self._admitted(), self._limited():
+            return await _Work(self._source, question).gathered(bounds)
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._time_limit_s):
+                yield
+        except TimeoutError:
+            raise TooMuchError(
+                f"this took more than {self._time_limit_s:g} s: ask for fewer devices or a shorter range"
+            ) from None
 
     @asynccontextmanager
     async def _admitted(self) -> AsyncIterator[None]:
@@ -135,22 +148,23 @@ class _Work:
             await self._gather(gathered, sorted(metrics - exact), pieces)
         return page(await self._source.aside(gathered.rows, question), question.limit)
 
+    async def gathered(self, bounds: Sequence[int]) -> Gathered:
+        """What is known of the numbers between bounds."""
+        gathered = Gathered(bounds)
+        metrics = sorted({column.metric for column in self._question.columns})
+        await self._gather(gathered, metrics, await self._source.aside(_pieces_between, bounds))
+        return gathered
+
     async def _gather(self, gathered: Gathered, metrics: Sequence[str], pieces: Pieces) -> None:
         """Bins out of roll-ups, and out of readings where these do not reach."""
         tenant_id = self._question.tenant_id
+        keys = self._keys_by_device()
         for ask, spans in ((self._source.days, pieces.days), (self._source.hours, pieces.hours)):
-            for start, end in cut(spans, _MONTH_MS):
+            for start, end in shorter(spans, _MONTH_MS):
                 for devices in self._some_devices():
                     found = await ask(tenant_id, devices, metrics, start, end)
-                    await self._source.aside(self._take_bins, gathered, found)
+                    await self._source.aside(_take_bins, gathered, keys, found)
         await self._gather_raw(gathered, metrics, pieces.raw, is_exact=False)
-
-    def _take_bins(self, check: Check, gathered: Gathered, found: Bins) -> None:
-        for key, devices in self._question.keys.items():
-            check()
-            for device in devices:
-                for metric, bins in found.get(device, {}).items():
-                    gathered.add_bins(key, metric, bins)
 
     async def _gather_raw(
         self, gathered: Gathered, metrics: Sequence[str], spans: Iterable[Span], *, is_exact: bool
@@ -276,6 +290,18 @@ def _planned(check: Check, question: Question) -> tuple[Gathered, list[Span], Pi
     check()
     bins = clipped(bounds, question.start, question.end)
     return Gathered(bounds), bins, pieces_of(bins)
+
+
+def _pieces_between(check: Check, bounds: Sequence[int]) -> Pieces:
+    check()
+    return pieces_of(clipped(bounds, bounds[0], bounds[-1]))
+
+
+def _take_bins(check: Check, gathered: Gathered, keys: Mapping[str, Sequence[str]], found: Bins) -> None:
+    for device, of_device in found.items():
+        check()
+        for key, metric in product(keys[device], of_device):
+            gathered.add_bins(key, metric, of_device[metric])
 
 
 def _take_readings(

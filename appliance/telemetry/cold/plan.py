@@ -51,13 +51,13 @@ def due_for_deleting(known: Iterable[ColdDay], target: str) -> list[ColdDay]:
 
 
 def due_for_removal(
-    known: Sequence[ColdDay], now: int, keep_days: int, budget_bytes: int, target: str
+    known: Sequence[ColdDay], aged_at: int, keep_days: int, budget_bytes: int, target: str
 ) -> list[ColdDay]:
     """The files that are to go from here, the oldest first; where there is a bucket, only those that it has.
 
-    0 keeps them for as long as there is room.
+    0 keeps them for as long as there is room. `aged_at` (UTC milliseconds) is the moment from which ages count.
     """
-    today = now // DAY_MS
+    today = aged_at // DAY_MS
     local = sorted((each for each in known if each.is_local and each.sha256), key=lambda each: each.day)
     used = sum(each.file_bytes for each in local)
     going = []
@@ -70,6 +70,15 @@ def due_for_removal(
         going.append(each)
         used -= each.file_bytes
     return going
+
+
+def too_old(day: int, keep_days_of: Mapping[Device, int], aged_at: int) -> frozenset[Device]:
+    """The devices that have days of their own to be kept, and of which this day is older than that.
+
+    `aged_at` (UTC milliseconds) is the moment from which ages count.
+    """
+    age = aged_at // DAY_MS - day
+    return frozenset(device for device, keep_days in keep_days_of.items() if age > keep_days)
 
 
 def is_forgotten(known: ColdDay, source: str | None) -> bool:

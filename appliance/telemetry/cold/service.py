@@ -14,6 +14,7 @@ from appliance.cold_settings import ColdConfig
 from appliance.config import TelemetryConfig
 from appliance.health import Status
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Clock, day_of
+from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Database, UnwritableError
 from appliance.telemetry.cold import plan
 from appliance.telemetry.cold.bucket.model import BucketError
@@ -66,6 +67,8 @@ class Cold:
         """By what failed: why."""
         self._waiting_count = 0
         self._removed_at = 0
+        self.passed_at: Callable[[], int] = lambda: 0
+        """A moment that has passed for sure, UTC milliseconds, whatever the clock shows."""
         self.budget: Callable[[], Awaitable[int]] = _unbounded
         """What everything in the data folder may take, in bytes."""
         self.keep_days_of: Callable[[], Mapping[Device, int]] = dict
@@ -93,6 +96,7 @@ class Cold:
         """Have days dropped when they are written, and files removed when room is needed."""
         room.keeping.let_go, room.give_way = self.may_go, self.give_way
         self.budget = room.budget_bytes
+        self.passed_at = lambda: room.passed_at()  # noqa: PLW0108  it is told later
         tend = room.keeping.sealed
 
         async def tended() -> None:
@@ -100,7 +104,8 @@ class Cold:
             self._asked.set()
 
         room.keeping.sealed, room.keeping.erased = tended, self._asked.set
-        by_type, by_device = config.keep_days_of_types, config.keep_days_of_devices
+        by_type = config.keep_days_of_types
+        by_device = {(DEFAULT_TENANT, device_id): days for device_id, days in config.keep_days_of_devices.items()}
 
         def keep_days_of() -> Mapping[Device, int]:
             if not by_type and not by_device:
@@ -254,13 +259,15 @@ class Cold:
         keep_days_of = self.keep_days_of()
         for known in sorted(self._shelf.known.values(), key=lambda each: each.day):
             erased = plan.erased_since(known, self._shelf.erased)
-            old = keeping_plan.too_old(known.day, keep_days_of, self._clock()) - self._thinned.get(
-                known.day, frozenset()
-            )
+            old = plan.too_old(known.day, keep_days_of, self._aged_at()) - self._thinned.get(known.day, frozenset())
             if erased or old:
                 await self._bring_back(known.day)
                 await self._shelf.take_out(self._shelf.known[known.day], erased | old)
                 self._thinned[known.day] = self._thinned.get(known.day, frozenset()) | old
+
+    def _aged_at(self) -> int:
+        """The moment from which ages count: a clock that runs ahead makes nothing old."""
+        return min(self._clock(), self.passed_at())
 
     async def _remove_due(self) -> None:
         """Let go the files that are too old or too many."""
@@ -269,7 +276,7 @@ class Cold:
         self._removed_at = self._clock()
         budget = self._config.disk_budget_gb * GIGABYTE or await self.budget() // BUDGET_SHARE
         known = list(self._shelf.known.values())
-        for each in plan.due_for_removal(known, self._clock(), self._config.keep_days, budget, self._uploads.target):
+        for each in plan.due_for_removal(known, self._aged_at(), self._config.keep_days, budget, self._uploads.target):
             await self._shelf.remove(each)
 
     async def _upload_if_due(self) -> None:

@@ -8,15 +8,17 @@ import msgspec
 
 from appliance.telemetry.model import Report
 from appliance.telemetry.rows import Identity, Rows, identity_of
+from appliance.telemetry.wanted import Check
 
 _at = attrgetter("at")
 
 
-def in_order(parts: Sequence[Rows], start: int, end: int) -> list[Report]:
+def in_order(check: Check, parts: Sequence[Rows], start: int, end: int) -> list[Report]:
     """The reports of chunks and memory with `start <= at < end`.
 
     One that was delivered twice (same moment, sequence number and values) counts once, the first.
     """
+    check()
     first = sorted(parts, key=attrgetter("last_log_id"))
     found = [report for part in first for report in part.reports() if start <= report.at < end]
     found.sort(key=_at)

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.store.readers import Readers
 from appliance.telemetry import rollup_record
-from appliance.telemetry.bins import Bin
+from appliance.telemetry.bin_column import BinColumn, joined
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.open_chunks import OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
@@ -23,9 +23,9 @@ from appliance.telemetry.rollups.queries import DamagedRollUpsError, Stored
 from appliance.telemetry.rollups.service import RollUps
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from appliance.telemetry.rows import Rows
-from appliance.telemetry.wanted import Check
+from appliance.telemetry.wanted import Check, is_wanted
 
-Bins = dict[str, dict[str, dict[int, Bin]]]
+Bins = dict[str, dict[str, BinColumn]]
 """By device, by metric, by the moment at which the hour or day begins, in the order of time."""
 
 ROLLUPS_AT_ONCE = 5_000
@@ -44,9 +44,23 @@ class _Asked(NamedTuple):
     metrics: frozenset[str]
     raw: dict[str, set[int]]
     """By device: what roll-ups must not be asked for."""
-    found: Bins
     memory: dict[str, list[Rows]]
     """By device: its readings in memory."""
+    pieces: dict[tuple[str, str], list[BinColumn]]
+    """By device and metric: what was found, no bin of it twice."""
+
+    def add(self, device: str, metric: str, bins: BinColumn) -> None:
+        """Take in what was found of a device and metric."""
+        if bins:
+            self.pieces.setdefault((device, metric), []).append(bins)
+
+    def found(self, check: Check, metrics: Sequence[str]) -> Bins:
+        """All that was found."""
+        found: Bins = {}
+        for device in self.raw:
+            check()
+            found[device] = {metric: joined(self.pieces.get((device, metric), ())) for metric in metrics}
+        return found
 
 
 class Hourly:
@@ -63,20 +77,18 @@ class Hourly:
     ) -> Bins:
         """The bins of the UTC hours that lie whole in a range; hours without numbers are left out."""
         first, stop = -(-start // HOUR_MS), end // HOUR_MS
-        found: Bins = {device: {metric: {} for metric in metrics} for device in device_ids}
+        asked = _Asked(tenant_id, frozenset(metrics), {device: set() for device in device_ids}, {}, {})
         if first >= stop:
-            return found
-        memory = {
-            device: parts
-            for device in found
-            if (parts := self._chunks.copied_parts(tenant_id, device, first * HOUR_MS, stop * HOUR_MS))
-        }
-        raw = {device: self._unusable(tenant_id, device, first, stop) for device in found}
-        for device, parts in memory.items():
-            raw[device] |= {hour for hour in hours_of(parts) if first <= hour < stop}
-        asked = _Asked(tenant_id, frozenset(metrics), raw, found, memory)
+            return asked.found(is_wanted, metrics)
+        for device in asked.raw:
+            asked.raw[device] = self._unusable(tenant_id, device, first, stop)
+            parts = self._chunks.copied_parts(tenant_id, device, first * HOUR_MS, stop * HOUR_MS)
+            if parts:
+                asked.memory[device] = parts
+                asked.raw[device] |= {hour for hour in hours_of(parts) if first <= hour < stop}
         doubts = set(self._rollups.stale.doubts)
-        for damaged, hour in await self._readers.run(self._hours, asked, first, stop, doubts):
+        found, damages = await self._readers.run(self._hours, asked, metrics, (first, stop), doubts)
+        for damaged, hour in damages:
             # Damaged ones are computed again.
             self._rollups.stale.mark(damaged, [hour], None)
         return found
@@ -86,29 +98,19 @@ class Hourly:
     ) -> Bins:
         """The bins of the UTC days that lie whole in a range; days without numbers are left out."""
         first, stop = -(-start // DAY_MS), end // DAY_MS
-        found: Bins = {device: {metric: {} for metric in metrics} for device in device_ids}
+        asked = _Asked(tenant_id, frozenset(metrics), {device: set() for device in device_ids}, {}, {})
         if first >= stop:
-            return found
-        raw = {}
-        for device in found:
+            return asked.found(is_wanted, metrics)
+        for device in asked.raw:
             hours = self._unusable(tenant_id, device, first * HOURS_PER_DAY, stop * HOURS_PER_DAY)
-            raw[device] = {hour // HOURS_PER_DAY for hour in hours | self._chunks.hours(tenant_id, device)}
-        asked = _Asked(tenant_id, frozenset(metrics), raw, found, {})
-        missing = {
-            device: days
-            for device, days in (await self._readers.run(self._days_of, asked, first, stop)).items()
-            if days
-        }
-        await self._add_hours(asked, metrics, missing)
-        return found
-
-    async def _add_hours(self, asked: _Asked, metrics: Sequence[str], missing: dict[str, set[int]]) -> None:
-        """The days that have no roll-up of their own, out of their hours."""
+            asked.raw[device] = {hour // HOURS_PER_DAY for hour in hours | self._chunks.hours(tenant_id, device)}
+        missing = await self._readers.run(self._days_of, asked, first, stop)
         if not missing:
-            return
+            return asked.found(is_wanted, metrics)
+        # The days that have no roll-up of their own, out of their hours.
         low, high = min(map(min, missing.values())), max(map(max, missing.values()))
-        hours = await self.hours(asked.tenant_id, list(missing), metrics, low * DAY_MS, (high + 1) * DAY_MS)
-        await self._readers.run(_combine, asked, missing, hours)
+        in_hours = await self.hours(asked.tenant_id, list(missing), metrics, low * DAY_MS, (high + 1) * DAY_MS)
+        return await self._readers.run(_combined, asked, metrics, missing, in_hours)
 
     def _unusable(self, tenant_id: int, device_id: str, first: int, stop: int) -> set[int]:
         """The hours of which no roll-up may be taken."""
@@ -116,30 +118,32 @@ class Hourly:
             return set(range(first, stop))
         return self._rollups.stale.hours((tenant_id, device_id), first, stop)
 
-    def _hours(self, check: Check, asked: _Asked, first: int, stop: int, doubts: set[int]) -> Damaged:
-        """Answer for hours; give the roll-ups that were damaged. Runs in a thread."""
+    def _hours(
+        self, check: Check, asked: _Asked, metrics: Sequence[str], hours: tuple[int, int], doubts: set[int]
+    ) -> tuple[Bins, Damaged]:
+        """Answer for hours, and give the roll-ups that were damaged. Runs in a thread."""
+        first, stop = hours
         damaged: Damaged = []
         for month, low, high in months.spans(first // HOURS_PER_DAY, (stop - 1) // HOURS_PER_DAY + 1):
             span = (max(first, low * HOURS_PER_DAY), min(stop, high * HOURS_PER_DAY))
-            for devices in _groups(list(asked.found), ROLLUPS_AT_ONCE // (span[1] - span[0]) + 1):
+            for devices in _groups(list(asked.raw), ROLLUPS_AT_ONCE // (span[1] - span[0]) + 1):
                 check()
                 damaged += self._roll_ups(month, asked, devices, span, doubts)
         if any(asked.raw.values()):
             there = set(self._days.between(check, first * HOUR_MS, stop * HOUR_MS, []))
             for device, day in _device_days(asked.raw, there, asked.memory):
                 self._add_readings(check, asked, device, day)
-        _put_in_order(asked.found, asked.raw)
-        return damaged
+        return asked.found(check, metrics), damaged
 
     def _days_of(self, check: Check, asked: _Asked, first: int, stop: int) -> dict[str, set[int]]:
         """Answer for days as far as roll-ups of days do; give the days that have none. Runs in a thread."""
-        missing = {device: set(range(first, stop)) for device in asked.found}
+        missing = {device: set(range(first, stop)) for device in asked.raw}
         for month, low, high in months.spans(first, stop):
-            for devices in _groups(list(asked.found), ROLLUPS_AT_ONCE // (high - low) + 1):
+            for devices in _groups(list(asked.raw), ROLLUPS_AT_ONCE // (high - low) + 1):
                 check()
                 for device, day in self._roll_ups_of_days(month, asked, devices, (low, high)):
                     missing[device].discard(day)
-        return missing
+        return {device: days for device, days in missing.items() if days}
 
     def _roll_ups(
         self, month: str, asked: _Asked, devices: Sequence[str], span: tuple[int, int], doubts: set[int]
@@ -149,44 +153,34 @@ class Hourly:
         hours = range(*span)
         unknown = {hour for hour in hours if hour // HOURS_PER_DAY not in stored.progress}
         closed = {hour for hour in hours if hour not in unknown and stored.progress[hour // HOURS_PER_DAY].is_closed}
-        for device in devices:
-            asked.raw[device] |= unknown | closed
-        damaged = []
-        bins_of = rollup_record.Taker(asked.metrics).bins
-        for device, hour, record in stored.records:
-            raw = asked.raw[device]
-            if hour in raw and hour not in closed:
-                continue
-            try:
-                bins = bins_of(record)
-            except ChunkError:
-                raw.add(hour)
-                damaged.append(((asked.tenant_id, device), hour))
-                continue
-            raw.discard(hour)
-            found, at = asked.found[device], hour * HOUR_MS
-            for metric, each in bins:
-                found[metric][at] = each
-        return damaged
+        if unknown or closed:
+            for device in devices:
+                asked.raw[device] |= unknown | closed
+        records = stored.records
+        if any(asked.raw[device] for device in devices):
+            records = [each for each in records if each[1] not in asked.raw[each[0]] or each[1] in closed]
+        taker = rollup_record.Taker(asked.metrics)
+        damaged = taker.take(records, HOUR_MS)
+        for device, hour, _ in records if closed else ():
+            asked.raw[device].discard(hour)
+        for device, hour in damaged:
+            asked.raw[device].add(hour)
+        for found in taker.taken():
+            asked.add(*found)
+        return [((asked.tenant_id, device), hour) for device, hour in damaged]
 
     def _roll_ups_of_days(
         self, month: str, asked: _Asked, devices: Sequence[str], span: tuple[int, int]
     ) -> list[tuple[str, int]]:
         """Take the roll-ups of days; give which were there."""
-        taken = []
-        bins_of = rollup_record.Taker(asked.metrics).bins
-        for device, day, record in self._stored(queries.read_days, month, asked.tenant_id, devices, *span).records:
-            if day in asked.raw[device]:
-                continue
-            try:
-                bins = bins_of(record)
-            except ChunkError:
-                continue  # its hours say the same
-            found = asked.found[device]
-            for metric, each in bins:
-                found[metric][day * DAY_MS] = each
-            taken.append((device, day))
-        return taken
+        stored = self._stored(queries.read_days, month, asked.tenant_id, devices, *span)
+        records = [each for each in stored.records if each[1] not in asked.raw[each[0]]]
+        taker = rollup_record.Taker(asked.metrics)
+        # Of a day that was damaged its hours say the same.
+        damaged = set(taker.take(records, DAY_MS))
+        for found in taker.taken():
+            asked.add(*found)
+        return [(device, day) for device, day, _ in records if (device, day) not in damaged]
 
     def _stored(self, read: Callable[..., Stored], month: str, *arguments: object) -> Stored:
         """What a file of roll-ups says; nothing when it cannot be read."""
@@ -206,17 +200,17 @@ class Hourly:
         readings = self._days.readings(check, (asked.tenant_id, device), day, list(asked.metrics), span, parts)
         for metric, bins in computing.binned(readings, hours).items():
             check()
-            asked.found[device][metric] |= bins
+            asked.add(device, metric, BinColumn.of(bins))
 
 
-def _combine(check: Check, asked: _Asked, missing: dict[str, set[int]], hours: Bins) -> None:
-    """Take the days that are missing out of their hours. Runs in a thread."""
+def _combined(check: Check, asked: _Asked, metrics: Sequence[str], missing: dict[str, set[int]], hours: Bins) -> Bins:
+    """All that was found, with the days that are missing taken out of their hours. Runs in a thread."""
     for device, days in missing.items():
         check()
         for metric, bins in hours[device].items():
             by_day = computing.grouped(bins, lambda at: at - at % DAY_MS)
-            asked.found[device][metric] |= {at: each for at, each in by_day.items() if at // DAY_MS in days}
-    _put_in_order(asked.found, missing)
+            asked.add(device, metric, BinColumn.of({at: each for at, each in by_day.items() if at // DAY_MS in days}))
+    return asked.found(check, metrics)
 
 
 def _device_days(raw: dict[str, set[int]], there: set[int], memory: dict[str, list[Rows]]) -> list[tuple[str, int]]:
@@ -231,9 +225,3 @@ def _device_days(raw: dict[str, set[int]], there: set[int], memory: dict[str, li
 
 def _groups(things: Sequence[S], count: int) -> list[Sequence[S]]:
     return [things[first : first + count] for first in range(0, len(things), count)]
-
-
-def _put_in_order(found: Bins, mixed: dict[str, set[int]]) -> None:
-    """What came from two sources, in the order of time."""
-    for device in (device for device, places in mixed.items() if places):
-        found[device] = {metric: dict(sorted(bins.items())) for metric, bins in found[device].items()}

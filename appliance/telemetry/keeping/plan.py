@@ -114,7 +114,7 @@ class Forecast(NamedTuple):
     growth_bytes: int
     """A day."""
     days_left: int | None
-    """Until the budget is used up; None when it never will be."""
+    """Until the budget is used up, 0 once it is; None when it never will be."""
 
 
 def present(wall_at: int, passed_at: int) -> Present:
@@ -125,6 +125,21 @@ def present(wall_at: int, passed_at: int) -> Present:
 def tonight(spent: Spent, uptime_ms: int) -> Spent:
     """What has gone in this night; nothing once another one has begun, however often the clock was set meanwhile."""
     return spent if uptime_ms - spent.began_ms < NIGHT_MS else Spent(uptime_ms)
+
+
+def resumed(spent: Spent, seen_ms: int, uptime_ms: int, *, is_same_boot: bool) -> Spent:
+    """What had gone in a night that was last seen to go on at `seen_ms`, by the clock of now.
+
+    That of another boot began at 0, and nobody knows how long the machine was off: that part of the night lasts on.
+    """
+    if is_same_boot and uptime_ms >= seen_ms:
+        return spent
+    return spent._replace(began_ms=spent.began_ms - seen_ms)
+
+
+def is_spent(spent: Spent) -> bool:
+    """Whether anything has gone in a night."""
+    return bool(spent.day_count or spent.budget_bytes)
 
 
 def spend(spent: Spent, cause: Cause, freed_bytes: int) -> Spent:
@@ -226,11 +241,21 @@ def growth(days: Sequence[DayUse], now: int) -> int:
     return sum(last) // spanned if spanned > 0 else 0
 
 
+def nightly(days: Sequence[DayUse], now: int) -> int:
+    """How many bytes may go in a night when nobody says how much may be used: what a usual day takes.
+
+    What there is counts, too: while nobody sends, or by a clock that runs ahead, the last days took nothing.
+    """
+    return max(growth(days, now), -(-sum(use.total_bytes for use in days) // max(1, len(days))))
+
+
 def forecast(days: Sequence[DayUse], other_bytes: int, limits: Limits, now: int) -> Forecast:
     """When the budget is used up, if it goes on as in the last whole days."""
     usual = growth(days, now)
     used = other_bytes + sum(use.total_bytes for use in days)
-    left = max(0, limits.budget_bytes - used)
+    left = limits.budget_bytes - used
+    if left < 0:
+        return Forecast(usual, 0)
     if usual == 0:
         return Forecast(0, None)
     if limits.keep_days and other_bytes + (limits.keep_days + 1) * usual <= limits.budget_bytes:
@@ -239,11 +264,12 @@ def forecast(days: Sequence[DayUse], other_bytes: int, limits: Limits, now: int)
 
 
 def keep_days_of(
-    devices: Iterable[tuple[int, str, str]], by_type: Mapping[str, int], by_device: Mapping[str, int]
+    devices: Iterable[tuple[int, str, str]], by_type: Mapping[str, int], by_device: Mapping[tuple[int, str], int]
 ) -> dict[tuple[int, str], int]:
     """The devices, each a tenant, an id and a type, that have days of their own to be kept, and how many."""
     found = {
-        (tenant_id, device_id): by_device.get(device_id, by_type.get(type_)) for tenant_id, device_id, type_ in devices
+        (tenant_id, device_id): by_device.get((tenant_id, device_id), by_type.get(type_))
+        for tenant_id, device_id, type_ in devices
     }
     return {device: days for device, days in found.items() if days is not None}
 

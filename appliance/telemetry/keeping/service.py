@@ -16,7 +16,7 @@ from appliance.config import TelemetryConfig
 from appliance.health import Status
 from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, Clock
 from appliance.store.database import Database, UnwritableError
-from appliance.telemetry import queries as day_queries
+from appliance.telemetry.day_file import day_number
 from appliance.telemetry.keeping import files, plan, queries, sealed_day
 from appliance.telemetry.keeping.erasing.service import Erasing
 from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, StoppedError
@@ -81,6 +81,10 @@ class Keeping:
                 self._writing.is_stopping = True
                 self._asked.set()
 
+    def follow(self, settled: Callable[[], Awaitable[None]]) -> None:
+        """Erase only once all that was taken before is committed: `settled` returns when it is."""
+        self._erasing.settled = settled
+
     @property
     def pending(self) -> tuple[Erasure, ...]:
         """What is being erased."""
@@ -94,7 +98,8 @@ class Keeping:
     async def erase(self, tenant_id: int, device_ids: Sequence[str]) -> None:
         """Let nobody see what was received of these devices up to now, and have it erased from the disk soon.
 
-        What they send from now on is kept. When this returns, it is written down and outlives a restart.
+        What they send from now on is kept. When this returns, it is written down and outlives a restart. Raises
+        `UnwritableError` while what was received last cannot be committed: then nothing is erased.
         """
         await self._erasing.ask(tenant_id, device_ids)
         self._asked.set()
@@ -118,13 +123,13 @@ class Keeping:
         require_none(troubles)
         return done
 
-    async def leave_out(self, day: int, devices: Collection[tuple[int, str]]) -> bool:
-        """Write a day anew without some devices, if it has any of them; whether it had."""
-        left_out = dict.fromkeys(devices, EVERYTHING)
-        if not left_out or not await asyncio.to_thread(_holds, self._telemetry.day_files.path(day), left_out):
-            return False
-        await self.write_anew(day, left_out)
-        return True
+    async def holding(self, day: int, devices: Collection[tuple[int, str]]) -> frozenset[tuple[int, str]]:
+        """Those of some devices of which a day has anything. Raises `ChunkError` when that cannot be told."""
+        return await asyncio.to_thread(_held, self._telemetry.day_files.path(day), devices)
+
+    async def leave_out(self, day: int, devices: Collection[tuple[int, str]]) -> None:
+        """Write a day anew without some devices. Raises as `write_anew` does."""
+        await self.write_anew(day, dict.fromkeys(devices, EVERYTHING))
 
     async def write_anew(self, day: int, left_out: LeftOut) -> None:
         """Seal what there is of a day, without what is left out or being erased.
@@ -158,6 +163,18 @@ class Keeping:
         """Check every page of the sealed days that were read since the start, each once; name what is damaged."""
         for day in sorted(self._telemetry.day_files.touched - self._writing.checked, reverse=True):
             await self._writing.check(day)
+
+    async def save_unwritable(self) -> None:
+        """Save every day into whose damaged open part nothing can be written, and name what was set aside.
+
+        Raises `UnwritableError` or `ChunkError` that tells of each that could not be; what comes for it waits on.
+        """
+        troubles: list[Exception] = []
+        for day in list(self._telemetry.unwritable):
+            with noted(troubles):
+                await self._writing.save(day, {})
+        await self._name_what_was_set_aside()
+        require_none(troubles)
 
     async def erase_pending(self) -> None:
         """Erase what is to be erased from the log, from every day and from what was computed of them.
@@ -197,7 +214,7 @@ class Keeping:
         """Do what is due. What fails is told and tried again: none of it keeps readings from being taken."""
         troubles: list[Exception] = []
         try:
-            for step in (self.check_opened, self.erase_pending):
+            for step in (self.save_unwritable, self.check_opened, self.erase_pending):
                 with noted(troubles):
                     await step()
             troubles += await self._night_tried()
@@ -241,21 +258,24 @@ class Keeping:
     async def _name_what_was_set_aside(self) -> None:
         days = self._telemetry.day_files
         for path in await asyncio.to_thread(files.set_aside, days.path(0).parent):
-            days.note_damage(f"{path.name} was damaged and set aside")
+            if not any(path.name in told for told in days.damages):
+                days.note_damage(f"{path.name} was damaged and set aside")
 
     def _uses(self) -> list[DayUse]:
         days = self._telemetry.day_files
         aside: dict[int, list[Path]] = {day: [] for day in days.numbers()}
         for path in files.set_aside(days.path(0).parent):
-            aside.setdefault(day_queries.day_number(Path(files.stem_of(path))), []).append(path)
+            aside.setdefault(day_number(Path(files.stem_of(path))), []).append(path)
         return [files.use(day, days.path(day), aside[day]) for day in sorted(aside)]
 
 
-def _holds(path: Path, left_out: LeftOut) -> bool:
-    """Whether a day has anything of what is to be left out."""
+def _held(path: Path, devices: Collection[tuple[int, str]]) -> frozenset[tuple[int, str]]:
+    """Those of some devices of which a day has anything."""
     with queries.opened_day(path) as part, sealed_day.opened_if_there(sealed_day.sealed_path(path)) as sealed:
         known = {(each.tenant_id, each.device_id) for each in part.devices()} if part else set()
-        return any(key in known or (sealed is not None and sealed.find(*key) is not None) for key in left_out)
+        return frozenset(
+            key for key in devices if key in known or (sealed is not None and sealed.find(*key) is not None)
+        )
 
 
 async def _nothing() -> None:

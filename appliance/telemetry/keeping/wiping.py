@@ -9,6 +9,7 @@ Rules:
 - Only bytes that nothing refers to are written, so a power cut in between does no harm.
 """
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
@@ -42,7 +43,8 @@ class _Page(NamedTuple):
 def wipe(file: FileIO, roots: Iterable[int], breathe: Callable[[], None]) -> int:
     """Make zero what belongs to no row in the tables and indexes with these roots; give how many bytes were not.
 
-    `breathe` is called after each page. Raises `ChunkError` when a page is none of SQLite's.
+    They are on the disk when this returns. `breathe` is called after each page. Raises `ChunkError` when a page is
+    none of SQLite's, `OSError` when the disk does not take them.
     """
     file.seek(_PAGE_SIZE_AT)
     (size,) = _POINTER.unpack(file.read(_POINTER.size))
@@ -63,6 +65,8 @@ def wipe(file: FileIO, roots: Iterable[int], breathe: Callable[[], None]) -> int
                 wiped += end - start
         waiting += page.children
         breathe()
+    # Also when nothing was left to wipe: who did it before may have died before it was on the disk.
+    os.fsync(file)
     return wiped
 
 

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from appliance.instant import HOUR_MS
 from appliance.telemetry.bins import Bin, bin_of, combined
-from appliance.telemetry.merge import Readings, merge
+from appliance.telemetry.merge import Part, Readings, merge
 from appliance.telemetry.rollup_record import RollUp
-from appliance.telemetry.rows import Rows
 
 
-def rolled_up(parts: Sequence[Rows], hours: Iterable[int]) -> dict[int, RollUp]:
+def rolled_up(parts: Sequence[Part], hours: Iterable[int]) -> dict[int, RollUp]:
     """The roll-ups of some hours, counted since 1970, of a device whose reports of these hours are all in the parts.
 
     An hour without readings has none.

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,9 @@ _SPARSE = 4
 """As long as one of so many devices is asked for, all of them are passed over."""
 
 _NUMBER_MASK = (1 << DEVICE_SHIFT) - 1
+
+_STEPS_BETWEEN = 10_000
+"""Of SQLite's own, between two looks at whether the gateway stops: some milliseconds."""
 
 
 class DamagedRollUpsError(ChunkError):
@@ -183,6 +186,23 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
         return bool(busy == 0)
 
 
+def require_whole(path: Path, is_stopping: Callable[[], bool]) -> bool:
+    """Raise `DamagedRollUpsError` when something is wrong with any page; give whether no stop came in between."""
+    with _opened(path) as connection:
+        if connection is None:
+            return True
+        connection.set_progress_handler(lambda: int(is_stopping()), _STEPS_BETWEEN)
+        try:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                return False
+            raise
+    if found != "ok":
+        raise DamagedRollUpsError(f"{path.name} was damaged: {found}")
+    return True
+
+
 def read_progress(path: Path) -> list[Progress]:
     """How far each day of a month is rolled up. Raises `ChunkError` when the file cannot be read."""
     with _opened(path) as connection:
@@ -242,9 +262,11 @@ def _records(
             f" ON {table}.{table}_id = asked.value WHERE {table}.tenant_id = ?",
             (json.dumps([place | number for place in shifted for number in numbers]), tenant_id),
         )
+    found = rows.fetchall()
+    _require_kind(bytes, [record for _, record in found])
     return [
         (device_id, (key >> DEVICE_SHIFT) + first_place, record)
-        for key, record in rows
+        for key, record in found
         if (device_id := numbers.get(key & _NUMBER_MASK)) is not None
     ]
 
@@ -260,7 +282,8 @@ def _numbers(connection: sqlite3.Connection, tenant_id: int, device_ids: Sequenc
 
 
 def _progress(connection: sqlite3.Connection) -> dict[int, Progress]:
-    rows = connection.execute("SELECT day, last_log_id, is_whole, is_closed FROM progress")
+    rows = connection.execute("SELECT day, last_log_id, is_whole, is_closed FROM progress").fetchall()
+    _require_kind(int, [value for row in rows for value in row])
     return {day: Progress(day, log_id, bool(is_whole), bool(is_closed)) for day, log_id, is_whole, is_closed in rows}
 
 
@@ -293,6 +316,7 @@ def _put_day(connection: sqlite3.Connection, tenant_id: int, day: int, number: i
     ).fetchall()
     if not rows:
         return
+    _require_kind(bytes, [record for (record,) in rows])
     try:
         rollup = computing.of_day(rollup_record.decode(record) for (record,) in rows)
     except ChunkError:
@@ -304,6 +328,12 @@ def _put_day(connection: sqlite3.Connection, tenant_id: int, day: int, number: i
         " ON CONFLICT (day_id) DO UPDATE SET record = excluded.record",
         (key, tenant_id, rollup_record.encode(rollup)),
     )
+
+
+def _require_kind(kind: type, values: Sequence[object]) -> None:
+    """Raise `DamagedRollUpsError` unless all values are of a kind: the tables let no others in, a damaged page does."""
+    if not {kind}.issuperset(map(type, values)):
+        raise DamagedRollUpsError("a row of a file of roll-ups lacks a value, so its page was damaged")
 
 
 @contextmanager

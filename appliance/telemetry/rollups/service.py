@@ -10,9 +10,8 @@ Rules:
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -26,7 +25,7 @@ from appliance.telemetry.open_chunks import OpenChunk, OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
 from appliance.telemetry.rollups.queries import DamagedRollUpsError, HourRow, Progress
-from appliance.telemetry.rollups.stale import HOURS_PER_DAY, Device, DeviceHour, Stale
+from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale
 from appliance.telemetry.wanted import Check
 
 log = logging.getLogger(__name__)
@@ -87,6 +86,8 @@ class RollUps:
         """Months of whose file something may not be on disk yet."""
         self._broken: set[str] = set()
         """Months whose file cannot be used."""
+        self._checked: set[str] = set()
+        """Months of whose file every page was looked at since the start."""
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -160,6 +161,7 @@ class RollUps:
                 await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
             if stop.is_set():
                 return
+            await self.check_files(stop.is_set)
             try:
                 await self.roll()
             except UnwritableError as error:
@@ -187,6 +189,20 @@ class RollUps:
             except ChunkError as error:
                 self._days.note_damage(str(error))
 
+    async def check_files(self, is_stopping: Callable[[], bool]) -> None:
+        """Look at every page of each file once: by a damaged one hours may be empty, and no reader would know."""
+        for path in await asyncio.to_thread(self._files.paths, months.NAMES):
+            if path.stem in self._checked:
+                continue
+            try:
+                if not await asyncio.to_thread(queries.require_whole, path, is_stopping):
+                    return
+            except DamagedRollUpsError:
+                self.damaged(path.stem)
+            except ChunkError as error:
+                self._days.note_damage(str(error))
+            self._checked.add(path.stem)
+
     def damaged(self, month: str) -> None:
         """Take note that the file of a month cannot be used; it is made again."""
         self._broken.add(month)
@@ -197,32 +213,24 @@ class RollUps:
 
     async def _roll_what_is_over(self) -> None:
         """Compute what is stale of hours that are over and of which memory holds nothing."""
-        waiting = sorted(self.stale.over(self._clock()), key=lambda each: (-_day_of(each), each.device))
-        for day, same_day in groupby(waiting, _day_of):
-            devices = [list(same_device) for _, same_device in groupby(same_day, attrgetter("device"))]
-            for first in range(0, len(devices), DEVICES_PER_TRANSACTION):
-                free = [self._free(hours) for hours in devices[first : first + DEVICES_PER_TRANSACTION]]
-                if batch := [each for hours in free for each in hours]:
-                    await self._roll_batch(day, batch)
+        now = self._clock()
+        for day in self.stale.days_over(now):
+            for batch in await self._readers.run(self._batches, day, self.stale.over(day, now)):
+                held = {device: self._chunks.hours(*device) for device in batch}
+                free = {device: hours - held[device] for device, hours in batch.items() if hours - held[device]}
+                if free:
+                    await self._roll_batch(day, free)
 
-    def _free(self, hours: Sequence[DeviceHour]) -> list[DeviceHour]:
-        """Those of one device of which memory holds nothing."""
-        held = self._chunks.hours(*hours[0].device)
-        return [each for each in hours if each.hour not in held]
-
-    async def _roll_batch(self, day: int, batch: Sequence[DeviceHour]) -> None:
-        self.stale.begin(batch)
+    async def _roll_batch(self, day: int, wanted: Mapping[Device, Collection[int]]) -> None:
+        taken = [DeviceHour(device, hour) for device, hours in wanted.items() for hour in hours]
+        self.stale.begin(taken)
         try:
-            wanted = {
-                device: {each.hour for each in same_device}
-                for device, same_device in groupby(batch, attrgetter("device"))
-            }
             rows = await self._readers.run(self._computed, day, wanted)
             await self._write(day, queries.insert_hours, day, rows)
         except BaseException:
-            self.stale.fail(batch)
+            self.stale.fail(taken)
             raise
-        self.stale.finish(batch)
+        self.stale.finish(taken)
         self._changed.add(day)
 
     async def _settle(self, day: int) -> None:
@@ -289,20 +297,35 @@ class RollUps:
 
     async def _make_again(self, month: str) -> None:
         """Put a file that cannot be used aside, and its days in doubt."""
-        await self._files.set_aside(months.file_name(month))
+        name = months.file_name(month)
+        await self._files.set_aside(name)
+        # What it said of days that were let go is in no other file.
+        self._days.note_damage(
+            f"{name} of roll-ups was damaged and set aside, and made again from the readings there are"
+        )
         self._broken.discard(month)
         for day in await asyncio.to_thread(self._days.numbers):
             if months.month_of(day) == month:
                 self.stale.doubts[day] = 0
         self._partial = {day for day in self._partial if months.month_of(day) != month}
 
+    def _batches(self, check: Check, day: int, over: Mapping[int, Iterable[Device]]) -> list[dict[Device, set[int]]]:
+        """The hours of devices, some devices at a time that lie side by side in the day. Runs in a thread."""
+        hours: dict[Device, set[int]] = defaultdict(set)
+        for hour, devices in over.items():
+            check()
+            for device in devices:
+                hours[device].add(hour)
+        order = self._days.in_order(check, day, hours)
+        starts = range(0, len(order), DEVICES_PER_TRANSACTION)
+        return [{each: hours[each] for each in order[start : start + DEVICES_PER_TRANSACTION]} for start in starts]
+
     def _computed(self, check: Check, day: int, wanted: Mapping[Device, Collection[int]]) -> list[HourRow]:
         """The roll-ups of hours of some devices. Runs in a thread."""
+        span = (min(map(min, wanted.values())) * HOUR_MS, (max(map(max, wanted.values())) + 1) * HOUR_MS)
         rows = []
-        for device, hours in wanted.items():
-            span = (min(hours) * HOUR_MS, (max(hours) + 1) * HOUR_MS)
-            rollups = computing.rolled_up(self._days.rows(check, device, day, span), hours)
-            rows += _rows(device, rollups)
+        for device, parts in self._days.glances(check, wanted, day, span):
+            rows += _rows(device, computing.rolled_up(parts, wanted[device]))
         return rows
 
     def _looked_at(
@@ -310,11 +333,10 @@ class RollUps:
     ) -> list[_Found]:
         """The roll-ups of hours that chunks reach into which are newer than a log id. Runs in a thread."""
         found = []
-        for device, in_memory in held.items():
-            parts = self._days.rows(check, device, day, (day * DAY_MS, (day + 1) * DAY_MS))
+        for device, parts in self._days.glances(check, held, day, (day * DAY_MS, (day + 1) * DAY_MS)):
             newer = [part for part in parts if part.last_log_id > known]
             hours = hours_of(newer)
-            left = {hour for hour in hours if hour >= open_from or hour in in_memory}
+            left = {hour for hour in hours if hour >= open_from or hour in held[device]}
             rows = _rows(device, computing.rolled_up(parts, hours - left))
             found.append(_Found(device, rows, left, min((part.last_log_id for part in newer), default=0)))
         return found
@@ -338,10 +360,6 @@ class RollUps:
         except ChunkError as error:
             self._days.note_damage(str(error))
         return {}
-
-
-def _day_of(each: DeviceHour) -> int:
-    return each.hour // HOURS_PER_DAY
 
 
 def _rows(device: Device, rollups: Mapping[int, rollup_record.RollUp]) -> list[HourRow]:

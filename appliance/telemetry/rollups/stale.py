@@ -71,14 +71,18 @@ class Stale:
             stale.update(range(max(first, day * HOURS_PER_DAY), min(end, (day + 1) * HOURS_PER_DAY)))
         return stale
 
-    def over(self, now: int) -> list[DeviceHour]:
-        """What is stale of hours that are over, newest hour first, but for what is being rolled up."""
-        over = sorted((number for number in self._hours if (number + 1) * HOUR_MS <= now), reverse=True)
-        return [
-            DeviceHour(device, number)
-            for number in over
-            for device in self._hours[number].devices - self._hours[number].rolling
-        ]
+    def days_over(self, now: int) -> list[int]:
+        """The days of hours that are over and stale, newest first."""
+        return sorted({number // HOURS_PER_DAY for number in self._over(now)}, reverse=True)
+
+    def over(self, day: int, now: int) -> dict[int, set[Device]]:
+        """What is stale of those hours of a day that are over, but for what is being rolled up."""
+        hours = {number: self._hours[number] for number in self._over(now) if number // HOURS_PER_DAY == day}
+        # Whole sets at a time: there may be every hour of thousands of devices, and the loop waits for this.
+        return {
+            number: hour.devices - hour.rolling if hour.rolling else hour.devices.copy()
+            for number, hour in hours.items()
+        }
 
     def begin(self, taken: Collection[DeviceHour]) -> None:
         """Say that these are being rolled up from now on. Whatever is marked after this stays stale."""
@@ -101,6 +105,9 @@ class Stale:
             hour = self._hours[number]
             hour.rolling.discard(device)
             hour.devices.add(device)
+
+    def _over(self, now: int) -> list[int]:
+        return [number for number, hour in self._hours.items() if hour.devices and (number + 1) * HOUR_MS <= now]
 
     def is_clean(self, day: int) -> bool:
         """Whether nothing of a day is stale."""

@@ -1,5 +1,5 @@
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -7,82 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.alerts.book import Book
-from appliance.alerts.model import AlertState, Phase, Severity
-from appliance.ingestion.decide import (
-    PIECE_BYTES,
-    PIECE_MESSAGES,
-    PIECE_OBJECTS,
-    Decision,
-    Known,
-    ReadingKey,
-    newest_of,
-    telemetry_device,
-)
+from appliance.alerts.model import AlertState, Phase
+from appliance.ingestion.decide import Decision, newest_of, telemetry_device
 from appliance.ingestion.model import Outcome
 from appliance.registry.catalogue.model import DeviceType, MetricKind, MetricRule, Violation
-from appliance.telemetry.rows import Identity, identity_of
 from broker.message import Message
 from broker.packets import Properties
-from tests.appliance.alerts.examples import COOLDOWNS, limit
-from tests.appliance.ingestion.examples import NOW, TOLERANCES, message
-
-LIMITS = (
-    limit(rule_id=1, threshold=5, clear_threshold=4, hold_ms=4),
-    limit(rule_id=2, threshold=7, severity=Severity.LOW),
-    limit(rule_id=3, threshold=3, zones=("north",)),
-)
-BROKEN = "broken"
-"""A device whose zone cannot be told: a defect of the gateway, not of the device."""
-
-
-class Gateway:
-    """What deciding knows, and what came of every batch."""
-
-    def __init__(self) -> None:
-        self.book = Book(COOLDOWNS)
-        self.book.load(LIMITS, {})
-        self.newest: dict[ReadingKey, int] = {}
-        self.known = Known(self.book, self.zone_of, lambda *key: self.newest.get(key), TOLERANCES, self.held_at)
-        self.outcomes: list[Outcome] = []
-
-    @staticmethod
-    def zone_of(_: int, device_id: str) -> str:
-        if device_id == BROKEN:
-            raise LookupError(device_id)
-        return "north" if device_id == "valve" else ""
-
-    def held_at(self, *moment: object) -> list[Identity]:
-        reports = [report for outcome in self.outcomes for report in outcome.reports]
-        return [identity_of(report) for report in reports if (report.tenant_id, report.device_id, report.at) == moment]
-
-    def decide(self, messages: Sequence[Message]) -> Decision:
-        decision = Decision(self.known)
-        pieces_of(decision, messages)
-        return decision
-
-    def commit(self, messages: Sequence[Message]) -> Outcome:
-        decision = self.decide(messages)
-        outcome = decision.outcome()
-        self.known.merge(decision)
-        for report in outcome.reports:
-            for metric in report.values:
-                key = (report.tenant_id, report.device_id, metric)
-                self.newest[key] = max(self.newest.get(key, 0), report.at)
-        self.outcomes.append(outcome)
-        return outcome
-
-    def total(self) -> Outcome:
-        return Outcome(
-            tuple(report for outcome in self.outcomes for report in outcome.reports),
-            tuple(mishap for outcome in self.outcomes for mishap in outcome.mishaps),
-            tuple(change for outcome in self.outcomes for change in outcome.changes),
-        )
-
-
-def pieces_of(decision: Decision, messages: Sequence[Message]) -> int:
-    """Let a batch decide about messages, and count after how many pieces the loop would get its turn."""
-    return sum(1 for _ in decision.deciding(messages))
+from tests.appliance.ingestion.deciding import BROKEN, LIMITS, Gateway, pieces_of, untold
+from tests.appliance.ingestion.examples import NOW, message
 
 
 class Sent(NamedTuple):
@@ -155,18 +87,51 @@ def test_one_bad_message_changes_nothing_for_the_others(
         payload = b'{"pressure": 9}'
     gateway = Gateway()
     outcome = gateway.commit([*messages[:place], message(payload, device_id), *messages[place:]])
-    assert (outcome.reports, outcome.changes) == (expected.reports, expected.changes)
+    others = tuple(report for report in outcome.reports if report.device_id != BROKEN)
+    assert (others, outcome.changes) == (expected.reports, expected.changes)
     assert [mishap.device_id for mishap in outcome.mishaps] == [device_id]
     assert gateway.book.states() == clean.book.states()
 
 
 def test_a_defect_is_told_to_the_owner_of_the_device_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    outcome = Gateway().commit([message({"pressure": 9}, BROKEN)])
-    assert outcome.reports == ()
+    gateway = Gateway()
+    gateway.known.type_of = untold
+    outcome = gateway.commit([message({"pressure": 9}), message({"pressure": 9}, BROKEN)])
+    assert [report.device_id for report in outcome.reports] == ["pump"]
     [mishap] = outcome.mishaps
     assert (mishap.kind, mishap.reason) == ("defect", "the gateway could not process it (LookupError)")
     assert "message not processed tenant_id=1 device_id=broken" in caplog.text
     assert "LookupError" in caplog.text
+
+
+def test_readings_that_cannot_be_judged_are_kept_and_that_is_told() -> None:
+    outcome = Gateway().commit([message({"pressure": 9}, BROKEN)])
+    assert [report.values for report in outcome.reports] == [{"pressure": 9}]
+    [mishap] = outcome.mishaps
+    assert mishap.reason == (
+        "the gateway could not process it (LookupError); its readings are kept, but rules may not have seen them"
+    )
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), st.integers(1, 12), st.integers(1, 3))
+def test_of_a_message_that_comes_again_after_a_defect_nothing_is_lost_and_nothing_is_kept_twice(
+    object_count: int, failing_call: int, delivery_count: int
+) -> None:
+    gateway = Gateway()
+    calls = itertools.count(1)
+
+    def zone_of(*_: object) -> str:
+        if next(calls) == failing_call:
+            raise LookupError
+        return ""
+
+    gateway.known.zone_of = zone_of
+    told = [{"timestamp": NOW + place, "sequence": place, "pressure": place} for place in range(object_count)]
+    sent_ = message(told if object_count > 1 else told[0])
+    outcome = gateway.commit([sent_] * delivery_count)
+    assert [report.sequence for report in outcome.reports] == list(range(object_count))
+    assert [observed.is_duplicate for observed in outcome.observations].count(False) == object_count
 
 
 def test_a_breach_shorter_than_its_hold_opens_nothing_and_a_longer_one_opens_once() -> None:
@@ -296,34 +261,14 @@ def test_the_content_type_says_what_a_message_is() -> None:
     assert outcome.observations[0].behind_ms is None
 
 
-@given(st.lists(st.sampled_from([0, 1, PIECE_BYTES // 3, PIECE_BYTES - 1, PIECE_BYTES, 2 * PIECE_BYTES]), max_size=8))
-def test_a_piece_is_never_much_too_heavy(sizes: list[int]) -> None:
-    messages = [message(b"x" * size, topic="other") for size in sizes]
-    taken: list[int] = []
-    pieces: list[list[int]] = [[]]
-
-    class Counted(list[Message]):
-        """Notes which message is asked for."""
-
-        def __iter__(self) -> Iterator[Message]:
-            for one in super().__iter__():
-                pieces[-1].append(len(one.payload))
-                taken.append(len(one.payload))
-                yield one
-
-    deciding = Decision(Gateway().known).deciding(Counted(messages))
-    while next(deciding, "end") is None:
-        pieces.append([])
-    assert taken == sizes
-    assert all(sum(piece[:-1]) < PIECE_BYTES for piece in pieces)
-
-
-def test_a_piece_has_not_too_many_messages_and_within_one_not_too_many_objects() -> None:
-    few, many = [message(b"7")], [message([{"flow": 1}] * PIECE_OBJECTS * 3)]
-    assert pieces_of(Decision(Gateway().known), few * (PIECE_MESSAGES - 1)) == 0
-    assert pieces_of(Decision(Gateway().known), few * PIECE_MESSAGES) == 1
-    # They are read, then looked at for repeats, then judged.
-    assert pieces_of(Decision(Gateway().known), many) == 9
+def test_however_much_is_wrong_it_is_one_mishap_for_each_device_and_kind() -> None:
+    wrong = message([1] * 1_000)
+    outcome = Gateway().commit([wrong, message([1] * 9, "valve"), message(b"x" * 99), wrong])
+    assert [(mishap.device_id, mishap.kind, mishap.count) for mishap in outcome.mishaps] == [
+        ("pump", "wrong_type", 2_000),
+        ("valve", "wrong_type", 9),
+        ("pump", "not_json", 1),
+    ]
 
 
 objects_sent = st.dictionaries(
@@ -360,6 +305,13 @@ def test_a_message_of_several_objects_comes_to_the_same_as_one_message_for_each(
 
 def test_a_message_of_many_objects_is_taken_whole_or_not_at_all() -> None:
     gateway = Gateway()
+
+    class Defective(dict[str, MetricRule]):
+        def get(self, metric: str, default: Any = None) -> Any:
+            return 1 / 0 if metric == "pressure" else default
+
+    kind = DeviceType("px", metrics=Defective())
+    gateway.known.type_of = lambda _, device_id: kind if device_id == BROKEN else None
     outcome = gateway.commit([message([{"flow": 1}, {"pressure": 9}], BROKEN), message([{"flow": 1}, 7, {"flow": 2}])])
     assert [report.values for report in outcome.reports] == [{"flow": 1}, {"flow": 2}]
     assert [(mishap.device_id, mishap.kind) for mishap in outcome.mishaps] == [

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.ingestion import cbor
+from appliance.ingestion import cbor, senml
 from appliance.ingestion.fault import PayloadError
 from appliance.ingestion.forms import CBOR_ITEMS_LIMIT, Form, form_of, objects
 from appliance.ingestion.model import Mishap
@@ -114,3 +114,10 @@ def test_a_message_of_cbor_is_bounded_in_its_values() -> None:
     assert objects(cbor_of([{"a": 1}]), "", "pump", NOW) == ([{"a": 1}], [])
     with pytest.raises(PayloadError, match="more than 10000 values"):
         objects(b"\x9f" + b"\x00" * CBOR_ITEMS_LIMIT + b"\xff", "", "pump", NOW)
+
+
+def test_what_is_too_long_to_be_senml_is_refused_as_any_other_array() -> None:
+    records = msgspec.json.encode([{"n": "a", "v": 1}] * (senml.RECORDS_LIMIT + 1))
+    for content_type, words in (("", "objects in one message"), ("application/senml+json", "records in one pack")):
+        with pytest.raises(PayloadError, match=words):
+            objects(records, content_type, "pump", NOW)

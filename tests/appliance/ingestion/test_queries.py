@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.ingestion.model import Mishap, Problem
 from appliance.ingestion.queries import insert_mishaps, select_problems, select_recent_problems
+from appliance.ingestion.tally import Tally
 from tests.appliance.alerts.examples import answer
 from tests.appliance.store.tables import up_to_date
 
@@ -39,7 +40,10 @@ def test_every_mishap_is_counted_whichever_batch_it_came_in(
 ) -> None:
     connection.execute("DELETE FROM problem")
     insert_mishaps(connection, noted[:border])
-    insert_mishaps(connection, noted[border:])
+    tally = Tally()
+    for mishap in noted[border:]:
+        tally.note(mishap)
+    insert_mishaps(connection, tally.mishaps())
     groups: dict[tuple[int, str, str], list[Mishap]] = defaultdict(list)
     for mishap in noted:
         groups[mishap.tenant_id, mishap.device_id, mishap.kind].append(mishap)

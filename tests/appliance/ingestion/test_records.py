@@ -1,29 +1,45 @@
 import asyncio
-from itertools import groupby
+from collections.abc import Sequence
+from itertools import groupby, islice, pairwise
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.ingestion.records import RECORD_REPORTS, records_of
+from appliance.ingestion.records import RECORD_WEIGHT, REPORT_WEIGHT, records_of
 from appliance.telemetry import log_record
 from appliance.telemetry.model import Report
 from tests.appliance.ingestion.examples import NOW, message, turn
 from tests.appliance.ingestion.gateway import ingesting
 from tests.appliance.telemetry.reports import report
 
+RECORD_REPORTS = RECORD_WEIGHT // (REPORT_WEIGHT + 1)
+"""So many reports of one value are a record."""
 MANY = RECORD_REPORTS + 500
 
-counts = st.sampled_from([1, RECORD_REPORTS - 1, RECORD_REPORTS, RECORD_REPORTS + 1])
+told = st.tuples(st.integers(1, 2), st.sampled_from([1, 600, RECORD_WEIGHT - REPORT_WEIGHT, RECORD_WEIGHT + 1]))
 
 
-@given(st.lists(st.tuples(st.integers(1, 2), counts), max_size=4))
-def test_records_are_all_reports_of_each_tenant_in_their_order_and_none_is_too_long(
+def weight(reports: Sequence[Report]) -> int:
+    return sum(REPORT_WEIGHT + len(one.values) for one in reports)
+
+
+@given(st.lists(told, max_size=20))
+def test_records_are_all_reports_of_each_tenant_in_their_order_and_none_is_too_heavy(
     told: list[tuple[int, int]],
 ) -> None:
-    reports = [report(tenant_id=tenant_id) for tenant_id, count in told for _ in range(count)]
+    values = dict.fromkeys(map(str, range(RECORD_WEIGHT + 1)))
+    reports = [report(tenant_id=tenant, values=dict(islice(values.items(), width))) for tenant, width in told]
     records = list(records_of(reports))
-    assert all(0 < len(record.reports) <= RECORD_REPORTS for record in records)
+    for record in records:
+        assert record.reports
+        assert (
+            len(record.reports) == 1 or sum(REPORT_WEIGHT + len(one.values) for one in record.reports) <= RECORD_WEIGHT
+        )
+    for before, after in pairwise(records):
+        # No record ends before it must.
+        if before.tenant_id == after.tenant_id:
+            assert weight([*before.reports, after.reports[0]]) > RECORD_WEIGHT
     assert all(one.tenant_id == record.tenant_id for record in records for one in record.reports)
     kept: dict[int, list[int]] = {
         tenant_id: [id(one) for record in same for one in record.reports]

@@ -133,6 +133,11 @@ def test_one_name_twice_at_one_moment_is_two_objects() -> None:
     ]
 
 
+def test_a_pack_has_as_many_records_as_the_limit_says() -> None:
+    records = [{"n": f"a{number}", "v": number} for number in range(senml.RECORDS_LIMIT)]
+    assert len(readings(*records)) == senml.RECORDS_LIMIT
+
+
 def test_records_that_cannot_be_taken_do_not_stop_the_others() -> None:
     found, faults = senml.objects([{"n": "a", "v": 1}, {"n": "b", "v": "x"}, {"n": "c"}, {"bn": "pump:"}], "pump", NOW)
     assert [one["readings"] for one in found] == [{"a": 1}]
@@ -150,6 +155,7 @@ def test_records_that_cannot_be_taken_do_not_stop_the_others() -> None:
         ([{"n": "a", "v": 1, "x_": 1}], "'x_' must be understood"),
         ([{"n": "a", "v": 1, "bver": 11}], "version 11, at most 10"),
         ([{"n": "a", 0: "b"}], "'n' of a record is there twice"),
+        ([{"n": "a", "v": 1}] * (senml.RECORDS_LIMIT + 1), "1,501 records in one pack, at most 1,500"),
     ],
 )
 def test_a_pack_that_must_not_be_taken_is_refused_whole(decoded: object, words: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from appliance.alerts.model import AlertOpened, AlertResolved, NewRule
 from appliance.config import IngestionConfig
 from appliance.ingestion.backlog import BYTES_LIMIT
-from appliance.ingestion.decide import PIECE_MESSAGES
 from appliance.ingestion.model import PresenceChanged, Problem, ProblemsWritten
+from appliance.ingestion.pieces import PIECE_MESSAGES
 from appliance.ingestion.service import MISHAPS_LIMIT
 from appliance.notifications.model import NoticesQueued
 from appliance.telemetry import log_record
@@ -354,8 +354,8 @@ async def test_messages_that_are_not_understood_are_counted_at_their_device(tmp_
 async def test_a_flood_of_refusals_is_cut_off(tmp_path: Path) -> None:
     async with ingesting(tmp_path) as gateway:
         for number in range(MISHAPS_LIMIT + 50):
-            gateway.ingestion.note(refused(f"stranger-{number}"))
-    assert gateway.on_disk("SELECT occurrence_count FROM problem") == [(MISHAPS_LIMIT,)]
+            gateway.ingestion.note(refused("stranger", kind=f"kind-{number}"))
+    assert gateway.on_disk("SELECT count(*) FROM problem") == [(MISHAPS_LIMIT,)]
 
 
 async def test_presence_is_known_and_announced(tmp_path: Path) -> None:

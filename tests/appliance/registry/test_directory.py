@@ -172,6 +172,7 @@ async def test_devices_are_sorted_and_apart_by_tenant(registry: Registry) -> Non
         await registry.add_device(DEFAULT_TENANT, device_id, zone="cellar")
     assert [device.device_id for device in registry.devices(DEFAULT_TENANT)] == ["C", "a", "b"]
     assert registry.devices(2) == []
+    assert registry.devices_of_all() == registry.devices(DEFAULT_TENANT)
     assert registry.device(DEFAULT_TENANT, "a").zone == "cellar"
     with pytest.raises(UnknownDeviceError):
         registry.device(2, "a")

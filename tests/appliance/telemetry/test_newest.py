@@ -1,13 +1,17 @@
 """The newest value of each metric, whatever order reports come in."""
 
+from collections.abc import Mapping
+from itertools import pairwise
 from math import nan
+from operator import itemgetter
+from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.telemetry.model import Latest, Report, TimeSource
-from appliance.telemetry.newest import METRICS_LIMIT, RECENT_COUNT, Newest
-from appliance.telemetry.rows import Rows
+from appliance.telemetry.newest import METRICS_LIMIT, PARTS_LIMIT, RECENT_COUNT, Newest, last_numbers
+from appliance.telemetry.rows import Column, Rows
 from tests.appliance.telemetry.reports import NOON, report
 
 small = st.builds(
@@ -49,15 +53,100 @@ def test_what_is_kept_of_it_gives_it_again(reports: list[Report], chance: object
     assert restored.last_seen_at == newest.last_seen_at
 
 
+@given(st.lists(small, max_size=8), st.lists(st.booleans(), min_size=8, max_size=8))
+def test_what_is_told_is_of_now_and_made_once(reports: list[Report], asked: list[bool]) -> None:
+    made = []
+
+    def tell(name: str, newest: Mapping[str, Report], last_seen_at: int | None) -> bytes:
+        made.append(name)
+        return repr((name, {metric: report.values[metric] for metric, report in newest.items()}, last_seen_at)).encode()
+
+    newest = Newest()
+    for report_, is_asked in zip(reports, asked, strict=False):
+        newest.note(report_)
+        if is_asked:
+            values = {metric: each.value for metric, each in newest.latest().items()}
+            expected = repr(("a", values, newest.last_seen_at)).encode()
+            assert newest.told("a", tell) == newest.told("a", tell) == expected
+    assert len(made) == sum(asked[: len(reports)])
+
+
+def test_what_is_told_follows_what_is_restored() -> None:
+    newest = noted([report(values={"a": 1})])
+    assert newest.told("x", lambda name, *_: name.encode()) == b"x"
+    newest.restore([], NOON + 99)
+    assert newest.told("x", lambda _, __, seen: str(seen).encode()) == str(NOON + 99).encode()
+
+
 def test_recent_numbers_outlive_their_chunk() -> None:
     reports = [report(at=NOON + second, values={"pressure": second}) for second in range(100)]
     newest = noted(reports)
     rows = Rows.of(reports, 1)
     assert newest.recent("pressure", 3, [rows]) == [(NOON + 97, 97.0), (NOON + 98, 98.0), (NOON + 99, 99.0)]
-    newest.remember([rows])
+    newest.remember(last_numbers([rows]))
     assert len(newest.recent("pressure", 1000, [])) == RECENT_COUNT
     more = Rows.of([report(at=NOON + 100, values={"pressure": 100})], 2)
     assert newest.recent("pressure", 2, [more]) == [(NOON + 99, 99.0), (NOON + 100, 100.0)]
+
+
+numbered = st.lists(st.tuples(st.integers(0, 30), st.sampled_from("ab"), st.integers(0, 9) | st.none()), max_size=30)
+
+
+@given(numbered, st.lists(st.integers(0, 30), max_size=4), st.integers(1, 4), st.integers(0, 2))
+@example([(0, "a", 1), (2, "a", 2), (9, "a", 3), (5, "a", 4), (6, "a", 5)], [3], 2, 0)
+def test_recent_numbers_are_those_that_a_look_at_every_report_finds(
+    told: list[tuple[int, str, int | None]], borders: list[int], count: int, sealed_count: int
+) -> None:
+    """However they are cut into parts, in whatever order they come; within a part they come in order."""
+    cuts = [0, *sorted(borders), len(told)]
+    parts = [sorted(told[start:end], key=itemgetter(0)) for start, end in pairwise(cuts) if told[start:end]]
+    rows = [Rows.of([report(at=NOON + at, values={name: value}) for at, name, value in part], 1) for part in parts]
+    newest = noted([one for part in rows for one in part.reports()])
+    sealed_count = min(sealed_count, len(rows))
+    newest.remember(last_numbers(rows[:sealed_count]))
+    for metric in "ab":
+        # Of each part as many of the last rows are looked at as numbers are wanted, or stay.
+        kept = [
+            (NOON + at, value)
+            for number, part in enumerate(parts)
+            for at, name, value in part[-(RECENT_COUNT if number < sealed_count else count) :]
+            if name == metric and value is not None
+        ]
+        found = newest.recent(metric, count, rows[sealed_count:])
+        assert [at for at, _ in found] == sorted(at for at, _ in kept)[-count:]
+        assert set(found) <= set(kept)
+
+
+def test_what_is_sealed_late_does_not_displace_newer_numbers() -> None:
+    late, newer = (
+        [report(at=start + place, values={"pressure": place}) for place in range(RECENT_COUNT)]
+        for start in (NOON - RECENT_COUNT + 1, NOON)
+    )
+    newest = noted([*newer, *late])
+    newest.remember(last_numbers([Rows.of(newer, 1)]))
+    newest.remember(last_numbers([Rows.of(late, 2)]))
+    assert [at for at, _ in newest.recent("pressure", RECENT_COUNT - 1, [])] == [one.at for one in newer[1:]]
+
+
+def test_of_thousands_of_parts_only_the_latest_are_looked_at() -> None:
+    looked_at = []
+
+    class Watched(dict[str, Column]):
+        def get(self, metric: str, default: Any = None) -> Any:
+            looked_at.append(metric)
+            return super().get(metric, default)
+
+    parts = [Rows.of([report(at=NOON + number)], number) for number in range(PARTS_LIMIT + 100)]
+    for part in parts:
+        part.columns = Watched(part.columns)
+    newest = Newest()
+    assert [at - NOON for at, _ in newest.recent("pressure", 3, parts)] == [len(parts) + n for n in (-3, -2, -1)]
+    assert len(looked_at) == 3
+    assert len(last_numbers(parts)["pressure"]) == RECENT_COUNT
+    assert last_numbers([*parts, Rows.of([report(at=NOON - 1, values={"old": 1})], 0)]).keys() == {
+        "pressure",
+        "battery",
+    }
 
 
 def test_only_what_can_be_drawn_is_recent() -> None:
@@ -70,7 +159,7 @@ def test_only_what_can_be_drawn_is_recent() -> None:
 def test_a_device_that_names_ever_new_metrics_stays_small() -> None:
     reports = [report(at=NOON + row, values={f"metric-{row}": row}) for row in range(3 * METRICS_LIMIT)]
     newest = noted(reports)
-    newest.remember([Rows.of(reports[:1], 1)])
+    newest.remember(last_numbers([Rows.of(reports[:1], 1)]))
     assert newest.recent("metric-0", 60, []) == []
     assert len(newest.metrics()) <= METRICS_LIMIT
     assert f"metric-{3 * METRICS_LIMIT - 1}" in newest.metrics()

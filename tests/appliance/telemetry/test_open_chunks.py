@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.telemetry.model import Report
-from appliance.telemetry.open_chunks import IDENTITIES_LIMIT, KEYS_PER_REPORT, METRICS_LIMIT, OpenChunks
+from appliance.telemetry.open_chunks import (
+    CELLS_PER_REPORT,
+    IDENTITIES_LIMIT,
+    KEYS_PER_REPORT,
+    METRICS_LIMIT,
+    PRESSING_CELLS,
+    TEXT_CELL,
+    OpenChunks,
+)
 from appliance.telemetry.rows import identity_of
 from tests.appliance.telemetry.reports import NOON, report
 
@@ -202,3 +210,78 @@ def test_what_finds_reports_counts_towards_the_memory_limit() -> None:
     in_order.absorb([report(at=at) for at in moments], 1, NOON)
     backwards.absorb([report(at=at) for at in reversed(moments)], 1, NOON)
     assert (seal(in_order, NOON), seal(backwards, NOON)) == (0, 1)
+
+
+def wide(set_number: int, at: int = NOON) -> Report:
+    """A report of more metrics than fit into one part with those of another set."""
+    return report(at=at, values={f"m{set_number}-{number}": 1 for number in range(METRICS_LIMIT + 8)})
+
+
+def test_wide_reports_long_texts_and_parts_of_their_own_count_towards_the_memory_limit() -> None:
+    """Each would take much more memory than as many usual reports."""
+    usual = [report(at=NOON + place) for place in range(8)]
+    same_wide = [wide(0, NOON + place) for place in range(8)]
+    alternating = [wide(place % 2, NOON + place) for place in range(8)]
+    texts = [report(at=NOON + place, values={"t": "x" * 64 * CELLS_PER_REPORT * TEXT_CELL}) for place in range(8)]
+    weights = []
+    for reports in (usual, same_wide, alternating, texts):
+        chunks = OpenChunks(TelemetryConfig())
+        chunks.absorb(reports, 1, NOON)
+        chunks.begin_sealing_all()
+        [chunk] = chunks.sealing
+        weights.append(chunk.report_count + chunk.surcharge)
+    assert weights[0] == 8
+    assert weights[1] == 8 * (METRICS_LIMIT + 8) // CELLS_PER_REPORT
+    assert weights[2] > 16 * weights[1]
+    assert weights[3] == 8 * (1 + 64)
+
+
+def test_memory_that_few_heavy_reports_fill_is_let_go() -> None:
+    heavy, light = report("a", values={"text": "x" * 1_000_000}), report("b", NOON)
+    chunks = OpenChunks(TelemetryConfig(memory_limit_reports=10_000, seal_after_ms=DAY_MS))
+    chunks.absorb([heavy], 1, NOON)
+    chunks.absorb([light], 2, NOON + 1)
+    assert seal(chunks, NOON + 2) == 1
+    assert (found(chunks, "a"), found(chunks, "b")) == ([], [NOON])
+
+
+def test_what_heavy_reports_keep_in_memory_for_a_held_day_makes_it_crowded() -> None:
+    chunks = OpenChunks(TelemetryConfig(memory_limit_reports=10_000))
+    chunks.absorb([report(values={"text": "x" * 1_000_000})], 1, NOON)
+    chunks.held.add(NOON // DAY_MS)
+    chunks.begin_sealing(NOON)
+    assert chunks.is_crowded
+
+
+def test_what_another_thread_reads_stays_as_it_is_and_only_what_grows_is_copied() -> None:
+    chunks = OpenChunks(TelemetryConfig(seal_after_reports=2))
+    chunks.absorb([report(at=NOON + place) for place in range(5)], 1, NOON)
+    first, second, growing = chunks.copied_parts(1, "sensor-001", 0, 1 << 45)
+    chunks.absorb([report(at=NOON + 5, values={"pressure": "text", "new": 1})], 2, NOON)
+    assert [list(part.at) for part in (first, second, growing)] == [[NOON, NOON + 1], [NOON + 2, NOON + 3], [NOON + 4]]
+    assert growing.columns.keys() == {"pressure", "battery"}
+    assert chunks.copied_parts(1, "sensor-001", 0, 1 << 45)[:2] == [first, second]
+    chunks.begin_sealing_all()
+    sealing = chunks.copied_parts(1, "sensor-001", 0, 1 << 45)
+    chunks.absorb([report(at=NOON + 6)], 3, NOON)
+    assert chunks.copied_parts(1, "sensor-001", 0, 1 << 45)[:3] == sealing
+    assert [part.count for part in sealing] == [2, 2, 2]
+
+
+def test_the_last_numbers_of_a_chunk_are_made_once() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    chunks.absorb([report(values={"pressure": 1})], 1, NOON)
+    chunks.begin_sealing_all()
+    [chunk] = chunks.sealing
+    assert chunk.last_numbers() == {"pressure": [(NOON, 1.0)]}
+    assert chunk.last_numbers() is chunk.last_numbers()
+
+
+def test_very_much_in_little_time_is_pressing_until_sealing_begins() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    chunks.absorb([report(values={"text": "x" * (PRESSING_CELLS * TEXT_CELL - TEXT_CELL)})], 1, NOON)
+    assert not chunks.is_pressing
+    chunks.absorb([report(values={"text": "x" * TEXT_CELL})], 2, NOON)
+    assert chunks.is_pressing
+    chunks.begin_sealing(NOON)
+    assert not chunks.is_pressing

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from appliance.instant import DAY_MS
 from appliance.store.database import connect_writer
 from appliance.telemetry import chunk, queries
+from appliance.telemetry.day_file import DamagedDayError, SealedChunk, SealedDevice
+from appliance.telemetry.days.queries import read_chunks, read_devices
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.queries import DamagedDayError, SealedChunk, SealedDevice
 from tests.appliance.store.tables import up_to_date
 from tests.appliance.telemetry.keeping import days as keeping_days
 from tests.appliance.telemetry.reports import DAY, report
@@ -46,7 +47,7 @@ def sealed(device_id: str, log_id: int, *spans: tuple[int, int], tenant_id: int 
 
 
 def read(folder: Path, tenant_id: int, start: int, end: int) -> list[bytes]:
-    return [stored.blob for stored in queries.read_chunks(folder / "2026-01-31.db", tenant_id, "a", start, end)]
+    return [stored.blob for stored in read_chunks(folder / "2026-01-31.db", tenant_id, "a", start, end)]
 
 
 spans = st.tuples(st.integers(0, DAY_MS - 1), st.integers(0, DAY_MS - 1)).map(lambda span: (min(span), max(span)))
@@ -87,7 +88,7 @@ def test_tenants_do_not_see_each_other(tmp_path: Path, day: sqlite3.Connection) 
 def test_how_far_the_log_is_covered_never_goes_back(tmp_path: Path, day: sqlite3.Connection) -> None:
     queries.insert_sealed(day, [sealed("a", 9, (0, 5))])
     queries.insert_sealed(day, [sealed("a", 4, (0, 5))])
-    (device,) = queries.read_devices(tmp_path / "2026-01-31.db")
+    (device,) = read_devices(tmp_path / "2026-01-31.db")
     assert (device.last_log_id, device.latest_log_id) == (9, 4)
 
 
@@ -95,7 +96,7 @@ def test_preparing_twice_changes_nothing(tmp_path: Path, day: sqlite3.Connection
     queries.insert_sealed(day, [sealed("a", 9, (0, 5))])
     queries.prepare_day(day)
     assert queries.checkpoint(day)
-    assert len(queries.read_devices(tmp_path / "2026-01-31.db")) == 1
+    assert len(read_devices(tmp_path / "2026-01-31.db")) == 1
 
 
 def test_a_reader_in_the_way_of_a_checkpoint_is_told(tmp_path: Path, day: sqlite3.Connection) -> None:
@@ -134,16 +135,16 @@ def test_what_lies_where_is_said(tmp_path: Path) -> None:
 
 def test_a_file_without_tables_is_empty(tmp_path: Path) -> None:
     (tmp_path / "2026-01-30.db").touch()
-    assert queries.read_chunks(tmp_path / "2026-01-30.db", 1, "a", *FOREVER) == []
-    assert queries.read_devices(tmp_path / "2026-01-30.db") == []
+    assert read_chunks(tmp_path / "2026-01-30.db", 1, "a", *FOREVER) == []
+    assert read_devices(tmp_path / "2026-01-30.db") == []
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "2026-01-30.db").write_bytes(b"not a database" * 1000)
     with pytest.raises(ChunkError, match=r"2026-01-30\.db"):
-        queries.read_chunks(tmp_path / "2026-01-30.db", 1, "a", *FOREVER)
+        read_chunks(tmp_path / "2026-01-30.db", 1, "a", *FOREVER)
     with pytest.raises(ChunkError, match=r"2026-01-30\.db"):
-        queries.read_devices(tmp_path / "2026-01-30.db")
+        read_devices(tmp_path / "2026-01-30.db")
 
 
 def test_a_file_of_a_later_release_is_left_alone(day: sqlite3.Connection) -> None:
@@ -175,7 +176,3 @@ def test_the_log_is_read_in_order_and_trimmed_to_the_id(gateway: sqlite3.Connect
     oldest = queries.select_oldest_log(1)
     assert gateway.execute(oldest.sql, oldest.parameters).fetchall() == [(ids[2],)]
     assert gateway.execute(queries.select_tenants().sql).fetchall() == [(1,)]
-
-
-def test_a_day_file_is_named_for_its_day() -> None:
-    assert queries.day_number(Path("2026-01-31.db")) == DAY

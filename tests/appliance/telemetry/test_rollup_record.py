@@ -32,10 +32,19 @@ def test_some_metrics_are_those_of_all(found: list[RollUp], others: set[str], ch
     names = dict.fromkeys(name for rollup in found for name in rollup.bins)
     metrics = others | {name for place, name in enumerate(names) if chosen >> place & 1}
     taker = rollup_record.Taker(metrics)
+    expected: dict[tuple[str, str], dict[int, Bin]] = {}
     # Twice: what was learnt of the names of one roll-up serves the others.
-    for rollup in [*found, *found]:
-        expected = {name: each for name, each in rollup.bins.items() if name in metrics}
-        assert dict(taker.bins(rollup_record.encode(rollup))) == expected
+    for at, rollup in enumerate([*found, *found]):
+        device = "ab"[at % 5 == 0]
+        assert not taker.take([(device, at, rollup_record.encode(rollup))], 1)
+        for name, each in rollup.bins.items():
+            if name in metrics:
+                expected.setdefault((device, name), {})[at] = each
+    taken: dict[tuple[str, str], dict[int, Bin]] = {}
+    for device, metric, bins in taker.taken():
+        taken.setdefault((device, metric), {}).update(bins)
+    assert repr(taken) == repr({key: expected[key] for key in taken})
+    assert taken.keys() == expected.keys()
 
 
 @given(rollups, st.data())
@@ -48,9 +57,11 @@ def test_damage_is_always_found(rollup: RollUp, data: st.DataObject) -> None:
         with pytest.raises(ChunkError):
             rollup_record.decode(damaged)
         taker = rollup_record.Taker(rollup.bins)
-        taker.bins(record)
-        with pytest.raises(ChunkError):
-            taker.bins(damaged)
+        assert taker.take([("a", 0, record), ("a", 1, damaged), ("b", 2, damaged), ("a", 3, record)], 5) == [
+            ("a", 1),
+            ("b", 2),
+        ]
+        assert all((device, list(bins)) == ("a", [0, 15]) for device, _, bins in taker.taken())
 
 
 @given(st.binary(max_size=120))
@@ -59,7 +70,7 @@ def test_no_bytes_raise_anything_else(body: bytes) -> None:
         with contextlib.suppress(ChunkError):
             rollup_record.decode(record)
         with contextlib.suppress(ChunkError):
-            rollup_record.Taker(["a"]).bins(record)
+            rollup_record.Taker(["a"]).take([("a", 0, record)], 1)
 
 
 def test_the_count_is_of_numbers_and_others() -> None:

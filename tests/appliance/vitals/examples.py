@@ -29,6 +29,7 @@ USAGE = Usage(
     disk_bytes=2_000,
     growth_bytes=1,
     days_left=31,
+    notices=(),
     damages=(),
     erasing=(),
 )

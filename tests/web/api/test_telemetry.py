@@ -73,6 +73,20 @@ async def test_the_newest_readings_of_all_devices(script: Client, house: House) 
     assert device["readings"]["pressure"] == {"at": to_text(NOON + 4_000), "value": 44.0}
 
 
+async def test_the_newest_readings_are_told_anew_with_every_report(script: Client, house: House) -> None:
+    await filled(house)
+    await house.add_device("b:c")
+    await house.send("b:c", {"pressure": 7.5}, at=NOON)
+    for value in (50.0, 51.0):
+        await house.send("a", {"pressure": value}, at=NOON + int(value) * 1_000)
+        first, second = (await script.get("/v1/tenants/1/telemetry/latest")).json()["devices"]
+        assert first["readings"] == {
+            "pressure": {"at": to_text(NOON + int(value) * 1_000), "value": value},
+            "mode": {"at": to_text(NOON + 4_000), "value": "auto"},
+        }
+        assert (second["device_id"], second["readings"]["pressure"]["value"]) == ("b:c", 7.5)
+
+
 async def test_another_tenant_is_not_there(script: Client) -> None:
     for number in ("2", "0", "-1", "9" * 30):
         assert (await script.get(f"/v1/tenants/{number}/telemetry/latest")).status_code == 404, number

@@ -1,6 +1,7 @@
 """Devices on their way out: of the log, of every day, of what was set aside, and of what was computed of them.
 
 Rules:
+- What was taken before is committed first: what gets its log id later is kept.
 - A row in gateway.db is the promise. From then on nothing of a device is shown, and every start goes on.
 - Each step may be done again: after a death it is.
 - No day waits for it: what other devices send goes into its file meanwhile, but for the moment in which it is wiped.
@@ -8,14 +9,14 @@ Rules:
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 from appliance.audit.model import Entry
 from appliance.audit.service import Audit
 from appliance.instant import Clock
-from appliance.store.database import Database
+from appliance.store.database import Database, UnwritableError
 from appliance.telemetry import log_record
 from appliance.telemetry.keeping import files, sealed_day
 from appliance.telemetry.keeping import queries as keeping_queries
@@ -32,6 +33,9 @@ DEVICES_PER_TRANSACTION = 64
 
 _LOG_ROWS_AT_ONCE = 64
 
+SETTLE_TIMEOUT_S = 10.0
+"""How long is waited for what was taken before; a disk that is slow takes less, one that is full may take for ever."""
+
 
 class Erasing:
     """The erasing of devices from a telemetry that is open."""
@@ -44,13 +48,20 @@ class Erasing:
         self._audit = Audit(database, clock)
         self.pending: tuple[Erasure, ...] = ()
         """What is being erased."""
+        self.settled: Callable[[], Awaitable[None]] = _all_is_settled
+        """Returns once everything that was taken from devices so far is committed and in memory."""
+        self.settle_timeout_s = SETTLE_TIMEOUT_S
 
     async def resume(self) -> None:
         """Take up what was asked for before the start."""
         self.pending = tuple(await self._database.read(keeping_queries.select_erasures()))
 
     async def ask(self, tenant_id: int, device_ids: Sequence[str]) -> None:
-        """Let nobody see what was received of these devices up to now; when this returns, it is written down."""
+        """Let nobody see what was received of these devices up to now; when this returns, it is written down.
+
+        Raises `UnwritableError` while what was received last cannot be committed: then nothing is erased.
+        """
+        await self._settle()
         entries = [Entry("telemetry.erase", device_id) for device_id in device_ids]
 
         async def told() -> Sequence[Erasure]:
@@ -88,6 +99,14 @@ class Erasing:
             yield
         require_none(troubles)
         await self._finish(pending)
+
+    async def _settle(self) -> None:
+        try:
+            async with asyncio.timeout(self.settle_timeout_s):
+                await self.settled()
+        except TimeoutError as error:
+            told = "what was received last does not get to the disk, so nothing is erased yet: ask for it again later"
+            raise UnwritableError(told) from error
 
     async def _finish(self, pending: Sequence[Erasure]) -> None:
         for each in pending:
@@ -153,6 +172,10 @@ class Erasing:
 
     def _path(self, day: int) -> Path:
         return self._telemetry.day_files.path(day)
+
+
+async def _all_is_settled() -> None:
+    """Stand in while nobody takes anything from devices."""
 
 
 def _aside_with(days: Path, rollups: Path, left_out: LeftOut) -> list[Path]:

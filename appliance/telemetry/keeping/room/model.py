@@ -29,7 +29,7 @@ class Usage(msgspec.Struct, frozen=True):
     growth_bytes: int
     """A day, as in the last seven."""
     days_left: int | None
-    """Until the budget is used up and the oldest day goes; None when that will not be."""
+    """Until the budget is used up and the oldest day goes, 0 once it is; None when that will not be."""
     notices: tuple[str, ...]
     """What keeps days from going as they should, each a part of a sentence."""
     damages: tuple[str, ...]

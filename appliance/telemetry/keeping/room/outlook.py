@@ -6,7 +6,7 @@ from appliance.instant import DAY_MS, day_of
 from appliance.telemetry.keeping import plan
 from appliance.telemetry.keeping.plan import FREE_SHARE, Limits, Present
 from appliance.telemetry.keeping.room.measurement import Measured
-from appliance.telemetry.keeping.room.reserve import GIGABYTE
+from appliance.telemetry.keeping.room.reserve import GIGABYTE, MEGABYTE
 
 
 class Outlook(NamedTuple):
@@ -21,10 +21,11 @@ class Outlook(NamedTuple):
 def outlook(measured: Measured, limits: Limits, today: Present, *, is_aged: bool) -> Outlook:
     """How it stands; `is_aged` when anything is to be kept for so many days and no longer."""
     budget = _of_budget(measured, limits, today)
+    excess = "" if budget else _of_excess(measured, limits)
     waiting = plan.waiting_for_age(measured.days, limits.keep_days, today)
     is_told = waiting > plan.handful(len(measured.days))
     clock = _of_clock(waiting if is_told else 0, today) if is_aged else ""
-    return Outlook(tuple(filter(None, (budget, clock))), is_well=not budget and not is_told)
+    return Outlook(tuple(filter(None, (budget, excess, clock))), is_well=not budget and not is_told)
 
 
 def _of_budget(measured: Measured, limits: Limits, today: Present) -> str:
@@ -44,6 +45,16 @@ def _of_budget(measured: Measured, limits: Limits, today: Present) -> str:
     return f"{told}. Dropping every day would not leave {FREE_SHARE:.0%} free, so none goes for it"
 
 
+def _of_excess(measured: Measured, limits: Limits) -> str:
+    """What is said of a budget that is used up while days go for it: nobody has to do anything."""
+    if measured.used_bytes <= limits.budget_bytes:
+        return ""
+    told = f"{_gigabytes(measured.used_bytes)} are used, and {_gigabytes(limits.budget_bytes)} may be"
+    if limits.nightly_bytes is None:
+        return f"{told}: the oldest days go the next night"
+    return f"{told}: about {_gigabytes(limits.nightly_bytes)} of the oldest days go each night"
+
+
 def _of_clock(waiting: int, today: Present) -> str:
     if waiting:
         return (
@@ -59,4 +70,6 @@ def _of_clock(waiting: int, today: Present) -> str:
 
 
 def _gigabytes(count: int) -> str:
+    if count < GIGABYTE // 10:
+        return f"{count / MEGABYTE:.1f} MB"
     return f"{count / GIGABYTE:.1f} GB"

@@ -7,7 +7,6 @@ counts from a moment that has passed for sure, and what nobody has asked for by 
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from appliance.store.database import Database
 from appliance.telemetry.keeping import plan
 from appliance.telemetry.keeping.plan import Cause, Drop, Limits, Present
 from appliance.telemetry.keeping.room import queries, reserve
-from appliance.telemetry.keeping.room.drops.service import Drops
+from appliance.telemetry.keeping.room.drops.service import Drops, uptime_s
 from appliance.telemetry.keeping.room.measurement import RESERVE_NAME, Measured, sizes
 from appliance.telemetry.keeping.room.model import Usage
 from appliance.telemetry.keeping.room.outlook import Outlook, outlook
@@ -67,7 +66,7 @@ class Room:
         """Removes something that can be made again; whether there was anything."""
         self.passed_at: Callable[[], int] = _nothing_is_sure
         """A moment that has passed for sure, UTC milliseconds, whatever the clock shows."""
-        self.uptime_s: Callable[[], float] = time.monotonic
+        self.uptime_s: Callable[[], float] = uptime_s
         """Seconds by a clock that nobody sets."""
         self.look: Callable[[], Disk] = lambda: reserve.look(folder, self._reserve_path)
         """How it stands with the disk; asked in a thread."""
@@ -108,6 +107,7 @@ class Room:
                 case Step.NOTHING:
                     self._is_full = False
                     await self._drops.catch_up()
+                    await self._drops.go_on(self._uptime_ms())
                     return
 
     async def tend(self) -> None:
@@ -241,7 +241,9 @@ class Room:
         """Take devices out of days that are too old for them."""
         config = self._config
         devices = [(each.tenant_id, each.device_id, each.type) for each in self.devices()]
-        keep_days_of = plan.keep_days_of(devices, config.keep_days_of_types, config.keep_days_of_devices)
+        # Another tenant may have a device of the same id: who writes the settings means their own.
+        by_device = {(DEFAULT_TENANT, device_id): days for device_id, days in config.keep_days_of_devices.items()}
+        keep_days_of = plan.keep_days_of(devices, config.keep_days_of_types, by_device)
         may_spend = plan.handful(len(measured.days))
         for due in plan.due_for_thinning(measured.days, keep_days_of, self._today()):
             known = self._thinned.get(due.day, frozenset())
@@ -250,10 +252,8 @@ class Room:
             if due.day not in complete or not wanted - known:
                 continue
             with noted(troubles):
-                is_changed = await self.keeping.leave_out(due.day, wanted)
+                await self._drops.thin(due.day, wanted, due.by_clock)
                 self._thinned[due.day] = known | wanted
-                if is_changed and due.by_clock & wanted - known:
-                    self._drops.spent = plan.spend(self._drops.spent, Cause.CLOCK, 0)
 
     def _today(self) -> Present:
         return plan.present(self._clock(), self.passed_at())
@@ -270,7 +270,7 @@ class Room:
     def _limits(self, measured: Measured) -> Limits:
         asked, disk = self._config.disk_budget_gb * GIGABYTE, measured.disk
         budget = plan.budget(asked, measured.used_bytes, disk.free_bytes, disk.total_bytes)
-        nightly = None if asked else plan.growth(measured.days, self._clock())
+        nightly = None if asked else plan.nightly(measured.days, self._clock())
         return Limits(self._config.keep_days, budget, nightly)
 
     async def _weigh_now(self) -> None:

@@ -100,8 +100,12 @@ class Writing:
                     file.close()
 
     async def save(self, day: int, left_out: LeftOut) -> None:
-        """Seal what can still be read of a day, and keep the parts of it that were damaged under other names."""
-        async with self.lock, self._telemetry.held(day) as days:
+        """Seal what can still be read of a day, and keep the parts of it that were damaged under other names.
+
+        What waited for the day in memory goes into a new open part afterwards. Raises `UnwritableError` when there is
+        no room.
+        """
+        async with self.lock, self._telemetry.held_to_save(day) as days:
             path = days.path(day)
             saved = await asyncio.to_thread(self._saved, path, day, {**days.erased, **left_out})
             async with self._telemetry.readers_kept_out():
@@ -121,9 +125,9 @@ class Writing:
                 return await asyncio.to_thread(files.drop, days.path(day))
 
     async def check(self, day: int) -> None:
-        """Check every page of a sealed day, and name what is damaged."""
+        """Check every page of a day, both parts of it, and name what is damaged."""
         days = self._telemetry.day_files
-        for damage in await asyncio.to_thread(self._damages, sealed_day.sealed_path(days.path(day))):
+        for damage in await asyncio.to_thread(self._damages, days.path(day)):
             days.note_damage(damage)
         self.checked.add(day)
 
@@ -146,7 +150,8 @@ class Writing:
     def _saved(self, path: Path, day: int, left_out: LeftOut) -> _Saved:
         """The same of what can be read of a day."""
         self._require_room(path)
-        breathe = self._breather(path)
+        # Not given up because memory is crowded: nothing else would let go of what waits there for this day.
+        breathe = self._breather(path, is_patient=True)
         target = sealed_day.sealed_path(path)
         damaged = [target] if target.exists() and not _is_readable(target) else []
         with contextlib.ExitStack() as stack:
@@ -154,13 +159,13 @@ class Writing:
             with contextlib.suppress(ChunkError):
                 sealed = stack.enter_context(sealed_day.opened_if_there(target))
             part = stack.enter_context(queries.saved_day(path, breathe)) if path.exists() else None
-            damaged += [path] if part and not self._is_whole(path) else []
+            damaged += [path] if part and (day in self._telemetry.unwritable or not self._is_whole(path)) else []
             taken = part.identity if part else sealed.taken if sealed else 0
             unfinished = self._written_of(path, day, Parts(part, sealed, is_damaged=True), left_out, taken)
             return _Saved(unfinished, damaged, part.chunk_count if part else 0)
 
     def _written_of(self, path: Path, day: int, parts: Parts, left_out: LeftOut, taken: int) -> Path | None:
-        breathe = self._breather(path)
+        breathe = self._breather(path, is_patient=parts.is_damaged)
         devices = kept_devices(parts, left_out, breathe)
         first = next(devices, None)
         if first is None:
@@ -179,22 +184,30 @@ class Writing:
         wiping.wipe(file, roots, self._breather(None))
 
     def _damages(self, path: Path) -> list[str]:
-        """Every damaged page of a sealed day, in words. Runs in a thread."""
+        """What is damaged of a day, in words: every page of its sealed part. Runs in a thread."""
+        # A damaged page of the open part may say that there is nothing, and no reader would know.
+        trouble = self._trouble_of(path)
+        told = [trouble] if trouble else []
+        target = sealed_day.sealed_path(path)
         try:
-            with sealed_day.opened_if_there(path) as sealed:
+            with sealed_day.opened_if_there(target) as sealed:
                 found = sealed.damages(self._breather(None)) if sealed else []
-                return [damage.told(path.name) for damage in found]
+                return told + [damage.told(target.name) for damage in found]
         except ChunkError as error:
-            return [str(error)]
+            return [*told, str(error)]
 
     def _is_whole(self, path: Path) -> bool:
+        return not self._trouble_of(path)
+
+    def _trouble_of(self, path: Path) -> str:
+        """What is wrong with the open part of a day; nothing when it is whole, or when there is none."""
         try:
             with keeping_queries.opened_day(path) as part:
                 if part:
                     part.require_whole(path.name, lambda: self.is_stopping)
-        except ChunkError:
-            return False
-        return True
+        except ChunkError as error:
+            return str(error)
+        return ""
 
     def _require_room(self, path: Path) -> None:
         """Raise `UnwritableError` when the day might not find room beside itself. It never takes more than before."""
@@ -203,10 +216,11 @@ class Writing:
             told = f"that may take {needed // MEGABYTE + 1} MB, and {free // MEGABYTE} MB are free"
             raise UnwritableError(f"{path.stem} is not sealed: {told}")
 
-    def _breather(self, path: Path | None) -> Callable[[], None]:
+    def _breather(self, path: Path | None, *, is_patient: bool = False) -> Callable[[], None]:
         """Sleeps as long as was worked since it was called last, and raises when the work is to be broken off.
 
-        With the day that is being written: also when the disk gets full, or memory by what comes for that day.
+        With the day that is being written: also when the disk gets full and, unless one is patient, memory by what
+        comes for that day.
         """
         last = time.perf_counter()
 
@@ -215,16 +229,16 @@ class Writing:
             if self.is_stopping:
                 raise StoppedError
             if path is not None:
-                self._require_that_it_may_go_on(path)
+                self._require_that_it_may_go_on(path, is_patient=is_patient)
             time.sleep(time.perf_counter() - last)
             last = time.perf_counter()
 
         return breathe
 
-    def _require_that_it_may_go_on(self, path: Path) -> None:
+    def _require_that_it_may_go_on(self, path: Path, *, is_patient: bool) -> None:
         if files.free_bytes(path.parent) < self._low_bytes:
             raise UnwritableError(f"{path.stem} is not sealed: the disk got full meanwhile")
-        if self._telemetry.is_crowded:
+        if self._telemetry.is_crowded and not is_patient:
             raise CrowdedError(f"{path.stem} is sealed another night: too much came for it meanwhile")
 
 

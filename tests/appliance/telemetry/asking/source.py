@@ -7,7 +7,8 @@ from typing import Any
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.telemetry.asking.model import Fill, Order, Question
 from appliance.telemetry.asking.service import Bins
-from appliance.telemetry.bins import bin_of
+from appliance.telemetry.bin_column import BinColumn
+from appliance.telemetry.bins import Bin, bin_of
 from appliance.telemetry.model import Series, Value
 from appliance.telemetry.wanted import is_wanted
 
@@ -52,7 +53,7 @@ class Listed:
     def _whole(self, device_ids: Sequence[str], metrics: Sequence[str], span: Sequence[int], length: int) -> Bins:
         start, end = span
         assert start % length == end % length == 0
-        bins: Bins = {}
+        bins: dict[str, dict[str, dict[int, Bin]]] = {}
         for device in device_ids:
             for metric in metrics:
                 for at in range(start, end, length):
@@ -60,7 +61,10 @@ class Listed:
                     each = bin_of([moment for moment, _ in pairs], [value for _, value in pairs])
                     if each is not None:
                         bins.setdefault(device, {}).setdefault(metric, {})[at] = each
-        return bins
+        return {
+            device: {metric: BinColumn.of(found) for metric, found in of_device.items()}
+            for device, of_device in bins.items()
+        }
 
 
 def question(**changes: Any) -> Question:

@@ -1,16 +1,17 @@
 """Bins tell what their numbers say, and gaps are filled without inventing anything outside."""
 
 from itertools import pairwise
-from math import isclose
+from statistics import fmean, pstdev
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.telemetry.asking.binned import Gathered, Told, aggregate_of, filled
+from appliance.telemetry.asking.binned import COLUMNS_AT_ONCE, Gathered, Told, filled
 from appliance.telemetry.asking.columns import columns_of
 from appliance.telemetry.asking.edges import width_of
-from appliance.telemetry.asking.model import Aggregate, Fill
+from appliance.telemetry.asking.model import Fill
+from appliance.telemetry.bin_column import BinColumn
 from appliance.telemetry.bins import Bin, bin_of
 from appliance.telemetry.wanted import is_wanted
 from tests.appliance.telemetry.asking.source import question
@@ -28,7 +29,7 @@ def rows(gathered: Gathered, select: str, **changes: object) -> list[tuple[objec
 def test_every_aggregate_is_told() -> None:
     gathered = Gathered([0, 10, 20])
     gathered.add_readings("a", "p", [1, 2, 3, 12], [1, 3.0, "on", 5], is_exact=False)
-    gathered.add_bins("b", "p", {0: Bin(2, 1.0, 2.0, 3.0, 0.5, 0, 1.0, 1, 2.0)})
+    gathered.add_bins("b", "p", BinColumn.of({0: Bin(2, 1.0, 2.0, 3.0, 0.5, 0, 1.0, 1, 2.0)}))
     assert rows(gathered, EVERYTHING) == [
         (0, "a", 2.0, 1.0, 3.0, 4.0, 2, 1.0, 3.0, 1.0),
         (0, "b", 1.5, 1.0, 2.0, 3.0, 2, 1.0, 2.0, 0.5),
@@ -103,16 +104,58 @@ def test_a_line_goes_by_time_and_not_by_bin() -> None:
     assert filled([0, None, 8], Fill.LINEAR, [0, 1, 4, 9]) == [0, 2, 8]
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
-def test_an_aggregate_is_that_of_the_numbers(numbers: list[float]) -> None:
-    each = bin_of(range(len(numbers)), numbers)
-    assert each is not None
-    mean = sum(numbers) / len(numbers)
-    assert aggregate_of(each, Aggregate.COUNT) == len(numbers)
-    assert isclose(aggregate_of(each, Aggregate.AVG), mean, rel_tol=1e-9, abs_tol=1e-6)
-    assert (aggregate_of(each, Aggregate.FIRST), aggregate_of(each, Aggregate.LAST)) == (numbers[0], numbers[-1])
-    deviation = (sum((number - mean) ** 2 for number in numbers) / len(numbers)) ** 0.5
-    assert isclose(aggregate_of(each, Aggregate.STDDEV), deviation, rel_tol=1e-6, abs_tol=1e-4)
+@given(
+    st.dictionaries(st.integers(0, 29), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=4), min_size=1),
+    st.sampled_from([[0, 30], [0, 10, 20, 30], [*range(31)]]),
+    st.sampled_from("wpr"),
+)
+def test_bins_say_the_same_whether_they_come_whole_in_pieces_or_as_readings(
+    numbers: dict[int, list[float]], edges: list[int], way: str
+) -> None:
+    gathered = Gathered(edges)
+    for parity in range(2):
+        some = {at: each for at, each in sorted(numbers.items()) if at % 2 == parity or way == "w"}
+        bins = {at: found for at, each in some.items() if (found := bin_of([at] * len(each), each)) is not None}
+        if way == "r":
+            flat = [(at, value) for at, each in some.items() for value in each]
+            gathered.add_readings("a", "p", [at for at, _ in flat], [value for _, value in flat], is_exact=False)
+        elif parity == 0 or way == "p":
+            gathered.add_bins("a", "p", BinColumn.of(bins))
+    told = {row[0]: row[2:] for row in rows(gathered, EVERYTHING, keys={"a": ("a",)})}
+    expected: dict[object, tuple[object, ...]] = {}
+    for low, high in pairwise(edges):
+        inside = [value for at, each in sorted(numbers.items()) if low <= at < high for value in each]
+        if inside:
+            expected[low] = (
+                *(pytest.approx(fmean(inside), rel=1e-9, abs=1e-6), min(inside), max(inside)),
+                *(pytest.approx(sum(inside), rel=1e-9, abs=1e-6), len(inside), inside[0], inside[-1]),
+                pytest.approx(pstdev(inside), rel=1e-6, abs=1e-4),
+            )
+    assert told == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 19), st.integers(-9, 9)), min_size=20, max_size=80),
+    st.sampled_from([[0, 20], [0, 5, 20]]),
+)
+def test_however_many_devices_stand_behind_a_key_all_of_them_count(
+    sent: list[tuple[int, int]], edges: list[int]
+) -> None:
+    gathered = Gathered(edges)
+    for at, value in sent:
+        each = bin_of([at], [value])
+        assert each is not None
+        gathered.add_bins("all", "p", BinColumn.of({at: each}))
+    assert all(len(columns) < COLUMNS_AT_ONCE for columns in gathered._columns.values())
+    told = {
+        row[0]: row[2:] for row in rows(gathered, "count(p),sum(p),min(p),max(p),first(p),last(p)", keys={"all": ()})
+    }
+    expected: dict[object, tuple[object, ...]] = {}
+    for low, high in pairwise(edges):
+        inside = [value for at, value in sorted(sent, key=lambda pair: pair[0]) if low <= at < high]
+        if inside:
+            expected[low] = (len(inside), sum(inside), min(inside), max(inside), inside[0], inside[-1])
+    assert told == expected
 
 
 @given(st.lists(st.integers(0, 99), max_size=30).map(sorted), st.sets(st.integers(1, 99)).map(sorted))

@@ -91,6 +91,15 @@ def test_a_day_that_a_zone_leaped_over_is_no_bin() -> None:
     assert [shown(at, ZoneInfo("Pacific/Apia")).day for at in found] == [29, 31, 1, 2]
 
 
+@pytest.mark.parametrize("name", ["UTC", "Asia/Kolkata", "Europe/Berlin"])
+def test_widths_that_do_not_divide_the_day_begin_anew_at_midnight(name: str) -> None:
+    start = from_text("2026-02-03T00:00Z")
+    shown_hours = [
+        shown(edge, zone_of(name)).hour for edge in edges(start, start + 3 * DAY_MS, width_of("5h"), zone_of(name))
+    ]
+    assert {0, 5, 10, 15, 20} == set(shown_hours)
+
+
 def test_weeks_begin_on_monday_and_months_on_the_first() -> None:
     zone = zone_of("Europe/Berlin")
     weeks = edges(from_text("2026-03-01"), from_text("2026-05-01"), width_of("1w"), zone)

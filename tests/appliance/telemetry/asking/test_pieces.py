@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS, HOUR_MS
-from appliance.telemetry.asking.pieces import clipped, cut, pieces_of
+from appliance.telemetry.asking.pieces import clipped, cut, pieces_of, shorter
 
 edges = st.lists(
     st.integers(0, 20 * DAY_MS) | st.integers(0, 480).map(lambda hour: hour * HOUR_MS),
@@ -53,3 +53,19 @@ def test_what_is_cut_is_still_all_there(found: list[int], length: int) -> None:
     parts = cut([(found[0], found[-1])], length)
     assert [parts[0][0], *(end for _, end in parts)] == [*(start for start, _ in parts), found[-1]]
     assert all(start // length == (end - 1) // length for start, end in parts)
+
+
+@given(edges, st.integers(HOUR_MS, 3 * DAY_MS))
+def test_shorter_spans_are_still_all_there_and_no_more_than_it_takes(found: list[int], length: int) -> None:
+    parts = shorter(pairwise(found), length)
+    assert [parts[0][0], *(end for _, end in parts)] == [*(start for start, _ in parts), found[-1]]
+    assert all(0 < end - start <= length for start, end in parts)
+    assert len(parts) == sum(-(-(high - low) // length) for low, high in pairwise(found))
+
+
+@given(edges)
+def test_no_whole_day_of_a_bin_is_taken_in_hours(found: list[int]) -> None:
+    bins = list(pairwise(found))
+    for start, end in pieces_of(bins).hours:
+        for day in range(-(-start // DAY_MS) * DAY_MS, end - DAY_MS + 1, DAY_MS):
+            assert not any(low <= day and day + DAY_MS <= high for low, high in bins)

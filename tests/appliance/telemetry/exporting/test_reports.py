@@ -26,7 +26,7 @@ def test_reports_come_in_time_order_each_once_however_they_are_kept(
 ) -> None:
     edges = [0, *sorted(cut for cut in set(cuts) if cut < len(found)), len(found)]
     parts = [Rows.of(found[low:high], number + 1) for number, (low, high) in enumerate(pairwise(edges))]
-    told = in_order(list(reversed(parts)), start, end)
+    told = in_order(lambda: None, list(reversed(parts)), start, end)
     assert [each.at for each in told] == sorted(each.at for each in told)
     identities = [identity_of(each) for each in told]
     assert len(identities) == len(set(identities))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.store.database import connect_writer
 from appliance.telemetry import queries as day_queries
-from appliance.telemetry.queries import SealedChunk, SealedDevice
+from appliance.telemetry.day_file import SealedChunk, SealedDevice
 from tests.appliance.telemetry.keeping.days import piece
 from tests.appliance.telemetry.reports import NOON, report
 

@@ -81,6 +81,38 @@ def test_no_leaps_of_the_clock_make_more_than_a_handful_go_in_a_night(
     assert plan.tonight(spent, plan.NIGHT_MS) == Spent(plan.NIGHT_MS)
 
 
+@given(
+    many_uses,
+    st.integers(1, 40),
+    st.lists(st.tuples(st.integers(0, plan.NIGHT_MS // 2), st.booleans(), moments), max_size=20),
+)
+def test_no_starts_and_no_boots_make_more_than_a_handful_go_in_a_night(
+    days: list[DayUse], keep_days: int, lives: list[tuple[int, bool, int]]
+) -> None:
+    """Each life lasts so long, and the machine or only the gateway starts anew after it; a boot's clock begins at 0."""
+    most, uptime_ms, passed_ms, written = plan.handful(len(days)), 0, 0, Spent()
+    gone: list[int] = []
+    for lasts_ms, is_boot, now in lives:
+        spent = plan.tonight(written, uptime_ms)
+        for drop in due(days, Limits(keep_days, PLENTY), plan.present(now, now), spent):
+            spent = plan.spend(spent, drop.cause, 1)
+            gone += [passed_ms] * (drop.cause is Cause.CLOCK)
+            days = [use for use in days if use.day != drop.day]
+        seen_ms = uptime_ms + lasts_ms
+        passed_ms += lasts_ms
+        uptime_ms = 0 if is_boot else seen_ms
+        written = plan.resumed(spent, seen_ms, uptime_ms, is_same_boot=not is_boot)
+    assert all(sum(at <= each < at + plan.NIGHT_MS for each in gone) <= 2 * most for at in gone)
+    assert sum(at < plan.NIGHT_MS for at in gone) <= most
+    # What passed before a boot counts, and so does what passed since.
+    assert plan.tonight(
+        plan.resumed(Spent(5, 1), 7, plan.NIGHT_MS - 3, is_same_boot=False), plan.NIGHT_MS - 3
+    ).day_count
+    assert not plan.is_spent(plan.tonight(plan.resumed(Spent(5, 1), 7, 0, is_same_boot=False), plan.NIGHT_MS - 2))
+    # A clock that is behind what was seen by it is another one, whatever it calls itself.
+    assert plan.resumed(Spent(5, 1), 7, 6, is_same_boot=True) == Spent(-2, 1)
+
+
 @given(many_uses, st.integers(1, 40), st.integers(0, 40), moments, st.integers(0, 90 * DAY_MS))
 def test_more_time_and_a_shorter_time_to_keep_never_save_a_day(
     days: list[DayUse], keep_days: int, less: int, now: int, later_ms: int
@@ -122,6 +154,19 @@ def test_a_budget_that_nobody_set_takes_no_more_than_about_a_usual_day_in_a_nigh
     assert not dropped or spent + total(days, dropped[:-1]) < nightly
     if len(dropped) < len(asked):
         assert spent + total(days, dropped) >= nightly
+
+
+@given(uses, st.integers(0, 10**7), st.integers(0, 10**7), moments)
+def test_more_than_may_be_used_is_told_and_gets_less_each_night_whatever_the_clock_shows_and_whoever_is_silent(
+    days: list[DayUse], beside: int, budget: int, now: int
+) -> None:
+    today, used = plan.present(now, now), beside + sum(use.total_bytes for use in days)
+    limits = Limits(0, budget, plan.nightly(days, now))
+    assert (plan.forecast(days, beside, limits, now).days_left == 0) >= (used > budget)
+    movable = [use.day for use in days if today.is_over(use.day)]
+    is_due = budget < used <= budget + total(days, movable)
+    drops = plan.due_for_dropping(days, beside, limits, today, {use.day for use in days}, FRESH)
+    assert bool(total(days, [drop.day for drop in drops])) is is_due
 
 
 @given(uses, st.integers(-(10**7), 10**7), near, near)
@@ -193,6 +238,14 @@ def test_the_forecast_goes_on_as_the_last_days_did() -> None:
     days = [DayUse(DAY - age, 0, 100) for age in range(1, 11)] + [DayUse(DAY, 50, 0)]
     assert plan.forecast(days, 0, Limits(0, 2_050), NOW) == (100, 10)
     assert plan.forecast(days, 2_000, Limits(0, 2_050), NOW) == (100, 0)
+    # Nobody sends any more, or the clock runs ahead: what is too much already is too much all the same.
+    later = NOW + 9 * DAY_MS
+    assert plan.forecast(days, 1_001, Limits(0, 2_050), later) == (0, 0)
+    assert plan.forecast(days, 1_000, Limits(0, 2_050), later) == (0, None)
+    assert plan.forecast(days, 1_001, Limits(1, 2_050), NOW) == (100, 0)
+    assert plan.nightly(days, later) == 96
+    assert plan.nightly(days, NOW) == 100
+    assert plan.nightly([], NOW) == 0
     # Two weeks of 100 bytes are less than the budget: it is never used up.
     assert plan.forecast(days, 0, Limits(14, 2_050), NOW) == (100, None)
     assert plan.forecast([], 0, Limits(0, PLENTY), NOW) == (0, None)
@@ -202,9 +255,10 @@ def test_the_forecast_goes_on_as_the_last_days_did() -> None:
 
 
 def test_devices_are_kept_by_themselves_then_by_type() -> None:
-    devices = [(1, "a", "camera"), (1, "b", "camera"), (1, "c", "pump")]
-    kept = plan.keep_days_of(devices, {"camera": 7}, {"b": 2})
-    assert kept == {(1, "a"): 7, (1, "b"): 2}
+    devices = [(1, "a", "camera"), (1, "b", "camera"), (1, "c", "pump"), (2, "b", "pump"), (3, "a", "camera")]
+    kept = plan.keep_days_of(devices, {"camera": 7}, {(1, "b"): 2})
+    assert kept == {(1, "a"): 7, (1, "b"): 2, (3, "a"): 7}
+    del kept[3, "a"]
     days = [DayUse(DAY - age, 0, 1) for age in range(9)]
     a, b = (1, "a"), (1, "b")
     nobody = frozenset[tuple[int, str]]()

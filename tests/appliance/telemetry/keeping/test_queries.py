@@ -11,9 +11,9 @@ import pytest
 from appliance.store.database import Select, connect_writer
 from appliance.store.migrate import migrate
 from appliance.telemetry import queries as day_queries
+from appliance.telemetry.day_file import SealedChunk, SealedDevice
 from appliance.telemetry.keeping import queries
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.queries import SealedChunk, SealedDevice
 from tests.appliance.telemetry.keeping.days import kept, sealed
 from tests.appliance.telemetry.reports import NOON, report
 

@@ -1,6 +1,10 @@
 """Nothing that was deleted is left anywhere in an open day, and everything else is as it was."""
 
+import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -52,6 +56,44 @@ def test_copies_of_rows_that_were_moved_are_found_and_wiped(tmp_path: Path) -> N
     before = rows(path)
     assert wipe(path) > 0
     assert rows(path) == before
+
+
+class Unsyncable(FileIO):
+    """A file whose disk takes nothing for good: whoever has it synced reaches the end of a pipe, which cannot be."""
+
+    pipe: int
+
+    def fileno(self) -> int:
+        return self.pipe
+
+
+@contextmanager
+def unsyncable(path: Path) -> Iterator[Unsyncable]:
+    reading, writing_end = os.pipe()
+    try:
+        with Unsyncable(path, "r+") as file:
+            file.pipe = writing_end
+            yield file
+            # Closed by its own number, not by that of the pipe.
+    finally:
+        os.close(reading)
+        os.close(writing_end)
+
+
+def test_nothing_is_called_wiped_that_is_not_on_the_disk_not_even_what_was_wiped_before(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-31.db"
+    with writing(path) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        marks = fill(connection, 1, 40, 3_000)
+        delete_devices(connection, {(1, "device-7"): EVERYTHING})
+    with queries.opened_day(path) as part:
+        assert part is not None
+        roots = part.root_pages()
+    for _ in range(2):
+        with unsyncable(path) as file, pytest.raises(OSError, match="Invalid argument"):
+            wiping.wipe(file, roots, lambda: None)
+        assert marks["device-7"]
+        assert [mark for mark in marks["device-7"] if mark in path.read_bytes()] == []
 
 
 @pytest.mark.parametrize(

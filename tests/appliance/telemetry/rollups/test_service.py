@@ -193,6 +193,27 @@ async def test_a_file_that_turns_out_to_be_damaged_is_made_again(gateway: Gatewa
     assert rollups.stale.is_clean(DAY)
 
 
+async def test_a_file_that_silently_lost_hours_is_found_named_and_made_again(gateway: Gateway) -> None:
+    rollups = gateway.telemetry.rollups
+    await gateway.take(report("a"))
+    await gateway.telemetry.seal_all()
+    gateway.now += 2 * DAY_MS
+    await rollups.roll()
+    path = rollups.path(months.month_of(DAY))
+    await rollups._files.close(path.name)
+    with contextlib.closing(connect_reader(path)) as connection:
+        [(page,)] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'device'").fetchall()
+    content = bytearray(path.read_bytes())
+    content[page * 4_096 - 2_048 : page * 4_096] = bytes(2_048)
+    path.write_bytes(content)
+    await rollups.check_files(lambda: False)
+    await rollups.roll()
+    assert await count(gateway) == 1
+    assert path.with_name(f"{path.name}.damaged-1").exists()
+    assert any(path.name in told for told in gateway.telemetry.day_files.damages)
+    assert not gateway.telemetry.status().ok
+
+
 async def test_a_day_is_complete_when_its_roll_ups_know_all_and_then_may_be_closed(gateway: Gateway) -> None:
     rollups = gateway.telemetry.rollups
     await gateway.take(report("a"), report("a", NOON + 1))

@@ -31,9 +31,16 @@ class Marking(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 5), hour=st.integers(0, 5))
     def begin(self, count: int, hour: int) -> None:
-        due = self.stale.over((FIRST + hour) * HOUR_MS)
-        assert all(each.hour < FIRST + hour for each in due)
-        assert [each.hour for each in due] == sorted([each.hour for each in due], reverse=True)
+        now = (FIRST + hour) * HOUR_MS
+        over = self.stale.over(DAY, now)
+        assert all(number < FIRST + hour for number in over)
+        # A day whose stale hours are all being rolled up may be among them.
+        assert self.stale.days_over(now) in ([[DAY]] if any(over.values()) else [[DAY], []])
+        assert self.stale.over(DAY + 1, now) == {}
+        due = [DeviceHour(device, number) for number in sorted(over) for device in sorted(over[number])]
+        rolling = {each for taken, _ in self.under_way for each in taken}
+        waiting = {each for each, _ in self.waiting if each.hour < FIRST + hour}
+        assert waiting - rolling <= set(due) <= waiting - rolling
         taken = due[:count]
         self.stale.begin(taken)
         self.under_way.append((taken, [each for each in self.waiting if each[0] in taken]))

@@ -39,10 +39,14 @@ def test_a_sealed_day_is_told_from_the_one_that_takes_its_place(tmp_path: Path) 
     sources = files.Sources()
     path = tmp_path / "2026-01-31.sealed"
     assert sources.of(path) is None
-    sealed_day.settle(sealed_day.write(path, DAY, 7, [KeptDevice(1, "a", 0, 0, 0, b"", ())]), path)
+    sealed_day.settle(
+        sealed_day.require_whole(sealed_day.write(path, DAY, 7, [KeptDevice(1, "a", 0, 0, 0, b"", ())])), path
+    )
     first = sources.of(path)
     assert dict(sources.all(tmp_path)) == {DAY: first}
-    sealed_day.settle(sealed_day.write(path, DAY, 7, [KeptDevice(1, "b", 0, 0, 0, b"", ())]), path)
+    sealed_day.settle(
+        sealed_day.require_whole(sealed_day.write(path, DAY, 7, [KeptDevice(1, "b", 0, 0, 0, b"", ())])), path
+    )
     assert sources.of(path) not in (None, first)
     path.write_bytes(b"nothing")
     assert sources.of(path) is None

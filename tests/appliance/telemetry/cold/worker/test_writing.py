@@ -33,7 +33,7 @@ def sealed(folder: Path, received: dict[str, list[list[Report]]]) -> Path:
             rows = Rows.of(some, number)
             pieces.append(Piece(rows.count, min(rows.at), max(rows.at), number, chunk.encode(rows)))
         devices.append(KeptDevice(1, device_id, 0, 0, 0, b"", pieces))
-    sealed_day.settle(sealed_day.write(path, DAY, 0, devices), path)
+    sealed_day.settle(sealed_day.require_whole(sealed_day.write(path, DAY, 0, devices)), path)
     return path
 
 

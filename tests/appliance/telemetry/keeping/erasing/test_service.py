@@ -1,5 +1,6 @@
 """What is erased is in no byte of any file, whatever else goes on meanwhile, and what fails is tried again."""
 
+import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
@@ -8,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.service import Audit
+from appliance.config import IngestionConfig, TelemetryConfig
 from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.store.database import UnwritableError, connect_reader
 from appliance.telemetry import queries as day_queries
 from appliance.telemetry.keeping.erasing.service import DEVICES_PER_TRANSACTION
 from appliance.telemetry.keeping.queries import opened_day
+from appliance.telemetry.keeping.service import Keeping
 from appliance.telemetry.model import Report
+from tests.appliance.ingestion.examples import NOW, message, turn
+from tests.appliance.ingestion.gateway import ingesting
 from tests.appliance.telemetry.keeping.story import AFTER, KeepingGateway
 from tests.appliance.telemetry.reports import DAY, NOON, report
 
@@ -135,3 +140,46 @@ async def test_roll_ups_that_were_set_aside_go_and_it_is_said(gateway: KeepingGa
         ("telemetry.remove_damaged", "2026-01.db.damaged-1"),
         ("telemetry.erase", "stranger"),
     ]
+
+
+async def test_what_was_accepted_before_goes_even_if_it_is_committed_later_and_what_comes_after_stays(
+    tmp_path: Path,
+) -> None:
+    async with ingesting(tmp_path, IngestionConfig(commit_interval_ms=0, batch_messages=2)) as gateway:
+        keeping = Keeping(gateway.database, gateway.telemetry, TelemetryConfig(), lambda: gateway.now)
+        keeping.follow(gateway.ingestion.settled)
+        # One batch is being committed, and what waits behind it is taken in several.
+        async with gateway.disk_busy():
+            for number in range(9):
+                gateway.ingestion.accept(turn([message({"flow": number, "timestamp": NOW + number})]))
+                await asyncio.sleep(0)
+            erasing = asyncio.create_task(keeping.erase(1, ["pump"]))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not erasing.done()
+        await erasing
+        assert gateway.messages_on_disk() == 9
+        assert gateway.telemetry.newest_of_all(1) == []
+        gateway.ingestion.accept(turn([message({"flow": 10, "timestamp": NOW + 10})]))
+        await gateway.ingestion.settled()
+        await keeping.erase_pending()
+        [series] = await gateway.telemetry.series(1, "pump", ["flow"], 0, 1 << 45, limit=100)
+        assert list(series.values) == [10]
+
+
+async def test_while_what_was_accepted_cannot_be_committed_nothing_is_erased_and_that_is_said(tmp_path: Path) -> None:
+    async with ingesting(tmp_path) as gateway:
+        keeping = Keeping(gateway.database, gateway.telemetry, TelemetryConfig(), lambda: gateway.now)
+        keeping.follow(gateway.ingestion.settled)
+        keeping._erasing.settle_timeout_s = 0
+        async with gateway.disk_busy():
+            gateway.ingestion.accept(turn([message({"flow": 1})]))
+            with pytest.raises(UnwritableError, match="ask for it again later"):
+                await keeping.erase(1, ["pump"])
+        await gateway.ingestion.settled()
+        assert not keeping.pending
+        assert gateway.telemetry.latest(1, "pump")["flow"].value == 1
+        # Nothing waits now, so nothing is waited for.
+        keeping._erasing.settle_timeout_s = 10
+        await keeping.erase(1, ["pump"])
+        assert [each.device_id for each in keeping.pending] == ["pump"]

@@ -8,7 +8,7 @@ from appliance.telemetry.keeping import plan
 from appliance.telemetry.keeping.plan import DayUse, Limits, Present, Spent
 from appliance.telemetry.keeping.room.measurement import Measured
 from appliance.telemetry.keeping.room.outlook import Outlook, outlook
-from appliance.telemetry.keeping.room.reserve import GIGABYTE, Disk
+from appliance.telemetry.keeping.room.reserve import GIGABYTE, MEGABYTE, Disk
 from tests.appliance.telemetry.reports import DAY
 
 TODAY = Present(DAY, DAY)
@@ -27,7 +27,9 @@ def test_a_budget_that_days_cannot_keep_to_is_told_and_then_none_goes(
 ) -> None:
     found, limits = measured(days, beside), Limits(0, budget * GIGABYTE, None if is_set else GIGABYTE)
     told = outlook(found, limits, TODAY, is_aged=False)
-    assert told.is_well is (not told.notices) is (beside <= budget)
+    assert told.is_well is (beside <= budget)
+    # Neither is silent: that none goes, and that it is more than it may be while the oldest go.
+    assert bool(told.notices) is (found.used_bytes > limits.budget_bytes)
     drops = plan.due_for_dropping(
         found.days, found.beside_bytes, limits, TODAY, {use.day for use in found.days}, Spent()
     )
@@ -42,6 +44,15 @@ def test_the_sentences_say_what_takes_the_room() -> None:
     assert "15% free" in told
     [told] = outlook(measured(3, 26, 3, 32), Limits(0, 0, 5), TODAY, is_aged=False).notices
     assert told.startswith("26.0 GB of the disk of 32.0 GB are files of the gateway that are not days.")
+
+
+def test_more_than_may_be_used_is_told_while_the_oldest_days_go_for_it() -> None:
+    [told] = outlook(measured(20, 1), Limits(0, 10 * GIGABYTE, GIGABYTE // 2), TODAY, is_aged=False).notices
+    assert told == "21.0 GB are used, and 10.0 GB may be: about 0.5 GB of the oldest days go each night"
+    [told] = outlook(measured(20, 1), Limits(0, 10 * GIGABYTE, 5 * MEGABYTE), TODAY, is_aged=False).notices
+    assert told.endswith("about 5.0 MB of the oldest days go each night")
+    [told] = outlook(measured(20, 1), Limits(0, 10 * GIGABYTE), TODAY, is_aged=False).notices
+    assert told.endswith(": the oldest days go the next night")
 
 
 @pytest.mark.parametrize(("waiting", "is_told"), [(2, False), (3, True)])

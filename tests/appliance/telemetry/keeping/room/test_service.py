@@ -58,8 +58,8 @@ def opened(folder: Path, **settings: object) -> RoomyGateway:
     return RoomyGateway(folder, TelemetryConfig(**{"reserve_mb": 0, **settings}))  # type: ignore[arg-type]
 
 
-def device(device_id: str, type_: str) -> Device:
-    return Device(1, device_id, "", type_, "", "", DeviceState.ACTIVE, 0, 1)
+def device(device_id: str, type_: str, tenant_id: int = 1) -> Device:
+    return Device(tenant_id, device_id, "", type_, "", "", DeviceState.ACTIVE, 0, 1)
 
 
 async def test_days_that_are_too_old_go_and_their_roll_ups_stay(tmp_path: Path) -> None:
@@ -140,18 +140,19 @@ async def test_as_long_as_nobody_knows_what_has_passed_no_day_is_too_old(tmp_pat
         assert await gateway.days() == [0, 1, 2, 3]
 
 
-async def test_a_device_leaves_by_the_clock_alone_only_a_day_a_night(tmp_path: Path) -> None:
+async def test_a_device_leaves_by_the_clock_alone_only_a_day_a_night_however_often_it_starts(tmp_path: Path) -> None:
     async with opened(tmp_path, keep_days_of_devices={"sensor-001": 100}).running() as gateway:
         await gateway.fill(range(3))
-        gateway.room.devices = lambda: [device("sensor-001", "")]
         await gateway.take(report("sensor-002", NOON))
-        gateway.now += 400 * DAY_MS
-        for _ in range(2):
-            await gateway.room.tend()
-            assert len(await gateway.stored()) == 2
-        gateway.uptime_s += plan.NIGHT_MS / SECOND_MS
-        await gateway.room.tend()
-        assert len(await gateway.stored()) == 1
+        for night, left in ((0, 2), (0, 2), (0, 2), (1, 1)):
+            gateway.now += 400 * DAY_MS
+            gateway.uptime_s = night * plan.NIGHT_MS / SECOND_MS
+            gateway.open_room()
+            gateway.room.devices = lambda: [device("sensor-001", "")]
+            async with gateway.room.running():
+                await gateway.room.tend()
+                await gateway.room.tend()
+                assert len(await gateway.stored()) == left
 
 
 async def test_a_day_that_cannot_go_keeps_no_other_from_going(tmp_path: Path) -> None:
@@ -193,17 +194,22 @@ async def test_no_day_goes_for_what_others_fill(tmp_path: Path) -> None:
         assert (await gateway.room.usage(1)).notices == (status.summary.split("; ")[1],)
 
 
+@pytest.mark.parametrize("silent_days", [0, 9], ids=["devices send", "nobody sends, or the clock runs ahead"])
 async def test_without_a_number_about_a_usual_day_goes_a_night_and_with_one_all_that_are_too_many(
-    tmp_path: Path,
+    tmp_path: Path, silent_days: int
 ) -> None:
     async with opened(tmp_path).running() as gateway:
         await gateway.fill(range(5))
+        gateway.now += silent_days * DAY_MS
         day_bytes = (await gateway.room.usage(1)).sealed_bytes // 5
         gateway.room.look = FakeDisk(gateway, 10**9, 150_000_000 - 3 * day_bytes).look
         for days in ([1, 2, 3, 4], [2, 3, 4], [3, 4], [3, 4]):
             for _ in range(2):
                 await gateway.room.tend()
                 assert await gateway.days() == days
+                is_over = len(days) > 2
+                assert ((await gateway.room.usage(1)).days_left == 0) >= is_over
+                assert ("of the oldest days go each night" in gateway.room.status().summary) is is_over
             gateway.uptime_s += plan.NIGHT_MS / SECOND_MS
         assert gateway.room.status().ok
 
@@ -346,6 +352,16 @@ async def test_where_the_disk_goes_is_told(tmp_path: Path) -> None:
         assert usage.days_left == (usage.budget_bytes - usage.used_bytes) // usage.growth_bytes
         parts = (usage.open_bytes, usage.sealed_bytes, usage.rollup_bytes, usage.database_bytes, usage.reserve_bytes)
         assert usage.used_bytes == sum(parts) + usage.other_bytes
+
+
+async def test_a_number_of_days_for_a_device_is_for_nobody_elses_of_that_name(tmp_path: Path) -> None:
+    async with opened(tmp_path, keep_days_of_devices={"sensor-001": 1}).running() as gateway:
+        gateway.room.devices = lambda: [device("sensor-001", "", tenant_id) for tenant_id in (1, 2)]
+        gateway.telemetry.absorb([report(tenant_id=2)], await gateway.commit(report()))
+        await gateway.fill(range(3))
+        await gateway.room.tend()
+        both = {(1, "sensor-001"), (2, "sensor-001")}
+        assert await gateway.room.keeping.holding(DAY, both) == {(2, "sensor-001")}
 
 
 async def test_no_tenant_reads_of_the_devices_of_another(tmp_path: Path) -> None:

@@ -278,3 +278,20 @@ async def test_one_day_that_cannot_be_sealed_keeps_no_other_day_and_nothing_else
     assert await keeping.stored("other") == []
     assert await keeping.stored() == [(NOON, 45.2), (NOON + DAY_MS, 45.2)]
     assert keeping.names() == {"2026-01-31.sealed", "2026-02-01.sealed"}
+
+
+async def test_half_a_page_of_an_open_day_that_is_lost_is_named_before_the_night(
+    gateway: Gateway, writer: Writing
+) -> None:
+    await gateway.take(*[report(f"s-{n}", values={"pressure": n / 7}) for n in range(60)])
+    await gateway.telemetry.seal_all()
+    await gateway.telemetry._files.close("2026-01-31.db")
+    path = gateway.folder / "days" / "2026-01-31.db"
+    await writer.check(DAY)
+    assert gateway.telemetry.status().ok
+    content = bytearray(path.read_bytes())
+    content[-day_queries.DAY_PAGE_BYTES // 2 :] = bytes(day_queries.DAY_PAGE_BYTES // 2)
+    path.write_bytes(content)
+    await writer.check(DAY)
+    assert any("2026-01-31.db was damaged" in told for told in gateway.telemetry.day_files.damages)
+    assert not gateway.telemetry.status().ok
