@@ -3,7 +3,7 @@
 Unpacking a chunk whole costs as much again for every field that nobody asked for.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 
 from appliance.telemetry import chunk
 from appliance.telemetry.column import take_column
@@ -26,7 +26,7 @@ class Glance:
 
     __slots__ = ("_blob", "at", "columns", "device_id", "last_log_id", "tenant_id")
 
-    def __init__(self, blob: bytes, metrics: Collection[str]) -> None:
+    def __init__(self, blob: bytes, metrics: Container[str]) -> None:
         """Look at some metrics of a chunk. Raises `ChunkError` when the bytes are no chunk or were damaged."""
         count, _, _, self.last_log_id = chunk.header(blob)
         self._blob = blob
@@ -47,7 +47,7 @@ class Glance:
         return chunk.decode(self._blob)
 
 
-def _columns(reader: Reader, count: int, metrics: Collection[str]) -> dict[str, Column]:
+def _columns(reader: Reader, count: int, metrics: Container[str]) -> dict[str, Column]:
     columns: dict[str, Column] = {}
     for _ in range(reader.count()):
         metric, size = reader.text(), reader.varint()

@@ -83,7 +83,7 @@ async def test_broken_bytes_end_their_own_connection_with_a_reason_and_nothing_e
         witness, wire = await house.client("listener"), await house.knock()
         await witness.subscribe(("#", 1))
         await send_as_far_as_taken(wire, data)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await wire.until_closed()
         await witness.ping()
         assert house.owner.messages == []

@@ -97,6 +97,12 @@ TABLE = (
         questions.takes_no_connack,
     ),
     Row(
+        "what comes after a message that is larger than the client takes",
+        "MQTT-3.1.2-25: such a message counts as sent. With Mosquitto it takes one of the places that Receive Maximum "
+        "leaves, for ever: with one place, nothing comes any more.",
+        questions.is_behind_too_large,
+    ),
+    Row(
         "packets that only servers send",
         "2.1.2, table 2-1: the direction of flow. Mosquitto takes some of them, because it can be a bridge.",
         questions.is_of_servers,

@@ -244,6 +244,25 @@ def takes_no_connack(difference: Difference) -> bool:
     )
 
 
+def is_behind_too_large(difference: Difference) -> bool:
+    """Whether ours alone delivered after a message of QoS 1 or 2 that is larger than the client takes."""
+    bounds = [
+        packet.properties.maximum_packet_bytes
+        for index in range(difference.index + 1)
+        if difference.script.steps[index].who == difference.who
+        for packet in difference.sent_by(index)
+        if isinstance(packet, Connect) and packet.properties.maximum_packet_bytes and packet.properties.receive_maximum
+    ]
+    too_large = any(
+        isinstance(packet, Publish) and packet.qos and len(packet.payload) > min(bounds, default=len(packet.payload))
+        for packet in difference.sent_so_far
+    )
+    has_more = all(one in difference.ours for one in difference.theirs) and len(difference.ours) > len(
+        difference.theirs
+    )
+    return difference.kind == "deliveries" and too_large and has_more
+
+
 def _filters(difference: Difference, kind: type[Subscribe] | type[Unsubscribe]) -> list[str]:
     """Those of this step."""
     found = []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 from broker.codec import encode
-from broker.packets import V4, V5, Connect, Publish, Subscribe, Subscription
+from broker.packets import V4, V5, Connect, Properties, Publish, Subscribe, Subscription
 from tests.fuzz.brokers import mosquitto_program, ours
 from tests.fuzz.difference import Difference, differences
 from tests.fuzz.differential import Comparison, sign, smaller
@@ -71,6 +71,25 @@ def test_a_difference_is_explained_by_the_row_that_knows_it() -> None:
     row = explanation(Difference(script, 3, "deliveries", 1, (copy, copy), (copy,)))
     assert row is not None
     assert row.name == "overlapping subscriptions"
+
+
+@pytest.mark.parametrize(("bound", "is_explained"), [(100, True), (200, False)])
+def test_what_comes_behind_a_message_that_is_too_large_is_explained_and_nothing_else(
+    bound: int, is_explained: bool
+) -> None:
+    properties = Properties(maximum_packet_bytes=bound, receive_maximum=1)
+    script = Script(
+        V5,
+        (
+            Step(1, encode(Connect(V5, "b", clean_start=True, keep_alive_s=60, properties=properties), V5)),
+            Step(
+                0, encode(Publish("t", b"x" * 120, 1, packet_id=1), V5) + encode(Publish("t", b"1", 1, packet_id=2), V5)
+            ),
+        ),
+    )
+    told = ("t", b"1", 1, False, "", "", b"", 0, False, (), ())
+    row = explanation(Difference(script, 1, "deliveries", 1, (told,), ()))
+    assert (row is not None) == is_explained
 
 
 def test_every_row_says_why() -> None:

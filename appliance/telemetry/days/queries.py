@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from appliance.instant import DAY_MS
 from appliance.store.database import connect_reader
 from appliance.telemetry.day_file import (
+    DEVICE_MASK,
     DEVICE_SHIFT,
     NUMBER_MASK,
     SLOT_MS,
@@ -34,7 +35,6 @@ Device = tuple[int, str]
 """Tenant and device."""
 
 _DEVICE_KINDS = (int, str, int, int, int, bytes)
-_DEVICE_MASK = (1 << SLOT_SHIFT - DEVICE_SHIFT) - 1
 _PASSED_OVER = 4
 """So many devices that nobody asked for are passed over sooner than the next one is looked for."""
 
@@ -186,7 +186,7 @@ def _add_run(
         # Where one of them was damaged, each is read for itself.
         rows, troubles = _each_for_itself(connection, tenant_id, run, span)
     for chunk_id, record in rows:
-        device = run.get(chunk_id >> DEVICE_SHIFT & _DEVICE_MASK)
+        device = run.get(chunk_id >> DEVICE_SHIFT & DEVICE_MASK)
         if device is not None:
             found[device].append(StoredChunk(chunk_id, record))
     if troubles:

@@ -4,7 +4,7 @@ Everything here but `note_damage` and `damages` is called in a thread.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -26,17 +26,11 @@ L = TypeVar("L", Glance, Rows)
 _FEW_DAYS = 8
 
 
-class _EveryMetric(Collection[str]):
+class _EveryMetric(Container[str]):
     """All there are, whatever they are called."""
 
     def __contains__(self, _metric: object) -> bool:
         return True
-
-    def __iter__(self) -> Iterator[str]:
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        raise NotImplementedError
 
 
 _EVERY_METRIC = _EveryMetric()

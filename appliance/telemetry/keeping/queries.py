@@ -6,14 +6,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from appliance.store.database import Select, connect_reader
+from appliance.telemetry.day_file import DEVICE_MASK, DEVICE_SHIFT
 from appliance.telemetry.keeping import files, sealed_day
 from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, StoppedError
 from appliance.telemetry.keeping.resealing import OpenChunkRow, OpenDevice
 from appliance.telemetry.packing import ChunkError
-
-_DEVICE_SHIFT = 24
-_DEVICE_MASK = (1 << 28) - 1
-"""Where the key of a chunk holds the number of its device: docs/reference/chunks.md."""
 
 _STEPS_BETWEEN = 10_000
 """Of SQLite's own, between two looks at whether the gateway stops: some milliseconds."""
@@ -64,7 +61,7 @@ class OpenDay:
         rows = self._connection.execute(
             "SELECT chunk_id >> ? & ? AS device_number, report_count, first_at, last_at, record FROM chunk"
             " WHERE chunk_id >> ? & ? BETWEEN ? AND ? ORDER BY chunk_id",
-            (_DEVICE_SHIFT, _DEVICE_MASK, _DEVICE_SHIFT, _DEVICE_MASK, first, last),
+            (DEVICE_SHIFT, DEVICE_MASK, DEVICE_SHIFT, DEVICE_MASK, first, last),
         )
         return [OpenChunkRow(*row) for row in rows]
 

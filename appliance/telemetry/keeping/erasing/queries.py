@@ -8,15 +8,10 @@ from pathlib import Path
 from appliance.instant import DAY_MS
 from appliance.store.database import connect_reader, will_pass
 from appliance.telemetry import chunk, log_record
+from appliance.telemetry.day_file import DEVICE_SHIFT, NUMBER_MASK, SLOT_MS, SLOT_SHIFT
 from appliance.telemetry.keeping.model import DamagedOpenDayError
 from appliance.telemetry.keeping.resealing import LeftOut
 from appliance.telemetry.packing import ChunkError
-
-_SLOT_MS = 600_000
-_SLOT_SHIFT = 52
-_DEVICE_SHIFT = 24
-_NUMBER_MASK = (1 << _DEVICE_SHIFT) - 1
-"""The key of a chunk: docs/reference/chunks.md."""
 
 
 def delete_devices(connection: sqlite3.Connection, left_out: LeftOut) -> None:
@@ -71,11 +66,11 @@ def _delete_device(connection: sqlite3.Connection, key: tuple[int, str], through
 
 
 def _chunks_of(connection: sqlite3.Connection, tenant_id: int, number: int) -> Iterator[tuple[int, bytes]]:
-    for slot in range(DAY_MS // _SLOT_MS):
-        first = slot << _SLOT_SHIFT | number << _DEVICE_SHIFT
+    for slot in range(DAY_MS // SLOT_MS):
+        first = slot << SLOT_SHIFT | number << DEVICE_SHIFT
         yield from connection.execute(
             "SELECT chunk_id, record FROM chunk WHERE tenant_id = ? AND chunk_id BETWEEN ? AND ?",
-            (tenant_id, first, first | _NUMBER_MASK),
+            (tenant_id, first, first | NUMBER_MASK),
         ).fetchall()
 
 

@@ -9,13 +9,12 @@ from typing import Any
 
 from appliance.store.database import connect_reader
 from appliance.telemetry import chunk, log_record
+from appliance.telemetry.day_file import DEVICE_MASK, DEVICE_SHIFT
 from appliance.telemetry.keeping.resealing import OpenChunkRow, OpenDevice
 from appliance.telemetry.packing import ChunkError
 
-_DEVICE_SHIFT = 24
-_DEVICE_MASK = (1 << 28) - 1
 _HIGHEST_KEY = (1 << 60) - 1
-"""The key of a chunk: docs/reference/chunks.md."""
+"""Of a chunk: docs/reference/chunks.md."""
 
 _FRUITLESS_SPLITS = 8
 """A range of keys is halved so often without finding a row in it until it is given up."""
@@ -71,7 +70,7 @@ class SavedPart:
             " WHERE device_number BETWEEN ? AND ? ORDER BY device_number"
         )
         kinds = (int, int, str, int, int, int, bytes)
-        for row in self._readable(sql, _DEVICE_MASK):
+        for row in self._readable(sql, DEVICE_MASK):
             if tuple(map(type, row)) == kinds:
                 yield OpenDevice(*row)
 
@@ -83,7 +82,7 @@ class SavedPart:
             except (ChunkError, TypeError):
                 continue
             yield OpenChunkRow(
-                key >> _DEVICE_SHIFT & _DEVICE_MASK, head.report_count, head.first_at, head.last_at, record
+                key >> DEVICE_SHIFT & DEVICE_MASK, head.report_count, head.first_at, head.last_at, record
             )
 
     def _readable(self, sql: str, highest: int) -> Iterator[tuple[Any, ...]]:
