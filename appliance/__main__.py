@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,7 +26,6 @@ from appliance import (
     control,
     logs,
     plugins,
-    process,
 )
 from appliance import config as settings
 from appliance.accounts.model import Role
@@ -36,11 +35,15 @@ from appliance.control import ControlError
 from appliance.errors import ApplianceError
 from appliance.folder_lock import folder_locked
 from appliance.health import is_logged_by_journald
+from appliance.lifetime import wall_clock
 from appliance.registry import bundle
 from appliance.simulator.model import Scenario
 from appliance.simulator.service import Fleet, Simulation
 from appliance.simulator.wire import Endpoint
 from appliance.telemetry.keeping.service import erased_at_next_start
+
+if TYPE_CHECKING:
+    from appliance.process import Started
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     for add in (_add_run, _add_check_config, _add_claim, _add_device, _add_token, _add_simulate):
         add(commands, common)
     command_ca.add(commands, common, _ask)
-    command_telemetry.add(commands, common, _ask_running, process.wall_clock)
+    command_telemetry.add(commands, common, _ask_running, wall_clock)
     command_cold.add(commands, common, _ask_running)
-    command_replay.add(commands, common, _ask_running, process.wall_clock, time.sleep)
+    command_replay.add(commands, common, _ask_running, wall_clock, time.sleep)
     return parser
 
 
@@ -149,6 +152,8 @@ def _config(options: argparse.Namespace) -> Config:
 def _run(options: argparse.Namespace, config: Config) -> int:
     logs.configure(config.log.level, for_journal=is_logged_by_journald())
     try:
+        from appliance import process  # noqa: PLC0415  other commands begin in half the time without it
+
         asyncio.run(process.run(config, _announce, demo=options.demo))
     except ApplianceError:
         raise
@@ -178,7 +183,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     return [error]
 
 
-def _announce(started: process.Started) -> None:
+def _announce(started: "Started") -> None:
     lines = [
         "",
         f"  Dashboard  https://localhost:{started.web_port}/",
@@ -305,7 +310,7 @@ def _simulate(options: argparse.Namespace, config: Config) -> int:
 
 
 async def _simulated(simulation: Simulation, endpoint: Endpoint, seconds: float | None) -> None:
-    fleet = Fleet(simulation, endpoint, process.wall_clock, random.random)
+    fleet = Fleet(simulation, endpoint, wall_clock, random.random)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -341,11 +346,13 @@ def _ask_running(config: Config, call: str, arguments: dict[str, Any]) -> Any:
 
 
 async def _done_alone(config: Config, call: str, arguments: dict[str, Any]) -> Any:
+    from appliance import process  # noqa: PLC0415  as for `_run`: a gateway that runs is asked without it
+
     with folder_locked(config.data_folder):
-        async with process.foundation_opened(config, process.wall_clock) as foundation:
+        async with process.foundation_opened(config, wall_clock) as foundation:
             mqtt = config.mqtt
             foundation.registry.reached = reached(mqtt.host, mqtt.port, mqtt.shared_port, config.http.port)
-            erase = partial(erased_at_next_start, foundation.database, process.wall_clock)
+            erase = partial(erased_at_next_start, foundation.database, wall_clock)
             console = Console(foundation.registry, foundation.accounts, mqtt.host, foundation.catalogue, erase)
             result = await console.calls()[call](arguments)
             return json.loads(msgspec.json.encode(result))

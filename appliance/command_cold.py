@@ -49,6 +49,9 @@ def told(usage: ColdUsage) -> list[str]:
         lines.append(
             f"{usage.uploaded_count} days are in {usage.bucket}, {usage.upload_waiting_count} wait; last: {last}."
         )
+    lines += [
+        f"{bucket} is not set any more and may have days: nothing is erased there." for bucket in usage.left_behind
+    ]
     if usage.trouble:
         lines.append(f"Trouble: {usage.trouble}")
     return lines

@@ -18,7 +18,7 @@ Commands = Any
 
 FASTEST = 100.0
 
-_NAMES = {"log": "the event log", "chunks": "the days that are stored"}
+_NAMES = {"log": "the event log", "chunks": "the days that are stored", "journal": "the raw journal"}
 
 
 def add(
@@ -31,6 +31,7 @@ def add(
     replay.add_argument("--speed", type=_speed, default=0.0, help="1 to 100 times as fast as it came, or max (max)")
     replay.add_argument("--device", action="append", default=[], help="only this device; may be given several times")
     replay.add_argument("--topic", action="append", default=[], help="only what this topic filter matches; the same")
+    replay.add_argument("--messages", action="store_true", help="print messages, byte for byte where they are kept so")
 
     def run(options: argparse.Namespace, config: Config) -> int:
         try:
@@ -56,7 +57,13 @@ def _speed(text: str) -> float:
 def _print(
     options: argparse.Namespace, ask: Callable[[str, dict[str, Any]], Any], clock: Clock, rest: Callable[[float], None]
 ) -> None:
-    asked = {"start": options.start, "until": options.until, "devices": options.device, "topics": options.topic}
+    asked = {
+        "start": options.start,
+        "until": options.until,
+        "devices": options.device,
+        "topics": options.topic,
+        "messages": options.messages,
+    }
     opened = ask("replay.open", asked)
     mine = {"number": opened["number"]}
     began, source = clock(), ""

@@ -12,6 +12,7 @@ import msgspec
 from appliance.config import Config
 from appliance.control import ControlError
 from appliance.errors import InvalidInputError
+from appliance.ingestion.importing.alike import Alike
 from appliance.ingestion.importing.model import REFUSALS_TOLD, Tally
 from appliance.instant import DAY_MS, from_text
 from appliance.telemetry.exporting.model import Asked, Mark, Piece
@@ -92,9 +93,10 @@ def _export(options: argparse.Namespace, config: Config, ask: Ask, now: int) -> 
 
 
 def _pieces(config: Config, ask: Ask, arguments: dict[str, Any]) -> Iterator[str]:
+    name = ask(config, "telemetry.export_begin", arguments)
     mark: Mark | None = Mark()
     while mark is not None:
-        answer = ask(config, "telemetry.export", {**arguments, "mark": msgspec.to_builtins(mark)})
+        answer = ask(config, "telemetry.export", {"name": name, "mark": msgspec.to_builtins(mark)})
         piece = msgspec.convert(answer, Piece)
         yield piece.text
         mark = piece.next
@@ -143,23 +145,39 @@ def _parts_of(path: Path) -> Iterator[tuple[int, bytes]]:
 def parts(file: BinaryIO, part_bytes: int) -> Iterator[tuple[int, bytes]]:
     """A table in parts of about so many bytes; a row stays whole, whatever lines it has.
 
-    Each comes with the heading, and with the number of the line before its first row.
+    Rows of one device and moment, which may be one report, stay together unless they are as much again. Each part comes
+    with the heading, and with the number of the line before its first row.
     """
     heading = file.readline(_ROW_BYTES)
+    alike = Alike(heading)
+    part = bytearray()
     line_count = first_line = 1
-    rows = bytearray()
-    is_quoted = is_sent = False
+    last_row = b""
+    is_sent = False
+    for row in _rows(file):
+        if len(part) >= part_bytes and (len(part) >= 2 * part_bytes or not alike.is_one_moment(last_row, row)):
+            yield first_line, heading + bytes(part)
+            part.clear()
+            first_line, is_sent = line_count, True
+        part += row
+        line_count += row.count(b"\n")
+        last_row = row
+    if part or not is_sent:
+        yield first_line, heading + bytes(part)
+
+
+def _rows(file: BinaryIO) -> Iterator[bytes]:
+    row = bytearray()
+    is_quoted = False
     while line := file.readline(_ROW_BYTES):
-        rows += line
-        line_count += line.endswith(b"\n")
+        row += line
         # Quotes inside of quoted cells come in pairs: an odd number of them leaves a cell open.
         is_quoted ^= line.count(b'"') % 2 == 1
-        if len(rows) >= part_bytes and not is_quoted and line.endswith(b"\n"):
-            yield first_line, heading + bytes(rows)
-            rows.clear()
-            first_line, is_sent = line_count, True
-    if rows or not is_sent:
-        yield first_line, heading + bytes(rows)
+        if line.endswith(b"\n") and (not is_quoted or len(row) >= PART_BYTES):
+            yield bytes(row)
+            row.clear()
+    if row:
+        yield bytes(row)
 
 
 def _moment(text: str) -> int:

@@ -127,6 +127,16 @@ class IngestionConfig(_Section, frozen=True):
     """The same for a reading further back, 366 days: no clock that is wrong may fill the disk with old days."""
 
 
+class JournalConfig(_Section, frozen=True):
+    """Whether messages are kept as they came, byte for byte, and how much of that."""
+
+    enabled: bool = False
+    hours: Positive = 24
+    """For how long; older ones go."""
+    bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 1_000_000_000
+    """How much they may take, beside the readings; beyond it the oldest go."""
+
+
 class TelemetryConfig(_Section, frozen=True):
     """How readings are kept."""
 
@@ -151,6 +161,7 @@ class TelemetryConfig(_Section, frozen=True):
     """Whether the oldest day goes when the disk is full; otherwise nothing is taken until somebody makes room."""
     reserve_mb: NotNegative = 64
     """The file, in 10^6 bytes, that is given up first when the disk is full; 0 for none."""
+    journal: JournalConfig = JournalConfig()
 
 
 class StreamConfig(_Section, frozen=True):

@@ -30,14 +30,17 @@ class Selected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def calls(gateway: Gateway) -> Mapping[str, Call]:
     """Each call by its name."""
 
-    async def export(arguments: dict[str, Any]) -> Piece:
-        """The text that comes next."""
+    async def begin(arguments: dict[str, Any]) -> str:
+        """The name of an export: of which devices it is, and which columns it has, is settled here."""
         asked = msgspec.convert(arguments["asked"], Asked)
         devices = selected(gateway, msgspec.convert(arguments["selected"], Selected))
-        mark = msgspec.convert(arguments["mark"], Mark)
         metrics_of = gateway.telemetry.metrics
         request = wanted(DEFAULT_TENANT, asked, devices, lambda device_id: metrics_of(DEFAULT_TENANT, device_id))
-        return await gateway.exporting.piece(request, mark)
+        return gateway.exporting.begin(request)
+
+    async def export(arguments: dict[str, Any]) -> Piece:
+        """The text that comes next of an export that was begun."""
+        return await gateway.exporting.further(str(arguments["name"]), msgspec.convert(arguments["mark"], Mark))
 
     async def import_(arguments: dict[str, Any]) -> Tally:
         """Take a part of a table, with its heading."""
@@ -50,7 +53,7 @@ def calls(gateway: Gateway) -> Mapping[str, Call]:
                 is_dry_run=bool(arguments["dry_run"]),
             )
 
-    return {"telemetry.export": export, "telemetry.import": import_}
+    return {"telemetry.export_begin": begin, "telemetry.export": export, "telemetry.import": import_}
 
 
 def selected(gateway: Gateway, told: Selected) -> list[Device]:

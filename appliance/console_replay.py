@@ -1,7 +1,7 @@
 """What the command line may ask to be replayed, of a gateway that runs: opened once, then fetched page by page."""
 
-from collections.abc import AsyncGenerator, Mapping
-from itertools import count
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from itertools import count, islice
 from typing import Any
 
 import msgspec
@@ -10,6 +10,9 @@ from appliance.control import Call
 from appliance.errors import InvalidInputError, NotFoundError
 from appliance.instant import from_text
 from appliance.registry.model import DEFAULT_TENANT
+from appliance.stream.replay.messages.model import MessageSlice
+from appliance.stream.replay.messages.service import Messages
+from appliance.stream.replay.messages.written import message_out
 from appliance.stream.replay.model import Slice
 from appliance.stream.replay.service import Replay
 from appliance.stream.wanted import wanted
@@ -44,8 +47,9 @@ class ReplayEndedError(NotFoundError):
 class Replays:
     """The replays of the command line that are open."""
 
-    def __init__(self, replay: Replay) -> None:
+    def __init__(self, replay: Replay, messages: Messages) -> None:
         self._replay = replay
+        self._messages = messages
         self._numbers = count(1)
         self._open: dict[int, AsyncGenerator[Page, None]] = {}
 
@@ -64,7 +68,9 @@ class Replays:
         while len(self._open) >= OPEN_LIMIT:
             await self._end(next(iter(self._open)))
         number = next(self._numbers)
-        self._open[number] = _pages(self._replay.slices(interval))
+        is_messages = msgspec.convert(arguments.get("messages", False), bool)
+        given = self._messages.slices(interval) if is_messages else self._replay.slices(interval)
+        self._open[number] = _pages(given)
         return Opened(number, interval.start)
 
     async def _next(self, arguments: dict[str, Any]) -> Page:
@@ -84,15 +90,25 @@ class Replays:
             await opened.aclose()
 
 
-async def _pages(slices: AsyncGenerator[Slice, None]) -> AsyncGenerator[Page, None]:
+async def _pages(
+    slices: AsyncGenerator[Slice, None] | AsyncGenerator[MessageSlice, None],
+) -> AsyncGenerator[Page, None]:
     try:
         async for each in slices:
-            for first in range(0, len(each.reports), LINES_AT_ONCE):
-                some = each.reports[first : first + LINES_AT_ONCE]
-                lines = ((placed.place.arrived_at, as_json(report_out(placed.report)).decode()) for placed in some)
-                yield Page(each.source, tuple(lines))
+            lines = _lines(each)
+            while some := tuple(islice(lines, LINES_AT_ONCE)):
+                yield Page(each.source, some)
     finally:
         await slices.aclose()
+
+
+def _lines(given: Slice | MessageSlice) -> Iterator[tuple[int, str]]:
+    """When each arrived, and what it is as JSON."""
+    match given:
+        case Slice(reports=reports):
+            return ((each.place.arrived_at, as_json(report_out(each.report)).decode()) for each in reports)
+        case MessageSlice(messages=messages):
+            return ((each.place.arrived_at, as_json(message_out(each.message)).decode()) for each in messages)
 
 
 def _moment(name: str, text: str) -> int:

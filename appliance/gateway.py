@@ -18,10 +18,12 @@ from appliance.notifications.service import Notifications
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
+from appliance.stream.replay.messages.service import Messages
 from appliance.stream.replay.service import Replay
 from appliance.stream.service import Stream
 from appliance.telemetry.cold.service import Cold
 from appliance.telemetry.exporting.service import Exporting
+from appliance.telemetry.journal.service import Journal
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.promql.service import Prometheus
 from appliance.telemetry.service import Telemetry
@@ -67,3 +69,7 @@ class Gateway:
     """The event log, for those who read it."""
     replay: Replay
     """What was received in an interval, once more."""
+    messages: Messages
+    """The same as messages: as they came, where they are kept so, or written anew of what was understood."""
+    journal: Journal
+    """Messages as they came, if they are kept."""

@@ -1,4 +1,4 @@
-"""How long the process runs: until it is asked to stop, or until a part of it fails.
+"""How long the process runs, and by which clock: until it is asked to stop, or until a part of it fails.
 
 A failure that nobody waits for must not go unnoticed; one of a single connection must not end the rest.
 """
@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,11 @@ log = logging.getLogger(__name__)
 
 _OF_ONE_CONNECTION = frozenset(("socket", "transport", "protocol"))
 """The keys by which the loop's exception handler is told whose failure it is."""
+
+
+def wall_clock() -> int:
+    """The present moment, UTC milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 def stop_requested() -> asyncio.Event:

@@ -36,10 +36,12 @@ from appliance.registry.service import Registry
 from appliance.sessions.service import Sessions
 from appliance.simulator import wire as simulator
 from appliance.store.database import Database
+from appliance.stream.replay.messages.service import Messages
 from appliance.stream.replay.service import Replay
 from appliance.stream.service import Stream
 from appliance.telemetry.cold.service import Cold
 from appliance.telemetry.exporting.service import Exporting
+from appliance.telemetry.journal.service import Journal
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.promql.service import Prometheus
 from appliance.telemetry.service import Telemetry
@@ -74,7 +76,12 @@ class Parts:
         mailbox = None if config.email.server else MailboxChannel(folder / "mailbox")
         email: Channel = mailbox or SmtpChannel(config.email)
         self.notifications = Notifications(foundation.database, {"email": email}, self.bus, clock)
-        rooms = Rooms(foundation.registry, self.alerts, self.telemetry, foundation.catalogue.type_of)
+        self._journal = Journal(
+            folder / "journal", config.telemetry.journal, clock, lambda: self.telemetry.day_files.erased
+        )
+        rooms = Rooms(
+            foundation.registry, self.alerts, self.telemetry, foundation.catalogue.type_of, self._journal.note
+        )
         self.ingestion = Ingestion(foundation.database, rooms, self.bus, config.ingestion, clock)
         self.sessions = Sessions(foundation.database, clock)
         limits = under_aws(config.limits) if config.mqtt.aws_limits == "enforce" else config.limits
@@ -94,6 +101,7 @@ class Parts:
             telemetry=self.telemetry,
             room=room,
             cold=self._cold(room, clock),
+            journal=self._journal,
             alerts=self.alerts,
             notifications=self.notifications,
             mailbox=mailbox,
@@ -111,7 +119,8 @@ class Parts:
             importing=self._importing(clock),
             prometheus=Prometheus(self.telemetry),
             stream=stream,
-            replay=Replay(stream, config.ingestion.future_tolerance_ms),
+            replay=(replay := Replay(stream, config.ingestion.future_tolerance_ms)),
+            messages=Messages(replay, self._journal),
         )
         self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
         self.health.register_all(
@@ -119,7 +128,7 @@ class Parts:
         )
         self.health.register("broker", partial(broker_status, self.broker))
         self.health.register_all({"ingestion": self.ingestion.status, "telemetry": self.telemetry.status})
-        self.health.register("cold", self.gateway.cold.status)
+        self.health.register_all({"cold": self.gateway.cold.status, "journal": self.gateway.journal.status})
         self.health.register("notifications", self.notifications.status)
         if wanted.config.plugins:
             self.health.register("plugins", partial(plugins.status, self.plugins))
@@ -130,6 +139,7 @@ class Parts:
         async with (
             self.sessions.opened(),
             self.gateway.stream.opened(),
+            self.gateway.journal.running(),
             self.gateway.cold.running(),
             self.gateway.room.running(),
             self.alerts.opened(),
@@ -172,6 +182,8 @@ class Parts:
         cold = Cold(self._foundation.database, self._config.data_folder, self._config.cold, clock)
         cold.follow(room, self._config.telemetry)
         self.telemetry.cold = cold
+        cold.missing = self.telemetry.day_files.missing
+        self._journal.follow(room)
         return cold
 
     def _importing(self, clock: Clock) -> Importing:

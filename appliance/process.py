@@ -10,7 +10,6 @@ import logging
 import os
 import secrets
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from appliance.console_replay import Replays
 from appliance.folder_lock import folder_locked
 from appliance.health import alive, notify_systemd
 from appliance.instant import Clock
-from appliance.lifetime import defects_end_the_process, stop_requested
+from appliance.lifetime import defects_end_the_process, stop_requested, wall_clock
 from appliance.parts import Foundation, Parts
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.hardware.refused import FILE as REFUSED_PIN
@@ -37,6 +36,7 @@ from appliance.store import database as store
 from appliance.store.database import Database, UnwritableError
 from appliance.store.migrate import migrate
 from appliance.telemetry.keeping.room.service import make_way
+from broker.descriptors import allow_many
 from broker.listener import HandOver
 from broker.plugins.ports import Mode
 from web import server as web
@@ -64,11 +64,6 @@ class Started(msgspec.Struct, frozen=True):
     data_folder: Path
     claim: str | None
     """The secret with which the first owner claims the gateway; None when it has one."""
-
-
-def wall_clock() -> int:
-    """The present moment, UTC milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 @contextlib.asynccontextmanager
@@ -104,6 +99,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
     Raises whatever ended a part: the process is then to end with status 1.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    allow_many()
     stop = stop_requested()
     clock = wall_clock
     started_at = clock()
@@ -137,7 +133,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                         **parts.console(ports, pages.port).calls(),
                         **console_readings.calls(parts.gateway),
                         **console_cold.calls(parts.gateway),
-                        **Replays(parts.gateway.replay).calls(),
+                        **Replays(parts.gateway.replay, parts.gateway.messages).calls(),
                     },
                 ),
                 alive(partial(_writer_answers, foundation.database)),

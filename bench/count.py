@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance import config, process
+from appliance import config, lifetime, process
 from appliance.config import Config
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Select
@@ -24,7 +24,7 @@ LIMIT = 10_000_000
 
 async def count(settings: Config, device_count: int) -> OnDisk:
     """Ask for the whole range of one metric of every device."""
-    clock = process.wall_clock
+    clock = lifetime.wall_clock
     async with process.foundation_opened(settings, clock) as foundation:
         telemetry = Telemetry(foundation.database, settings.data_folder, settings.telemetry, clock)
         async with telemetry.opened():

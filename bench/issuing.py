@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from appliance.process import wall_clock
+from appliance.lifetime import wall_clock
 from appliance.registry import authority, crl, issue, pki
 from appliance.registry.model import DEFAULT_TENANT, Certificate, NewDevice
 from appliance.registry.pki import Pki

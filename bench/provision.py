@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from appliance import bundle_folder, config, process
+from appliance import bundle_folder, config, lifetime, process
 from appliance.config import Config
 from appliance.folder_lock import folder_locked
 from appliance.registry import bundle
@@ -18,7 +18,7 @@ from bench.message import device_ids
 async def provision(settings: Config, count: int, bundles: Path) -> None:
     """Write a bundle for each device, in a folder of its name."""
     with folder_locked(settings.data_folder):
-        async with process.foundation_opened(settings, process.wall_clock) as foundation:
+        async with process.foundation_opened(settings, lifetime.wall_clock) as foundation:
             issued = await foundation.registry.issue_many(
                 DEFAULT_TENANT, [NewDevice(name) for name in device_ids(count)]
             )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from broker.connection import Connection
+from broker.descriptors import is_scarce
 from broker.handshakes import (
     Choice,
     Greeted,
@@ -99,6 +100,9 @@ class Entrance:
         """Let a client in that was just accepted, if there is room; without a choice it speaks no TLS."""
         if self.count >= self._limits.connections:
             self.turn_away(sock, address, "server_busy", "as many connections as the limit allows are open")
+            return
+        if is_scarce(sock.fileno()):
+            self.turn_away(sock, address, "server_busy", "nearly all files that the gateway may open are open")
             return
         host = _host_of(address)
         if self._count_of[host] >= self._limits.connections_per_address:

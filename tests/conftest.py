@@ -1,8 +1,13 @@
-"""What every test shares: how laws are searched."""
+"""What every test shares: how laws are searched, and that what is compiled once is kept."""
 
 import os
+import sys
 
 from hypothesis import HealthCheck, settings
+
+# Stories start the product hundreds of times: where nothing may be kept, each start compiles half a thousand modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A busy machine is not a counter-example, so laws have no deadline; pytest's own time limit ends what hangs.
 settings.register_profile("developer", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)

@@ -23,11 +23,15 @@ _MILLISECONDS = tuple(f"{millisecond:03d}Z" for millisecond in range(SECOND_MS))
 
 
 class RowsOut(msgspec.Struct, frozen=True):
-    """Rows, each with a value for every column. `next_cursor` asks for the page after this one; null on the last."""
+    """Rows, each with a value for every column. `next_cursor` asks for the page after this one; null on the last.
+
+    `damaged_days` are those of the range of which stored readings are known to be damaged or missing.
+    """
 
     columns: list[str]
     rows: list[list[Value]]
     next_cursor: str | None
+    damaged_days: list[str]
 
 
 class MomentTexts:
@@ -45,15 +49,20 @@ class MomentTexts:
         return beginning + _SECONDS[rest // SECOND_MS] + _MILLISECONDS[rest % SECOND_MS]
 
 
-def as_json(
-    check: Check, columns: Sequence[str], rows: Sequence[Row], next_cursor: str | None, *, is_keyed: bool
-) -> bytes:
+class After(msgspec.Struct, frozen=True):
+    """What an answer says behind its rows, as `RowsOut` does."""
+
+    next_cursor: str | None = None
+    damaged_days: Sequence[str] = ()
+
+
+def as_json(check: Check, columns: Sequence[str], rows: Sequence[Row], after: After, *, is_keyed: bool) -> bytes:
     """The answer as JSON, as a `RowsOut`. Numbers that JSON has no word for are null."""
     pieces = [b'{"columns":%b,"rows":[' % msgspec.json.encode(list(columns))]
     for some in _tables(check, rows, is_keyed=is_keyed):
         # The brackets of each list of rows go, and a comma comes between two: one copy of it all at the end is enough.
         pieces += (b"," if len(pieces) > 1 else b"", msgspec.json.encode(some)[1:-1])
-    pieces.append(b'],"next_cursor":%b}' % msgspec.json.encode(next_cursor))
+    pieces += (b"],", msgspec.json.encode(after)[1:])
     return b"".join(pieces)
 
 

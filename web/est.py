@@ -28,6 +28,7 @@ from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.signing_request import REQUEST_BYTES
 from web.devices_only import CERTIFICATE, FOR_EVERYBODY, device_of
 from web.errors import route_of, status_of
+from web.framework import Framework
 from web.protection import CHECKS_ORIGIN, BodyLimit, add_headers, check_origin
 from web.shell import moment
 
@@ -219,7 +220,7 @@ def create_enrolment_app(gateway: Gateway, config: HttpConfig) -> Litestar:
     def provide_gateway() -> Gateway:
         return gateway
 
-    return Litestar(
+    return Framework(
         route_handlers=HANDLERS,
         dependencies={"gateway": Provide(provide_gateway, sync_to_thread=False)},
         middleware=[BodyLimit(config.body_limit_bytes)],

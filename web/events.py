@@ -1,6 +1,8 @@
 """What a stream of server-sent events consists of (WHATWG HTML, section 9.2)."""
 
 from appliance.stream.model import Gap
+from appliance.stream.replay.messages.model import GivenMessage
+from appliance.stream.replay.messages.written import message_out
 from appliance.stream.written import as_json, gap_out, report_out
 from appliance.telemetry.model import Report
 
@@ -21,6 +23,11 @@ def beat(event_id: str = "") -> bytes:
 def report_event(report: Report, event_id: str) -> bytes:
     """A report."""
     return event("report", report_out(report), event_id)
+
+
+def message_event(message: GivenMessage, event_id: str) -> bytes:
+    """A message."""
+    return event("message", message_out(message), event_id)
 
 
 def gap_event(gap: Gap, event_id: str) -> bytes:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from litestar import Litestar
 from litestar.types import Message
 
+from web.framework import Framework
 
-class Application(Litestar):
+
+class Application(Framework):
     """An application in which nobody has to think of HEAD."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -6,6 +6,7 @@ WebSocket are closed first, then requests under way get some seconds.
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -23,6 +24,7 @@ from appliance.config import HttpConfig
 from appliance.errors import ApplianceError
 from appliance.gateway import Gateway
 from broker.client_hello import ClientHello
+from broker.descriptors import is_scarce
 from broker.tls import explained
 from web import mqtt
 from web.app import create_app
@@ -38,6 +40,8 @@ FINISH_SECONDS = 3
 """How long requests under way may take after the stop was asked for."""
 REQUEST_SECONDS = 30
 """How long a client may take to send a request, and to begin with one."""
+TAKE_SECONDS = 30
+"""How long a client may take nothing of its answer while more of it waits than is buffered."""
 HEADER_LIMIT_BYTES = 32_768
 CONNECTIONS_LIMIT = 1_000
 BACKLOG = 128
@@ -88,12 +92,14 @@ class EmbeddedServer(uvicorn.Server):
 
 
 class PunctualProtocol(H11Protocol):
-    """HTTP/1.1 that cuts off a client whose request does not come.
+    """HTTP/1.1 that cuts off a client whose request does not come, and one that does not take its answer.
 
-    uvicorn waits for ever: a thousand connections that say nothing would keep everybody else out.
+    uvicorn waits for ever: a thousand connections that say nothing would keep everybody else out, and a few that
+    take nothing would keep the places of exports and streams.
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Expect the first request."""
@@ -113,7 +119,35 @@ class PunctualProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing any more."""
         self._clear_deadline()
+        self._clear_taking()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Expect the client to take some of what it was sent."""
+        super().pause_writing()
+        self._clear_taking()
+        self._expect_taking()
+
+    def resume_writing(self) -> None:
+        """The client has taken enough for more to be sent."""
+        self._clear_taking()
+        super().resume_writing()
+
+    def _expect_taking(self) -> None:
+        left_bytes = self.transport.get_write_buffer_size()
+        self._taking = self.loop.call_later(TAKE_SECONDS, self._look_at_taking, left_bytes)
+
+    def _look_at_taking(self, left_bytes: int) -> None:
+        # Who is slow may go on: only who takes nothing at all is cut off.
+        if self.transport.get_write_buffer_size() < left_bytes:
+            self._expect_taking()
+        else:
+            self.transport.abort()
+
+    def _clear_taking(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def _set_deadline(self) -> None:
         """One deadline for the whole of a request: pieces that trickle in do not put it off."""
@@ -304,9 +338,21 @@ def _names(config: HttpConfig) -> frozenset[str]:
     return frozenset({"localhost", host, f"{host.partition('.')[0]}.local", *map(str.lower, config.names)})
 
 
+class _SparingSocket(socket.socket):
+    """A socket that listens, and lets nobody in while few file descriptors are left."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Take a connection. Raises `ConnectionAbortedError`, which asyncio passes over, for one that had to go."""
+        sock, address = super().accept()
+        if is_scarce(sock.fileno()):
+            sock.close()
+            raise ConnectionAbortedError(errno.ECONNABORTED, "nearly all files that may be open are open")
+        return sock, address
+
+
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = _SparingSocket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

@@ -12,6 +12,7 @@ from litestar.template import TemplateConfig
 from appliance.gateway import Gateway
 from web.assets import Assets
 from web.errors import HANDLERS as ERROR_HANDLERS
+from web.framework import Framework
 from web.pki import give_revocation_list
 from web.protection import add_headers
 from web.static_files import static_file
@@ -40,7 +41,7 @@ def create_trust_app(gateway: Gateway, names: frozenset[str], https_port: int) -
     def provide_assets() -> Assets:
         return assets
 
-    return Litestar(
+    return Framework(
         route_handlers=[show_trust, download_certificate, give_revocation_list, redirect, static_file],
         dependencies={
             "gateway": Provide(provide_gateway, sync_to_thread=False),

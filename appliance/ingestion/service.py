@@ -261,6 +261,7 @@ class Ingestion:
         outcome = outcome.extended([report for reports, _ in brought for report in reports], noted.mishaps())
         committed = await self._commit(outcome, batch.changes)
         lap.committed(self._clock(), loop.time())
+        self._rooms.note(batch.messages, max(committed.records, default=0))
         self._in_hand_at = None
         self._known.merge(decision)
         await self._remember(outcome, committed)
@@ -361,6 +362,8 @@ class Rooms(msgspec.Struct, frozen=True):
     telemetry: Telemetry
     type_of: Callable[[int, str], DeviceType | None] = lambda *_: None
     """Tells what is known of all devices of a device's type."""
+    note: Callable[[Sequence[Message], int], None] = lambda *_: None
+    """Hears of all messages that were committed, and of the newest log id of that, 0 for none."""
 
 
 def _write(

@@ -33,6 +33,10 @@ _PASSING_EXACTLY = (sqlite3.SQLITE_IOERR_SHMSIZE,)
 """No room for the index of the write-ahead log: what is on the disk was not touched."""
 
 
+SqliteError = sqlite3.Error
+"""Whatever SQLite says is wrong, for those who only go on with something else then."""
+
+
 class ClosedError(Exception):
     """A defect of the caller: the file was closed before its last write."""
 

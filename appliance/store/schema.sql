@@ -118,6 +118,8 @@ CREATE TABLE cold_day (
     uploaded_at INTEGER NOT NULL,
     upload_id TEXT NOT NULL,
     upload_sha256 TEXT NOT NULL,
+    upload_to TEXT NOT NULL,
+    former TEXT NOT NULL,
     UNIQUE (tenant_id, day)
 ) STRICT;
 

@@ -47,7 +47,7 @@ class Trimmed(NamedTuple):
     log_id: int
     """The last record that was removed."""
     at: int
-    """When that one was committed."""
+    """Everything that was removed was committed up to this moment."""
 
 
 def select_pieces(tenant_id: int, first_log_id: int, count: int) -> Select[LogPiece]:
@@ -74,17 +74,17 @@ def select_end() -> Select[int]:
     return Select("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'log'", (), int)
 
 
-def select_first(tenant_id: int, committed_from: int, after_log_id: int = 0) -> Select[int]:
-    """The first record of the log after another one that was committed at a moment or later."""
+def select_first(tenant_id: int, committed_from: int) -> Select[int]:
+    """The first record of the log that was committed at a moment or later."""
     return Select(
-        "SELECT log_id FROM log WHERE tenant_id = ? AND log_id > ? AND committed_at >= ? ORDER BY log_id LIMIT 1",
-        (tenant_id, after_log_id, committed_from),
+        "SELECT log_id FROM log WHERE tenant_id = ? AND committed_at >= ? ORDER BY log_id LIMIT 1",
+        (tenant_id, committed_from),
         int,
     )
 
 
 def select_mark(tenant_id: int, at: int) -> Select[int]:
-    """A log id that was on the disk before a moment, the newest that is known."""
+    """A log id up to which everything was committed before a moment, the newest that is known."""
     return Select(
         "SELECT log_id FROM log_mark WHERE tenant_id = ? AND committed_at < ? ORDER BY log_id DESC LIMIT 1",
         (tenant_id, at),
@@ -110,15 +110,6 @@ def select_lag(tenant_id: int, position: Position) -> Select[Lag]:
         " FROM log WHERE tenant_id = ? AND log_id >= ?",
         (position.log_id, position.left_count, tenant_id, position.log_id),
         Lag,
-    )
-
-
-def select_held_bytes(tenant_id: int, first_log_id: int, last_log_id: int) -> Select[int]:
-    """What the records of a part of the log take."""
-    return Select(
-        "SELECT COALESCE(SUM(LENGTH(record)), 0) FROM log WHERE tenant_id = ? AND log_id BETWEEN ? AND ?",
-        (tenant_id, first_log_id, last_log_id),
-        int,
     )
 
 
@@ -191,22 +182,22 @@ def trim(
 
     `released_log_id` is up to where the day files need nothing.
     """
-    found = connection.execute(
-        "SELECT log_id, committed_at FROM log WHERE tenant_id = ? AND log_id <= ? ORDER BY log_id DESC LIMIT 1",
+    last_log_id, last_at = connection.execute(
+        # The newest moment, which is not the last one when the clock was set back in between.
+        "SELECT COALESCE(MAX(log_id), 0), COALESCE(MAX(committed_at), 0) FROM log WHERE tenant_id = ? AND log_id <= ?",
         (tenant_id, through_log_id),
     ).fetchone()
-    last = found or (0, 0)
-    connection.execute(
+    [trimmed_at] = connection.execute(
         "INSERT INTO log_trim (tenant_id, released_log_id, trimmed_log_id, trimmed_at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (tenant_id) DO UPDATE SET released_log_id = MAX(released_log_id, excluded.released_log_id),"
         " trimmed_log_id = MAX(trimmed_log_id, excluded.trimmed_log_id),"
-        " trimmed_at = MAX(trimmed_at, excluded.trimmed_at)",
-        (tenant_id, released_log_id, *last),
-    )
-    if found is None:
+        " trimmed_at = MAX(trimmed_at, excluded.trimmed_at) RETURNING trimmed_at",
+        (tenant_id, released_log_id, last_log_id, last_at),
+    ).fetchone()
+    if not last_log_id:
         return ()
-    losing = _note_gaps(connection, tenant_id, *last)
-    _note_mark(connection, tenant_id, *last)
+    losing = _note_gaps(connection, tenant_id, last_log_id, last_at)
+    _note_mark(connection, tenant_id, last_log_id, trimmed_at)
     connection.execute("DELETE FROM log WHERE tenant_id = ? AND log_id <= ?", (tenant_id, through_log_id))
     return losing
 
@@ -230,6 +221,7 @@ def _note_gaps(connection: sqlite3.Connection, tenant_id: int, last_log_id: int,
 
 
 def _note_mark(connection: sqlite3.Connection, tenant_id: int, log_id: int, committed_at: int) -> None:
+    """Remember up to which moment everything up to a record was committed; once an hour."""
     (newest,) = connection.execute(
         "SELECT COALESCE(MAX(committed_at), 0) FROM log_mark WHERE tenant_id = ?", (tenant_id,)
     ).fetchone()

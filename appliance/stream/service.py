@@ -38,9 +38,10 @@ from appliance.stream.model import (
     UnknownConsumerError,
 )
 from appliance.stream.queries import LogPiece
+from appliance.stream.standing import Key, standing
 from appliance.stream.wanted import EVERYTHING, Wanted
 from appliance.telemetry import log_record
-from appliance.telemetry.model import Report, ReportsCommitted
+from appliance.telemetry.model import ReportsCommitted
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.service import Telemetry
 
@@ -60,9 +61,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 TRIMMED = "it was kept for as long as there was room, and then trimmed"
 DAMAGED = "a record of the log was damaged"
-
-Key = tuple[int, str]
-"""A tenant and the name of its consumer."""
 
 
 class Stream:
@@ -167,7 +165,17 @@ class Stream:
         if not records and damaged is not None:
             gap = Gap(position, damaged, None, self._clock(), DAMAGED)
             return Batch(position, Position(damaged + 1), gap=gap)
-        return cut(position, records, wanted, self._is_erased, most)
+        return cut(position, records, wanted, self.telemetry.day_files.is_erased, most)
+
+    async def missed(self, tenant_id: int, name: str, gap: Gap) -> Gap | None:
+        """A gap that a reader came upon, as it is known of its consumer; None when nothing of it was to be given.
+
+        Only for who has come exactly as far as the consumer it is known how many reports are missing.
+        """
+        for known in await self._database.read(queries.select_consumer(tenant_id, name)):
+            if known.gap is not None and known.position == gap.start:
+                return _gap_of(known)
+        return gap
 
     def news(self, tenant_id: int) -> asyncio.Event:
         """Is set when something new was committed. Ask for it before reading."""
@@ -230,24 +238,9 @@ class Stream:
         """Every consumer of a tenant, by name."""
         return [await self.view(*key) for key in sorted(self._consumers) if key[0] == tenant_id]
 
-    def status(self) -> Status:
-        """Say whether everybody keeps up."""
-        gaps = sorted(name for (_, name), each in self._consumers.items() if each.gap)
-        slow = sorted(name for (_, name), lag in self._lags.items() if lag.size_bytes * 2 > self.hold_bytes)
-        oldest = min((lag.oldest_at for lag in self._lags.values() if lag.oldest_at is not None), default=None)
-        details = {
-            "consumers": len(self._consumers),
-            "lag_bytes": max((lag.size_bytes for lag in self._lags.values()), default=0),
-            "lag_reports": max((lag.report_count for lag in self._lags.values()), default=0),
-            "lag_ms": 0 if oldest is None else max(0, self._clock() - oldest),
-        }
-        if gaps:
-            told = f"the log was trimmed past {', '.join(gaps)}: page Stream tells what is missing"
-            return Status(ok=False, summary=told, details=details, is_serving=True)
-        if slow:
-            told = f"{', '.join(slow)} lags behind: more than half of what is kept for consumers is used"
-            return Status(ok=False, summary=told, details=details, is_serving=True)
-        return Status(ok=True, summary=f"{len(self._consumers)} consumers keep up", details=details)
+    def status(self, tenant_id: int | None = None) -> Status:
+        """Say whether everybody keeps up: consumers of one tenant by their names, those of all without."""
+        return standing(self._consumers, self._lags, self.hold_bytes, self._clock(), tenant_id)
 
     def parts(self) -> dict[str, Callable[[], Status]]:
         """What is asked how it is."""
@@ -280,11 +273,8 @@ class Stream:
         )
         if needed > through:
             return through
-        [held] = await self._database.read(queries.select_held_bytes(tenant_id, needed, through))
-        if held <= self.hold_bytes:
-            return needed - 1
-        [beyond] = await self._database.read(queries.select_beyond(tenant_id, through, self.hold_bytes))
-        return beyond
+        beyond = await self._database.read(queries.select_beyond(tenant_id, through, self.hold_bytes))
+        return max([needed - 1, *beyond])
 
     async def tend(self) -> None:
         """Trim the log behind consumers that have gone on, and see who lags."""
@@ -337,11 +327,16 @@ class Stream:
             del self._kept[next(iter(self._kept))]
         return record
 
-    def _is_erased(self, report: Report, log_id: int) -> bool:
-        return log_id <= self.telemetry.day_files.erased.get((report.tenant_id, report.device_id), 0)
-
     def _note(self, consumer: Consumer) -> None:
         self._consumers[consumer.tenant_id, consumer.name] = consumer
+
+
+def _gap_of(known: Consumer) -> Gap | None:
+    """What a consumer has lost; None when that is nothing."""
+    gap = known.gap
+    if gap is None or gap.report_count == 0:
+        return None
+    return Gap(known.position, gap.through_log_id, gap.report_count, gap.until_at, TRIMMED)
 
 
 class Reader:
@@ -376,11 +371,11 @@ class Reader:
         """What comes next as it is now; an empty batch when nothing does. Raises `UnknownConsumerError`."""
         while True:
             known = await self._stream.known(self._tenant_id, self.name)
-            position, gap = known.position, known.gap
-            if gap is not None and gap.report_count != 0:
-                missing = Gap(position, gap.through_log_id, gap.report_count, gap.until_at, TRIMMED)
-                return Batch(position, Position(gap.through_log_id + 1), gap=missing)
-            start = position if gap is None else Position(gap.through_log_id + 1)
+            position = known.position
+            missing = _gap_of(known)
+            if missing is not None:
+                return Batch(position, Position(missing.through_log_id + 1), gap=missing)
+            start = position if known.gap is None else Position(known.gap.through_log_id + 1)
             batch = await self._stream.read(self._tenant_id, start, wanted, most)
             if batch.gap is None or batch.gap.why != TRIMMED:
                 return Batch(position, batch.end, batch.reports, batch.counts, batch.gap)

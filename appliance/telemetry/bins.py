@@ -19,8 +19,11 @@ from msgspec.structs import astuple
 
 from appliance.telemetry.model import Value
 
-Fields = tuple[Sequence[Any], ...]
+Fields = Sequence[Sequence[Any]]
 """Bins as columns of equal length: one for each field of `Bin`, in their order."""
+
+Extent = tuple[int, float, float, float]
+"""Count, minimum, maximum and total: the first fields of a bin, and all that most charts need."""
 
 
 class Bin(msgspec.Struct, frozen=True, gc=False):
@@ -101,7 +104,7 @@ def combined_fields(parts: Fields) -> tuple[Any, ...]:
     counts, minima, maxima, totals, squares, first_at, firsts, last_at, lasts = parts
     if len(counts) == 1:
         return tuple(field[0] for field in parts)
-    minimum, maximum, count, total = min(minima), max(maxima), sum(counts), _sum(totals)
+    count, minimum, maximum, total = combined_extent(counts, minima, maxima, totals)
     mean = min(max(total / count, minimum), maximum)
     spread = 0.0
     if minimum != maximum:
@@ -114,11 +117,20 @@ def combined_fields(parts: Fields) -> tuple[Any, ...]:
     return count, minimum, maximum, total, spread, first_at[first], firsts[first], last_at[last], lasts[last]
 
 
+def combined_extent(
+    counts: Sequence[int], minima: Sequence[float], maxima: Sequence[float], totals: Sequence[float]
+) -> Extent:
+    """The same of the first fields alone."""
+    if len(counts) == 1:
+        return counts[0], minima[0], maxima[0], totals[0]
+    return sum(counts), min(minima), max(maxima), _sum(totals)
+
+
 def means(parts: Fields) -> list[float]:
     """The arithmetic mean of each bin, as the bin tells it."""
     return [
         mean if minimum <= (mean := total / count) <= maximum else (minimum if mean < minimum else maximum)
-        for count, minimum, maximum, total in zip(*parts[:4], strict=True)
+        for count, minimum, maximum, total in zip(parts[0], parts[1], parts[2], parts[3], strict=True)
     ]
 
 

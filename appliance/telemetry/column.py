@@ -8,10 +8,10 @@ scaled to whole numbers when that loses nothing. The format is in docs/reference
 from array import array
 from collections.abc import Callable, Sequence
 from enum import Enum, IntEnum
-from itertools import repeat
+from itertools import accumulate, pairwise, repeat
 from math import copysign, isfinite
 from operator import truediv
-from typing import cast
+from typing import Any, cast
 
 from appliance.telemetry.model import TimeSource, Value
 from appliance.telemetry.packing import (
@@ -80,9 +80,10 @@ def put_column(out: bytearray, cells: Sequence[Cell]) -> None:
 
 def take_column(reader: Reader, count: int) -> list[Cell]:
     """Read a column of `count` cells. Raises `ChunkError` when the bytes are none."""
-    if count == 0:
-        return []
-    form = reader.byte()
+    return _take_cells(reader, reader.byte(), count) if count else []
+
+
+def _take_cells(reader: Reader, form: int, count: int) -> list[Cell]:
     if form != _Form.MIXED:
         return _take_uniform(reader, form, count)
     forms = take_integers(reader, count)
@@ -95,30 +96,34 @@ def take_column(reader: Reader, count: int) -> list[Cell]:
 
 def take_texts(reader: Reader, count: int) -> list[str]:
     """Read a column that holds nothing but text. Raises `ChunkError` when it holds anything else."""
-    return cast("list[str]", _take_only(reader, count, {str}))
+    return cast("list[str]", _take_only(reader, count, _Form.TEXT, {str}))
 
 
 def take_numbers(reader: Reader, count: int) -> list[int]:
     """Read a column that holds nothing but whole numbers. Raises `ChunkError` when it holds anything else."""
-    return cast("list[int]", _take_only(reader, count, {int}))
+    return cast("list[int]", _take_only(reader, count, _Form.INTEGER, {int}))
 
 
 def take_optional_numbers(reader: Reader, count: int) -> list[int | None]:
     """Read a column that holds nothing but whole numbers and nulls. Raises `ChunkError` otherwise."""
-    return cast("list[int | None]", _take_only(reader, count, {int, type(None)}))
+    return cast("list[int | None]", _take_only(reader, count, _Form.INTEGER, {int, type(None)}))
 
 
 def take_time_sources(reader: Reader, count: int) -> list[TimeSource]:
     """Read a column that says where moments come from. Raises `ChunkError` when it holds anything else."""
+    numbers = take_numbers(reader, count)
+    if numbers.count(0) == count:
+        return [TimeSource.DEVICE] * count
     try:
-        return [_TIME_SOURCES[number] for number in take_numbers(reader, count)]
+        return [_TIME_SOURCES[number] for number in numbers]
     except KeyError as error:
         raise ChunkError(f"a time source of {error} is not known") from error
 
 
-def _take_only(reader: Reader, count: int, kinds: set[type]) -> list[Cell]:
-    cells = take_column(reader, count)
-    if not set(map(type, cells)) <= kinds:
+def _take_only(reader: Reader, count: int, usual: _Form, kinds: set[type]) -> list[Cell]:
+    form = reader.byte() if count else usual
+    cells = _take_cells(reader, form, count) if count else []
+    if form != usual and not kinds.issuperset(map(type, cells)):
         raise ChunkError("a column holds values of another kind than it may")
     return cells
 
@@ -231,20 +236,10 @@ def _put_uniform(out: bytearray, form: _Form, cells: Sequence[Cell]) -> None:
 
 
 def _take_uniform(reader: Reader, form: int, count: int) -> list[Cell]:
-    takers: dict[int, Callable[[Reader, int], Sequence[Cell]]] = {
-        _Form.MISSING: lambda _, count: [MISSING] * count,
-        _Form.NULL: lambda _, count: [None] * count,
-        _Form.DECIMAL: _take_decimals,
-        _Form.DOUBLE: take_doubles,
-        _Form.INTEGER: take_integers,
-        _Form.WIDE_INTEGER: _take_wide,
-        _Form.BOOLEAN: lambda reader, count: list(map(bool, take_integers(reader, count))),
-        _Form.TEXT: _take_texts,
-    }
-    take = takers.get(form)
+    take = _TAKERS.get(form)
     if take is None:
         raise ChunkError(f"a column of form {form} is not known")
-    return list(take(reader, count))
+    return take(reader, count)
 
 
 def _take_decimals(reader: Reader, count: int) -> list[float]:
@@ -278,8 +273,31 @@ def _put_texts(out: bytearray, texts: Sequence[str]) -> None:
 
 def _take_texts(reader: Reader, count: int) -> list[str]:
     lengths = take_integers(reader, reader.count())
-    texts = [as_text(reader.take(length)) for length in lengths]
+    if lengths and min(lengths) < 0:
+        raise ChunkError("a text has a negative length")
+    joined = reader.take(sum(lengths))
+    ends = list(accumulate(lengths, initial=0))
+    if joined.isascii():
+        # A character is a byte: nearly always so, and much quicker than text by text.
+        whole = as_text(joined)
+        texts = [whole[start:end] for start, end in pairwise(ends)]
+    else:
+        texts = [as_text(joined[start:end]) for start, end in pairwise(ends)]
     numbers = take_integers(reader, count)
+    if len(texts) == 1 and numbers.count(0) == count:
+        return texts * count
     if min(numbers) < 0 or max(numbers) >= len(texts):
         raise ChunkError("a text is named that is not there")
-    return [texts[number] for number in numbers]
+    return list(map(texts.__getitem__, numbers))
+
+
+_TAKERS: dict[int, Callable[[Reader, int], list[Any]]] = {
+    _Form.MISSING: lambda _, count: [MISSING] * count,
+    _Form.NULL: lambda _, count: [None] * count,
+    _Form.DECIMAL: _take_decimals,
+    _Form.DOUBLE: take_doubles,
+    _Form.INTEGER: take_integers,
+    _Form.WIDE_INTEGER: _take_wide,
+    _Form.BOOLEAN: lambda reader, count: list(map(bool, take_integers(reader, count))),
+    _Form.TEXT: _take_texts,
+}

@@ -24,7 +24,7 @@ _WHOLE = 4
 class Glance:
     """A chunk that was looked into. The moments are in the order of its rows."""
 
-    __slots__ = ("_blob", "at", "columns", "device_id", "last_log_id", "tenant_id")
+    __slots__ = ("_blob", "at", "columns", "device_id", "is_rising", "last_log_id", "tenant_id")
 
     def __init__(self, blob: bytes, metrics: Container[str]) -> None:
         """Look at some metrics of a chunk. Raises `ChunkError` when the bytes are no chunk or were damaged."""
@@ -33,6 +33,8 @@ class Glance:
         reader = Reader(inflate(blob[_BODY_FROM:]))
         self.tenant_id = reader.signed()
         self.device_id = reader.text()
+        self.is_rising = _is_rising(reader, count)
+        """Whether each moment is greater than the one before, as far as that is known without a look at them."""
         self.at = take_integers(reader, count)
         _skip_integers(reader, count)
         _skip_column(reader, count)
@@ -45,6 +47,18 @@ class Glance:
     def whole(self) -> Rows:
         """Everything that is in the chunk. Raises `ChunkError`."""
         return chunk.decode(self._blob)
+
+
+def _is_rising(reader: Reader, count: int) -> bool:
+    """Whether the integers that come next are stored as differences of which the least is above 0."""
+    position = reader.position
+    if count <= 1 or not reader.byte() & _DIFFERENCES:
+        reader.position = position
+        return False
+    reader.signed()
+    least = reader.signed()
+    reader.position = position
+    return least > 0
 
 
 def _columns(reader: Reader, count: int, metrics: Container[str]) -> dict[str, Column]:

@@ -8,6 +8,7 @@ from operator import attrgetter, lt
 from typing import NamedTuple, Protocol
 
 from appliance.telemetry.column import MISSING
+from appliance.telemetry.glance import Glance
 from appliance.telemetry.model import Series, Value
 from appliance.telemetry.rows import Column, Rows
 from appliance.telemetry.wanted import Check, is_wanted
@@ -59,7 +60,7 @@ def merge(
     found: Found = {metric: ([], []) for metric in metrics}
     for group in _groups(parts):
         check()
-        if len(group) == 1 and _is_rising(group[0].at):
+        if len(group) == 1 and _is_rising(group[0]):
             _add_in_order(found, group[0], start, end)
         else:
             _add_mixed(found, sorted(group, key=attrgetter("last_log_id")), (start, end), check)
@@ -74,21 +75,27 @@ def newest(metric: str, days: Sequence[Readings], limit: int) -> Series:
         moments = [at for day in days for at in day.at]
         values = [value for day in days for value in day.values]
     first = max(len(moments) - limit, 0)
-    return Series(metric, tuple(moments[first:]), tuple(values[first:]), truncated=first > 0)
+    if first:
+        moments, values = moments[first:], values[first:]
+    return Series(metric, tuple(moments), tuple(values), truncated=first > 0)
 
 
-def _is_rising(at: Sequence[int]) -> bool:
+def _is_rising(part: Part) -> bool:
+    if isinstance(part, Glance) and part.is_rising:
+        return True
+    at = part.at
     return all(map(lt, at, islice(at, 1, None)))
 
 
-def _reach(at: Sequence[int]) -> tuple[int, int]:
+def _reach(part: Part) -> tuple[int, int]:
     """The first moment and the last one."""
-    return (at[0], at[-1]) if _is_rising(at) else (min(at), max(at))
+    at = part.at
+    return (at[0], at[-1]) if _is_rising(part) else (min(at), max(at))
 
 
 def _groups(parts: Sequence[Part]) -> Iterator[list[Part]]:
     """The parts in the order of time; those that reach into each other are one group."""
-    spans = sorted((*_reach(part.at), place) for place, part in enumerate(parts) if part.at)
+    spans = sorted((*_reach(part), place) for place, part in enumerate(parts) if part.at)
     group: list[int] = []
     reach = 0
     for first, last, place in spans:
@@ -109,7 +116,7 @@ def _add_in_order(found: Found, part: Part, start: int, end: int) -> None:
         if column is None:
             continue
         cells = column.cells[low:high]
-        at_of_span = part.at[low:high]
+        at_of_span = at[low:high]
         # A column of one kind has a value in every row.
         if column.kind is None and MISSING in cells:
             there = [cell is not MISSING for cell in cells]

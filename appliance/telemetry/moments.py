@@ -48,6 +48,10 @@ class Moments:
         """Say that the newest of the parts was begun, and that the one before it grows no more."""
         self._starts.append(self._starts[-1] + self._parts[-2].count)
 
+    def continues(self, at: int) -> bool:
+        """Whether all came in order so far, and reports from this moment on would, too."""
+        return self._keys is None and at >= self._newest
+
     def note(self, at: int) -> None:
         """Say that the newest part got a report of this moment."""
         if self._keys is None and at >= self._newest:

@@ -1,6 +1,7 @@
 """The newest values of one device, and a few before them for a sparkline."""
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nlargest
 from math import isfinite
@@ -12,6 +13,7 @@ import msgspec
 from appliance.telemetry.column import Cell
 from appliance.telemetry.model import Latest, Report, Value
 from appliance.telemetry.rows import Rows
+from appliance.telemetry.run import Run
 
 RECENT_COUNT = 60
 """How many numbers of each metric stay in memory when their chunk is sealed."""
@@ -67,6 +69,13 @@ class Newest:
             kept = nlargest(METRICS_LIMIT // 2, reports.items(), key=lambda item: item[1].at)
             self._reports = dict(kept)
             self._recent = {metric: self._recent[metric] for metric in self._reports if metric in self._recent}
+
+    def note_run(self, run: Run) -> None:
+        """Take several reports: only the first of those with the newest moment can stay."""
+        self.note(run.report(bisect_left(run.at, run.at[-1])))
+        last_seen_at = max(run.arrived_at)
+        if self.last_seen_at is None or last_seen_at > self.last_seen_at:
+            self.last_seen_at = last_seen_at
 
     def latest(self) -> dict[str, Latest]:
         """The newest reading of each metric."""

@@ -16,10 +16,11 @@ from operator import itemgetter
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.telemetry.merge import Part
-from appliance.telemetry.model import Latest, Report
+from appliance.telemetry.model import Latest, Report, Value
 from appliance.telemetry.moments import Moments
 from appliance.telemetry.newest import Newest, Pair, last_numbers
 from appliance.telemetry.rows import Identity, Rows
+from appliance.telemetry.run import Run
 
 METRICS_LIMIT = 64
 """Beyond this many columns a chunk takes no further metrics: a device that names ever new ones costs no more."""
@@ -83,14 +84,26 @@ class OpenChunk:
 
     def weigh(self, report: Report) -> int:
         """Count, and give, what the report that was taken last takes beyond a usual one, in values."""
-        cells = max(0, len(self.rows.columns) - CELLS_PER_REPORT)
-        if self.rows.has_texts:
-            texts = [len(value) for value in report.values.values() if isinstance(value, str)]
-            cells += sum(texts) // TEXT_CELL
+        cells = self._weight_of(report.values.values())
         if self.rows.count == 1 and len(self.parts) > 1:
             cells += COLUMN_CELLS * len(self.rows.columns)
         self.extra_cells += cells
         return cells
+
+    def weigh_all(self, run: Run) -> int:
+        """The same of reports that came into a part at once, one after the other."""
+        cells = sum(map(self._weight_of, zip(*run.columns.values(), strict=True)))
+        self.extra_cells += cells
+        return cells
+
+    def takes(self, run: Run, limit: int) -> bool:
+        """Whether the part at hand can take some reports at once; it has up to `limit`."""
+        rows = self.rows
+        return (
+            len(rows.at) + len(run.at) <= limit
+            and rows.columns.keys() == run.columns.keys()
+            and self.moments.continues(run.at[0])
+        )
 
     def last_numbers(self) -> Mapping[str, Sequence[Pair]]:
         """The newest numbers of each metric, made once, and when nothing comes any more: it may take a while."""
@@ -104,6 +117,12 @@ class OpenChunk:
         self.parts.append(self.rows)
         self.moments.begin_part()
         return self.rows
+
+    def _weight_of(self, values: Iterable[Value]) -> int:
+        cells = max(0, len(self.rows.columns) - CELLS_PER_REPORT)
+        if self.rows.has_texts:
+            cells += sum([len(value) for value in values if isinstance(value, str)]) // TEXT_CELL
+        return cells
 
 
 class OpenDevice:
@@ -169,6 +188,29 @@ class OpenChunks:
             device.newest.note(report)
         self.report_count += len(reports)
         self.note_log(log_id)
+
+    def absorb_run(self, run: Run, now: int) -> bool:
+        """Take reports of one device as `absorb` would, at once; False if it cannot, then none is taken.
+
+        Reports that come later in the log may be taken before: those of other devices.
+        """
+        device = self.device(run.first.tenant_id, run.first.device_id)
+        chunk = device.open.get(run.first.at // DAY_MS)
+        if len(run.columns) > METRICS_LIMIT or len(run.at) > self._seal_after_reports:
+            return False
+        if chunk is None:
+            chunk = self._open(device, run.first, now)
+        elif not chunk.takes(run, self._seal_after_reports):
+            return False
+        rows = chunk.rows
+        rows.extend(run)
+        if rows.has_texts or len(rows.columns) > CELLS_PER_REPORT:
+            self._pressing_cells += chunk.weigh_all(run)
+        chunk.moments.note(run.at[0])
+        chunk.moments.note(run.at[-1])
+        device.newest.note_run(run)
+        self.report_count += len(run.at)
+        return True
 
     def note_log(self, log_id: int) -> None:
         """Say that everything up to this log record was taken."""

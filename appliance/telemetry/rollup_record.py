@@ -5,16 +5,16 @@ The format is in docs/reference/rollups.md.
 """
 
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import lru_cache
-from itertools import starmap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from itertools import repeat, starmap
 from typing import NamedTuple
 from zlib import crc32
 
 from msgspec.structs import astuple
 
-from appliance.telemetry.bin_column import BinColumn
-from appliance.telemetry.bins import Bin
+from appliance.telemetry.bin_column import EXTENT_COUNT, OTHERS_COUNT, BinColumn, LaterFields
+from appliance.telemetry.bins import Bin, Fields
 from appliance.telemetry.packing import ChunkError, Reader, put_text, put_varint
 
 VERSION = 1
@@ -25,10 +25,12 @@ _CHECK = struct.Struct("<BI")
 _NAMES_SIZE = struct.Struct("<I")
 _HEAD = struct.Struct("<BII")
 _NAMES_FROM = _HEAD.size
-_BIN_FORM = "I4dqdqd"
-"""The fields of a bin, in their order."""
-_BIN = struct.Struct(f"<{_BIN_FORM}")
-_FIELD_COUNT = len(Bin.__struct_fields__)
+_EXTENT_FORM = "I3d"
+_OTHERS_FORM = "dqdqd"
+"""The fields of a bin, in their order: first those of its extent."""
+_BIN = struct.Struct(f"<{_EXTENT_FORM}{_OTHERS_FORM}")
+_EXTENT_SIZE = struct.calcsize(f"<{_EXTENT_FORM}")
+_OTHERS_SIZE = _BIN.size - _EXTENT_SIZE
 
 
 class RollUp(NamedTuple):
@@ -77,9 +79,7 @@ class Taker:
         self._metrics = metrics
         self._layouts: dict[tuple[bytes, int], _Layout] = {}
         """By the names in a roll-up, and its length."""
-        self._runs: dict[str, _Run] = {}
-        """The last one of each device."""
-        self._every: list[tuple[str, _Run]] = []
+        self._every: list[_Run] = []
 
     def take(self, records: Iterable[tuple[str, int, bytes]], unit_ms: int) -> list[tuple[str, int]]:
         """Take roll-ups: of which device, of which hour or day since 1970, and the bytes. Those of a device only rise.
@@ -87,47 +87,51 @@ class Taker:
         Gives device and hour or day of those that `decode` would not take; nothing of these is taken.
         """
         damaged = []
-        layout, runs = _NO_LAYOUT, self._runs
-        for device_id, place, record in records:
-            # This is on the way of every roll-up of a chart: most are laid out like the one before.
-            if len(record) != layout.size or not record.startswith(layout.names, _CHECK.size):
-                found = self._layout_of(record)
-                if found is None:
-                    damaged.append((device_id, place))
-                    continue
-                layout = found
-            if _CHECK.unpack_from(record) != (VERSION, crc32(record[_CHECK.size :])):
-                damaged.append((device_id, place))
-                continue
-            run = runs.get(device_id)
-            if run is None or run.layout is not layout:
-                run = runs[device_id] = _Run(layout, [], [])
-                self._every.append((device_id, run))
-            run.at.append(place * unit_ms)
-            run.records.append(record)
+        for device_id, places, each in _of_devices(records):
+            damaged += [(device_id, place) for place in self._take(device_id, places, each, unit_ms)]
         return damaged
 
     def taken(self) -> Iterator[tuple[str, str, BinColumn]]:
         """What was taken: devices, metrics and their bins. Of a device whose metrics changed, some stand twice."""
-        for device_id, (layout, at, records) in self._every:
-            fields = list(zip(*layout.body.iter_unpack(b"".join(records)), strict=True))
-            for number, metric in enumerate(layout.metrics):
-                first = number * _FIELD_COUNT
-                yield device_id, metric, BinColumn(at, tuple(fields[first : first + _FIELD_COUNT]))
+        for device_id, layout, at, records in self._every:
+            for metric, extent, others in layout.metrics:
+                fields = LaterFields(
+                    partial(_unpacked, extent, EXTENT_COUNT, records), partial(_unpacked, others, OTHERS_COUNT, records)
+                )
+                yield device_id, metric, BinColumn(at, fields)
+
+    def _take(self, device_id: str, places: Sequence[int], records: Sequence[bytes], unit_ms: int) -> list[int]:
+        """Take roll-ups of a device; give the places of those that were damaged."""
+        layout = self._layout_of(records[0])
+        joined = b"".join(records)
+        if layout and {layout.size}.issuperset(map(len, records)) and layout.is_of_all(joined):
+            # Nearly always: this is on the way of every roll-up of a chart.
+            self._every.append(_Run(device_id, layout, [place * unit_ms for place in places], joined))
+            return []
+        if len(records) == 1:
+            return list(places)
+        half = len(records) // 2
+        damaged = self._take(device_id, places[:half], records[:half], unit_ms)
+        return damaged + self._take(device_id, places[half:], records[half:], unit_ms)
 
     def _layout_of(self, record: bytes) -> "_Layout | None":
         """How a roll-up is laid out; None when it was damaged."""
         try:
-            names, bodies_from, others_from = _places(record)
+            names, bodies_from, _ = _places(record)
         except ChunkError:
             return None
         key = record[_CHECK.size : bodies_from], len(record)
         known = self._layouts.get(key)
         if known is None:
-            form = "".join(_BIN_FORM if name in self._metrics else f"{_BIN.size}x" for name in names)
-            body = struct.Struct(f"<{bodies_from}x{form}{len(record) - others_from}x")
-            known = _Layout(*key, body, [name for name in names if name in self._metrics])
-            self._layouts[key] = known
+            checked = struct.Struct(f"{_CHECK.format}{len(record) - _CHECK.size}s")
+            known = self._layouts[key] = _Layout(*key, checked, [])
+            for number, name in enumerate(names):
+                if name in self._metrics:
+                    before = bodies_from + number * _BIN.size
+                    after = len(record) - before - _BIN.size
+                    extent = f"{before}x{_EXTENT_FORM}{_OTHERS_SIZE + after}x"
+                    others = f"{before + _EXTENT_SIZE}x{_OTHERS_FORM}{after}x"
+                    known.metrics.append((name, extent, others))
         return known
 
 
@@ -137,19 +141,54 @@ class _Layout(NamedTuple):
     names: bytes
     """The names of the metrics, with their size before them."""
     size: int
-    body: struct.Struct
-    metrics: list[str]
+    checked: struct.Struct
+    metrics: list[tuple[str, str, str]]
+    """Those that are wanted, with the forms of a roll-up of which their extent is taken, and their other fields."""
 
-
-_NO_LAYOUT = _Layout(b"", 0, _HEAD, [])
+    def is_of_all(self, records: bytes) -> bool:
+        """Whether roll-ups of this size, one after the other, are laid out like this, and none was damaged."""
+        versions, checksums, checked = zip(*self.checked.iter_unpack(records), strict=True)
+        return (
+            {VERSION}.issuperset(versions)
+            and tuple(map(crc32, checked)) == checksums
+            and all(map(bytes.startswith, checked, repeat(self.names)))
+        )
 
 
 class _Run(NamedTuple):
     """Roll-ups of a device of one layout, one after the other."""
 
+    device_id: str
     layout: _Layout
     at: list[int]
-    records: list[bytes]
+    records: bytes
+
+
+def _of_devices(records: Iterable[tuple[str, int, bytes]]) -> Iterable[tuple[str, Sequence[int], Sequence[bytes]]]:
+    """The places and roll-ups of each device."""
+    found = list(records)
+    devices, places, every = zip(*found, strict=True) if found else ((), (), ())
+    if devices and devices.count(devices[0]) == len(devices):
+        return [(devices[0], places, every)]
+    of_device: dict[str, tuple[list[int], list[bytes]]] = {device_id: ([], []) for device_id in devices}
+    for device_id, place, record in found:
+        of_places, of_records = of_device[device_id]
+        of_places.append(place)
+        of_records.append(record)
+    return [(device_id, *each) for device_id, each in of_device.items()]
+
+
+def _unpacked(form: str, field_count: int, records: bytes) -> Fields:
+    """Some fields out of roll-ups of one form, one after the other."""
+    size = struct.calcsize(f"<{form}")
+    values = _repeated(form, len(records) // size).unpack(records)
+    return [values[number::field_count] for number in range(field_count)]
+
+
+@lru_cache(maxsize=64)
+def _repeated(form: str, count: int) -> struct.Struct:
+    """So many of a form at once: that takes half of what one after the other does."""
+    return struct.Struct(f"<{form * count}")
 
 
 def _places(record: bytes) -> tuple[tuple[str, ...], int, int]:

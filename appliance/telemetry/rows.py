@@ -6,12 +6,14 @@ moment) is kept only where it changes.
 """
 
 from array import array
-from collections.abc import Iterator, MutableSequence, Sequence
+from collections.abc import Iterable, Iterator, MutableSequence, Sequence
+from itertools import compress
 from typing import Any, Generic, Self, TypeVar
 
 from appliance.instant import DAY_MS
 from appliance.telemetry.column import MISSING, Cell
 from appliance.telemetry.model import Report, TimeSource, Value
+from appliance.telemetry.run import Run
 
 T = TypeVar("T")
 
@@ -43,6 +45,20 @@ class Column:
             self.cells = list(self.cells)
             self.kind = None
         self.cells.append(cell)
+
+    def extend(self, cells: Sequence[Cell]) -> None:
+        """Add values as `append` does one after the other."""
+        if self.kind is not None:
+            try:
+                if set(map(type, cells)) <= {self.kind}:
+                    # As a whole first: an array that refuses one value keeps those before it.
+                    self.cells.extend(array(_CODES[self.kind], cells))
+                    return
+            except OverflowError:
+                pass
+            self.cells = list(self.cells)
+            self.kind = None
+        self.cells.extend(cells)
 
     def copy(self) -> "Column":
         """The same values, which stay as they are now."""
@@ -148,33 +164,48 @@ class Rows:
         self.at.append(report.at)
         self.arrived_at.append(report.arrived_at)
         self.sequences.append(report.sequence)
-        if report.topic != self._topic:
-            self._topic = report.topic
-            self.topics.append(row, report.topic)
-        if report.client_id != self._client_id:
-            self._client_id = report.client_id
-            self.client_ids.append(row, report.client_id)
-        if report.time_source is not self._time_source:
-            self._time_source = report.time_source
-            self.time_sources.append(row, report.time_source)
+        self._append_source(report, row)
         self._append_values(report, row)
 
-    def reports(self) -> list[Report]:
-        """Every report, in the order of the log."""
+    def extend(self, run: Run) -> None:
+        """Add reports of the same device and day, which have the same metrics as all that are there."""
+        row = len(self.at)
+        if row == 0:
+            self.first_log_id = run.log_ids[0]
+        self.last_log_id = run.log_ids[-1]
+        self.at.extend(run.at)
+        self.arrived_at.extend(run.arrived_at)
+        self.sequences.extend(run.sequences)
+        self._append_source(run.first, row)
+        for name, cells in run.columns.items():
+            column = self.columns.get(name)
+            if column is None:
+                column = self.columns[name] = new_column(cells[0])
+            column.extend(cells)
+            if column.kind is None and not self.has_texts:
+                self.has_texts = any(type(cell) is str for cell in cells)
+
+    def reports(self, chosen: Iterable[object] | None = None) -> list[Report]:
+        """Every report, in the order of the log, or those of the rows at whose place something true stands."""
         count = self.count
         names = tuple(self.columns)
         cells = zip(*(column.cells for column in self.columns.values()), strict=True) if names else iter([()] * count)
+        rows = zip(
+            self.at,
+            self.arrived_at,
+            self.time_sources.expanded(count),
+            self.topics.expanded(count),
+            self.client_ids.expanded(count),
+            cells,
+            self.sequences.cells,
+            strict=True,
+        )
         return [
-            Report(self.tenant_id, self.device_id, at, arrived_at, source, topic, client_id, values, sequence)
-            for at, arrived_at, source, topic, client_id, values, sequence in zip(
-                self.at,
-                self.arrived_at,
-                self.time_sources.expanded(count),
-                self.topics.expanded(count),
-                self.client_ids.expanded(count),
-                (_present(names, row) for row in cells),
-                self.sequences.cells,
-                strict=True,
+            Report(
+                self.tenant_id, self.device_id, at, arrived_at, source, topic, client_id, _present(names, row), sequence
+            )
+            for at, arrived_at, source, topic, client_id, row, sequence in (
+                rows if chosen is None else compress(rows, chosen)
             )
         ]
 
@@ -200,6 +231,17 @@ class Rows:
         copied.time_sources = self.time_sources.copy()
         copied.columns = {name: column.copy() for name, column in self.columns.items()}
         return copied
+
+    def _append_source(self, report: Report, row: int) -> None:
+        if report.topic != self._topic:
+            self._topic = report.topic
+            self.topics.append(row, report.topic)
+        if report.client_id != self._client_id:
+            self._client_id = report.client_id
+            self.client_ids.append(row, report.client_id)
+        if report.time_source is not self._time_source:
+            self._time_source = report.time_source
+            self.time_sources.append(row, report.time_source)
 
     def _append_values(self, report: Report, row: int) -> None:
         columns = self.columns

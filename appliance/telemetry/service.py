@@ -24,11 +24,11 @@ from appliance.store.readers import Check, Readers
 from appliance.telemetry import queries
 from appliance.telemetry.asking.service import Asking
 from appliance.telemetry.cold.reading import ColdReadings, NothingCold
+from appliance.telemetry.cold.together.service import together
 from appliance.telemetry.days.service import Days
-from appliance.telemetry.exporting.reports import in_order
 from appliance.telemetry.hourly.service import Bins, Hourly
 from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure
-from appliance.telemetry.merge import Readings, newest
+from appliance.telemetry.merge import Part, Readings, newest
 from appliance.telemetry.model import Latest, Report, Series
 from appliance.telemetry.newest import Newest
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
@@ -162,41 +162,41 @@ class Telemetry:
     ) -> list[Series]:
         """The readings with `start <= at < end` of each metric, in time order, at most the newest `limit` of each.
 
-        Day files are read and unpacked in a thread, one day after the other, until the limit is reached or the caller
-        is cancelled.
+        Day files are read in a thread, one day after the other, until the limit is reached or the caller is cancelled.
         """
         # Memory first: a chunk that moves to its day file in between is then seen twice, which is
         # mended, and not missed, which could not be.
         memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
         device, span = (tenant_id, device_id), (start, end)
-        cold_days = self.cold.days(start, end)
-        if not cold_days:
+        if not (cold_days := self.cold.days(start, end)):
             return await self.readers.run(self._days.series, device, metrics, span, limit, memory)
         read: list[dict[str, Readings]] = []
-        async with self.readers.turn() as turn:
-            there = await turn.run(self._days.between, start, end, memory)
-            for day in sorted({*there, *cold_days}, reverse=True):
-                parts = [*(part for part in memory if part.day == day), *await self.cold.parts(device, day, span)]
-                read.append(await turn.run(self._days.readings, device, day, metrics, span, parts))
-                if all(sum(len(each[metric].at) for each in read) > limit for metric in metrics):
-                    break
-            return [newest(metric, [each[metric] for each in reversed(read)], limit) for metric in metrics]
+        there = await self.readers.run(self._days.between, start, end, memory)
+        for day in sorted({*there, *cold_days}, reverse=True):
+            part = together(self.readers, self.cold, (device, day, span), memory, self._days.readings, metrics=metrics)
+            read.append(await part)
+            if all(sum(len(each[metric].at) for each in read) > limit for metric in metrics):
+                break
+        return [newest(metric, [each[metric] for each in reversed(read)], limit) for metric in metrics]
 
     async def days_between(self, tenant_id: int, device_id: str, start: int, end: int) -> list[int]:
         """The days, counted since 1970, of a range that may hold anything of a device, oldest first."""
         held = self._chunks.copied_parts(tenant_id, device_id, start, end)
         return sorted({*await self.readers.run(self._days.between, start, end, held), *self.cold.days(start, end)})
 
-    async def reports(self, tenant_id: int, device_id: str, start: int, end: int) -> list[Report]:
-        """The reports of a device with `start <= at < end`, whole and in time order, each once."""
+    async def looked_at(
+        self, tenant_id: int, device_id: str, start: int, end: int, look: Callable[[Check, Sequence[Part]], T]
+    ) -> list[T]:
+        """What a function makes of whatever may hold reports of a device with `start <= at < end`, day after day.
+
+        It is called in a thread, and calls its check between two pieces of work of a few milliseconds each.
+        """
         memory = self._chunks.copied_parts(tenant_id, device_id, start, end)
-        device, span, found = (tenant_id, device_id), (start, end), list[Report]()
-        async with self.readers.turn() as turn:
-            there = await turn.run(self._days.between, start, end, memory)
-            for day in sorted({*there, *self.cold.days(start, end)}):
-                parts = [*(part for part in memory if part.day == day), *await self.cold.parts(device, day, span)]
-                sealed = await turn.run(self._days.rows, device, day, span)
-                found += await turn.run(in_order, [*sealed, *parts], start, end)
+        device, span, found = (tenant_id, device_id), (start, end), list[T]()
+        there = await self.readers.run(self._days.between, start, end, memory)
+        for day in sorted({*there, *self.cold.days(start, end)}):
+            wanted = device, day, span
+            found.append(await together(self.readers, self.cold, wanted, memory, self._days.looked_at, look=look))
         return found
 
     async def aside(self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -374,7 +374,7 @@ class Telemetry:
                 yield
         except DamagedOpenDayError as error:
             self.unwritable[day] = str(error)
-            self._days.note_damage(str(error))
+            self._days.note_damage(str(error), day)
 
     @contextlib.asynccontextmanager
     async def _closed(self, day: int) -> AsyncIterator[None]:

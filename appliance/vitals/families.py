@@ -180,6 +180,7 @@ def _of_disk(usage: Usage) -> Iterator[Family]:
         "rollups": usage.rollup_bytes,
         "database": usage.database_bytes,
         "reserve": usage.reserve_bytes,
+        "journal": usage.journal_bytes,
         "other": usage.other_bytes,
     }
     yield Family(
@@ -229,9 +230,13 @@ def _of_process(snapshot: Snapshot, release: Release) -> Iterator[Family]:
         "CPU time that the process took, user and system.",
         (Sample(process.cpu_s),),
     )
-    yield _gauge("process_resident_memory_bytes", "Memory of the process.", process.resident_bytes)
-    yield _gauge("process_virtual_memory_bytes", "Address space of the process.", process.virtual_bytes)
-    yield _gauge("process_open_fds", "File descriptors that are open.", process.open_files)
+    for name, told, value in (
+        ("process_resident_memory_bytes", "Memory of the process.", process.resident_bytes),
+        ("process_virtual_memory_bytes", "Address space of the process.", process.virtual_bytes),
+        ("process_open_fds", "File descriptors that are open.", process.open_files),
+    ):
+        if value is not None:
+            yield _gauge(name, told, value)
     limit = math.inf if process.open_files_limit is None else process.open_files_limit
     yield _gauge("process_max_fds", "File descriptors that may be open.", limit)
     yield _gauge(

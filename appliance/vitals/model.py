@@ -65,9 +65,12 @@ class ProcessUse(msgspec.Struct, frozen=True):
 
     cpu_s: float
     """Since its start, of all its threads, user and system."""
-    resident_bytes: int
-    virtual_bytes: int
-    open_files: int
+    resident_bytes: int | None
+    """None while no file descriptor is left to ask with."""
+    virtual_bytes: int | None
+    """The same."""
+    open_files: int | None
+    """None while the whole machine has none left."""
     open_files_limit: int | None
     """None when there is none."""
 

@@ -1,6 +1,7 @@
 """Looks at the gateway: for whoever asks, and every few seconds for the alert rules that are about it.
 
 What is quick to tell is looked at when it is asked for; what the disk must be asked is not older than a minute.
+A look that fails ends nothing: whoever takes the last file descriptor would end the gateway.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from appliance.instant import MINUTE_MS, SECOND_MS, Clock
 from appliance.monitoring import MetricsConfig
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.service import Registry
-from appliance.store.database import Database
+from appliance.store.database import Database, SqliteError
 from appliance.telemetry.keeping.room.model import Usage
 from appliance.telemetry.keeping.room.service import Room
 from appliance.vitals import conditions, queries, usage
@@ -128,12 +129,8 @@ class Vitals:
         await self.look_at_disk()
 
     async def look_at_disk(self) -> None:
-        """See where the disk goes."""
-        try:
-            self._usage = await self._sources.room.usage(DEFAULT_TENANT)
-        except OSError as error:
-            # A day went while it was looked at, or the disk does not answer: the next minute tells.
-            log.warning("disk not looked at error=%s", error)
+        """See where the disk goes. Raises `OSError` when a day goes meanwhile, or the disk does not answer."""
+        self._usage = await self._sources.room.usage(DEFAULT_TENANT)
 
     async def _follow_loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -154,6 +151,15 @@ class Vitals:
 
 
 async def _every(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do it now and after each interval, whether it went well or not. A trouble is told once."""
+    trouble = ""
     while True:
-        await work()
+        told = ""
+        try:
+            await work()
+        except (OSError, SqliteError) as error:
+            told = str(error)
+            if told != trouble:
+                log.warning("gateway not looked at, tried again later error=%s", told)
+        trouble = told
         await asyncio.sleep(interval_s)

@@ -40,6 +40,11 @@ def test_the_status_is_told_and_trouble_is_a_status_of_its_own(capsys: pytest.Ca
     assert capsys.readouterr().out.endswith("last: never.\nTrouble: no line\n")
 
 
+def test_a_bucket_in_which_nothing_is_erased_any_more_is_named() -> None:
+    told = command_cold.told(msgspec.structs.replace(GOOD, left_behind=("https://old/b/",)))
+    assert told[-1] == "https://old/b/ is not set any more and may have days: nothing is erased there."
+
+
 def test_what_is_off_is_told() -> None:
     assert "cold.parquet is false" in command_cold.told(msgspec.structs.replace(GOOD, is_on=False))[0]
 

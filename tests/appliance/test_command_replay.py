@@ -47,13 +47,13 @@ class Fake:
 
 def test_every_line_is_printed_and_the_source_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake()
-    assert fake.run("--from", "2026-01-31", "--device", "a", "--device", "b", "--topic", "x/#") == 0
+    assert fake.run("--from", "2026-01-31", "--device", "a", "--device", "b", "--topic", "x/#", "--messages") == 0
     printed = capsys.readouterr()
     assert printed.out == "one\ntwo\nthree\n"
     assert printed.err.count("replayed out of") == 2
     assert fake.asked[0] == (
         "replay.open",
-        {"start": "2026-01-31", "until": "", "devices": ["a", "b"], "topics": ["x/#"]},
+        {"start": "2026-01-31", "until": "", "devices": ["a", "b"], "topics": ["x/#"], "messages": True},
     )
     assert fake.asked[-1] == ("replay.close", {"number": 7})
     assert fake.rests == []

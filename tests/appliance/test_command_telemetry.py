@@ -34,6 +34,18 @@ def test_a_table_in_parts_is_the_table(lines: list[str], size: int, is_ended: bo
         assert content.count(b'"') % 2 == 0
 
 
+def test_rows_of_one_moment_stay_together_unless_they_are_as_much_again() -> None:
+    heading, row = b"device_id,time,metric,value\n", b"a,%d,x,1\n"
+    moments = [0, 1, 1, 1, 2, *[3] * 9, 4]
+    rows = [row % at for at in moments]
+    size = len(rows[0])
+    found = list(parts(io.BytesIO(heading + b"".join(rows)), 3 * size))
+    assert b"".join(content.removeprefix(heading) for _, content in found) == b"".join(rows)
+    counts = [content.count(b"\n") - 1 for _, content in found]
+    assert counts == [4, 6, 4, 1]
+    assert [first_line for first_line, _ in found] == [1, 5, 11, 15]
+
+
 def test_an_empty_file_is_asked_about_too() -> None:
     assert list(parts(io.BytesIO(b""), 10)) == [(1, b"")]
 
@@ -58,17 +70,18 @@ class Gateway:
         return status
 
 
-PIECES = ({"text": "a,b\r\n", "next": {"place": 1, "at": 5}}, {"text": "1,2\r\n", "next": None})
+PIECES = ("a name", {"text": "a,b\r\n", "next": {"place": 1, "at": 5}}, {"text": "1,2\r\n", "next": None})
 
 
 def test_pieces_are_asked_for_until_the_last(capsys: pytest.CaptureFixture[str]) -> None:
     gateway = Gateway(*PIECES)
     assert gateway.run("export", "--device", "a", "--select", "flow", "--details") == 0
     assert capsys.readouterr().out == "a,b\r\n1,2\r\n"
-    first, second = (arguments for _, arguments in gateway.asked)
-    assert first["asked"] | {} == second["asked"]
-    assert (first["asked"]["start"], first["asked"]["end"]) == (NOON - DAY_MS, NOON)
-    assert first["selected"]["device_ids"] == ["a"]
+    calls, (begun, first, second) = zip(*gateway.asked, strict=True)
+    assert calls == ("telemetry.export_begin", "telemetry.export", "telemetry.export")
+    assert (begun["asked"]["start"], begun["asked"]["end"]) == (NOON - DAY_MS, NOON)
+    assert begun["selected"]["device_ids"] == ["a"]
+    assert first["name"] == second["name"] == "a name"
     assert (first["mark"]["place"], second["mark"]["place"], second["mark"]["at"]) == (0, 1, 5)
 
 
@@ -77,7 +90,7 @@ def test_a_file_is_there_once_it_is_whole(tmp_path: Path) -> None:
     assert Gateway(*PIECES).run("export", "--out", out, "--start", "2026-01-30", "--end", str(NOON)) == 0
     assert out.read_bytes() == b"a,b\r\n1,2\r\n"
     with pytest.raises(IndexError):
-        Gateway(PIECES[0]).run("export", "--out", tmp_path / "broken.csv")
+        Gateway(*PIECES[:2]).run("export", "--out", tmp_path / "broken.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     with pytest.raises(ControlError, match="cannot be written"):
         Gateway(*PIECES).run("export", "--out", tmp_path / "no" / "out.csv")

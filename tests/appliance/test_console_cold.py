@@ -19,4 +19,4 @@ async def test_it_is_told_how_it_stands_and_why_nothing_can_be_uploaded(tmp_path
         with pytest.raises(ColdError, match="no bucket"):
             await known["cold.upload"](nothing)
         await known["cold.upload-soon"](nothing)
-        assert gateway.cold._is_upload_asked
+        assert gateway.cold._rounds.is_asked

@@ -1,4 +1,5 @@
 import base64
+import csv
 from typing import Any
 
 import msgspec
@@ -6,7 +7,10 @@ import pytest
 
 from appliance.console_readings import Selected, calls, selected
 from appliance.ingestion.importing.model import InvalidReadingsError
+from appliance.instant import HOUR_MS
 from appliance.registry.model import UnknownDeviceError
+from appliance.telemetry.exporting.reports import STRETCH_REPORTS
+from tests.appliance.telemetry.reports import NOON, report
 from tests.web.conftest import house
 from tests.web.house import House
 
@@ -25,9 +29,10 @@ async def test_a_table_goes_in_and_comes_out(house: House) -> None:
     assert (entry.action, entry.actor) == ("telemetry.import", "the command line")
     text = ""
     mark: dict[str, Any] | None = {}
+    asked = {"start": 0, "end": house.clock(), "form": "csv"}
+    name = await found["telemetry.export_begin"]({"asked": asked, "selected": {}})
     while mark is not None:
-        asked = {"start": 0, "end": house.clock(), "form": "csv"}
-        piece = await found["telemetry.export"]({"asked": asked, "selected": {}, "mark": mark})
+        piece = await found["telemetry.export"]({"name": name, "mark": mark})
         text += piece.text
         mark = msgspec.to_builtins(piece.next)
     assert text.splitlines() == [
@@ -37,6 +42,29 @@ async def test_a_table_goes_in_and_comes_out(house: House) -> None:
     ]
     with pytest.raises(InvalidReadingsError, match="UTF-8"):
         await found["telemetry.import"](arguments | {"content": "/w==", "dry_run": True})
+
+
+async def test_what_comes_new_while_an_export_is_written_changes_nothing_of_it(house: House) -> None:
+    for device_id in ("b", "c"):
+        await house.add_device(device_id)
+    count = STRETCH_REPORTS + 500
+    sent = [report("b", NOON + number, values={"flow": number, "zeta": 9}) for number in range(count)]
+    await house.gateway.ingestion.bring([*sent, report("c", NOON, values={"flow": 7})])
+    found = calls(house.gateway)
+    asked = {"start": NOON, "end": NOON + HOUR_MS, "form": "csv"}
+    name = await found["telemetry.export_begin"]({"asked": asked, "selected": {}})
+    piece = await found["telemetry.export"]({"name": name, "mark": {}})
+    await house.add_device("a")
+    await house.gateway.ingestion.bring([report("a", NOON), report("c", NOON + 1, values={"new": 3, "flow": 8})])
+    text = piece.text
+    while piece.next is not None:
+        piece = await found["telemetry.export"]({"name": name, "mark": msgspec.to_builtins(piece.next)})
+        text += piece.text
+    rows = list(csv.reader(text.splitlines()))
+    assert rows[0] == ["device_id", "at", "sequence", "flow", "zeta", "more"]
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert [row[0] for row in rows[1:]] == ["b"] * count + ["c", "c"]
+    assert (rows[-1][3], rows[-1][5]) == ("8", '{"new": 3}')
 
 
 async def test_devices_are_those_that_every_list_lets_through(house: House) -> None:

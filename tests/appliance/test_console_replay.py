@@ -16,7 +16,7 @@ async def test_pages_come_until_there_are_no_more(tmp_path: Path) -> None:
     async with Log(tmp_path).running() as log:
         await log.take(*[report(at=NOON + n, arrived_at=NOON + n, values={"n": n}) for n in range(2_500)])
         log.now += HOUR_MS
-        calls = Replays(log.replay).calls()
+        calls = Replays(log.replay, log.messages).calls()
         opened = await calls["replay.open"](ASKED)
         numbers, sizes = [], []
         while (page := await calls["replay.next"]({"number": opened.number})).source:
@@ -32,7 +32,7 @@ async def test_only_a_few_are_open_and_the_oldest_is_ended(tmp_path: Path) -> No
     async with Log(tmp_path).running() as log:
         await log.take(report(arrived_at=NOON))
         log.now += HOUR_MS
-        calls = Replays(log.replay).calls()
+        calls = Replays(log.replay, log.messages).calls()
         opened = [(await calls["replay.open"](ASKED)).number for _ in range(OPEN_LIMIT + 1)]
         with pytest.raises(ReplayEndedError):
             await calls["replay.next"]({"number": opened[0]})
@@ -44,4 +44,17 @@ async def test_only_a_few_are_open_and_the_oldest_is_ended(tmp_path: Path) -> No
 async def test_what_is_no_moment_is_refused(tmp_path: Path) -> None:
     async with Log(tmp_path).running() as log:
         with pytest.raises(InvalidInputError):
-            await Replays(log.replay).calls()["replay.open"]({**ASKED, "start": "yesterday"})
+            await Replays(log.replay, log.messages).calls()["replay.open"]({**ASKED, "start": "yesterday"})
+
+
+async def test_messages_come_where_they_are_asked_for(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        await log.take(report(at=NOON, arrived_at=NOON, values={"n": 1}))
+        log.now += HOUR_MS
+        calls = Replays(log.replay, log.messages).calls()
+        opened = await calls["replay.open"]({**ASKED, "messages": True})
+        page = await calls["replay.next"]({"number": opened.number})
+        [(arrived_at, line)] = page.lines
+        assert (page.source, arrived_at) == ("log", NOON)
+        assert json.loads(json.loads(line)["payload"])["readings"] == {"n": 1}
+        await calls["replay.close"]({"number": opened.number})

@@ -19,7 +19,7 @@ from tests.appliance.examples import clock
 from tests.broker.certificates import Authority
 from tests.fakes import FakeAuthorizer, FakeOwner
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 HERE = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  what a setting may say, nothing is bound there
 OPEN = MqttConfig(host=HERE, port=0, shared_port=0, plain_port=0)

@@ -60,7 +60,7 @@ async def test_signs_of_life_are_given_only_when_what_is_asked_has_answered(
         systemd.setblocking(False)
         monkeypatch.setenv("NOTIFY_SOCKET", path)
         monkeypatch.setenv("WATCHDOG_USEC", "20000")
-        async with asyncio.timeout(10), alive(answers):
+        async with asyncio.timeout(30), alive(answers):
             await asked.wait()
             with pytest.raises(BlockingIOError):
                 systemd.recv(100)

@@ -5,11 +5,18 @@ from typing import Any
 
 import pytest
 
-from appliance.lifetime import defects_end_the_process, stop_requested
+from appliance.lifetime import defects_end_the_process, stop_requested, wall_clock
 
 
 class PartBrokenError(Exception):
     """Raised by a callback of the loop."""
+
+
+def test_moments_are_milliseconds_that_do_not_stand_still() -> None:
+    first = wall_clock()
+    assert first > 1_700_000_000_000
+    while wall_clock() == first:
+        pass
 
 
 async def test_a_callback_that_raises_ends_what_runs_with_its_error() -> None:

@@ -1,5 +1,4 @@
 import logging
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -10,20 +9,6 @@ from appliance.logs import QUIET, _Line, configure
 
 def record(message: str, *arguments: object, level: int = logging.INFO) -> logging.LogRecord:
     return logging.LogRecord("broker.server", level, "server.py", 1, message, arguments, None)
-
-
-@pytest.fixture(name="_logging_restored")
-def _restored() -> Iterator[None]:
-    """Logging is the one global of the process: what it was is put back."""
-    root = logging.getLogger()
-    before = (root.level, root.handlers[:])
-    levels = {name: logging.getLogger(name).level for name in QUIET}
-    root.handlers.clear()
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
 
 
 @settings(deadline=None)
@@ -64,7 +49,7 @@ def test_a_terminal_is_shown_the_time_and_the_level() -> None:
     assert line[:2] == "20"
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("globals_restored")
 def test_lines_of_the_level_asked_for_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     configure("warning", for_journal=True)
     logging.getLogger("broker").info("not this")
@@ -72,7 +57,7 @@ def test_lines_of_the_level_asked_for_go_to_standard_output(capsys: pytest.Captu
     assert capsys.readouterr().out == "<4>broker: this key=1\n"
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("globals_restored")
 @pytest.mark.parametrize("name", QUIET)
 def test_libraries_are_heard_from_warnings_upwards(capsys: pytest.CaptureFixture[str], name: str) -> None:
     configure("debug", for_journal=True)

@@ -21,6 +21,9 @@ from appliance.process import Started
 ROOT = Path(__file__).parents[2]
 
 
+pytestmark = pytest.mark.usefixtures("globals_restored")
+
+
 @pytest.fixture(name="config")
 def _config(tmp_path: Path) -> Path:
     path = tmp_path / "config.toml"
@@ -257,3 +260,9 @@ def test_a_gateway_says_nothing_of_what_it_does_not_offer(tmp_path: Path, capsys
     shown = capsys.readouterr().out
     for words in ("Claim", "Trust", "Enrolment", "Knock", "Shared", "Token", "mqtt://"):
         assert words not in shown
+
+
+def test_a_command_does_not_wait_for_the_pages_and_the_schedule() -> None:
+    asked = "import sys, appliance.__main__; print(sorted({'litestar', 'uvicorn', 'apscheduler'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

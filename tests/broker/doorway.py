@@ -11,7 +11,7 @@ from broker.limits import Limits
 from broker.listener import Endpoint, Entrance, Listener, SharedEndpoint
 from broker.traffic import Traffic
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Ear:

@@ -32,7 +32,7 @@ from tests.fakes import FakeAuthorizer, FakeOwner
 
 P = TypeVar("P", bound=Packet)
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Wire:

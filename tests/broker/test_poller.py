@@ -51,7 +51,7 @@ class House:
 
     async def hears(self, said: Callable[[], bool]) -> None:
         """Wait until it is so."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not said():  # noqa: ASYNC110  whoever is told is not told of all
                 await asyncio.sleep(0)
 

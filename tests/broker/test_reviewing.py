@@ -235,7 +235,7 @@ async def test_nobody_is_ended_because_nobody_could_be_asked_and_all_are_asked_i
         else:
             stage.broker.review_soon(1)
         asked_about: set[str] = set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(asked_about) < len(lines):
                 asked_about |= narrow.answer("c19")
                 await asyncio.sleep(0.001)
@@ -250,7 +250,7 @@ async def test_a_review_leaves_places_to_ask_for_whoever_connects() -> None:
         await stage.broker.review(1)
         assert len(narrow.open) == ASKED_AT_ONCE
         asked_about: set[str] = set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(asked_about) < len(lines):
                 asked_about |= narrow.answer()
                 await asyncio.sleep(0.001)

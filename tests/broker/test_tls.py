@@ -18,7 +18,7 @@ VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_3, ssl.TLSVe
 
 def _visit(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool]:
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as sock,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as sock,
         context.wrap_socket(sock, server_hostname="127.0.0.1", session=session) as tls,
     ):
         tls.sendall(b"hello")
@@ -129,7 +129,7 @@ def _protocol(port: int, context: ssl.SSLContext, *asked: str) -> str | None:
     if asked:
         context.set_alpn_protocols(asked)
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as sock,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as sock,
         context.wrap_socket(sock, server_hostname="127.0.0.1") as tls,
     ):
         tls.sendall(b"hello")

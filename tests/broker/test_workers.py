@@ -23,7 +23,7 @@ class Walk:
     def step(self) -> None:
         self.threads.append(threading.current_thread().name)
         if self.until is not None:
-            assert self.until.wait(10)
+            assert self.until.wait(30)
         if self.stumbles:
             raise ZeroDivisionError
 
@@ -42,7 +42,7 @@ class Path:
         self.changed.set()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.back) < count:
                 self.changed.clear()
                 await self.changed.wait()

@@ -95,7 +95,7 @@ async def test_a_silent_client_is_let_go_after_one_and_a_half_keep_alives(v4: Si
     begun_at = asyncio.get_running_loop().time()
     await wire.expect_closed()
     silent_s = asyncio.get_running_loop().time() - begun_at
-    assert 1.0 < silent_s < 5.0
+    assert 1.0 < silent_s < 15.0
     assert (await witness.receive()).message == ("gone", b"gone", 0, False)
 
 
@@ -114,8 +114,8 @@ async def test_what_a_client_receives_does_not_keep_it_alive(v4: Site) -> None:
 
 async def test_any_packet_keeps_a_client_alive(v4: Site) -> None:
     """[MQTT-3.1.2-24]"""
-    wire = await v4.client(keep_alive_s=1)
-    for _ in range(4):
+    wire = await v4.client(keep_alive_s=2)
+    for _ in range(6):
         # A keep alive is measured by the clock of the network, which no test can move.
         await asyncio.sleep(0.6)
         await wire.send(Publish("t", b""))

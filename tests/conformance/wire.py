@@ -19,7 +19,7 @@ from tests.conformance.wire_format import (
 )
 from tests.conformance.wire_reading import Received, read
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Line(asyncio.Protocol):

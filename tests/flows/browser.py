@@ -8,6 +8,9 @@ from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 from tests.flows.running import RunningGateway
 
 PASSWORD = "a long enough sentence"  # the owner of a gateway that lives for one test
+# Five seconds, which it otherwise waits for what is expected, are not much for a browser on a busy machine.
+EXPECT_MS = 20_000
+expect.set_options(timeout=EXPECT_MS)
 OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 import appliance.__main__ as appliance
 
 ROOT = Path(__file__).parents[2]
-START_S = 30.0
+START_S = 45.0
 
 _caught = threading.Lock()
 """What is printed is caught for the whole process."""
@@ -89,7 +89,7 @@ class RunningGateway:
 
     def wait(self) -> int:
         status = self.process.wait(30)
-        self._reader.join(10)
+        self._reader.join(30)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status

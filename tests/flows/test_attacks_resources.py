@@ -243,6 +243,9 @@ def _numbers() -> list[tuple[str, str]]:
         ("telemetry", "keep_days"),  # for ever
         ("telemetry", "disk_budget_gb"),  # what the disk has room for
         ("telemetry", "reserve_mb"),  # none
+        ("cold", "keep_days"),  # for ever
+        ("cold", "disk_budget_gb"),  # a share of what the data folder may take
+        ("stream", "hold_mb"),  # nothing is held for who lags behind
         ("mqtt", "port"),  # any free port
         ("mqtt", "shared_port"),
         ("mqtt", "plain_port"),

@@ -86,7 +86,7 @@ def test_the_command_line_imports_devices_that_then_connect(tmp_path: Path) -> N
         token = gateway.token()
         retired = gateway.call("PUT", "/v1/devices/pump-2/state", token, b'{"state": "retired"}')
         assert retired[1]["state"] == "retired"
-        assert device.is_gone.wait(10)
+        assert device.is_gone.wait(30)
         device.close()
 
 

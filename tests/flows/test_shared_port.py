@@ -160,7 +160,7 @@ def test_what_is_no_hello_is_closed_at_once_and_counted(shared: Shared, said: by
         sock.sendall(said)
         with contextlib.suppress(ConnectionResetError):
             assert sock.recv(1) == b""
-    assert time.monotonic() - began_at < 1.5
+    assert time.monotonic() - began_at < 5.0
     assert shared.status().get(f"refused_{reason}", 0) == int(str(before)) + 1
 
 

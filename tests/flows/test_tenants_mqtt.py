@@ -172,7 +172,7 @@ async def test_a_refusal_stands_on_the_page_of_the_device_that_it_is_of(harbour:
     await gateway.registry.tokens.revoke(SECOND, PUMP, issued.token.token_number)
     async with afloat(harbour.house, harbour.served) as again:
         assert (await again.connect(PUMP, issued.text.encode(), PUMP)).code != 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(await gateway.ingestion.problems(SECOND, PUMP)) < 2:  # noqa: ASYNC110  nobody tells of the commit
             await asyncio.sleep(0.01)
     problems = await gateway.ingestion.problems(SECOND, PUMP)

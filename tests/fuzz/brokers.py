@@ -17,7 +17,7 @@ from tests.fakes import FakeAuthorizer, FakeOwner
 
 HOST = "127.78.0.1"
 """An address of its own, so that whatever else runs on this machine is not in the way."""
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 30.0
 
 LIMITS = Limits(
     packet_bytes=1_000_000,

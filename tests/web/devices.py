@@ -52,7 +52,7 @@ async def ask(port: int, context: ssl.SSLContext, path: str = "/v1/device/identi
 
     Raises `ssl.SSLError` or `ConnectionError`.
     """
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
         try:
             head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n"

@@ -15,7 +15,7 @@ from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.cold_settings import ColdConfig
-from appliance.config import AlertsConfig, HttpConfig, IngestionConfig, StreamConfig, TelemetryConfig
+from appliance.config import AlertsConfig, HttpConfig, IngestionConfig, JournalConfig, StreamConfig, TelemetryConfig
 from appliance.enrolment.codes.service import Codes
 from appliance.enrolment.renewal.service import Renewal
 from appliance.enrolment.service import Enrolment
@@ -33,10 +33,12 @@ from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
 from appliance.store import database as store
+from appliance.stream.replay.messages.service import Messages
 from appliance.stream.replay.service import Replay
 from appliance.stream.service import Stream
 from appliance.telemetry.cold.service import Cold
 from appliance.telemetry.exporting.service import Exporting
+from appliance.telemetry.journal.service import Journal
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.promql.service import Prometheus
 from appliance.telemetry.service import Telemetry
@@ -169,7 +171,9 @@ async def opened(
             importing=Importing(registry, telemetry, ingestion, clock, 300_000),
             prometheus=Prometheus(telemetry),
             stream=stream,
-            replay=Replay(stream, 300_000),
+            replay=(replay := Replay(stream, 300_000)),
+            journal=(journal := Journal(folder / "journal", JournalConfig(), clock, dict)),
+            messages=Messages(replay, journal),
         )
         health.register("ingestion", ingestion.status)
         house = House(gateway, config, clock)

@@ -10,19 +10,22 @@ from hypothesis import strategies as st
 from appliance.instant import to_text
 from appliance.telemetry.asking.model import Place, Row
 from appliance.telemetry.wanted import is_wanted
-from web.answers import ROWS_AT_ONCE, MomentTexts, as_csv, as_json
+from web.answers import ROWS_AT_ONCE, After, MomentTexts, as_csv, as_json
 
 ROWS = [Row(Place(0, "pump", 0), (1.5, None, "on")), Row(Place(1_000, "=1+1", 0), (True, float("inf"), 10**30))]
 
 
 def test_json_has_the_columns_the_rows_and_where_to_go_on() -> None:
-    assert json.loads(as_json(is_wanted, ["at", "device_id", "a", "b", "c"], ROWS, "more", is_keyed=True)) == {
+    assert json.loads(
+        as_json(is_wanted, ["at", "device_id", "a", "b", "c"], ROWS, After("more", ["1970-01-01"]), is_keyed=True)
+    ) == {
         "columns": ["at", "device_id", "a", "b", "c"],
         "rows": [
             ["1970-01-01T00:00:00.000Z", "pump", 1.5, None, "on"],
             ["1970-01-01T00:00:01.000Z", "=1+1", True, None, 10**30],
         ],
         "next_cursor": "more",
+        "damaged_days": ["1970-01-01"],
     }
 
 
@@ -37,7 +40,7 @@ def test_csv_has_a_heading_and_no_formulas() -> None:
 
 
 def test_rows_of_everything_have_no_key() -> None:
-    assert json.loads(as_json(is_wanted, ["at", "a"], ROWS[:1], None, is_keyed=False))["rows"][0][1] == 1.5
+    assert json.loads(as_json(is_wanted, ["at", "a"], ROWS[:1], After(), is_keyed=False))["rows"][0][1] == 1.5
     assert as_csv(is_wanted, ["at"], [], is_keyed=False) == b"at\r\n"
 
 
@@ -55,7 +58,7 @@ def test_a_moment_is_printed_as_anywhere_else(moments: list[int]) -> None:
 def test_long_answers_are_written_in_steps_between_which_it_is_asked_whether_they_are_wanted() -> None:
     calls: list[int] = []
     many = [Row(Place(at, "pump", 0), (at,)) for at in range(2 * ROWS_AT_ONCE + 1)]
-    found = json.loads(as_json(lambda: calls.append(1), ["at", "device_id", "a"], many, None, is_keyed=True))
+    found = json.loads(as_json(lambda: calls.append(1), ["at", "device_id", "a"], many, After(), is_keyed=True))
     assert [row[2] for row in found["rows"]] == list(range(len(many)))
     assert len(calls) == 3
     assert as_csv(lambda: calls.append(1), ["at"], many, is_keyed=True).count(b"\r\n") == len(many) + 1

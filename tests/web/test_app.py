@@ -69,6 +69,7 @@ async def test_the_api_describes_itself(script: Client) -> None:
         "/v1/prometheus/api/v1/metadata",
         "/v1/prometheus/api/v1/query",
         "/v1/prometheus/api/v1/query_range",
+        "/v1/prometheus/api/v1/rules",
         "/v1/prometheus/api/v1/series",
         "/v1/prometheus/api/v1/status/buildinfo",
         "/v1/provisioning-templates",

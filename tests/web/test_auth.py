@@ -5,8 +5,8 @@ from tests.web.house import Client, House, app_of
 from web.auth import SESSION_COOKIE, Caller, ended_cookie, form_token, host_cookie, new_visit
 
 OPEN_PATHS = ("/sign-in", "/claim", "/healthz", "/readyz")
-OWN_CHECKS = ("/mqtt", "/v1/device/identity")
-"""Where something else is asked for: a token in CONNECT, a device's certificate."""
+OWN_CHECKS = ("/mqtt", "/v1/device/identity", "/metrics")
+"""Where something else is asked for: a token in CONNECT, a device's certificate, a token or a known network."""
 PAGES = ("/", "/devices", "/devices/x", "/alerts", "/mailbox", "/settings")
 API = ("/v1/devices", "/v1/devices/x", "/v1/alerts", "/v1/alert-rules", "/v1/status", "/v1/openapi.json")
 

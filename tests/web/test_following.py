@@ -3,20 +3,20 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, cast
 
 import pytest
 
 from appliance.errors import NotSignedInError
 from appliance.instant import HOUR_MS
-from appliance.stream.model import Position, TooManyStreamsError
+from appliance.stream.model import Position, Start, TooManyStreamsError
 from appliance.stream.replay.model import Interval
 from appliance.stream.wanted import EVERYTHING, Wanted
 from tests.web.house import House
 from web.following import FINISHED, STOPPING, Again, Followers, Live
 
-DEADLINE_S = 15
+DEADLINE_S = 30
 
 
 async def allowed() -> None:
@@ -134,13 +134,47 @@ async def test_what_came_comes_once_more_in_its_time(house: House) -> None:
         assert [event_id for _, event_id, _ in events[1:-1]] == [f"{start + n * 100}.1" for n in range(4)]
 
 
-async def test_there_is_an_end_to_how_many_may_follow(house: House) -> None:
+async def test_there_is_an_end_to_how_many_may_follow_and_one_user_has_a_part_of_them(house: House) -> None:
+    house.gateway.stream.streams_limit = 5
     followers = Followers(house.gateway)
-    followers.count = house.gateway.stream.streams_limit
-    with pytest.raises(TooManyStreamsError):
-        followers.require_room()
-    followers.count -= 1
-    followers.require_room()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(followers.running())
+
+        async def begin(user: str) -> str:
+            pieces = followers.live(Live(1, Position(1), EVERYTHING, user=user), allowed)
+            await stack.enter_async_context(aclosing(pieces))
+            return (await Reading(pieces).next())[0]
+
+        followers.require_room(1, "a")
+        assert await begin("a") == "begin"
+        with pytest.raises(TooManyStreamsError, match="open already for a,"):
+            followers.require_room(1, "a")
+        # Somebody of another tenant may be called the same.
+        followers.require_room(2, "a")
+        # Two asked at once, and there was room for one of them.
+        assert await begin("a") == "end"
+        assert [await begin(user) for user in "bcde"] == ["begin"] * 4
+        with pytest.raises(TooManyStreamsError, match="5 streams are open already"):
+            followers.require_room(1, "f")
+    assert followers.count == 0
+    followers.require_room(1, "a")
+
+
+async def test_a_consumer_is_told_exactly_how_many_reports_it_has_lost(house: House) -> None:
+    stream = house.gateway.stream
+    await stream.add(1, "slow", Start.OLDEST)
+    stream.hold_bytes = 0
+    for number in range(3):
+        await house.send("pump-1", {"n": number})
+    await house.gateway.telemetry.seal_all()
+    followers = Followers(house.gateway)
+    for position, count in ((Position(1), 3), (Position(2), None)):
+        pieces = followers.live(Live(1, position, EVERYTHING, "slow"), allowed)
+        async with followers.running(), aclosing(pieces):
+            reading = Reading(pieces)
+            await reading.next()
+            kind, event_id, gap = await reading.next()
+            assert (kind, event_id, gap["through"], gap["report_count"]) == ("gap", "4", "3", count)
 
 
 async def test_a_stream_that_is_let_go_of_is_not_open(house: House) -> None:

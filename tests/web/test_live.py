@@ -188,7 +188,7 @@ async def test_what_is_committed_reaches_an_open_page(house: House) -> None:
     hub: Hub = app_of(house).state.hub
     await house.add_device("a")
     page = viewer()
-    async with hub.running(), asyncio.timeout(10), seeing(hub, page):
+    async with hub.running(), asyncio.timeout(30), seeing(hub, page):
         while "row-a" not in (await page.next_update() or ""):
             pass
         await house.send("a", {"pressure": 47.25})
@@ -204,7 +204,7 @@ async def test_packets_reach_an_open_page_at_once(house: House) -> None:
     app.state.packet_logs.switch_on(1, "a")
     page = viewer(Topic(1, "device", (("device_id", "a"),)))
     # Less than a page is otherwise looked at when nothing is committed.
-    async with hub.running(), asyncio.timeout(10), seeing(hub, page):
+    async with hub.running(), asyncio.timeout(30), seeing(hub, page):
         while "No packet yet" not in (await page.next_update() or ""):
             pass
         async with asyncio.timeout(IDLE_SECONDS * 0.75):

@@ -217,7 +217,7 @@ async def test_connections_are_limited(tmp_path: Path) -> None:
             async with afloat(house, served) as third:
                 assert await third.close_code() == TRY_LATER
         assert house.gateway.broker.refusals["address_busy"] == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while house.gateway.broker.connection_count:  # noqa: ASYNC110  nobody tells when the last one is forgotten
                 await asyncio.sleep(0)
         async with afloat(house, served) as again:

@@ -20,7 +20,15 @@ from tests.web.devices import shared_port
 from tests.web.house import House
 from web.auth import SESSION_COOKIE, form_token
 from web.live import GOING_AWAY, NOT_THERE, SESSION_ENDED
-from web.server import REQUEST_SECONDS, PatientSocket, PunctualProtocol, Served, WebListenError, serving
+from web.server import (
+    REQUEST_SECONDS,
+    TAKE_SECONDS,
+    PatientSocket,
+    PunctualProtocol,
+    Served,
+    WebListenError,
+    serving,
+)
 from web.shell import moment
 
 
@@ -76,7 +84,7 @@ async def test_plain_http_leads_to_https(served: Served) -> None:
 
 async def test_a_live_page_gets_what_is_committed(house: House, served: Served) -> None:
     await house.add_device("a")
-    async with asyncio.timeout(10), socket(house, served, await house.claim()) as live:
+    async with asyncio.timeout(30), socket(house, served, await house.claim()) as live:
         while "row-a" not in await live.recv():
             pass
         await house.send("a", {"pressure": 47.25})
@@ -95,13 +103,13 @@ async def test_a_socket_needs_a_session_and_our_own_origin(house: House, served:
 
 async def test_a_page_that_does_not_exist_is_closed(house: House, served: Served) -> None:
     for view in ("view=nothing", "", "view=device&device_id=nobody"):
-        async with asyncio.timeout(10), socket(house, served, await _secret(house), view) as live:
+        async with asyncio.timeout(30), socket(house, served, await _secret(house), view) as live:
             assert await close_code(live) == NOT_THERE
 
 
 async def test_signing_out_closes_the_live_pages(house: House, served: Served) -> None:
     secret = await house.claim()
-    async with asyncio.timeout(10), socket(house, served, secret) as live:
+    async with asyncio.timeout(30), socket(house, served, secret) as live:
         await live.recv()
         origin = f"https://localhost:{served.port}"
         async with httpx.AsyncClient(verify=trusting(house), trust_env=False) as client:
@@ -122,7 +130,7 @@ async def test_a_session_that_nobody_uses_closes_its_page(tmp_path: Path) -> Non
         serving(house.gateway, config) as served,
     ):
         assert served.trust_port is None
-        async with asyncio.timeout(10), socket(house, served, await house.claim()) as live:
+        async with asyncio.timeout(30), socket(house, served, await house.claim()) as live:
             moved[0] = 60_000
             assert await close_code(live) == SESSION_ENDED
 
@@ -130,7 +138,7 @@ async def test_a_session_that_nobody_uses_closes_its_page(tmp_path: Path) -> Non
 async def test_a_used_session_that_is_too_old_closes_its_page(tmp_path: Path) -> None:
     config = HttpConfig(host="127.0.0.1", port=0, trust_port=None, enrolment_port=None, session_length_ms=1_500)
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         houses.opened(tmp_path, config) as house,
         serving(house.gateway, config) as served,
         socket(house, served, await house.claim()) as live,
@@ -172,9 +180,43 @@ async def test_a_request_has_one_deadline_however_it_trickles_in() -> None:
     assert (loop.planned, loop.cancelled_count) == ([REQUEST_SECONDS], 1)
 
 
+async def test_who_takes_nothing_of_an_answer_is_cut_off_and_who_is_slow_is_not() -> None:
+    planned: list[Any] = []
+
+    class Loop(PlannedLoop):
+        def call_later(self, seconds: float, *then: Any) -> "PlannedLoop":
+            planned.append(then)
+            return super().call_later(seconds, *then)
+
+    class Transport(FakeTransport):
+        left_bytes = 80_000
+
+        def get_write_buffer_size(self) -> int:
+            return self.left_bytes
+
+    config = uvicorn.Config(accept_and_wait, lifespan="off", log_config=None)
+    config.load()
+    loop, transport = Loop(), Transport()
+    protocol = PunctualProtocol(config, ServerState(), {}, cast("asyncio.AbstractEventLoop", loop))
+    protocol.connection_made(transport)
+    protocol.pause_writing()
+    protocol.resume_writing()
+    assert (loop.planned[1:], loop.cancelled_count) == ([TAKE_SECONDS], 1)
+    protocol.pause_writing()
+    for transport.left_bytes in (79_999, 79_998):
+        look, *told = planned[-1]
+        look(*told)
+        assert transport.done == []
+    look, *told = planned[-1]
+    look(*told)
+    assert transport.done == ["aborted"]
+    protocol.connection_lost(None)
+    assert loop.cancelled_count == 3  # the request's deadline too
+
+
 async def test_leaving_closes_open_pages_within_seconds(house: House) -> None:
     secret = await house.claim()
-    async with asyncio.timeout(10), contextlib.AsyncExitStack() as stack:
+    async with asyncio.timeout(30), contextlib.AsyncExitStack() as stack:
         async with serving(house.gateway, house.config) as served:
             live = await stack.enter_async_context(socket(house, served, secret))
             await live.recv()
@@ -212,7 +254,7 @@ async def test_people_get_the_dashboard_on_the_shared_port(house: House, served:
 
 async def test_live_pages_and_mqtt_work_on_the_shared_port(house: House, served: Served) -> None:
     secret = await house.claim()
-    async with asyncio.timeout(10), shared_port(house, served) as port:
+    async with asyncio.timeout(30), shared_port(house, served) as port:
         shared = served._replace(port=port)
         async with socket(house, shared, secret) as live:
             await live.recv()
@@ -221,7 +263,7 @@ async def test_live_pages_and_mqtt_work_on_the_shared_port(house: House, served:
 
 
 async def test_leaving_closes_connections_that_others_accepted(house: House) -> None:
-    async with asyncio.timeout(10), contextlib.AsyncExitStack() as stack:
+    async with asyncio.timeout(30), contextlib.AsyncExitStack() as stack:
         async with serving(house.gateway, house.config) as served, shared_port(house, served) as port:
             reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting(house))
             stack.callback(writer.close)
@@ -258,7 +300,7 @@ async def test_a_failed_handshake_on_the_shared_port_stops_nothing(house: House,
 
 
 async def test_a_page_has_little_to_say(house: House, served: Served) -> None:
-    async with asyncio.timeout(10), socket(house, served, await house.claim()) as live:
+    async with asyncio.timeout(30), socket(house, served, await house.claim()) as live:
         await live.send("x" * 5_000)
         assert await close_code(live) == 1009
 

@@ -62,7 +62,7 @@ class Line:
         self.stream.start(self.receiver)
 
     async def carry(self, first: bytes = b"") -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.stream.carry(cast("Socket", self.socket), first)
 
 

@@ -106,7 +106,7 @@ def device(registry: Registry, folder: Path, company: Company) -> ssl.SSLContext
 def talk(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
     """Shake hands and be greeted; gives the session, by which one may come back. Raises `OSError` for who is not."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
         context.wrap_socket(plain, server_hostname="localhost", session=session) as secure,
     ):
         if secure.recv(1) != b"!":

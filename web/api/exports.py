@@ -135,12 +135,14 @@ def provide_wanted(
     tags=["telemetry"],
     summary="Everything that devices sent in a time, as CSV or JSON",
 )
-async def export_readings(gateway: NamedDependency[Gateway], wanted: SkipValidation[NamedDependency[Wanted]]) -> Stream:
+async def export_readings(
+    request: AnyRequest, gateway: NamedDependency[Gateway], wanted: SkipValidation[NamedDependency[Wanted]]
+) -> Stream:
     """Readings of `device`, `group`, `zone`, `type` or `q` between `start` and `end`, however many, or their bins.
 
     `format` is `csv` (a column for each metric), `long` (CSV with a row for each reading), `json` or `jsonl`.
     """
-    pieces = gateway.exporting.pieces(wanted)
+    pieces = gateway.exporting.pieces(wanted, (request.user.tenant_id, request.user.email))
     # What is wrong with the question is said before anything is sent.
     first = await anext(pieces)
     return Stream(

@@ -4,7 +4,9 @@ The form of every answer is that of the HTTP API of Prometheus; what of PromQL i
 docs/reference/grafana.md.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from math import inf, isfinite, isnan
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,26 +15,32 @@ from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath
+from msgspec import Raw, json
 
 from appliance.accounts.model import User
 from appliance.errors import ApplianceError, InvalidInputError, TooManyAttemptsError
 from appliance.gateway import Gateway
 from appliance.instant import SECOND_MS, from_text
 from appliance.telemetry.asking.model import TooMuchError
-from appliance.telemetry.promql.labels import LABELS, name_of
+from appliance.telemetry.promql.labels import LABELS
 from appliance.telemetry.promql.lexer import length_ms
 from appliance.telemetry.promql.model import Labels, QueryError, Result, Scalar, Series, Steps
-from appliance.telemetry.promql.parser import selector_of
+from appliance.telemetry.promql.parser import NAME
+from appliance.telemetry.wanted import Check
 from web.auth import Caller
 from web.leaving import while_wanted
 from web.shell import moment
 
 AnyRequest = Request[User, Caller, State]
-Answer = Response[dict[str, Any]]
+Answer = Response[bytes]
 Told = Mapping[str, list[str]]
 
 SPEAKS_LIKE = "2.42.0"
 """The version of Prometheus whose HTTP API this is; clients look at it to know what they may ask."""
+SERIES_LIMIT = 100_000
+"""The most series of one answer."""
+FIELDS_LIMIT = 1_000
+_GAUGE = {"type": "gauge", "help": "", "unit": ""}
 _SHOWN = "the Prometheus HTTP API"
 _TIMES_END = 10_000_000_000.0
 
@@ -46,7 +54,7 @@ async def query(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answe
 @post("/v1/prometheus/api/v1/query", summary=f"{_SHOWN}: the same by a form", status_code=200, tags=["prometheus"])
 async def query_by_form(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answer:
     """The same, its parameters in a form."""
-    return await _answered(_at_once(request, gateway, await _from_form(request)))
+    return await _answered(_from_form(request, gateway, _at_once))
 
 
 @get("/v1/prometheus/api/v1/query_range", tags=["prometheus"], summary=f"{_SHOWN}: a query at each step of a range")
@@ -60,7 +68,7 @@ async def query_range(request: AnyRequest, gateway: NamedDependency[Gateway]) ->
 )
 async def query_range_by_form(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answer:
     """The same, its parameters in a form."""
-    return await _answered(_in_steps(request, gateway, await _from_form(request)))
+    return await _answered(_from_form(request, gateway, _in_steps))
 
 
 @get("/v1/prometheus/api/v1/series", tags=["prometheus"], summary=f"{_SHOWN}: the series that selectors choose")
@@ -72,7 +80,7 @@ async def series(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answ
 @post("/v1/prometheus/api/v1/series", summary=f"{_SHOWN}: the same by a form", status_code=200, tags=["prometheus"])
 async def series_by_form(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answer:
     """The same, its parameters in a form."""
-    return await _answered(_series(request, gateway, await _from_form(request)))
+    return await _answered(_from_form(request, gateway, _series))
 
 
 @get("/v1/prometheus/api/v1/labels", tags=["prometheus"], summary=f"{_SHOWN}: the names of labels")
@@ -84,7 +92,7 @@ async def labels(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answ
 @post("/v1/prometheus/api/v1/labels", summary=f"{_SHOWN}: the same by a form", status_code=200, tags=["prometheus"])
 async def labels_by_form(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answer:
     """The same, its parameters in a form."""
-    return await _answered(_labels(request, gateway, await _from_form(request)))
+    return await _answered(_from_form(request, gateway, _labels))
 
 
 @get(
@@ -100,84 +108,130 @@ async def label_values(name: FromPath[str], request: AnyRequest, gateway: NamedD
 @get("/v1/prometheus/api/v1/metadata", tags=["prometheus"], summary=f"{_SHOWN}: what is known of metrics")
 async def metadata(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answer:
     """Every metric is a gauge; its unit stands with the type of a device, where one is told."""
-    names = {name_of(labels["metric"]) for labels in await _chosen(request, gateway, {})}
-    return _success({name: [{"type": "gauge", "help": "", "unit": ""}] for name in sorted(names)})
+    return await _answered(_metadata(request, gateway, _from_address(request)))
+
+
+@get("/v1/prometheus/api/v1/rules", tags=["prometheus"], summary=f"{_SHOWN}: its rules, of which there are none")
+async def rules() -> Answer:
+    """Alerts are judged by the rules of `/v1/alert-rules`, which are none of Prometheus."""
+    return _answer(200, _success({"groups": []}))
 
 
 @get("/v1/prometheus/api/v1/status/buildinfo", tags=["prometheus"], summary=f"{_SHOWN}: what answers here")
 async def build(gateway: NamedDependency[Gateway]) -> Answer:
     """The version is that of the API, not of this program, which stands in `revision`."""
-    return _success(
-        {
-            "version": SPEAKS_LIKE,
-            "revision": f"headworks {gateway.version}",
-            "branch": "",
-            "buildUser": "",
-            "buildDate": "",
-            "goVersion": "",
-        }
-    )
+    told = {
+        "version": SPEAKS_LIKE,
+        "revision": f"headworks {gateway.version}",
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": "",
+    }
+    return _answer(200, _success(told))
 
 
-async def _at_once(request: AnyRequest, gateway: Gateway, told: Told) -> dict[str, Any]:
+async def _at_once(request: AnyRequest, gateway: Gateway, told: Told) -> bytes:
     at = _time("time", _one(told, "time")) if "time" in told else moment()
-    steps = Steps(at, 1, 0)
-    result = await _result(request, gateway, _one(told, "query"), steps)
-    if isinstance(result, Scalar):
-        return {"resultType": "scalar", "result": _sample(at, result.value)}
-    found = [
-        {"metric": each.labels, "value": _sample(at, value)}
-        for each in result
-        for value in each.values
-        if value is not None
-    ]
-    return {"resultType": "vector", "result": found}
+    return await _asked(request, gateway, _one(told, "query"), Steps(at, 1, 0), partial(_vector, at))
 
 
-async def _in_steps(request: AnyRequest, gateway: Gateway, told: Told) -> dict[str, Any]:
+async def _in_steps(request: AnyRequest, gateway: Gateway, told: Told) -> bytes:
     start, end = (_time(name, _one(told, name)) for name in ("start", "end"))
     step_ms = _step(_one(told, "step"))
     if end < start:
         raise QueryError('invalid parameter "end": end timestamp must not be before start time')
     steps = Steps(start, (end - start) // step_ms + 1, step_ms)
-    result = await _result(request, gateway, _one(told, "query"), steps)
-    if isinstance(result, Scalar):
-        result = [Series({}, [result.value] * steps.count)]
-    moments = steps.moments()
-    return {"resultType": "matrix", "result": [_matrix_row(each, moments) for each in result]}
+    return await _asked(request, gateway, _one(told, "query"), steps, partial(_matrix, steps))
 
 
-async def _result(request: AnyRequest, gateway: Gateway, text: str, steps: Steps) -> Result:
+async def _asked(
+    request: AnyRequest, gateway: Gateway, text: str, steps: Steps, as_text: Callable[[Check, Result], bytes]
+) -> bytes:
     tenant_id = request.user.tenant_id
     devices = gateway.registry.devices(tenant_id)
-    return await while_wanted(request, gateway.prometheus.query(tenant_id, devices, text, steps))
+    return await while_wanted(request, gateway.prometheus.query(tenant_id, devices, text, steps, as_text))
 
 
-async def _series(request: AnyRequest, gateway: Gateway, told: Told) -> Sequence[Labels]:
+def _vector(at: int, check: Check, result: Result) -> bytes:
+    """What a query comes to at one moment."""
+    if isinstance(result, Scalar):
+        return _success({"resultType": "scalar", "result": _sample(at, result.value)})
+    found = []
+    for each in result:
+        check()
+        [value] = each.values
+        if value is not None:
+            found.append(Raw(json.encode({"metric": each.labels, "value": _sample(at, value)})))
+    return _success({"resultType": "vector", "result": found})
+
+
+def _matrix(steps: Steps, check: Check, result: Result) -> bytes:
+    """What a query comes to at each step. Each series is written by itself: all at once would keep the loop waiting."""
+    moments = steps.moments()
+    rows = []
+    for each in [Series({}, [result.value] * steps.count)] if isinstance(result, Scalar) else result:
+        check()
+        values = [_sample(at, value) for at, value in zip(moments, each.values, strict=True) if value is not None]
+        rows.append(Raw(json.encode({"metric": each.labels, "values": values})))
+    return _success({"resultType": "matrix", "result": rows})
+
+
+async def _series(request: AnyRequest, gateway: Gateway, told: Told) -> bytes:
     if not told.get("match[]"):
         raise QueryError("no match[] parameter provided")
-    return await _chosen(request, gateway, told)
+    limit = _limit(told)
+
+    def as_text(found: Iterator[Labels]) -> bytes:
+        rows = [Raw(json.encode(labels)) for labels in islice(found, min(limit or SERIES_LIMIT, SERIES_LIMIT) + 1)]
+        if len(rows) > SERIES_LIMIT and not 0 < limit <= SERIES_LIMIT:
+            raise TooMuchError(f"match[] chooses more than {SERIES_LIMIT:,} series: choose fewer, or set a limit")
+        return _limited(rows, limit)
+
+    return await _looked_up(request, gateway, told, as_text)
 
 
-async def _labels(request: AnyRequest, gateway: Gateway, told: Told) -> Sequence[str]:
-    found = {label for labels in await _chosen(request, gateway, told) for label in labels}
-    return [label for label in LABELS if label in found]
+async def _labels(request: AnyRequest, gateway: Gateway, told: Told) -> bytes:
+    limit = _limit(told)
+
+    def as_text(found: Iterator[Labels]) -> bytes:
+        names = {label for labels in found for label in labels}
+        return _limited([label for label in LABELS if label in names], limit)
+
+    return await _looked_up(request, gateway, told, as_text)
 
 
-async def _values(request: AnyRequest, gateway: Gateway, told: Told, name: str) -> Sequence[str]:
-    return sorted({labels[name] for labels in await _chosen(request, gateway, told) if name in labels})
+async def _values(request: AnyRequest, gateway: Gateway, told: Told, name: str) -> bytes:
+    limit = _limit(told)
+
+    def as_text(found: Iterator[Labels]) -> bytes:
+        return _limited(sorted({labels[name] for labels in found if name in labels}), limit)
+
+    return await _looked_up(request, gateway, told, as_text)
 
 
-async def _chosen(request: AnyRequest, gateway: Gateway, told: Told) -> Sequence[Labels]:
+async def _metadata(request: AnyRequest, gateway: Gateway, told: Told) -> bytes:
+    limit, [wanted] = _limit(told), told.get("metric", [""])[:1]
+
+    def as_text(found: Iterator[Labels]) -> bytes:
+        names = sorted({name for labels in found if (name := labels[NAME]) == wanted or not wanted})
+        return _success({name: [_GAUGE] for name in names[: limit or None]})
+
+    return await _looked_up(request, gateway, {}, as_text)
+
+
+async def _looked_up(
+    request: AnyRequest, gateway: Gateway, told: Told, as_text: Callable[[Iterator[Labels]], bytes]
+) -> bytes:
     tenant_id = request.user.tenant_id
-    selectors = [selector_of(text) for text in told.get("match[]", [])]
-    return await gateway.prometheus.series(tenant_id, gateway.registry.devices(tenant_id), selectors)
+    devices, selectors = gateway.registry.devices(tenant_id), told.get("match[]", [])
+    return await while_wanted(request, gateway.prometheus.look_up(tenant_id, devices, selectors, as_text))
 
 
-async def _answered(work: Awaitable[Any]) -> Answer:
+async def _answered(work: Awaitable[bytes]) -> Answer:
     """The answer, or why there is none, both as Prometheus says them."""
     try:
-        return _success(await work)
+        return _answer(200, await work)
     except TooMuchError as error:
         return _failure(422, "execution", error)
     except TooManyAttemptsError as error:
@@ -186,12 +240,23 @@ async def _answered(work: Awaitable[Any]) -> Answer:
         return _failure(400, "bad_data", error)
 
 
-def _success(found: Any) -> Answer:
-    return Response({"status": "success", "data": found}, media_type="application/json")
+def _success(found: Any) -> bytes:
+    return json.encode({"status": "success", "data": found})
+
+
+def _limited(found: Sequence[Any], limit: int) -> bytes:
+    """What is asked for, and a warning where that is not all."""
+    if not 0 < limit < len(found):
+        return _success(found)
+    warnings = ["results truncated due to limit"]
+    return json.encode({"status": "success", "data": found[:limit], "warnings": warnings})
 
 
 def _failure(status: int, kind: str, error: ApplianceError) -> Answer:
-    told = {"status": "error", "errorType": kind, "error": str(error)}
+    return _answer(status, json.encode({"status": "error", "errorType": kind, "error": str(error)}))
+
+
+def _answer(status: int, told: bytes) -> Answer:
     return Response(told, status_code=status, media_type="application/json")
 
 
@@ -199,10 +264,24 @@ def _from_address(request: AnyRequest) -> Told:
     return request.query_params.dict()
 
 
-async def _from_form(request: AnyRequest) -> Told:
-    """What a form says, and what the address says besides."""
-    found = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1_000)
-    return {**request.query_params.dict(), **found}
+async def _from_form(
+    request: AnyRequest, gateway: Gateway, answer: Callable[[AnyRequest, Gateway, Told], Awaitable[bytes]]
+) -> bytes:
+    """The answer to what a form says, and the address besides. Raises `QueryError`."""
+    body = (await request.body()).decode("utf-8", "replace")
+    try:
+        told = parse_qs(body, keep_blank_values=True, max_num_fields=FIELDS_LIMIT)
+    except ValueError:
+        raise QueryError(f"a form has {FIELDS_LIMIT:,} fields at most") from None
+    return await answer(request, gateway, {**request.query_params.dict(), **told})
+
+
+def _limit(told: Told) -> int:
+    """How much is wanted at most; 0 for all."""
+    text = told.get("limit", ["0"])[0]
+    if not text.isascii() or not text.isdigit() or len(text) > 9:  # noqa: PLR2004  more than there can be of anything
+        raise QueryError(f'invalid parameter "limit": {text[:40]!r} is no number of results')
+    return int(text)
 
 
 def _one(told: Told, name: str) -> str:
@@ -236,11 +315,6 @@ def _step(text: str) -> int:
     return round(seconds * SECOND_MS)
 
 
-def _matrix_row(each: Series, moments: Sequence[int]) -> dict[str, Any]:
-    values = [_sample(at, value) for at, value in zip(moments, each.values, strict=True) if value is not None]
-    return {"metric": each.labels, "values": values}
-
-
 def _sample(at: int, value: float) -> list[float | str]:
     return [at / SECOND_MS, written(value)]
 
@@ -265,5 +339,6 @@ HANDLERS = (
     labels_by_form,
     label_values,
     metadata,
+    rules,
     build,
 )

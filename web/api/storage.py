@@ -10,6 +10,7 @@ from appliance.accounts.model import User
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, day_of
 from appliance.telemetry.cold.model import ColdUsage
+from appliance.telemetry.journal.model import Usage as JournalUsage
 from web.auth import Caller
 
 
@@ -33,6 +34,19 @@ class ColdOut(msgspec.Struct, frozen=True):
     """Why something could not be done; empty when all is well."""
 
 
+class JournalOut(msgspec.Struct, frozen=True):
+    """The raw journal."""
+
+    is_on: bool
+    is_writing: bool
+    """False as well while the disk does not take it."""
+    hours: int
+    limit_bytes: int
+    whole_since: int | None
+    """From here on every message is in it, UTC milliseconds; null when it is not written."""
+    trouble: str
+
+
 class StorageOut(msgspec.Struct, frozen=True):
     """Where the disk goes, in bytes. Days are UTC."""
 
@@ -47,6 +61,8 @@ class StorageOut(msgspec.Struct, frozen=True):
     """What is not in a day yet; a part of the database."""
     database_bytes: int
     reserve_bytes: int
+    journal_bytes: int
+    """Messages as they came."""
     other_bytes: int
     used_bytes: int
     budget_bytes: int
@@ -61,6 +77,7 @@ class StorageOut(msgspec.Struct, frozen=True):
     erasing: list[str]
     """Devices whose readings are being erased."""
     cold: ColdOut
+    journal: JournalOut
 
 
 class ErasingOut(msgspec.Struct, frozen=True):
@@ -84,6 +101,7 @@ async def get_storage(request: Request[User, Caller, State], gateway: NamedDepen
         log_bytes=usage.log_bytes,
         database_bytes=usage.database_bytes,
         reserve_bytes=usage.reserve_bytes,
+        journal_bytes=usage.journal_bytes,
         other_bytes=usage.other_bytes,
         used_bytes=usage.used_bytes,
         budget_bytes=usage.budget_bytes,
@@ -95,6 +113,7 @@ async def get_storage(request: Request[User, Caller, State], gateway: NamedDepen
         damaged=list(usage.damages),
         erasing=list(usage.erasing),
         cold=_cold(gateway.cold.usage()),
+        journal=_journal(gateway.journal.usage()),
     )
 
 
@@ -122,6 +141,17 @@ def _cold(usage: ColdUsage) -> ColdOut:
         uploaded_count=usage.uploaded_count,
         upload_waiting_count=usage.upload_waiting_count,
         uploaded_at=usage.uploaded_at,
+        trouble=usage.trouble,
+    )
+
+
+def _journal(usage: JournalUsage) -> JournalOut:
+    return JournalOut(
+        is_on=usage.is_on,
+        is_writing=usage.is_writing,
+        hours=usage.hours,
+        limit_bytes=usage.limit_bytes,
+        whole_since=usage.begun_at,
         trouble=usage.trouble,
     )
 

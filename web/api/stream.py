@@ -17,6 +17,8 @@ from appliance.instant import SECOND_MS, to_text
 from appliance.stream import position as positions
 from appliance.stream.model import ConsumerInUseError, ConsumerView, Position, Start
 from appliance.stream.replay import ordering
+from appliance.stream.replay.messages.model import START
+from appliance.stream.replay.messages.model import parsed as parsed_mark
 from appliance.stream.wanted import Wanted, wanted
 from web.api.telemetry import parsed
 from web.auth import Caller, bearer_token
@@ -28,6 +30,8 @@ from web.shell import moment
 AnyRequest = Request[User, Caller, State]
 Repeated = Annotated[list[str] | None, QueryParameter()]
 
+REPORTS, MESSAGES = "reports", "messages"
+"""What a replay gives: what was understood, or messages."""
 AS_FAST_AS_POSSIBLE = "max"
 FASTEST = 100.0
 FINAL_DELAY_MS = SECOND_MS
@@ -86,25 +90,28 @@ async def follow(
     start: Annotated[str, QueryParameter(name="from")] = "",
     until: FromQuery[str] = "",
     speed: FromQuery[str] = "1",
+    form: FromQuery[str] = REPORTS,
 ) -> Response[Any]:
     """Server-sent events. `Last-Event-ID` goes on after an event; `device` and `topic` choose.
 
-    With `from`, and if wanted `until` and `speed` (1 to 100, or `max`), what arrived in between is given once more.
+    With `from`, and if wanted `until` and `speed` (1 to 100, or `max`), what arrived in between is given once more:
+    as `reports`, or in the `form` `messages`, byte for byte where the raw journal has the whole interval.
     """
-    followers.require_room()
+    followers.require_room(request.user.tenant_id, request.user.email)
     chosen = wanted(device or [], topic or [])
     last = request.headers.get("last-event-id", "").strip()
-    check = _check(request, gateway, Role.OPERATOR if consumer else Role.VIEWER)
+    check = _check(request, gateway, Role.OPERATOR if consumer or form == MESSAGES else Role.VIEWER)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    if start or until:
+    if start or until or form != REPORTS:
         if consumer:
             raise InvalidInputError("a consumer reads what comes: leave `consumer` out to read an interval once more")
         if last == END:
             # A browser comes back by itself and would begin anew: this tells it not to.
             return Response(None, status_code=204)
-        again = _again(gateway, request.user.tenant_id, (start, until, speed), chosen, last)
+        again = _again(gateway, request.user, (start, until, speed, form), chosen, last)
         return Stream(followers.again(again, check), media_type=MEDIA_TYPE, headers=headers)
-    live = Live(request.user.tenant_id, await _place(request, gateway, consumer, last), chosen, consumer)
+    place = await _place(request, gateway, consumer, last)
+    live = Live(request.user.tenant_id, place, chosen, consumer, request.user.email)
     return Stream(followers.live(live, check), media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -159,15 +166,23 @@ async def _place(request: AnyRequest, gateway: Gateway, consumer: str, last: str
     return known.position
 
 
-def _again(gateway: Gateway, tenant_id: int, asked: tuple[str, str, str], chosen: Wanted, last: str) -> Again:
-    start, until, speed = asked
+def _again(gateway: Gateway, user: User, asked: tuple[str, str, str, str], chosen: Wanted, last: str) -> Again:
+    start, until, speed, form = asked
+    if form not in (REPORTS, MESSAGES):
+        raise InvalidInputError(f"form is {form[:32]!r}, expected {REPORTS!r} or {MESSAGES!r}")
     if not start:
-        raise InvalidInputError("say `from` which moment on, besides `until`")
+        raise InvalidInputError("say `from` which moment on, besides `until` and `form`")
     end = parsed("until", until) if until else moment() + FINAL_DELAY_MS
-    interval = gateway.replay.interval(tenant_id, parsed("from", start), end, chosen)
+    interval = gateway.replay.interval(user.tenant_id, parsed("from", start), end, chosen)
+    if form == MESSAGES:
+        if not is_enough(user.role, Role.OPERATOR):
+            raise PermissionDeniedException(
+                "To read messages needs the role operator: there is more in them than readings."
+            )
+        return Again(interval, speed_of(speed), parsed_mark(last) if last else START, user.email)
     if last:
         interval = msgspec.structs.replace(interval, after=ordering.parsed(last))
-    return Again(interval, speed_of(speed))
+    return Again(interval, speed_of(speed), None, user.email)
 
 
 def speed_of(text: str) -> float:

@@ -16,7 +16,7 @@ from appliance.gateway import Gateway
 from appliance.ingestion import location
 from appliance.ingestion.model import Problem
 from appliance.ingestion.quality import Quality
-from appliance.instant import DAY_MS, HOUR_MS
+from appliance.instant import DAY_MS, HOUR_MS, day_of
 from appliance.registry.model import Certificate, Device, Presence
 from appliance.telemetry.model import Series, TimeSource
 from appliance.telemetry.wanted import Check
@@ -97,6 +97,8 @@ class Chart(msgspec.Struct, frozen=True):
     end: int
     points: tuple[tuple[int, float | None], ...]
     is_truncated: bool
+    damaged_days: tuple[str, ...]
+    """Days of which readings are known to be damaged or missing."""
     drawing: Sparkline | None
     """The same as a plain drawing, for a browser without script."""
 
@@ -271,6 +273,12 @@ async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now
         end=now,
         points=tuple(with_gaps(points)),
         is_truncated=series.truncated,
+        damaged_days=tuple(
+            day_of(day * DAY_MS)
+            for day in gateway.telemetry.day_files.missing.between(
+                device.tenant_id, [device.device_id], start, now + HOUR_MS
+            )
+        ),
         drawing=sparkline(points, start, now + HOUR_MS, limit),
     )
 

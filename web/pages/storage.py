@@ -8,6 +8,7 @@ from litestar.response import Template
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, day_of, to_text
 from appliance.telemetry.cold.model import ColdUsage
+from appliance.telemetry.journal.model import Usage as JournalUsage
 from appliance.telemetry.keeping.room.model import Usage
 from web.shell import Frame
 
@@ -42,6 +43,8 @@ async def show_storage(gateway: NamedDependency[Gateway], frame: NamedDependency
         "oldest": None if usage.oldest_day is None else day_of(usage.oldest_day * DAY_MS),
         "newest": None if usage.newest_day is None else day_of(usage.newest_day * DAY_MS),
         "status": gateway.room.status(),
+        "journal": gateway.journal.usage(),
+        "journal_told": journal_in_words(gateway.journal.usage()),
         "cold": gateway.cold.usage(),
         "cold_told": cold_in_words(gateway.cold.usage()),
     }
@@ -85,7 +88,15 @@ def cold_in_words(cold: ColdUsage) -> list[tuple[str, str]]:
             ("In the bucket", f"{cold.uploaded_count} days, {cold.upload_waiting_count} wait"),
             ("Last upload", uploaded),
         ]
+    told += [("Left behind, nothing is erased there", bucket) for bucket in cold.left_behind]
     return told
+
+
+def journal_in_words(journal: JournalUsage) -> list[tuple[str, str]]:
+    """What is kept as it came: a word and what it is, each."""
+    since = "not now" if journal.begun_at is None else to_text(journal.begun_at)
+    size = f"{size_in_words(journal.size_bytes)} of {size_in_words(journal.limit_bytes)} that may be"
+    return [("Size", size), ("Kept for", f"{journal.hours} hours"), ("Has everything since", since)]
 
 
 def _shares(usage: Usage) -> list[Share]:
@@ -95,6 +106,7 @@ def _shares(usage: Usage) -> list[Share]:
         Share("Open days", size_in_words(usage.open_bytes), "readings that are sealed at night"),
         Share("Roll-ups", size_in_words(usage.rollup_bytes), "hours and days in figures, kept when readings go"),
         Share("Database", size_in_words(usage.database_bytes), log_told),
+        Share("Raw journal", size_in_words(usage.journal_bytes), "messages as they came, if that is switched on"),
         Share("Reserve", size_in_words(usage.reserve_bytes), "given up first when the disk is full"),
         Share("Everything else", size_in_words(usage.other_bytes), "keys, bundles, backups"),
     ]

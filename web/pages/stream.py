@@ -69,7 +69,7 @@ async def _page(gateway: Gateway, frame: Frame, form: ConsumerForm, complaint: s
         "now": frame.now,
         "consumers": [_line(view) for view in await gateway.stream.views(frame.user.tenant_id)],
         "hold": size_in_words(gateway.stream.hold_bytes),
-        "status": gateway.stream.status(),
+        "status": gateway.stream.status(frame.user.tenant_id),
         "form": form,
         "complaint": complaint,
     }

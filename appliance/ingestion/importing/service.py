@@ -1,8 +1,9 @@
 """Takes readings from tables: on the way of all readings, durable before it is answered, each once.
 
 Rules:
-- Rows are taken in batches: each is committed to the log before the next one is looked at, so a table may have any
-  length. What an import that was broken off has taken stays; the same table again takes the rest.
+- Rows are taken in batches of bounded size, each committed to the log before the next one is looked at: a table may
+  have any length, and any number of rows of one moment. What an import that was broken off has taken stays; the same
+  table again takes the rest.
 - A reading that is there already is not taken again: the same device, moment and sequence number, or, where the table
   tells no number, the same device, moment and values.
 - Nobody is alerted: what a table tells is over.
@@ -10,24 +11,23 @@ Rules:
 
 import asyncio
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-
-import msgspec
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from appliance.audit.model import Entry
+from appliance.ingestion.importing.known import Known, Moment, lefts, unknown_moments
 from appliance.ingestion.importing.model import REFUSALS_TOLD, InvalidReadingsError, Refusal, Tally, Told
 from appliance.ingestion.importing.table import Cells, Table, rows, separator
-from appliance.ingestion.repeats import Earlier
 from appliance.ingestion.service import Ingestion
 from appliance.instant import DAY_MS, Clock, to_text
 from appliance.registry.service import Registry
+from appliance.telemetry.exporting.reports import at_moments
 from appliance.telemetry.model import Report, TimeSource
-from appliance.telemetry.rows import identity_of
 from appliance.telemetry.service import Telemetry
 
-BATCH_ROWS = 1_000
-"""So many rows are committed together, and those of the same moment that follow."""
+BATCH_REPORTS = 1_000
+BATCH_READINGS = 10_000
+"""A batch is committed as soon as it has so many reports or so many readings."""
 MEMORY_REPORTS = 250_000
 """Beyond so many reports in memory, what is due is sealed before more is taken."""
 
@@ -69,20 +69,15 @@ class Importing:
         return count.tally()
 
     async def _take_all(self, tenant_id: int, table: Table, found: Iterator[Cells], count: "_Count") -> None:
-        rest: list[Told] = []
-        is_over = False
-        while not is_over:
-            told, is_over = await asyncio.to_thread(_some, table, found, count)
-            rest, batch = await asyncio.to_thread(_cut, table, [*rest, *told], is_over=is_over)
-            await self._take(tenant_id, batch, count)
-
-    async def _take(self, tenant_id: int, batch: Sequence[Told], count: "_Count") -> None:
-        reports = await self._fresh(tenant_id, list(self._allowed(tenant_id, batch, count)), count)
-        if not reports or count.is_dry_run:
-            return
-        await self._ingestion.bring(reports)
-        if int(self._telemetry.status().details["reports_in_memory"]) > MEMORY_REPORTS:
-            await self._telemetry.seal_due()
+        told = table.reports(_told(table, found, count))
+        last: Known | None = None
+        while batch := await asyncio.to_thread(_some, told):
+            reports = list(self._allowed(tenant_id, batch, count))
+            fresh, last = await self._fresh(tenant_id, reports, count, last)
+            if fresh and not count.is_dry_run:
+                await self._ingestion.bring(fresh)
+                if int(self._telemetry.status().details["reports_in_memory"]) > MEMORY_REPORTS:
+                    await self._telemetry.seal_due()
 
     def _allowed(self, tenant_id: int, batch: Sequence[Told], count: "_Count") -> Iterator[Report]:
         """The reports of devices and moments that there can be."""
@@ -95,22 +90,30 @@ class Importing:
             else:
                 yield _report(tenant_id, told)
 
-    async def _fresh(self, tenant_id: int, reports: Sequence[Report], count: "_Count") -> list[Report]:
-        """What of these is not there yet, in the same order."""
-        fresh: dict[int, Report] = {}
-        groups: dict[tuple[str, int], list[int]] = {}
-        for place, report in enumerate(reports):
-            groups.setdefault((report.device_id, report.at // DAY_MS), []).append(place)
-        for (device_id, _), places in groups.items():
-            moments = [reports[place].at for place in places]
-            stored = await self._telemetry.reports(tenant_id, device_id, min(moments), max(moments) + 1)
-            lefts = await asyncio.to_thread(_lefts, stored, [reports[place] for place in places])
-            for place, left in zip(places, lefts, strict=True):
-                count.duplicates += len(reports[place].values) - (len(left.values) if left else 0)
-                if left is not None:
-                    count.readings += len(left.values)
-                    fresh[place] = left
-        return [fresh[place] for place in sorted(fresh)]
+    async def _fresh(
+        self, tenant_id: int, reports: Sequence[Report], count: "_Count", last: Known | None
+    ) -> tuple[list[Report], Known | None]:
+        """What of these is not there yet, in the same order, and what is known of the last moment."""
+        stored = await self._stored(tenant_id, unknown_moments(reports, last))
+        left, last = await asyncio.to_thread(lefts, reports, stored, last)
+        fresh = [each for each in left if each is not None]
+        reading_count = sum(len(each.values) for each in fresh)
+        count.readings += reading_count
+        count.duplicates += sum(len(report.values) for report in reports) - reading_count
+        return fresh, last
+
+    async def _stored(self, tenant_id: int, moments: Iterable[Moment]) -> Mapping[Moment, Sequence[Report]]:
+        """What is there of moments."""
+        days: dict[tuple[str, int], set[int]] = {}
+        for device_id, at in moments:
+            days.setdefault((device_id, at // DAY_MS), set()).add(at)
+        stored: dict[Moment, list[Report]] = {}
+        for (device_id, _), of_day in days.items():
+            look = partial(at_moments, moments=of_day)
+            for found in await self._telemetry.looked_at(tenant_id, device_id, min(of_day), max(of_day) + 1, look):
+                for report in found:
+                    stored.setdefault((device_id, report.at), []).append(report)
+        return stored
 
 
 class _Count:
@@ -131,75 +134,32 @@ class _Count:
         return Tally(self.is_dry_run, self.rows, self.readings, self.duplicates, self.refused, told)
 
 
-class _Known:
-    """What was there of some moments of a device before, and what of the table was taken since."""
-
-    def __init__(self, stored: Iterable[Report], moments: set[int]) -> None:
-        self._stored: dict[int, list[Report]] = {}
-        for report in stored:
-            if report.at in moments:
-                self._stored.setdefault(report.at, []).append(report)
-        self._earlier: dict[int, Earlier] = {}
-
-    def left_of(self, report: Report) -> Report | None:
-        """What of a report is not there yet; None when all of it is."""
-        stored = self._stored.get(report.at, [])
-        if report.sequence is None and any(_holds(one, report) for one in stored):
-            return None
-        earlier = self._earlier.get(report.at)
-        if earlier is None:
-            earlier = self._earlier[report.at] = Earlier(map(identity_of, stored))
-        repeated, _ = earlier.repeated(report)
-        earlier.add(identity_of(report))
-        if not repeated:
-            return report
-        values = {metric: value for metric, value in report.values.items() if metric not in repeated}
-        return msgspec.structs.replace(report, values=values) if values else None
-
-
-def _lefts(stored: Sequence[Report], reports: Sequence[Report]) -> list[Report | None]:
-    """What of each report is not there yet. Runs in a thread."""
-    known = _Known(stored, {report.at for report in reports})
-    return [known.left_of(report) for report in reports]
-
-
-def _holds(stored: Report, report: Report) -> bool:
-    """Whether every reading of a report is in another one."""
-    mine = stored.values
-    return all(metric in mine and repr(mine[metric]) == repr(value) for metric, value in report.values.items())
-
-
-def _some(table: Table, found: Iterator[Cells], count: _Count) -> tuple[list[Told], bool]:
-    """What the next rows tell, and whether they were the last. Runs in a thread."""
-    told: list[Told] = []
-    taken, line = 0, 1
+def _told(table: Table, found: Iterator[Cells], count: _Count) -> Iterator[Told]:
+    """What the rows tell. It runs in threads, like everything that asks it."""
+    line = 1
     try:
-        for row in islice(found, BATCH_ROWS):
-            taken, line = taken + 1, row[0]
+        for row in found:
+            count.rows += 1
+            line = row[0]
             each = table.told(row)
             if isinstance(each, Refusal):
                 count.refuse(each)
             elif each is not None:
-                told.append(each)
+                yield each
     except InvalidReadingsError as error:
         count.refuse(Refusal(line, f"{error}; nothing after it was looked at"))
-        return told, True
-    finally:
-        count.rows += taken
-    return told, taken < BATCH_ROWS
 
 
-def _cut(table: Table, told: Sequence[Told], *, is_over: bool) -> tuple[list[Told], list[Told]]:
-    """The rows of the last moment, which may go on, and the reports before it."""
-    keep = len(told)
-    while not is_over and keep and _moment(told[keep - 1]) == _moment(told[-1]):
-        keep -= 1
-    batch = table.reports(told[:keep])
-    return list(told[keep:]), batch
-
-
-def _moment(told: Told) -> tuple[str, int]:
-    return told.device_id, told.at
+def _some(told: Iterator[Told]) -> list[Told]:
+    """What is taken together; nothing when it is over. Runs in a thread."""
+    batch: list[Told] = []
+    reading_count = 0
+    for each in told:
+        batch.append(each)
+        reading_count += len(each.values)
+        if len(batch) >= BATCH_REPORTS or reading_count >= BATCH_READINGS:
+            break
+    return batch
 
 
 def _report(tenant_id: int, told: Told) -> Report:

@@ -91,9 +91,9 @@ class Table:
         except ValueError as error:
             return Refusal(line, str(error))
 
-    def reports(self, told: Sequence[Told]) -> list[Told]:
+    def reports(self, told: Iterable[Told]) -> Iterator[Told]:
         """What rows that follow each other tell, report by report: where each row is one reading, several are one."""
-        return list(_joined(told)) if self.is_long else list(told)
+        return _joined(told) if self.is_long else iter(told)
 
     def _take_column(self, place: int, name: str) -> None:
         plain = name.strip().lower()
@@ -165,15 +165,17 @@ class Table:
 
 def _joined(told: Iterable[Told]) -> Iterator[Told]:
     last: Told | None = None
+    values: dict[str, Value] = {}
     for each in told:
-        if last is not None and _is_same(last, each) and last.values.keys().isdisjoint(each.values):
-            last = msgspec.structs.replace(last, values={**last.values, **each.values})
-        else:
-            if last is not None:
-                yield last
-            last = each
+        is_more = last is not None and _about(last) == _about(each) and len(values) < METRICS_LIMIT
+        if is_more and values.keys().isdisjoint(each.values):
+            values.update(each.values)
+            continue
+        if last is not None:
+            yield msgspec.structs.replace(last, values=values)
+        last, values = each, dict(each.values)
     if last is not None:
-        yield last
+        yield msgspec.structs.replace(last, values=values)
 
 
 def moment_of(text: str) -> int:
@@ -200,9 +202,9 @@ def moment_of(text: str) -> int:
     return at
 
 
-def _is_same(one: Told, other: Told) -> bool:
-    alike = ("device_id", "at", "sequence", "arrived_at", "time_source", "topic", "client_id")
-    return len(one.values) < METRICS_LIMIT and all(getattr(one, name) == getattr(other, name) for name in alike)
+def _about(told: Told) -> tuple[object, ...]:
+    """All but the values, and the line."""
+    return told.device_id, told.at, told.sequence, told.arrived_at, told.time_source, told.topic, told.client_id
 
 
 def _sequence(text: str) -> int | None:

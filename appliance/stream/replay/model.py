@@ -2,11 +2,19 @@
 
 import msgspec
 
+from appliance.errors import ApplianceError
 from appliance.stream.replay.ordering import Place, Placed
 from appliance.stream.wanted import EVERYTHING, Wanted
+from appliance.telemetry.model import Report
 
 LOG = "log"
 CHUNKS = "chunks"
+
+
+class TooMuchError(ApplianceError):
+    """More arrived in a span than is held in memory at once: a shorter one is to be asked for."""
+
+    code = "replay_too_much"
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -18,6 +26,35 @@ class Interval(msgspec.Struct, frozen=True):
     wanted: Wanted = EVERYTHING
     after: Place = Place(0, 0)
     """Nothing up to and with this place."""
+
+    @property
+    def begins_at(self) -> int:
+        """From where on there may be anything to be given."""
+        return max(self.start, self.after.arrived_at)
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A piece of an interval, which is read in one go."""
+
+    tenant_id: int
+    start: int
+    end: int
+    wanted: Wanted
+    most: int
+    """With more reports than these it is too much, unless it is a single millisecond."""
+
+    def touches(self, first: int, last: int) -> bool:
+        """Whether anything that arrived from a moment up to and with another one may have arrived in it."""
+        return first < self.end and last >= self.start
+
+    def has(self, report: Report) -> bool:
+        """Whether a report arrived in it and is wanted."""
+        return self.start <= report.arrived_at < self.end and self.wanted.has(report)
+
+    def require_room(self, count: int) -> None:
+        """Raise `TooMuchError` when so many reports are too many."""
+        if count > self.most and self.end - self.start > 1:
+            raise TooMuchError(f"more than {self.most:,} reports arrived within {self.end - self.start:,} ms")
 
 
 class Slice(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ Rules:
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import pairwise
-from operator import itemgetter
+from itertools import chain, compress, pairwise, repeat
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from appliance.telemetry.asking.model import Aggregate, Binned, Column, Fill, Order, Percentile, Place, Question, Row
@@ -21,6 +21,9 @@ from appliance.telemetry.model import Value
 from appliance.telemetry.wanted import Check
 
 Told = float | int | None
+
+ROWS_AT_ONCE = 2_048
+"""So many rows, and at least a bin of every key, are made in one step."""
 
 COLUMNS_AT_ONCE = 16
 """So many columns of bins of one key and metric are put together at once."""
@@ -47,7 +50,7 @@ class Gathered:
         columns.append(bins)
         if len(columns) == COLUMNS_AT_ONCE:
             # However many devices stand behind a key, memory holds a few bins for each one of the question.
-            columns[:] = [self._put_together(columns).bins]
+            columns[:] = [self._put_together(tuple(columns)).bins.settled()]
 
     def add_readings(
         self, key: str, metric: str, at: Sequence[int], values: Sequence[Value], *, is_exact: bool
@@ -87,19 +90,35 @@ class Gathered:
             columns = [self._column(check, key, column, question.fill) for column in question.columns]
             told.append((key, self._there(key, question), list(zip(*columns, strict=True))))
         rows: list[Row] = []
-        for place in self._places(question):
+        places = self._places(question)
+        step = max(ROWS_AT_ONCE // max(len(keys), 1), 1)
+        for first in range(0, len(places), step):
             check()
-            at = self.edges[place]
-            rows += [
-                Row(Place(at, key, 0), values[place]) for key, there, values in told if there is None or place in there
-            ]
-            if question.after is not None and at == question.after.at:
-                rows = [row for row in rows if row.place.key > question.after.key]
+            rows += self._rows_of(places[first : first + step], told)
+            if question.after is not None and first == 0:
+                after = question.after
+                rows = [row for row in rows if row.place.at != after.at or row.place.key > after.key]
             if len(rows) > question.limit:
                 break
         return rows[: question.limit + 1]
 
-    def _places(self, question: Question) -> Iterable[int]:
+    def _rows_of(
+        self, places: range, told: Sequence[tuple[str, Collection[int] | None, Sequence[tuple[Told, ...]]]]
+    ) -> Iterable[Row]:
+        """The rows of some bins, bin by bin."""
+        at = list(map(self.edges.__getitem__, places))
+        columns = [
+            map(Row, map(Place, at, repeat(key), repeat(0)), map(values.__getitem__, places)) for key, _, values in told
+        ]
+        rows = chain.from_iterable(zip(*columns, strict=True))
+        if all(there is None for _, there, _ in told):
+            return rows
+        is_there = [
+            repeat(True, len(places)) if there is None else map(there.__contains__, places) for _, there, _ in told
+        ]
+        return compress(rows, chain.from_iterable(zip(*is_there, strict=True)))
+
+    def _places(self, question: Question) -> range:
         """The bins from the place on at which the page before has ended."""
         first, stop = 0, len(self.edges) - 1
         if question.order is Order.OLDEST:
@@ -193,10 +212,21 @@ _TELL: Mapping[Aggregate, Callable[[Fields], Sequence[float | int]]] = {
     Aggregate.STDDEV: deviations,
 }
 
+_OF_BIN: Mapping[Aggregate, Callable[[Bin], float | int]] = {
+    Aggregate.AVG: attrgetter("mean"),
+    Aggregate.MIN: attrgetter("minimum"),
+    Aggregate.MAX: attrgetter("maximum"),
+    Aggregate.SUM: attrgetter("total"),
+    Aggregate.COUNT: attrgetter("count"),
+    Aggregate.FIRST: attrgetter("first"),
+    Aggregate.LAST: attrgetter("last"),
+    Aggregate.STDDEV: attrgetter("deviation"),
+}
+
 
 def aggregate_of(each: Bin, aggregate: Aggregate) -> float | int:
     """One aggregate of a bin."""
-    return _TELL[aggregate](BinColumn.of({0: each}).fields)[0]
+    return _OF_BIN[aggregate](each)
 
 
 def filled(told: Sequence[Told], fill: Fill, at: Sequence[int]) -> list[Told]:

@@ -23,14 +23,22 @@ def clipped(edges: Sequence[int], start: int, end: int) -> list[Span]:
     return list(pairwise([max(edges[0], start), *edges[1:-1], min(edges[-1], end)])) if edges else []
 
 
-def pieces_of(bins: Iterable[Span]) -> Pieces:
+def pieces_of(bins: Sequence[Span]) -> Pieces:
     """What bins, which follow each other, are combined from."""
     found = Pieces([], [], [])
-    for start, end in bins:
-        if end - start < DAY_MS and not start % HOUR_MS and not end % HOUR_MS:
+    # But for the first and the last, which the range clips, bins are mostly alike.
+    for some in (bins[:1], bins[1:-1], bins[1:][-1:]):
+        if all(end - start < DAY_MS and not start % HOUR_MS and not end % HOUR_MS for start, end in some):
             # Bins of hours, of which there may be thousands.
-            _add(found.hours, (start, end))
-            continue
+            if some:
+                _add(found.hours, (some[0][0], some[-1][1]))
+        else:
+            _add_each(found, some)
+    return found
+
+
+def _add_each(found: Pieces, bins: Iterable[Span]) -> None:
+    for start, end in bins:
         first, stop = _whole((start, end), HOUR_MS)
         if first >= stop:
             _add(found.raw, (start, end))
@@ -44,7 +52,6 @@ def pieces_of(bins: Iterable[Span]) -> Pieces:
         else:
             _add(found.hours, (first, stop))
         _add(found.raw, (stop, end))
-    return found
 
 
 def cut(spans: Iterable[Span], length_ms: int) -> list[Span]:

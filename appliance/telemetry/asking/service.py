@@ -93,17 +93,22 @@ class Asking:
 
     async def answer(self, question: Question) -> Answer:
         """A page of rows. Raises `TooMuchError`, `TooManyQuestionsError`."""
-        async with self._admitted(), self._limited():
+        async with self.turn():
             work = _Work(self._source, question)
             return await (work.readings() if question.width is None else work.bins())
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A place among the questions that are worked on, for as long as one question may take. Raises as above."""
+        async with self._admitted(), self._limited():
+            yield
 
     async def gathered(self, question: Question, bounds: Sequence[int]) -> Gathered:
         """What is known of the numbers between each two bounds, which is what bins are told from.
 
-        Raises as `answer` does.
+        For who has a turn. Raises `TooMuchError`.
         """
-        async with self._admitted(), self._limited():
-            return await _Work(self._source, question).gathered(bounds)
+        return await _Work(self._source, question).gathered(bounds)
 
     @asynccontextmanager
     async def _limited(self) -> AsyncIterator[None]:

@@ -11,6 +11,10 @@ class ColdError(ApplianceError):
     code = "cold"
 
 
+class HinderedError(ColdError):
+    """It was not the day that kept this from being done, but the disk or the machine: the same may go well later."""
+
+
 class ColdDay(msgspec.Struct, frozen=True):
     """What is known of a day as Parquet."""
 
@@ -32,11 +36,16 @@ class ColdDay(msgspec.Struct, frozen=True):
     uploaded_sha256: str = ""
     """What the bucket holds; empty when it holds nothing of that day."""
     uploaded_to: str = ""
+    """Which bucket that is."""
     uploaded_at: int = 0
     upload_id: str = ""
     """An upload in parts that has begun; empty when there is none."""
     upload_sha256: str = ""
-    """What is uploaded by it."""
+    """What is being uploaded, noted before the bucket hears of it: it may have it, whatever came of that."""
+    upload_to: str = ""
+    """The bucket that may have it."""
+    former: str = ""
+    """Buckets beside those that may have something of this day: one that was set before. One a line."""
 
 
 class Erased(msgspec.Struct, frozen=True):
@@ -75,6 +84,8 @@ class ColdUsage(msgspec.Struct, frozen=True):
     """When something was uploaded last, UTC milliseconds."""
     trouble: str
     """Why something could not be done; empty when all is well."""
+    left_behind: tuple[str, ...] = ()
+    """Buckets that are not set any more and may have days: nothing is erased there."""
 
 
 class Uploaded(msgspec.Struct, frozen=True):

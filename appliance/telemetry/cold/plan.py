@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
+from appliance.instant import DAY_MS
 from appliance.telemetry.cold.model import ColdDay, Erased
 
 Device = tuple[int, str]
 """A tenant and a device id."""
 
-FIRST_WAIT_MS = MINUTE_MS
-LONGEST_WAIT_MS = 6 * HOUR_MS
+PATIENCE_NIGHTS = 5
+"""A day that cannot be written for what is in it may be dropped after so many nights: it would stay for ever."""
 
-PATIENCE_FAILURES = 5
-"""A day that could not be written so often may be dropped all the same: the disk must not fill up for it."""
+ROOM_SHARE = 6
+"""A day as Parquet takes less than so many times what it takes sealed."""
 
 
 def due_for_export(sources: Mapping[int, str], known: Mapping[int, ColdDay]) -> list[int]:
@@ -25,29 +25,70 @@ def is_current(source: str | None, known: ColdDay | None) -> bool:
     return known is not None and source is not None and known.source == source and not known.extra_count
 
 
+def is_pending(erased: Iterable[Erased]) -> bool:
+    """Whether something that is to be erased has not gone from the warm tier yet."""
+    return any(not each.is_done for each in erased)
+
+
+def newest_erasure(erased: Iterable[Erased]) -> int:
+    """The number of the newest erasing; 0 when there was none."""
+    return max((each.erasure_number for each in erased), default=0)
+
+
 def erased_since(known: ColdDay, erased: Iterable[Erased]) -> frozenset[Device]:
     """The devices that are to be taken out of a file: nothing in it is newer than the asking."""
     return frozenset((each.tenant_id, each.device_id) for each in erased if each.erasure_number > known.erasure_number)
 
 
+def holders(known: ColdDay) -> frozenset[str]:
+    """The buckets that have something of a day, or may have."""
+    holding = set(known.former.splitlines())
+    if known.uploaded_sha256:
+        holding.add(known.uploaded_to)
+    if known.upload_sha256:
+        holding.add(known.upload_to)
+    return frozenset(holding)
+
+
+def former(holding: Iterable[str], *but: str) -> str:
+    """The buckets that are to be remembered besides some, one a line."""
+    return "\n".join(sorted(set(holding) - set(but)))
+
+
+def left_behind(known: Iterable[ColdDay], target: str) -> tuple[str, ...]:
+    """The buckets that are not the one that is set and may have something."""
+    return tuple(sorted({each for day in known for each in holders(day)} - {target}))
+
+
+def has(known: ColdDay, target: str) -> bool:
+    """Whether a bucket has the file of a day as it is, and surely nothing else of it."""
+    if not target or not known.sha256 or _may_have_another(known, target):
+        return False
+    return (known.uploaded_sha256, known.uploaded_to) == (known.sha256, target)
+
+
+def _may_have_another(known: ColdDay, target: str) -> bool:
+    """Whether another file was sent to a bucket, and nobody knows what came of that."""
+    is_sent = known.upload_to == target and bool(known.upload_sha256)
+    is_another = is_sent and known.upload_sha256.partition("/")[0] != known.sha256
+    return is_another or target in known.former.splitlines()
+
+
 def due_for_upload(known: Iterable[ColdDay], target: str) -> list[ColdDay]:
     """The files that the bucket does not have as they are now, the oldest first."""
-    due = (
-        each
-        for each in known
-        if each.is_local and each.sha256 and (each.uploaded_sha256, each.uploaded_to) != (each.sha256, target)
-    )
+    due = (each for each in known if each.is_local and each.sha256 and not has(each, target))
     return sorted(due, key=lambda each: each.day)
 
 
 def is_urgent(known: ColdDay, target: str) -> bool:
-    """Whether the bucket has what is to be erased."""
-    return known.uploaded_to == target and bool(known.uploaded_sha256) and known.uploaded_sha256 != known.sha256
+    """Whether the bucket has, or may have, what is to be erased: anything but the file as it is."""
+    is_older = known.uploaded_to == target and bool(known.uploaded_sha256) and known.uploaded_sha256 != known.sha256
+    return is_older or _may_have_another(known, target)
 
 
 def due_for_deleting(known: Iterable[ColdDay], target: str) -> list[ColdDay]:
-    """The days of which nothing is left but what the bucket has."""
-    return [each for each in known if not each.sha256 and each.uploaded_sha256 and each.uploaded_to == target]
+    """The days of which nothing is left but what the bucket has, or may have."""
+    return [each for each in known if not each.sha256 and target in holders(each)]
 
 
 def due_for_removal(
@@ -57,19 +98,22 @@ def due_for_removal(
 
     0 keeps them for as long as there is room. `aged_at` (UTC milliseconds) is the moment from which ages count.
     """
-    today = aged_at // DAY_MS
     local = sorted((each for each in known if each.is_local and each.sha256), key=lambda each: each.day)
     used = sum(each.file_bytes for each in local)
     going = []
     for each in local:
-        is_old = bool(keep_days) and each.day < today - keep_days
-        if not is_old and used <= budget_bytes:
+        if not is_old(each.day, aged_at, keep_days) and used <= budget_bytes:
             continue
-        if target and (each.uploaded_sha256, each.uploaded_to) != (each.sha256, target):
+        if target and not has(each, target):
             continue
         going.append(each)
         used -= each.file_bytes
     return going
+
+
+def is_old(day: int, aged_at: int, keep_days: int) -> bool:
+    """Whether a day is older than days are to be kept; 0 keeps them all."""
+    return bool(keep_days) and day < aged_at // DAY_MS - keep_days
 
 
 def too_old(day: int, keep_days_of: Mapping[Device, int], aged_at: int) -> frozenset[Device]:
@@ -83,9 +127,4 @@ def too_old(day: int, keep_days_of: Mapping[Device, int], aged_at: int) -> froze
 
 def is_forgotten(known: ColdDay, source: str | None) -> bool:
     """Whether nothing is left to know of a day."""
-    return not (known.is_local and known.sha256) and not known.uploaded_sha256 and source is None
-
-
-def wait_ms(failure_count: int) -> int:
-    """After how long a bucket that failed so often in a row is tried again."""
-    return min(FIRST_WAIT_MS << min(max(failure_count - 1, 0), 20), LONGEST_WAIT_MS)
+    return not (known.is_local and known.sha256) and not holders(known) and source is None

@@ -12,7 +12,8 @@ def select_days() -> Select[ColdDay]:
     """Every day that is or was written."""
     return Select(
         "SELECT day, source, reading_count, file_bytes, sha256, extra_count, erasure_number, is_local, exported_at,"
-        " uploaded_sha256, uploaded_to, uploaded_at, upload_id, upload_sha256 FROM cold_day WHERE tenant_id = ?",
+        " uploaded_sha256, uploaded_to, uploaded_at, upload_id, upload_sha256, upload_to, former FROM cold_day"
+        " WHERE tenant_id = ?",
         (DEFAULT_TENANT,),
         _day,
     )
@@ -40,14 +41,15 @@ def put_day(connection: sqlite3.Connection, known: ColdDay) -> None:
     """Write down what is known of a day; the parts of an upload that is none any more are forgotten."""
     connection.execute(
         "INSERT INTO cold_day (tenant_id, day, source, reading_count, file_bytes, sha256, extra_count, erasure_number,"
-        " is_local, exported_at, uploaded_sha256, uploaded_to, uploaded_at, upload_id, upload_sha256)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, day) DO UPDATE SET"
+        " is_local, exported_at, uploaded_sha256, uploaded_to, uploaded_at, upload_id, upload_sha256, upload_to,"
+        " former)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, day) DO UPDATE SET"
         " source = excluded.source, reading_count = excluded.reading_count, file_bytes = excluded.file_bytes,"
         " sha256 = excluded.sha256, extra_count = excluded.extra_count, erasure_number = excluded.erasure_number,"
         " is_local = excluded.is_local, exported_at = excluded.exported_at,"
         " uploaded_sha256 = excluded.uploaded_sha256, uploaded_to = excluded.uploaded_to,"
         " uploaded_at = excluded.uploaded_at, upload_id = excluded.upload_id,"
-        " upload_sha256 = excluded.upload_sha256",
+        " upload_sha256 = excluded.upload_sha256, upload_to = excluded.upload_to, former = excluded.former",
         (
             DEFAULT_TENANT,
             known.day,
@@ -64,6 +66,8 @@ def put_day(connection: sqlite3.Connection, known: ColdDay) -> None:
             known.uploaded_at,
             known.upload_id,
             known.upload_sha256,
+            known.upload_to,
+            known.former,
         ),
     )
     if not known.upload_id:

@@ -15,6 +15,9 @@ class ColdReadings(Protocol):
     async def parts(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> Sequence[Rows]:
         """What is there of a device, a tenant and its id, within a span of a day, beyond what day files have."""
 
+    def is_needed(self, day: int) -> bool:
+        """Whether day files may lack something that is there."""
+
 
 class NothingCold:
     """No cold tier."""
@@ -28,3 +31,8 @@ class NothingCold:
         """Nothing."""
         del device, day, span
         return ()
+
+    def is_needed(self, day: int) -> bool:
+        """No."""
+        del day
+        return False

@@ -17,13 +17,18 @@ from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Clock, day_
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Database, UnwritableError
 from appliance.telemetry.cold import plan
+from appliance.telemetry.cold.borrowing.service import Borrowed
 from appliance.telemetry.cold.bucket.model import BucketError
-from appliance.telemetry.cold.model import ColdError, ColdUsage, Uploaded
+from appliance.telemetry.cold.model import ColdDay, ColdError, ColdUsage, Uploaded
 from appliance.telemetry.cold.plan import Device
 from appliance.telemetry.cold.shelf.service import Shelf
+from appliance.telemetry.cold.upkeep.service import Upkeep, unbounded
+from appliance.telemetry.cold.upload.rounds.service import Rounds
 from appliance.telemetry.cold.upload.service import Uploads
 from appliance.telemetry.cold.worker.service import Workers, has_pyarrow
+from appliance.telemetry.days.missing import Missing
 from appliance.telemetry.keeping import plan as keeping_plan
+from appliance.telemetry.keeping.room import reserve
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rows import Rows
@@ -50,26 +55,27 @@ class Cold:
     def __init__(self, database: Database, folder: Path, config: ColdConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._database = database
-        self._folder = folder
         self._workers = Workers(config.memory_mb)
         self._shelf = Shelf(database, folder, self._workers, clock)
         self._uploads = Uploads(database, self._shelf, config.s3, clock)
+        self._rounds = Rounds(self._shelf, self._uploads, clock)
+        self._upkeep = Upkeep(self._shelf, self._uploads, self._rounds, clock)
+        self._borrowed = Borrowed(self._uploads, self._rounds, self._shelf.folder)
+        self._shelf.is_elsewhere, self._shelf.lend = self._uploads.has, self._lent
         self._work = asyncio.Lock()
         self._asked = asyncio.Event()
         self._has_pyarrow = has_pyarrow()
-        self._is_upload_asked = False
-        self._failures: dict[int, int] = {}
-        self._bucket_failures = 0
-        self._bucket_again_at = 0
-        self._thinned: dict[int, frozenset[Device]] = {}
         self._troubles: dict[str, str] = {}
         """By what failed: why."""
-        self._waiting_count = 0
+        self._unread: dict[int, str] = {}
+        """By the day that could not be answered from its file: why."""
         self._removed_at = 0
+        self._aside_count = 0
+        self.missing = Missing()
+        """The days of which an answer lacks what could not be read here; day files may have it for their own."""
         self.passed_at: Callable[[], int] = lambda: 0
         """A moment that has passed for sure, UTC milliseconds, whatever the clock shows."""
-        self.budget: Callable[[], Awaitable[int]] = _unbounded
+        self.budget: Callable[[], Awaitable[int]] = unbounded
         """What everything in the data folder may take, in bytes."""
         self.keep_days_of: Callable[[], Mapping[Device, int]] = dict
         """The devices of which less is to be kept than of others, and how many days."""
@@ -78,6 +84,7 @@ class Cold:
     async def running(self) -> AsyncIterator[None]:
         """Do what is due, and answer from what is there."""
         async with self._workers.running():
+            await self._borrowed.clear()
             if self._has_pyarrow:
                 await self._shelf.load()
             async with asyncio.TaskGroup() as tasks:
@@ -97,10 +104,17 @@ class Cold:
         room.keeping.let_go, room.give_way = self.may_go, self.give_way
         self.budget = room.budget_bytes
         self.passed_at = lambda: room.passed_at()  # noqa: PLW0108  it is told later
+        low_bytes = reserve.low_bytes(config.reserve_mb * reserve.MEGABYTE)
         tend = room.keeping.sealed
+
+        async def free_bytes() -> int:
+            return (await asyncio.to_thread(room.look)).free_bytes - low_bytes
+
+        self._upkeep.free_bytes = free_bytes
 
         async def tended() -> None:
             await tend()
+            self._upkeep.end_night()
             self._asked.set()
 
         room.keeping.sealed, room.keeping.erased = tended, self._asked.set
@@ -117,7 +131,7 @@ class Cold:
 
     async def upload_soon(self) -> None:
         """Say that it is time to upload what is new."""
-        self._is_upload_asked = True
+        self._rounds.is_asked = True
         self._asked.set()
 
     async def upload_now(self) -> Uploaded:
@@ -127,40 +141,62 @@ class Cold:
         if not self.is_on:
             raise ColdError(MISSING)
         async with self._work:
-            await self._shelf.look_at_erased()
-            await self._export_due()
-            return await self._upload_due(is_all=True)
+            # A day that cannot be written keeps no other from being uploaded.
+            await self._see_to_files()
+            uploaded = await self._rounds.go()
+            self._troubles.pop("upload", None)
+            return uploaded
 
     def may_go(self, day: int) -> bool:
-        """Whether the warm tier may drop a day: it is written, or cannot be."""
-        if not self.is_on or self._failures.get(day, 0) >= plan.PATIENCE_FAILURES:
+        """Whether the warm tier may drop a day: its file was written, or cannot be for what is in the day."""
+        if not self.is_on or self._upkeep.is_given_up(day):
             return True
         source, known = self._shelf.source(day), self._shelf.known.get(day)
-        return source is None or (known is not None and known.source == source)
+        if source is None:
+            return True
+        if known is None or known.source != source or day in self._shelf.doubted:
+            return False
+        # What was removed for good, by age or for room, is not written again.
+        return not (known.is_local and known.sha256) or self._shelf.path(day).exists()
 
     async def give_way(self) -> bool:
-        """On a full disk: remove the oldest file of which the warm tier has everything; whether there was one."""
+        """On a full disk: remove what was fetched, or the oldest file that can be made again; whether there was any."""
+        if await self._borrowed.clear():
+            return True
         for known in sorted(self._shelf.known.values(), key=lambda each: each.day):
             if known.is_local and known.sha256 and plan.is_current(self._shelf.source(known.day), known):
                 # It is not written down on a full disk: then it is seen at the next start.
                 with contextlib.suppress(UnwritableError):
-                    await self._shelf.remove(known)
+                    await self._shelf.remove(known, is_for_good=self._uploads.has(known))
                 return True
         return False
 
     def days(self, start: int, end: int) -> list[int]:
-        """The days of a range that have a file here."""
+        """The days of a range that have a file, here or in the bucket."""
         return self._shelf.days(start, end)
+
+    def is_needed(self, day: int) -> bool:
+        """Whether day files may lack something that the file of a day has."""
+        return self._shelf.is_needed(day)
 
     async def parts(self, device: Device, day: int, span: tuple[int, int]) -> Sequence[Rows]:
         """What the file of a day has of a device beyond the chunks that are there; nothing when it cannot be read."""
         if not self._has_pyarrow:
             return ()
         try:
-            return await self._shelf.parts(device, day, span)
+            found = await self._shelf.parts(device, day, span)
         except (ColdError, ChunkError) as error:
-            self._note("reading", f"{day_of(day * DAY_MS)} cannot be answered from Parquet: {error}")
+            self.missing.note(day, device)
+            if day not in self._unread:
+                log.warning("day could not be answered from Parquet day=%s error=%s", day_of(day * DAY_MS), error)
+            self._unread[day] = f"{day_of(day * DAY_MS)} cannot be answered from Parquet: {error}"
+            # A damaged file may be written again.
+            if day in self._shelf.doubted:
+                self._asked.set()
             return ()
+        self._unread.pop(day, None)
+        self.missing.forget(day, device)
+        return found
 
     def usage(self) -> ColdUsage:
         """How it stands."""
@@ -173,12 +209,13 @@ class Cold:
             oldest_day=min((each.day for each in local), default=None),
             newest_day=max((each.day for each in local), default=None),
             file_bytes=sum(each.file_bytes for each in local),
-            waiting_count=self._waiting_count,
+            waiting_count=self._upkeep.waiting_count,
             bucket=target,
-            uploaded_count=sum(self._uploads.has(each) for each in known if each.sha256),
+            uploaded_count=sum(self._uploads.has(each) for each in known),
             upload_waiting_count=len(plan.due_for_upload(known, target)) if target else 0,
             uploaded_at=max((each.uploaded_at for each in known if each.uploaded_at), default=None),
-            trouble=MISSING if self._config.parquet and not self._has_pyarrow else "; ".join(self._troubles.values()),
+            trouble=self._trouble(),
+            left_behind=plan.left_behind(known, target),
         )
 
     def status(self) -> Status:
@@ -187,19 +224,30 @@ class Cold:
         details = {"days": usage.day_count, "bytes": usage.file_bytes, "uploads_waiting": usage.upload_waiting_count}
         if usage.trouble:
             return Status(ok=False, summary=usage.trouble, details=details, is_serving=True)
-        if not usage.is_on:
-            return Status(ok=True, summary="days are not written as Parquet", details=details)
-        return Status(ok=True, summary=f"{usage.day_count} days are there as Parquet", details=details)
+        summary = f"{usage.day_count} days are there as Parquet" if usage.is_on else "days are not written as Parquet"
+        for bucket in usage.left_behind:
+            summary += f"; {bucket}, which is not set any more, may have days: nothing is erased there"
+        return Status(ok=True, summary=summary, details=details)
 
     async def look(self) -> None:
         """Do what is due. What fails is told and tried again."""
         async with self._work:
-            await self._shelf.look_at_erased()
-            await self._tried("export", self._export_due)
-            await self._tried("erasing", self._take_out_due)
+            await self._see_to_files()
             await self._tried("removing", self._remove_due)
-            await self._tried("upload", self._upload_if_due)
-            await self._forget_gone()
+            await self._tried("upload", self._rounds.go_if_due)
+            await self._upkeep.forget_gone()
+            await self._borrowed.keep_only({each.sha256 for each in self._shelf.known.values()})
+            self._unread = {day: why for day, why in self._unread.items() if day in self._shelf.known}
+            self._aside_count = len(await self._shelf.aside())
+
+    async def _see_to_files(self) -> None:
+        """Have the files as they should be: written as their days are now, without what is erased."""
+        await self._shelf.see_to_doubted()
+        await self._shelf.look_for_gone()
+        if self.is_on:
+            await self._tried("export", self._upkeep.export_due)
+        keep_days_of, aged_at = self.keep_days_of(), self._aged_at()
+        await self._tried("erasing", lambda: self._upkeep.take_out_due(keep_days_of, aged_at))
 
     async def _work_on(self) -> None:
         while True:
@@ -216,54 +264,21 @@ class Cold:
         try:
             await work()
         except (ColdError, BucketError, OSError) as error:
-            self._note(subject, str(error))
+            if self._troubles.get(subject) != str(error):
+                log.warning("cold tier failed, tried again later subject=%s error=%s", subject, error)
+            self._troubles[subject] = str(error)
         else:
             self._troubles.pop(subject, None)
 
-    def _note(self, subject: str, what: str) -> None:
-        if self._troubles.get(subject) != what:
-            log.error("cold tier failed, tried again later subject=%s error=%s", subject, what)
-        self._troubles[subject] = what
+    async def _lent(self, known: ColdDay) -> Path:
+        return await self._borrowed.path(known, self._upkeep.free_bytes)
 
-    async def _export_due(self) -> None:
-        """Write the sealed days that are not written as they are now."""
-        if not self.is_on or any(not each.is_done for each in self._shelf.erased):
-            # They are written anew without what is erased first.
-            return
-        sources = await self._shelf.sources()
-        due = plan.due_for_export(sources, self._shelf.known)
-        failed = ""
-        for count, day in enumerate(due):
-            self._waiting_count = len(due) - count
-            try:
-                await self._bring_back(day)
-                await self._shelf.export(day, sources[day])
-            except (ColdError, BucketError, OSError) as error:
-                # The others may succeed.
-                self._failures[day] = self._failures.get(day, 0) + 1
-                failed = f"{day_of(day * DAY_MS)} could not be written as Parquet: {error}"
-            else:
-                self._failures.pop(day, None)
-                self._waiting_count -= 1
-        if failed:
-            raise ColdError(failed)
-
-    async def _bring_back(self, day: int) -> None:
-        """Have the file of a day here, if only the bucket has it."""
-        known = self._shelf.known.get(day)
-        if known and known.sha256 and not known.is_local and self._uploads.has(known):
-            await self._uploads.fetch(known)
-
-    async def _take_out_due(self) -> None:
-        """Take what is erased, and what is too old, out of files."""
-        keep_days_of = self.keep_days_of()
-        for known in sorted(self._shelf.known.values(), key=lambda each: each.day):
-            erased = plan.erased_since(known, self._shelf.erased)
-            old = plan.too_old(known.day, keep_days_of, self._aged_at()) - self._thinned.get(known.day, frozenset())
-            if erased or old:
-                await self._bring_back(known.day)
-                await self._shelf.take_out(self._shelf.known[known.day], erased | old)
-                self._thinned[known.day] = self._thinned.get(known.day, frozenset()) | old
+    def _trouble(self) -> str:
+        """Why something could not be done; empty when all is well."""
+        if self._config.parquet and not self._has_pyarrow:
+            return MISSING
+        aside = f"{self._aside_count} damaged files of days were set aside" if self._aside_count else ""
+        return "; ".join(filter(None, [*self._troubles.values(), *self._unread.values(), aside]))
 
     def _aged_at(self) -> int:
         """The moment from which ages count: a clock that runs ahead makes nothing old."""
@@ -271,47 +286,8 @@ class Cold:
 
     async def _remove_due(self) -> None:
         """Let go the files that are too old or too many."""
-        if self._clock() - self._removed_at < HOUR_MS:
+        if 0 <= self._clock() - self._removed_at < HOUR_MS:
             return
         self._removed_at = self._clock()
         budget = self._config.disk_budget_gb * GIGABYTE or await self.budget() // BUDGET_SHARE
-        known = list(self._shelf.known.values())
-        for each in plan.due_for_removal(known, self._aged_at(), self._config.keep_days, budget, self._uploads.target):
-            await self._shelf.remove(each)
-
-    async def _upload_if_due(self) -> None:
-        target = self._uploads.target
-        known = self._shelf.known.values()
-        is_urgent = any(plan.is_urgent(each, target) for each in known)
-        if not target or not (self._is_upload_asked or is_urgent) or self._clock() < self._bucket_again_at:
-            return
-        try:
-            await self._upload_due(is_all=self._is_upload_asked)
-        except BucketError:
-            self._bucket_failures += 1
-            self._bucket_again_at = self._clock() + plan.wait_ms(self._bucket_failures)
-            raise
-        self._is_upload_asked = False
-
-    async def _upload_due(self, *, is_all: bool) -> Uploaded:
-        """Bring the bucket what it does not have, or only what has to be replaced there."""
-        target = self._uploads.target
-        for known in plan.due_for_deleting(self._shelf.known.values(), target):
-            await self._uploads.delete(known)
-        due = plan.due_for_upload(self._shelf.known.values(), target)
-        sent = [each for each in due if is_all or plan.is_urgent(each, target)]
-        for each in sent:
-            await self._uploads.upload(each)
-        self._bucket_failures = self._bucket_again_at = 0
-        self._troubles.pop("upload", None)
-        return Uploaded(len(sent), sum(each.file_bytes for each in sent))
-
-    async def _forget_gone(self) -> None:
-        for known in list(self._shelf.known.values()):
-            if plan.is_forgotten(known, self._shelf.source(known.day)):
-                await self._shelf.forget(known.day)
-
-
-async def _unbounded() -> int:
-    """Whatever is there."""
-    return 1 << 62
+        await self._upkeep.remove_due(self._config.keep_days, budget, self._aged_at())

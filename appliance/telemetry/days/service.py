@@ -11,17 +11,18 @@ from typing import TypeVar
 
 from appliance.instant import DAY_MS
 from appliance.store.folder import DatabaseFolder
-from appliance.telemetry import chunk, queries
+from appliance.telemetry import queries
 from appliance.telemetry.day_file import DamagedDayError, DayDevice, StoredChunk, day_number
+from appliance.telemetry.days.missing import Missing
 from appliance.telemetry.days.queries import read_chunks_of_many, read_devices, read_order
 from appliance.telemetry.glance import Glance
-from appliance.telemetry.merge import Readings, merge, newest
+from appliance.telemetry.merge import Part, Readings, merge, newest
 from appliance.telemetry.model import Report, Series
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rows import Rows
 from appliance.telemetry.wanted import Check
 
-L = TypeVar("L", Glance, Rows)
+T = TypeVar("T")
 
 _FEW_DAYS = 8
 
@@ -62,6 +63,8 @@ class Days:
         self._files = files
         self.damages: set[str] = set()
         """What was damaged, in words."""
+        self.missing = Missing()
+        """The days whose answers may lack something for it."""
         self.touched: set[int] = set()
         """Days of which something was read."""
         self.erased: dict[tuple[int, str], int] = {}
@@ -118,10 +121,21 @@ class Days:
         [(_, sealed)] = self._looked_at(check, [device], day, span, lambda blob: Glance(blob, metrics))
         return merge([*sealed, *memory], metrics, *span, check)
 
-    def rows(self, check: Check, device: tuple[int, str], day: int, span: tuple[int, int]) -> list[Rows]:
-        """The chunks of a day that may hold readings of a device within a span, unpacked whole."""
-        [(_, rows)] = self._looked_at(check, [device], day, span, chunk.decode)
-        return rows
+    def looked_at(
+        self,
+        check: Check,
+        device: tuple[int, str],
+        day: int,
+        span: tuple[int, int],
+        memory: Sequence[Rows],
+        look: Callable[[Check, Sequence[Part]], T],
+    ) -> T:
+        """What a function makes of whatever may hold reports of a device within a span of a day, that in memory too.
+
+        Of chunks the moments are unpacked, and the rest of those that it asks for.
+        """
+        [(_, sealed)] = self._looked_at(check, [device], day, span, lambda blob: Glance(blob, ()))
+        return look(check, [*sealed, *memory])
 
     def in_order(self, _check: Check, day: int, devices: Collection[tuple[int, str]]) -> list[tuple[int, str]]:
         """Devices in the order in which their chunks lie on a day: those side by side are quickly read together."""
@@ -145,8 +159,10 @@ class Days:
         """Whether a report of a log record is not given any more."""
         return log_id <= self.erased.get((report.tenant_id, report.device_id), 0)
 
-    def note_damage(self, what: str) -> None:
-        """Tell of damage, once."""
+    def note_damage(self, what: str, day: int | None = None, device: tuple[int, str] | None = None) -> None:
+        """Tell of damage, once; of a day, or of one device of it, whose readings are missing for it."""
+        if day is not None:
+            self.missing.note(day, device)
         if what not in self.damages:
             self.damages.add(what)
             log.error("stored readings were damaged where=%s", what)
@@ -157,35 +173,36 @@ class Days:
         devices: Collection[tuple[int, str]],
         day: int,
         span: tuple[int, int],
-        look: Callable[[bytes], L],
-    ) -> Iterator[tuple[tuple[int, str], list[L]]]:
+        look: Callable[[bytes], Glance],
+    ) -> Iterator[tuple[tuple[int, str], list[Glance]]]:
         """Devices with what is seen in their chunks, but for those that are damaged or being erased."""
         check()
         path = self.path(day)
         self.touched.add(day)
-        for device, chunks in self._chunks(path, devices, span).items():
-            seen: list[L] = []
+        for device, chunks in self._chunks(day, devices, span).items():
+            seen: list[Glance] = []
             erased_through = self.erased.get(device, 0)
             for chunk_id, blob in chunks:
                 check()
                 try:
                     each = look(blob)
                 except ChunkError as error:
-                    self.note_damage(f"{queries.place_of(path, chunk_id)}: {error}")
+                    self.note_damage(f"{queries.place_of(path, chunk_id)}: {error}", day, device)
                     continue
                 if each.last_log_id > erased_through:
                     seen.append(each)
             yield device, seen
 
     def _chunks(
-        self, path: Path, devices: Collection[tuple[int, str]], span: tuple[int, int]
+        self, day: int, devices: Collection[tuple[int, str]], span: tuple[int, int]
     ) -> Mapping[tuple[int, str], list[StoredChunk]]:
         found: dict[tuple[int, str], list[StoredChunk]] = {device: [] for device in devices}
+        path = self.path(day)
         if queries.has_day(path):
             try:
                 read_chunks_of_many(path, found, *span)
             except DamagedDayError as error:
-                self.note_damage(str(error))
+                self.note_damage(str(error), day)
         return found
 
 

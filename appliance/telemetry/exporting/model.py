@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from appliance.errors import TooManyAttemptsError
+from appliance.errors import NotFoundError, TooManyAttemptsError
 from appliance.instant import HOUR_MS
 from appliance.telemetry.asking.model import Question
 from appliance.telemetry.model import Report
@@ -15,6 +15,12 @@ class TooManyExportsError(TooManyAttemptsError):
     """As many are being written as there may be at once."""
 
     code = "too_many_exports"
+
+
+class UnknownExportError(NotFoundError):
+    """No export with this name is under way."""
+
+    code = "unknown_export"
 
 
 class By(StrEnum):
@@ -78,11 +84,23 @@ class Mark(msgspec.Struct, frozen=True):
     place: int = 0
     """Of the device, among those that are wanted."""
     at: int = 0
-    """Of this device, or of all in bins, everything before this moment is written."""
+    """Of this device, or of all in bins, everything before this moment is written,"""
+    skip: int = 0
+    """and so many of the reports of the moment itself."""
     step_ms: int = HOUR_MS
     """How much is looked at in one go: more of a device that says little."""
     is_first: bool = True
     """Whether nothing was written yet."""
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """The first reports of a device in a time."""
+
+    reports: list[Report]
+    character_count: int
+    """What they are about as text."""
+    next: tuple[int, int] | None
+    """The moment at which it goes on, and how many of its reports were given; None when these are all."""
 
 
 class Block(msgspec.Struct, frozen=True):

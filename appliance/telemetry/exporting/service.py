@@ -1,40 +1,60 @@
 """Writes everything that was received of devices in a range, a piece at a time.
 
 Rules:
-- Device after device, each in the order of time. However much that is, one piece is in memory at a time: what is read
-  in one go becomes shorter for a device that says much.
-- Files are read and unpacked in threads, and every piece may be the last: nothing is kept for whoever does not ask on.
-- Two exports are written at once; beyond that, who asks is sent away for a while.
+- What is written, of which devices and in which columns, is settled before the first piece: what comes new meanwhile
+  changes no heading and moves nobody's place.
+- Device after device, each in the order of time. However much that is, one piece is in memory at a time, of so many
+  reports and so much text; the time that is looked at in one go becomes shorter for a device that says much.
+- Files are read and unpacked in threads, and every piece may be the last: whoever does not ask on keeps nobody.
+- Only some exports are written at once, and fewer for one user; beyond that, who asks is sent away for a while.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.telemetry.asking.edges import edges, least_ms
 from appliance.telemetry.asking.model import Question, Row, TooManyQuestionsError
-from appliance.telemetry.exporting.model import Block, InBins, Mark, Piece, Raw, TooManyExportsError, Wanted
-from appliance.telemetry.exporting.reports import only
+from appliance.telemetry.exporting.model import (
+    Block,
+    InBins,
+    Mark,
+    Piece,
+    Raw,
+    Stretch,
+    TooManyExportsError,
+    UnknownExportError,
+    Wanted,
+)
+from appliance.telemetry.exporting.reports import STRETCH_CHARACTERS, STRETCH_REPORTS, only, stretch
+from appliance.telemetry.merge import Part
 from appliance.telemetry.model import Report
 from appliance.telemetry.service import Telemetry
 from appliance.telemetry.tables import binned, layout
+from appliance.telemetry.wanted import Check
 
-EXPORTS_AT_ONCE = 2
-
-BLOCK_REPORTS = 2_000
-"""A block is given as soon as it has so many."""
+EXPORTS_AT_ONCE = 4
+EXPORTS_OF_ONE = 2
+"""So many of them may be one user's."""
+BEGUN_LIMIT = 16
+"""So many exports wait for whoever asks for each piece; another one takes the place of the one that waited longest."""
 CELLS_AT_ONCE = 30_000
 """So many bins are asked for in one go."""
 READS_AT_ONCE = 64
 """A block is given after so many looks, if it is empty: who carries it may be stopped in between."""
 
-_MANY = 4_000
 _SHORTEST_MS = MINUTE_MS
 _LONGEST_MS = DAY_MS
 _WAIT_S = 0.5
+
+Who = tuple[int, str]
+"""Tenant and name of a user or token."""
 
 
 class Exporting:
@@ -42,25 +62,47 @@ class Exporting:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
-        self._count = 0
+        self._counts: Counter[Who] = Counter()
+        """How many are being written."""
+        self._begun: dict[str, Wanted] = {}
+        """What is asked for piece by piece; what was asked for last is last."""
 
     @property
     def count(self) -> int:
         """How many exports are being written."""
-        return self._count
+        return self._counts.total()
 
-    async def pieces(self, wanted: Wanted) -> AsyncIterator[str]:
-        """The whole text; the first piece tells of everything that is wrong with what is wanted.
+    async def pieces(self, wanted: Wanted, who: Who) -> AsyncIterator[str]:
+        """The whole text for somebody; the first piece tells of everything that is wrong with what is wanted.
 
         Raises `TooManyExportsError`, and whatever `Asking.answer` raises.
         """
-        with self._admitted():
+        with self._admitted(who):
             piece = await self.piece(wanted, Mark())
             yield piece.text
             while piece.next is not None:
                 piece = await self.piece(wanted, piece.next)
                 if piece.text:
                     yield piece.text
+
+    def begin(self, wanted: Wanted) -> str:
+        """A name under which the pieces can be asked for one by one, from `Mark()` on."""
+        name = secrets.token_hex(8)
+        self._begun[name] = wanted
+        if len(self._begun) > BEGUN_LIMIT:
+            del self._begun[next(iter(self._begun))]
+        return name
+
+    async def further(self, name: str, mark: Mark) -> Piece:
+        """The text that comes next of an export that was begun. Raises `UnknownExportError`."""
+        wanted = self._begun.pop(name, None)
+        if wanted is None:
+            raise UnknownExportError("the gateway does not know this export any more: begin it again")
+        self._begun[name] = wanted
+        piece = await self.piece(wanted, mark)
+        if piece.next is None:
+            self._begun.pop(name, None)
+        return piece
 
     async def piece(self, wanted: Wanted, mark: Mark) -> Piece:
         """The text that comes next; it may be empty and not the last."""
@@ -77,35 +119,38 @@ class Exporting:
     async def block(self, wanted: Raw, mark: Mark) -> Block:
         """The reports that come next; a block may be empty and not the last."""
         found: list[Report] = []
+        character_count = 0
         following: Mark | None = mark
         for _ in range(READS_AT_ONCE):
             if following is None or following.place >= len(wanted.device_ids) or wanted.start >= wanted.end:
                 return Block(found, None)
-            reports, following = await self._step(wanted, following)
-            found += reports
-            if len(found) >= BLOCK_REPORTS:
+            some, following = await self._step(wanted, following)
+            found += some.reports
+            character_count += some.character_count
+            if len(found) >= STRETCH_REPORTS or character_count >= STRETCH_CHARACTERS:
                 break
         return Block(found, following)
 
-    async def _step(self, wanted: Raw, mark: Mark) -> tuple[list[Report], Mark | None]:
+    async def _step(self, wanted: Raw, mark: Mark) -> tuple[Stretch, Mark | None]:
+        """What comes next of a device within a day, and where to look then."""
         device_id, start = wanted.device_ids[mark.place], max(mark.at, wanted.start)
         days = await self._telemetry.days_between(wanted.tenant_id, device_id, start, wanted.end)
-        start = max(start, days[0] * DAY_MS) if days else wanted.end
-        end = min(start + mark.step_ms, wanted.end)
-        reports = await self._telemetry.reports(wanted.tenant_id, device_id, start, end)
-        step_ms = mark.step_ms
-        if len(reports) > _MANY:
-            step_ms = max(step_ms // 4, _SHORTEST_MS)
-        elif len(reports) * 4 < _MANY:
-            step_ms = min(step_ms * 4, _LONGEST_MS)
-        if wanted.metrics is not None:
-            reports = await asyncio.to_thread(only, reports, wanted.metrics)
-        if end < wanted.end:
-            return reports, Mark(mark.place, end, step_ms)
-        if mark.place + 1 >= len(wanted.device_ids):
-            return reports, None
-        # The next device may say much more than this one.
-        return reports, Mark(mark.place + 1, wanted.start, min(step_ms, 4 * HOUR_MS))
+        if not days:
+            return Stretch([], 0, None), _next_device(wanted, mark)
+        start = max(start, days[0] * DAY_MS)
+        end = min(start + mark.step_ms, (days[0] + 1) * DAY_MS, wanted.end)
+        look = partial(_stretch, start=start, skip=mark.skip if start == mark.at else 0, end=end, of=wanted.metrics)
+        # A day that has gone meanwhile has nothing.
+        [some] = await self._telemetry.looked_at(wanted.tenant_id, device_id, start, end, look) or [
+            Stretch([], 0, None)
+        ]
+        if some.next is not None:
+            at, skip = some.next
+            return some, Mark(mark.place, at, skip, max(mark.step_ms // 4, _SHORTEST_MS))
+        if end >= wanted.end:
+            return some, _next_device(wanted, mark)
+        is_little = len(some.reports) * 4 < STRETCH_REPORTS
+        return some, Mark(mark.place, end, 0, min(mark.step_ms * 4, _LONGEST_MS) if is_little else mark.step_ms)
 
     async def _bins(self, question: Question, mark: Mark) -> tuple[tuple[Row, ...], int | None]:
         """The rows that come next, and where the bins after them begin; None when there are none."""
@@ -132,14 +177,34 @@ class Exporting:
                 await asyncio.sleep(_WAIT_S)
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        if self._count >= EXPORTS_AT_ONCE:
-            raise TooManyExportsError(f"{self._count} exports are being written: ask again when one of them is done")
-        self._count += 1
+    def _admitted(self, who: Who) -> Iterator[None]:
+        if self._counts[who] >= EXPORTS_OF_ONE:
+            raise TooManyExportsError(f"{EXPORTS_OF_ONE} of your exports are being written: ask again when one is done")
+        if self.count >= EXPORTS_AT_ONCE:
+            raise TooManyExportsError(
+                f"{EXPORTS_AT_ONCE} exports are being written: ask again when one of them is done"
+            )
+        self._counts[who] += 1
         try:
             yield
         finally:
-            self._count -= 1
+            self._counts[who] -= 1
+            # Nobody is kept who has none.
+            self._counts += Counter()
+
+
+def _stretch(
+    check: Check, parts: Sequence[Part], *, start: int, skip: int, end: int, of: frozenset[str] | None
+) -> Stretch:
+    found = stretch(check, parts, start, skip, end)
+    return found if of is None else msgspec.structs.replace(found, reports=only(found.reports, of))
+
+
+def _next_device(wanted: Raw, mark: Mark) -> Mark | None:
+    if mark.place + 1 >= len(wanted.device_ids):
+        return None
+    # The next device may say much more than this one.
+    return Mark(mark.place + 1, wanted.start, 0, min(mark.step_ms, 4 * HOUR_MS))
 
 
 def _text_of_reports(wanted: Raw, block: Block, mark: Mark) -> str:
@@ -156,5 +221,5 @@ def _text_of_rows(wanted: InBins, rows: tuple[Row, ...], mark: Mark, *, is_last:
 
 def _around(text: str, mark: Mark, heading: str, ending: str, *, is_last: bool) -> str:
     # An export that has written nothing may be on its way for long: its heading is written at its very beginning.
-    is_beginning = mark.place == 0 and mark.at == 0
+    is_beginning = mark.place == 0 and mark.at == 0 and mark.skip == 0
     return (heading if is_beginning else "") + text + (ending if is_last else "")

@@ -9,6 +9,7 @@ Rules:
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 from appliance.instant import DAY_MS, HOUR_MS
@@ -150,9 +151,9 @@ class Hourly:
     ) -> Damaged:
         """Take the roll-ups of hours; give those that were damaged."""
         stored = self._stored(queries.read_hours, month, asked.tenant_id, devices, *span, doubts)
-        hours = range(*span)
-        unknown = {hour for hour in hours if hour // HOURS_PER_DAY not in stored.progress}
-        closed = {hour for hour in hours if hour not in unknown and stored.progress[hour // HOURS_PER_DAY].is_closed}
+        days = range(span[0] // HOURS_PER_DAY, (span[1] - 1) // HOURS_PER_DAY + 1)
+        unknown = _hours_of([day for day in days if day not in stored.progress], span)
+        closed = _hours_of([day for day in days if day in stored.progress and stored.progress[day].is_closed], span)
         if unknown or closed:
             for device in devices:
                 asked.raw[device] |= unknown | closed
@@ -165,6 +166,9 @@ class Hourly:
             asked.raw[device].discard(hour)
         for device, hour in damaged:
             asked.raw[device].add(hour)
+            if hour in closed:
+                # There is nothing left to compute it from.
+                self._days.missing.note(hour // HOURS_PER_DAY, (asked.tenant_id, device))
         for found in taker.taken():
             asked.add(*found)
         return [((asked.tenant_id, device), hour) for device, hour in damaged]
@@ -188,9 +192,16 @@ class Hourly:
             return read(self._rollups.path(month), *arguments)
         except DamagedRollUpsError:
             self._rollups.damaged(month)
+            self._note_lost(month)
         except ChunkError as error:
             self._days.note_damage(str(error))
         return Stored({}, [])
+
+    def _note_lost(self, month: str) -> None:
+        """Of the days whose readings were let go the roll-ups were all there was."""
+        oldest = min(self._days.numbers(), default=0)
+        for day in range(months.first_day(month), min(months.end_day(month), oldest)):
+            self._days.missing.note(day)
 
     def _add_readings(self, check: Check, asked: _Asked, device: str, day: int) -> None:
         """Compute the bins of hours of a device and day from readings."""
@@ -221,6 +232,12 @@ def _device_days(raw: dict[str, set[int]], there: set[int], memory: dict[str, li
         for day in sorted({hour // HOURS_PER_DAY for hour in hours})
         if day in there or any(part.day == day for part in memory.get(device, ()))
     ]
+
+
+def _hours_of(days: Sequence[int], span: tuple[int, int]) -> set[int]:
+    """The hours of days, as far as they lie in a span."""
+    hours = chain.from_iterable(range(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY) for day in days)
+    return {hour for hour in hours if span[0] <= hour < span[1]}
 
 
 def _groups(things: Sequence[S], count: int) -> list[Sequence[S]]:

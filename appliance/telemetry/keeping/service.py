@@ -85,6 +85,10 @@ class Keeping:
         """Erase only once all that was taken before is committed: `settled` returns when it is."""
         self._erasing.settled = settled
 
+    def follow_erasing(self, elsewhere: Callable[[LeftOut], Awaitable[None]]) -> None:
+        """Erase elsewhere, too: nothing counts as erased before that is."""
+        self._erasing.elsewhere = elsewhere
+
     @property
     def pending(self) -> tuple[Erasure, ...]:
         """What is being erased."""
@@ -259,7 +263,7 @@ class Keeping:
         days = self._telemetry.day_files
         for path in await asyncio.to_thread(files.set_aside, days.path(0).parent):
             if not any(path.name in told for told in days.damages):
-                days.note_damage(f"{path.name} was damaged and set aside")
+                days.note_damage(f"{path.name} was damaged and set aside", day_number(Path(files.stem_of(path))))
 
     def _uses(self) -> list[DayUse]:
         days = self._telemetry.day_files

@@ -6,6 +6,7 @@ A window reaches from `t - length` up to, and without, `t`: see docs/reference/g
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from math import fmod, fsum, inf, isinf, nan
+from typing import NamedTuple
 
 from appliance.telemetry.asking.binned import aggregate_of
 from appliance.telemetry.asking.model import Aggregate
@@ -29,22 +30,32 @@ from appliance.telemetry.promql.model import (
     Steps,
 )
 from appliance.telemetry.promql.parser import NAME
+from appliance.telemetry.wanted import Check
 
-Found = Callable[[Leaf], list[Series]]
-"""Gives the series of a leaf of the query."""
+UNMERGED = frozenset((Aggregate.FIRST, Aggregate.LAST))
+"""For these one bin of a window suffices, however many it has."""
 
 
-def leaves(expression: Expression) -> list[Leaf]:
-    """The parts of a query that are about readings."""
+class Windows(NamedTuple):
+    """Where the windows of a leaf lie. Each is one bin or several."""
+
+    edges: list[int]
+    """Between which moments bins are needed, rising."""
+    spans: list[tuple[int, int]]
+    """Of each step: the first bin of its window, and the one behind its last."""
+
+
+def leaf_of(expression: Expression) -> Leaf | None:
+    """The part of a query that is about readings; it has one at most, since nothing is counted with two series."""
     match expression:
         case Number():
-            return []
+            return None
         case Selector() | OverTime():
-            return [expression]
+            return expression
         case Aggregated():
-            return leaves(expression.inner)
+            return leaf_of(expression.inner)
         case Counted():
-            return [*leaves(expression.left), *leaves(expression.right)]
+            return leaf_of(expression.left) or leaf_of(expression.right)
 
 
 def window_of(leaf: Leaf, steps: Steps) -> tuple[int, int, Aggregate]:
@@ -58,58 +69,61 @@ def window_of(leaf: Leaf, steps: Steps) -> tuple[int, int, Aggregate]:
     return -(-LOOK_BACK_MS // step_ms) * step_ms, leaf.offset_ms, Aggregate.LAST
 
 
-def edges_of(leaf: Leaf, steps: Steps) -> list[int]:
-    """Between which moments bins are needed for the windows of a leaf; a window is one bin or several."""
+def windows_of(leaf: Leaf, steps: Steps) -> Windows:
+    """The windows of a leaf at each step."""
     length_ms, offset_ms, _ = window_of(leaf, steps)
     ends = [at - offset_ms for at in steps.moments()]
-    return sorted({*ends, *[end - length_ms for end in ends]})
+    edges = sorted({*ends, *[end - length_ms for end in ends]})
+    places = {edge: place for place, edge in enumerate(edges)}
+    return Windows(edges, [(places[end - length_ms], places[end]) for end in ends])
 
 
-def values_of(leaf: Leaf, steps: Steps, edges: Sequence[int], bins: Mapping[int, Bin]) -> list[float | None]:
+def values_of(check: Check, windows: Windows, aggregate: Aggregate, bins: Mapping[int, Bin]) -> list[float | None]:
     """The value of a leaf at each step, out of the bins between edges, which are known by their place."""
-    length_ms, offset_ms, aggregate = window_of(leaf, steps)
+    places = sorted(bins)
+    held = [bins[place] for place in places]
     found: list[float | None] = []
-    for at in steps.moments():
-        first, stop = bisect_left(edges, at - offset_ms - length_ms), bisect_left(edges, at - offset_ms)
-        whole = _whole(bins, first, stop, aggregate)
+    for first, behind in windows.spans:
+        check()
+        low, high = bisect_left(places, first), bisect_left(places, behind)
+        if aggregate in UNMERGED:
+            low, high = (max(low, high - 1), high) if aggregate is Aggregate.LAST else (low, min(low + 1, high))
+        whole = combined(held[low:high])
         found.append(None if whole is None else float(aggregate_of(whole, aggregate)))
     return found
 
 
-def _whole(bins: Mapping[int, Bin], first: int, stop: int, aggregate: Aggregate) -> Bin | None:
-    if aggregate is Aggregate.LAST:
-        return next((bins[place] for place in range(stop - 1, first - 1, -1) if place in bins), None)
-    return combined([bins[place] for place in range(first, stop) if place in bins])
-
-
-def result_of(expression: Expression, found: Found) -> Result:
-    """What a query comes to."""
+def result_of(check: Check, expression: Expression, series: list[Series]) -> Result:
+    """What a query comes to, of which the leaf has these series."""
+    check()
     match expression:
         case Number():
             return Scalar(expression.value)
         case Selector():
-            return found(expression)
+            return series
         case OverTime():
-            series = found(expression)
-            if expression.aggregate in {Aggregate.LAST, Aggregate.FIRST}:
+            if expression.aggregate in UNMERGED:
                 return series
             return [Series(without(each.labels, (NAME,)), each.values) for each in series]
         case Aggregated():
-            inner = result_of(expression.inner, found)
+            inner = result_of(check, expression.inner, series)
             if isinstance(inner, Scalar):
                 raise TypeError("an aggregation of a number is refused when it is read")
-            return _aggregated(expression, inner)
+            return _aggregated(check, expression, inner)
         case Counted():
-            return _counted(expression.sign, result_of(expression.left, found), result_of(expression.right, found))
+            left, right = (result_of(check, side, series) for side in (expression.left, expression.right))
+            return _counted(check, expression.sign, left, right)
 
 
-def _aggregated(expression: Aggregated, inner: Sequence[Series]) -> list[Series]:
+def _aggregated(check: Check, expression: Aggregated, inner: Sequence[Series]) -> list[Series]:
     groups: dict[tuple[tuple[str, str], ...], list[Series]] = {}
     for series in inner:
         groups.setdefault(tuple(sorted(_kept(expression, series.labels).items())), []).append(series)
     over = _OVER[expression.over]
     return [
-        Series(dict(labels), [_told(over, values) for values in zip(*(each.values for each in same), strict=True)])
+        Series(
+            dict(labels), [_told(check, over, values) for values in zip(*(each.values for each in same), strict=True)]
+        )
         for labels, same in groups.items()
     ]
 
@@ -120,7 +134,8 @@ def _kept(expression: Aggregated, labels: Labels) -> Labels:
     return {label: labels[label] for label in expression.labels if label in labels}
 
 
-def _told(over: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
+def _told(check: Check, over: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
+    check()
     numbers = [value for value in values if value is not None]
     return over(numbers) if numbers else None
 
@@ -141,17 +156,18 @@ _OVER: Mapping[Over, Callable[[list[float]], float]] = {
 }
 
 
-def _counted(sign: Sign, left: Result, right: Result) -> Result:
+def _counted(check: Check, sign: Sign, left: Result, right: Result) -> Result:
     if isinstance(left, Scalar):
         if isinstance(right, Scalar):
             return Scalar(calculated(sign, left.value, right.value))
-        return [_mapped(series, lambda value: calculated(sign, left.value, value)) for series in right]
+        return [_mapped(check, each, lambda value: calculated(sign, left.value, value)) for each in right]
     if isinstance(right, Scalar):
-        return [_mapped(series, lambda value: calculated(sign, value, right.value)) for series in left]
+        return [_mapped(check, each, lambda value: calculated(sign, value, right.value)) for each in left]
     raise TypeError("two series are refused when the query is read")
 
 
-def _mapped(series: Series, function: Callable[[float], float]) -> Series:
+def _mapped(check: Check, series: Series, function: Callable[[float], float]) -> Series:
+    check()
     values = [None if value is None else function(value) for value in series.values]
     return Series(without(series.labels, (NAME,)), values)
 

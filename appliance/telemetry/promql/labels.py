@@ -7,6 +7,7 @@ from appliance.registry.model import Device
 from appliance.telemetry.promql.model import Labels, Matcher, MatchKind
 from appliance.telemetry.promql.parser import NAME
 from appliance.telemetry.promql.pattern import Pattern
+from appliance.telemetry.wanted import Check, is_wanted
 
 _FOREIGN = re.compile(r"[^A-Za-z0-9_:]")
 LABELS = (NAME, "device_id", "device_name", "groups", "metric", "type", "zone")
@@ -38,9 +39,9 @@ class Choice:
     def __init__(self, matchers: Sequence[Matcher]) -> None:
         self._tests = [(matcher.label, _test(matcher)) for matcher in matchers]
 
-    def takes(self, labels: Labels) -> bool:
+    def takes(self, labels: Labels, check: Check = is_wanted) -> bool:
         """Whether a series is chosen."""
-        return all(test(labels.get(label, "")) for label, test in self._tests)
+        return all(test(labels.get(label, ""), check) for label, test in self._tests)
 
 
 def without(labels: Labels, left_out: Iterable[str]) -> Labels:
@@ -48,20 +49,20 @@ def without(labels: Labels, left_out: Iterable[str]) -> Labels:
     return {label: text for label, text in labels.items() if label not in left_out}
 
 
-def _test(matcher: Matcher) -> Callable[[str], bool]:
+def _test(matcher: Matcher) -> Callable[[str, Check], bool]:
     match matcher.kind:
         case MatchKind.EQUAL:
-            return lambda text: text == matcher.text
+            return lambda text, _: text == matcher.text
         case MatchKind.NOT_EQUAL:
-            return lambda text: text != matcher.text
+            return lambda text, _: text != matcher.text
         case _:
             pattern = Pattern(matcher.text)
             wanted = matcher.kind is MatchKind.MATCHES
             known: dict[str, bool] = {}
 
-            def test(text: str) -> bool:
+            def test(text: str, check: Check) -> bool:
                 if text not in known:
-                    known[text] = pattern.matches(text) is wanted
+                    known[text] = pattern.matches(text, check) is wanted
                 return known[text]
 
             return test

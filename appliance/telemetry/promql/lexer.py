@@ -30,6 +30,7 @@ _UNIT_MS = {
 }
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)", re.DOTALL)
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_GREATEST_HEXADECIMAL = 2**63 - 1
 _LONGEST_MS = 100 * 365 * DAY_MS
 
 
@@ -79,8 +80,13 @@ def length_ms(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """A number that is written."""
-    return float(int(text, 16)) if text[:2].lower() == "0x" else float(text)
+    """A number that is written. Raises `QueryError`."""
+    if text[:2].lower() != "0x":
+        return float(text)
+    found = int(text, 16)
+    if found > _GREATEST_HEXADECIMAL:
+        raise QueryError(f"parse error: {text[:40]} is too large for a hexadecimal number")
+    return float(found)
 
 
 def unquoted(text: str) -> str:
@@ -95,8 +101,8 @@ def _letter(escape: str) -> str:
     if escape in {"\\", '"', "'"}:
         return escape
     try:
-        if escape[0] in "xuU":
-            return chr(int(escape[1:], 16))
-        return chr(int(escape, 8))
+        letter = chr(int(escape[1:], 16) if escape[0] in "xuU" else int(escape, 8))
+        letter.encode()
     except (ValueError, OverflowError):
-        raise QueryError(f"parse error: \\{escape[:9]} means nothing in a text") from None
+        raise QueryError(f"parse error: {escape[:9]!r} behind a backslash means nothing in a text") from None
+    return letter

@@ -21,6 +21,8 @@ from appliance.telemetry.promql.pattern import Pattern
 
 NAME = "__name__"
 DEPTH_LIMIT = 50
+OPERATIONS_LIMIT = 50
+"""So many operations a query has at most: each is counted for every step of every series."""
 
 FUNCTIONS: Mapping[str, Aggregate] = {
     "avg_over_time": Aggregate.AVG,
@@ -57,6 +59,7 @@ class _Parser:
         self._words = list(words(query))
         self._place = 0
         self._depth = 0
+        self._operation_count = 0
 
     def expression(self, rank: int) -> Expression:
         self._depth += 1
@@ -64,6 +67,7 @@ class _Parser:
             raise self._fault("is nested too deep")
         found = self._operand()
         while self._word.kind is Kind.SIGN and _RANKS.get(self._word.text, -1) >= max(rank, 1):
+            self._operate()
             sign = Sign(self._next().text)
             # A power binds to the right.
             right = self.expression(_RANKS[sign] + (sign is not Sign.POWER))
@@ -88,6 +92,7 @@ class _Parser:
             self._must("(", ")")
             return found
         if word.text in {"-", "+"} and word.kind is Kind.SIGN:
+            self._operate()
             self._next()
             inner = self.expression(_UNARY_RANK)
             return inner if word.text == "+" else Counted(Sign.MULTIPLY, Number(-1.0), inner)
@@ -99,7 +104,13 @@ class _Parser:
             return self._selector(is_ranged=False)[0]
         raise self._fault("is not expected here")
 
+    def _operate(self) -> None:
+        self._operation_count += 1
+        if self._operation_count > OPERATIONS_LIMIT:
+            raise self._fault(f"is one operation too many: at most {OPERATIONS_LIMIT} are taken")
+
     def _aggregated(self) -> Expression:
+        self._operate()
         over = Over(self._next().text)
         grouping = self._grouping()
         self._must("", "(")

@@ -1,24 +1,36 @@
 """Regular expressions that take time in proportion to the text, whatever they are.
 
 Those of the standard library can be made to run for years by whoever writes them. Known are letters, `.`, `[a-z]`,
-`[^a-z]`, groups, `|`, `*`, `+`, `?`, and a backslash before what is special or one of `d w s`. All else is refused.
-A pattern matches a whole text.
+`[^a-z]`, groups, `|`, `*`, `+`, `?`, a backslash before what is special or one of `d w s`, and `(?i)` at the beginning,
+for which large and small ASCII letters are the same. All else is refused. A pattern matches a whole text.
+
+Rules:
+- What follows a set of states and a letter is found once and kept: of a fleet whose names are alike the second name
+  takes a look-up for each letter, whatever the pattern is. What is kept is bounded, and found again when it was let go.
+- Between two letters whose states are not known the work may be given up.
 """
 
 from collections.abc import Callable
+from string import ascii_letters, digits
 
 from appliance.telemetry.promql.model import QueryError
+from appliance.telemetry.wanted import Check, is_wanted
 
 LENGTH_LIMIT = 4_000
+KEPT_LIMIT = 100_000
+"""So many states, those of all sets counted, and ways between sets are kept; they take some 10 MB."""
 _SPECIAL = frozenset("*+?|()[]{}^$.\\/-")
 _CLASSES: dict[str, Callable[[str], bool]] = {
-    "d": str.isdigit,
-    "w": lambda letter: letter.isalnum() or letter == "_",
-    "s": str.isspace,
+    "d": "0123456789".__contains__,
+    "w": (ascii_letters + digits + "_").__contains__,
+    "s": "\t\n\f\r ".__contains__,
 }
+
+_ANY_CASE = "(?i)"
 
 Test = Callable[[str], bool]
 _State = int
+_States = frozenset[_State]
 
 
 class Pattern:
@@ -29,33 +41,54 @@ class Pattern:
         if len(text) > LENGTH_LIMIT:
             raise QueryError(f"a regular expression has {len(text):,} characters, at most {LENGTH_LIMIT:,} are taken")
         self._text = text
-        self._at = 0
+        self._is_any_case = text.startswith(_ANY_CASE)
+        self._at = len(_ANY_CASE) if self._is_any_case else 0
         self._steps: list[tuple[Test, _State] | None] = []
         """By state: what a letter must be, and the state after it."""
         self._leaps: list[list[_State]] = []
         """By state: the states that are reached without a letter."""
-        self._begin, self._end = self._choice(depth=0)
+        begin, self._end = self._choice(depth=0)
         if self._at < len(text):
             raise self._fault("a ) without its (")
+        self._first = self._reached({begin})
+        self._sets = {self._first: self._first}
+        self._after: dict[tuple[_States, str], _States] = {}
+        self._kept_count = 0
 
-    def matches(self, text: str) -> bool:
+    def matches(self, text: str, check: Check = is_wanted) -> bool:
         """Whether the whole of a text is as the pattern says."""
-        states = self._reached({self._begin})
+        states = self._first
         for letter in text:
-            found = {step[1] for state in states if (step := self._steps[state]) is not None and step[0](letter)}
-            if not found:
+            after = self._after.get((states, letter))
+            if after is None:
+                check()
+                after = self._kept(states, letter)
+            if not after:
                 return False
-            states = self._reached(found)
+            states = after
         return self._end in states
 
-    def _reached(self, states: set[_State]) -> set[_State]:
+    def _kept(self, states: _States, letter: str) -> _States:
+        """Where a letter leads; kept."""
+        found = {step[1] for state in states if (step := self._steps[state]) is not None and step[0](letter)}
+        after = self._reached(found)
+        if self._kept_count > KEPT_LIMIT:
+            self._sets = {self._first: self._first}
+            self._after.clear()
+            self._kept_count = 0
+        self._kept_count += 1 if after in self._sets else 1 + len(after)
+        # One object for equal sets: to compare large ones would take as long as to find them.
+        after = self._after[states, letter] = self._sets.setdefault(after, after)
+        return after
+
+    def _reached(self, states: set[_State]) -> _States:
         waiting = list(states)
         while waiting:
             for state in self._leaps[waiting.pop()]:
                 if state not in states:
                     states.add(state)
                     waiting.append(state)
-        return states
+        return frozenset(states)
 
     def _new(self) -> _State:
         self._steps.append(None)
@@ -123,7 +156,12 @@ class Pattern:
             if escaped in _CLASSES:
                 return _CLASSES[escaped]
             letter = self._escaped(escaped)
-        return letter.__eq__
+        return self._cased(letter.__eq__)
+
+    def _cased(self, test: Test) -> Test:
+        if not self._is_any_case:
+            return test
+        return lambda letter: test(letter) or (letter.isascii() and test(letter.swapcase()))
 
     def _escaped(self, letter: str) -> str:
         if letter in _SPECIAL or not letter.isalnum():
@@ -147,9 +185,10 @@ class Pattern:
                 letter = self._escaped(letter)
             ranges.append((letter, self._range_end(letter)))
         self._at += 1
-        return lambda other: (
-            (any(low <= other <= high for low, high in ranges) or any(test(other) for test in tests)) is not is_negated
+        is_within = self._cased(
+            lambda other: any(low <= other <= high for low, high in ranges) or any(test(other) for test in tests)
         )
+        return lambda other: is_within(other) is not is_negated
 
     def _range_end(self, letter: str) -> str:
         if self._peek() != "-" or self._text[self._at + 1 : self._at + 2] in {"", "]"}:

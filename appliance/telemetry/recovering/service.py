@@ -5,7 +5,11 @@ again. What cannot be read of a day file is not taken to be in it.
 """
 
 import asyncio
+import gc
 import logging
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.instant import DAY_MS
@@ -17,11 +21,15 @@ from appliance.telemetry.keeping import queries as keeping_queries
 from appliance.telemetry.open_chunks import OpenChunks
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.queries import LogRow
+from appliance.telemetry.recovering.gathered import Gathered
 from appliance.telemetry.rollups.service import RollUps
+from appliance.telemetry.run import LoggedReport, Run
 
 log = logging.getLogger(__name__)
 
 _LOG_ROWS_PER_READ = 64
+_CELLS_AT_ONCE = 2_000_000
+"""So many values are taken up together: more of each device at once takes less time, but memory twice for a while."""
 
 
 class Recovery:
@@ -56,7 +64,8 @@ class Recovery:
         for known in survey.latest.values():
             if known.latest_log_id > self._days.erased.get((known.tenant_id, known.device_id), 0):
                 self._take_latest(known)
-        counts = [await self._replay(tenant, survey.covered) for tenant in tenants]
+        with _collector_paused():
+            counts = [await self._replay(tenant, survey.covered) for tenant in tenants]
         log.info("log replayed reports=%d devices=%d", sum(counts), len(survey.latest))
         # What a day file holds of the log may be in its WAL only, which a kill leaves there and a power cut does not.
         return dict.fromkeys((day for _, _, day in survey.covered), min(oldest, default=0))
@@ -72,26 +81,66 @@ class Recovery:
     async def _replay(self, tenant_id: int, covered: Covered) -> int:
         count = 0
         [after] = await self._database.read(queries.select_released(tenant_id))
+        gathered, committed = Gathered(tenant_id), dict[int, int]()
         while rows := await self._database.read(queries.select_log(tenant_id, after, _LOG_ROWS_PER_READ)):
             for row in rows:
-                count += self._replay_row(tenant_id, row, covered)
+                self._gather(gathered, row)
+                committed[row.log_id] = row.committed_at
             after = rows[-1].log_id
+            if gathered.cell_count > _CELLS_AT_ONCE:
+                count += self._take_up(tenant_id, gathered, committed, covered)
+                gathered, committed = Gathered(tenant_id), dict[int, int]()
+        count += self._take_up(tenant_id, gathered, committed, covered)
+        self._chunks.note_log(after)
         return count
 
-    def _replay_row(self, tenant_id: int, row: LogRow, covered: Covered) -> int:
-        """Take what a log record holds and no day file does; give how many reports that were."""
+    def _gather(self, gathered: Gathered, row: LogRow) -> None:
         try:
-            reports = log_record.decode(row.record, tenant_id)
+            gathered.add(row.log_id, log_record.decode_columns(row.record))
         except ChunkError as error:
             self._days.note_damage(f"log record {row.log_id}: {error}")
-            return 0
-        fresh = []
-        for report in reports:
-            if self._days.is_erased(report, row.log_id):
-                continue
-            if covered.get((tenant_id, report.device_id, report.at // DAY_MS), 0) >= row.log_id:
-                self._chunks.device(tenant_id, report.device_id).newest.note(report)
+
+    def _take_up(self, tenant_id: int, gathered: Gathered, committed: Mapping[int, int], covered: Covered) -> int:
+        """Take what log records hold and no day file does; give how many reports that were."""
+        before = self._chunks.report_count
+        for device_id, found in gathered.devices():
+            key = tenant_id, device_id
+            if isinstance(found, Run) and key not in self._days.erased:
+                self._take_run(found, committed, covered.get((*key, found.first.at // DAY_MS), 0))
             else:
-                fresh.append(report)
-        self._chunks.absorb(fresh, row.log_id, row.committed_at)
-        return len(fresh)
+                for each in found.logged() if isinstance(found, Run) else found:
+                    self._take(each, committed, covered)
+        return self._chunks.report_count - before
+
+    def _take_run(self, run: Run, committed: Mapping[int, int], covered_log_id: int) -> None:
+        known = bisect_right(run.log_ids, covered_log_id)
+        if known:
+            device = self._chunks.device(run.first.tenant_id, run.first.device_id)
+            device.newest.note_run(run if known == len(run.log_ids) else run.cut(0, known))
+        if known == len(run.log_ids):
+            return
+        fresh = run.cut(known, len(run.log_ids)) if known else run
+        if not self._chunks.absorb_run(fresh, committed[fresh.log_ids[0]]):
+            for log_id, report in fresh.logged():
+                self._chunks.absorb([report], log_id, committed[log_id])
+
+    def _take(self, logged: LoggedReport, committed: Mapping[int, int], covered: Covered) -> None:
+        log_id, report = logged
+        if self._days.is_erased(report, log_id):
+            return
+        if covered.get((report.tenant_id, report.device_id, report.at // DAY_MS), 0) >= log_id:
+            self._chunks.device(report.tenant_id, report.device_id).newest.note(report)
+        else:
+            self._chunks.absorb([report], log_id, committed[log_id])
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Look for no garbage meanwhile: what is made here stays, and to look at all of it again and again takes long."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from appliance.telemetry import rollup_record
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months
 from appliance.telemetry.rollups.months import DEVICE_SHIFT
+from appliance.telemetry.rollups.page_order import AROUND, is_in_order
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 
 VERSION = 1
@@ -264,11 +266,25 @@ def _records(
         )
     found = rows.fetchall()
     _require_kind(bytes, [record for _, record in found])
+    if not is_in_order([key for key, _ in found], list(numbers), shifted, partial(_around, connection, table)):
+        raise DamagedRollUpsError("rows of a file of roll-ups do not stand in order, so its pages were damaged")
     return [
         (device_id, (key >> DEVICE_SHIFT) + first_place, record)
         for key, record in found
         if (device_id := numbers.get(key & _NUMBER_MASK)) is not None
     ]
+
+
+def _around(connection: sqlite3.Connection, table: str, key: int) -> list[int]:
+    """The keys on both sides of one that is not there, as they lie in the file, whosoever they are."""
+    below, above = (
+        connection.execute(
+            f"SELECT {table}_id FROM {table} WHERE {table}_id {side} ? ORDER BY {table}_id {direction} LIMIT ?",
+            (key, AROUND),
+        ).fetchall()
+        for side, direction in (("<", "DESC"), (">", "ASC"))
+    )
+    return [each for (each,) in [*reversed(below), *above]]
 
 
 def _numbers(connection: sqlite3.Connection, tenant_id: int, device_ids: Sequence[str]) -> dict[int, str]:

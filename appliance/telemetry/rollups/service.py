@@ -161,10 +161,11 @@ class RollUps:
                 await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
             if stop.is_set():
                 return
-            await self.check_files(stop.is_set)
             try:
+                await self.check_files(stop.is_set)
                 await self.roll()
-            except UnwritableError as error:
+            # What the disk does not give now, or no file descriptor is left for, it may give later.
+            except (OSError, UnwritableError) as error:
                 if not trouble:
                     log.error("rolling up failed, tried again later error=%s", error)  # noqa: TRY400  no traceback
                 trouble = str(error)

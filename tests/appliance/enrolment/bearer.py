@@ -57,7 +57,7 @@ class Desk:
         self.enrolment.requested([message])
 
     async def answer(self) -> tuple[str, Message]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self.broker.answers.get()
 
     async def ask(self, claim: Claim, topic: str, told: Any, client_id: str = "station-1") -> tuple[str, Any]:

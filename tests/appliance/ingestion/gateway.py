@@ -48,7 +48,7 @@ class FakeBroker:
 
     async def until(self, is_so: Callable[["FakeBroker"], bool]) -> None:
         """Wait until what it was told makes the condition true."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not is_so(self):
                 self._changed.clear()
                 await self._changed.wait()
@@ -92,7 +92,7 @@ class Gateway:
 
         def hold(_: sqlite3.Connection) -> None:
             loop.call_soon_threadsafe(entered.set)
-            assert leave.wait(timeout=10)
+            assert leave.wait(timeout=30)
 
         task = asyncio.create_task(self.database.maintain(hold))
         try:
@@ -133,6 +133,6 @@ async def ingesting(folder: Path, config: IngestionConfig = AT_ONCE) -> AsyncIte
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Let everything else go on until something has come true."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not is_so():  # noqa: ASYNC110  what is waited for is a plain value, which tells nobody
             await asyncio.sleep(0)

@@ -27,7 +27,7 @@ class Tray:
         self.lid.set()
 
     async def until_begun(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.begun) < count:
                 self.came.clear()
                 await self.came.wait()

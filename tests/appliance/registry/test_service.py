@@ -103,7 +103,7 @@ async def test_two_thousand_devices_take_seconds_and_the_loop_goes_on(registry: 
         turns += 1
         await asyncio.sleep(0.001)
     bundles = await issuing
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 45
     assert turns > 50
     assert [bundle.device_id for bundle in bundles] == [new.device_id for new in news]
     assert len({bundle.fingerprint for bundle in bundles}) == 2_000

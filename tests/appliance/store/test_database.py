@@ -68,7 +68,7 @@ class Gate:
     def hold(self, connection: sqlite3.Connection, text: str, breaks: bool) -> None:
         insert(connection, text)
         self._loop.call_soon_threadsafe(self.entered.set)
-        assert self._opened.wait(timeout=10)
+        assert self._opened.wait(timeout=30)
         if breaks:
             raise TransactionBrokenError(text)
 
@@ -202,7 +202,7 @@ async def test_closing_finishes_the_writes_that_wait_and_ends_every_thread(tmp_p
     for thread in set(threading.enumerate()) - before:
         # The loop's own threads are kept for the next file; the others are at their last instruction.
         if not thread.name.startswith("asyncio_"):
-            thread.join(timeout=10)
+            thread.join(timeout=30)
             assert not thread.is_alive(), thread.name
     with contextlib.closing(sqlite3.connect(tmp_path / "words.db")) as connection:
         assert connection.execute("SELECT count(*) FROM word").fetchone() == (50,)

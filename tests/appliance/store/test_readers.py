@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from appliance.store.readers import Check, Readers, UnwantedError
 
 COUNT = 2
-DEADLINE_S = 10
+DEADLINE_S = 30
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from appliance.audit.service import Audit
 from appliance.bus import Bus
-from appliance.config import StreamConfig, TelemetryConfig
+from appliance.config import JournalConfig, StreamConfig, TelemetryConfig
 from appliance.store.database import Database, opened
+from appliance.stream.replay.messages.service import Messages
 from appliance.stream.replay.service import Replay
 from appliance.stream.service import Stream
 from appliance.telemetry import log_record, queries
+from appliance.telemetry.journal.service import Journal
 from appliance.telemetry.model import Report, ReportsCommitted
 from appliance.telemetry.service import Telemetry
 from tests.appliance.store.tables import up_to_date
@@ -23,11 +25,14 @@ class Log:
     def __init__(self, folder: Path, hold_mb: int = 256) -> None:
         self.folder = folder
         self.hold_mb = hold_mb
+        self.is_journaled = False
         self.now = NOON
         self.database: Database
         self.telemetry: Telemetry
         self.stream: Stream
         self.replay: Replay
+        self.journal: Journal
+        self.messages: Messages
         self.bus = Bus()
 
     @contextlib.asynccontextmanager
@@ -39,7 +44,10 @@ class Log:
             streaming = StreamConfig(hold_mb=self.hold_mb)
             self.stream = Stream(self.database, audit, self.telemetry, self.bus, streaming, self.clock)
             self.replay = Replay(self.stream, 300_000)
-            async with self.stream.opened():
+            journal, erased = JournalConfig(enabled=self.is_journaled), self.telemetry.day_files.erased
+            self.journal = Journal(self.folder / "journal", journal, self.clock, lambda: erased)
+            self.messages = Messages(self.replay, self.journal)
+            async with self.stream.opened(), self.journal.running():
                 yield self
 
     def clock(self) -> int:

@@ -71,7 +71,6 @@ def test_the_log_of_another_tenant_stays_as_it_is(gateway: sqlite3.Connection) -
 
 def test_what_must_go_for_the_rest_to_fit_is_the_oldest(gateway: sqlite3.Connection) -> None:
     ids = log(gateway, 5)
-    assert asked(gateway, queries.select_held_bytes(1, ids[1], ids[3])) == [300]
     assert asked(gateway, queries.select_beyond(1, ids[4], 250)) == [ids[2]]
     assert asked(gateway, queries.select_beyond(1, ids[3], 0)) == [ids[3]]
     assert asked(gateway, queries.select_beyond(1, ids[4], 500)) == []
@@ -88,6 +87,20 @@ def test_marks_are_an_hour_apart_and_tell_what_was_there_before(gateway: sqlite3
     assert asked(gateway, queries.select_mark(1, NOON + 1)) == [first]
     assert asked(gateway, queries.select_mark(1, NOON + 2 * HOUR_MS)) == [third]
     assert asked(gateway, queries.select_first(1, NOON)) == []
+
+
+def test_a_mark_counts_what_a_clock_that_was_ahead_has_noted(gateway: sqlite3.Connection) -> None:
+    ahead = log(gateway, 1, NOON + 9 * HOUR_MS)[0]
+    after = log(gateway, 1, NOON)[0]
+    queries.trim(gateway, 1, after, after)
+    assert asked(gateway, queries.select_trimmed(1)) == [(after, after, NOON + 9 * HOUR_MS)]
+    later = log(gateway, 1, NOON + HOUR_MS)[0]
+    queries.trim(gateway, 1, later, later)
+    assert asked(gateway, queries.select_trimmed(1)) == [(later, later, NOON + 9 * HOUR_MS)]
+    # Up to none of the records everything was committed before that moment.
+    assert asked(gateway, queries.select_mark(1, NOON + 9 * HOUR_MS)) == []
+    assert asked(gateway, queries.select_mark(1, NOON + 9 * HOUR_MS + 1)) == [after]
+    assert ahead < after
 
 
 def test_a_name_is_one_consumers_and_there_may_not_be_too_many(gateway: sqlite3.Connection) -> None:
@@ -123,10 +136,10 @@ def test_a_log_from_before_there_were_readers_counts_as_trimmed_up_to_its_oldest
 ) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         steps = migrations()
-        run(connection, [step for step in steps if step[0] < 19])
+        run(connection, [step for step in steps if step[0] < 20])
         ids = log(connection, count)
         if ids:
             connection.execute("DELETE FROM log WHERE log_id <= 2")
         connection.execute("PRAGMA database_list")
-        connection.executescript(dict(steps)[19])
+        connection.executescript(dict(steps)[20])
         assert asked(connection, queries.select_trimmed(1)) == [trimmed]

@@ -1,6 +1,7 @@
 """To look at some metrics of a chunk shows what is there when it is unpacked whole."""
 
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -24,12 +25,22 @@ def test_a_glance_shows_what_the_whole_has(given_reports: list[Report], metrics:
     seen, whole = Glance(blob, metrics), chunk.decode(blob)
     assert (seen.tenant_id, seen.device_id, seen.last_log_id) == (1, "sensor-001", 7)
     assert list(seen.at) == list(whole.at)
+    # It may not know, but what it says is so.
+    assert not seen.is_rising or all(one < other for one, other in pairwise(seen.at))
     assert list(seen.columns) == [metric for metric in whole.columns if metric in metrics]
     for metric, column in seen.columns.items():
         assert list(map(repr, column.cells)) == list(map(repr, whole.columns[metric].cells))
         # A column that says its kind has a value in every row.
         assert column.kind is None or MISSING not in column.cells
     assert list(map(exact, seen.whole().reports())) == list(map(exact, given_reports))
+
+
+@pytest.mark.parametrize(
+    ("moments", "is_rising"), [((1, 5, 9, 20), True), ((1, 5, 5, 20), False), ((1, 9, 5, 20), False)]
+)
+def test_moments_that_rise_are_known_to(moments: tuple[int, ...], is_rising: bool) -> None:
+    blob = chunk.encode(Rows.of([report(at=at) for at in moments], 1))
+    assert Glance(blob, ()).is_rising is is_rising
 
 
 def test_columns_of_floating_point_say_so() -> None:

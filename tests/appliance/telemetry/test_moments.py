@@ -67,3 +67,11 @@ def test_leaves_stay_small(told: list[int]) -> None:
     assert sum(sizes) == 60
     assert max(sizes) <= 8
     assert sizes.count(1) <= 1
+
+
+def test_moments_go_on_in_order_until_one_is_older() -> None:
+    found, parts = filled([3, 5], 9)
+    assert [found.continues(FIRST + at) for at in (4, 5, 6)] == [False, True, True]
+    parts[-1].append(report(at=FIRST + 4), 1)
+    found.note(FIRST + 4)
+    assert not found.continues(FIRST + 6)

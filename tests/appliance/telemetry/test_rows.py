@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.telemetry.model import Report
-from appliance.telemetry.rows import Rows, identity_of
-from tests.appliance.telemetry.reports import exact, report, reports
+from appliance.telemetry.model import Report, Value
+from appliance.telemetry.rows import Rows, identity_of, new_column
+from tests.appliance.telemetry.reports import exact, report, reports, values
 
 of_one_device = st.lists(reports(devices=st.just("a")), min_size=1, max_size=12)
 
@@ -56,3 +56,19 @@ def test_what_stays_the_same_is_kept_once() -> None:
 def test_a_row_is_known_by_what_its_report_is_known_by(written: list[Report]) -> None:
     rows = Rows.of(written, 1)
     assert [rows.identity(row) for row in range(rows.count)] == [identity_of(each) for each in written]
+
+
+@given(
+    st.lists(values | st.floats(), min_size=1, max_size=6),
+    st.lists(st.lists(values | st.floats(), max_size=4), max_size=4),
+)
+def test_values_come_into_a_column_at_once_as_they_do_one_after_the_other(
+    first: list[Value], later: list[list[Value]]
+) -> None:
+    at_once, single = new_column(first[0]), new_column(first[0])
+    for cells in (first, *later):
+        at_once.extend(cells)
+        for cell in cells:
+            single.append(cell)
+    assert at_once.kind is single.kind
+    assert list(map(repr, at_once.cells)) == list(map(repr, single.cells))

@@ -72,6 +72,13 @@ def test_what_is_not_known_is_left_out() -> None:
     found = read(snapshot(usage=None, statuses={}), counts=Counts(0, 0, 0))
     assert not {name for name in found if "storage" in name or "broker" in name or "consumer" in name}
     assert "headworks_ready" in found
+    blind = msgspec.structs.replace(snapshot().process, resident_bytes=None, virtual_bytes=None, open_files=None)
+    found = read(snapshot(process=blind))
+    assert {name for name in found if name.startswith("process_")} == {
+        "process_cpu_seconds_total",
+        "process_max_fds",
+        "process_start_time_seconds",
+    }
 
 
 def test_only_the_consumers_that_are_furthest_behind_are_named() -> None:

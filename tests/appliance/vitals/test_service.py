@@ -1,16 +1,21 @@
+import asyncio
+import sqlite3
 import time
 from functools import partial
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from appliance.alerts.model import NewRule
 from appliance.config import TelemetryConfig
 from appliance.health import Status
 from appliance.telemetry.keeping.room.service import Room
 from appliance.vitals.model import ConsumerLag
+from appliance.vitals.service import _every
 from tests.appliance.ingestion.examples import NOW, message, turn
 from tests.appliance.ingestion.gateway import until
+from tests.appliance.vitals.descriptors import none_left
 from tests.appliance.vitals.rooms import Observed, observed
 
 
@@ -33,7 +38,7 @@ async def test_a_look_tells_of_every_part(tmp_path: Path) -> None:
         assert (first.now, first.lag_ms, first.waiting_notices, first.usage) == (NOW, 0, 0, None)
         assert set(first.statuses) == {"ingestion", "telemetry"}
         assert first.stages.whole.count == first.recent.whole.count == 2
-        assert first.process.resident_bytes > 0
+        assert first.process.resident_bytes
         await seen.vitals.look_at_disk()
         usage = (await seen.vitals.look()).usage
         assert usage is not None
@@ -75,9 +80,44 @@ async def test_a_disk_that_does_not_answer_leaves_what_was_known(tmp_path: Path)
         gateway, gone = seen.gateway, tmp_path / "gone"
         room = Room(gateway.database, gateway.telemetry, gone, TelemetryConfig(), lambda: gateway.now)
         seen.vitals._sources = msgspec.structs.replace(seen.vitals._sources, room=room)
-        await seen.vitals.look_at_disk()
+        with pytest.raises(OSError, match="gone"):
+            await seen.vitals.look_at_disk()
         assert (await seen.vitals.look()).usage is known
         assert known is not None
+
+
+async def test_without_a_file_descriptor_left_rules_still_see_the_gateway(tmp_path: Path) -> None:
+    async with observed(tmp_path) as seen:
+        seen.vitals._sources.health.register("broken", lambda: Status(ok=False, summary="no disk"))
+        await seen.gateway.alerts.add_rule(1, NewRule("Not well", "gateway.unhealthy_parts", "GREATER_THAN", 0))
+        with none_left():
+            async with seen.vitals.running():
+                await until(lambda: seen.gateway.alerts.firing_count(1) == 1)
+
+
+async def test_a_look_that_fails_is_told_once_and_followed_by_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    troubles: list[Exception | None] = [OSError("no file left"), OSError("no file left"), sqlite3.Error("is odd"), None]
+    went_well = asyncio.Event()
+
+    async def look() -> None:
+        if not troubles:
+            went_well.set()
+        elif (trouble := troubles.pop(0)) is not None:
+            raise trouble
+
+    looking = asyncio.create_task(_every(0, look))
+    async with asyncio.timeout(10):
+        await went_well.wait()
+    looking.cancel()
+    assert [record.getMessage().partition("error=")[2] for record in caplog.records] == ["no file left", "is odd"]
+
+
+async def test_a_defect_in_a_look_does_not_go_unnoticed() -> None:
+    async def look() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await _every(0, look)
 
 
 async def test_while_it_runs_the_loop_is_looked_at_and_rules_see_the_figures(tmp_path: Path) -> None:

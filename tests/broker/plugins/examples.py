@@ -26,7 +26,7 @@ class ByName(BaseAuthPlugin):  # type: ignore[misc]  # amqtt has no types
 
     async def authenticate(self, *, session: Session) -> bool | None:
         if self.config.is_slow:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await asyncio.sleep(0)
         if session.username == "faulty":
             raise RuntimeError(f"password {session.password} is odd")
@@ -233,7 +233,7 @@ async def answer(word: Principal | Allowed | Denied | Pending) -> Principal | Al
         has_come.set()
 
     word.then(tell)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await has_come.wait()
     for _ in range(3):
         await asyncio.sleep(0)

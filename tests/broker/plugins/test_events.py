@@ -120,7 +120,7 @@ async def test_a_plugin_that_never_ends_does_not_stop_the_others() -> None:
             heard.set()
 
     queue = EventQueue([Endless(), Hearing()], faults, 10, 0.01)
-    async with queue.running(), asyncio.timeout(10):
+    async with queue.running(), asyncio.timeout(30):
         PluginObserver(queue, KnownSessions(lambda: NOW), 1).unsubscribed(CLIENT, "c", "a")
         await heard.wait()
     assert faults.counts == {("Endless", "on_broker_client_unsubscribed", "TimeoutError"): 1}

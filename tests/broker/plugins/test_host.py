@@ -153,7 +153,7 @@ async def test_the_system_topics_of_amqtt_are_published(caplog: pytest.LogCaptur
 
 
 async def _until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not is_so():  # noqa: ASYNC110  the plugin under test has no event to wait for
             await asyncio.sleep(0)
 

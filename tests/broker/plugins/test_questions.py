@@ -26,7 +26,7 @@ async def _answered(answer: str | Later[str]) -> str:
         return answer
     heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     answer.then(heard.set_result)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await heard
 
 
@@ -66,7 +66,7 @@ async def test_every_question_gets_its_own_answer(turns: list[int]) -> None:
 async def test_a_question_is_one_task_from_its_first_step_to_its_last() -> None:
     async def ask_myself() -> str:
         first = asyncio.current_task()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await asyncio.sleep(0)
         return "same" if asyncio.current_task() is first is not None else "another"
 

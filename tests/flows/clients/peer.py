@@ -9,7 +9,7 @@ from tests.broker.certificates import Authority
 from tests.flows.clients.client import DeviceAccess, OperatorAccess
 
 HOST = "127.0.0.1"
-START_S = 10.0
+START_S = 30.0
 
 SETTINGS = """
 per_listener_settings true

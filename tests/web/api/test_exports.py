@@ -8,6 +8,7 @@ import pytest
 
 from appliance.instant import DAY_MS, HOUR_MS, to_text
 from appliance.telemetry.model import Report, TimeSource
+from tests.appliance.telemetry.kept import kept
 from tests.web import house as houses
 from tests.web.house import Client, House
 from web.shell import moment
@@ -49,7 +50,7 @@ async def filled(house: House) -> None:
 
 async def stored(house: House, device_id: str) -> list[tuple[Any, ...]]:
     """Everything that is kept of a device; NaN as its text, for it is not equal to itself."""
-    found = await house.gateway.telemetry.reports(1, device_id, 0, NOW + 30 * DAY_MS)
+    found = await kept(house.gateway.telemetry, device_id, 0, NOW + 30 * DAY_MS)
     return [
         (each.at, each.sequence, sorted((name, repr(value)) for name, value in each.values.items())) for each in found
     ]

@@ -1,10 +1,15 @@
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.instant import HOUR_MS, MINUTE_MS
+from appliance.telemetry.promql.model import Series, Steps
 from tests.web.house import Client, House
-from web.api.prometheus import written
+from web.api.prometheus import _matrix, _vector, written
 from web.auth import PROMETHEUS
 from web.shell import moment
 
@@ -59,6 +64,47 @@ async def test_what_there_is_can_be_looked_up(script: Client, house: House) -> N
     assert (await script.post(f"{API}/series", data={"match[]": "gps_lat"})).json()["data"][0]["metric"] == "gps.lat"
     assert (await script.post(f"{API}/labels", data={})).json()["data"] == await asked(script, "labels")
     assert set(await asked(script, "metadata")) == {"flow", "gps_lat"}
+    assert set(await asked(script, "metadata", metric="gps_lat")) == {"gps_lat"}
+    assert set(await asked(script, "metadata", limit=1)) == {"flow"}
+
+
+@pytest.mark.parametrize(
+    ("path", "all_of_them"),
+    [("labels?", 4), ("label/device_id/values?", 2), ('series?match[]={device_id!=""}&', 3)],
+)
+async def test_no_more_is_told_than_is_wanted(path: str, all_of_them: int, script: Client, house: House) -> None:
+    await filled(house)
+    whole = (await script.get(f"{API}/{path}")).json()
+    assert len(whole["data"]) == all_of_them
+    assert (await script.get(f"{API}/{path}limit=0")).json() == whole
+    assert (await script.get(f"{API}/{path}limit={all_of_them}")).json() == whole
+    cut = (await script.get(f"{API}/{path}limit=1")).json()
+    assert (cut["data"], cut["warnings"]) == (whole["data"][:1], ["results truncated due to limit"])
+    assert (await script.get(f"{API}/{path}limit=-1")).status_code == 400
+
+
+async def test_a_form_of_too_many_fields_is_refused(script: Client) -> None:
+    answer = await script.post(f"{API}/series", data={"match[]": ["flow"] * 1_001})
+    assert (answer.status_code, answer.json()["errorType"]) == (400, "bad_data")
+
+
+@given(st.lists(st.lists(st.none() | st.floats(), min_size=3, max_size=3), max_size=4))
+def test_an_answer_is_written_series_by_series_and_may_be_given_up_between_two(
+    values: list[list[float | None]],
+) -> None:
+    checked: list[None] = []
+    steps = Steps(1_500, 3, 1_000)
+    told = [Series({"device_id": str(number)}, each) for number, each in enumerate(values)]
+    found = json.loads(_matrix(steps, lambda: checked.append(None), told))["data"]["result"]
+    assert len(checked) == len(values)
+    assert [each["metric"] for each in found] == [each.labels for each in told]
+    for row, each in zip(found, values, strict=True):
+        moments = zip((1.5, 2.5, 3.5), each, strict=True)
+        assert row["values"] == [[at, written(value)] for at, value in moments if value is not None]
+    at_once = [Series({}, each[:1]) for each in values]
+    now = json.loads(_vector(7_250, lambda: checked.append(None), at_once))["data"]["result"]
+    assert len(checked) == 2 * len(values)
+    assert [each["value"] for each in now] == [[7.25, written(each[0])] for each in values if each[0] is not None]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +120,10 @@ async def test_what_there_is_can_be_looked_up(script: Client, house: House) -> N
         ("query_range?query=flow&start=0&end=4&step=x", 400, "bad_data"),
         ("series", 400, "bad_data"),
         ("series?match[]=1", 400, "bad_data"),
+        ("query?query=0x" + "f" * 400, 400, "bad_data"),
+        ("query?query=1" + quote("+1") * 1_500, 400, "bad_data"),
+        ("query?query=" + quote("1" + "+(1+1)" * 900), 400, "bad_data"),
+        ("series?" + "&".join(["match[]=flow"] * 101), 400, "bad_data"),
         (
             "query_range?query=avg_over_time(flow[30d])&start=1769900000&end=1770000000&step=10",
             422,

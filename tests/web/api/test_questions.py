@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from appliance.instant import HOUR_MS, MINUTE_MS, from_text, to_text
+from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, from_text, to_text
 from appliance.registry.catalogue.model import DeviceChange
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.telemetry.asking.service import QUESTIONS_AT_ONCE, WAITING_LIMIT
+from appliance.telemetry.queries import day_name
 from tests.web.afloat import trusting
 from tests.web.house import Client, House
+from web.api.questions import DAMAGED_DAYS
 from web.leaving import WORK
 from web.server import serving
 
@@ -67,6 +69,7 @@ async def test_hourly_average_flow_and_maximum_pressure_of_a_zone_newest_hour_fi
             [to_text(NOON), "pump-2", 202.5, 45.0],
         ],
         "next_cursor": None,
+        "damaged_days": [],
     }
 
 
@@ -217,3 +220,24 @@ async def test_a_question_ends_when_whoever_asked_hangs_up(house: House) -> None
         writer.transport.abort()
         await asyncio.wait(working)
         assert all(task.cancelled() for task in working)
+
+
+async def test_an_answer_names_the_days_of_which_it_lacks_what_was_damaged(script: Client, fleet: House) -> None:
+    telemetry = fleet.gateway.telemetry
+    await telemetry.seal_all()
+    assert (await script.get(PLACE, params=parameters(select="pressure"))).json()["damaged_days"] == []
+    file = await telemetry._files.writer(day_name(NOON // DAY_MS))
+    await file.write(
+        lambda connection: connection.execute(
+            "UPDATE chunk SET record = x'00' WHERE tenant_id = 1"
+            " AND (chunk_id >> 24 & 268435455) = (SELECT device_number FROM device WHERE device_id = 'pump-1')"
+        )
+    )
+    answer = (await script.get(PLACE, params=parameters(select="pressure"))).json()
+    assert {row[1] for row in answer["rows"]} == {"pump-2", "pump-3"}
+    assert answer["damaged_days"] == ["2026-03-01"]
+    other = await script.get(PLACE, params=parameters(select="pressure", device="pump-2"))
+    assert other.json()["damaged_days"] == []
+    table = parameters(select="avg(pressure)", bin="10m", format="csv")
+    assert (await script.get(PLACE, params=table)).headers[DAMAGED_DAYS] == "2026-03-01"
+    assert DAMAGED_DAYS not in (await script.get(PLACE, params=table | {"device": "pump-2"})).headers

@@ -21,8 +21,9 @@ async def test_what_takes_room_is_told(script: Client, house: House) -> None:
     told = (await script.get("/v1/storage")).json()
     assert (told["day_count"], told["newest_day"]) == (1, day_of(house.clock()))
     assert told["open_bytes"] > 0
-    parts = ("open_bytes", "sealed_bytes", "rollup_bytes", "database_bytes", "reserve_bytes", "other_bytes")
-    assert told["used_bytes"] == sum(told[part] for part in parts)
+    parts = ("open_bytes", "sealed_bytes", "rollup_bytes", "database_bytes", "reserve_bytes", "journal_bytes")
+    assert told["used_bytes"] == sum(told[part] for part in parts) + told["other_bytes"]
+    assert (told["journal"]["is_on"], told["journal"]["whole_since"]) == (False, None)
     assert told["free_bytes"] <= told["disk_bytes"]
     assert (told["cold"]["is_on"], told["cold"]["day_count"], told["cold"]["oldest_day"]) == (False, 0, None)
     assert least_role("GET", "/v1/storage") is Role.VIEWER

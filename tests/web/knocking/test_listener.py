@@ -108,7 +108,7 @@ async def test_who_shows_no_certificate_or_no_tls_is_refused_and_told_of_where_o
         await ask(port, context_of(house.gateway.registry))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.read()
     writer.transport.abort()
     assert house.gateway.broker.refusals["tls_handshake_failed"] == 2
@@ -123,7 +123,7 @@ async def test_so_many_at_once_are_held_and_one_address_is_not_all_of_them(
     for _, writer in idle:
         writer.close()
         await writer.wait_closed()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await _is_answered(house, port, tmp_path):  # noqa: ASYNC110  that they went away is told to nobody
             await asyncio.sleep(0.05)
 
@@ -139,7 +139,7 @@ async def test_of_many_that_come_at_the_same_moment_no_more_are_held_than_may_be
     count = 3 * listener.CONNECTIONS_OF_NETWORK
     crowd = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(count)))
     ends = [asyncio.create_task(_ended(reader)) for reader, _ in crowd]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while sum(end.done() for end in ends) < count - listener.CONNECTIONS_OF_NETWORK:
             await asyncio.wait([end for end in ends if not end.done()], return_when=asyncio.FIRST_COMPLETED)
     assert sum(end.done() for end in ends) == count - listener.CONNECTIONS_OF_NETWORK
@@ -182,7 +182,7 @@ async def test_a_mistake_about_one_who_knocks_ends_nothing_but_that_connection(
 
 async def test_who_says_nothing_or_stops_half_way_is_left_when_its_time_is_up(house: House, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as opened:
-        async with listener.serving(house.gateway, opened, request_seconds=0.5), asyncio.timeout(10):
+        async with listener.serving(house.gateway, opened, request_seconds=0.5), asyncio.timeout(30):
             port = opened.getsockname()[1]
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             with pytest.raises((EOFError, OSError)):
@@ -226,7 +226,7 @@ async def test_it_is_closed_unless_somebody_wants_it_and_may_knock(house: House)
 
 async def test_leaving_does_not_wait_for_who_is_still_there(house: House) -> None:
     config = HttpConfig(host="127.0.0.1", port=0, trust_port=None, enrolment_port=None, knock_port=0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async with server.serving(house.gateway, config) as served:
             _, writer = await asyncio.open_connection("127.0.0.1", served.knock_port)
         writer.close()

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from appliance.alerts.model import NewRule
-from appliance.instant import DAY_MS, MINUTE_MS
+from appliance.instant import DAY_MS, MINUTE_MS, day_of
 from appliance.registry.catalogue.model import DeviceType, MetricKind, MetricRule, Violation
-from appliance.registry.model import NewDevice
+from appliance.registry.model import DEFAULT_TENANT, NewDevice
 from tests.appliance.registry.examples import FakeClock
 from tests.web.house import EMAIL, PASSWORD, Client, House, app_of, opened
 from web.shell import moment
@@ -38,6 +38,17 @@ async def test_the_chart_holds_the_readings_of_its_range(owner: Client, house: H
         chart = json.loads(html.unescape(_found(r'data-chart="([^"]*)"', page)))
         assert [value for _, value in chart["points"] if value is not None] == values
     assert 'aria-current="true">1 h<' in (await owner.get("/devices/sensor-001?range=nonsense")).text
+
+
+async def test_the_chart_says_of_which_days_readings_were_damaged(owner: Client, house: House) -> None:
+    for device_id in ("sensor-001", "sensor-002"):
+        await house.add_device(device_id)
+        await house.send(device_id, {"pressure": 1.0}, at=house.clock())
+    day = house.clock() // DAY_MS
+    house.gateway.telemetry.day_files.note_damage("a chunk", day, (DEFAULT_TENANT, "sensor-001"))
+    said = f"readings were damaged on {day_of(day * DAY_MS)}: some may be missing"
+    assert said in (await owner.get("/devices/sensor-001")).text
+    assert "readings were damaged" not in (await owner.get("/devices/sensor-002")).text
 
 
 async def test_the_chart_shows_the_metric_that_was_picked(owner: Client, house: House) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from appliance.instant import DAY_MS
+from tests.appliance.telemetry.kept import kept
 from tests.web.house import HOST, Client, House
 from web.auth import form_token
 from web.protection import TOKEN_FIELD
@@ -27,10 +28,10 @@ async def test_a_table_is_looked_at_before_it_is_taken(owner: Client, house: Hou
     assert "1 readings of 2 rows" in text
     assert "there is no device" in text
     assert "nobody" in text
-    assert await house.gateway.telemetry.reports(1, "a", 0, AT + DAY_MS) == []
+    assert await kept(house.gateway.telemetry, "a", 0, AT + DAY_MS) == []
     text = await sent(owner, "import", content=TABLE)
     assert "Taken" in text
-    [report] = await house.gateway.telemetry.reports(1, "a", 0, AT + DAY_MS)
+    [report] = await kept(house.gateway.telemetry, "a", 0, AT + DAY_MS)
     assert report.values == {"flow": 1.5}
     assert "1 were there already" in await sent(owner, "check", TABLE.encode())
 

@@ -2,11 +2,14 @@ import msgspec
 import pytest
 
 from appliance.telemetry.cold.model import ColdUsage
+from appliance.telemetry.journal.model import Usage as JournalUsage
 from appliance.telemetry.keeping.room.reserve import Disk
+from tests.appliance.telemetry.reports import NOON
 from tests.web.house import Client, House
-from web.pages.storage import cold_in_words, forecast_in_words, size_in_words
+from web.pages.storage import cold_in_words, forecast_in_words, journal_in_words, size_in_words
 
 COLD = ColdUsage(True, 2, 20_484, 20_485, 3_000, 0, "", 0, 0, None, "")
+JOURNAL = JournalUsage(True, True, 2, 2_000_000, 10**9, 24, NOON, "no <b> room")
 
 
 async def test_the_page_says_where_the_disk_goes_and_what_was_damaged(owner: Client, house: House) -> None:
@@ -67,6 +70,18 @@ def test_the_bucket_is_told_where_there_is_one() -> None:
     told = dict(cold_in_words(msgspec.structs.replace(COLD, bucket="https://s3/b/", waiting_count=1, uploaded_count=1)))
     assert told["Still to be written"] == "1"
     assert (told["Bucket"], told["In the bucket"], told["Last upload"]) == ("https://s3/b/", "1 days, 0 wait", "never")
+    left = msgspec.structs.replace(COLD, left_behind=("https://old/b/",))
+    assert cold_in_words(left)[-1] == ("Left behind, nothing is erased there", "https://old/b/")
     assert dict(cold_in_words(msgspec.structs.replace(COLD, bucket="b", uploaded_at=0)))["Last upload"].startswith(
         "1970"
     )
+
+
+async def test_the_page_says_how_it_stands_with_the_raw_journal(owner: Client, house: House) -> None:
+    assert "Messages are not kept as they came" in (await owner.get("/storage")).text
+    object.__setattr__(house.gateway.journal, "usage", lambda: JOURNAL)
+    page = (await owner.get("/storage")).text
+    assert "2.0 MB of 1.0 GB that may be" in page
+    assert "2026-01-31T12:00" in page
+    assert "no &lt;b&gt; room" in page
+    assert dict(journal_in_words(msgspec.structs.replace(JOURNAL, begun_at=None)))["Has everything since"] == "not now"

@@ -1,3 +1,6 @@
+import sqlite3
+
+from appliance.accounts.model import Role
 from appliance.stream.model import Start
 from tests.web.house import Client, House
 
@@ -30,3 +33,17 @@ async def test_what_a_consumer_lost_is_told(owner: Client, house: House) -> None
     await stream.move(1, "slow", await stream.end())
     await stream.move(1, "slow", (await stream.known(1, "slow")).position._replace(log_id=1))
     assert "An unknown number of reports lost." in (await owner.get("/stream")).text
+
+
+async def test_viewers_see_the_page_without_what_they_may_not_do(owner: Client, house: House) -> None:
+    await house.gateway.stream.add(1, "lake", Start.OLDEST)
+    for role, may_change in ((Role.VIEWER, False), (Role.OPERATOR, True)):
+        await house.gateway.stream.database.write(set_role, role)
+        answer = await owner.get("/stream")
+        assert answer.status_code == 200
+        assert "lake" in answer.text
+        assert ("Add consumer" in answer.text, "/stream/consumers" in answer.text) == (may_change, may_change)
+
+
+def set_role(connection: sqlite3.Connection, role: Role) -> None:
+    connection.execute("UPDATE user SET role = ? WHERE tenant_id = 1", (role.value,))

@@ -19,6 +19,10 @@ class BucketError(UnavailableError):
         self.name = name
 
 
+class BucketAwayError(BucketError):
+    """The bucket could not be asked, or cannot answer now: whatever else is asked of it fares no better."""
+
+
 class Place(msgspec.Struct, frozen=True):
     """Where a bucket is."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from appliance.instant import Clock
 from appliance.telemetry.cold.bucket import xml
 from appliance.telemetry.cold.bucket.line.service import Line, Sink
-from appliance.telemetry.cold.bucket.model import BucketError, Head, Place, Reply
+from appliance.telemetry.cold.bucket.model import BucketAwayError, BucketError, Head, Place, Reply
 from appliance.telemetry.cold.bucket.signing import Credentials, Unsigned, encoded_path, encoded_query, signed
 
 _TYPE = {"content-type": "application/vnd.apache.parquet"}
@@ -18,6 +18,8 @@ _SHA256 = "x-amz-meta-sha256"
 _ENCRYPTION = "x-amz-server-side-encryption"
 _ERRORS = 300
 _NOT_FOUND = 404
+_FORBIDDEN = 403
+_BUSY = 500
 _SAID_LIMIT = 300
 
 
@@ -62,11 +64,14 @@ class Bucket:
         await self._removed(key, {})
 
     async def head(self, key: str) -> Head | None:
-        """What is there under a key; None when nothing is. Raises `BucketError`."""
+        """What is there under a key; None when nothing is that this key may see. Raises `BucketError`.
+
+        To whom may not list a bucket, S3 says of what is not there that it is forbidden.
+        """
         try:
             reply = await self._asked("HEAD", key, {}, {})
         except BucketError as error:
-            if error.status == _NOT_FOUND:
+            if error.status in (_NOT_FOUND, _FORBIDDEN):
                 return None
             raise
         return Head(int(reply.headers.get("content-length", "-1")), reply.headers.get(_SHA256, ""))
@@ -128,6 +133,5 @@ class Bucket:
 def _refused(reply: Reply, what: str) -> BucketError:
     name, words = xml.element(reply.body, "Code"), xml.element(reply.body, "Message")
     said = ": ".join(each for each in (name, words) if each)[:_SAID_LIMIT]
-    return BucketError(
-        f"the bucket answered {reply.status} to {what}" + (f" ({said})" if said else ""), reply.status, name
-    )
+    kind = BucketAwayError if reply.status >= _BUSY else BucketError
+    return kind(f"the bucket answered {reply.status} to {what}" + (f" ({said})" if said else ""), reply.status, name)

@@ -1,9 +1,13 @@
 """Where the Parquet files of a data folder lie, and which sealed day they can be made of."""
 
+import contextlib
 import hashlib
+import itertools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from appliance.instant import DAY_MS, day_of, from_text
 from appliance.telemetry.keeping import sealed_day
@@ -12,6 +16,18 @@ from appliance.telemetry.packing import ChunkError
 NAME = "part.parquet"
 FOLDER = "day="
 UNFINISHED = ".tmp"
+
+_ASIDE = re.compile(r"_damaged-(\d+)-\d+\.parquet")
+"""Readers of whole folders pass over names that begin like this. The number is that of the newest erasing."""
+
+
+class Aside(NamedTuple):
+    """A file that was damaged, kept beside the one that was written instead."""
+
+    day: int
+    erasure_number: int
+    """Every erasing up to this one had been seen to in it."""
+    path: Path
 
 
 def path_of(folder: Path, day: int) -> Path:
@@ -26,7 +42,33 @@ def key_of(day: int) -> str:
 
 def days_in(folder: Path) -> dict[int, int]:
     """The days that have a file, and how many bytes it has."""
-    return {_day(path): path.stat().st_size for path in folder.glob(f"{FOLDER}????-??-??/{NAME}")}
+    found = {}
+    for path in folder.glob(f"{FOLDER}????-??-??/{NAME}"):
+        day = _day(path.parent)
+        # It may go while it is looked at; and people make folders of their own.
+        with contextlib.suppress(FileNotFoundError):
+            if day is not None:
+                found[day] = path.stat().st_size
+    return found
+
+
+def set_aside(path: Path, erasure_number: int) -> Path:
+    """Keep a damaged file under another name beside its place, and give that name."""
+    names = (path.with_name(f"_damaged-{erasure_number}-{count}.parquet") for count in itertools.count(1))
+    target = next(name for name in names if not name.exists())
+    path.rename(target)
+    sealed_day.sync(path.parent)
+    return target
+
+
+def aside(folder: Path) -> list[Aside]:
+    """What was set aside of any day, the oldest first."""
+    found = []
+    for path in sorted(folder.glob(f"{FOLDER}????-??-??/_damaged-*.parquet")):
+        day, name = _day(path.parent), _ASIDE.fullmatch(path.name)
+        if day is not None and name is not None:
+            found.append(Aside(day, int(name[1]), path))
+    return found
 
 
 def unfinished(path: Path) -> Path:
@@ -39,7 +81,7 @@ def made_room(path: Path) -> Path:
     for folder in (path.parent.parent, path.parent):
         if not folder.exists():
             folder.mkdir()
-            _sync(folder.parent)
+            sealed_day.sync(folder.parent)
     return unfinished(path)
 
 
@@ -48,7 +90,7 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     if path.parent.exists() and not any(path.parent.iterdir()):
         path.parent.rmdir()
-        _sync(path.parent.parent)
+        sealed_day.sync(path.parent.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -82,7 +124,7 @@ class Sources:
             try:
                 with sealed_day.opened(path) as day:
                     head = day.head
-            except ChunkError:
+            except (ChunkError, FileNotFoundError):
                 return None
             known = mark, f"{head.taken}-{head.body_bytes}-{head.foot_bytes}-{head.foot_check:08x}"
             self._known[path] = known
@@ -91,18 +133,14 @@ class Sources:
     def all(self, folder: Path) -> Iterator[tuple[int, str]]:
         """Each sealed day of a folder that can be read, and what it is."""
         for path in folder.glob(f"????-??-??{sealed_day.SUFFIX}"):
-            source = self.of(path)
-            if source is not None:
-                yield from_text(path.stem) // DAY_MS, source
+            day, source = _day(path.with_suffix("")), self.of(path)
+            if day is not None and source is not None:
+                yield day, source
 
 
-def _day(path: Path) -> int:
-    return from_text(path.parent.name.removeprefix(FOLDER)) // DAY_MS
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _day(folder: Path) -> int | None:
+    """The day of a folder, by its name; None when that is no day."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return from_text(folder.name.removeprefix(FOLDER)) // DAY_MS
+    except ValueError:
+        return None

@@ -5,7 +5,7 @@ The file comes first and what is known of it second, so a stop in between leaves
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ from appliance.instant import DAY_MS, Clock, day_of
 from appliance.store.database import Database
 from appliance.telemetry import chunk
 from appliance.telemetry.cold import plan, queries
-from appliance.telemetry.cold.model import ColdDay, ColdError, Erased
+from appliance.telemetry.cold.model import ColdDay, ColdError, Erased, HinderedError
 from appliance.telemetry.cold.plan import Device
 from appliance.telemetry.cold.shelf import files
 from appliance.telemetry.cold.worker.model import Describe, Export, Without, Written
@@ -36,28 +36,37 @@ class Shelf:
         self._clock = clock
         self._sources = files.Sources()
         self.known: dict[int, ColdDay] = {}
-        self.erased: Sequence[Erased] = ()
         self._checked: set[str] = set()
         """The files that were what they should be when they were first read."""
+        self.is_elsewhere: Callable[[ColdDay], bool] = lambda _: False
+        """Whether the file of a day, which is not here, is where it can be fetched from."""
+        self.lend: Callable[[ColdDay], Awaitable[Path]] = _nowhere
+        """Fetches such a file for a question; raises `ColdError`."""
+        self.doubted: dict[int, str] = {}
+        """The files that were found damaged by who read them, by their day: the checksum that they should have."""
 
     async def load(self) -> None:
         """Take up what gateway.db and the disk know; of two that differ, the file is looked at again."""
         await asyncio.to_thread(files.remove_leftovers, self.folder)
         self.known = {each.day: each for each in await self._database.read(queries.select_days())}
-        await self.look_at_erased()
         there = await asyncio.to_thread(files.days_in, self.folder)
         for day, size in there.items():
             known = self.known.get(day)
             if known is None or not known.is_local or known.file_bytes != size:
                 await self._adopt(day)
+        await self.look_for_gone()
+
+    async def look_for_gone(self) -> None:
+        """See which files somebody removed: what they were made of may still be there."""
+        there = await asyncio.to_thread(files.days_in, self.folder)
         for known in list(self.known.values()):
             if known.is_local and known.sha256 and known.day not in there:
-                # Somebody removed it: what it was made of may still be there.
+                log.warning("file of a day is gone day=%s", day_of(known.day * DAY_MS))
                 await self.note(msgspec.structs.replace(known, is_local=False, source=""))
 
-    async def look_at_erased(self) -> None:
-        """See what is to be erased."""
-        self.erased = await self._database.read(queries.select_erased())
+    async def erased(self) -> Sequence[Erased]:
+        """What was ever to be erased, as it stands now. Whoever acts on it stays with what this gave."""
+        return await self._database.read(queries.select_erased())
 
     async def sources(self) -> dict[int, str]:
         """The sealed days, and what each is."""
@@ -65,11 +74,17 @@ class Shelf:
 
     def source(self, day: int) -> str | None:
         """What the sealed day is that is there now."""
-        return self._sources.of(self._days / f"{day_of(day * DAY_MS)}{sealed_day.SUFFIX}")
+        return self._sources.of(self._sealed(day))
 
     def path(self, day: int) -> Path:
         """The file of a day."""
         return files.path_of(self.folder, day)
+
+    async def needed_bytes(self, day: int) -> int:
+        """The room that writing a day may take."""
+        sealed = await asyncio.to_thread(self._sealed(day).stat)
+        known = self.known.get(day)
+        return plan.ROOM_SHARE * sealed.st_size + (known.file_bytes if known and known.is_local else 0)
 
     async def note(self, known: ColdDay) -> None:
         """Write down what is known of a day."""
@@ -81,17 +96,23 @@ class Shelf:
         await self._database.write(queries.delete_day, day)
         self.known.pop(day, None)
 
-    async def export(self, day: int, source: str) -> None:
-        """Write a sealed day; what only its file has stays in it. Raises `ColdError`."""
+    async def export(self, day: int, source: str, erased: Sequence[Erased]) -> None:
+        """Write a sealed day; what only its file has stays in it. Raises `ColdError`.
+
+        `erased` was asked for after `source`, and all of it is done: then whatever the sealed day has is not to go.
+        """
         known = self.known.get(day, ColdDay(day, ""))
-        erasure_number = self._newest_erasure()
+        erasure_number = plan.newest_erasure(erased)
         path = self.path(day)
-        target = await asyncio.to_thread(files.made_room, path)
-        sealed = self._days / f"{day_of(day * DAY_MS)}{sealed_day.SUFFIX}"
+        target = await self._made_room(path)
         older = str(path) if await asyncio.to_thread(path.exists) else None
-        left_out = tuple(sorted(plan.erased_since(known, self.erased)))
-        request = Export(str(sealed), older, left_out, str(target), source, erasure_number)
+        is_doubted = older is not None and not await self.is_whole(known)
+        left_out = tuple(sorted(plan.erased_since(known, erased)))
+        request = Export(str(self._sealed(day)), older, left_out, str(target), source, erasure_number, is_doubted)
         written = await self._written(target, request)
+        if written.lost_count and (known.extra_count or not known.sha256):
+            aside = await asyncio.to_thread(files.set_aside, path, known.erasure_number)
+            log.error("damaged file of a day set aside name=%s", aside.name)
         await self._settled(target, path, written)
         await self.note(_with(known, written, source=source, erasure_number=erasure_number, exported_at=self._clock()))
         log.info(
@@ -102,58 +123,112 @@ class Shelf:
             written.unreadable_count,
         )
 
-    async def take_out(self, known: ColdDay, devices: Collection[Device]) -> None:
-        """Write the file of a day anew without some devices. Raises `ColdError`."""
-        erasure_number = self._newest_erasure()
+    async def take_out(self, known: ColdDay, devices: Collection[Device], erasure_number: int) -> None:
+        """Write the file of a day anew without some devices, among them all that are erased up to a number.
+
+        Of a file that was damaged only what can be read stays. Raises `ColdError`.
+        """
         path = self.path(known.day)
-        if devices and known.sha256:
-            target = await asyncio.to_thread(files.made_room, path)
-            request = Without(str(path), tuple(sorted(devices)), str(target), erasure_number)
+        if devices and known.sha256 and known.is_local:
+            is_doubted = not await self.is_whole(known)
+            target = await self._made_room(path)
+            request = Without(str(path), tuple(sorted(devices)), str(target), erasure_number, is_doubted)
             written = await self._written(target, request)
             if not written.is_unchanged:
                 await self._settled(target, path, written)
-                known = _with(known, written, source=known.source)
-                log.info("devices taken out of a day of Parquet day=%s", day_of(known.day * DAY_MS))
+                # What was lost may be in the sealed day.
+                known = _with(known, written, source="" if written.lost_count else known.source)
+                log.info(
+                    "devices taken out of a day of Parquet day=%s lost_parts=%d",
+                    day_of(known.day * DAY_MS),
+                    written.lost_count,
+                )
         await self.note(msgspec.structs.replace(known, erasure_number=erasure_number))
 
-    async def remove(self, known: ColdDay) -> None:
-        """Let the file of a day go; what it was made of is known on."""
+    async def remove(self, known: ColdDay, *, is_for_good: bool = True) -> None:
+        """Let the file of a day go; unless that is for good, it is written again when there is room."""
         await asyncio.to_thread(files.remove, self.path(known.day))
-        gone = self.known[known.day] = msgspec.structs.replace(known, is_local=False)
+        source = known.source if is_for_good else ""
+        gone = self.known[known.day] = msgspec.structs.replace(known, is_local=False, source=source)
         log.info("file of a day removed day=%s freed_bytes=%d", day_of(known.day * DAY_MS), known.file_bytes)
         await self.note(gone)
 
+    async def aside(self) -> list[files.Aside]:
+        """What was set aside of any day."""
+        return await asyncio.to_thread(files.aside, self.folder)
+
+    async def remove_aside(self, aside: files.Aside) -> None:
+        """Let go what was set aside."""
+        await asyncio.to_thread(files.remove, aside.path)
+        log.warning("damaged file of a day removed day=%s name=%s", day_of(aside.day * DAY_MS), aside.path.name)
+
+    async def is_whole(self, known: ColdDay) -> bool:
+        """Whether the file of a day is there and what was written."""
+        try:
+            return await asyncio.to_thread(files.sha256_of, self.path(known.day)) == known.sha256
+        except FileNotFoundError:
+            return False
+
+    async def see_to_doubted(self) -> None:
+        """Have the files that were found damaged written again, if they are still those."""
+        doubted, self.doubted = self.doubted, {}
+        for day, sha256 in doubted.items():
+            known = self.known.get(day)
+            if known and known.sha256 == sha256 and known.is_local and known.source:
+                await self.note(msgspec.structs.replace(known, source=""))
+
     async def require_whole(self, known: ColdDay) -> None:
         """Raise `ColdError` when a file is not what was written; it is written again if it can be."""
-        found = await asyncio.to_thread(files.sha256_of, self.path(known.day))
-        if found != known.sha256:
-            await self.note(msgspec.structs.replace(known, source=""))
+        if not await self.is_whole(known) and self.known.get(known.day, known).sha256 == known.sha256:
+            self.doubted[known.day] = known.sha256
             raise ColdError(f"{files.key_of(known.day)} was damaged: it does not match its checksum")
 
     def days(self, start: int, end: int) -> list[int]:
-        """The days of a range that have a file."""
+        """The days of a range that have a file, here or elsewhere."""
         return [
             day
             for day, known in self.known.items()
-            if known.is_local and known.sha256 and day * DAY_MS < end and (day + 1) * DAY_MS > start
+            if day * DAY_MS < end and (day + 1) * DAY_MS > start and self._has_file(known)
         ]
+
+    def is_needed(self, day: int) -> bool:
+        """Whether the file of a day has, or had, something that its sealed day does not."""
+        known = self.known.get(day)
+        return known is not None and bool(known.sha256) and not plan.is_current(self.source(day), known)
 
     async def parts(self, device: Device, day: int, span: tuple[int, int]) -> list[Rows]:
         """What the file of a day has of a device, if the sealed day has not all of it. Raises `ColdError`."""
         known = self.known.get(day)
-        if known is None or not known.is_local or not known.sha256:
+        if known is None or not self._has_file(known):
             return []
         if plan.is_current(await asyncio.to_thread(self.source, day), known):
             return []
-        await self.look_at_erased()
-        if device in plan.erased_since(known, self.erased):
+        if device in plan.erased_since(known, await self.erased()):
             return []
-        if known.sha256 not in self._checked:
+        path = self.path(day) if known.is_local else await self.lend(known)
+        if known.is_local and known.sha256 not in self._checked:
             # The end of a file, where everything hangs, has no checksum of its own.
             await self.require_whole(known)
             self._checked.add(known.sha256)
-        blobs = await self._workers.read(str(self.path(day)), device, *span)
+        try:
+            blobs = await self._workers.read(str(path), device, *span)
+        except ColdError:
+            # It may have been damaged since.
+            self._checked.discard(known.sha256)
+            raise
         return await asyncio.to_thread(lambda: list(map(chunk.decode, blobs)))
+
+    def _has_file(self, known: ColdDay) -> bool:
+        return bool(known.sha256) and (known.is_local or self.is_elsewhere(known))
+
+    def _sealed(self, day: int) -> Path:
+        return self._days / f"{day_of(day * DAY_MS)}{sealed_day.SUFFIX}"
+
+    async def _made_room(self, path: Path) -> Path:
+        try:
+            return await asyncio.to_thread(files.made_room, path)
+        except OSError as error:
+            raise HinderedError(f"{path.parent} cannot be made: {error}") from error
 
     async def _adopt(self, day: int) -> None:
         """Take a file as it is, of which nothing is known, or something else."""
@@ -179,8 +254,10 @@ class Shelf:
         else:
             await asyncio.to_thread(files.remove, path)
 
-    def _newest_erasure(self) -> int:
-        return max((each.erasure_number for each in self.erased), default=0)
+
+async def _nowhere(known: ColdDay) -> Path:
+    """Stand in while nobody fetches files."""
+    raise ColdError(f"{files.key_of(known.day)} is not here")
 
 
 def _with(known: ColdDay, written: Written, **changes: object) -> ColdDay:

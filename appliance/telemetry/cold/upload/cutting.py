@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.cold_settings import S3Config
-from appliance.telemetry.cold.bucket.model import BucketError, Place
+from appliance.telemetry.cold.bucket.model import BucketAwayError, Place
 from appliance.telemetry.cold.bucket.signing import Credentials
 
 PARTS_LIMIT = 10_000
@@ -49,7 +49,7 @@ def target_of(config: S3Config) -> str:
 
 
 def credentials_in(path: Path) -> Credentials:
-    """The keys in a file as AWS has it. Raises `BucketError`, which never says what is in it."""
+    """The keys in a file as AWS has it. Raises `BucketAwayError`, which never says what is in it."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
@@ -58,8 +58,8 @@ def credentials_in(path: Path) -> Credentials:
             section["aws_access_key_id"], section["aws_secret_access_key"], section.get("aws_session_token", "")
         )
     except OSError as error:
-        raise BucketError(f"{path} cannot be read: {error.strerror}") from error
+        raise BucketAwayError(f"{path} cannot be read: {error.strerror}") from error
     except (configparser.Error, KeyError, UnicodeDecodeError):
-        raise BucketError(
+        raise BucketAwayError(
             f"{path} holds no keys: expected [default], aws_access_key_id = … and aws_secret_access_key = …"
         ) from None

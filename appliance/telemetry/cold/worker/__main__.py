@@ -69,8 +69,8 @@ def answered(request: Request, breathe: Callable[[], None]) -> tuple[Answer, lis
     except MemoryError:
         return Answer(error="it takes more memory than it may"), []
     except (OSError, ValueError, ChunkError) as error:
-        # What pyarrow raises are kinds of these.
-        return Answer(error=str(error)), []
+        # What pyarrow raises are kinds of these; only what the system said has a number.
+        return Answer(error=str(error), is_hindered=writing.is_of_the_disk(error)), []
 
 
 def chunks_of(reports: Sequence[Report]) -> list[bytes]:

@@ -18,6 +18,8 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     """Which sealed day it is."""
     erasure_number: int
     """The newest erasing that was seen to."""
+    is_doubted: bool = False
+    """The older file is not what was written: what can be read of it is taken."""
 
 
 class Without(msgspec.Struct, frozen=True, tag=True):
@@ -27,6 +29,8 @@ class Without(msgspec.Struct, frozen=True, tag=True):
     left_out: tuple[Device, ...]
     target: str
     erasure_number: int
+    is_doubted: bool = False
+    """The file is not what was written: what cannot be read goes."""
 
 
 class Describe(msgspec.Struct, frozen=True, tag=True):
@@ -57,6 +61,8 @@ class Written(msgspec.Struct, frozen=True):
     """Reports that the sealed day does not have."""
     unreadable_count: int = 0
     """Chunks of the sealed day that were damaged."""
+    lost_count: int = 0
+    """Parts of the older file that could not be read."""
     is_unchanged: bool = False
     """Nothing was written: there is nothing to be left out."""
     source: str = ""
@@ -69,3 +75,5 @@ class Answer(msgspec.Struct, frozen=True):
     written: Written | None = None
     lengths: tuple[int, ...] = ()
     error: str = ""
+    is_hindered: bool = False
+    """The disk is what did not let it be done."""

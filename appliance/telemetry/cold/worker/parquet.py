@@ -54,6 +54,9 @@ _RISING = ("at", "arrived_at", "report", "sequence")
 """Stored as differences: they cost a fraction of what they are."""
 _MOMENTS = ("at", "arrived_at")
 
+DAMAGED = (OSError, ValueError)
+"""Kinds of what pyarrow raises when a file is not as it was written."""
+
 Device = tuple[int, str]
 """A tenant and a device id."""
 
@@ -122,9 +125,14 @@ class Writer:
 
 
 class File:
-    """A Parquet file as it is read. Every page is checked."""
+    """A Parquet file as it is read. Every page is checked.
 
-    def __init__(self, path: Path) -> None:
+    Of one that is doubted what can be read is given, whatever it says of itself: its end has no checksum.
+    """
+
+    def __init__(self, path: Path, *, is_doubted: bool = False) -> None:
+        self._is_doubted = is_doubted
+        self._lost: set[int] = set()
         self._file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, memory_map=False)
         self._last: tuple[int, Any] | None = None
         if tuple(self._file.schema_arrow.names) != table.NAMES:
@@ -142,16 +150,27 @@ class File:
         return int(self._file.metadata.num_rows)
 
     @property
+    def lost_count(self) -> int:
+        """How many row groups could not be read so far."""
+        return len(self._lost)
+
+    @property
     def origin(self) -> Origin:
         """How it came to be."""
         found = (self._file.metadata.metadata or {}).get(_ORIGIN.encode())
-        return Origin(*json.loads(found)) if found else Origin()
+        try:
+            return Origin(*json.loads(found)) if found else Origin()
+        except (ValueError, TypeError):
+            if not self._is_doubted:
+                raise
+            return Origin()
 
     def devices(self) -> list[Device]:
         """Every device, in rising order."""
         found: set[Device] = set()
         for group in range(self._file.num_row_groups):
-            read = self._file.read_row_group(group, columns=["tenant_id", "device_id"], use_threads=False)
+            # What is doubted is read whole: what cannot be read later has no devices.
+            read = self._group(group) if self._is_doubted else self._read_group(group, ["tenant_id", "device_id"])
             for row in read.group_by(["tenant_id", "device_id"], use_threads=False).aggregate([]).to_pylist():
                 found.add((row["tenant_id"], table.unescaped(row["device_id"])))
         return sorted(found)
@@ -165,6 +184,9 @@ class File:
     def windows(self, device: Device) -> list[tuple[int, int]]:
         """The parts of the day in which the reports of a device are looked at."""
         if sum(read.num_rows for read in self._read(device, *EVER)) <= MANY_READINGS:
+            return [EVER]
+        if self._is_doubted:
+            # Where the day lies, is written where nothing is believed.
             return [EVER]
         midnight = int(self._file.metadata.row_group(0).column(2).statistics.min_raw) // DAY_MS * DAY_MS
         return hours_of(midnight)
@@ -182,10 +204,22 @@ class File:
     def _group(self, group: int) -> Any:
         if self._last is None or self._last[0] != group:
             self._last = None
-            self._last = group, self._file.read_row_group(group, use_threads=False)
+            self._last = group, self._read_group(group)
         return self._last[1]
 
+    def _read_group(self, group: int, columns: Sequence[str] | None = None) -> Any:
+        if group not in self._lost:
+            try:
+                return self._file.read_row_group(group, columns=columns, use_threads=False)
+            except DAMAGED:
+                if not self._is_doubted:
+                    raise
+                self._lost.add(group)
+        return _SCHEMA.empty_table()
+
     def _may_hold(self, group: int, tenant_id: int, device_id: str, start: int, end: int) -> bool:
+        if self._is_doubted:
+            return True
         metadata = self._file.metadata.row_group(group)
         tenants, devices = (metadata.column(number).statistics for number in (0, 1))
         moments = metadata.column(2).statistics

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from appliance.telemetry.cold.model import ColdError
+from appliance.telemetry.cold.model import ColdError, HinderedError
 from appliance.telemetry.cold.worker.model import Answer, Device, Read, Request, Written
 
 MEGABYTE = 1 << 20
@@ -50,14 +50,15 @@ class Workers:
                 await self._end_reader()
 
     async def written(self, request: Request) -> Written:
-        """Have something written by a program of its own that takes its time. Raises `ColdError`."""
+        """Have something written by a program of its own that takes its time. Raises `ColdError`, `HinderedError`."""
         process = await self._started("leisurely")
         try:
             answer, _ = await _answer(process, request)
         finally:
             await _ended(process)
         if answer.written is None:
-            raise ColdError(f"the program that writes Parquet said: {answer.error}")
+            kind = HinderedError if answer.is_hindered else ColdError
+            raise kind(f"the program that writes Parquet said: {answer.error}")
         return answer.written
 
     async def read(self, path: str, device: Device, start: int, end: int) -> list[bytes]:
@@ -65,7 +66,9 @@ class Workers:
         async with self._turn:
             if self._idle:
                 self._idle.cancel()
-            if self._reader is None or self._reader.returncode is not None:
+            if self._reader is not None and not _is_listening(self._reader):
+                await self._end_reader()
+            if self._reader is None:
                 self._reader = await self._started("at_once")
             try:
                 async with asyncio.timeout(READ_PATIENCE_S):
@@ -107,18 +110,26 @@ class Workers:
             "ARROW_IO_THREADS": "1",
             "MALLOC_ARENA_MAX": "1",
         }
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            _PROGRAM,
-            str(self._memory_mb * MEGABYTE),
-            pace,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=environment,
-            limit=_LINE_LIMIT,
-            start_new_session=True,
-        )
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                _PROGRAM,
+                str(self._memory_mb * MEGABYTE),
+                pace,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=environment,
+                limit=_LINE_LIMIT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HinderedError(f"the program for Parquet could not be started: {error}") from error
+
+
+def _is_listening(process: asyncio.subprocess.Process) -> bool:
+    """Whether a program takes questions: it may have ended, or been told that none comes any more."""
+    return process.returncode is None and process.stdin is not None and not process.stdin.is_closing()
 
 
 async def _answer(process: asyncio.subprocess.Process, request: Request) -> tuple[Answer, list[bytes]]:
@@ -129,7 +140,7 @@ async def _answer(process: asyncio.subprocess.Process, request: Request) -> tupl
         await process.stdin.drain()
         answer = msgspec.json.decode(await process.stdout.readuntil(b"\n"), type=Answer)
         return answer, [await process.stdout.readexactly(length) for length in answer.lengths]
-    except (OSError, EOFError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, asyncio.LimitOverrunError, msgspec.DecodeError) as error:
         status = await process.wait() if process.stdout.at_eof() else process.returncode
         raise ColdError(f"the program for Parquet ended with status {status}: {error}") from error
 

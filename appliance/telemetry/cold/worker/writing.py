@@ -4,7 +4,7 @@ Each device is written for itself, so what lies in memory does not grow with the
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from appliance.telemetry import chunk
 from appliance.telemetry.cold import table
 from appliance.telemetry.cold.shelf import files
 from appliance.telemetry.cold.worker.model import Device, Export, Without, Written
-from appliance.telemetry.cold.worker.parquet import EVER, File, Origin, Writer, hours_of
+from appliance.telemetry.cold.worker.parquet import DAMAGED, EVER, File, Origin, Writer, hours_of
 from appliance.telemetry.keeping import sealed_day
 from appliance.telemetry.keeping.layout import DeviceEntry
 from appliance.telemetry.keeping.sealed_day import SealedDay
@@ -30,11 +30,11 @@ Breathe = Callable[[], None]
 
 
 def export(request: Export, breathe: Breathe) -> Written:
-    """Write the Parquet file of a sealed day. Raises `ChunkError`, `OSError`."""
+    """Write the Parquet file of a sealed day. Raises `ChunkError`, `OSError`, `ValueError`."""
     target = Path(request.target)
     with ExitStack() as stack:
         sealed = _Sealed(stack.enter_context(sealed_day.opened(Path(request.sealed))))
-        older = stack.enter_context(File(Path(request.older))) if request.older else None
+        older = _older(stack, request)
         kept = set(older.devices()) - set(request.left_out) if older else set()
         writer = stack.enter_context(Writer(target))
         extra_count = 0
@@ -53,15 +53,29 @@ def export(request: Export, breathe: Breathe) -> Written:
                 breathe()
             writer.end_device()
         writer.origin = Origin(request.source, request.erasure_number, extra_count)
-    return _finished(target, writer.reading_count, sealed.unreadable_count)
+    told = _finished(target, writer.reading_count, sealed.unreadable_count)
+    lost_count = older.lost_count if older else int(request.older is not None)
+    return msgspec.structs.replace(told, lost_count=lost_count)
 
 
 def without(request: Without, breathe: Breathe) -> Written:
-    """Write a Parquet file anew without some devices. Raises `OSError`."""
-    target = Path(request.target)
-    if not holds_any(Path(request.path), request.left_out):
-        return Written(0, is_unchanged=True)
-    with File(Path(request.path)) as older, Writer(target) as writer:
+    """Write a Parquet file anew without some devices. Raises `OSError`, `ValueError`."""
+    path, target = Path(request.path), Path(request.target)
+    try:
+        older = File(path, is_doubted=request.is_doubted)
+    except DAMAGED as error:
+        if not request.is_doubted or is_of_the_disk(error):
+            raise
+        # Nothing of it can be read, and nobody can say that what is to go is not in it.
+        return Written(0, lost_count=1)
+    with older:
+        if not request.is_doubted and set(older.devices()).isdisjoint(request.left_out):
+            return Written(0, is_unchanged=True)
+        return _rest(older, request, target, breathe)
+
+
+def _rest(older: File, request: Without, target: Path, breathe: Breathe) -> Written:
+    with Writer(target) as writer:
         for device in older.devices():
             if device in request.left_out:
                 continue
@@ -71,7 +85,7 @@ def without(request: Without, breathe: Breathe) -> Written:
                 breathe()
             writer.end_device()
         writer.origin = older.origin._replace(erasure_number=request.erasure_number)
-    return _finished(target, writer.reading_count, 0)
+    return msgspec.structs.replace(_finished(target, writer.reading_count, 0), lost_count=older.lost_count)
 
 
 def described(path: Path) -> Written:
@@ -87,10 +101,21 @@ def described(path: Path) -> Written:
         )
 
 
-def holds_any(path: Path, devices: Collection[Device]) -> bool:
-    """Whether a file has anything of some devices."""
-    with File(path) as file:
-        return not set(file.devices()).isdisjoint(devices)
+def is_of_the_disk(error: Exception) -> bool:
+    """Whether the system said that something cannot be done, and not the library that something is damaged."""
+    return getattr(error, "errno", None) is not None
+
+
+def _older(stack: ExitStack, request: Export) -> File | None:
+    """The older file, if there is one of which anything can be read."""
+    if request.older is None:
+        return None
+    try:
+        return stack.enter_context(File(Path(request.older), is_doubted=request.is_doubted))
+    except DAMAGED as error:
+        if not request.is_doubted or is_of_the_disk(error):
+            raise
+        return None
 
 
 class _Sealed:

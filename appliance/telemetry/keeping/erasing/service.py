@@ -51,6 +51,8 @@ class Erasing:
         self.settled: Callable[[], Awaitable[None]] = _all_is_settled
         """Returns once everything that was taken from devices so far is committed and in memory."""
         self.settle_timeout_s = SETTLE_TIMEOUT_S
+        self.elsewhere: Callable[[LeftOut], Awaitable[None]] = _nowhere
+        """Erases the same where telemetry does not look."""
 
     async def resume(self) -> None:
         """Take up what was asked for before the start."""
@@ -82,6 +84,9 @@ class Erasing:
         left_out = {(each.tenant_id, each.device_id): each.through_log_id for each in pending}
         with noted(troubles):
             await self._erase_log(left_out)
+        yield
+        with noted(troubles):
+            await self.elsewhere(left_out)
         yield
         for day in self._telemetry.day_files.numbers():
             with noted(troubles):
@@ -176,6 +181,10 @@ class Erasing:
 
 async def _all_is_settled() -> None:
     """Stand in while nobody takes anything from devices."""
+
+
+async def _nowhere(_left_out: LeftOut) -> None:
+    """Stand in while telemetry is everywhere that anything is."""
 
 
 def _aside_with(days: Path, rollups: Path, left_out: LeftOut) -> list[Path]:

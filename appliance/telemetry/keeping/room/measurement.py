@@ -42,7 +42,7 @@ class Measured(NamedTuple):
 
 def sizes(folder: Path) -> dict[str, int]:
     """What lies in a folder by its first name, without the reserve; a database with its companions."""
-    found = {"gateway.db": 0, "rollups": 0, "days": 0}
+    found = {"gateway.db": 0, "rollups": 0, "days": 0, "journal": 0}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).parts[0]
         name = "gateway.db" if name in ("gateway.db-wal", "gateway.db-shm") else name

@@ -18,6 +18,8 @@ class Usage(msgspec.Struct, frozen=True):
     """What was received and is not in a day yet; a part of the database."""
     database_bytes: int
     reserve_bytes: int
+    journal_bytes: int
+    """Messages as they came."""
     other_bytes: int
     """Everything else in the data folder."""
     used_bytes: int

@@ -140,6 +140,7 @@ class Room:
         days, disk, lying = measured.days, measured.disk, measured.sizes
         limits = self._weigh(measured)
         forecast = plan.forecast(days, measured.beside_bytes, limits, self._clock())
+        told = sum(lying[name] for name in ("rollups", "gateway.db", "journal"))
         open_bytes, sealed_bytes = sum(use.open_bytes for use in days), sum(use.sealed_bytes for use in days)
         return Usage(
             day_count=len(days),
@@ -151,7 +152,8 @@ class Room:
             log_bytes=sum(await self._database.read(queries.select_log_bytes(tenant_id))),
             database_bytes=lying["gateway.db"],
             reserve_bytes=disk.reserve_bytes,
-            other_bytes=max(0, measured.beside_bytes - lying["rollups"] - lying["gateway.db"] - disk.reserve_bytes),
+            journal_bytes=lying["journal"],
+            other_bytes=max(0, measured.beside_bytes - told - disk.reserve_bytes),
             used_bytes=measured.used_bytes,
             budget_bytes=limits.budget_bytes,
             free_bytes=disk.free_bytes,

@@ -113,7 +113,7 @@ class Writing:
             self.checked.discard(day)
             for part, name in zip(saved.damaged, aside, strict=True):
                 days.note_damage(
-                    f"{part.name} was damaged: what can be read was saved, the file is kept as {name.name}"
+                    f"{part.name} was damaged: what can be read was saved, the file is kept as {name.name}", day
                 )
         log.warning("damaged day saved day=%s chunks_of_open_part=%d", day_of(day * DAY_MS), saved.chunk_count)
 
@@ -128,7 +128,7 @@ class Writing:
         """Check every page of a day, both parts of it, and name what is damaged."""
         days = self._telemetry.day_files
         for damage in await asyncio.to_thread(self._damages, days.path(day)):
-            days.note_damage(damage)
+            days.note_damage(damage, day)
         self.checked.add(day)
 
     def _written(self, path: Path, day: int, left_out: LeftOut) -> Path | None:

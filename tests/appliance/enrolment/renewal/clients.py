@@ -50,7 +50,7 @@ def connect(registry: Registry, certificate: bytes) -> bool:
 async def until_refused(registry: Registry, certificate: bytes) -> None:
     changed = asyncio.Event()
     registry.rights_changed = lambda _tenant_id, _device_id: changed.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while may_connect(registry, certificate):
             await changed.wait()
             changed.clear()
@@ -91,7 +91,7 @@ class Broker:
 
     async def next(self) -> tuple[str, str, Any]:
         """Who hears what next, and on which topic."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             client_id, message = await self.heard.get()
         return client_id, message.topic, json.loads(message.payload)
 

@@ -47,7 +47,7 @@ def test_what_was_written_is_read_back(found: list[Report], form: Form) -> None:
     read = list(rows([line + "\n" for line in lines[:-1]], ","))
     table = Table(read[0][1])
     found_rows = [table.told(row) for row in read[1:]]
-    told = table.reports([each for each in found_rows if isinstance(each, Told)])
+    told = list(table.reports(each for each in found_rows if isinstance(each, Told)))
     assert [each for each in found_rows if isinstance(each, Refusal)] == []
     merged: list[Any] = []
     for each in found:

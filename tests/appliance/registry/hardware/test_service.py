@@ -61,7 +61,7 @@ def stalled(stalling: Stalling, *registries: Registry) -> Iterator[None]:
 
 
 async def answers_again(token: Token) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while token.is_silent:
             await asyncio.to_thread(threading.Event().wait, 0.01)
 
@@ -182,7 +182,7 @@ async def test_at_the_end_the_token_is_locked_and_its_thread_ends_however_much_w
     goes_on.set()
     assert await asyncio.gather(*waiting) == ["done"] * WAITING_LIMIT
     await closing_it
-    await asyncio.to_thread(thread.join, 10)
+    await asyncio.to_thread(thread.join, 30)
     assert (thread.is_alive(), token.is_locked) == (False, True)
 
 
@@ -198,7 +198,7 @@ async def test_the_thread_ends_though_nobody_waits_for_the_end_any_more() -> Non
         await closing_it
     goes_on.set()
     await waiting
-    await asyncio.to_thread(thread.join, 10)
+    await asyncio.to_thread(thread.join, 30)
     assert not thread.is_alive()
 
 

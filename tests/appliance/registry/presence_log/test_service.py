@@ -31,7 +31,7 @@ class Air:
         self._came.set()
 
     async def until(self, count: int) -> list[dict[str, Any]]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.messages) < count:
                 self._came.clear()
                 await self._came.wait()

@@ -221,14 +221,14 @@ async def test_a_ca_that_is_put_back_just_when_it_is_revoked_does_not_go_on_issu
     def say_and_wait(key: CertificatePublicKeyTypes) -> str | None:
         answer = registry.revocation.key_refusal(key)
         was_allowed.set()
-        goes_on.wait(10)
+        goes_on.wait(30)
         return answer
 
     registry.authorities.key_refusal = say_and_wait
     putting_back = asyncio.create_task(registry.authorities.use_issuer(*issuers.files(chain, key)))
-    await asyncio.to_thread(was_allowed.wait, 10)
+    await asyncio.to_thread(was_allowed.wait, 30)
     revoking = asyncio.create_task(registry.revocation.revoke_issuer(DEFAULT_TENANT, gone.fingerprint))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while registry.revocation.key_refusal(key.public_key()) is None:
             await asyncio.to_thread(threading.Event().wait, 0.01)
     goes_on.set()

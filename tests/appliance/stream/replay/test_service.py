@@ -1,6 +1,8 @@
 """What was received is given once more, in the order of its arrival, wherever it lies by then."""
 
 import tempfile
+from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -10,25 +12,33 @@ from hypothesis import strategies as st
 from appliance.errors import InvalidInputError
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.stream.model import Start
-from appliance.stream.replay.model import CHUNKS, LOG, Interval
-from appliance.stream.replay.ordering import Place, Placed
+from appliance.stream.replay.from_chunks.service import FromChunks
+from appliance.stream.replay.model import CHUNKS, LOG, Interval, Span
+from appliance.stream.replay.ordering import Ordering, Place, Placed
 from appliance.stream.wanted import Wanted
 from appliance.telemetry.keeping import queries as keeping_queries
+from appliance.telemetry.model import Report
 from tests.appliance.stream.story import Log
 from tests.appliance.telemetry.reports import NOON, exact, report
 
 arrivals = st.lists(
-    st.lists(
-        st.tuples(
-            st.sampled_from("abc"),
-            st.sampled_from([0, 0, 0, 1_000, -DAY_MS, -3 * DAY_MS, 200_000]),
-            st.sampled_from([0, 0, 0, 1, 70]),
+    st.tuples(
+        st.sampled_from([0, 0, 0, 0, -DAY_MS, DAY_MS]),
+        st.lists(
+            st.tuples(
+                st.sampled_from("abc"),
+                st.sampled_from([0, 0, 0, 1_000, -DAY_MS, -3 * DAY_MS, 200_000]),
+                st.sampled_from([0, 0, 0, 1, 70]),
+                st.sampled_from([0, 0, 0, 90, 2 * DAY_MS]),
+            ),
+            min_size=1,
+            max_size=15,
         ),
-        min_size=1,
-        max_size=15,
     ),
     max_size=12,
 )
+"""Batches: how the clock is set before each, and of each report whose it is, how far its moment lies from its arrival,
+how long it took to come, and for how long its arrival was past when an import told of it."""
 
 
 async def gathered(log: Log, interval: Interval) -> tuple[set[str], list[Placed]]:
@@ -44,42 +54,94 @@ def told(placed: list[Placed]) -> list[tuple[object, ...]]:
     return [(each.place, exact(each.report)) for each in placed]
 
 
-@given(arrivals, st.integers(0, 400), st.integers(1, 800), st.sets(st.sampled_from("abc")), st.data())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_the_log_and_the_chunks_give_the_same_in_the_same_order(
-    batches: list[list[tuple[str, int, int]]], start: int, length: int, devices: set[str], data: st.DataObject
+async def of_chunks(log: Log, interval: Interval) -> list[Placed]:
+    """What memory and the days give, even though the log would do."""
+    chunks = FromChunks(log.database, log.telemetry, DAY_MS)
+    span = Span(interval.tenant_id, interval.begins_at, interval.end, interval.wanted, 1_000_000)
+    found = await chunks.arrived(span)
+    ordering = Ordering(interval.after)
+    return [*ordering.take(sorted(found, key=attrgetter("arrived_at"))), *ordering.rest()]
+
+
+async def told_of(log: Log, setting: int, batch: Sequence[tuple[str, int, int, int]], number: int) -> list[Report]:
+    """One commit."""
+    log.now += setting
+    reports = []
+    for name, shift, pause, past in batch:
+        log.now += pause
+        number += 1
+        arrived_at = log.now - past
+        reports.append(report(name, arrived_at + shift, arrived_at=arrived_at, values={"n": number}))
+    await log.take(*reports)
+    return reports
+
+
+@given(
+    arrivals,
+    st.booleans(),
+    st.sampled_from([0, 0, DAY_MS, -2 * DAY_MS]),
+    st.integers(-100, 400),
+    st.integers(1, 800),
+    st.sets(st.sampled_from("abc")),
+    st.data(),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_everything_is_given_in_the_same_order_wherever_it_lies(
+    batches: list[tuple[int, list[tuple[str, int, int, int]]]],
+    is_held: bool,
+    day: int,
+    start: int,
+    length: int,
+    devices: set[str],
+    data: st.DataObject,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with Log(Path(folder)).running() as log:
-            await log.stream.add(1, "holds", Start.OLDEST)
-            sent, number = [], 0
-            for batch in batches:
-                reports = []
-                for name, shift, pause in batch:
-                    log.now += pause
-                    number += 1
-                    reports.append(report(name, log.now + shift, arrived_at=log.now, values={"n": number}))
-                await log.take(*reports)
-                sent += reports
+            if is_held:
+                await log.stream.add(1, "holds", Start.OLDEST)
+            sent: list[Report] = []
+            for setting, batch in batches:
+                sent += await told_of(log, setting, batch, len(sent))
                 if data.draw(st.booleans()):
                     await log.telemetry.seal_all()
-            interval = Interval(1, NOON + start, NOON + start + length, Wanted(frozenset(devices)))
-            sources, of_log = await gathered(log, interval)
-            assert sources == {LOG}
-            expected = [
-                exact(each)
-                for each in sent
-                if interval.start <= each.arrived_at < interval.end and interval.wanted.has(each)
-            ]
-            assert sorted(map(repr, (exact(each.report) for each in of_log))) == sorted(map(repr, expected))
-            assert [each.place for each in of_log] == sorted({each.place for each in of_log})
-            of_chunks = [placed async for each in log.replay._from_chunks(interval) for placed in each.reports]
-            assert told(of_chunks) == told(of_log)
-            if of_log:
-                after = data.draw(st.sampled_from(of_log)).place
-                rest = Interval(1, interval.start, interval.end, interval.wanted, after)
-                _, going_on = await gathered(log, rest)
-                assert told(going_on) == [each for each in told(of_log) if each[0] > after]  # type: ignore[operator]
+            wanted = Wanted(frozenset(devices))
+            interval = Interval(1, NOON + day + start, NOON + day + start + length, wanted)
+            sources, given_again = await gathered(log, interval)
+            assert not is_held or sources == {LOG}
+            expected = [each for each in sent if interval.start <= each.arrived_at < interval.end and wanted.has(each)]
+            assert sorted(repr(exact(each.report)) for each in given_again) == sorted(map(repr, map(exact, expected)))
+            assert [each.place for each in given_again] == sorted({each.place for each in given_again})
+            assert told(await of_chunks(log, interval)) == told(given_again)
+            if given_again:
+                after = data.draw(st.sampled_from(given_again)).place
+                _, going_on = await gathered(log, Interval(1, interval.start, interval.end, wanted, after))
+                assert told(going_on) == [each for each in told(given_again) if each[0] > after]  # type: ignore[operator]
+
+
+async def test_reports_of_a_clock_that_was_ahead_are_no_end_of_it(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        log.now = NOON + DAY_MS
+        await log.take(*[report("x", log.now, arrived_at=log.now, sequence=n) for n in range(70)])
+        log.now = NOON
+        for number in range(5):
+            log.now += 60_000
+            await log.take(report("a", log.now, arrived_at=log.now, sequence=number))
+        _, placed = await gathered(log, Interval(1, NOON, NOON + HOUR_MS))
+        assert [each.report.sequence for each in placed] == [0, 1, 2, 3, 4]
+        await log.telemetry.seal_all()
+        sources, ahead = await gathered(log, Interval(1, NOON + DAY_MS, NOON + DAY_MS + HOUR_MS))
+        assert CHUNKS in sources
+        assert len(ahead) == 70
+
+
+async def test_what_was_imported_comes_by_the_arrival_that_it_tells_of(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        await log.take(*[report("live", NOON, arrived_at=NOON, sequence=n) for n in range(1_100)])
+        old = NOON - 30 * DAY_MS
+        await log.take(*[report("then", old - n, arrived_at=old - n, sequence=n) for n in range(5)])
+        sources, placed = await gathered(log, Interval(1, old - HOUR_MS, old + HOUR_MS))
+        assert sources == {LOG}
+        assert [each.report.sequence for each in placed] == [4, 3, 2, 1, 0]
 
 
 async def test_what_left_the_log_comes_out_of_chunks_and_of_memory(tmp_path: Path) -> None:
@@ -92,7 +154,8 @@ async def test_what_left_the_log_comes_out_of_chunks_and_of_memory(tmp_path: Pat
         await log.take(report(at=log.now, arrived_at=log.now))
         interval = log.replay.interval(1, NOON, NOON + 2 * HOUR_MS)
         sources, placed = await gathered(log, interval)
-        assert sources == {CHUNKS}
+        # What came since is in the log.
+        assert sources == {CHUNKS, LOG}
         assert [each.report.at for each in placed] == [NOON, NOON + 1, NOON + 2]
         assert await log.replay.source(interval) == CHUNKS
         assert await log.replay.source(log.replay.interval(1, NOON + 3, NOON + 4)) == LOG
@@ -100,9 +163,9 @@ async def test_what_left_the_log_comes_out_of_chunks_and_of_memory(tmp_path: Pat
 
 async def test_a_log_that_is_trimmed_meanwhile_is_gone_on_with_out_of_chunks(tmp_path: Path) -> None:
     async with Log(tmp_path).running() as log:
-        for n in range(150):
-            log.now = NOON + n
-            await log.take(*[report(f"d{n}", NOON + n, arrived_at=NOON + n, values={"n": m}) for m in range(10)])
+        for n in range(30):
+            log.now = NOON + n * 1_000
+            await log.take(*[report(f"d{n}", log.now, arrived_at=log.now, values={"n": m}) for m in range(10)])
         log.now += HOUR_MS
         sources: list[str] = []
         placed: list[Placed] = []
@@ -111,8 +174,8 @@ async def test_a_log_that_is_trimmed_meanwhile_is_gone_on_with_out_of_chunks(tmp
                 await log.telemetry.seal_all()
             sources.append(each.source)
             placed += each.reports
-        assert (sources[0], sources[-1]) == (LOG, CHUNKS)
-        assert [each.place for each in placed] == [Place(NOON + n, m + 1) for n in range(150) for m in range(10)]
+        assert sources[:2] == [LOG, CHUNKS]
+        assert [each.place for each in placed] == [Place(NOON + n * 1_000, m + 1) for n in range(30) for m in range(10)]
 
 
 async def test_erased_devices_are_not_replayed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ edges = st.lists(
 
 @given(edges)
 def test_pieces_are_the_range_cut_where_bins_are(found: list[int]) -> None:
-    pieces = pieces_of(pairwise(found))
+    pieces = pieces_of(list(pairwise(found)))
     spans = sorted([*pieces.days, *pieces.hours, *pieces.raw])
     assert spans[0][0] == found[0]
     assert spans[-1][1] == found[-1]
@@ -31,7 +31,7 @@ def test_pieces_are_the_range_cut_where_bins_are(found: list[int]) -> None:
 
 @given(edges)
 def test_raw_is_only_what_is_no_whole_hour_of_a_bin(found: list[int]) -> None:
-    for start, end in pieces_of(pairwise(found)).raw:
+    for start, end in pieces_of(list(pairwise(found))).raw:
         hours = range(-(-start // HOUR_MS), end // HOUR_MS)
         assert all(any(hour * HOUR_MS < edge < (hour + 1) * HOUR_MS for edge in found) for hour in hours)
 

@@ -45,9 +45,11 @@ class ColdGateway(KeepingGateway):
         async with super().running():
             self.now = max(self.now, AFTER)
             self.cold = Cold(self.database, self.folder, self.cold_config, lambda: self.now)
+            self.cold.passed_at = lambda: self.now
             # A bucket refuses what was signed at another time than its own.
             self.cold._uploads._clock = lambda: time.time_ns() // 1_000_000
             self.telemetry.cold = self.cold
+            self.cold.missing = self.telemetry.day_files.missing
             self.keeping.let_go = self.cold.may_go
             # Its own task looks once a minute; here each look is asked for.
             async with self.cold._workers.running():
@@ -119,4 +121,9 @@ def s3(folder: Path, endpoint: str, **changes: object) -> S3Config:
 def objects(root: Path) -> dict[str, bytes]:
     """What a bucket holds."""
     folder = root / BUCKET
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found = {}
+    for path in folder.rglob("*"):
+        # Another process removes them.
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found

@@ -19,6 +19,8 @@ days = st.lists(
         is_local=st.booleans(),
         uploaded_sha256=st.sampled_from(["", "s", "t"]),
         uploaded_to=st.sampled_from(["", TARGET]),
+        upload_sha256=st.sampled_from(["", "s/8", "t/8"]),
+        upload_to=st.sampled_from(["", TARGET]),
         erasure_number=st.integers(0, 3),
     ),
     unique_by=lambda each: each.day,
@@ -56,7 +58,9 @@ def test_what_was_uploaded_is_not_uploaded_again(known: list[ColdDay]) -> None:
     due = plan.due_for_upload(known, TARGET)
     assert all(each.is_local and each.sha256 for each in due)
     done = [
-        msgspec.structs.replace(each, uploaded_sha256=each.sha256, uploaded_to=TARGET) if each in due else each
+        msgspec.structs.replace(each, uploaded_sha256=each.sha256, uploaded_to=TARGET, upload_sha256="", upload_to="")
+        if each in due
+        else each
         for each in known
     ]
     assert plan.due_for_upload(done, TARGET) == []
@@ -86,7 +90,33 @@ def test_a_day_is_forgotten_when_it_is_nowhere() -> None:
     assert not plan.is_forgotten(msgspec.structs.replace(gone, is_local=True), None)
 
 
-def test_a_bucket_that_fails_is_asked_less_and_less_often_up_to_a_bound() -> None:
-    waits = [plan.wait_ms(count) for count in range(1, 40)]
-    assert waits == sorted(waits)
-    assert (waits[0], waits[1], waits[-1]) == (plan.FIRST_WAIT_MS, 2 * plan.FIRST_WAIT_MS, plan.LONGEST_WAIT_MS)
+@given(days)
+def test_a_day_of_which_a_bucket_may_have_something_is_never_forgotten(known: list[ColdDay]) -> None:
+    for each in known:
+        assert not (plan.is_forgotten(each, None) and plan.holders(each))
+        if not each.sha256 and TARGET in plan.holders(each):
+            assert each in plan.due_for_deleting([each], TARGET)
+
+
+def test_a_bucket_holds_what_was_sent_to_it_even_if_nobody_heard_that_it_arrived() -> None:
+    sent = ColdDay(1, "x", sha256="s", upload_sha256="s/8", upload_to=TARGET)
+    assert plan.holders(sent) == {TARGET}
+    assert not plan.is_urgent(sent, TARGET)
+    assert plan.is_urgent(msgspec.structs.replace(sent, sha256="t"), TARGET)
+    assert not plan.is_urgent(msgspec.structs.replace(sent, sha256="t"), "another")
+    assert plan.due_for_deleting([msgspec.structs.replace(sent, sha256="")], TARGET)
+
+
+def test_a_bucket_that_was_set_before_is_remembered() -> None:
+    known = ColdDay(1, "x", sha256="s", uploaded_sha256="s", uploaded_to="b", former="a\nc")
+    assert plan.left_behind([known], "b") == ("a", "c")
+    assert plan.left_behind([known], "") == ("a", "b", "c")
+    assert plan.former(plan.holders(known), "b") == "a\nc"
+    assert plan.is_urgent(known, "c")
+
+
+def test_nothing_is_exported_while_something_is_being_erased() -> None:
+    assert plan.is_pending([Erased(1, 1, "a", is_done=True), Erased(2, 1, "a", is_done=False)])
+    assert not plan.is_pending([Erased(1, 1, "a", is_done=True)])
+    assert plan.newest_erasure([]) == 0
+    assert plan.newest_erasure([Erased(2, 1, "a", is_done=False), Erased(1, 1, "a", is_done=True)]) == 2

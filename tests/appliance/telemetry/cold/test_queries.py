@@ -13,7 +13,7 @@ from tests.appliance.store.tables import up_to_date
 
 async def test_a_day_and_the_parts_of_its_upload_come_back(tmp_path: Path) -> None:
     async with opened(tmp_path / "gateway.db", prepare=up_to_date) as database:
-        day = ColdDay(20_484, "source", 1, 2, "sha", 3, 4, False, 5, "up", "to", 6, "upload", "mark")
+        day = ColdDay(20_484, "source", 1, 2, "sha", 3, 4, False, 5, "up", "to", 6, "upload", "mark", "there", "a\nb")
         await database.write(queries.put_day, day)
         await database.write(queries.insert_part, day.day, Part(2, "b"))
         await database.write(queries.insert_part, day.day, Part(1, "a"))

@@ -7,3 +7,4 @@ async def test_nothing_cold_has_no_day_and_no_reading() -> None:
     cold: ColdReadings = NothingCold()
     assert cold.days(0, 1 << 60) == ()
     assert await cold.parts((1, "a"), 1, (0, 1)) == ()
+    assert not cold.is_needed(1)

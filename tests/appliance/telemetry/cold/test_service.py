@@ -15,7 +15,7 @@ from appliance.cold_settings import ColdConfig
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.registry.model import Device, DeviceState
-from appliance.telemetry.cold import service
+from appliance.telemetry.cold import plan, service
 from appliance.telemetry.cold.model import ColdError
 from appliance.telemetry.cold.service import Cold
 from appliance.telemetry.keeping.room.service import Room
@@ -102,17 +102,18 @@ async def test_a_day_is_written_once_it_is_sealed_and_again_when_something_came_
 
 
 @needs_pyarrow
-async def test_a_day_stays_until_it_is_written_or_could_not_be_so_often(gateway: ColdGateway) -> None:
+async def test_a_day_stays_until_it_is_written_however_often_the_disk_refuses_it(gateway: ColdGateway) -> None:
     await gateway.take(report())
     await gateway.seal()
     assert not gateway.cold.may_go(DAY)
     # Nothing can be written where a file lies in the place of the folder.
     (gateway.folder / "cold").touch()
-    for _ in range(5):
-        assert not gateway.cold.may_go(DAY)
+    for _ in range(plan.PATIENCE_NIGHTS + 1):
         await gateway.cold.look()
         assert "2026-01-31 could not be written as Parquet" in gateway.cold.status().summary
-    assert gateway.cold.may_go(DAY)
+        assert not gateway.cold.may_go(DAY)
+        gateway.cold._upkeep.end_night()
+        gateway.now += DAY_MS
     (gateway.folder / "cold").unlink()
     await gateway.well()
     assert gateway.cold.may_go(DAY)
@@ -241,11 +242,15 @@ async def test_a_bucket_that_cannot_be_reached_is_told_and_asked_less_and_less_o
         await gateway.cold.look()
         assert "127.0.0.1:1 did not answer" in gateway.cold.status().summary
         assert gateway.cold.status().is_serving
-        again_at = gateway.cold._bucket_again_at
-        assert again_at > gateway.now
-        gateway.now = again_at
+        rounds = gateway.cold._rounds
+        assert not rounds.may_ask
+        gateway.now += MINUTE_MS
+        assert rounds.may_ask
         await gateway.cold.look()
-        assert gateway.cold._bucket_again_at - gateway.now == 2 * MINUTE_MS
+        gateway.now += 2 * MINUTE_MS - 1
+        assert not rounds.may_ask
+        gateway.now += 1
+        assert rounds.may_ask
 
 
 @needs_pyarrow

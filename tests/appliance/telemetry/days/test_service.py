@@ -1,6 +1,6 @@
 """What lies in day files is found, and what was damaged of it is named."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,8 +8,10 @@ import pytest
 from appliance.instant import DAY_MS
 from appliance.telemetry import queries
 from appliance.telemetry.days.service import Days, surveyed
+from appliance.telemetry.merge import Part
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.wanted import is_wanted
+from appliance.telemetry.rows import Rows
+from appliance.telemetry.wanted import Check, is_wanted
 from tests.appliance.telemetry.reports import DAY, NOON, report
 from tests.appliance.telemetry.test_service import Gateway
 
@@ -36,12 +38,23 @@ def test_days_are_known_by_their_files_and_by_what_is_in_memory(days: Days) -> N
     assert days.path(DAY).name == queries.day_name(DAY)
 
 
+def moments(
+    days: Days, device_id: str, day: int, span: tuple[int, int], memory: Sequence[Rows] = ()
+) -> list[list[int]]:
+    def look(_check: Check, parts: Sequence[Part]) -> list[list[int]]:
+        return [list(part.at) for part in parts]
+
+    return days.looked_at(is_wanted, (1, device_id), day, span, memory, look)
+
+
 def test_rows_are_those_of_the_device_and_the_span(days: Days) -> None:
     whole = (DAY * DAY_MS, (DAY + 1) * DAY_MS)
-    assert [list(rows.at) for rows in days.rows(is_wanted, (1, "a"), DAY, whole)] == [[NOON], [NOON + 2]]
-    assert [list(rows.at) for rows in days.rows(is_wanted, (1, "a"), DAY, (NOON + 1, NOON + 9))] == [[NOON + 2]]
-    assert days.rows(is_wanted, (1, "unknown"), DAY, whole) == []
-    assert days.rows(is_wanted, (1, "a"), DAY - 1, whole) == []
+    assert moments(days, "a", DAY, whole) == [[NOON], [NOON + 2]]
+    assert moments(days, "a", DAY, (NOON + 1, NOON + 9)) == [[NOON + 2]]
+    assert moments(days, "unknown", DAY, whole) == []
+    assert moments(days, "a", DAY - 1, whole) == []
+    memory = [Rows.of([report("a", NOON + 5)], 9)]
+    assert moments(days, "a", DAY, (NOON + 1, NOON + 9), memory) == [[NOON + 2], [NOON + 5]]
 
 
 def test_each_device_says_how_far_its_chunks_cover_the_log(days: Days) -> None:
@@ -54,7 +67,9 @@ async def test_a_day_that_cannot_be_read_is_named_once(gateway: Gateway, days: D
     days.path(DAY).write_bytes(b"no database" * 5000)
     with pytest.raises(ChunkError):
         days.last_log_ids(DAY)
-    assert days.rows(is_wanted, (1, "a"), DAY, (NOON, NOON + 9)) == []
+    assert moments(days, "a", DAY, (NOON, NOON + 9)) == []
+    assert days.missing.between(1, ["a"], NOON, NOON + 1) == [DAY]
+    assert days.missing.between(1, ["a"], NOON + DAY_MS, NOON + 2 * DAY_MS) == []
     days.note_damage("more")
     days.note_damage("more")
     assert {each.split()[0] for each in days.damages} == {"2026-01-31.db", "more"}

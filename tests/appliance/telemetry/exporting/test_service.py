@@ -9,10 +9,19 @@ from appliance.instant import DAY_MS, HOUR_MS
 from appliance.telemetry.asking.columns import columns_of
 from appliance.telemetry.asking.edges import width_of
 from appliance.telemetry.asking.service import QUESTIONS_AT_ONCE, WAITING_LIMIT
-from appliance.telemetry.exporting import service
-from appliance.telemetry.exporting.model import Asked, InBins, Mark, Raw, TooManyExportsError, Wanted
+from appliance.telemetry.exporting import reports, service
+from appliance.telemetry.exporting.model import (
+    Asked,
+    InBins,
+    Mark,
+    Raw,
+    TooManyExportsError,
+    UnknownExportError,
+    Wanted,
+)
+from appliance.telemetry.exporting.reports import STRETCH_REPORTS
 from appliance.telemetry.exporting.request import wanted
-from appliance.telemetry.exporting.service import EXPORTS_AT_ONCE, Exporting
+from appliance.telemetry.exporting.service import BEGUN_LIMIT, EXPORTS_AT_ONCE, EXPORTS_OF_ONE, Exporting
 from tests.appliance.telemetry.asking.source import question
 from tests.appliance.telemetry.promql.devices import device
 from tests.appliance.telemetry.reports import NOON, report
@@ -20,6 +29,7 @@ from tests.appliance.telemetry.test_service import Gateway
 
 DAYS = 3
 COUNT = 1_500
+WHO = (1, "ann")
 
 
 @pytest.fixture
@@ -56,7 +66,7 @@ async def test_all_there_is_is_written_in_pieces_of_bounded_size(gateway: Gatewa
         mark = piece.next
     assert len(lines) == DAYS * COUNT + 1
     assert len(set(lines)) == len(lines)
-    assert max(sizes) < 2 * service.BLOCK_REPORTS
+    assert max(sizes) < 2 * STRETCH_REPORTS
     assert '"device_id":"b"' in lines[-1]
 
 
@@ -71,14 +81,71 @@ async def test_a_piece_that_is_asked_for_twice_is_the_same(gateway: Gateway) -> 
 
 async def test_only_some_are_written_at_once_and_who_leaves_makes_room(gateway: Gateway) -> None:
     exporting = Exporting(gateway.telemetry)
-    running = [exporting.pieces(raw()) for _ in range(EXPORTS_AT_ONCE)]
+    running = [exporting.pieces(raw(), (1, str(number // EXPORTS_OF_ONE))) for number in range(EXPORTS_AT_ONCE)]
     for each in running:
         await anext(each)
-    with pytest.raises(TooManyExportsError):
-        await anext(exporting.pieces(raw()))
+    with pytest.raises(TooManyExportsError, match="4 exports are"):
+        await anext(exporting.pieces(raw(), (1, "another")))
     await running[0].aclose()  # type: ignore[attr-defined]
     assert exporting.count == EXPORTS_AT_ONCE - 1
-    assert await anext(exporting.pieces(raw()))
+    assert await anext(exporting.pieces(raw(), (1, "another")))
+
+
+async def test_one_user_leaves_places_for_the_others(gateway: Gateway) -> None:
+    exporting = Exporting(gateway.telemetry)
+    running = [exporting.pieces(raw(), WHO) for _ in range(EXPORTS_OF_ONE)]
+    for each in running:
+        await anext(each)
+    with pytest.raises(TooManyExportsError, match="2 of your exports"):
+        await anext(exporting.pieces(raw(), WHO))
+    assert await anext(exporting.pieces(raw(), (2, WHO[1])))
+
+
+async def test_a_burst_after_a_long_silence_is_given_in_pieces_of_bounded_size(tmp_path: Path) -> None:
+    made = Gateway(tmp_path)
+    made.now = NOON + 20 * DAY_MS
+    async with made.running():
+        # The time that is looked at in one go has grown to a day by then.
+        await made.take(report("a", NOON, values={"x": -1}))
+        await made.telemetry.seal_all()
+        at, count = NOON + 15 * DAY_MS, 3 * STRETCH_REPORTS
+        await made.take(*[report("a", at + number * 100, values={"x": number}) for number in range(count)])
+        exporting, what = Exporting(made.telemetry), raw(end=made.now)
+        mark: Mark | None = Mark()
+        sizes, values = [], []
+        while mark is not None:
+            block = await exporting.block(what, mark)
+            sizes.append(len(block.reports))
+            values += [each.values["x"] for each in block.reports]
+            mark = block.next
+        assert values == list(range(-1, count))
+        assert max(sizes) <= 2 * STRETCH_REPORTS
+
+
+async def test_the_heading_is_written_once_though_the_first_moment_is_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "STRETCH_REPORTS", 2)
+    monkeypatch.setattr(reports, "STRETCH_REPORTS", 2)
+    async with Gateway(tmp_path).running() as made:
+        await made.take(*[report("a", 0, values={"x": number}) for number in range(5)])
+        lines = (await whole(Exporting(made.telemetry), raw(form="csv"))).splitlines()
+    assert [line.split(",")[3] for line in lines] == ["x", "0", "1", "2", "3", "4"]
+
+
+async def test_an_export_that_was_begun_keeps_what_it_is_of(gateway: Gateway) -> None:
+    exporting = Exporting(gateway.telemetry)
+    name = exporting.begin(raw())
+    assert await exporting.further(name, Mark()) == await exporting.piece(raw(), Mark())
+    others = [exporting.begin(raw(end=0)) for _ in range(BEGUN_LIMIT - 1)]
+    assert await exporting.further(name, Mark()) == await exporting.piece(raw(), Mark())
+    exporting.begin(raw())
+    assert (await exporting.further(name, Mark())).next
+    with pytest.raises(UnknownExportError):
+        await exporting.further(others[0], Mark())
+    assert (await exporting.further(others[1], Mark())).next is None
+    with pytest.raises(UnknownExportError, match="begin it again"):
+        await exporting.further(others[1], Mark())
 
 
 def in_bins(width: str) -> InBins:
@@ -89,7 +156,7 @@ def in_bins(width: str) -> InBins:
 
 
 async def whole(exporting: Exporting, what: Wanted) -> str:
-    return "".join([piece async for piece in exporting.pieces(what)])
+    return "".join([piece async for piece in exporting.pieces(what, WHO)])
 
 
 async def test_bins_do_not_depend_on_the_pieces(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +172,7 @@ async def test_an_export_waits_for_those_who_look_at_charts(gateway: Gateway) ->
     full = QUESTIONS_AT_ONCE + WAITING_LIMIT
     asking._asked_count = full
     exporting = Exporting(gateway.telemetry)
-    pieces = exporting.pieces(in_bins("1d"))
+    pieces = exporting.pieces(in_bins("1d"), WHO)
     waiting = asyncio.ensure_future(anext(pieces))
     done, _ = await asyncio.wait([waiting], timeout=0.05)
     assert not done

@@ -278,6 +278,27 @@ async def test_a_damaged_file_of_roll_ups_is_not_believed_and_made_again(gateway
     assert [each.name for each in path.parent.glob("*damaged*")] == [f"{path.name}.damaged-1"]
 
 
+async def test_days_are_named_whose_roll_ups_were_damaged_after_their_readings_were_let_go(gateway: Gateway) -> None:
+    await rolled(gateway, report("a"), report("b"), report("a", NOON + DAY_MS))
+    telemetry, span = gateway.telemetry, (NOON, NOON + 2 * DAY_MS)
+    await telemetry.rollups.close_day(DAY)
+    await telemetry._files.close(telemetry.day_files.path(DAY).name)
+    telemetry.day_files.path(DAY).unlink()
+    path = telemetry.rollups.path(months.month_of(DAY))
+    file = await telemetry.rollups._files.writer(path.name)
+    await file.write(lambda connection: connection.execute("UPDATE hour SET record = x'0100' WHERE hour_id & 1 = 1"))
+    found = await telemetry.hours(1, ["a", "b"], ["pressure"], *span)
+    missing = telemetry.day_files.missing
+    lost = [device for device in "ab" if missing.between(1, [device], *span) == [DAY]]
+    assert [device for device in "ab" if not found[device]["pressure"] or device in lost] == lost
+    assert len(lost) == 1
+    await telemetry.rollups._files.close(path.name)
+    path.write_bytes(b"no database" * 2000)
+    assert not any((await telemetry.hours(1, ["a", "b"], ["pressure"], NOON, NOON + HOUR_MS))["a"].values())
+    # Of the day after it the readings are still there.
+    assert [missing.between(1, [device], *span) for device in "ab"] == [[DAY], [DAY]]
+
+
 async def test_a_file_of_a_later_release_is_left_alone_and_the_readings_answer(gateway: Gateway) -> None:
     await rolled(gateway, report("a"))
     path = gateway.telemetry.rollups.path(months.month_of(DAY))

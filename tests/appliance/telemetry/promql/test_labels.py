@@ -42,3 +42,9 @@ def test_a_label_that_is_not_there_is_empty() -> None:
     assert takes(MatchKind.MATCHES, ".*")
     assert not takes(MatchKind.MATCHES_NOT, "north|")
     assert not takes(MatchKind.MATCHES, ".+")
+
+
+def test_a_choice_may_be_given_up_within_a_text() -> None:
+    asked: list[None] = []
+    assert Choice([Matcher("zone", MatchKind.MATCHES, "n.*")]).takes({"zone": "north"}, lambda: asked.append(None))
+    assert asked

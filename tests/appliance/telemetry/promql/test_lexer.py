@@ -54,6 +54,9 @@ def test_numbers_and_texts_are_read() -> None:
     assert (number("0x10"), number("1e3"), number("Inf")) == (16.0, 1000.0, float("inf"))
     assert unquoted('"a\\n\\"\\u00e9\\x41\\101"') == 'a\n"éAA'
     assert unquoted("`a\\n`") == "a\\n"
-    for text in ('"\\q"', '"\\U7fffffff"'):
+    for text in ("0x" + "f" * 400, "0x8000000000000000"):
+        with pytest.raises(QueryError, match="too large"):
+            number(text)
+    for text in ('"\\q"', '"\\U7fffffff"', '"\\ud800"'):
         with pytest.raises(QueryError):
             unquoted(text)

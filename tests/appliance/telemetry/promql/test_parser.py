@@ -112,6 +112,10 @@ def test_a_query_is_read_as_prometheus_reads_it(query: str, expected: Expression
         ("flow{zone=a}", "no text"),
         ("(" * 60 + "1" + ")" * 60, "too deep"),
         ("flow 5", "is not answered"),
+        ("1" + "+1" * 1_500 + "+flow", "operation too many"),
+        ("flow" + "+(1+1)" * 900, "operation too many"),
+        ("sum(" * 45 + "-" * 4 + "flow + 1 + 1" + ")" * 45, "operation too many"),
+        ("0x" + "f" * 400, "too large"),
     ],
 )
 def test_what_is_not_answered_is_said(query: str, said: str) -> None:

@@ -1,17 +1,24 @@
 import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from math import isclose
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
-from appliance.telemetry.asking.model import TooMuchError
+from appliance.registry.model import Device
+from appliance.store.readers import Readers
+from appliance.telemetry.asking.model import KEYS_LIMIT, TooMuchError
 from appliance.telemetry.asking.service import Asking
 from appliance.telemetry.promql.evaluate import window_of
 from appliance.telemetry.promql.model import Leaf, QueryError, Result, Series, Steps
-from appliance.telemetry.promql.parser import parsed, selector_of
-from appliance.telemetry.promql.service import Prometheus
+from appliance.telemetry.promql.parser import parsed
+from appliance.telemetry.promql.service import SELECTORS_LIMIT, Prometheus
+from appliance.telemetry.wanted import Check
 from tests.appliance.telemetry.asking.source import Listed, Sent
 from tests.appliance.telemetry.promql.devices import device
 
@@ -22,16 +29,35 @@ DEVICES = [device("a", zone="north"), device("b", zone="south")]
 class Stored:
     """Readings in a list, as a telemetry gives them."""
 
-    def __init__(self, sent: Sent) -> None:
-        self.listed = Listed(sent)
-        self.asking = Asking(self.listed)
+    def __init__(self, sent: Sent, listed: Listed | None = None, limit_s: float = 30.0) -> None:
+        self.listed = listed or Listed(sent)
+        self.asking = Asking(self.listed, limit_s)
+        self.aside = self.listed.aside
+        self._metrics: dict[str, set[str]] = {}
+        for device_id, metric, _, _ in sent:
+            self._metrics.setdefault(device_id, set()).add(metric)
 
     def metrics(self, _: int, device_id: str) -> list[str]:
-        return sorted({each[1] for each in self.listed.sent if each[0] == device_id})
+        return sorted(self._metrics.get(device_id, ()))
+
+
+class Threaded(Listed):
+    """Readings that are worked on in the threads of a gateway."""
+
+    def __init__(self, sent: Sent, readers: Readers) -> None:
+        super().__init__(sent)
+        self._readers = readers
+
+    async def aside(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        return await self._readers.run(function, *arguments, **named)
 
 
 async def asked(sent: Sent, query: str, steps: Steps) -> Result:
-    return await Prometheus(Stored(sent)).query(1, DEVICES, query, steps)
+    return await Prometheus(Stored(sent)).query(1, DEVICES, query, steps, as_it_is)
+
+
+def as_it_is(_: Check, result: Result) -> Result:
+    return result
 
 
 def naive(sent: Sent, leaf: Leaf, steps: Steps, device_id: str) -> list[float | None]:
@@ -124,8 +150,8 @@ async def test_series_are_chosen_by_their_labels() -> None:
     assert await asked(SENT, 'flow{zone="west"}', AFTER) == []
     assert await asked(SENT, "flow", Steps(START, 1, 0)) == []
     source = Prometheus(Stored(SENT))
-    assert len(await source.series(1, DEVICES, [])) == 3
-    [labels] = await source.series(1, DEVICES, [selector_of("on"), selector_of('on{zone="x"}')])
+    assert len(await source.look_up(1, DEVICES, [], list)) == 3
+    [labels] = await source.look_up(1, DEVICES, ["on", 'on{zone="x"}'], list)
     assert labels["__name__"] == "on"
 
 
@@ -145,5 +171,73 @@ async def test_what_would_be_too_much_is_refused(query: str, when: Steps, error:
 
 async def test_too_many_series_are_refused() -> None:
     many: Sent = [("a", f"m{number}", START, 1.0) for number in range(400)]
-    with pytest.raises(TooMuchError):
+    with pytest.raises(TooMuchError, match="bins of 400 series"):
         await asked(many, '{metric=~"m.*"}', Steps(START, 1_000, MINUTE_MS))
+    fleet = [device(f"d{number}") for number in range(KEYS_LIMIT + 1)]
+    source = Prometheus(Stored([(each.device_id, "flow", START, 1.0) for each in fleet]))
+    with pytest.raises(TooMuchError, match="more than 10,000 series"):
+        await source.query(1, fleet, "flow", AFTER, as_it_is)
+    with pytest.raises(QueryError, match="selectors"):
+        await source.look_up(1, DEVICES, ["flow"] * (SELECTORS_LIMIT + 1), list)
+
+
+async def test_what_overlaps_often_is_answered_where_one_bin_of_a_window_suffices() -> None:
+    when = Steps(START + 5_000, 2_000, 1_000)
+    found = await asked([("a", "flow", START + 5_000, 7.0)], "last_over_time(flow[1000s])", when)
+    assert isinstance(found, list)
+    assert found[0].values[:3] == [None, 7.0, 7.0]
+    assert found[0].values.count(7.0) == 1_000
+    with pytest.raises(TooMuchError, match="overlap"):
+        await asked([("a", "flow", START, 7.0)], "max_over_time(flow[1000s])", when)
+
+
+HEAVY = '{device_id=~"%s"}' % ("(a|b)*a" + "(a|b|-)" * 500)
+
+
+@asynccontextmanager
+async def waiting_for_threads(limit_s: float = 30.0) -> AsyncIterator[tuple[Stored, list[Device]]]:
+    """A store with the threads of a gateway, and devices whose names keep such an expression busy for very long."""
+    numbers = [format(number * 2_654_435_761 % 2**32, "032b") for number in range(900)]
+    devices = [device(number.replace("0", "a").replace("1", "b") * 40) for number in numbers]
+    sent: Sent = [(each.device_id, "flow", START, 1.0) for each in devices]
+    readers = Readers(1)
+    async with readers.opened():
+        yield Stored(sent, Threaded(sent, readers), limit_s), devices
+
+
+async def test_an_expression_that_takes_long_keeps_nobody_else_and_ends_when_it_is_not_wanted() -> None:
+    async with waiting_for_threads() as (stored, devices):
+        source = Prometheus(stored)
+        for work in (source.query(1, devices, HEAVY, AFTER, as_it_is), source.look_up(1, devices, [HEAVY], list)):
+            asking = asyncio.create_task(work)
+            turns, begun = 0, time.monotonic()
+            while time.monotonic() < begun + 0.3:
+                await asyncio.sleep(0.001)
+                turns += 1
+            assert not asking.done()
+            asking.cancel()
+            begun = time.monotonic()
+            await asyncio.wait([asking])
+            assert time.monotonic() < begun + 5
+            # A thread that counts gives way every five milliseconds.
+            assert turns > 2
+
+
+async def test_an_expression_that_takes_too_long_is_refused() -> None:
+    async with waiting_for_threads(limit_s=0.2) as (stored, devices):
+        source = Prometheus(stored)
+        with pytest.raises(TooMuchError, match=r"more than 0\.2 s"):
+            await source.query(1, devices, HEAVY, AFTER, as_it_is)
+        with pytest.raises(TooMuchError, match=r"more than 0\.2 s"):
+            await source.look_up(1, devices, [HEAVY], list)
+
+
+async def test_what_is_told_is_made_while_the_question_has_its_turn() -> None:
+    async with waiting_for_threads(limit_s=0.2) as (stored, _):
+
+        def told(check: Check, _: Result) -> None:
+            while True:
+                check()
+
+        with pytest.raises(TooMuchError):
+            await Prometheus(stored).query(1, DEVICES, "1", AFTER, told)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import h11
 
-from appliance.telemetry.cold.bucket.model import BucketError, Place, Reply
+from appliance.telemetry.cold.bucket.model import BucketAwayError, Place, Reply
 
 PATIENCE_S = 30.0
 """How long a bucket may say and take nothing."""
@@ -41,7 +41,7 @@ class Line:
     ) -> Reply:
         """Send a request and give the answer; the body of a good one goes into the sink, if there is one.
 
-        Raises `BucketError` when there is no answer in time, or one that is not HTTP.
+        Raises `BucketAwayError` when there is no answer in time, or one that is not HTTP.
         """
         try:
             async with self._connected() as (reader, writer):
@@ -56,7 +56,7 @@ class Line:
                 return await exchange.answer(sink)
         except (OSError, EOFError, h11.ProtocolError) as error:
             # A time-out and a certificate that is not trusted are kinds of these.
-            raise BucketError(f"{self._place.netloc} did not answer: {_told(error)}") from error
+            raise BucketAwayError(f"{self._place.netloc} did not answer: {_told(error)}") from error
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:

@@ -15,7 +15,7 @@ from tests.appliance.telemetry.reports import DAY
 @given(st.integers(0, 80_000))
 def test_a_day_is_found_by_the_name_of_its_folder(day: int) -> None:
     path = files.path_of(Path("cold"), day)
-    assert files._day(path) == day
+    assert files._day(path.parent) == day
     assert path.as_posix() == f"cold/{files.key_of(day)}"
 
 
@@ -50,6 +50,32 @@ def test_a_sealed_day_is_told_from_the_one_that_takes_its_place(tmp_path: Path) 
     assert sources.of(path) not in (None, first)
     path.write_bytes(b"nothing")
     assert sources.of(path) is None
+
+
+@pytest.mark.parametrize("name", ["day=2026-02-30", "day=abcd-ef-gh", "day=2026-00-01"])
+def test_a_folder_that_is_named_like_a_day_and_is_none_is_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / files.NAME).touch()
+    (tmp_path / name / "_damaged-1-1.parquet").touch()
+    (tmp_path / f"{name.removeprefix(files.FOLDER)}.sealed").touch()
+    assert files.days_in(tmp_path) == {}
+    assert files.aside(tmp_path) == []
+    assert dict(files.Sources().all(tmp_path)) == {}
+
+
+def test_what_is_set_aside_is_found_by_its_day_and_no_name_is_given_twice(tmp_path: Path) -> None:
+    path = files.path_of(tmp_path, DAY)
+    files.made_room(path)
+    for content in (b"first", b"second"):
+        path.write_bytes(content)
+        files.set_aside(path, 7)
+    assert not path.exists()
+    found = files.aside(tmp_path)
+    assert [(each.day, each.erasure_number, each.path.read_bytes()) for each in found] == [
+        (DAY, 7, b"first"),
+        (DAY, 7, b"second"),
+    ]
+    assert files.days_in(tmp_path) == {}
 
 
 def test_the_checksum_is_that_of_the_whole_file(tmp_path: Path) -> None:

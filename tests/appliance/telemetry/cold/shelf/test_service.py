@@ -62,7 +62,7 @@ async def test_a_writing_that_is_broken_off_leaves_the_old_file(gateway: ColdGat
     shelf = gateway.cold._shelf
     source = shelf.source(DAY)
     assert source is not None
-    writing = asyncio.create_task(shelf.export(DAY, source))
+    writing = asyncio.create_task(shelf.export(DAY, source, ()))
     for _ in range(steps):
         await asyncio.sleep(0.02)
     writing.cancel()

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.cold_settings import ColdConfig
@@ -108,7 +109,7 @@ async def test_an_upload_of_another_file_is_abandoned(gateway: ColdGateway, root
     await gateway.cold._shelf.note(uploads._begun(older, upload_id))
     newer = await put_on_the_shelf(gateway, 100)
     begun = uploads._begun(older, upload_id)
-    known = ColdDay(DAY, "y", 1, 100, newer.sha256, upload_id=upload_id, upload_sha256=begun.upload_sha256)
+    known = msgspec.structs.replace(begun, source="y", file_bytes=100, sha256=newer.sha256)
     await uploads.upload(known)
     assert objects(root)[OBJECT] == gateway.file().read_bytes()
     with pytest.raises(BucketError, match="NoSuchUpload"):
@@ -120,6 +121,7 @@ async def test_a_file_that_was_damaged_is_not_uploaded_but_written_again(gateway
     gateway.file().write_bytes(bytes(100))
     with pytest.raises(ColdError, match="was damaged"):
         await gateway.cold._uploads.upload(known)
+    await gateway.cold._shelf.see_to_doubted()
     assert gateway.cold._shelf.known[DAY].source == ""
 
 

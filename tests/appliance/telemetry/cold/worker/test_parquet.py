@@ -58,6 +58,21 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
         file.reports((1, "a"), *EVER)
 
 
+def test_of_a_file_that_is_doubted_what_can_be_read_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    write(path, *[[report(name, NOON + step) for step in range(30_000)] for name in ("a", "b")])
+    content = bytearray(path.read_bytes())
+    column = others.read_metadata(path).row_group(0).column(5)
+    content[column.data_page_offset + column.total_compressed_size // 2] ^= 1
+    path.write_bytes(content)
+    with File(path, is_doubted=True) as file:
+        assert file.devices() == [(1, "b")]
+        assert file.reports((1, "a"), *EVER) == []
+        assert len(file.reports((1, "b"), *EVER)) == 30_000
+        assert file.windows((1, "b")) == [EVER]
+        assert file.lost_count == 1
+
+
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     others.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
     with pytest.raises(ValueError, match="other columns"):

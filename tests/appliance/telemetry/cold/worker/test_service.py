@@ -1,11 +1,12 @@
 """Programs beside the gateway are started, asked and ended; none is left behind."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
 
-from appliance.telemetry.cold.model import ColdError
+from appliance.telemetry.cold.model import ColdError, HinderedError
 from appliance.telemetry.cold.worker.model import Describe
 from appliance.telemetry.cold.worker.service import Workers, has_pyarrow
 from tests.appliance.telemetry.cold.rig import HAS_PYARROW, needs_pyarrow, until
@@ -21,6 +22,36 @@ async def test_a_program_that_cannot_begin_is_told(tmp_path: Path) -> None:
     # So little memory is not enough to begin with.
     with pytest.raises(ColdError, match="program"):
         await Workers(1).written(Describe(str(tmp_path)))
+
+
+async def test_a_program_that_the_machine_does_not_start_says_nothing_about_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    with pytest.raises(HinderedError, match="could not be started"):
+        await Workers(MEMORY_MB).written(Describe(str(tmp_path)))
+    with pytest.raises(HinderedError, match="could not be started"):
+        await Workers(MEMORY_MB).read(str(tmp_path), (1, "a"), 0, 1)
+
+
+@needs_pyarrow
+async def test_what_the_disk_says_is_told_from_what_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(HinderedError):
+        await Workers(MEMORY_MB).written(Describe(str(tmp_path / "missing")))
+    (tmp_path / "none").write_bytes(b"PAR1 nothing PAR1")
+    with pytest.raises(ColdError) as caught:
+        await Workers(MEMORY_MB).written(Describe(str(tmp_path / "none")))
+    assert not isinstance(caught.value, HinderedError)
+
+
+@needs_pyarrow
+async def test_a_question_that_comes_while_the_program_is_let_go_is_answered_by_another(tmp_path: Path) -> None:
+    workers = Workers(MEMORY_MB)
+    async with workers.running():
+        for name in ("first", "second"):
+            with pytest.raises(ColdError, match=name):
+                await workers.read(str(tmp_path / name), (1, "a"), 0, 1)
+            workers._let_go()
 
 
 @needs_pyarrow

@@ -93,6 +93,20 @@ def test_what_only_the_older_file_has_stays_but_for_what_is_left_out(tmp_path: P
     assert written.extra_count == 1
 
 
+def test_of_a_file_of_which_nothing_can_be_read_nothing_stays_and_its_day_is_written_all_the_same(
+    tmp_path: Path,
+) -> None:
+    older = tmp_path / "older"
+    older.write_bytes(b"PAR1 nothing PAR1")
+    request = Without(str(older), ((1, "a"),), str(tmp_path / "less"), 9, is_doubted=True)
+    assert writing.without(request, rest) == Written(0, lost_count=1)
+    path = sealed(tmp_path, {"a": [[report("a")]]})
+    told = writing.export(Export(str(path), str(older), (), str(tmp_path / "new"), "source", 7, is_doubted=True), rest)
+    assert (told.reading_count, told.lost_count) == (2, 1)
+    with pytest.raises((OSError, ValueError)):
+        writing.export(Export(str(path), str(older), (), str(tmp_path / "new"), "source", 7), rest)
+
+
 def test_a_chunk_that_was_damaged_is_counted_and_the_others_are_written(tmp_path: Path) -> None:
     path = sealed(tmp_path, {"a": [[report("a")], [report("a", NOON + 1)]]})
     content = bytearray(path.read_bytes())

@@ -26,10 +26,10 @@ def test_everything_on_the_disk_is_days_or_beside_them_or_others_or_free(
 
 
 def test_a_folder_is_measured_by_first_names_a_database_with_its_companions(tmp_path: Path) -> None:
-    assert sizes(tmp_path) == {"gateway.db": 0, "rollups": 0, "days": 0}
+    assert sizes(tmp_path) == {"gateway.db": 0, "rollups": 0, "days": 0, "journal": 0}
     (tmp_path / "pki" / "keys").mkdir(parents=True)
     for name in ("gateway.db", "gateway.db-wal", "pki/root.pem", "pki/keys/one.pem", RESERVE_NAME):
         (tmp_path / name).write_bytes(bytes(5_000))
     block = (tmp_path / "gateway.db").stat().st_blocks * 512
     assert block >= 5_000
-    assert sizes(tmp_path) == {"gateway.db": 2 * block, "rollups": 0, "days": 0, "pki": 2 * block}
+    assert sizes(tmp_path) == {"gateway.db": 2 * block, "rollups": 0, "days": 0, "journal": 0, "pki": 2 * block}

@@ -351,7 +351,7 @@ async def test_where_the_disk_goes_is_told(tmp_path: Path) -> None:
         assert usage.growth_bytes == usage.sealed_bytes // 3
         assert usage.days_left == (usage.budget_bytes - usage.used_bytes) // usage.growth_bytes
         parts = (usage.open_bytes, usage.sealed_bytes, usage.rollup_bytes, usage.database_bytes, usage.reserve_bytes)
-        assert usage.used_bytes == sum(parts) + usage.other_bytes
+        assert usage.used_bytes == sum(parts) + usage.journal_bytes + usage.other_bytes
 
 
 async def test_a_number_of_days_for_a_device_is_for_nobody_elses_of_that_name(tmp_path: Path) -> None:

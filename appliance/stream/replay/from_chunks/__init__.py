@@ -1,0 +1,1 @@
+"""What the stored days and the memory hold of an interval."""

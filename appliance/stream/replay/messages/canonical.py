@@ -1,0 +1,29 @@
+"""A report as the message that says the same: what a device could have sent, and the gateway understands alike.
+
+Rules:
+- It is the telemetry message of docs/reference/payloads.md, in JSON. Numbers that JSON has no word for are null.
+- A moment that the gateway took, for the device told none that could be, is not in it: taken in again with the same
+  arrival it is taken again.
+"""
+
+from appliance.instant import to_text
+from appliance.stream.replay.messages.model import GivenMessage
+from appliance.stream.written import as_json
+from appliance.telemetry.model import Report, TimeSource
+
+
+def message_of(report: Report) -> GivenMessage:
+    """The message."""
+    said: dict[str, object] = {"deviceId": report.device_id}
+    if report.time_source is TimeSource.DEVICE:
+        said["timestamp"] = to_text(report.at)
+    if report.sequence is not None:
+        said["sequence"] = report.sequence
+    said["readings"] = dict(report.values)
+    return GivenMessage(
+        topic=report.topic,
+        client_id=report.client_id,
+        arrived_at=report.arrived_at,
+        content_type="",
+        payload=as_json(said),
+    )

@@ -1,0 +1,1 @@
+"""Files that only the bucket has, while questions are asked of them."""

@@ -1,0 +1,1 @@
+"""Day files and the cold tier answer together."""

@@ -1,0 +1,1 @@
+"""The files of the cold tier are looked after."""

@@ -1,0 +1,152 @@
+"""What is done for the files of the cold tier, one day after the other; one that fails keeps no other from its turn."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+from appliance.instant import DAY_MS, Clock, day_of
+from appliance.telemetry.cold import plan
+from appliance.telemetry.cold.attempts import Attempts
+from appliance.telemetry.cold.bucket.model import BucketAwayError, BucketError
+from appliance.telemetry.cold.model import ColdDay, ColdError, Erased, HinderedError
+from appliance.telemetry.cold.plan import Device
+from appliance.telemetry.cold.shelf.service import Shelf
+from appliance.telemetry.cold.upload.rounds.service import Rounds, in_words
+from appliance.telemetry.cold.upload.service import Uploads
+
+
+async def unbounded() -> int:
+    """As many bytes as anybody may want."""
+    return 1 << 62
+
+
+class Upkeep:
+    """Files are written, rid of what is erased, and let go."""
+
+    def __init__(self, shelf: Shelf, uploads: Uploads, rounds: Rounds, clock: Clock) -> None:
+        self._shelf = shelf
+        self._uploads = uploads
+        self._rounds = rounds
+        self._clock = clock
+        self._exports: Attempts[int] = Attempts()
+        self._troubles: dict[int, str] = {}
+        """By the day that could not be written: why."""
+        self._night = 0
+        self._bad_nights: dict[int, set[int]] = {}
+        """By the day that could not be written for what is in it: in which nights."""
+        self._takings: Attempts[int] = Attempts()
+        self._left: dict[int, str] = {}
+        """By the day that still has what is to go: why."""
+        self._thinned: dict[int, frozenset[Device]] = {}
+        self.waiting_count = 0
+        """Sealed days that are not written yet."""
+        self.free_bytes: Callable[[], Awaitable[int]] = unbounded
+        """The room that may be taken."""
+
+    def end_night(self) -> None:
+        """Say that a night is over: a day that fails again counts again."""
+        self._night += 1
+
+    def is_given_up(self, day: int) -> bool:
+        """Whether a day could not be written for so long, for what is in it, that its chunks need not wait for it."""
+        return len(self._bad_nights.get(day, ())) >= plan.PATIENCE_NIGHTS
+
+    async def export_due(self) -> None:
+        """Write the sealed days that are not written as they are now. Raises `ColdError` that tells of what failed."""
+        due = plan.due_for_export(await self._shelf.sources(), self._shelf.known)
+        self._troubles = {day: why for day, why in self._troubles.items() if day in due}
+        self.waiting_count = len(due)
+        for day in due:
+            if self._exports.is_due(day, self._clock()):
+                # What it is made of is known before what is to be erased: that is then not in it, or it is made anew.
+                source, erased = self._shelf.source(day), await self._shelf.erased()
+                if plan.is_pending(erased):
+                    # Days are sealed anew without it first.
+                    break
+                if source is not None:
+                    await self._export(day, source, erased)
+        if self._troubles:
+            raise ColdError(in_words(list(self._troubles.values())))
+
+    async def take_out_due(self, keep_days_of: Mapping[Device, int], aged_at: int) -> None:
+        """Take what is erased, and what is too old, out of files. Raises `ColdError` that tells of what failed."""
+        erased = await self._shelf.erased()
+        newest = plan.newest_erasure(erased)
+        for aside in await self._shelf.aside():
+            # Nobody can take something out of it for sure.
+            if aside.erasure_number < newest or plan.too_old(aside.day, keep_days_of, aged_at):
+                await self._shelf.remove_aside(aside)
+        # What is here comes first: the bucket may not answer.
+        for known in sorted(self._shelf.known.values(), key=lambda each: (not each.is_local, each.day)):
+            gone = plan.erased_since(known, erased)
+            thinned = self._thinned.get(known.day, frozenset())
+            old = plan.too_old(known.day, keep_days_of, aged_at) - thinned
+            is_due = bool(gone or old) and self._takings.is_due(known.day, self._clock())
+            if is_due and await self._take_out(known, gone | old, newest):
+                self._thinned[known.day] = thinned | old
+        if self._left:
+            raise ColdError(in_words(list(self._left.values())))
+
+    async def remove_due(self, keep_days: int, budget_bytes: int, aged_at: int) -> None:
+        """Let go the files that are too old or too many."""
+        known = list(self._shelf.known.values())
+        for each in plan.due_for_removal(known, aged_at, keep_days, budget_bytes, self._uploads.target):
+            await self._shelf.remove(each)
+        for aside in await self._shelf.aside():
+            if plan.is_old(aside.day, aged_at, keep_days):
+                await self._shelf.remove_aside(aside)
+
+    async def forget_gone(self) -> None:
+        """Know nothing more of days of which nothing is left."""
+        for known in list(self._shelf.known.values()):
+            if plan.is_forgotten(known, self._shelf.source(known.day)):
+                await self._shelf.forget(known.day)
+                self._left.pop(known.day, None)
+
+    async def _export(self, day: int, source: str, erased: Sequence[Erased]) -> None:
+        try:
+            await self._require_room(day)
+            await self._bring_back(day)
+            await self._shelf.export(day, source, erased)
+        except (ColdError, BucketError, OSError) as error:
+            self._exports.failed(day, self._clock())
+            self._troubles[day] = f"{day_of(day * DAY_MS)} could not be written as Parquet: {error}"
+            if isinstance(error, ColdError) and not isinstance(error, HinderedError):
+                self._bad_nights.setdefault(day, set()).add(self._night)
+        else:
+            self._exports.succeeded(day)
+            self._troubles.pop(day, None)
+            self._bad_nights.pop(day, None)
+            # Chunks may have what was taken out of the file before.
+            self._thinned.pop(day, None)
+            self.waiting_count -= 1
+
+    async def _require_room(self, day: int) -> None:
+        needed, free = await self._shelf.needed_bytes(day), await self.free_bytes()
+        if free < needed:
+            raise HinderedError(f"it may take {needed} bytes, and {max(free, 0)} are free")
+
+    async def _take_out(self, known: ColdDay, devices: Collection[Device], erasure_number: int) -> bool:
+        """Take devices out of the file of a day, wherever it is; whether that was done."""
+        if not known.is_local and known.sha256 and plan.holders(known) and not self._can_come(known):
+            # It is only in a bucket that is not set any more, or that does not answer: it is not forgotten.
+            return False
+        try:
+            await self._bring_back(known.day)
+            await self._shelf.take_out(self._shelf.known[known.day], devices, erasure_number)
+        except (ColdError, BucketError, OSError) as error:
+            if isinstance(error, BucketAwayError):
+                self._rounds.note_away()
+            self._takings.failed(known.day, self._clock())
+            self._left[known.day] = f"{day_of(known.day * DAY_MS)} still has what is to be erased: {error}"
+            return False
+        self._takings.succeeded(known.day)
+        self._left.pop(known.day, None)
+        return True
+
+    def _can_come(self, known: ColdDay) -> bool:
+        return self._uploads.has(known) and self._rounds.may_ask
+
+    async def _bring_back(self, day: int) -> None:
+        """Have the file of a day here, and whole, if the bucket has it so."""
+        known = self._shelf.known.get(day)
+        if known and self._uploads.has(known) and not await self._shelf.is_whole(known):
+            await self._uploads.fetch(known)

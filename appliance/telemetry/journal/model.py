@@ -1,0 +1,88 @@
+"""The nouns of the raw journal."""
+
+from collections.abc import Container
+from typing import NamedTuple
+
+import msgspec
+
+from appliance.telemetry.packing import ChunkError
+
+
+class RawMessage(NamedTuple):
+    """A message as it came."""
+
+    tenant_id: int
+    principal: str
+    """Whose rights it was published with: for devices the device's own id."""
+    client_id: str
+    topic: str
+    payload: bytes
+    content_type: str
+    """Empty when the message did not say."""
+    qos: int
+    retain: bool
+    arrived_at: int
+    """UTC milliseconds."""
+    log_id: int
+    """The newest log id when it was committed: whatever was understood of it has this one or a lower one."""
+
+    def is_of(self, devices: Container[str]) -> bool:
+        """Whether one of these devices sent it, or it is on a topic of one of them."""
+        return self.principal in devices or self.topic_device in devices
+
+    @property
+    def topic_device(self) -> str:
+        """The device whose topic it is on; empty for every other topic."""
+        room, _, rest = self.topic.partition("/")
+        return rest.partition("/")[0] if room == "sensors" else ""
+
+
+class Kept(NamedTuple):
+    """What a segment holds, told by its own bytes."""
+
+    begun_at: int
+    """Whatever arrived from here on, and is not in the segment before, is in this one or in later ones."""
+    is_continued: bool
+    """Whether the segment before it was written by the same gateway up to this one without a break."""
+    whole_until: int | None
+    """All that arrived before is in it or in those before; None when it was never ended, for power or gateway died."""
+    first_at: int
+    last_at: int
+    """Between these lie the arrivals of its messages."""
+    message_count: int
+
+
+class Segment(NamedTuple):
+    """A file of the journal."""
+
+    number: int
+    size_bytes: int
+    kept: Kept
+
+
+class Span(NamedTuple):
+    """A time of which the journal has everything: `start <= arrived_at < end`."""
+
+    start: int
+    end: int
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """How it stands with the journal."""
+
+    is_on: bool
+    is_writing: bool
+    """False as well while the disk does not take it."""
+    segment_count: int
+    size_bytes: int
+    limit_bytes: int
+    hours: int
+    begun_at: int | None
+    """From here on it has everything up to now; None when it has nothing now."""
+    trouble: str
+
+
+class BrokenOffError(ChunkError):
+    """What was read of the journal ends before it should: a segment went meanwhile, or was damaged."""
+
+    code = "journal_broken_off"

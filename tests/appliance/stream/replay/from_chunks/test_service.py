@@ -1,0 +1,85 @@
+"""What is stored is found by its arrival, in memory, in day files and in Parquet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from appliance.instant import DAY_MS, HOUR_MS
+from appliance.stream.replay.from_chunks.service import FromChunks
+from appliance.stream.replay.model import Span, TooMuchError
+from appliance.stream.wanted import EVERYTHING, Wanted
+from appliance.telemetry.rows import Rows
+from tests.appliance.stream.story import Log
+from tests.appliance.telemetry.reports import NOON, report
+
+TODAY = NOON // DAY_MS
+
+
+class Shelf:
+    """One day that lies elsewhere."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self.is_in_day_files = False
+        self.asked: list[tuple[str, tuple[int, int]]] = []
+
+    def days(self, start: int, end: int) -> Sequence[int]:
+        return [self._rows.day] if self._rows.day * DAY_MS < end and (self._rows.day + 1) * DAY_MS > start else []
+
+    def is_needed(self, day: int) -> bool:
+        return day == self._rows.day and not self.is_in_day_files
+
+    async def parts(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> Sequence[Rows]:
+        assert day == self._rows.day
+        self.asked.append((device[1], span))
+        return [self._rows] if device == (self._rows.tenant_id, self._rows.device_id) else []
+
+
+def span_of(start: int, end: int, wanted: Wanted = EVERYTHING, most: int = 1_000) -> Span:
+    return Span(1, start, end, wanted, most)
+
+
+async def test_what_only_parquet_has_is_given_too(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        chunks = FromChunks(log.database, log.telemetry, DAY_MS)
+        await log.take(report("a", arrived_at=NOON), report("b", arrived_at=NOON))
+        old = NOON - 9 * DAY_MS
+        shelf = Shelf(Rows.of([report("a", old, arrived_at=old), report("a", old + 5, arrived_at=old + HOUR_MS)], 1))
+        log.telemetry.cold = shelf
+        found = await chunks.arrived(span_of(old, old + 10))
+        assert [each.at for each in found] == [old]
+        found = await chunks.arrived(span_of(old + HOUR_MS, old + 2 * HOUR_MS, Wanted(frozenset("a"))))
+        assert [each.at for each in found] == [old + 5]
+        assert {name for name, _ in shelf.asked[2:]} == {"a"}
+        shelf.asked.clear()
+        await chunks.arrived(span_of(NOON, NOON + 1))
+        shelf.is_in_day_files = True
+        await chunks.arrived(span_of(old, old + 10))
+        assert not shelf.asked
+
+
+async def test_a_day_that_was_written_since_is_looked_at_anew(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        chunks = FromChunks(log.database, log.telemetry, DAY_MS)
+        for number in range(3):
+            log.now += HOUR_MS
+            await log.take(report(at=NOON + number, arrived_at=log.now))
+            await log.telemetry.seal_all()
+            found = await chunks.arrived(span_of(log.now, log.now + 1))
+            assert [each.at for each in found] == [NOON + number]
+        # Hours that are over are looked for in what was committed since, and nowhere else.
+        assert chunks._newest_of(TODAY, 1) == 3
+        assert chunks._newest_of(TODAY, 2) == 0
+
+
+async def test_more_than_is_held_at_once_is_too_much_wherever_it_lies(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        chunks = FromChunks(log.database, log.telemetry, DAY_MS)
+        await log.take(*[report(arrived_at=NOON, values={"n": n}) for n in range(4)])
+        with pytest.raises(TooMuchError):
+            await chunks.arrived(span_of(NOON, NOON + 2, most=3))
+        await log.telemetry.seal_all()
+        with pytest.raises(TooMuchError):
+            await chunks.arrived(span_of(NOON, NOON + 2, most=3))
+        assert len(await chunks.arrived(span_of(NOON, NOON + 1, most=3))) == 4

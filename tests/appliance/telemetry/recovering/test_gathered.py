@@ -1,0 +1,144 @@
+"""What a start takes up by runs is in memory exactly as if it had been taken up report by report."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.config import TelemetryConfig
+from appliance.instant import DAY_MS
+from appliance.telemetry import log_record
+from appliance.telemetry.model import Report, TimeSource
+from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
+from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.recovering.gathered import Gathered
+from appliance.telemetry.run import Run
+from tests.appliance.telemetry.reports import NOON, exact, report, reports, values
+
+devices = st.sampled_from(["a", "b", "c"])
+whatever = reports(devices=devices, moments=st.integers(NOON, NOON + 9) | st.just(NOON + DAY_MS))
+shapes = st.sampled_from([("pressure",), ("pressure", "state"), ("state", "pressure"), (), tuple(map(str, range(11)))])
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> list[list[Report]]:
+    """Records of devices that send in the order of time, with few exceptions: as nearly all do."""
+    records = []
+    kinds = draw(st.dictionaries(devices, shapes, min_size=3))
+    usual = st.floats(-9, 9) | st.just(2.5) if draw(st.booleans()) else values
+    for number in range(draw(st.integers(1, 8))):
+        at = NOON + 5 * number + draw(st.sampled_from([0, 0, 0, 0, 1, -6]))
+        records.append(
+            [
+                report(name, at, values={metric: draw(usual) for metric in kinds[name]}, sequence=number)
+                for name in draw(st.lists(devices, max_size=4))
+            ]
+        )
+    return records
+
+
+def of_chunk(chunk: OpenChunk) -> tuple[Any, ...]:
+    parts = [
+        (
+            [exact(each) for each in part.reports()],
+            (part.first_log_id, part.last_log_id, part.has_texts, part.topics.starts, part.time_sources.starts),
+            {name: column.kind for name, column in part.columns.items()},
+        )
+        for part in chunk.parts
+    ]
+    moments = {at for part in chunk.parts for at in part.at}
+    places = {at: [(id(part), row) for part, row in chunk.moments.rows_at(at, 99)] for at in moments}
+    numbers = {id(part): number for number, part in enumerate(chunk.parts)}
+    found = {at: [(numbers[part], row) for part, row in there] for at, there in places.items()}
+    return parts, found, chunk.opened_at, chunk.due_at, chunk.extra_cells, chunk.surcharge
+
+
+def memory(chunks: OpenChunks) -> Any:
+    """Everything that is remembered, as what can be compared exactly."""
+    return {
+        device.device_id: (
+            {day: of_chunk(chunk) for day, chunk in device.open.items()},
+            {metric: (at, repr(value), source) for metric, (at, value, source) in newest_of(device.newest).items()},
+            (device.newest.at, device.newest.last_seen_at),
+        )
+        for device in chunks._devices.values()
+    } | {"": (chunks.report_count, chunks._pressing_cells)}
+
+
+def newest_of(newest: Any) -> dict[str, tuple[int, Any, TimeSource]]:
+    return {metric: (each.at, each.value, each.time_source) for metric, each in newest.latest().items()}
+
+
+def taken_up(records: list[list[Report]], config: TelemetryConfig, at_once: int) -> OpenChunks:
+    chunks = OpenChunks(config)
+    for first in range(0, len(records), at_once):
+        gathered = Gathered(1)
+        for log_id, each in enumerate(records[first : first + at_once], first + 1):
+            gathered.add(log_id, log_record.decode_columns(log_record.encode(each)))
+        for device_id, found in gathered.devices():
+            assert {each.report.device_id for each in (found.logged() if isinstance(found, Run) else found)} == {
+                device_id
+            }
+            if not isinstance(found, Run) or not chunks.absorb_run(found, NOON + found.log_ids[0]):
+                for log_id, each_report in found.logged() if isinstance(found, Run) else found:
+                    chunks.absorb([each_report], log_id, NOON + log_id)
+    return chunks
+
+
+@settings(max_examples=80, deadline=None)
+@given(alike() | st.lists(st.lists(whatever, max_size=5), max_size=6), st.integers(2, 6), st.integers(1, 8))
+def test_runs_leave_the_same_in_memory_as_reports(
+    records: list[list[Report]], seal_after_reports: int, at_once: int
+) -> None:
+    config = TelemetryConfig(seal_after_reports=seal_after_reports)
+    one_by_one = OpenChunks(config)
+    for log_id, each in enumerate(records, 1):
+        one_by_one.absorb(each, log_id, NOON + log_id)
+    assert memory(taken_up(records, config, at_once)) == memory(one_by_one)
+
+
+def gathered_of(*records: list[Report]) -> Gathered:
+    gathered = Gathered(1)
+    for log_id, each in enumerate(records, 1):
+        gathered.add(log_id, log_record.decode_columns(log_record.encode(each)))
+    return gathered
+
+
+def test_what_differs_in_moments_and_values_only_is_one_run() -> None:
+    first, second = report("a", NOON), report("a", NOON + 1, values={"pressure": 1.5, "battery": 84})
+    [(device_id, run)] = gathered_of([first], [second]).devices()
+    assert isinstance(run, Run)
+    assert (device_id, run.log_ids) == ("a", [1, 2])
+    assert [exact(each.report) for each in run.logged()] == [exact(first), exact(second)]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        report("a", NOON - 1),
+        report("a", NOON + DAY_MS),
+        report("a", NOON + 1, topic="other"),
+        report("a", NOON + 1, client_id="other"),
+        report("a", NOON + 1, time_source=TimeSource.ARRIVAL_NO_CLOCK),
+        report("a", NOON + 1, values={"pressure": 1.5}),
+    ],
+)
+def test_what_differs_in_more_comes_report_by_report(second: Report) -> None:
+    found = dict(gathered_of([report("a"), report("b")], [second]).devices())
+    assert isinstance(found["b"], Run)
+    assert not isinstance(found["a"], Run)
+    assert [(each.log_id, exact(each.report)) for each in found["a"]] == [(1, exact(report("a"))), (2, exact(second))]
+
+
+def test_a_moment_that_memory_cannot_hold_is_damage_and_nothing_of_its_record_is_taken() -> None:
+    gathered = gathered_of([report("a")])
+    with pytest.raises(ChunkError, match="64 bits"):
+        gathered.add(2, log_record.decode_columns(log_record.encode([report("b"), report("c", 1 << 70)])))
+    assert [device_id for device_id, _ in gathered.devices()] == ["a"]
+
+
+def test_values_are_counted_so_that_memory_is_bounded() -> None:
+    narrow, wide = gathered_of([report("a")]), gathered_of([report("a", values=dict.fromkeys("abcdefgh", 1.0))])
+    assert 0 < narrow.cell_count < wide.cell_count
+    assert gathered_of([report("a")], [report("b")]).cell_count == 2 * narrow.cell_count
