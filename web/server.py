@@ -19,6 +19,7 @@ from litestar import Litestar
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from appliance.config import HttpConfig
 from appliance.errors import ApplianceError
@@ -181,6 +182,14 @@ class PatientSocket(WebSocketsSansIOProtocol):
             return
         self.pong_timer = self.pending_ping_payload = None
         self.schedule_ping()
+
+    def shutdown(self) -> None:
+        """End it with the server. Where its client has just closed it, nothing is left to be said."""
+        if self.handshake_complete and self.conn.state is not State.OPEN:
+            self.stop_keepalive()
+            self.transport.close()
+        else:
+            super().shutdown()
 
     async def run_asgi(self) -> None:
         """Serve it. Afterwards nobody waits for a client that does not take what it was sent."""

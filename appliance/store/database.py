@@ -61,6 +61,13 @@ class _Work(NamedTuple):
     transaction: bool
 
 
+CELLS_CHECKED = "cell_size_check = ON"
+"""Each page is looked at when it is read: of one that was damaged SQLite may else take whatever lies in memory behind
+it for a row, and find nothing where something is, or write where nobody looks."""
+
+READER_PRAGMAS = ("query_only = ON", "busy_timeout = 5000", "wal_autocheckpoint = 0", CELLS_CHECKED)
+
+
 def connect_writer(path: Path, *, page_bytes: int, cache_kb: int, synchronous: str) -> sqlite3.Connection:
     """Open the one writing connection of a file, with the pragmas every file here has."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -75,6 +82,7 @@ def connect_writer(path: Path, *, page_bytes: int, cache_kb: int, synchronous: s
             f"cache_size = -{cache_kb}",
             "journal_size_limit = 4194304",
             "mmap_size = 0",
+            CELLS_CHECKED,
         ):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
@@ -87,7 +95,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """Open a file for reading in the thread that calls; whoever opens it closes it."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
-        for pragma in ("query_only = ON", "busy_timeout = 5000", "wal_autocheckpoint = 0"):
+        for pragma in READER_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()
@@ -241,6 +249,6 @@ async def opened(
 async def _reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     """A connection that only reads; closing it waits for the question it is answering."""
     async with aiosqlite.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None) as reader:
-        for pragma in ("query_only = ON", "busy_timeout = 5000", "wal_autocheckpoint = 0", "cache_size = -8000"):
+        for pragma in (*READER_PRAGMAS, "cache_size = -8000"):
             await reader.execute(f"PRAGMA {pragma}")
         yield reader

@@ -369,6 +369,16 @@ async def test_nobody_is_called_silent_while_nobody_is_heard() -> None:
     await finished(protocol)
 
 
+async def test_a_page_that_its_client_is_closing_stops_no_server() -> None:
+    protocol, transport = await upgraded(accept_and_wait)
+    while not protocol.handshake_complete:  # noqa: ASYNC110  the protocol tells nobody
+        await asyncio.sleep(0)
+    protocol.data_received(bytes.fromhex("8882 00000000 03e8"))
+    protocol.shutdown()
+    assert set(transport.done) == {"closed"}
+    await finished(protocol)
+
+
 @pytest.mark.parametrize("takes", [True, False])
 async def test_nobody_waits_for_a_client_that_takes_nothing(takes: bool) -> None:
     async def accept_and_leave(_scope: Any, _receive: Any, send: Any) -> None:

@@ -268,6 +268,26 @@ async def test_the_file_is_opened_as_a_promise_to_devices_needs_it(tmp_path: Pat
         assert found == ["wal", 2, 1, 4096]
 
 
+async def test_rows_that_point_out_of_their_page_are_damage_and_not_something_else(tmp_path: Path) -> None:
+    async with words(tmp_path) as database:
+        await database.write(insert, "word")
+        await database.write(insert, "another")
+        root, page_bytes = [await database.maintain(pragma, name) for name in ("page_count", "page_size")]
+    path = tmp_path / "words.db"
+    content = bytearray(path.read_bytes())
+    leaf = (root - 1) * page_bytes
+    for cell in range(int.from_bytes(content[leaf + 3 : leaf + 5], "big")):
+        content[leaf + 8 + 2 * cell : leaf + 10 + 2 * cell] = (page_bytes - 2).to_bytes(2, "big")
+    path.write_bytes(content)
+    async with words(tmp_path) as database:
+        with pytest.raises(sqlite3.DatabaseError, match="malformed"):
+            await database.read(WORDS)
+        with pytest.raises(sqlite3.DatabaseError, match="malformed"):
+            await database.write(insert, "late")
+        with contextlib.closing(connect_reader(path)) as reader, pytest.raises(sqlite3.DatabaseError, match="malform"):
+            reader.execute(WORDS.sql).fetchall()
+
+
 async def test_the_name_of_a_folder_may_hold_any_character(tmp_path: Path) -> None:
     folder = tmp_path / "50% off? #1"
     folder.mkdir()
