@@ -276,12 +276,24 @@ CREATE TABLE knock (
     UNIQUE (tenant_id, key_fingerprint)
 ) STRICT;
 
-CREATE TABLE log (
-    log_id INTEGER PRIMARY KEY AUTOINCREMENT,
+CREATE TABLE "log" (
+    log_id INTEGER PRIMARY KEY,
     tenant_id INTEGER NOT NULL REFERENCES tenant,
     committed_at INTEGER NOT NULL,
     message_count INTEGER NOT NULL,
     record BLOB NOT NULL
+) STRICT;
+
+CREATE VIEW log_end AS
+SELECT MAX(
+    COALESCE((SELECT MAX(log_id) FROM log), 0),
+    COALESCE((SELECT MAX(log_id) FROM log_floor), 0)
+) AS log_id;
+
+CREATE TABLE log_floor (
+    floor_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL UNIQUE REFERENCES tenant,
+    log_id INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE log_mark (
@@ -560,4 +572,10 @@ CREATE TABLE web_session (
     user_id INTEGER NOT NULL REFERENCES user,
     created_at INTEGER NOT NULL,
     seen_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE zeros (
+    zeros_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    content BLOB NOT NULL
 ) STRICT;

@@ -17,6 +17,7 @@ from appliance.stream.model import (
     TooManyConsumersError,
     UnknownConsumerError,
 )
+from appliance.telemetry import queries as telemetry_queries
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ def select_trimmed(tenant_id: int) -> Select[Trimmed]:
 
 def select_end() -> Select[int]:
     """The newest log id that was ever given."""
-    return Select("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'log'", (), int)
+    return Select("SELECT log_id FROM log_end", (), int)
 
 
 def select_first(tenant_id: int, committed_from: int) -> Select[int]:
@@ -198,7 +199,7 @@ def trim(
         return ()
     losing = _note_gaps(connection, tenant_id, last_log_id, last_at)
     _note_mark(connection, tenant_id, last_log_id, trimmed_at)
-    connection.execute("DELETE FROM log WHERE tenant_id = ? AND log_id <= ?", (tenant_id, through_log_id))
+    telemetry_queries.delete_log(connection, [tenant_id], through_log_id)
     return losing
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from appliance.instant import DAY_MS, day_of
+from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Select
 from appliance.telemetry.day_file import NUMBER_MASK, SLOT_MS, SealedDevice, key_of
 from appliance.telemetry.keeping import sealed_day
@@ -50,7 +51,8 @@ def insert_log(
 ) -> int:
     """Append one commit's reports to the event log, and give the log id."""
     cursor = connection.execute(
-        "INSERT INTO log (tenant_id, committed_at, message_count, record) VALUES (?, ?, ?, ?)",
+        "INSERT INTO log (log_id, tenant_id, committed_at, message_count, record)"
+        " VALUES ((SELECT log_id + 1 FROM log_end), ?, ?, ?, ?)",
         (tenant_id, committed_at, message_count, record),
     )
     log_id = cursor.lastrowid
@@ -62,15 +64,28 @@ def insert_log(
 def delete_log(connection: sqlite3.Connection, tenants: Sequence[int], log_id: int) -> None:
     """Trim the event log of these tenants up to and with a log id."""
     for tenant_id in tenants:
-        connection.execute("DELETE FROM log WHERE tenant_id = ? AND log_id <= ?", (tenant_id, log_id))
+        (last,) = connection.execute(
+            "SELECT MAX(log_id) FROM log WHERE tenant_id = ? AND log_id <= ?", (tenant_id, log_id)
+        ).fetchone()
+        if last is not None:
+            raise_floor(connection, tenant_id, last)
+            connection.execute("DELETE FROM log WHERE tenant_id = ? AND log_id <= ?", (tenant_id, last))
 
 
 def raise_log_id(connection: sqlite3.Connection, log_id: int) -> None:
     """Let no log id up to this one be given again: day files may know more than a restored gateway.db."""
-    (highest,) = connection.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'log'").fetchone()
+    (highest,) = connection.execute("SELECT log_id FROM log_end").fetchone()
     if highest < log_id:
-        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'log'")
-        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('log', ?)", (log_id,))
+        raise_floor(connection, DEFAULT_TENANT, log_id)
+
+
+def raise_floor(connection: sqlite3.Connection, tenant_id: int, log_id: int) -> None:
+    """Let no log id up to this one be given again; said before what is known of it goes."""
+    connection.execute(
+        "INSERT INTO log_floor (tenant_id, log_id) VALUES (?, ?)"
+        " ON CONFLICT (tenant_id) DO UPDATE SET log_id = MAX(log_id, excluded.log_id)",
+        (tenant_id, log_id),
+    )
 
 
 def select_tenants() -> Select[int]:

@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-SEAL_INTERVAL_MS = 10 * SECOND_MS
+SEAL_INTERVAL_MS = 30 * SECOND_MS
 """How often chunks that are due are looked for."""
 
 CHUNKS_PER_TRANSACTION = 256

@@ -47,6 +47,7 @@ OF_ALL_TENANTS = {
     "vitals.select_waiting_count": "counted for the gateway as a whole, and names nobody",
     "telemetry.prepare_day": "a number is drawn, no row is read",
     "telemetry.raise_log_id": _NUMBERS,
+    "telemetry.rollups._around": "about the order of keys in a file, which tells whether its pages are in their places",
     "telemetry.rollups._progress": _DAYS,
     "telemetry.rollups.close_day": _DAYS,
     "telemetry.rollups.insert_days": _DAYS,

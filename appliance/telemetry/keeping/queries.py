@@ -12,6 +12,8 @@ from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, Stop
 from appliance.telemetry.keeping.resealing import OpenChunkRow, OpenDevice
 from appliance.telemetry.packing import ChunkError
 
+ZERO_PAGES_AT_ONCE = 256
+"""One transaction fills a megabyte: others wait for it."""
 _STEPS_BETWEEN = 10_000
 """Of SQLite's own, between two looks at whether the gateway stops: some milliseconds."""
 
@@ -113,7 +115,7 @@ def insert_erasures(
     connection: sqlite3.Connection, tenant_id: int, device_ids: Sequence[str], now: int
 ) -> list[Erasure]:
     """Say that everything that was received of some devices up to now is to go."""
-    (through,) = connection.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'log'").fetchone()
+    (through,) = connection.execute("SELECT log_id FROM log_end").fetchone()
     erasures = []
     for device_id in device_ids:
         (number,) = connection.execute(
@@ -144,13 +146,33 @@ def update_log(connection: sqlite3.Connection, tenant_id: int, records: Sequence
     )
 
 
+def select_free_pages() -> Select[int]:
+    """How many pages of the file hold nothing; what lay there before may still be read from the disk."""
+    return Select("PRAGMA freelist_count", (), int)
+
+
+def insert_zeros(connection: sqlite3.Connection, tenant_id: int) -> None:
+    """Fill some of the pages that hold nothing with zeros; those that come free from now on are made zero at once."""
+    connection.execute("PRAGMA secure_delete = ON")
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    # A page of what does not fit into a row's own page holds four bytes less than all.
+    count = min(free, ZERO_PAGES_AT_ONCE) * (page_bytes - 4)
+    connection.execute("INSERT INTO zeros (tenant_id, content) VALUES (?, zeroblob(?))", (tenant_id, count))
+
+
+def delete_zeros(connection: sqlite3.Connection, tenant_id: int) -> None:
+    """Give the pages with zeros back. The write-ahead log then holds them a second time."""
+    connection.execute("DELETE FROM zeros WHERE tenant_id = ?", (tenant_id,))
+
+
 def update_erasure_done(connection: sqlite3.Connection, erasure: Erasure, now: int) -> None:
     """Say that nothing of a device is left of what was to be erased."""
     connection.execute(
         "UPDATE erasure SET done_at = ? WHERE tenant_id = ? AND erasure_number = ?",
         (now, erasure.tenant_id, erasure.erasure_number),
     )
-    connection.execute("PRAGMA secure_delete = OFF")
+    connection.execute("PRAGMA secure_delete = FAST")
 
 
 def checkpoint(connection: sqlite3.Connection) -> None:

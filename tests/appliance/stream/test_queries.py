@@ -137,9 +137,10 @@ def test_a_log_from_before_there_were_readers_counts_as_trimmed_up_to_its_oldest
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         steps = migrations()
         run(connection, [step for step in steps if step[0] < 20])
-        ids = log(connection, count)
-        if ids:
-            connection.execute("DELETE FROM log WHERE log_id <= 2")
-        connection.execute("PRAGMA database_list")
+        connection.executemany(
+            "INSERT INTO log (tenant_id, committed_at, message_count, record) VALUES (1, ?, 1, x'00')",
+            [(NOON + place - 2,) for place in range(count)],
+        )
+        connection.execute("DELETE FROM log WHERE log_id <= 2")
         connection.executescript(dict(steps)[20])
         assert asked(connection, queries.select_trimmed(1)) == [trimmed]

@@ -161,6 +161,25 @@ def test_log_ids_grow_and_are_never_given_twice(gateway: sqlite3.Connection) -> 
     assert queries.insert_log(gateway, 1, START, 2, b"record") > second
 
 
+@given(st.lists(st.one_of(st.just(0), st.just(-1), st.integers(1, 12), st.integers(20, 30)), max_size=20))
+def test_nor_after_any_trimming_and_any_restored_database(steps: list[int]) -> None:
+    """0 appends, -1 trims all, others trim up to a log id or raise the floor to one."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as gateway:
+        up_to_date(gateway)
+        given_ids: list[int] = []
+        floor = 0
+        for step in steps:
+            if step == 0:
+                given_ids.append(queries.insert_log(gateway, 1, START, 1, b"record"))
+                assert given_ids[-1] > max([floor, *given_ids[:-1]])
+            elif step < 20:
+                queries.delete_log(gateway, [1], 1_000 if step < 0 else step)
+            else:
+                queries.raise_log_id(gateway, step)
+                floor = max(floor, step)
+            assert gateway.execute("SELECT log_id FROM log_end").fetchone() == (max([floor, *given_ids]),)
+
+
 def test_log_ids_start_behind_what_day_files_know(gateway: sqlite3.Connection) -> None:
     queries.raise_log_id(gateway, 50)
     queries.raise_log_id(gateway, 7)

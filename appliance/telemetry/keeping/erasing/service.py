@@ -141,6 +141,14 @@ class Erasing:
                 if changed:
                     await self._database.write(keeping_queries.update_log, tenant_id, changed)
                 after = rows[-1][0]
+        await self._wipe_free_pages(min(tenant_id for tenant_id, _ in left_out))
+
+    async def _wipe_free_pages(self, tenant_id: int) -> None:
+        """Leave nothing of the log in pages that it gave back before."""
+        [free] = await self._database.read(keeping_queries.select_free_pages())
+        for _ in range(0, free, keeping_queries.ZERO_PAGES_AT_ONCE):
+            await self._database.write(keeping_queries.insert_zeros, tenant_id)
+        await self._database.write(keeping_queries.delete_zeros, tenant_id)
 
     async def _erase_open(self, day: int, left_out: LeftOut) -> None:
         """Delete devices from the open part of a day, and leave nothing of them between its rows."""

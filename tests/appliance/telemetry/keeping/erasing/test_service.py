@@ -14,7 +14,7 @@ from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.store.database import UnwritableError, connect_reader
 from appliance.telemetry import queries as day_queries
 from appliance.telemetry.keeping.erasing.service import DEVICES_PER_TRANSACTION
-from appliance.telemetry.keeping.queries import opened_day
+from appliance.telemetry.keeping.queries import checkpoint, opened_day
 from appliance.telemetry.keeping.service import Keeping
 from appliance.telemetry.model import Report
 from tests.appliance.ingestion.examples import NOW, message, turn
@@ -61,6 +61,24 @@ async def test_nothing_of_it_is_left_in_the_open_day_nor_in_its_log(gateway: Kee
     assert b"s-7s" not in content
     assert {number: blobs(path, f"s-{number}") for number in by_device} == by_device
     assert gateway.names() == {"2026-01-31.db"}
+
+
+async def test_nothing_of_it_is_left_where_the_log_lay_before(gateway: KeepingGateway) -> None:
+    for minute in range(60):
+        await gateway.take(report("s-7", NOON + minute * MINUTE_MS, values={"words": f"private-{minute}"}))
+        await gateway.take(report("s-8", NOON + minute * MINUTE_MS, values={"words": f"others-{minute}"}))
+    records = [row.record for row in await gateway.database.read(day_queries.select_log(1, 0, 1_000))][::2]
+    await gateway.telemetry.seal_all()
+    await gateway.database.maintain(checkpoint)
+    assert await gateway.log_ids() == []
+    before = gateway.database.path.read_bytes()
+    assert any(record in before for record in records)
+    await gateway.keeping.erase(1, ["s-7"])
+    await gateway.keeping.erase_pending()
+    await gateway.take(report("s-8", NOON + 61 * MINUTE_MS))
+    assert len(await gateway.log_ids()) == 1
+    content = b"".join(each.read_bytes() for each in gateway.folder.glob("gateway.db*"))
+    assert not any(record in content for record in records)
 
 
 async def test_very_many_devices_are_erased_some_at_a_time(gateway: KeepingGateway) -> None:
