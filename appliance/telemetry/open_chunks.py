@@ -40,6 +40,10 @@ COLUMN_CELLS = 32
 TEXT_CELL = 8
 """So many characters of a text count as one value more."""
 
+LOOKS = 20
+"""How many times chunks that are due are looked for while one is open."""
+LOOK_INTERVAL_MS = 30_000
+"""But at least as often."""
 PRESSING_CELLS = 4_194_304
 """What is not usual and takes so many times the memory of a value, about 32 MB, is not left until the next sealing."""
 
@@ -340,6 +344,11 @@ class OpenChunks:
         needed = [chunk.first_log_id for device in self._devices.values() for chunk in device.open.values()]
         needed += [chunk.first_log_id for chunk in self.sealing]
         return min(needed, default=self.last_log_id + 1)
+
+    @property
+    def look_interval_ms(self) -> int:
+        """How often chunks that are due should be looked for. Each time some pages are written half full."""
+        return min(LOOK_INTERVAL_MS, max(1, self._seal_after_ms // LOOKS))
 
     @property
     def is_pressing(self) -> bool:

@@ -42,9 +42,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-SEAL_INTERVAL_MS = 30 * SECOND_MS
-"""How often chunks that are due are looked for."""
-
 CHUNKS_PER_TRANSACTION = 256
 OPEN_FILES_LIMIT = 3
 """Today's file, yesterday's while late readings come in, and one more."""
@@ -91,7 +88,7 @@ class Telemetry:
             self._unsynced.update(await recovery.run(self._files.folder))
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._seal_until(stop, SEAL_INTERVAL_MS), name="telemetry seal")
+                tasks.create_task(self._seal_until(stop, self._chunks.look_interval_ms), name="telemetry seal")
                 tasks.create_task(self.rollups.roll_until(stop, ROLL_INTERVAL_MS), name="telemetry roll up")
                 try:
                     yield

@@ -14,7 +14,7 @@ REFUSALS_TOLD = 100
 class InvalidReadingsError(InvalidInputError):
     """The file is no table of readings; the message says what it lacks."""
 
-    code = "invalid_table"
+    code = "invalid_readings"
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -285,3 +285,8 @@ def test_very_much_in_little_time_is_pressing_until_sealing_begins() -> None:
     assert chunks.is_pressing
     chunks.begin_sealing(NOON)
     assert not chunks.is_pressing
+
+
+@pytest.mark.parametrize(("after_ms", "interval_ms"), [(600_000, 30_000), (7_200_000, 30_000), (20_000, 1_000), (1, 1)])
+def test_what_is_due_is_looked_for_often_while_it_is_open(after_ms: int, interval_ms: int) -> None:
+    assert OpenChunks(TelemetryConfig(seal_after_ms=after_ms)).look_interval_ms == interval_ms

@@ -13,9 +13,8 @@ from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, SECOND_MS
 from appliance.telemetry import chunk, log_record, queries
 from appliance.telemetry.keeping.model import DamagedOpenDayError
-from appliance.telemetry.open_chunks import PRESSING_CELLS, TEXT_CELL
+from appliance.telemetry.open_chunks import LOOK_INTERVAL_MS, PRESSING_CELLS, TEXT_CELL
 from appliance.telemetry.sealing import sealed_devices
-from appliance.telemetry.service import SEAL_INTERVAL_MS
 from tests.appliance.telemetry.keeping.story import KeepingGateway
 from tests.appliance.telemetry.reports import DAY, NOON, report
 
@@ -230,7 +229,7 @@ async def test_what_fills_memory_faster_than_it_is_sealed_does_not_wait_for_the_
     gateway = KeepingGateway(tmp_path, TelemetryConfig(memory_limit_reports=100))
     async with gateway.running():
         await gateway.take(report(values={"text": "x" * PRESSING_CELLS * TEXT_CELL}))
-        async with asyncio.timeout(SEAL_INTERVAL_MS / SECOND_MS / 2):
+        async with asyncio.timeout(LOOK_INTERVAL_MS / SECOND_MS / 2):
             while gateway.telemetry.status().details["reports_in_memory"]:
                 await gateway.log_ids()
         assert (tmp_path / "days" / NAME).exists()

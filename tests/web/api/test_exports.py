@@ -180,4 +180,4 @@ async def test_a_table_of_others_is_taken_and_its_faults_are_told_by_line(script
 async def test_what_is_no_table_of_readings_is_refused(table: str, script: Client) -> None:
     answer = await script.post("/v1/telemetry/imports", json={"csv": table})
     assert answer.status_code == 400, answer.text
-    assert answer.json()["code"] == "invalid_table"
+    assert answer.json()["code"] == "invalid_readings"
