@@ -1,5 +1,6 @@
 """Open chunks are sealed in time, stay readable while they are, and cost bounded memory."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
