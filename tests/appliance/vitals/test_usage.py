@@ -10,7 +10,7 @@ from tests.appliance.vitals.descriptors import none_left
 def test_the_process_takes_what_linux_says_of_it() -> None:
     first = usage.look()
     opened = [Path("/dev/null").open() for _ in range(5)]  # noqa: SIM115  they are closed below
-    taken = bytearray(40_000_000)
+    taken = b"x" * 40_000_000
     sum(range(300_000))
     second = usage.look()
     for file in opened:
