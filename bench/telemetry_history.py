@@ -6,6 +6,7 @@ committed ones go, from memory on; the event log, which is trimmed behind the da
 
 import asyncio
 import datetime as dt
+import itertools
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
+from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.telemetry.asking.model import Aggregate, Binned, Fill, Order, Question, Unit, Width
 from appliance.telemetry.keeping.sealed_day import sealed_path
@@ -22,6 +23,7 @@ from bench.message import device_ids
 from bench.numbers import Spread, spread
 from bench.telemetry_rig import Rig, opened, size_bytes, written_bytes
 from bench.telemetry_walk import INTERVAL_MS, METRICS, SPREAD_MS, Walk
+from web.api.telemetry import latest_out
 
 LIMIT = 100_000
 LATE_MS = 3 * HOUR_MS
@@ -146,9 +148,15 @@ async def _asked(rig: Rig, task: History, kept: Kept) -> Kept:
         return len((await telemetry.asking.answer(_question(names, METRICS, start, end, HOURLY))).rows)
 
     async def latest(_: str) -> int:
-        found = telemetry.latest_of_all(DEFAULT_TENANT)
-        # As long as they are only in memory, nobody has been told them.
-        return len(found) if msgspec.json.encode(found) else 0
+        return (await latest_out(telemetry.newest_of_all(DEFAULT_TENANT))).count(b'"device_id"')
+
+    fleet = [Walk(number, is_full=False) for number in range(task.fleet_count)]
+    seconds = itertools.count(end, SECOND_MS)
+
+    async def hear() -> None:
+        """A fifth of the fleet, as many as tell of themselves in a second, have news each time."""
+        at = next(seconds)
+        await live(rig, fleet if at == end else fleet[: len(fleet) // 5], at, at + 1, 1)
 
     kept = msgspec.structs.replace(
         kept,
@@ -157,8 +165,9 @@ async def _asked(rig: Rig, task: History, kept: Kept) -> Kept:
         month_days=await _timed(lambda name: month(name, Width(1, Unit.DAY)), names, task.past_days + 1),
         wide=await _timed(wide, names, task.hours * task.device_count),
     )
-    await live(rig, [Walk(number, is_full=False) for number in range(task.fleet_count)], end, end + 1, 1)
-    kept = msgspec.structs.replace(kept, latest=await _timed(latest, names, max(task.fleet_count, task.device_count)))
+    await hear()
+    asked = await _timed(latest, names, max(task.fleet_count, task.device_count), hear)
+    kept = msgspec.structs.replace(kept, latest=asked)
     before = written_bytes()
     await telemetry.rollups.close_day(task.day)
     closed = written_bytes()
@@ -166,10 +175,20 @@ async def _asked(rig: Rig, task: History, kept: Kept) -> Kept:
     return msgspec.structs.replace(kept, close_bytes=closed - before, drop_bytes=written_bytes() - closed)
 
 
-async def _timed(ask: Callable[[str], Awaitable[int]], names: Sequence[str], expected: int) -> Spread:
+async def _nothing() -> None:
+    """Nothing happens between two questions."""
+
+
+async def _timed(
+    ask: Callable[[str], Awaitable[int]],
+    names: Sequence[str],
+    expected: int,
+    between: Callable[[], Awaitable[None]] = _nothing,
+) -> Spread:
     """Ask again and again, of one device after the other; raises `ValueError` when not everything is answered."""
     times = []
     for number in range(ROUNDS):
+        await between()
         begun = time.perf_counter_ns()
         count = await ask(names[number * 7 % len(names)])
         times.append(time.perf_counter_ns() - begun)

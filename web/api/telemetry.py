@@ -17,6 +17,7 @@ from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, from_text, to_text
 from appliance.registry.model import Device
 from appliance.telemetry.model import Report, Series, Value
+from appliance.telemetry.newest import Newest
 from appliance.telemetry.wanted import Check
 from web.answers import MomentTexts
 from web.auth import Caller
@@ -147,12 +148,12 @@ async def read_latest(
     """The newest reading of each metric of each device."""
     if tenant_id != request.user.tenant_id:
         raise UnknownTenantError(f"there is no tenant {tenant_id}")
-    return Response(await _latest(gateway, tenant_id), media_type="application/json")
+    return Response(await latest_out(gateway.telemetry.newest_of_all(tenant_id)), media_type="application/json")
 
 
-async def _latest(gateway: Gateway, tenant_id: int) -> bytes:
+async def latest_out(newest: Sequence[tuple[str, Newest]]) -> bytes:
     """A `LatestOut`, some devices at a time: what memory holds of them is looked at on the loop."""
-    newest, tell = gateway.telemetry.newest_of_all(tenant_id), partial(_told, MomentTexts().text)
+    tell = partial(_told, MomentTexts().text)
     pieces = []
     for first in range(0, len(newest), DEVICES_AT_ONCE):
         pieces += [each.told(device_id, tell) for device_id, each in newest[first : first + DEVICES_AT_ONCE]]
