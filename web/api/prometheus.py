@@ -23,7 +23,7 @@ from appliance.gateway import Gateway
 from appliance.instant import SECOND_MS, from_text
 from appliance.telemetry.asking.model import TooMuchError
 from appliance.telemetry.promql.labels import LABELS
-from appliance.telemetry.promql.lexer import length_ms
+from appliance.telemetry.promql.lexer import LENGTH_LIMIT, length_ms
 from appliance.telemetry.promql.model import Labels, QueryError, Result, Scalar, Series, Steps
 from appliance.telemetry.promql.parser import NAME
 from appliance.telemetry.wanted import Check
@@ -225,6 +225,8 @@ async def _looked_up(
 ) -> bytes:
     tenant_id = request.user.tenant_id
     devices, selectors = gateway.registry.devices(tenant_id), told.get("match[]", [])
+    if sum(map(len, selectors)) > LENGTH_LIMIT:
+        raise QueryError(f"match[] has more than {LENGTH_LIMIT:,} characters in all: choose by fewer or shorter ones")
     return await while_wanted(request, gateway.prometheus.look_up(tenant_id, devices, selectors, as_text))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from appliance.errors import InvalidInputError
+from appliance.errors import InvalidInputError, UnavailableError
 from appliance.telemetry.model import TimeSource, Value
 
 REFUSALS_TOLD = 100
@@ -15,6 +15,12 @@ class InvalidReadingsError(InvalidInputError):
     """The file is no table of readings; the message says what it lacks."""
 
     code = "invalid_readings"
+
+
+class BusyImportingError(UnavailableError):
+    """Another import has been at work for too long to be waited for."""
+
+    code = "busy_importing"
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -10,13 +10,21 @@ Rules:
 """
 
 import asyncio
+import contextlib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from appliance.audit.model import Entry
 from appliance.ingestion.importing.known import Known, Moment, lefts, unknown_moments
-from appliance.ingestion.importing.model import REFUSALS_TOLD, InvalidReadingsError, Refusal, Tally, Told
+from appliance.ingestion.importing.model import (
+    REFUSALS_TOLD,
+    BusyImportingError,
+    InvalidReadingsError,
+    Refusal,
+    Tally,
+    Told,
+)
 from appliance.ingestion.importing.table import Cells, Table, rows, separator
 from appliance.ingestion.service import Ingestion
 from appliance.instant import DAY_MS, Clock, to_text
@@ -28,6 +36,7 @@ from appliance.telemetry.service import Telemetry
 BATCH_REPORTS = 1_000
 BATCH_READINGS = 10_000
 """A batch is committed as soon as it has so many reports or so many readings."""
+TURN_TIMEOUT_S = 20.0
 MEMORY_REPORTS = 250_000
 """Beyond so many reports in memory, what is due is sealed before more is taken."""
 
@@ -44,6 +53,8 @@ class Importing:
         self._ingestion = ingestion
         self._clock = clock
         self._future_tolerance_ms = future_tolerance_ms
+        self.turn_timeout_s = TURN_TIMEOUT_S
+        """How long a table waits for another one."""
         self._turn = asyncio.Lock()
 
     async def table(
@@ -51,7 +62,8 @@ class Importing:
     ) -> Tally:
         """Take a table, or tell what that would do. `first_line` is that of the heading, or what is taken for it.
 
-        One table is taken at a time. Raises `InvalidReadingsError` when its columns are not those of readings.
+        One table is taken at a time. Raises `InvalidReadingsError` when its columns are not those of readings,
+        `BusyImportingError` when another table has taken too long.
         """
         if "\0" in content[:1024]:
             raise InvalidReadingsError("the file holds bytes that no text has: save it as CSV in UTF-8")
@@ -61,12 +73,29 @@ class Importing:
         columns = next(rows([heading], between), (1, []))[1]
         table = Table(columns, device_id)
         count = _Count(is_dry_run)
-        async with self._turn:
-            await self._take_all(tenant_id, table, rows(lines, between, first_line + 1), count)
+        found = rows(lines, between, first_line + 1)
+        if is_dry_run:
+            await self._take_all(tenant_id, table, found, count)
+        else:
+            async with self._in_turn():
+                await self._take_all(tenant_id, table, found, count)
         if not is_dry_run and count.readings:
             details = {"readings": str(count.readings), "duplicates": str(count.duplicates)}
             await self._registry.audit.record(tenant_id, Entry("telemetry.import", device_id or "readings", details))
         return count.tally()
+
+    @contextlib.asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """Nobody else takes a table meanwhile. One that waits for a full disk does not make others wait with it."""
+        try:
+            async with asyncio.timeout(self.turn_timeout_s):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise BusyImportingError("another table is being taken: try again later") from None
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     async def _take_all(self, tenant_id: int, table: Table, found: Iterator[Cells], count: "_Count") -> None:
         told = table.reports(_told(table, found, count))
@@ -87,6 +116,8 @@ class Importing:
                 count.refuse(Refusal(told.line, f"there is no device {told.device_id[:140]!r}: add it first"))
             elif told.at > latest_at:
                 count.refuse(Refusal(told.line, f"{to_text(told.at)} lies in the future"))
+            elif told.arrived_at is not None and told.arrived_at > latest_at:
+                count.refuse(Refusal(told.line, f"arrived_at is {to_text(told.arrived_at)}, which lies in the future"))
             else:
                 yield _report(tenant_id, told)
 

@@ -78,7 +78,7 @@ class Table:
             values = self._values(cells)
             if not values:
                 return None
-            return Told(
+            told = Told(
                 line,
                 self._device(cells),
                 self._moment(cells),
@@ -86,10 +86,12 @@ class Table:
                 values,
                 *self._details(cells),
             )
+            _require_characters(told)
         except PayloadError as error:
             return Refusal(line, error.reason)
         except ValueError as error:
             return Refusal(line, str(error))
+        return told
 
     def reports(self, told: Iterable[Told]) -> Iterator[Told]:
         """What rows that follow each other tell, report by report: where each row is one reading, several are one."""
@@ -220,6 +222,16 @@ def _text(content: str) -> str:
     value = cell.read(content)
     # A name such as 12 is quoted where we wrote it, and not where others did.
     return value if isinstance(value, str) else content.strip()
+
+
+def _require_characters(told: Told) -> None:
+    """Refuse halves of characters, which JSON can name and nothing can write. Raises `ValueError`."""
+    texts = [told.device_id, told.topic or "", told.client_id or "", *told.values]
+    for text in [*texts, *(value for value in told.values.values() if isinstance(value, str))]:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{text[:40]!a} holds half of a character") from None
 
 
 def _more(text: str) -> dict[str, Value]:

@@ -124,6 +124,7 @@ def test_an_answer_is_written_series_by_series_and_may_be_given_up_between_two(
         ("query?query=1" + quote("+1") * 1_500, 400, "bad_data"),
         ("query?query=" + quote("1" + "+(1+1)" * 900), 400, "bad_data"),
         ("series?" + "&".join(["match[]=flow"] * 101), 400, "bad_data"),
+        ("series?" + "&".join([f"match[]={'f' * 2_600}"] * 4), 400, "bad_data"),
         (
             "query_range?query=avg_over_time(flow[30d])&start=1769900000&end=1770000000&step=10",
             422,

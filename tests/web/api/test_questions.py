@@ -101,6 +101,11 @@ async def test_devices_are_chosen_by_id_group_zone_type_and_search(script: Clien
         assert all(row[2] == 18 for row in found)
 
 
+async def test_nobody_who_is_asked_about_says_nothing(script: Client, fleet: House) -> None:
+    assert await rows(script, group="nosuch", select="flowRate") == []
+    assert await rows(script, group="nosuch", select="avg(flowRate)", bin="1h") == []
+
+
 async def test_devices_count_together_by_zone_group_type_or_all(script: Client, fleet: House) -> None:
     async def counted(by: str) -> list[list[Any]]:
         return [row[1:] for row in await rows(script, select="count(flowRate),max(flowRate)", bin="1d", by=by)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.bus import Subscription
 from appliance.ingestion.importing import service
-from appliance.ingestion.importing.model import REFUSALS_TOLD, InvalidReadingsError
+from appliance.ingestion.importing.model import REFUSALS_TOLD, BusyImportingError, InvalidReadingsError
 from appliance.instant import DAY_MS
 from appliance.telemetry.exporting.model import Asked
 from appliance.telemetry.exporting.request import wanted
@@ -167,6 +167,25 @@ async def test_a_table_that_breaks_off_is_taken_as_far_as_it_goes(house: House) 
     assert "nothing after it was looked at" in tally.refused[0].reason
     with pytest.raises(InvalidReadingsError, match="no text"):
         await house.gateway.importing.table(1, "a\0b", is_dry_run=False)
+
+
+async def test_what_arrived_in_the_future_is_refused(house: House) -> None:
+    await house.add_device("a")
+    table = "time,x,arrived_at\n0,1,8999-01-01\n1,1,1970-01-02\n"
+    tally = await house.gateway.importing.table(1, table, device_id="a", is_dry_run=False)
+    assert [(each.line, "lies in the future" in each.reason) for each in tally.refused] == [(2, True)]
+    assert house.gateway.telemetry.last_seen(1, "a") == DAY_MS
+
+
+async def test_a_table_that_waits_for_the_disk_makes_no_other_wait_with_it(house: House) -> None:
+    await house.add_device("a")
+    importing = house.gateway.importing
+    importing.turn_timeout_s = 0.05
+    async with importing._turn:
+        with pytest.raises(BusyImportingError, match="try again later"):
+            await importing.table(1, "time,x\n0,1\n", device_id="a", is_dry_run=False)
+        assert (await importing.table(1, "time,x\n0,1\n", device_id="a", is_dry_run=True)).reading_count == 1
+    assert (await importing.table(1, "time,x\n0,1\n", device_id="a", is_dry_run=False)).reading_count == 1
 
 
 async def test_lines_are_counted_on_from_the_part_before(house: House) -> None:

@@ -168,3 +168,18 @@ def test_readings_of_one_report_are_put_together_again() -> None:
         [("x", "3")],
         [("x", "1")],
     ]
+
+
+@pytest.mark.parametrize(
+    ("heading", "cells"),
+    [
+        ("time,x", ["0", '"\\ud800"']),
+        ("time,more", ["0", '{"a\\udfff": 1}']),
+        ("time,more", ["0", '{"a": "\\ud83d"}']),
+        ("time,x,topic", ["0", "1", "t\ud800"]),
+    ],
+)
+def test_halves_of_characters_are_refused(heading: str, cells: list[str]) -> None:
+    refusal = Table(heading.split(","), "a").told((2, cells))
+    assert isinstance(refusal, Refusal)
+    assert "half of a character" in refusal.reason
