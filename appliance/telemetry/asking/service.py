@@ -194,6 +194,8 @@ class _Work:
     async def readings(self) -> Answer:
         """Rows of readings: from the near end of the range on, in steps that grow, until the page is full."""
         question = self._question
+        if not question.keys:
+            return page([], question.limit)
         rows: list[Row] = []
         start, end = question.start, question.end
         if question.after is not None:
