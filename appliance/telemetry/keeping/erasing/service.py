@@ -16,6 +16,7 @@ from pathlib import Path
 from appliance.audit.model import Entry
 from appliance.audit.service import Audit
 from appliance.instant import Clock
+from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Database, UnwritableError
 from appliance.telemetry import log_record
 from appliance.telemetry.keeping import files, sealed_day
@@ -141,14 +142,17 @@ class Erasing:
                 if changed:
                     await self._database.write(keeping_queries.update_log, tenant_id, changed)
                 after = rows[-1][0]
-        await self._wipe_free_pages(min(tenant_id for tenant_id, _ in left_out))
+        await self._wipe_free_pages()
 
-    async def _wipe_free_pages(self, tenant_id: int) -> None:
-        """Leave nothing of the log in pages that it gave back before."""
+    async def _wipe_free_pages(self) -> None:
+        """Leave nothing of the log in pages that it gave back before; others write in between."""
         [free] = await self._database.read(keeping_queries.select_free_pages())
-        for _ in range(0, free, keeping_queries.ZERO_PAGES_AT_ONCE):
-            await self._database.write(keeping_queries.insert_zeros, tenant_id)
-        await self._database.write(keeping_queries.delete_zeros, tenant_id)
+        try:
+            for _ in range(0, free, keeping_queries.ZERO_PAGES_AT_ONCE):
+                await self._database.write(keeping_queries.insert_zeros, DEFAULT_TENANT)
+        finally:
+            while await self._database.write(keeping_queries.delete_some_zeros, DEFAULT_TENANT):
+                pass
 
     async def _erase_open(self, day: int, left_out: LeftOut) -> None:
         """Delete devices from the open part of a day, and leave nothing of them between its rows."""
