@@ -13,13 +13,8 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple, cast
 
-import h11
 import uvicorn
 from litestar import Litestar
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
-from websockets.protocol import State
 
 from appliance.config import HttpConfig
 from appliance.errors import ApplianceError
@@ -29,9 +24,10 @@ from broker.descriptors import is_scarce
 from broker.tls import explained
 from web import mqtt
 from web.app import create_app
-from web.devices_only import CERTIFICATE
 from web.est import create_enrolment_app
 from web.knocking import listener as knocking
+from web.protocols import WORD_BYTES, PatientSocket, PunctualProtocol
+from web.taking import CLOSING_SECONDS
 from web.tls import Certificates
 from web.trust import create_trust_app
 
@@ -39,17 +35,11 @@ log = logging.getLogger(__name__)
 
 FINISH_SECONDS = 3
 """How long requests under way may take after the stop was asked for."""
-REQUEST_SECONDS = 30
-"""How long a client may take to send a request, and to begin with one."""
-TAKE_SECONDS = 30
-"""How long a client may take nothing of its answer while more of it waits than is buffered."""
 HEADER_LIMIT_BYTES = 32_768
 CONNECTIONS_LIMIT = 1_000
 BACKLOG = 128
 HANDSHAKE_SECONDS = 10
 """How long a client that another listener accepted may take for TLS."""
-WORD_BYTES = 4_096
-"""The largest WebSocket message of a page, which has nothing to say."""
 
 
 class WebListenError(ApplianceError):
@@ -79,125 +69,38 @@ class EmbeddedServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
+        self.servers = []
         self.has_started = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
-        await super().startup(sockets)
+        config = self.config
+        patience = CLOSING_SECONDS if config.ssl else None
+        for sock in sockets or ():
+            server = await asyncio.get_running_loop().create_server(
+                self._protocol, sock=sock, backlog=config.backlog, ssl=config.ssl, ssl_shutdown_timeout=patience
+            )
+            self.servers.append(server)
+        self.started = True
         self.has_started.set()
+
+    async def take(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        """Serve HTTPS on a connection that another listener has accepted. Raises `OSError` when TLS fails."""
+        await asyncio.get_running_loop().connect_accepted_socket(
+            self._protocol,
+            sock,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=CLOSING_SECONDS,
+        )
+
+    def _protocol(self) -> asyncio.Protocol:
+        return PunctualProtocol(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave SIGTERM and SIGINT to the process."""
         yield
-
-
-class PunctualProtocol(H11Protocol):
-    """HTTP/1.1 that cuts off a client whose request does not come, and one that does not take its answer.
-
-    uvicorn waits for ever: a thousand connections that say nothing would keep everybody else out, and a few that
-    take nothing would keep the places of exports and streams.
-    """
-
-    _deadline: asyncio.TimerHandle | None = None
-    _taking: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Expect the first request."""
-        super().connection_made(transport)
-        tls = transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        if certificate is not None:
-            # Every request of this connection carries it in its scope.
-            self.app_state = {**self.app_state, CERTIFICATE: certificate}
-        self._set_deadline()
-
-    def data_received(self, data: bytes) -> None:
-        """Take in a piece of a request."""
-        super().data_received(data)
-        self._set_deadline()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Expect nothing any more."""
-        self._clear_deadline()
-        self._clear_taking()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Expect the client to take some of what it was sent."""
-        super().pause_writing()
-        self._clear_taking()
-        self._expect_taking()
-
-    def resume_writing(self) -> None:
-        """The client has taken enough for more to be sent."""
-        self._clear_taking()
-        super().resume_writing()
-
-    def _expect_taking(self) -> None:
-        left_bytes = self.transport.get_write_buffer_size()
-        self._taking = self.loop.call_later(TAKE_SECONDS, self._look_at_taking, left_bytes)
-
-    def _look_at_taking(self, left_bytes: int) -> None:
-        # Who is slow may go on: only who takes nothing at all is cut off.
-        if self.transport.get_write_buffer_size() < left_bytes:
-            self._expect_taking()
-        else:
-            self.transport.abort()
-
-    def _clear_taking(self) -> None:
-        if self._taking is not None:
-            self._taking.cancel()
-            self._taking = None
-
-    def _set_deadline(self) -> None:
-        """One deadline for the whole of a request: pieces that trickle in do not put it off."""
-        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
-            self._clear_deadline()
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
-
-    def _clear_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-
-class PatientSocket(WebSocketsSansIOProtocol):
-    """A WebSocket with limits by what it is for, that is patient only with those who may be."""
-
-    def handle_connect(self, event: Request) -> None:
-        """Take the request that opens it."""
-        if event.path.partition("?")[0] == mqtt.PATH:
-            # What is compressed keeps a window for each direction, and messages of devices are small.
-            self.conn.available_extensions = []
-        else:
-            self.conn.max_size = WORD_BYTES
-        super().handle_connect(event)
-
-    def keepalive_timeout(self) -> None:
-        """End the connection of who does not answer. Nobody is silent while nobody is heard."""
-        if not self.read_paused:
-            super().keepalive_timeout()
-            return
-        self.pong_timer = self.pending_ping_payload = None
-        self.schedule_ping()
-
-    def shutdown(self) -> None:
-        """End it with the server. Where its client has just closed it, nothing is left to be said."""
-        if self.handshake_complete and self.conn.state is not State.OPEN:
-            self.stop_keepalive()
-            self.transport.close()
-        else:
-            super().shutdown()
-
-    async def run_asgi(self) -> None:
-        """Serve it. Afterwards nobody waits for a client that does not take what it was sent."""
-        try:
-            await super().run_asgi()
-        finally:
-            if not self.writable.is_set():
-                self.transport.abort()
 
 
 class Adoption:
@@ -230,18 +133,11 @@ class Adoption:
 
     async def _shake_hands(self, sock: socket.socket, context: ssl.SSLContext, address: str) -> None:
         self._untouched.discard(sock)
-        loop = asyncio.get_running_loop()
         try:
             # Whatever comes of it, the socket is the transport's from here on.
-            await loop.connect_accepted_socket(
-                self._protocol, sock, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS
-            )
+            await self._server.take(sock, context)
         except OSError as error:
             mqtt.note_refused(self._gateway, address, "tls_handshake_failed", explained(error))
-
-    def _protocol(self) -> asyncio.Protocol:
-        server = self._server
-        return PunctualProtocol(server.config, server.server_state, server.lifespan.state)
 
 
 @contextlib.asynccontextmanager

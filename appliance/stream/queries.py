@@ -203,20 +203,48 @@ def trim(
     return losing
 
 
+def begin_after(connection: sqlite3.Connection, log_id: int, at: int) -> tuple[Consumer, ...]:
+    """Let no log id up to this one be given again; gives those who lose something by that.
+
+    When day files know of it and a restored gateway.db does not, the log counts as trimmed up to there, and everything
+    up to the moment `at` as committed there: what the log lacks lies in chunks, and nobody knows how much it is.
+    """
+    if not telemetry_queries.raise_log_id(connection, log_id):
+        return ()
+    losing: list[Consumer] = []
+    for tenant_id in _all(connection, telemetry_queries.select_tenants()):
+        connection.execute(
+            "INSERT INTO log_trim (tenant_id, released_log_id, trimmed_log_id, trimmed_at) VALUES (?, 0, ?, ?)"
+            " ON CONFLICT (tenant_id) DO UPDATE SET trimmed_log_id = excluded.trimmed_log_id,"
+            " trimmed_at = MAX(trimmed_at, excluded.trimmed_at)",
+            (tenant_id, log_id, at),
+        )
+        for known in _behind(connection, tenant_id, log_id):
+            gap = ConsumerGap(log_id, None, at)
+            losing.append(_move(connection, known, known.position, gap, known.committed_at))
+    return tuple(losing)
+
+
+def _behind(connection: sqlite3.Connection, tenant_id: int, log_id: int) -> list[Consumer]:
+    """Everybody who has not come past a record."""
+    rows = connection.execute(f"SELECT {_CONSUMER} WHERE tenant_id = ? AND log_id <= ?", (tenant_id, log_id)).fetchall()
+    return [_consumer(*row) for row in rows]
+
+
 def _note_gaps(connection: sqlite3.Connection, tenant_id: int, last_log_id: int, last_at: int) -> tuple[Consumer, ...]:
     """Note what everybody loses who has not come past a record that is about to be removed."""
     losing = []
-    rows = connection.execute(
-        f"SELECT {_CONSUMER} WHERE tenant_id = ? AND log_id <= ?", (tenant_id, last_log_id)
-    ).fetchall()
-    for known in [_consumer(*row) for row in rows]:
+    for known in _behind(connection, tenant_id, last_log_id):
         (lost,) = connection.execute(
             "SELECT COALESCE(SUM(CASE WHEN log_id = ? THEN MIN(message_count, COALESCE(?, message_count))"
             " ELSE message_count END), 0) FROM log WHERE tenant_id = ? AND log_id BETWEEN ? AND ?",
             (*known.position, tenant_id, known.position.log_id, last_log_id),
         ).fetchone()
-        before = known.gap.report_count if known.gap else 0
-        gap = ConsumerGap(last_log_id, None if before is None else before + lost, last_at)
+        before = known.gap or ConsumerGap(last_log_id, 0, last_at)
+        count = None if before.report_count is None else before.report_count + lost
+        # What a restored gateway.db lacks is missing beyond what it still has.
+        through, until_at = max(last_log_id, before.through_log_id), max(last_at, before.until_at)
+        gap = ConsumerGap(through, count, until_at)
         losing.append(_move(connection, known, known.position, gap, known.committed_at))
     return tuple(losing)
 

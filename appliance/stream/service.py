@@ -59,7 +59,7 @@ KEPT_RECORDS = 16
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-TRIMMED = "it was kept for as long as there was room, and then trimmed"
+TRIMMED = "the log has it no more: it was trimmed for want of room, or gateway.db was lost or restored"
 DAMAGED = "a record of the log was damaged"
 
 
@@ -93,7 +93,7 @@ class Stream:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Take up who reads; then open telemetry, for which this trims the log."""
-        self.telemetry.trim = self.trim
+        self.telemetry.trim, self.telemetry.begin_after = self.trim, self.begin_after
         for consumer in await self._database.read(queries.select_consumers()):
             self._note(consumer)
         with self._bus.subscribe(ReportsCommitted, limit=1) as subscription:
@@ -254,16 +254,18 @@ class Stream:
             self._released[tenant_id] = max(log_id, self._released.get(tenant_id, 0))
             await self._trim(tenant_id)
 
+    async def begin_after(self, log_id: int, last_seen_at: int) -> None:
+        """Have log ids begin after the newest one in day files; what of these the log lacks is a gap in it.
+
+        `last_seen_at` is when the newest report in them arrived: the clock may have been set back since.
+        """
+        self._note_losing(await self._database.write(queries.begin_after, log_id, max(last_seen_at, self._clock())))
+
     async def _trim(self, tenant_id: int) -> None:
         async with self._trimming:
             through = self._released[tenant_id]
             last = await self._trimmable(tenant_id, through)
-            for losing in await self._database.write(queries.trim, tenant_id, last, through):
-                key = (tenant_id, losing.name)
-                if key in self._consumers:
-                    if self._consumers[key].gap is None:
-                        log.warning("log trimmed past a consumer tenant_id=%s name=%s", *key)
-                    self._note(losing)
+            self._note_losing(await self._database.write(queries.trim, tenant_id, last, through))
 
     async def _trimmable(self, tenant_id: int, through: int) -> int:
         """Up to which log id the log may go."""
@@ -326,6 +328,14 @@ class Stream:
         while len(self._kept) > KEPT_RECORDS:
             del self._kept[next(iter(self._kept))]
         return record
+
+    def _note_losing(self, consumers: Sequence[Consumer]) -> None:
+        for losing in consumers:
+            key = (losing.tenant_id, losing.name)
+            if key in self._consumers:
+                if self._consumers[key].gap is None:
+                    log.warning("log trimmed past a consumer tenant_id=%s name=%s", *key)
+                self._note(losing)
 
     def _note(self, consumer: Consumer) -> None:
         self._consumers[consumer.tenant_id, consumer.name] = consumer

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.instant import DAY_MS, from_text
+from appliance.instant import DAY_MS, day_of, from_text
 from appliance.telemetry.packing import ChunkError
 
 SLOT_MS = 600_000
@@ -71,6 +71,14 @@ class DayDevice(NamedTuple):
 def day_number(path: Path) -> int:
     """The day of a day file: whole UTC days since 1970. Raises `ValueError` for any other file."""
     return from_text(path.stem) // DAY_MS
+
+
+def is_day(path: Path) -> bool:
+    """Whether a file is named for a day: a folder may hold others that somebody put there."""
+    try:
+        return day_of(day_number(path) * DAY_MS) == path.stem
+    except ValueError:
+        return False
 
 
 def key_of(slot: int, device_number: int) -> int:

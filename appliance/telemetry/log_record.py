@@ -4,6 +4,7 @@ Written before devices are acknowledged, so it is made for little work: reports 
 metrics) share columns. The format is in docs/reference/chunks.md.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from operator import add
@@ -92,8 +93,12 @@ def decode(record: bytes, tenant_id: int) -> list[Report]:
 
     Raises `ChunkError`, and nothing else, when the bytes are not such a record.
     """
-    found = decode_columns(record)
-    rows = [_rows(shape, found.shape_numbers.count(number)) for number, shape in enumerate(found.shapes)]
+    return reports_of(decode_columns(record), tenant_id)
+
+
+def reports_of(found: Columns, tenant_id: int) -> list[Report]:
+    """What a record holds as reports of this tenant."""
+    rows = [_rows(shape) for shape in found.shapes]
     return [
         Report(tenant_id, device, at, arrived_at, source, topic, client, next(rows[number]), sequence)
         for device, at, arrived_at, source, topic, client, number, sequence in zip(
@@ -127,7 +132,8 @@ def decode_columns(record: bytes) -> Columns:
     sequences = take_optional_numbers(reader, count)
     shape_count = reader.count()
     numbers = take_integers(reader, count)
-    shapes = [_take_shape(reader, numbers.count(number)) for number in range(shape_count)]
+    counts = Counter(numbers)
+    shapes = [_take_shape(reader, counts[number]) for number in range(shape_count)]
     if count and not 0 <= min(numbers) <= max(numbers) < shape_count:
         raise ChunkError("a shape is named that is not there")
     reader.end()
@@ -142,7 +148,7 @@ def _take_shape(reader: Reader, count: int) -> Shape:
     return Shape(metrics, cast("list[list[Value]]", columns))
 
 
-def _rows(shape: Shape, count: int) -> Iterator[dict[str, Value]]:
-    """The values of each report of a shape, in their order."""
-    rows = zip(*shape.columns, strict=True) if shape.metrics else repeat((), count)
+def _rows(shape: Shape) -> Iterator[dict[str, Value]]:
+    """The values of each report of a shape, in their order; without end if it has none."""
+    rows = zip(*shape.columns, strict=True) if shape.metrics else repeat(())
     return (dict(zip(shape.metrics, row, strict=True)) for row in rows)

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from appliance.instant import DAY_MS, day_of
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Select
-from appliance.telemetry.day_file import NUMBER_MASK, SLOT_MS, SealedDevice, key_of
+from appliance.telemetry.day_file import NUMBER_MASK, SLOT_MS, SealedDevice, is_day, key_of
 from appliance.telemetry.keeping import sealed_day
 from appliance.telemetry.keeping.layout import PAGE_BYTES
 from appliance.telemetry.keeping.model import DamagedOpenDayError
@@ -72,11 +72,16 @@ def delete_log(connection: sqlite3.Connection, tenants: Sequence[int], log_id: i
             connection.execute("DELETE FROM log WHERE tenant_id = ? AND log_id <= ?", (tenant_id, last))
 
 
-def raise_log_id(connection: sqlite3.Connection, log_id: int) -> None:
-    """Let no log id up to this one be given again: day files may know more than a restored gateway.db."""
+def raise_log_id(connection: sqlite3.Connection, log_id: int) -> bool:
+    """Let no log id up to this one be given again: day files may know more than a restored gateway.db.
+
+    Tells whether they do: then the log lacks what they know beyond it.
+    """
     (highest,) = connection.execute("SELECT log_id FROM log_end").fetchone()
-    if highest < log_id:
-        raise_floor(connection, DEFAULT_TENANT, log_id)
+    if highest >= log_id:
+        return False
+    raise_floor(connection, DEFAULT_TENANT, log_id)
+    return True
 
 
 def raise_floor(connection: sqlite3.Connection, tenant_id: int, log_id: int) -> None:
@@ -124,9 +129,16 @@ def day_name(day: int) -> str:
 
 def day_paths(folder: Path) -> list[Path]:
     """The day files of a folder, the last day first; of one that is sealed, where its open part lies or would lie."""
-    paths = {*folder.glob(DAY_NAMES)}
-    paths |= {path.with_suffix(".db") for path in folder.glob(SEALED_NAMES)}
-    return sorted(paths, reverse=True)
+    return sorted({path.with_suffix(".db") for path in _like_days(folder) if is_day(path)}, reverse=True)
+
+
+def stray_names(folder: Path) -> list[str]:
+    """The files of a folder that look like day files and are named for no day."""
+    return sorted(path.name for path in _like_days(folder) if not is_day(path))
+
+
+def _like_days(folder: Path) -> list[Path]:
+    return [*folder.glob(DAY_NAMES), *folder.glob(SEALED_NAMES)]
 
 
 def has_day(path: Path) -> bool:

@@ -74,6 +74,9 @@ class Telemetry:
         self._trimmed_log_id = 0
         self.trim: Callable[[Sequence[int], int], Awaitable[None]] = partial(database.write, queries.delete_log)
         """Removes the log of tenants up to a log id: nothing here needs it any more, but somebody else may."""
+        self.begin_after: Callable[[int, int], Awaitable[object]]
+        self.begin_after = lambda log_id, _: database.write(queries.raise_log_id, log_id)
+        """Has log ids begin after the newest one in day files; what arrived up to a moment may not be in the log."""
         self.cold: ColdReadings = NothingCold()
         self._trouble = ""
         self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self.readers, clock)
@@ -84,7 +87,7 @@ class Telemetry:
     async def opened(self) -> AsyncIterator[None]:
         """Take up what the log and the day files hold; while open, seal what is due, and roll up what is over."""
         async with self._files.opened(), self.rollups.opened(), self.readers.opened():
-            recovery = Recovery(self._database, self._chunks, self._days, self.rollups)
+            recovery = Recovery(self._database, self._chunks, self._days, self.rollups, self.begin_after)
             self._unsynced.update(await recovery.run(self._files.folder))
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:

@@ -43,6 +43,7 @@ OF_ALL_TENANTS = {
     "sessions.select_identifiers": _START,
     "sessions.select_subscriptions": _START,
     "stream.select_end": _NUMBERS,
+    "telemetry.cold.raise_erasures": _NUMBERS,
     "telemetry.keeping.insert_erasures": _NUMBERS,
     "vitals.select_waiting_count": "counted for the gateway as a whole, and names nobody",
     "telemetry.prepare_day": "a number is drawn, no row is read",

@@ -2,16 +2,14 @@ import asyncio
 import contextlib
 import socket as stdlib_socket
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 import websockets
-from uvicorn.server import ServerState
 
 from appliance.config import HttpConfig
 from tests.web import house as houses
@@ -20,15 +18,7 @@ from tests.web.devices import shared_port
 from tests.web.house import House
 from web.auth import SESSION_COOKIE, form_token
 from web.live import GOING_AWAY, NOT_THERE, SESSION_ENDED
-from web.server import (
-    REQUEST_SECONDS,
-    TAKE_SECONDS,
-    PatientSocket,
-    PunctualProtocol,
-    Served,
-    WebListenError,
-    serving,
-)
+from web.server import Served, WebListenError, serving
 from web.shell import moment
 
 
@@ -146,74 +136,6 @@ async def test_a_used_session_that_is_too_old_closes_its_page(tmp_path: Path) ->
         assert await close_code(live) == SESSION_ENDED
 
 
-class PlannedLoop:
-    """A loop that only notes what is to happen later."""
-
-    def __init__(self) -> None:
-        self.planned: list[float] = []
-        self.cancelled_count = 0
-
-    def call_later(self, seconds: float, *_: Any) -> "PlannedLoop":
-        self.planned.append(seconds)
-        return self
-
-    def cancel(self) -> None:
-        self.cancelled_count += 1
-
-    def create_task(self, work: Coroutine[Any, Any, None], **_: Any) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(work)
-
-
-async def test_a_request_has_one_deadline_however_it_trickles_in() -> None:
-    async def answer(_scope: Any, _receive: Any, _send: Any) -> None:
-        await asyncio.Event().wait()
-
-    config = uvicorn.Config(answer, lifespan="off", log_config=None)
-    config.load()
-    loop = PlannedLoop()
-    protocol = PunctualProtocol(config, ServerState(), {}, cast("asyncio.AbstractEventLoop", loop))
-    protocol.connection_made(asyncio.Transport())
-    for piece in (b"POST / HTTP/1.1\r\n", b"Host: a\r\nContent-Length: 3\r\n", b"\r\n", b"ab"):
-        protocol.data_received(piece)
-    assert (loop.planned, loop.cancelled_count) == ([REQUEST_SECONDS], 0)
-    protocol.data_received(b"c")
-    assert (loop.planned, loop.cancelled_count) == ([REQUEST_SECONDS], 1)
-
-
-async def test_who_takes_nothing_of_an_answer_is_cut_off_and_who_is_slow_is_not() -> None:
-    planned: list[Any] = []
-
-    class Loop(PlannedLoop):
-        def call_later(self, seconds: float, *then: Any) -> "PlannedLoop":
-            planned.append(then)
-            return super().call_later(seconds, *then)
-
-    class Transport(FakeTransport):
-        left_bytes = 80_000
-
-        def get_write_buffer_size(self) -> int:
-            return self.left_bytes
-
-    config = uvicorn.Config(accept_and_wait, lifespan="off", log_config=None)
-    config.load()
-    loop, transport = Loop(), Transport()
-    protocol = PunctualProtocol(config, ServerState(), {}, cast("asyncio.AbstractEventLoop", loop))
-    protocol.connection_made(transport)
-    protocol.pause_writing()
-    protocol.resume_writing()
-    assert (loop.planned[1:], loop.cancelled_count) == ([TAKE_SECONDS], 1)
-    protocol.pause_writing()
-    for transport.left_bytes in (79_999, 79_998):
-        look, *told = planned[-1]
-        look(*told)
-        assert transport.done == []
-    look, *told = planned[-1]
-    look(*told)
-    assert transport.done == ["aborted"]
-    protocol.connection_lost(None)
-    assert loop.cancelled_count == 3  # the request's deadline too
-
-
 async def test_leaving_closes_open_pages_within_seconds(house: House) -> None:
     secret = await house.claim()
     async with asyncio.timeout(30), contextlib.AsyncExitStack() as stack:
@@ -303,90 +225,3 @@ async def test_a_page_has_little_to_say(house: House, served: Served) -> None:
     async with asyncio.timeout(30), socket(house, served, await house.claim()) as live:
         await live.send("x" * 5_000)
         assert await close_code(live) == 1009
-
-
-class FakeTransport(asyncio.Transport):
-    """A connection that only notes what is done to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.done: list[str] = []
-
-    def write(self, data: Any) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return bool(self.done)
-
-    def close(self) -> None:
-        self.done.append("closed")
-
-    def abort(self) -> None:
-        self.done.append("aborted")
-
-    def pause_reading(self) -> None:
-        """Nothing comes here by itself."""
-
-
-async def upgraded(app: Any) -> tuple[PatientSocket, FakeTransport]:
-    """A WebSocket that was just opened, over this application."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None, ws_ping_interval=20.0, ws_ping_timeout=20.0)
-    config.load()
-    transport = FakeTransport()
-    protocol = PatientSocket(config, ServerState(), {})
-    protocol.connection_made(transport)
-    protocol.data_received(
-        b"GET /mqtt HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
-    )
-    return protocol, transport
-
-
-async def accept_and_wait(_scope: Any, _receive: Any, send: Any) -> None:
-    await send({"type": "websocket.accept"})
-    await asyncio.Event().wait()
-
-
-async def finished(protocol: PatientSocket) -> None:
-    protocol.stop_keepalive()
-    for task in protocol.tasks:
-        task.cancel()
-    await asyncio.gather(*protocol.tasks, return_exceptions=True)
-
-
-async def test_nobody_is_called_silent_while_nobody_is_heard() -> None:
-    protocol, transport = await upgraded(accept_and_wait)
-    while protocol.ping_timer is None:  # noqa: ASYNC110  the protocol tells nobody
-        await asyncio.sleep(0)
-    protocol.read_paused = True
-    protocol.send_keepalive_ping()
-    protocol.keepalive_timeout()
-    assert (transport.done, protocol.ping_timer is not None) == ([], True)
-    protocol.read_paused = False
-    protocol.keepalive_timeout()
-    assert transport.done == ["closed"]
-    await finished(protocol)
-
-
-async def test_a_page_that_its_client_is_closing_stops_no_server() -> None:
-    protocol, transport = await upgraded(accept_and_wait)
-    while not protocol.handshake_complete:  # noqa: ASYNC110  the protocol tells nobody
-        await asyncio.sleep(0)
-    protocol.data_received(bytes.fromhex("8882 00000000 03e8"))
-    protocol.shutdown()
-    assert set(transport.done) == {"closed"}
-    await finished(protocol)
-
-
-@pytest.mark.parametrize("takes", [True, False])
-async def test_nobody_waits_for_a_client_that_takes_nothing(takes: bool) -> None:
-    async def accept_and_leave(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "websocket.accept"})
-        if not takes:
-            protocol.pause_writing()
-
-    protocol, transport = await upgraded(accept_and_leave)
-    await asyncio.gather(*protocol.tasks)
-    assert ("aborted" in transport.done) is not takes
-    await finished(protocol)

@@ -51,9 +51,14 @@ class Span(msgspec.Struct, frozen=True):
         """Whether a report arrived in it and is wanted."""
         return self.start <= report.arrived_at < self.end and self.wanted.has(report)
 
+    @property
+    def limit(self) -> int:
+        """How many reports are not too many; 0 when none are."""
+        return self.most if self.end - self.start > 1 else 0
+
     def require_room(self, count: int) -> None:
         """Raise `TooMuchError` when so many reports are too many."""
-        if count > self.most and self.end - self.start > 1:
+        if self.limit and count > self.limit:
             raise TooMuchError(f"more than {self.most:,} reports arrived within {self.end - self.start:,} ms")
 
 

@@ -58,6 +58,20 @@ class Erased(msgspec.Struct, frozen=True):
     """Whether it has gone from the warm tier."""
 
 
+class Arrivals(msgspec.Struct, frozen=True):
+    """What is wanted of a day by when it arrived."""
+
+    tenant_id: int
+    device_ids: tuple[str, ...]
+    """Without any, of every device."""
+    moments: tuple[int, int]
+    """`start <= at < end`."""
+    arrivals: tuple[int, int]
+    """`start <= arrived_at < end`."""
+    most: int
+    """When more reports than these were found, no more are looked for; 0 finds all."""
+
+
 class Part(msgspec.Struct, frozen=True):
     """A part of an upload that has arrived."""
 

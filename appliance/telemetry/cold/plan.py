@@ -1,6 +1,8 @@
 """What is due in the cold tier: which days are to be written, taken out of, uploaded and let go."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
 from appliance.instant import DAY_MS
 from appliance.telemetry.cold.model import ColdDay, Erased
@@ -116,13 +118,23 @@ def is_old(day: int, aged_at: int, keep_days: int) -> bool:
     return bool(keep_days) and day < aged_at // DAY_MS - keep_days
 
 
-def too_old(day: int, keep_days_of: Mapping[Device, int], aged_at: int) -> frozenset[Device]:
-    """The devices that have days of their own to be kept, and of which this day is older than that.
+class Ages:
+    """The devices that have days of their own to be kept, sorted once for many days."""
 
-    `aged_at` (UTC milliseconds) is the moment from which ages count.
-    """
-    age = aged_at // DAY_MS - day
-    return frozenset(device for device, keep_days in keep_days_of.items() if age > keep_days)
+    def __init__(self, keep_days_of: Mapping[Device, int], aged_at: int) -> None:
+        """`aged_at` (UTC milliseconds) is the moment from which ages count."""
+        rising = sorted(keep_days_of.items(), key=itemgetter(1))
+        self._devices = [device for device, _ in rising]
+        self._keep_days = [keep_days for _, keep_days in rising]
+        self._today = aged_at // DAY_MS
+        self._found: dict[int, frozenset[Device]] = {}
+
+    def too_old(self, day: int) -> frozenset[Device]:
+        """The devices of which this day is older than is to be kept of them."""
+        count = bisect_left(self._keep_days, self._today - day)
+        if count not in self._found:
+            self._found[count] = frozenset(self._devices[:count])
+        return self._found[count]
 
 
 def is_forgotten(known: ColdDay, source: str | None) -> bool:

@@ -74,6 +74,15 @@ def put_day(connection: sqlite3.Connection, known: ColdDay) -> None:
         connection.execute("DELETE FROM cold_part WHERE tenant_id = ? AND day = ?", (DEFAULT_TENANT, known.day))
 
 
+def raise_erasures(connection: sqlite3.Connection, erasure_number: int) -> None:
+    """Let no number of an erasing up to this one be given again: files may know more than a restored gateway.db."""
+    raised = connection.execute(
+        "UPDATE sqlite_sequence SET seq = MAX(seq, ?) WHERE name = 'erasure'", (erasure_number,)
+    )
+    if not raised.rowcount:
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('erasure', ?)", (erasure_number,))
+
+
 def insert_part(connection: sqlite3.Connection, day: int, part: Part) -> None:
     """Write down that a part has arrived."""
     connection.execute(

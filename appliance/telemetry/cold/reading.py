@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from appliance.telemetry.cold.model import Arrivals
 from appliance.telemetry.rows import Rows
 
 
@@ -14,6 +15,9 @@ class ColdReadings(Protocol):
 
     async def parts(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> Sequence[Rows]:
         """What is there of a device, a tenant and its id, within a span of a day, beyond what day files have."""
+
+    async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
+        """What is there of a day by when it arrived, beyond what day files have."""
 
     def is_needed(self, day: int) -> bool:
         """Whether day files may lack something that is there."""
@@ -30,6 +34,11 @@ class NothingCold:
     async def parts(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> Sequence[Rows]:
         """Nothing."""
         del device, day, span
+        return ()
+
+    async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
+        """Nothing."""
+        del day, asked
         return ()
 
     def is_needed(self, day: int) -> bool:

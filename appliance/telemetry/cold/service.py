@@ -19,7 +19,7 @@ from appliance.store.database import Database, UnwritableError
 from appliance.telemetry.cold import plan
 from appliance.telemetry.cold.borrowing.service import Borrowed
 from appliance.telemetry.cold.bucket.model import BucketError
-from appliance.telemetry.cold.model import ColdDay, ColdError, ColdUsage, Uploaded
+from appliance.telemetry.cold.model import Arrivals, ColdDay, ColdError, ColdUsage, Uploaded
 from appliance.telemetry.cold.plan import Device
 from appliance.telemetry.cold.shelf.service import Shelf
 from appliance.telemetry.cold.upkeep.service import Upkeep, unbounded
@@ -69,6 +69,8 @@ class Cold:
         """By what failed: why."""
         self._unread: dict[int, str] = {}
         """By the day that could not be answered from its file: why."""
+        self._early: set[tuple[int, Device]] = set()
+        """Who was asked about before the file of the day was looked at."""
         self._removed_at = 0
         self._aside_count = 0
         self.missing = Missing()
@@ -151,10 +153,13 @@ class Cold:
         """Whether the warm tier may drop a day: its file was written, or cannot be for what is in the day."""
         if not self.is_on or self._upkeep.is_given_up(day):
             return True
-        source, known = self._shelf.source(day), self._shelf.known.get(day)
+        try:
+            source, known = self._shelf.surely_source(day), self._shelf.known.get(day)
+        except OSError:
+            return False
         if source is None:
             return True
-        if known is None or known.source != source or day in self._shelf.doubted:
+        if known is None or known.source != source or day in self._shelf.doubted or day in self._shelf.unseen:
             return False
         # What was removed for good, by age or for room, is not written again.
         return not (known.is_local and known.sha256) or self._shelf.path(day).exists()
@@ -183,10 +188,29 @@ class Cold:
         """What the file of a day has of a device beyond the chunks that are there; nothing when it cannot be read."""
         if not self._has_pyarrow:
             return ()
-        try:
-            found = await self._shelf.parts(device, day, span)
-        except (ColdError, ChunkError) as error:
+        if day in self._shelf.unseen:
+            self._early.add((day, device))
             self.missing.note(day, device)
+            return ()
+        self._early.discard((day, device))
+        return await self._given(day, lambda: self._shelf.parts(device, day, span), device)
+
+    async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
+        """What it has by when it arrived; nothing when it cannot be read."""
+        if not self._has_pyarrow:
+            return ()
+        if day in self._shelf.unseen:
+            log.warning("day was not looked at yet and is not replayed day=%s", day_of(day * DAY_MS))
+            return ()
+        return await self._given(day, lambda: self._shelf.arrived(day, asked))
+
+    async def _given(self, day: int, read: Callable[[], Awaitable[list[Rows]]], *devices: Device) -> Sequence[Rows]:
+        """What is read of the file of a day; whether it could be is noted."""
+        try:
+            found = await read()
+        except (ColdError, ChunkError, OSError) as error:
+            for device in devices:
+                self.missing.note(day, device)
             if day not in self._unread:
                 log.warning("day could not be answered from Parquet day=%s error=%s", day_of(day * DAY_MS), error)
             self._unread[day] = f"{day_of(day * DAY_MS)} cannot be answered from Parquet: {error}"
@@ -195,7 +219,8 @@ class Cold:
                 self._asked.set()
             return ()
         self._unread.pop(day, None)
-        self.missing.forget(day, device)
+        for device in devices:
+            self.missing.forget(day, device)
         return found
 
     def usage(self) -> ColdUsage:
@@ -235,24 +260,28 @@ class Cold:
             await self._see_to_files()
             await self._tried("removing", self._remove_due)
             await self._tried("upload", self._rounds.go_if_due)
-            await self._upkeep.forget_gone()
-            await self._borrowed.keep_only({each.sha256 for each in self._shelf.known.values()})
+            await self._tried("removing what was fetched", self._upkeep.remove_fetched)
+            await self._tried("forgetting", self._upkeep.forget_gone)
+            await self._tried("borrowed files", self._let_go_borrowed)
             self._unread = {day: why for day, why in self._unread.items() if day in self._shelf.known}
-            self._aside_count = len(await self._shelf.aside())
+            await self._tried("damaged files", self._count_aside)
 
     async def _see_to_files(self) -> None:
         """Have the files as they should be: written as their days are now, without what is erased."""
-        await self._shelf.see_to_doubted()
-        await self._shelf.look_for_gone()
+        await self._tried("damage", self._shelf.see_to_doubted)
+        await self._tried("missing files", self._shelf.look_for_gone)
+        await self._tried("unknown files", self._upkeep.adopt_due)
+        self._forget_early()
         if self.is_on:
             await self._tried("export", self._upkeep.export_due)
         keep_days_of, aged_at = self.keep_days_of(), self._aged_at()
+        await self._tried("files set aside", lambda: self._upkeep.remove_asides_due(keep_days_of, aged_at))
         await self._tried("erasing", lambda: self._upkeep.take_out_due(keep_days_of, aged_at))
 
     async def _work_on(self) -> None:
         while True:
             # What was written before it was switched off is rid of what is erased, too.
-            if self._has_pyarrow and (self.is_on or self._shelf.known):
+            if self._has_pyarrow and (self.is_on or self._shelf.known or self._shelf.unseen):
                 with contextlib.suppress(UnwritableError):
                     await self.look()
             with contextlib.suppress(TimeoutError):
@@ -272,6 +301,18 @@ class Cold:
 
     async def _lent(self, known: ColdDay) -> Path:
         return await self._borrowed.path(known, self._upkeep.free_bytes)
+
+    async def _let_go_borrowed(self) -> None:
+        await self._borrowed.keep_only({each.sha256 for each in self._shelf.known.values()})
+
+    async def _count_aside(self) -> None:
+        self._aside_count = len(await self._shelf.aside())
+
+    def _forget_early(self) -> None:
+        """Let answers lack nothing any more for files that have been looked at meanwhile."""
+        for day, device in [each for each in self._early if each[0] not in self._shelf.unseen]:
+            self._early.discard((day, device))
+            self.missing.forget(day, device)
 
     def _trouble(self) -> str:
         """Why something could not be done; empty when all is well."""

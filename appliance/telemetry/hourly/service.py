@@ -3,12 +3,14 @@
 Rules:
 - The roll-up of an hour is taken only when memory holds nothing of the hour, it is not stale, and its day is not in
   doubt; else its readings are read. So no reading counts twice or never.
+- Of a day whose readings were let go the roll-ups are all there is, so they are taken whatever else is known of them;
+  but none is of a device that is being erased: nobody can tell what of it came before that was asked for.
 - What an answer needs of memory it takes in one step of the loop, before it reads any file. A chunk that moves to its
   day file in between is then seen twice, which is mended, and not missed, which could not be.
 - The bin of a day is always the one that its hours combine into, so both ways give the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -45,10 +47,16 @@ class _Asked(NamedTuple):
     metrics: frozenset[str]
     raw: dict[str, set[int]]
     """By device: what roll-ups must not be asked for."""
+    erased: frozenset[str]
+    """Devices that are being erased: no roll-up of theirs is given."""
     memory: dict[str, list[Rows]]
     """By device: its readings in memory."""
     pieces: dict[tuple[str, str], list[BinColumn]]
     """By device and metric: what was found, no bin of it twice."""
+
+    def may_take(self, device: str, hour: int, closed: Collection[int]) -> bool:
+        """Whether a roll-up of an hour may be taken; `closed` are those that nothing else is known of."""
+        return hour not in self.raw[device] or (hour in closed and device not in self.erased)
 
     def add(self, device: str, metric: str, bins: BinColumn) -> None:
         """Take in what was found of a device and metric."""
@@ -78,11 +86,11 @@ class Hourly:
     ) -> Bins:
         """The bins of the UTC hours that lie whole in a range; hours without numbers are left out."""
         first, stop = -(-start // HOUR_MS), end // HOUR_MS
-        asked = _Asked(tenant_id, frozenset(metrics), {device: set() for device in device_ids}, {}, {})
+        asked = self._question(tenant_id, device_ids, metrics)
         if first >= stop:
             return asked.found(is_wanted, metrics)
         for device in asked.raw:
-            asked.raw[device] = self._unusable(tenant_id, device, first, stop)
+            asked.raw[device] = self._unusable(asked, device, first, stop)
             parts = self._chunks.copied_parts(tenant_id, device, first * HOUR_MS, stop * HOUR_MS)
             if parts:
                 asked.memory[device] = parts
@@ -99,11 +107,11 @@ class Hourly:
     ) -> Bins:
         """The bins of the UTC days that lie whole in a range; days without numbers are left out."""
         first, stop = -(-start // DAY_MS), end // DAY_MS
-        asked = _Asked(tenant_id, frozenset(metrics), {device: set() for device in device_ids}, {}, {})
+        asked = self._question(tenant_id, device_ids, metrics)
         if first >= stop:
             return asked.found(is_wanted, metrics)
         for device in asked.raw:
-            hours = self._unusable(tenant_id, device, first * HOURS_PER_DAY, stop * HOURS_PER_DAY)
+            hours = self._unusable(asked, device, first * HOURS_PER_DAY, stop * HOURS_PER_DAY)
             asked.raw[device] = {hour // HOURS_PER_DAY for hour in hours | self._chunks.hours(tenant_id, device)}
         missing = await self._readers.run(self._days_of, asked, first, stop)
         if not missing:
@@ -113,11 +121,15 @@ class Hourly:
         in_hours = await self.hours(asked.tenant_id, list(missing), metrics, low * DAY_MS, (high + 1) * DAY_MS)
         return await self._readers.run(_combined, asked, metrics, missing, in_hours)
 
-    def _unusable(self, tenant_id: int, device_id: str, first: int, stop: int) -> set[int]:
+    def _question(self, tenant_id: int, device_ids: Sequence[str], metrics: Sequence[str]) -> _Asked:
+        erased = frozenset(device for device in device_ids if (tenant_id, device) in self._days.erased)
+        return _Asked(tenant_id, frozenset(metrics), {device: set() for device in device_ids}, erased, {}, {})
+
+    def _unusable(self, asked: _Asked, device: str, first: int, stop: int) -> set[int]:
         """The hours of which no roll-up may be taken."""
-        if (tenant_id, device_id) in self._days.erased:
+        if device in asked.erased:
             return set(range(first, stop))
-        return self._rollups.stale.hours((tenant_id, device_id), first, stop)
+        return self._rollups.stale.hours((asked.tenant_id, device), first, stop)
 
     def _hours(
         self, check: Check, asked: _Asked, metrics: Sequence[str], hours: tuple[int, int], doubts: set[int]
@@ -159,7 +171,7 @@ class Hourly:
                 asked.raw[device] |= unknown | closed
         records = stored.records
         if any(asked.raw[device] for device in devices):
-            records = [each for each in records if each[1] not in asked.raw[each[0]] or each[1] in closed]
+            records = [each for each in records if asked.may_take(each[0], each[1], closed)]
         taker = rollup_record.Taker(asked.metrics)
         damaged = taker.take(records, HOUR_MS)
         for device, hour, _ in records if closed else ():
@@ -192,16 +204,10 @@ class Hourly:
             return read(self._rollups.path(month), *arguments)
         except DamagedRollUpsError:
             self._rollups.damaged(month)
-            self._note_lost(month)
+            self._rollups.note_lost(month)
         except ChunkError as error:
             self._days.note_damage(str(error))
         return Stored({}, [])
-
-    def _note_lost(self, month: str) -> None:
-        """Of the days whose readings were let go the roll-ups were all there was."""
-        oldest = min(self._days.numbers(), default=0)
-        for day in range(months.first_day(month), min(months.end_day(month), oldest)):
-            self._days.missing.note(day)
 
     def _add_readings(self, check: Check, asked: _Asked, device: str, day: int) -> None:
         """Compute the bins of hours of a device and day from readings."""

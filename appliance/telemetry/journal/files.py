@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from appliance.telemetry.journal import frames
+from appliance.telemetry.journal.frames import Block
 from appliance.telemetry.journal.model import BrokenOffError, Kept, RawMessage, Segment
+from appliance.telemetry.keeping.model import StoppedError
 from appliance.telemetry.keeping.sealed_day import sync
 from appliance.telemetry.packing import ChunkError
 
@@ -18,8 +20,8 @@ SUFFIX = ".raw"
 _UNFINISHED = ".part"
 _MODE = 0o600
 _FOLDER_MODE = 0o700
-_PIECE_BYTES = 1 << 20
-"""About so many bytes of payloads are in one block."""
+MESSAGE_BYTES = 200
+"""What a message takes in memory without its payload, about."""
 
 
 class Survey(NamedTuple):
@@ -96,12 +98,12 @@ def path_of(folder: Path, number: int) -> Path:
     return folder / f"{number:010d}{SUFFIX}"
 
 
-def blocks_of(messages: Sequence[RawMessage]) -> Iterator[tuple[bytes, Sequence[RawMessage]]]:
-    """Messages as blocks that are not too large."""
+def blocks_of(messages: Sequence[RawMessage], piece_bytes: int) -> Iterator[tuple[bytes, Sequence[RawMessage]]]:
+    """Messages as blocks of about so many bytes before they are packed, if no single message has more."""
     first = size = 0
     for place, message in enumerate(messages, 1):
-        size += len(message.payload)
-        if size >= _PIECE_BYTES or place == len(messages):
+        size += len(message.payload) + MESSAGE_BYTES
+        if size >= piece_bytes or place == len(messages):
             some = messages[first:place]
             yield frames.block(some), some
             first, size = place, 0
@@ -146,29 +148,46 @@ def opened(folder: Path, segment: Segment) -> tuple[BinaryIO, int]:
     return source, count
 
 
-def without(folder: Path, segment: Segment, is_left_out: Callable[[RawMessage], bool]) -> Segment | None:
-    """Write a segment anew without some messages, if it has any of them or anything that cannot be read.
+def without(
+    folder: Path, segment: Segment, is_left_out: Callable[[RawMessage], bool], is_stopping: Callable[[], bool]
+) -> Segment | None:
+    """Write a segment anew beside itself without some messages, and give what it is once that is `put_in_place`.
 
-    What cannot be read may be what is to be left out, so it goes. None when the whole segment went.
+    It is the same segment when it has none of them and can be read: then nothing is written. What cannot be read may
+    be what is to be left out, so it goes; None when the whole segment is to go. Memory holds one block of it at a
+    time. Raises `StoppedError` between two blocks.
     """
     path = path_of(folder, segment.number)
     try:
-        with path.open("rb") as source:
-            messages = [message for block in frames.blocks(source) for message in block.messages()]
+        source = path.open("rb")
     except FileNotFoundError:
         return None
-    except ChunkError:
-        messages = []
-    left = [message for message in messages if not is_left_out(message)]
-    is_whole = segment.kept.whole_until is not None and len(messages) == segment.kept.message_count
-    if is_whole and len(left) == len(messages):
-        return segment
-    try:
-        return _written_anew(path, segment, left, is_whole=is_whole)
-    except OSError:
-        # The promise to erase outweighs the journal.
-        unlink(folder, [segment.number])
-        return None
+    with source:
+        same_count = _same_count(source, segment, is_left_out, is_stopping)
+        if same_count is None:
+            return segment
+        source.seek(0)
+        left = (
+            _Sifted(block.message_count, block) if place < same_count else _sifted(block, is_left_out)
+            for place, block in enumerate(_blocks(source, is_stopping))
+        )
+        try:
+            return _written_beside(path, segment, left)
+        except OSError:
+            # The promise to erase outweighs the journal.
+            return None
+
+
+def put_in_place(folder: Path, number: int) -> None:
+    """Let what was written beside a segment be the segment."""
+    path = path_of(folder, number)
+    path.with_suffix(_UNFINISHED).rename(path)
+    sync(folder)
+
+
+def remove_unfinished(folder: Path, number: int) -> None:
+    """Remove what was written beside a segment."""
+    path_of(folder, number).with_suffix(_UNFINISHED).unlink(missing_ok=True)
 
 
 def unlink(folder: Path, numbers: Sequence[int]) -> None:
@@ -179,23 +198,83 @@ def unlink(folder: Path, numbers: Sequence[int]) -> None:
         sync(folder)
 
 
-def _written_anew(path: Path, segment: Segment, messages: Sequence[RawMessage], *, is_whole: bool) -> Segment:
-    before = segment.kept
-    content = [frames.head(before.begun_at, is_continued=before.is_continued)]
-    content += [block for block, _ in blocks_of(messages)]
-    kept = before._replace(message_count=len(messages))
-    if is_whole:
-        content.append(frames.end(kept))
+class _Sifted(NamedTuple):
+    """What is left of a block."""
+
+    read_count: int
+    """How many messages of it could be read."""
+    left: Block | None
+
+
+def _blocks(source: BinaryIO, is_stopping: Callable[[], bool]) -> Iterator[Block]:
+    with contextlib.suppress(ChunkError):
+        for block in frames.blocks(source):
+            if is_stopping():
+                raise StoppedError
+            yield block
+
+
+def _same_count(
+    source: BinaryIO, segment: Segment, is_left_out: Callable[[RawMessage], bool], is_stopping: Callable[[], bool]
+) -> int | None:
+    """How many blocks at the beginning stay as they are; None when all of the segment does."""
+    place = message_count = 0
+    read_until = frames.HEAD_BYTES
+    for block in _blocks(source, is_stopping):
+        if _sifted(block, is_left_out).left is not block:
+            return place
+        place += 1
+        message_count += block.message_count
+        read_until = source.tell()
+    if segment.kept.whole_until is None:
+        is_same = read_until == os.fstat(source.fileno()).st_size
     else:
-        moments = [message.arrived_at for message in messages] or [before.begun_at]
-        kept = kept._replace(whole_until=None, first_at=min(moments), last_at=max(moments))
+        is_same = message_count == segment.kept.message_count
+    return None if is_same else place
+
+
+def _sifted(block: Block, is_left_out: Callable[[RawMessage], bool]) -> _Sifted:
+    try:
+        messages = block.messages()
+    except ChunkError:
+        return _Sifted(0, None)
+    left = [message for message in messages if not is_left_out(message)]
+    if len(left) == len(messages):
+        return _Sifted(len(messages), block)
+    return _Sifted(len(messages), frames.packed(left) if left else None)
+
+
+def _written_beside(path: Path, segment: Segment, blocks: Iterator[_Sifted]) -> Segment:
+    before, read_count = segment.kept, 0
+    left: list[Block] = []
     unfinished = path.with_suffix(_UNFINISHED)
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-    with open(descriptor, "wb") as target:  # noqa: PTH123  a descriptor, for the mode
-        target.writelines(content)
-        target.flush()
-        os.fsync(target.fileno())
-    unfinished.rename(path)
-    sync(path.parent)
-    return Segment(segment.number, sum(map(len, content)), kept)
+    try:
+        with open(descriptor, "wb") as target:  # noqa: PTH123  a descriptor, for the mode
+            target.write(frames.head(before.begun_at, is_continued=before.is_continued))
+            for each in blocks:
+                read_count += each.read_count
+                if each.left is not None:
+                    target.write(frames.framed(each.left))
+                    left.append(each.left._replace(packed=b""))
+            kept = _kept_of(
+                before, left, is_whole=before.whole_until is not None and read_count == before.message_count
+            )
+            if kept.whole_until is not None:
+                target.write(frames.end(kept))
+            target.flush()
+            os.fsync(target.fileno())
+            return Segment(segment.number, target.tell(), kept)
+    except BaseException:
+        unfinished.unlink()
+        raise
+
+
+def _kept_of(before: Kept, blocks: Sequence[Block], *, is_whole: bool) -> Kept:
+    kept = before._replace(message_count=sum(block.message_count for block in blocks))
+    if is_whole:
+        return kept
+    first_at = min((block.first_at for block in blocks), default=before.begun_at)
+    last_at = max((block.last_at for block in blocks), default=before.begun_at)
+    return kept._replace(whole_until=None, first_at=first_at, last_at=last_at)

@@ -28,6 +28,7 @@ _FRAME = struct.Struct("<cII")
 _HEAD = struct.Struct("<16sq?")
 _BLOCK = struct.Struct("<Iqq")
 _END = struct.Struct("<qqqQ")
+HEAD_BYTES = _FRAME.size + _HEAD.size
 END_BYTES = _FRAME.size + _END.size
 
 _QOS_MASK = 0x03
@@ -58,12 +59,22 @@ def head(begun_at: int, *, is_continued: bool) -> bytes:
 
 def block(messages: Sequence[RawMessage]) -> bytes:
     """Messages, of which there is one at least, as a frame."""
+    return framed(packed(messages))
+
+
+def framed(some: Block) -> bytes:
+    """A block as a frame."""
+    return _framed(MESSAGES, _BLOCK.pack(some.message_count, some.first_at, some.last_at) + some.packed)
+
+
+def packed(messages: Sequence[RawMessage]) -> Block:
+    """Messages, of which there is one at least, as a block."""
     first_at = min(message.arrived_at for message in messages)
     last_at = max(message.arrived_at for message in messages)
     out = bytearray()
     for message in messages:
         _put(out, message, first_at)
-    return _framed(MESSAGES, _BLOCK.pack(len(messages), first_at, last_at) + deflate(out))
+    return Block(len(messages), first_at, last_at, deflate(out))
 
 
 def end(kept: Kept) -> bytes:

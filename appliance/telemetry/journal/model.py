@@ -1,11 +1,13 @@
 """The nouns of the raw journal."""
 
 from collections.abc import Container
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 
+from appliance.health import Status
 from appliance.telemetry.packing import ChunkError
+from broker.message import Message
 
 
 class RawMessage(NamedTuple):
@@ -26,6 +28,22 @@ class RawMessage(NamedTuple):
     log_id: int
     """The newest log id when it was committed: whatever was understood of it has this one or a lower one."""
 
+    @classmethod
+    def of(cls, message: Message, log_id: int) -> Self:
+        """A message as the broker hands it over; `log_id` as above."""
+        return cls(
+            tenant_id=message.tenant_id,
+            principal=message.principal,
+            client_id=message.client_id,
+            topic=message.topic,
+            payload=message.payload,
+            content_type=message.properties.content_type or "",
+            qos=message.qos,
+            retain=message.retain,
+            arrived_at=message.arrived_at,
+            log_id=log_id,
+        )
+
     def is_of(self, devices: Container[str]) -> bool:
         """Whether one of these devices sent it, or it is on a topic of one of them."""
         return self.principal in devices or self.topic_device in devices
@@ -41,7 +59,7 @@ class Kept(NamedTuple):
     """What a segment holds, told by its own bytes."""
 
     begun_at: int
-    """Whatever arrived from here on, and is not in the segment before, is in this one or in later ones."""
+    """What arrived from here on is in this one or in later ones, or in the one that it goes on from."""
     is_continued: bool
     """Whether the segment before it was written by the same gateway up to this one without a break."""
     whole_until: int | None
@@ -80,6 +98,17 @@ class Usage(msgspec.Struct, frozen=True):
     begun_at: int | None
     """From here on it has everything up to now; None when it has nothing now."""
     trouble: str
+
+    def status(self, damage_count: int) -> Status:
+        """What the journal says of itself."""
+        details = {"segments": self.segment_count, "size_bytes": self.size_bytes, "damaged": damage_count}
+        if self.trouble:
+            return Status(ok=False, summary=self.trouble, details=details, is_serving=True)
+        if damage_count:
+            summary = "a part of the raw journal was damaged; the log names it"
+            return Status(ok=False, summary=summary, details=details, is_serving=True)
+        summary = "messages are kept as they came" if self.is_on else "messages are not kept as they came"
+        return Status(ok=True, summary=summary, details=details)
 
 
 class BrokenOffError(ChunkError):

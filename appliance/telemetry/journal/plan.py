@@ -22,25 +22,41 @@ def segment_bytes(limit_bytes: int) -> int:
     return max(SMALLEST_BYTES, min(LARGEST_BYTES, limit_bytes // SEGMENT_SHARE))
 
 
+def piece_bytes(limit_bytes: int) -> int:
+    """How much is packed into one block, about."""
+    return min(MEGABYTE, segment_bytes(limit_bytes))
+
+
 def segment_ms(hours: int) -> int:
     """After how long the next segment begins."""
     return hours * HOUR_MS // AGE_SHARE
 
 
-def due(segments: Sequence[Segment], now: int, hours: int, room_bytes: int) -> list[int]:
+def due(segments: Sequence[Segment], now: int, hours: int, room_bytes: int, ended_at: int | None = None) -> list[int]:
     """The numbers of the segments that go, of those that nothing is written to: the oldest, by age and by bytes.
 
-    All that is left takes `room_bytes` at most.
+    All that is left takes `room_bytes` at most. At `ended_at` the last of them was there already; None for now.
     """
     gone = []
     left = sum(each.size_bytes for each in segments)
-    for each in sorted(segments):
-        if left > room_bytes or max(each.kept.last_at, each.kept.begun_at) < now - hours * HOUR_MS:
+    for each, moment in _moments(segments, now, now if ended_at is None else min(now, ended_at)):
+        if left > room_bytes or moment < now - hours * HOUR_MS:
             gone.append(each.number)
             left -= each.size_bytes
         else:
             break
     return gone
+
+
+def _moments(segments: Iterable[Segment], now: int, ended_at: int) -> list[tuple[Segment, int]]:
+    """The segments in their order, each with when the last of it came."""
+    found = []
+    for each in sorted(segments, reverse=True):
+        moment = max(each.kept.last_at, each.kept.begun_at)
+        # The clock was set back since: no later than what was written after it.
+        ended_at = moment if moment <= now else ended_at
+        found.append((each, ended_at))
+    return found[::-1]
 
 
 def giving_way(segments: Iterable[Segment]) -> list[int]:
@@ -61,7 +77,9 @@ def spans(segments: Iterable[Segment]) -> list[Span]:
         if is_open and kept.is_continued and each.number == before + 1:
             found[-1] = Span(found[-1].start, max(found[-1].end, end))
         else:
-            found.append(Span(kept.begun_at, max(kept.begun_at, end)))
+            # Of what goes on from one that is gone, the first millisecond may have been in that one, too.
+            start = kept.begun_at + kept.is_continued
+            found.append(Span(start, max(start, end)))
         is_open, before = kept.whole_until is not None, each.number
     return found
 

@@ -11,16 +11,18 @@ Rules:
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from appliance.config import JournalConfig
 from appliance.health import Status
 from appliance.instant import MINUTE_MS, SECOND_MS, Clock
 from appliance.telemetry.journal import files, frames, plan
-from appliance.telemetry.journal.files import Writer
+from appliance.telemetry.journal.erased import Erased, is_through
+from appliance.telemetry.journal.files import MESSAGE_BYTES, Writer
 from appliance.telemetry.journal.frames import Block
 from appliance.telemetry.journal.model import BrokenOffError, RawMessage, Segment, Usage
+from appliance.telemetry.keeping.model import Erasure
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.packing import ChunkError
 from broker.message import Message
@@ -34,24 +36,23 @@ WAITING_BYTES = 16 * plan.MEGABYTE
 """So much of payloads waits for the disk at most."""
 ENOUGH_BYTES = plan.MEGABYTE
 """So much is written at once."""
-MESSAGE_BYTES = 200
-"""What a message takes in memory without its payload, about."""
 
 _EVER = 1 << 62
 
-Erased = Mapping[tuple[int, str], int]
-"""By tenant and device: the log id up to which nothing is given any more."""
-
 
 class Journal:
-    """The journal in a folder. `erased` tells what is given no more."""
+    """The journal in a folder. `erased` tells, by tenant and device, up to which log id nothing is given any more."""
 
-    def __init__(self, folder: Path, config: JournalConfig, clock: Clock, erased: Callable[[], Erased]) -> None:
+    def __init__(
+        self, folder: Path, config: JournalConfig, clock: Clock, erased: Callable[[], Mapping[tuple[int, str], int]]
+    ) -> None:
         self._folder = folder
         self._config = config
         self._clock = clock
         self._erased = erased
-        self._was_erased: dict[tuple[int, str], int] = {}
+        self._asked: Callable[[], Iterable[Erasure]] = tuple
+        """What is being erased."""
+        self._was_erased = Erased()
         """Whoever reads what a file held before must still be kept from showing it."""
         self._work = asyncio.Lock()
         self._pressed = asyncio.Event()
@@ -92,6 +93,7 @@ class Journal:
     def follow(self, room: Room) -> None:
         """Erase what is erased, and go before anything else does on a full disk."""
         room.keeping.follow_erasing(self.erase)
+        self._asked = lambda: room.keeping.pending
         others = room.give_way
 
         async def give_way() -> bool:
@@ -114,7 +116,7 @@ class Journal:
                 self._is_overrun = True
                 return
             self._waiting_bytes += len(message.payload) + MESSAGE_BYTES
-            self._waiting.append(_raw(message, self._last_log_id))
+            self._waiting.append(RawMessage.of(message, self._last_log_id))
         if self._waiting_bytes >= ENOUGH_BYTES:
             self._pressed.set()
 
@@ -147,24 +149,26 @@ class Journal:
         async with self._work:
             await self._flush()
 
-    async def erase(self, left_out: Mapping[tuple[int, str], int]) -> None:
-        """Erase what devices sent, each up to its log id, from every segment."""
-        for device, through in left_out.items():
-            self._was_erased[device] = max(through, self._was_erased.get(device, 0))
+    async def erase(self, erasures: Sequence[Erasure], is_stopping: Callable[[], bool]) -> None:
+        """Erase what devices sent from every segment. Raises `StoppedError` when the gateway stops meanwhile.
 
-        def is_left_out(message: RawMessage) -> bool:
-            return _is_erased(message, left_out)
-
+        Messages are kept and read all the while.
+        """
+        self._was_erased.add(erasures)
+        erased = Erased(erasures)
         async with self._work:
             await self._flush()
             if self._writer is not None and self._writer.message_count:
                 await self._turn_over()
-            for segment in list(self._closed.values()):
-                left = await asyncio.to_thread(files.without, self._folder, segment, is_left_out)
-                if left is None:
-                    del self._closed[segment.number]
-                else:
-                    self._closed[segment.number] = left
+        for number in sorted(self._closed):
+            segment = self._closed.get(number)
+            if segment is None:
+                continue
+            # Nothing is written to it any more, so nobody has to wait.
+            left = await asyncio.to_thread(files.without, self._folder, segment, erased.has, is_stopping)
+            if left is not segment:
+                async with self._work:
+                    await self._replace(number, left)
 
     async def give_way(self) -> bool:
         """On a full disk: write no more for a while, and remove the oldest segments; whether there were any."""
@@ -192,15 +196,7 @@ class Journal:
 
     def status(self) -> Status:
         """What the journal says of itself."""
-        usage = self.usage()
-        details = {"segments": usage.segment_count, "size_bytes": usage.size_bytes, "damaged": len(self.damages)}
-        if self._trouble:
-            return Status(ok=False, summary=self._trouble, details=details, is_serving=True)
-        if self.damages:
-            summary = "a part of the raw journal was damaged; the log names it"
-            return Status(ok=False, summary=summary, details=details, is_serving=True)
-        summary = "messages are kept as they came" if usage.is_on else "messages are not kept as they came"
-        return Status(ok=True, summary=summary, details=details)
+        return self.usage().status(len(self.damages))
 
     async def _write_until(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -223,12 +219,12 @@ class Journal:
         begins_at = self._clock()
         if self._writer is None:
             return
-        if waiting:
-            try:
-                await asyncio.to_thread(self._append, self._writer, waiting)
-            except OSError as error:
-                self._give_up(f"messages are not kept as they came: {error.strerror}")
-                return
+        try:
+            await self._write(waiting)
+        except OSError as error:
+            self._give_up(f"messages are not kept as they came: {error.strerror}")
+        if self._writer is None:
+            return
         if is_overrun:
             log.warning("raw journal left messages out, the disk was too slow")
             await self._finish(self._writer.last_at)
@@ -236,15 +232,36 @@ class Journal:
         elif self._is_due(self._writer):
             await self._turn_over()
 
-    def _append(self, writer: Writer, messages: Sequence[RawMessage]) -> None:
+    async def _write(self, messages: Sequence[RawMessage]) -> None:
+        """Raises `OSError`."""
+        blocks = files.blocks_of(messages, plan.piece_bytes(self._config.bytes))
+        while (made := await asyncio.to_thread(next, blocks, None)) is not None and self._writer is not None:
+            block, some = made
+            size_bytes = self._writer.size_bytes + len(block) + frames.END_BYTES
+            if self._writer.message_count and size_bytes > plan.segment_bytes(self._config.bytes):
+                await self._turn_over()
+            if frames.HEAD_BYTES + len(block) + frames.END_BYTES > self._config.bytes:
+                await self._leave_out(some)
+            elif self._writer is not None:
+                await asyncio.to_thread(self._append, self._writer, block, some)
+
+    def _append(self, writer: Writer, block: bytes, messages: Sequence[RawMessage]) -> None:
         """Runs in a thread. Room is made first, so that the bound holds at every moment."""
-        for block, some in files.blocks_of(messages):
-            room = self._config.bytes - writer.size_bytes - len(block) - frames.END_BYTES
-            gone = plan.due(list(self._closed.values()), self._clock(), self._config.hours, room)
-            files.unlink(self._folder, gone)
-            for number in gone:
-                self._closed.pop(number)
-            writer.append(block, some)
+        room = self._config.bytes - writer.size_bytes - len(block) - frames.END_BYTES
+        gone = self._due(room)
+        files.unlink(self._folder, gone)
+        for number in gone:
+            self._closed.pop(number)
+        writer.append(block, messages)
+
+    async def _leave_out(self, messages: Sequence[RawMessage]) -> None:
+        """Keep no message that is larger than all of the journal may be, and call no time whole in which it came."""
+        log.warning("raw journal left messages out, they are larger than it may be")
+        if self._writer is not None:
+            moments = [message.arrived_at for message in messages]
+            last_at = max(*moments, self._writer.last_at)
+            await self._finish(min(*moments, self._writer.last_at))
+            await self._begin(last_at + 1, is_continued=False)
 
     def _is_due(self, writer: Writer) -> bool:
         if not writer.message_count:
@@ -253,11 +270,11 @@ class Journal:
         return is_old or writer.size_bytes >= plan.segment_bytes(self._config.bytes)
 
     async def _turn_over(self) -> None:
-        """End the segment, and go on in the next one without a break."""
+        """End the segment, and go on in the next one: without a break, but when the clock was set back."""
         if self._writer is not None:
-            until = self._writer.last_at
+            until, now = self._writer.last_at, self._clock()
             await self._finish(until)
-            await self._begin(until, is_continued=True)
+            await self._begin(min(until, now), is_continued=now >= until)
 
     async def _begin(self, begun_at: int, *, is_continued: bool) -> None:
         number = self._next_number
@@ -306,18 +323,26 @@ class Journal:
             await self._begin(self._clock(), is_continued=False)
 
     async def _tidied(self) -> None:
-        """The same as `_tidy`; what the disk refuses is tried again with whatever else it refuses."""
+        """Let go of what is too old or too much; what the disk refuses is tried again with whatever else it refuses."""
         try:
-            await self._tidy()
+            await self._unlink(self._due(self._config.bytes - (self._writer.size_bytes if self._writer else 0)))
         except OSError as error:
             self._give_up(f"messages are not kept as they came: {error.strerror}")
 
-    async def _tidy(self) -> None:
-        """Let go of what is too old or too much."""
-        if not self._closed:
-            return
-        room = self._config.bytes - (self._writer.size_bytes if self._writer else 0)
-        await self._unlink(plan.due(list(self._closed.values()), self._clock(), self._config.hours, room))
+    def _due(self, room_bytes: int) -> list[int]:
+        ended_at = self._writer.begun_at if self._writer else None
+        return plan.due(list(self._closed.values()), self._clock(), self._config.hours, room_bytes, ended_at)
+
+    async def _replace(self, number: int, left: Segment | None) -> None:
+        """Let what is left of a segment stand in its place, if it is still there."""
+        if left is not None and number in self._closed:
+            await asyncio.to_thread(files.put_in_place, self._folder, number)
+            self._closed[number] = left
+        elif left is not None:
+            await asyncio.to_thread(files.remove_unfinished, self._folder, number)
+        else:
+            await asyncio.to_thread(files.unlink, self._folder, [number])
+            self._closed.pop(number, None)
 
     async def _unlink(self, numbers: Sequence[int]) -> None:
         if numbers:
@@ -349,14 +374,13 @@ class Journal:
             messages = block.messages()
         except ChunkError as error:
             raise self._broken(segment, str(error)) from error
-        erased, was_erased = self._erased(), self._was_erased
+        erased, asked, was_erased = self._erased(), Erased(self._asked()), self._was_erased
         return [
             message
             for message in messages
             if message.tenant_id == tenant_id
             and start <= message.arrived_at < end
-            and not _is_erased(message, erased)
-            and not _is_erased(message, was_erased)
+            and not (is_through(message, erased) or asked.has(message) or was_erased.has(message))
         ]
 
     def _broken(self, segment: Segment, why: str) -> BrokenOffError:
@@ -373,25 +397,3 @@ class Journal:
         if what not in self.damages:
             self.damages.add(what)
             log.error("raw journal was damaged where=%s", what)
-
-
-def _raw(message: Message, log_id: int) -> RawMessage:
-    return RawMessage(
-        tenant_id=message.tenant_id,
-        principal=message.principal,
-        client_id=message.client_id,
-        topic=message.topic,
-        payload=message.payload,
-        content_type=message.properties.content_type or "",
-        qos=message.qos,
-        retain=message.retain,
-        arrived_at=message.arrived_at,
-        log_id=log_id,
-    )
-
-
-def _is_erased(message: RawMessage, erased: Erased) -> bool:
-    if not erased:
-        return False
-    devices = (message.principal, message.topic_device)
-    return any(message.log_id <= erased.get((message.tenant_id, device), -1) for device in devices)

@@ -16,9 +16,10 @@ from appliance.config import TelemetryConfig
 from appliance.health import Status
 from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, Clock
 from appliance.store.database import Database, UnwritableError
-from appliance.telemetry.day_file import day_number
+from appliance.telemetry import queries as day_queries
+from appliance.telemetry.day_file import day_number, is_day
 from appliance.telemetry.keeping import files, plan, queries, sealed_day
-from appliance.telemetry.keeping.erasing.service import Erasing
+from appliance.telemetry.keeping.erasing.service import Elsewhere, Erasing
 from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, StoppedError
 from appliance.telemetry.keeping.plan import DayUse
 from appliance.telemetry.keeping.resealing import EVERYTHING, LeftOut
@@ -68,6 +69,7 @@ class Keeping:
         self._writing.is_stopping = False
         await self._erasing.resume()
         await self._name_what_was_set_aside()
+        await self._tell_of_strays()
         # A gateway that is switched off every night would never come to it.
         a_day_ago = self._clock() - DAY_MS
         self._is_night = bool(plan.due_for_sealing(await self.uses(), a_day_ago, self._config.late_grace_ms))
@@ -85,7 +87,7 @@ class Keeping:
         """Erase only once all that was taken before is committed: `settled` returns when it is."""
         self._erasing.settled = settled
 
-    def follow_erasing(self, elsewhere: Callable[[LeftOut], Awaitable[None]]) -> None:
+    def follow_erasing(self, elsewhere: Elsewhere) -> None:
         """Erase elsewhere, too: nothing counts as erased before that is."""
         self._erasing.elsewhere = elsewhere
 
@@ -261,16 +263,33 @@ class Keeping:
 
     async def _name_what_was_set_aside(self) -> None:
         days = self._telemetry.day_files
-        for path in await asyncio.to_thread(files.set_aside, days.path(0).parent):
+        for day, path in await asyncio.to_thread(_days_set_aside, days.path(0).parent):
             if not any(path.name in told for told in days.damages):
-                days.note_damage(f"{path.name} was damaged and set aside", day_number(Path(files.stem_of(path))))
+                days.note_damage(f"{path.name} was damaged and set aside", day)
+
+    async def _tell_of_strays(self) -> None:
+        names = await asyncio.to_thread(_stray_names, self._telemetry.day_files.path(0).parent)
+        if names:
+            log.warning("files passed over, they are named for no day names=%s", ", ".join(names))
 
     def _uses(self) -> list[DayUse]:
         days = self._telemetry.day_files
         aside: dict[int, list[Path]] = {day: [] for day in days.numbers()}
-        for path in files.set_aside(days.path(0).parent):
-            aside.setdefault(day_number(Path(files.stem_of(path))), []).append(path)
+        for day, path in _days_set_aside(days.path(0).parent):
+            aside.setdefault(day, []).append(path)
         return [files.use(day, days.path(day), aside[day]) for day in sorted(aside)]
+
+
+def _days_set_aside(folder: Path) -> list[tuple[int, Path]]:
+    """The files that were damaged and set aside, each with its day."""
+    named = [(Path(files.stem_of(path)), path) for path in files.set_aside(folder)]
+    return [(day_number(day), path) for day, path in named if is_day(day)]
+
+
+def _stray_names(folder: Path) -> list[str]:
+    """The files of a folder that look like those of days, and are none."""
+    aside = [path.name for path in files.set_aside(folder) if not is_day(Path(files.stem_of(path)))]
+    return sorted([*day_queries.stray_names(folder), *aside])
 
 
 def _held(path: Path, devices: Collection[tuple[int, str]]) -> frozenset[tuple[int, str]]:

@@ -6,13 +6,13 @@ differs in moments and values only; then it is one run. What does not is given r
 
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain, compress, islice, repeat
-from operator import eq, itemgetter, le
+from itertools import accumulate, chain, islice, repeat
+from operator import itemgetter, le
 from typing import TypeVar
 
 from appliance.instant import DAY_MS
-from appliance.telemetry import naming
-from appliance.telemetry.log_record import Columns
+from appliance.telemetry import log_record, naming
+from appliance.telemetry.log_record import Columns, Shape
 from appliance.telemetry.model import Report, TimeSource, Value
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.run import LoggedReport, Run
@@ -21,6 +21,10 @@ T = TypeVar("T")
 
 _HEAD_CELLS = 8
 """What a report takes beside its metrics, in values."""
+_LOOSE_CELLS = 8
+"""What it takes beside that where it is in no stack but on its own."""
+_REPORTS_PER_SHAPE = 4
+"""A record with fewer of each shape takes longer to part by shapes than runs could save: it is taken one by one."""
 
 
 class Gathered:
@@ -29,6 +33,8 @@ class Gathered:
     def __init__(self, tenant_id: int) -> None:
         self._tenant_id = tenant_id
         self._stacks: dict[tuple[str, ...], _Stack] = {}
+        self._loose: dict[str, list[tuple[int, LoggedReport]]] = {}
+        """What is in no stack: the reports of each device, with their places among all."""
         self._count = 0
         self.cell_count = 0
         """How many values there are, about."""
@@ -40,38 +46,54 @@ class Gathered:
         except OverflowError as error:
             raise ChunkError("a moment has more than 64 bits") from error
         count = len(record.devices)
-        places: Sequence[int] = range(self._count, self._count + count)
-        for number, shape in enumerate(record.shapes):
-            stack = self._stacks.get(shape.metrics)
-            if stack is None:
-                stack = self._stacks[shape.metrics] = _Stack(self._tenant_id, shape.metrics)
-            if len(record.shapes) == 1:
-                stack.add(log_id, places, record, times)
-            else:
-                chosen = list(map(eq, record.shape_numbers, repeat(number)))
-                at, arrived_at = (array("q", compress(moments, chosen)) for moments in times)
-                stack.add(log_id, list(compress(places, chosen)), _picked(record, chosen, number), (at, arrived_at))
-            self.cell_count += count * len(shape.metrics)
+        if len(record.shapes) == 1:
+            self._stack(record.shapes[0]).add(log_id, range(self._count, self._count + count), record, times)
+        elif len(record.shapes) * _REPORTS_PER_SHAPE > count:
+            self._add_loose(log_id, record)
+        else:
+            self._add_picked(log_id, record, times)
         self.cell_count += count * _HEAD_CELLS
+        self.cell_count += sum(len(column) for shape in record.shapes for column in shape.columns)
         self._count += count
 
     def devices(self) -> Iterator[tuple[str, Run | list[LoggedReport]]]:
         """Each device once, with all that is of it, in the order of the log: a run, or else every report."""
-        stacks = list(self._stacks.values())
-        seen, shared = set[str](), set[str]()
-        for stack in stacks:
-            shared |= seen & stack.rows.keys()
-            seen |= stack.rows.keys()
-        for stack in stacks:
+        holders: dict[str, list[_Stack]] = {device_id: [] for device_id in self._loose}
+        for stack in self._stacks.values():
             stack.sort()
-        for stack in stacks:
             for device_id in stack.rows:
-                if device_id not in shared:
-                    run = stack.run(device_id)
-                    yield device_id, run or [report for _, report in stack.reports(device_id)]
-        for device_id in shared:
-            pieces = chain.from_iterable(stack.reports(device_id) for stack in stacks if device_id in stack.rows)
-            yield device_id, [report for _, report in sorted(pieces, key=itemgetter(0))]
+                holders.setdefault(device_id, []).append(stack)
+        for device_id, stacks in holders.items():
+            loose = self._loose.get(device_id, [])
+            run = stacks[0].run(device_id) if len(stacks) == 1 and not loose else None
+            if run is None:
+                pieces = chain(loose, *(stack.reports(device_id) for stack in stacks))
+                yield device_id, [report for _, report in sorted(pieces, key=itemgetter(0))]
+            else:
+                yield device_id, run
+
+    def _stack(self, shape: Shape) -> "_Stack":
+        stack = self._stacks.get(shape.metrics)
+        if stack is None:
+            stack = self._stacks[shape.metrics] = _Stack(self._tenant_id, shape.metrics)
+        return stack
+
+    def _add_picked(self, log_id: int, record: Columns, times: "tuple[array[int], array[int]]") -> None:
+        """Take a record of several shapes, each into its stack."""
+        rows_of: list[list[int]] = [[] for _ in record.shapes]
+        for row, number in enumerate(record.shape_numbers):
+            rows_of[number].append(row)
+        for shape, rows in zip(record.shapes, rows_of, strict=True):
+            if rows:
+                places = [self._count + row for row in rows]
+                at, arrived_at = (array("q", _picked(moments, rows)) for moments in times)
+                self._stack(shape).add(log_id, places, _picked_record(record, shape, rows), (at, arrived_at))
+
+    def _add_loose(self, log_id: int, record: Columns) -> None:
+        """Take a record report by report."""
+        for place, report in enumerate(log_record.reports_of(record, self._tenant_id), self._count):
+            self._loose.setdefault(report.device_id, []).append((place, LoggedReport(log_id, report)))
+        self.cell_count += len(record.devices) * _LOOSE_CELLS
 
 
 class _Stack:
@@ -164,19 +186,23 @@ class _Stack:
         )
 
 
-def _picked(record: Columns, chosen: Sequence[bool], number: int) -> Columns:
+def _picked_record(record: Columns, shape: Shape, rows: Sequence[int]) -> Columns:
     """The reports of a record that have one of its shapes; their moments are picked elsewhere."""
     return Columns(
-        devices=list(compress(record.devices, chosen)),
-        topics=list(compress(record.topics, chosen)),
-        clients=list(compress(record.clients, chosen)),
+        devices=_picked(record.devices, rows),
+        topics=_picked(record.topics, rows),
+        clients=_picked(record.clients, rows),
         at=[],
         arrived_at=[],
-        time_sources=list(compress(record.time_sources, chosen)),
-        sequences=list(compress(record.sequences, chosen)),
+        time_sources=_picked(record.time_sources, rows),
+        sequences=_picked(record.sequences, rows),
         shape_numbers=[],
-        shapes=[record.shapes[number]],
+        shapes=[shape],
     )
+
+
+def _picked(column: Sequence[T], rows: Sequence[int]) -> list[T]:
+    return [column[row] for row in rows]
 
 
 def _is_same(names: Sequence[T], start: int, end: int) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 import gc
 import logging
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,8 +35,17 @@ _CELLS_AT_ONCE = 2_000_000
 class Recovery:
     """What is found on the disk on its way into memory, which is empty before."""
 
-    def __init__(self, database: Database, chunks: OpenChunks, days: Days, rollups: RollUps) -> None:
+    def __init__(
+        self,
+        database: Database,
+        chunks: OpenChunks,
+        days: Days,
+        rollups: RollUps,
+        begin_after: Callable[[int, int], Awaitable[object]],
+    ) -> None:
+        """`begin_after` is told the newest log id in day files, and when the newest report there arrived."""
         self._database = database
+        self._begin_after = begin_after
         self._chunks = chunks
         self._days = days
         self._rollups = rollups
@@ -59,7 +68,8 @@ class Recovery:
             self._days.note_damage(damage)
         # A gateway.db that was restored from a backup would give log ids again that chunks already name.
         highest_log_id = max(survey.highest_log_id, await self._rollups.recover(survey.last_log_ids))
-        await self._database.write(queries.raise_log_id, highest_log_id)
+        last_seen_at = max((known.last_seen_at for known in survey.latest.values()), default=0)
+        await self._begin_after(highest_log_id, last_seen_at)
         self._chunks.note_log(highest_log_id)
         for known in survey.latest.values():
             if known.latest_log_id > self._days.erased.get((known.tenant_id, known.device_id), 0):

@@ -23,6 +23,14 @@ def file_name(month: str) -> str:
     return f"{month}.db"
 
 
+def is_month(name: str) -> bool:
+    """Whether this is a month as `month_of` names it: a folder may hold files that somebody put there."""
+    try:
+        return month_of(first_day(name)) == name
+    except ValueError:
+        return False
+
+
 def first_day(month: str) -> int:
     """The first day of a month, counted since 1970. Raises `ValueError` when it is no month."""
     return from_text(f"{month}-01") // DAY_MS

@@ -4,14 +4,15 @@ Rules:
 - A roll-up is computed from the chunks of its hour, never added to.
 - What is to be computed is known in memory. After a crash it is found out: a day file that knows of later log records
   than the roll-ups of its day puts the day in doubt until its newer chunks were looked at.
-- A file that is missing or damaged is made again, day by day, out of the day files.
+- A file that is missing or damaged is made again, day by day, out of the day files. Of days that have none, and had
+  roll-ups in a file that was set aside, nobody knows any more what there was: they are named as missing.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +22,7 @@ from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.store.readers import Readers
 from appliance.telemetry import rollup_record
 from appliance.telemetry.days.service import Days
+from appliance.telemetry.keeping import files as day_files
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
@@ -107,6 +109,7 @@ class RollUps:
                 self.stale.doubts[day] = known
         self._partial = {day for day, each in progress.items() if not each.is_whole}
         self._unsynced_months = await asyncio.to_thread(self._left_unsynced)
+        await asyncio.to_thread(self._name_what_was_set_aside, progress)
         return max((each.last_log_id for each in progress.values()), default=0)
 
     def sealed(self, chunks: Iterable[OpenChunk]) -> None:
@@ -138,7 +141,7 @@ class RollUps:
         """
         device = (tenant_id, device_id)
         async with self._rolling:
-            for path in await asyncio.to_thread(self._files.paths, months.NAMES):
+            for path in await asyncio.to_thread(self._paths):
                 try:
                     await self._write(months.first_day(path.stem), queries.delete_device, tenant_id, device_id)
                     await self._checkpoint(path.stem)
@@ -192,7 +195,7 @@ class RollUps:
 
     async def check_files(self, is_stopping: Callable[[], bool]) -> None:
         """Look at every page of each file once: by a damaged one hours may be empty, and no reader would know."""
-        for path in await asyncio.to_thread(self._files.paths, months.NAMES):
+        for path in await asyncio.to_thread(self._paths):
             if path.stem in self._checked:
                 continue
             try:
@@ -207,6 +210,18 @@ class RollUps:
     def damaged(self, month: str) -> None:
         """Take note that the file of a month cannot be used; it is made again."""
         self._broken.add(month)
+
+    def note_lost(self, month: str, known: Container[int] = ()) -> bool:
+        """Name the days of a month of which a damaged file of roll-ups may have held all there was; False when none.
+
+        These are the days that are over, have no day file, and are not known otherwise. Runs in a thread.
+        """
+        there = set(self._days.numbers())
+        over = range(months.first_day(month), min(months.end_day(month), self._clock() // DAY_MS))
+        lost = [day for day in over if day not in there and day not in known]
+        for day in lost:
+            self._days.missing.note(day)
+        return bool(lost)
 
     def path(self, month: str) -> Path:
         """Where the file of a month lies, whether or not it exists."""
@@ -305,6 +320,7 @@ class RollUps:
             f"{name} of roll-ups was damaged and set aside, and made again from the readings there are"
         )
         self._broken.discard(month)
+        await asyncio.to_thread(self.note_lost, month)
         for day in await asyncio.to_thread(self._days.numbers):
             if months.month_of(day) == month:
                 self.stale.doubts[day] = 0
@@ -342,14 +358,25 @@ class RollUps:
             found.append(_Found(device, rows, left, min((part.last_log_id for part in newer), default=0)))
         return found
 
+    def _paths(self) -> list[Path]:
+        """Every file of a month, the last month first."""
+        return [path for path in self._files.paths(months.NAMES) if months.is_month(path.stem)]
+
+    def _name_what_was_set_aside(self, known: Container[int]) -> None:
+        """Name the files that were set aside before this start and for which days are missing. Runs in a thread."""
+        for path in day_files.set_aside(self._files.folder):
+            month = day_files.stem_of(path)
+            if months.is_month(month) and self.note_lost(month, known):
+                self._days.note_damage(f"{path.name} of roll-ups was damaged and set aside")
+
     def _left_unsynced(self) -> set[str]:
         """The months whose file was not closed in order."""
-        logs = [(path, path.with_name(f"{path.name}-wal")) for path in self._files.paths(months.NAMES)]
+        logs = [(path, path.with_name(f"{path.name}-wal")) for path in self._paths()]
         return {path.stem for path, wal in logs if wal.exists() and wal.stat().st_size}
 
     def _all_progress(self) -> dict[int, Progress]:
         progress: dict[int, Progress] = {}
-        for path in self._files.paths(months.NAMES):
+        for path in self._paths():
             progress |= self._progress(path.stem)
         return progress
 

@@ -1,6 +1,7 @@
 """A gateway's log and who reads it, over one folder: run, trimmed, stopped, and killed."""
 
 import contextlib
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +18,20 @@ from appliance.telemetry.model import Report, ReportsCommitted
 from appliance.telemetry.service import Telemetry
 from tests.appliance.store.tables import up_to_date
 from tests.appliance.telemetry.reports import NOON
+
+
+async def backed_up(log: "Log") -> None:
+    """Copy gateway.db as it is now."""
+    await log.database.maintain(queries.checkpoint)
+    shutil.copy(log.folder / "gateway.db", log.folder / "gateway.backup")
+
+
+def restore(log: "Log") -> None:
+    """Put the copy in the place of gateway.db, which nobody has open; without a copy it is lost."""
+    for path in log.folder.glob("gateway.db*"):
+        path.unlink()
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy(log.folder / "gateway.backup", log.folder / "gateway.db")
 
 
 class Log:

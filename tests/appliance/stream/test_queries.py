@@ -11,7 +11,7 @@ from appliance.instant import HOUR_MS
 from appliance.store.database import Select
 from appliance.store.migrate import migrations, run
 from appliance.stream import queries
-from appliance.stream.model import Batch, ConsumerExistsError, Position, Start, TooManyConsumersError
+from appliance.stream.model import Batch, ConsumerExistsError, ConsumerGap, Position, Start, TooManyConsumersError
 from appliance.telemetry.queries import insert_log
 from tests.appliance.store.tables import up_to_date
 from tests.appliance.telemetry.reports import NOON
@@ -67,6 +67,28 @@ def test_the_log_of_another_tenant_stays_as_it_is(gateway: sqlite3.Connection) -
     assert queries.trim(gateway, 1, other, other) == ()
     assert asked(gateway, queries.select_pieces(2, 0, 9))[0].log_id == other
     assert asked(gateway, queries.select_trimmed(1))[0].log_id == ids[-1]
+
+
+def test_what_day_files_have_beyond_a_restored_log_is_missing_for_everybody_and_nobody_knows_how_much(
+    gateway: sqlite3.Connection,
+) -> None:
+    gateway.execute("INSERT INTO tenant (tenant_id, name, created_at) VALUES (2, 'b', 0)")
+    ids = log(gateway, 3)
+    queries.insert_consumer(gateway, 1, "half", Start.OLDEST, NOON)
+    queries.insert_consumer(gateway, 2, "done", Start.NOW, NOON)
+    assert queries.begin_after(gateway, ids[-1], NOON + 9) == ()
+    assert asked(gateway, queries.select_trimmed(1)) == [(0, 0, 0)]
+    gap = ConsumerGap(50, None, NOON + 9)
+    assert [(each.name, each.gap) for each in queries.begin_after(gateway, 50, NOON + 9)] == [
+        ("half", gap),
+        ("done", gap),
+    ]
+    for tenant_id in (1, 2):
+        assert asked(gateway, queries.select_trimmed(tenant_id)) == [(0, 50, NOON + 9)]
+    # What the log still has may go before anybody has heard of it.
+    assert [each.gap for each in queries.trim(gateway, 1, ids[-1], ids[-1])] == [gap]
+    assert asked(gateway, queries.select_trimmed(1)) == [(ids[-1], 50, NOON + 9)]
+    assert log(gateway, 1) == [51]
 
 
 def test_what_must_go_for_the_rest_to_fit_is_the_oldest(gateway: sqlite3.Connection) -> None:

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import InvalidInputError
+from appliance.instant import HOUR_MS
 from appliance.stream.model import (
     BadPositionError,
     ConsumerInUseError,
+    Gap,
     MovedError,
     Position,
     Start,
@@ -21,7 +23,7 @@ from appliance.stream.model import (
 from appliance.stream.service import TRIMMED
 from appliance.stream.wanted import Wanted
 from appliance.telemetry.keeping import queries as keeping_queries
-from tests.appliance.stream.story import Log
+from tests.appliance.stream.story import Log, backed_up, restore
 from tests.appliance.telemetry.reports import NOON, report
 
 steps = st.lists(
@@ -186,6 +188,26 @@ async def test_without_room_the_log_is_trimmed_past_a_consumer_which_is_told(tmp
             await reader.commit(batch)
             assert (await reader.peek()).is_empty
         assert log.stream.status().ok
+
+
+async def test_a_consumer_of_a_restored_log_is_told_that_something_is_missing(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        await log.stream.add(1, "restored", Start.NOW)
+        await log.take(report())
+        await backed_up(log)
+        last = [await log.take(report(at=NOON + step)) for step in range(1, 6)][-1]
+        await log.telemetry.seal_all()
+    restore(log)
+    log.now += HOUR_MS
+    async with log.running():
+        assert "restored" in log.stream.status(1).summary
+        new = await log.take(report(at=NOON + 9))
+        async with log.stream.consumer(1, "restored") as reader:
+            batch = await reader.peek()
+            assert batch.gap == Gap(Position(1), last, None, log.now, TRIMMED)
+            await reader.commit(batch)
+            batch = await reader.peek()
+            assert ([each.report.at for each in batch.reports], batch.end) == ([NOON + 9], Position(new + 1))
 
 
 async def test_a_reader_without_a_name_holds_nothing_and_is_told_that_something_is_missing(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_nor_after_any_trimming_and_any_restored_database(steps: list[int]) -> N
             elif step < 20:
                 queries.delete_log(gateway, [1], 1_000 if step < 0 else step)
             else:
-                queries.raise_log_id(gateway, step)
+                assert queries.raise_log_id(gateway, step) is (step > max([floor, *given_ids]))
                 floor = max(floor, step)
             assert gateway.execute("SELECT log_id FROM log_end").fetchone() == (max([floor, *given_ids]),)
 
@@ -195,3 +195,11 @@ def test_the_log_is_read_in_order_and_trimmed_to_the_id(gateway: sqlite3.Connect
     oldest = queries.select_oldest_log(1)
     assert gateway.execute(oldest.sql, oldest.parameters).fetchall() == [(ids[2],)]
     assert gateway.execute(queries.select_tenants().sql).fetchall() == [(1,)]
+
+
+def test_names_of_no_day_are_passed_over_and_told_apart(tmp_path: Path) -> None:
+    days, strays = ["2026-02-01.sealed", "2026-01-31.db", "2026-01-31.sealed"], ["2026-13-45.db", "copy-of-it.sealed"]
+    for name in [*days, *strays, "notes.txt"]:
+        (tmp_path / name).touch()
+    assert [path.name for path in queries.day_paths(tmp_path)] == ["2026-02-01.db", "2026-01-31.db"]
+    assert queries.stray_names(tmp_path) == sorted(strays)

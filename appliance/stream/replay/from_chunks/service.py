@@ -18,6 +18,7 @@ from appliance.stream import queries
 from appliance.stream.replay.model import Span
 from appliance.telemetry import chunk
 from appliance.telemetry import queries as telemetry_queries
+from appliance.telemetry.cold.model import Arrivals
 from appliance.telemetry.day_file import DamagedDayError, StoredChunk
 from appliance.telemetry.days import queries as day_queries
 from appliance.telemetry.model import Report
@@ -48,7 +49,8 @@ class FromChunks:
         """What arrived in a span, in any order, and maybe twice. Raises `TooMuchError`."""
         tenant_id = span.tenant_id
         after = [0, *await self._database.read(queries.select_mark(tenant_id, span.start))][-1]
-        device_ids = span.wanted.device_ids or {name for name, _ in self._telemetry.newest_of_all(tenant_id)}
+        named = span.wanted.device_ids
+        device_ids = named or {name for name, _ in self._telemetry.newest_of_all(tenant_id)}
         memory: list[Rows] = []
         for number, device_id in enumerate(device_ids, 1):
             memory += self._telemetry.arrived(tenant_id, device_id, span.start, span.end)
@@ -58,10 +60,12 @@ class FromChunks:
         moments = (span.start - COLD_LATE_MS, span.end + self._future_ms)
         # After the day files: a day that goes in between is seen twice, too.
         for day in filter(self._telemetry.cold.is_needed, self._telemetry.cold.days(*moments)):
-            for device_id in sorted(device_ids):
-                parts = await self._telemetry.cold.parts((tenant_id, device_id), day, moments)
-                found += await self._telemetry.aside(_reports_of, span, parts)
-                span.require_room(len(found))
+            # Of devices that nothing else is left of, only the file itself knows.
+            asked = Arrivals(tenant_id, tuple(sorted(named)), moments, (span.start, span.end), span.limit)
+            parts = await self._telemetry.cold.arrived(day, asked)
+            span.require_room(sum(rows.count for rows in parts))
+            found += await self._telemetry.aside(_reports_of, span, parts)
+            span.require_room(len(found))
         return found
 
     def _gathered(self, check: Check, span: Span, after_log_id: int, memory: Sequence[Rows]) -> list[Report]:

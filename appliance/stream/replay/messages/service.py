@@ -67,7 +67,8 @@ class Messages:
         """What the journal has. Raises `BrokenOffError`."""
         start = _begins_at(interval, after)
         counted, left_out = Place(0, 0), after.place if after.is_raw else START.place
-        # What was told of is there again, in the same order: a clock that was set back does not change that.
+        # What was told of is there again, in the same order. A mark is an arrival, though: of what was committed after
+        # a later arrival, and of a clock that was set back, who comes back may get some again and not get some.
         async for some in self._journal.messages(interval.tenant_id, start, interval.end):
             placed = []
             for raw in some:

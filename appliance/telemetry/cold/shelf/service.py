@@ -14,7 +14,7 @@ from appliance.instant import DAY_MS, Clock, day_of
 from appliance.store.database import Database
 from appliance.telemetry import chunk
 from appliance.telemetry.cold import plan, queries
-from appliance.telemetry.cold.model import ColdDay, ColdError, Erased, HinderedError
+from appliance.telemetry.cold.model import Arrivals, ColdDay, ColdError, Erased, HinderedError
 from appliance.telemetry.cold.plan import Device
 from appliance.telemetry.cold.shelf import files
 from appliance.telemetry.cold.worker.model import Describe, Export, Without, Written
@@ -44,17 +44,40 @@ class Shelf:
         """Fetches such a file for a question; raises `ColdError`."""
         self.doubted: dict[int, str] = {}
         """The files that were found damaged by who read them, by their day: the checksum that they should have."""
+        self.unseen: set[int] = set()
+        """The days whose file is not the one that gateway.db knows: nothing is done with it before it is looked at."""
 
     async def load(self) -> None:
-        """Take up what gateway.db and the disk know; of two that differ, the file is looked at again."""
+        """Take up what gateway.db and the disk know; of two that differ, the file is looked at soon.
+
+        What is erased from now on gets numbers that no file names: gateway.db may be older than files, or new.
+        """
         await asyncio.to_thread(files.remove_leftovers, self.folder)
         self.known = {each.day: each for each in await self._database.read(queries.select_days())}
         there = await asyncio.to_thread(files.days_in, self.folder)
-        for day, size in there.items():
-            known = self.known.get(day)
-            if known is None or not known.is_local or known.file_bytes != size:
-                await self._adopt(day)
+        self.unseen = {day for day, size in there.items() if not _is_known(self.known.get(day), size)}
+        named = await asyncio.to_thread(self._highest_erasure)
+        if named:
+            await self._database.write(queries.raise_erasures, named)
         await self.look_for_gone()
+
+    async def adopt(self, day: int) -> None:
+        """Take a file as it is, of which nothing was known, or something else. Raises `HinderedError`.
+
+        One that cannot be read is left to whoever writes its day.
+        """
+        path = self.path(day)
+        if await asyncio.to_thread(path.exists):
+            known = self.known.get(day, ColdDay(day, ""))
+            try:
+                written = await self._workers.written(Describe(str(path)))
+            except HinderedError:
+                raise
+            except ColdError as error:
+                log.warning("file of a day cannot be read day=%s error=%s", day_of(day * DAY_MS), error)
+            else:
+                await self.note(_with(known, written, source=written.source, erasure_number=written.erasure_number))
+        self.unseen.discard(day)
 
     async def look_for_gone(self) -> None:
         """See which files somebody removed: what they were made of may still be there."""
@@ -76,6 +99,10 @@ class Shelf:
         """What the sealed day is that is there now."""
         return self._sources.of(self._sealed(day))
 
+    def surely_source(self, day: int) -> str | None:
+        """The same, for who lets something go because there is none. Raises `OSError` when nobody can tell."""
+        return self._sources.surely(self._sealed(day))
+
     def path(self, day: int) -> Path:
         """The file of a day."""
         return files.path_of(self.folder, day)
@@ -84,7 +111,10 @@ class Shelf:
         """The room that writing a day may take."""
         sealed = await asyncio.to_thread(self._sealed(day).stat)
         known = self.known.get(day)
-        return plan.ROOM_SHARE * sealed.st_size + (known.file_bytes if known and known.is_local else 0)
+        if known is None or not self._has_file(known):
+            return plan.ROOM_SHARE * sealed.st_size
+        # What is elsewhere comes here first.
+        return plan.ROOM_SHARE * sealed.st_size + known.file_bytes * (1 if known.is_local else 2)
 
     async def note(self, known: ColdDay) -> None:
         """Write down what is known of a day."""
@@ -148,6 +178,7 @@ class Shelf:
     async def remove(self, known: ColdDay, *, is_for_good: bool = True) -> None:
         """Let the file of a day go; unless that is for good, it is written again when there is room."""
         await asyncio.to_thread(files.remove, self.path(known.day))
+        self.unseen.discard(known.day)
         source = known.source if is_for_good else ""
         gone = self.known[known.day] = msgspec.structs.replace(known, is_local=False, source=source)
         log.info("file of a day removed day=%s freed_bytes=%d", day_of(known.day * DAY_MS), known.file_bytes)
@@ -185,33 +216,47 @@ class Shelf:
 
     def days(self, start: int, end: int) -> list[int]:
         """The days of a range that have a file, here or elsewhere."""
-        return [
-            day
-            for day, known in self.known.items()
-            if day * DAY_MS < end and (day + 1) * DAY_MS > start and self._has_file(known)
-        ]
+        there = self.unseen.union(day for day, known in self.known.items() if self._has_file(known))
+        return [day for day in there if day * DAY_MS < end and (day + 1) * DAY_MS > start]
 
     def is_needed(self, day: int) -> bool:
         """Whether the file of a day has, or had, something that its sealed day does not."""
         known = self.known.get(day)
+        if day in self.unseen:
+            return True
         return known is not None and bool(known.sha256) and not plan.is_current(self.source(day), known)
 
     async def parts(self, device: Device, day: int, span: tuple[int, int]) -> list[Rows]:
         """What the file of a day has of a device, if the sealed day has not all of it. Raises `ColdError`."""
+        known = await self._needed(day)
+        if known is None or device in plan.erased_since(known, await self.erased()):
+            return []
+        return await self._read(known, lambda path: self._workers.read(path, device, *span))
+
+    async def arrived(self, day: int, asked: Arrivals) -> list[Rows]:
+        """The same of many devices, by when it arrived. Raises `ColdError`."""
+        known = await self._needed(day)
+        if known is None:
+            return []
+        left_out = plan.erased_since(known, await self.erased())
+        return await self._read(known, lambda path: self._workers.arrived(path, asked, left_out))
+
+    async def _needed(self, day: int) -> ColdDay | None:
+        """A day whose file is somewhere, if the sealed day has not all of it."""
         known = self.known.get(day)
         if known is None or not self._has_file(known):
-            return []
-        if plan.is_current(await asyncio.to_thread(self.source, day), known):
-            return []
-        if device in plan.erased_since(known, await self.erased()):
-            return []
-        path = self.path(day) if known.is_local else await self.lend(known)
+            return None
+        return None if plan.is_current(await asyncio.to_thread(self.source, day), known) else known
+
+    async def _read(self, known: ColdDay, read: Callable[[str], Awaitable[list[bytes]]]) -> list[Rows]:
+        """What is read of the file of a day. Raises `ColdError`."""
+        path = self.path(known.day) if known.is_local else await self.lend(known)
         if known.is_local and known.sha256 not in self._checked:
             # The end of a file, where everything hangs, has no checksum of its own.
             await self.require_whole(known)
             self._checked.add(known.sha256)
         try:
-            blobs = await self._workers.read(str(path), device, *span)
+            blobs = await read(str(path))
         except ColdError:
             # It may have been damaged since.
             self._checked.discard(known.sha256)
@@ -230,15 +275,10 @@ class Shelf:
         except OSError as error:
             raise HinderedError(f"{path.parent} cannot be made: {error}") from error
 
-    async def _adopt(self, day: int) -> None:
-        """Take a file as it is, of which nothing is known, or something else."""
-        known = self.known.get(day, ColdDay(day, ""))
-        try:
-            written = await self._workers.written(Describe(str(self.path(day))))
-        except ColdError as error:
-            log.warning("file of a day cannot be read day=%s error=%s", day_of(day * DAY_MS), error)
-            return
-        await self.note(_with(known, written, source=written.source, erasure_number=written.erasure_number))
+    def _highest_erasure(self) -> int:
+        """The newest erasing that a file names which is not the one that gateway.db knows, or one set aside."""
+        named = [files.erasure_number_in(self.path(day)) for day in self.unseen]
+        return max([*named, *(each.erasure_number for each in files.aside(self.folder))], default=0)
 
     async def _written(self, target: Path, request: Export | Without) -> Written:
         try:
@@ -258,6 +298,11 @@ class Shelf:
 async def _nowhere(known: ColdDay) -> Path:
     """Stand in while nobody fetches files."""
     raise ColdError(f"{files.key_of(known.day)} is not here")
+
+
+def _is_known(known: ColdDay | None, size: int) -> bool:
+    """Whether a file that is here, of so many bytes, may be the one that is known."""
+    return known is not None and known.is_local and known.file_bytes == size
 
 
 def _with(known: ColdDay, written: Written, **changes: object) -> ColdDay:

@@ -1,5 +1,7 @@
 """What is done for the files of the cold tier, one day after the other; one that fails keeps no other from its turn."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from appliance.instant import DAY_MS, Clock, day_of
@@ -36,6 +38,11 @@ class Upkeep:
         self._left: dict[int, str] = {}
         """By the day that still has what is to go: why."""
         self._thinned: dict[int, frozenset[Device]] = {}
+        self._fetched: set[int] = set()
+        """The days whose file was fetched for something to be taken out: it goes again."""
+        self._adoptions: Attempts[int] = Attempts()
+        self._unseen: dict[int, str] = {}
+        """By the day whose file could not be looked at: why."""
         self.waiting_count = 0
         """Sealed days that are not written yet."""
         self.free_bytes: Callable[[], Awaitable[int]] = unbounded
@@ -49,13 +56,29 @@ class Upkeep:
         """Whether a day could not be written for so long, for what is in it, that its chunks need not wait for it."""
         return len(self._bad_nights.get(day, ())) >= plan.PATIENCE_NIGHTS
 
+    async def adopt_due(self) -> None:
+        """Look at the files that are not what gateway.db knows. Raises `ColdError` that tells of what failed."""
+        for day in sorted(self._shelf.unseen):
+            if self._adoptions.is_due(day, self._clock()):
+                try:
+                    await self._shelf.adopt(day)
+                except (ColdError, OSError) as error:
+                    self._adoptions.failed(day, self._clock())
+                    self._unseen[day] = f"the file of {day_of(day * DAY_MS)} could not be looked at: {error}"
+                else:
+                    self._adoptions.succeeded(day)
+        self._unseen = {day: why for day, why in self._unseen.items() if day in self._shelf.unseen}
+        if self._unseen:
+            raise ColdError(in_words(list(self._unseen.values())))
+
     async def export_due(self) -> None:
         """Write the sealed days that are not written as they are now. Raises `ColdError` that tells of what failed."""
         due = plan.due_for_export(await self._shelf.sources(), self._shelf.known)
         self._troubles = {day: why for day, why in self._troubles.items() if day in due}
         self.waiting_count = len(due)
         for day in due:
-            if self._exports.is_due(day, self._clock()):
+            # Of a file that was not looked at nobody knows what is to stay in it.
+            if day not in self._shelf.unseen and self._exports.is_due(day, self._clock()):
                 # What it is made of is known before what is to be erased: that is then not in it, or it is made anew.
                 source, erased = self._shelf.source(day), await self._shelf.erased()
                 if plan.is_pending(erased):
@@ -68,22 +91,40 @@ class Upkeep:
 
     async def take_out_due(self, keep_days_of: Mapping[Device, int], aged_at: int) -> None:
         """Take what is erased, and what is too old, out of files. Raises `ColdError` that tells of what failed."""
-        erased = await self._shelf.erased()
+        erased, ages = await self._shelf.erased(), plan.Ages(keep_days_of, aged_at)
         newest = plan.newest_erasure(erased)
-        for aside in await self._shelf.aside():
-            # Nobody can take something out of it for sure.
-            if aside.erasure_number < newest or plan.too_old(aside.day, keep_days_of, aged_at):
-                await self._shelf.remove_aside(aside)
         # What is here comes first: the bucket may not answer.
-        for known in sorted(self._shelf.known.values(), key=lambda each: (not each.is_local, each.day)):
-            gone = plan.erased_since(known, erased)
-            thinned = self._thinned.get(known.day, frozenset())
-            old = plan.too_old(known.day, keep_days_of, aged_at) - thinned
-            is_due = bool(gone or old) and self._takings.is_due(known.day, self._clock())
+        for day in sorted(self._shelf.known, key=lambda each: (not self._shelf.known[each].is_local, each)):
+            # There may be many days and many devices: others have their turn in between.
+            await asyncio.sleep(0)
+            known = self._shelf.known.get(day)
+            if known is None or day in self._shelf.unseen:
+                continue
+            gone = plan.erased_since(known, erased) if known.erasure_number < newest else frozenset()
+            thinned, all_old = self._thinned.get(day, frozenset()), ages.too_old(day)
+            old = all_old - thinned
+            is_due = bool(gone or old) and self._takings.is_due(day, self._clock())
             if is_due and await self._take_out(known, gone | old, newest):
-                self._thinned[known.day] = thinned | old
+                self._thinned[day] = all_old if thinned <= all_old else thinned | old
         if self._left:
             raise ColdError(in_words(list(self._left.values())))
+
+    async def remove_asides_due(self, keep_days_of: Mapping[Device, int], aged_at: int) -> None:
+        """Let go what was set aside and may have what is erased, or too old: nobody can take that out for sure."""
+        newest, ages = plan.newest_erasure(await self._shelf.erased()), plan.Ages(keep_days_of, aged_at)
+        for aside in await self._shelf.aside():
+            if aside.erasure_number < newest or ages.too_old(aside.day):
+                await self._shelf.remove_aside(aside)
+
+    async def remove_fetched(self) -> None:
+        """Let go again what was fetched only for something to be taken out, once the bucket has it as it is."""
+        for day in sorted(self._fetched):
+            known = self._shelf.known.get(day)
+            if known and known.is_local and known.sha256:
+                if not self._uploads.has(known):
+                    continue
+                await self._shelf.remove(known)
+            self._fetched.discard(day)
 
     async def remove_due(self, keep_days: int, budget_bytes: int, aged_at: int) -> None:
         """Let go the files that are too old or too many."""
@@ -97,7 +138,7 @@ class Upkeep:
     async def forget_gone(self) -> None:
         """Know nothing more of days of which nothing is left."""
         for known in list(self._shelf.known.values()):
-            if plan.is_forgotten(known, self._shelf.source(known.day)):
+            if plan.is_forgotten(known, self._shelf.surely_source(known.day)):
                 await self._shelf.forget(known.day)
                 self._left.pop(known.day, None)
 
@@ -113,6 +154,7 @@ class Upkeep:
                 self._bad_nights.setdefault(day, set()).add(self._night)
         else:
             self._exports.succeeded(day)
+            self._fetched.discard(day)
             self._troubles.pop(day, None)
             self._bad_nights.pop(day, None)
             # Chunks may have what was taken out of the file before.
@@ -130,6 +172,7 @@ class Upkeep:
             # It is only in a bucket that is not set any more, or that does not answer: it is not forgotten.
             return False
         try:
+            await self._require_room_to_fetch(known)
             await self._bring_back(known.day)
             await self._shelf.take_out(self._shelf.known[known.day], devices, erasure_number)
         except (ColdError, BucketError, OSError) as error:
@@ -140,7 +183,31 @@ class Upkeep:
             return False
         self._takings.succeeded(known.day)
         self._left.pop(known.day, None)
+        if known.day in self._fetched:
+            await self._send_home(known.day)
         return True
+
+    async def _require_room_to_fetch(self, known: ColdDay) -> None:
+        """See that there is room for a file that only the bucket has, and for the one that is written of it."""
+        if known.is_local or not self._uploads.has(known):
+            return
+        needed, free = 2 * known.file_bytes, await self.free_bytes()
+        if free < needed:
+            raise HinderedError(f"to fetch it from the bucket takes {needed} bytes, and {max(free, 0)} are free")
+        self._fetched.add(known.day)
+
+    async def _send_home(self, day: int) -> None:
+        """Bring a file back that was fetched, and let it go here: those of many days may not have room together."""
+        known = self._shelf.known[day]
+        # What fails is tried again, and named, by the round that follows.
+        with contextlib.suppress(BucketError, ColdError, OSError):
+            is_clean = not plan.erased_since(known, await self._shelf.erased())
+            if known.sha256 and is_clean and not self._uploads.has(known) and self._rounds.may_ask:
+                try:
+                    await self._uploads.upload(known)
+                except BucketAwayError:
+                    self._rounds.note_away()
+            await self.remove_fetched()
 
     def _can_come(self, known: ColdDay) -> bool:
         return self._uploads.has(known) and self._rounds.may_ask
@@ -148,5 +215,8 @@ class Upkeep:
     async def _bring_back(self, day: int) -> None:
         """Have the file of a day here, and whole, if the bucket has it so."""
         known = self._shelf.known.get(day)
-        if known and self._uploads.has(known) and not await self._shelf.is_whole(known):
+        if known is None or not self._uploads.has(known):
+            return
+        # A file may be here of which that could not be written down.
+        if not known.is_local or not await self._shelf.is_whole(known):
             await self._uploads.fetch(known)

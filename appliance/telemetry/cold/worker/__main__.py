@@ -8,6 +8,8 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +17,16 @@ import msgspec
 
 from appliance.telemetry import chunk
 from appliance.telemetry.cold.worker import writing
-from appliance.telemetry.cold.worker.model import Answer, Describe, Export, Read, Request, Without
+from appliance.telemetry.cold.worker.model import (
+    Answer,
+    Describe,
+    Export,
+    Question,
+    Read,
+    ReadArrived,
+    Request,
+    Without,
+)
 from appliance.telemetry.cold.worker.parquet import File
 from appliance.telemetry.model import Report
 from appliance.telemetry.packing import ChunkError
@@ -62,15 +73,30 @@ def answered(request: Request, breathe: Callable[[], None]) -> tuple[Answer, lis
                 return Answer(writing.without(request, breathe)), []
             case Describe():
                 return Answer(writing.described(Path(request.path))), []
-            case Read():
+            case Read() | ReadArrived():
                 with File(Path(request.path)) as file:
-                    blobs = chunks_of(file.reports(request.device, request.start, request.end))
+                    blobs = found(file, request)
                 return Answer(lengths=tuple(map(len, blobs))), blobs
     except MemoryError:
         return Answer(error="it takes more memory than it may"), []
     except (OSError, ValueError, ChunkError) as error:
         # What pyarrow raises are kinds of these; only what the system said has a number.
         return Answer(error=str(error), is_hindered=writing.is_of_the_disk(error)), []
+
+
+def found(file: File, question: Question) -> list[bytes]:
+    """What is asked for, as chunks; of many devices the reports of one row group at a time lie in memory."""
+    if isinstance(question, Read):
+        return chunks_of(file.reports(question.device, question.start, question.end))
+    blobs: list[bytes] = []
+    count = 0
+    for reports in file.arrived(question.asked, question.left_out):
+        for _, same in groupby(reports, attrgetter("device_id")):
+            blobs += chunks_of(list(same))
+        count += len(reports)
+        if question.asked.most and count > question.asked.most:
+            break
+    return blobs
 
 
 def chunks_of(reports: Sequence[Report]) -> list[bytes]:

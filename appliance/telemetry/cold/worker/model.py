@@ -2,6 +2,8 @@
 
 import msgspec
 
+from appliance.telemetry.cold.model import Arrivals
+
 Device = tuple[int, str]
 """A tenant and a device id."""
 
@@ -48,7 +50,17 @@ class Read(msgspec.Struct, frozen=True, tag=True):
     end: int
 
 
-Request = Export | Without | Describe | Read
+class ReadArrived(msgspec.Struct, frozen=True, tag=True):
+    """Give the reports of many devices by when they arrived, as chunks."""
+
+    path: str
+    asked: Arrivals
+    left_out: tuple[Device, ...]
+    """Devices of which nothing is given."""
+
+
+Question = Read | ReadArrived
+Request = Export | Without | Describe | Question
 
 
 class Written(msgspec.Struct, frozen=True):

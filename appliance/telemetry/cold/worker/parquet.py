@@ -1,7 +1,7 @@
 """Parquet files by pyarrow: the only module that knows it, and only programs beside the gateway import it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.telemetry.cold import table
+from appliance.telemetry.cold.model import Arrivals
 from appliance.telemetry.cold.table import Columns
 from appliance.telemetry.model import Report
 
@@ -181,6 +182,20 @@ class File:
         parts = list(self._read(device, start, end))
         return table.reports_of(_columns(pa.concat_tables(parts))) if parts else []
 
+    def arrived(self, asked: Arrivals, left_out: Collection[Device]) -> Iterator[list[Report]]:
+        """The reports that arrived in a span, some at a time, in the order of the file."""
+        rest = _SCHEMA.empty_table()
+        for group in range(self._file.num_row_groups):
+            if self._may_have_arrived(group, asked):
+                read = self._group(group)
+                read = read.filter(pc.and_(_is_of(read, asked, left_out), _is_in_time(read, asked)))
+                # Rows of one report may lie in two groups: the last one waits for the next group.
+                read = pa.concat_tables([rest, read])
+                whole_rows = read.num_rows - _last_report_rows(read)
+                rest = read.slice(whole_rows)
+                yield table.reports_of(_columns(read.slice(0, whole_rows)))
+        yield table.reports_of(_columns(rest))
+
     def windows(self, device: Device) -> list[tuple[int, int]]:
         """The parts of the day in which the reports of a device are looked at."""
         if sum(read.num_rows for read in self._read(device, *EVER)) <= MANY_READINGS:
@@ -217,6 +232,18 @@ class File:
                 self._lost.add(group)
         return _SCHEMA.empty_table()
 
+    def _may_have_arrived(self, group: int, asked: Arrivals) -> bool:
+        """Whether a row group may have something: no other column is unpacked for one that has not."""
+        metadata = self._file.metadata.row_group(group)
+        tenants, devices, moments = (metadata.column(number).statistics for number in range(3))
+        named = [table.escaped(each) for each in asked.device_ids]
+        is_possible = (
+            _reaches(tenants, asked.tenant_id, asked.tenant_id)
+            and (not named or _reaches(devices, min(named), max(named)))
+            and _reaches_moments(moments, *asked.moments)
+        )
+        return is_possible and pc.any(_is_in_time(self._read_group(group, _MOMENTS), asked)).as_py() is True
+
     def _may_hold(self, group: int, tenant_id: int, device_id: str, start: int, end: int) -> bool:
         if self._is_doubted:
             return True
@@ -240,6 +267,36 @@ def _reaches_moments(statistics: Any, start: int, end: int) -> bool:
     if statistics is None or not statistics.has_min_max:
         return True
     return bool(statistics.min_raw < end and statistics.max_raw >= start)
+
+
+def _is_of(read: Any, asked: Arrivals, left_out: Collection[Device]) -> Any:
+    """Which rows are of the devices that are asked for."""
+    mask = pc.equal(read["tenant_id"], asked.tenant_id)
+    barred = [table.escaped(device_id) for tenant_id, device_id in left_out if tenant_id == asked.tenant_id]
+    mask = pc.and_(mask, pc.invert(pc.is_in(read["device_id"], pa.array(barred, pa.string()))))
+    if asked.device_ids:
+        named = pa.array([table.escaped(each) for each in asked.device_ids], pa.string())
+        mask = pc.and_(mask, pc.is_in(read["device_id"], named))
+    return mask
+
+
+def _is_in_time(read: Any, asked: Arrivals) -> Any:
+    """Which rows have a moment and an arrival that are asked for."""
+    at, arrived_at = (pc.cast(read[name], pa.int64()) for name in _MOMENTS)
+    masks = [
+        pc.and_(pc.greater_equal(cells, start), pc.less(cells, end))
+        for cells, (start, end) in ((at, asked.moments), (arrived_at, asked.arrivals))
+    ]
+    return pc.and_(*masks)
+
+
+def _last_report_rows(read: Any) -> int:
+    """How many rows the last report has."""
+    if not read.num_rows:
+        return 0
+    last = read.num_rows - 1
+    alike = (pc.equal(read[name], read[name][last]) for name in ("device_id", "report"))
+    return int(pc.sum(pc.and_(*alike)).as_py())
 
 
 def _columns(read: Any) -> Columns:

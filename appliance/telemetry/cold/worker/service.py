@@ -5,19 +5,32 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Literal
 
 import msgspec
 
-from appliance.telemetry.cold.model import ColdError, HinderedError
-from appliance.telemetry.cold.worker.model import Answer, Device, Read, Request, Written
+from appliance.telemetry.cold.model import Arrivals, ColdError, HinderedError
+from appliance.telemetry.cold.worker.model import (
+    Answer,
+    Describe,
+    Device,
+    Question,
+    Read,
+    ReadArrived,
+    Request,
+    Written,
+)
 
 MEGABYTE = 1 << 20
 IDLE_S = 30.0
 """How long the program that reads waits for another question."""
 READ_PATIENCE_S = 20.0
-"""How long it may take over one."""
+"""How long it may take over one about a device."""
+ARRIVED_PATIENCE_S = 120.0
+"""How long over one about all devices of a day: every row group of the file may have something."""
+DESCRIBE_PATIENCE_S = 300.0
+"""How long a program may take to tell what a file holds, which it reads once from front to back."""
 
 _LINE_LIMIT = 4 * MEGABYTE
 _PROGRAM = "appliance.telemetry.cold.worker"
@@ -33,9 +46,12 @@ def has_pyarrow() -> bool:
 class Workers:
     """The programs beside the gateway."""
 
-    def __init__(self, memory_mb: int, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, memory_mb: int, idle_s: float = IDLE_S, describe_patience_s: float = DESCRIBE_PATIENCE_S
+    ) -> None:
         self._memory_mb = memory_mb
         self._idle_s = idle_s
+        self._describe_patience_s = describe_patience_s
         self._turn = asyncio.Lock()
         self._reader: asyncio.subprocess.Process | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -53,7 +69,11 @@ class Workers:
         """Have something written by a program of its own that takes its time. Raises `ColdError`, `HinderedError`."""
         process = await self._started("leisurely")
         try:
-            answer, _ = await _answer(process, request)
+            # To write may take as long as it takes: it is kept from much of the processor.
+            async with asyncio.timeout(self._describe_patience_s if isinstance(request, Describe) else None):
+                answer, _ = await _answer(process, request)
+        except TimeoutError as error:
+            raise HinderedError("the program that reads Parquet took too long") from error
         finally:
             await _ended(process)
         if answer.written is None:
@@ -63,6 +83,13 @@ class Workers:
 
     async def read(self, path: str, device: Device, start: int, end: int) -> list[bytes]:
         """The reports of a device in a file with `start <= at < end`, as chunks. Raises `ColdError`."""
+        return await self._blobs(Read(path, device, start, end), READ_PATIENCE_S)
+
+    async def arrived(self, path: str, asked: Arrivals, left_out: Collection[Device]) -> list[bytes]:
+        """The reports in a file by when they arrived, but for some devices, as chunks. Raises `ColdError`."""
+        return await self._blobs(ReadArrived(path, asked, tuple(left_out)), ARRIVED_PATIENCE_S)
+
+    async def _blobs(self, question: Question, patience_s: float) -> list[bytes]:
         async with self._turn:
             if self._idle:
                 self._idle.cancel()
@@ -71,13 +98,13 @@ class Workers:
             if self._reader is None:
                 self._reader = await self._started("at_once")
             try:
-                async with asyncio.timeout(READ_PATIENCE_S):
-                    answer, blobs = await _answer(self._reader, Read(path, device, start, end))
+                async with asyncio.timeout(patience_s):
+                    answer, blobs = await _answer(self._reader, question)
             except BaseException as error:
                 # Whatever it says next would be taken for the answer to another question.
                 await self._end_reader()
                 if isinstance(error, TimeoutError):
-                    raise ColdError(f"reading {path} took too long") from error
+                    raise ColdError(f"reading {question.path} took too long") from error
                 raise
             self._idle = asyncio.get_running_loop().call_later(self._idle_s, self._let_go)
         if answer.error:

@@ -37,6 +37,9 @@ _LOG_ROWS_AT_ONCE = 64
 SETTLE_TIMEOUT_S = 10.0
 """How long is waited for what was taken before; a disk that is slow takes less, one that is full may take for ever."""
 
+Elsewhere = Callable[[Sequence[Erasure], Callable[[], bool]], Awaitable[None]]
+"""Erases the same again, and raises `StoppedError` once it is told that the gateway stops."""
+
 
 class Erasing:
     """The erasing of devices from a telemetry that is open."""
@@ -52,7 +55,7 @@ class Erasing:
         self.settled: Callable[[], Awaitable[None]] = _all_is_settled
         """Returns once everything that was taken from devices so far is committed and in memory."""
         self.settle_timeout_s = SETTLE_TIMEOUT_S
-        self.elsewhere: Callable[[LeftOut], Awaitable[None]] = _nowhere
+        self.elsewhere: Elsewhere = _nowhere
         """Erases the same where telemetry does not look."""
 
     async def resume(self) -> None:
@@ -87,7 +90,7 @@ class Erasing:
             await self._erase_log(left_out)
         yield
         with noted(troubles):
-            await self.elsewhere(left_out)
+            await self.elsewhere(pending, lambda: self._writing.is_stopping)
         yield
         for day in self._telemetry.day_files.numbers():
             with noted(troubles):
@@ -195,7 +198,7 @@ async def _all_is_settled() -> None:
     """Stand in while nobody takes anything from devices."""
 
 
-async def _nowhere(_left_out: LeftOut) -> None:
+async def _nowhere(_erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
     """Stand in while telemetry is everywhere that anything is."""
 
 

@@ -18,7 +18,7 @@ from appliance.stream.replay.ordering import Ordering, Place, Placed
 from appliance.stream.wanted import Wanted
 from appliance.telemetry.keeping import queries as keeping_queries
 from appliance.telemetry.model import Report
-from tests.appliance.stream.story import Log
+from tests.appliance.stream.story import Log, backed_up, restore
 from tests.appliance.telemetry.reports import NOON, exact, report
 
 arrivals = st.lists(
@@ -210,6 +210,33 @@ async def test_damaged_days_are_named_and_the_rest_is_given(tmp_path: Path) -> N
         _, placed = await gathered(log, log.replay.interval(1, NOON, NOON + HOUR_MS))
         assert [each.report.at for each in placed] == [NOON - DAY_MS]
         assert days.damages
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_what_a_restored_log_lacks_comes_out_of_chunks(tmp_path: Path, *, is_lost: bool) -> None:
+    async with Log(tmp_path).running() as log:
+        await log.take(report(at=log.now, arrived_at=log.now))
+        if not is_lost:
+            await backed_up(log)
+        log.now += HOUR_MS
+        start = log.now
+        for number in range(5):
+            await log.take(report(at=start + number, arrived_at=start + number))
+        await log.telemetry.seal_all()
+    restore(log)
+    # The clock may not be set yet.
+    log.now = NOON
+    async with log.running():
+        log.now = start + HOUR_MS
+        await log.take(report(at=log.now, arrived_at=log.now))
+        sources, placed = await gathered(log, Interval(1, start, log.now + 1))
+        assert [each.report.at for each in placed] == [*range(start, start + 5), log.now]
+        # What came since does not need them.
+        assert sources == {CHUNKS, LOG}
+        await log.telemetry.seal_all()
+        await log.stream.tend()
+        _, placed = await gathered(log, Interval(1, start, log.now + 1))
+        assert len(placed) == 6
 
 
 async def test_an_interval_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -120,3 +120,16 @@ def test_nothing_is_exported_while_something_is_being_erased() -> None:
     assert not plan.is_pending([Erased(1, 1, "a", is_done=True)])
     assert plan.newest_erasure([]) == 0
     assert plan.newest_erasure([Erased(2, 1, "a", is_done=False), Erased(1, 1, "a", is_done=True)]) == 2
+
+
+@given(
+    st.dictionaries(st.tuples(st.integers(1, 2), st.text(max_size=2)), st.integers(0, 12), max_size=12),
+    st.integers(0, 40),
+    st.lists(st.integers(0, 40), max_size=6),
+)
+def test_a_device_is_too_old_on_a_day_when_more_days_have_passed_than_are_to_be_kept_of_it(
+    keep_days_of: dict[plan.Device, int], today: int, asked: list[int]
+) -> None:
+    ages = plan.Ages(keep_days_of, today * DAY_MS + 1)
+    for day in asked:
+        assert ages.too_old(day) == {device for device, keep_days in keep_days_of.items() if today - day > keep_days}

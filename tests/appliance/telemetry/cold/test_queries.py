@@ -35,3 +35,11 @@ async def test_every_erasing_is_known_and_whether_it_is_done(tmp_path: Path) -> 
         await database.write(update_erasure_done, first, 8)
         found = await database.read(queries.select_erased())
         assert [(each.device_id, each.tenant_id, each.is_done) for each in found] == [("a", 1, True), ("b", 1, False)]
+
+
+async def test_no_erasing_gets_a_number_that_was_said_to_be_given(tmp_path: Path) -> None:
+    async with opened(tmp_path / "gateway.db", prepare=up_to_date) as database:
+        for highest, expected in ((7, 8), (3, 9), (9, 10), (12, 13)):
+            await database.write(queries.raise_erasures, highest)
+            [erasure] = await database.write(insert_erasures, 1, ["a"], 7)
+            assert erasure.erasure_number == expected

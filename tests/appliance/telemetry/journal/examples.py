@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.telemetry.journal import files, frames
 from appliance.telemetry.journal.model import RawMessage, Segment
+from appliance.telemetry.keeping.model import Erasure
 from broker.message import Message
 from broker.packets import Properties
 from tests.appliance.telemetry.reports import NOON
@@ -45,6 +46,16 @@ def raw(principal: str = "a", payload: bytes = b"{}", **changes: Any) -> RawMess
         "log_id": 7,
     }
     return RawMessage(**fields | changes)
+
+
+def erasure(device_id: str, through: int, asked_at: int = 0) -> Erasure:
+    """A device that somebody of the first tenant asked to have erased."""
+    return Erasure(1, 1, device_id, through, asked_at)
+
+
+def going_on() -> bool:
+    """Nothing stops."""
+    return False
 
 
 def message(payload: bytes, arrived_at: int = NOON, principal: str = "a", **changes: Any) -> Message:

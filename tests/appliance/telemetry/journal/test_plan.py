@@ -40,7 +40,8 @@ def test_a_time_is_whole_only_where_no_break_lies(parts: list[tuple[int, bool, b
             if before and is_continued:
                 whole[-1] |= mine
             else:
-                whole.append(mine)
+                # The last millisecond of what it goes on from is not here with that.
+                whole.append(mine - {at} if is_continued else mine)
         before = is_there and is_ended
         at += width
     for start in range(at + 1):
@@ -50,8 +51,18 @@ def test_a_time_is_whole_only_where_no_break_lies(parts: list[tuple[int, bool, b
 
 
 def test_a_segment_that_was_never_ended_is_whole_up_to_its_last_arrival() -> None:
-    assert plan.spans([segment(1, 10, None)]) == [Span(10, 11)]
+    assert plan.spans([segment(1, 10, None, is_continued=False)]) == [Span(10, 11)]
     assert plan.has_whole([], 0, 1) is False
+
+
+@given(st.lists(st.integers(-60, 60), max_size=8), st.integers(-60, 60))
+def test_a_clock_that_was_set_back_keeps_nothing_longer_than_what_came_after(moments: list[int], ended: int) -> None:
+    segments = [segment(number, each * HOUR_MS, each * HOUR_MS, size=0) for number, each in enumerate(moments)]
+    gone = plan.due(segments, 0, 24, 0, ended * HOUR_MS)
+    # What the clock was not yet at when it was asked came before whatever came next.
+    after = [next((each for each in [*moments[place:], ended] if each <= 0), 0) for place in range(len(moments))]
+    first_kept = next((place for place, each in enumerate(after) if each >= -24), len(moments))
+    assert gone == list(range(first_kept))
 
 
 @given(st.lists(st.integers(1, 40), max_size=8))

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,61 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.config import JournalConfig, TelemetryConfig
-from appliance.instant import HOUR_MS
+from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from appliance.telemetry.journal import files, frames, service
 from appliance.telemetry.journal.model import BrokenOffError
-from appliance.telemetry.journal.service import Journal
 from appliance.telemetry.keeping.room.service import Room
 from tests.appliance.telemetry.journal.examples import largest_file, message
-from tests.appliance.telemetry.reports import NOON, report
+from tests.appliance.telemetry.journal.story import Story
+from tests.appliance.telemetry.reports import NOON
 from tests.appliance.telemetry.test_service import Gateway
-
-ON = JournalConfig(enabled=True)
-FOREVER = (0, NOON + 1_000 * HOUR_MS)
-
-
-class Story:
-    """A journal over one folder, and a clock that is set."""
-
-    def __init__(self, folder: Path, config: JournalConfig = ON) -> None:
-        self.folder = folder / "journal"
-        self.config = config
-        self.now = NOON
-        self.log_id = 0
-        self.erased: dict[tuple[int, str], int] = {}
-        self.journal: Journal
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Story"]:
-        self.journal = Journal(self.folder, self.config, lambda: self.now, lambda: self.erased)
-        async with self.journal.running():
-            yield self
-
-    def take(self, *payloads: bytes, principal: str = "a", after_ms: int = 1) -> None:
-        """Messages of a device, one after the other, in one commit."""
-        taken = []
-        for payload in payloads:
-            self.now += after_ms
-            taken.append(message(payload, self.now, principal))
-        self.log_id += 1
-        self.journal.note(taken, self.log_id)
-
-    async def payloads(self, start: int = NOON, end: int | None = None, tenant_id: int = 1) -> list[bytes]:
-        end = self.now + 1 if end is None else end
-        return [each.payload async for some in self.journal.messages(tenant_id, start, end) for each in some]
-
-    async def turn_over(self) -> None:
-        """Go on in the next segment."""
-        await self.journal.flush()
-        async with self.journal._work:
-            await self.journal._turn_over()
-
-    def die(self) -> None:
-        """Leave the segment as a power cut would, and write nothing more."""
-        writer, self.journal._writer = self.journal._writer, None
-        assert writer is not None
-        self.journal._is_keeping = False
-        writer.close()
 
 
 async def test_what_came_is_given_back_byte_for_byte(tmp_path: Path) -> None:
@@ -158,27 +110,6 @@ async def test_what_goes_on_in_the_next_segment_is_one_whole(tmp_path: Path) -> 
         assert await story.payloads() == [b"1", b"2", b"3"]
 
 
-async def test_the_bounds_hold_by_bytes_and_by_age(tmp_path: Path) -> None:
-    limit = 1_000_000
-    async with Story(tmp_path, JournalConfig(enabled=True, hours=2, bytes=limit)).running() as story:
-        for _ in range(40):
-            story.take(os.urandom(50_000), after_ms=1_000)
-            await story.journal.flush()
-            assert sum(path.stat().st_size for path in story.folder.iterdir()) <= limit
-        usage = story.journal.usage()
-        assert 500_000 < usage.size_bytes == sum(path.stat().st_size for path in story.folder.iterdir())
-        assert usage.segment_count > 5
-        assert usage.begun_at is not None
-        assert usage.begun_at > NOON
-        assert len(await story.payloads(usage.begun_at)) >= 10
-        story.now += 3 * HOUR_MS
-        story.take(b"new")
-        await story.journal.flush()
-        async with story.journal._work:
-            await story.journal._tidy()
-        assert story.journal.usage().size_bytes < 200_000
-
-
 async def test_a_disk_that_does_not_take_it_switches_it_off_and_later_on_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -230,81 +161,6 @@ async def test_a_segment_that_cannot_be_removed_keeps_nothing_from_going_on(tmp_
     async with story.running():
         assert "messages are not kept" in story.journal.status().summary
         assert story.journal.damages
-
-
-async def test_when_too_much_waits_the_rest_is_left_out_and_not_called_whole(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with Story(tmp_path).running() as story:
-        half = bytes(service.WAITING_BYTES // 2)
-        story.take(half, half, b"left out")
-        assert not story.journal.has_whole(NOON, story.now + 1)
-        await story.journal.flush()
-        assert "raw journal left messages out, the disk was too slow" in caplog.messages
-        assert not story.journal.has_whole(NOON, story.now + 1)
-        story.now += 1
-        story.take(b"kept again")
-        assert await story.payloads(story.now) == [b"kept again"]
-        assert await story.payloads(NOON, NOON + 2) == [half]
-
-
-async def test_a_device_that_is_erased_is_gone_from_every_segment_and_others_stay(tmp_path: Path) -> None:
-    story = Story(tmp_path)
-    async with story.running():
-        story.take(b"person-1", principal="a")
-        story.take(b"other-1", principal="b")
-    story.now += 1
-    async with story.running():
-        began = story.now
-        story.take(b"person-2", principal="a")
-        story.take(b"other-2", principal="b")
-        story.journal.note([message(b"person-3", story.now, "operator", topic="sensors/a/status")], 0)
-        through = story.log_id
-        story.take(b"person-new", principal="a")
-        story.erased[1, "a"] = through
-        assert await story.payloads(began) == [b"other-2", b"person-new"]
-        await story.journal.erase({(1, "a"): through})
-        story.erased.clear()
-        assert await story.payloads(began) == [b"other-2", b"person-new"]
-        story.take(b"more", principal="a")
-        assert await story.payloads(began) == [b"other-2", b"person-new", b"more"]
-    kept = b"".join(payloads_of(story.folder))
-    assert (b"person-1" in kept, b"person-2" in kept, b"person-3" in kept) == (False, False, False)
-    assert kept == b"other-1other-2person-newmore"
-
-
-async def test_whoever_is_reading_meanwhile_is_shown_nothing_of_it_either(tmp_path: Path) -> None:
-    async with Story(tmp_path).running() as story:
-        for payload, principal in ((b"other-1", "b"), (b"person", "a"), (b"other-2", "b")):
-            story.take(payload, principal=principal)
-            await story.journal.flush()
-        reading = story.journal.messages(1, NOON, story.now + 1)
-        found = list(await anext(reading))
-        await story.journal.erase({(1, "a"): story.log_id - 1})
-        found += [each async for some in reading for each in some]
-        assert [each.payload for each in found] == [b"other-1", b"other-2"]
-
-
-def payloads_of(folder: Path) -> list[bytes]:
-    found = []
-    for segment in files.survey(folder).segments:
-        with files.path_of(folder, segment.number).open("rb") as source:
-            found += [each.payload for block in frames.blocks(source) for each in block.messages()]
-    return found
-
-
-async def test_erasing_reaches_what_an_earlier_life_kept_though_it_is_switched_off(tmp_path: Path) -> None:
-    story = Story(tmp_path)
-    async with story.running():
-        story.take(b"person")
-    story.config = JournalConfig()
-    async with story.running():
-        await story.journal.erase({(1, "a"): story.log_id})
-        assert payloads_of(story.folder) == []
-        story.now += 25 * HOUR_MS
-        async with story.journal._work:
-            await story.journal._tidy()
-        assert list(story.folder.iterdir()) == []
 
 
 async def test_a_segment_that_was_damaged_is_named_once_and_not_called_whole_any_more(
@@ -364,19 +220,6 @@ async def test_on_a_full_disk_the_journal_goes_before_any_day_does(tmp_path: Pat
         assert asked == [0]
 
 
-async def test_an_erasing_is_done_once_the_journal_has_done_it(tmp_path: Path) -> None:
-    story = Story(tmp_path)
-    async with Gateway(tmp_path).running() as gateway, story.running():
-        room = Room(gateway.database, gateway.telemetry, tmp_path, TelemetryConfig(), lambda: story.now)
-        story.journal.follow(room)
-        story.take(b"person", principal="sensor-001")
-        await gateway.take(report())
-        await room.keeping.erase(1, ["sensor-001"])
-        await room.keeping.erase_pending()
-        assert room.keeping.pending == ()
-        assert payloads_of(story.folder) == []
-
-
 async def test_what_waits_is_written_without_being_asked_for(tmp_path: Path) -> None:
     async with Story(tmp_path).running() as story:
         story.take(bytes(service.ENOUGH_BYTES))
@@ -387,3 +230,89 @@ async def test_what_waits_is_written_without_being_asked_for(tmp_path: Path) -> 
                 async with story.journal._work:
                     count = story.journal._segments()[-1].kept.message_count
         assert count == 1
+
+
+LIMIT_BYTES = 1_000_000
+
+
+def sizes(folder: Path) -> list[int]:
+    return [path.stat().st_size for path in folder.iterdir()]
+
+
+async def test_the_bounds_hold_by_bytes_and_by_age(tmp_path: Path) -> None:
+    async with Story(tmp_path, JournalConfig(enabled=True, hours=2, bytes=LIMIT_BYTES)).running() as story:
+        for _ in range(40):
+            story.take(os.urandom(50_000), after_ms=1_000)
+            await story.journal.flush()
+            assert sum(path.stat().st_size for path in story.folder.iterdir()) <= LIMIT_BYTES
+        usage = story.journal.usage()
+        assert 500_000 < usage.size_bytes == sum(path.stat().st_size for path in story.folder.iterdir())
+        assert usage.segment_count > 5
+        assert usage.begun_at is not None
+        assert usage.begun_at > NOON
+        assert len(await story.payloads(usage.begun_at)) >= 10
+        story.now += 3 * HOUR_MS
+        story.take(b"new")
+        await story.journal.flush()
+        async with story.journal._work:
+            await story.journal._tidied()
+        assert story.journal.usage().size_bytes < 200_000
+
+
+async def test_when_too_much_waits_the_rest_is_left_out_and_not_called_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Story(tmp_path).running() as story:
+        half = bytes(service.WAITING_BYTES // 2)
+        story.take(half, half, b"left out")
+        assert not story.journal.has_whole(NOON, story.now + 1)
+        await story.journal.flush()
+        assert "raw journal left messages out, the disk was too slow" in caplog.messages
+        assert not story.journal.has_whole(NOON, story.now + 1)
+        story.now += 1
+        story.take(b"kept again")
+        assert await story.payloads(story.now) == [b"kept again"]
+        assert await story.payloads(NOON, NOON + 2) == [half]
+
+
+async def test_what_comes_at_once_keeps_to_the_bound_too(tmp_path: Path) -> None:
+    async with Story(tmp_path, JournalConfig(enabled=True, bytes=LIMIT_BYTES)).running() as story:
+        story.take(*(os.urandom(30_000) for _ in range(100)))
+        await story.journal.flush()
+        assert LIMIT_BYTES / 2 < sum(sizes(story.folder)) <= LIMIT_BYTES
+        assert max(sizes(story.folder)) < LIMIT_BYTES / 8
+        begun_at = story.journal.usage().begun_at
+        assert begun_at is not None
+        assert len(await story.payloads(begun_at)) == story.now + 1 - begun_at
+
+
+async def test_a_message_larger_than_the_journal_may_be_is_left_out_and_not_called_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Story(tmp_path, JournalConfig(enabled=True, bytes=LIMIT_BYTES)).running() as story:
+        story.take(b"before", bytes(70_000), os.urandom(LIMIT_BYTES), b"after", b"and more")
+        await story.journal.flush()
+        assert caplog.messages == ["raw journal left messages out, they are larger than it may be"]
+        assert sum(sizes(story.folder)) <= LIMIT_BYTES
+        assert not story.journal.has_whole(NOON + 3, NOON + 4)
+        assert await story.payloads(NOON, NOON + 2) == [b"before"]
+        assert await story.payloads(NOON + 4) == [b"after", b"and more"]
+
+
+async def test_a_clock_that_is_set_back_begins_one_segment_and_age_counts_from_what_came_after(tmp_path: Path) -> None:
+    async with Story(tmp_path).running() as story:
+        story.take(b"ahead")
+        await story.journal.flush()
+        for back in (2 * HOUR_MS, 365 * DAY_MS):
+            story.now -= back
+            before = len(sizes(story.folder))
+            set_at = story.now
+            for _ in range(20):
+                story.take(b"x", after_ms=SECOND_MS)
+                await story.journal.flush()
+            assert len(sizes(story.folder)) == before + 1
+            assert await story.payloads(set_at + SECOND_MS + 1) == [b"x"] * 19
+        story.now += 24 * HOUR_MS + MINUTE_MS
+        async with story.journal._work:
+            await story.journal._tidied()
+        assert story.journal.usage().segment_count == 1

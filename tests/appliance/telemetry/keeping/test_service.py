@@ -340,6 +340,28 @@ async def test_a_night_that_was_missed_is_made_up_for_at_the_start(gateway: Keep
     assert gateway.names() == {"2026-01-31.sealed"}
 
 
+async def test_files_named_for_no_day_end_no_start_and_are_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = KeepingGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report())
+        await gateway.telemetry.seal_all()
+    for name in ("copy.db.damaged-1", "2026-13-45.db", "2026-02-30.sealed"):
+        (tmp_path / "days" / name).write_bytes(b"stray")
+    async with gateway.running():
+        async with gateway.keeping.running():
+            pass
+        assert [use.day for use in await gateway.keeping.uses()] == [DAY]
+        await gateway.keeping.save_unwritable()
+        assert await gateway.stored() == [(NOON, 45.2)]
+        assert gateway.keeping.damages == ()
+    told = [record.getMessage() for record in caplog.records if "copy.db" in record.getMessage()]
+    assert told == [
+        "files passed over, they are named for no day names=2026-02-30.sealed, 2026-13-45.db, copy.db.damaged-1"
+    ]
+
+
 async def test_dropping_a_day_frees_what_it_took(gateway: KeepingGateway) -> None:
     await gateway.take(report(), report(at=NOON + DAY_MS))
     await gateway.telemetry.seal_all()

@@ -1,5 +1,6 @@
 """What a start takes up by runs is in memory exactly as if it had been taken up report by report."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,6 +37,45 @@ def alike(draw: st.DrawFn) -> list[list[Report]]:
             ]
         )
     return records
+
+
+@st.composite
+def varied(draw: st.DrawFn) -> list[list[Report]]:
+    """Records of devices that name other metrics from time to time: few or many reports of each shape."""
+    records = []
+    kinds = st.lists(st.tuples(devices, shapes), max_size=4)
+    for number in range(draw(st.integers(1, 4))):
+        together = draw(kinds) * draw(st.sampled_from([1, 4, 5]))
+        records.append(
+            [
+                report(
+                    name,
+                    NOON + 40 * number + place,
+                    topic=f"of {ord(name)}",
+                    client_id=f"client {ord(name)}",
+                    time_source=list(TimeSource)[ord(name) % 2],
+                    values=dict.fromkeys(metrics, float(place)),
+                    sequence=place,
+                )
+                for place, (name, metrics) in enumerate(together)
+            ]
+        )
+    return records
+
+
+class Watched(list[str]):
+    """A column that counts how many of its cells are looked at."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for cell in super().__iter__():
+            self.looks += 1
+            yield cell
+
+    def __getitem__(self, place: Any) -> Any:
+        self.looks += 1
+        return super().__getitem__(place)
 
 
 def of_chunk(chunk: OpenChunk) -> tuple[Any, ...]:
@@ -87,7 +127,7 @@ def taken_up(records: list[list[Report]], config: TelemetryConfig, at_once: int)
 
 
 @settings(max_examples=80, deadline=None)
-@given(alike() | st.lists(st.lists(whatever, max_size=5), max_size=6), st.integers(2, 6), st.integers(1, 8))
+@given(alike() | varied() | st.lists(st.lists(whatever, max_size=5), max_size=6), st.integers(2, 6), st.integers(1, 8))
 def test_runs_leave_the_same_in_memory_as_reports(
     records: list[list[Report]], seal_after_reports: int, at_once: int
 ) -> None:
@@ -142,3 +182,41 @@ def test_values_are_counted_so_that_memory_is_bounded() -> None:
     narrow, wide = gathered_of([report("a")]), gathered_of([report("a", values=dict.fromkeys("abcdefgh", 1.0))])
     assert 0 < narrow.cell_count < wide.cell_count
     assert gathered_of([report("a")], [report("b")]).cell_count == 2 * narrow.cell_count
+
+
+def test_values_of_a_record_with_several_shapes_are_counted_once() -> None:
+    narrow = [report("a", NOON + number) for number in range(5)]
+    wide = [report("b", NOON + number, values=dict.fromkeys("abcdefgh", 1.0)) for number in range(5)]
+    assert gathered_of(narrow + wide).cell_count == gathered_of(narrow).cell_count + gathered_of(wide).cell_count
+
+
+@pytest.mark.parametrize("reports_per_shape", [1, 8])
+def test_a_record_of_many_shapes_is_gone_through_once(reports_per_shape: int) -> None:
+    sent = [
+        report("a", NOON + number * reports_per_shape + again, values={f"metric-{number}": 1.0})
+        for number in range(30)
+        for again in range(reports_per_shape)
+    ]
+    record = log_record.decode_columns(log_record.encode(sent))
+    topics = Watched(record.topics)
+    gathered = Gathered(1)
+    gathered.add(1, record._replace(topics=topics))
+    assert len(sent) <= topics.looks <= 2 * len(sent)
+    [(_, found)] = gathered.devices()
+    assert not isinstance(found, Run)
+    assert [exact(each.report) for each in found] == list(map(exact, sent))
+
+
+def test_devices_with_metrics_of_their_own_are_runs_where_a_record_holds_enough_of_each() -> None:
+    sent = [report(name, NOON + number, values={name: number}) for number in range(4) for name in "ab"]
+    assert [type(found) for _, found in gathered_of(sent).devices()] == [Run, Run]
+    assert [type(found) for _, found in gathered_of(sent[:4]).devices()] == [list, list]
+
+
+def test_a_shape_of_which_a_record_has_no_report_is_nothing() -> None:
+    sent = [report("a", NOON + number, values={"pressure": 1.0}) for number in range(8)]
+    record = log_record.decode_columns(log_record.encode(sent))
+    gathered = Gathered(1)
+    gathered.add(1, record._replace(shapes=[*record.shapes, log_record.Shape(("unused",), [[]])]))
+    [(device_id, run)] = gathered.devices()
+    assert (device_id, isinstance(run, Run)) == ("a", True)

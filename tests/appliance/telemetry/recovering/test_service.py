@@ -24,7 +24,7 @@ async def test_what_is_not_in_a_day_file_is_taken_up_once(tmp_path: Path) -> Non
         await begun(gateway)
         before = gateway.telemetry
         again = gateway.telemetry.__class__(gateway.database, tmp_path, gateway.config, lambda: gateway.now)
-        recovery = Recovery(gateway.database, again._chunks, again._days, again.rollups)
+        recovery = Recovery(gateway.database, again._chunks, again._days, again.rollups, again.begin_after)
         # The log may be all there is of what is in the file of that day.
         assert await recovery.run(before._files.folder) == {DAY: 1}
         assert [list(part.at) for part in again._chunks.copied_parts(1, "a", NOON, NOON + 9)] == [[NOON + 1]]
@@ -40,7 +40,7 @@ async def test_a_day_file_that_cannot_be_read_covers_nothing_of_the_log(tmp_path
         await gateway.telemetry._files.close(queries.day_name(DAY))
         (folder / queries.day_name(DAY)).write_bytes(b"no database" * 5_000)
         again = gateway.telemetry.__class__(gateway.database, tmp_path, gateway.config, lambda: gateway.now)
-        recovery = Recovery(gateway.database, again._chunks, again._days, again.rollups)
+        recovery = Recovery(gateway.database, again._chunks, again._days, again.rollups, again.begin_after)
         assert await recovery.run(folder) == {}
         assert [list(part.at) for part in again._chunks.copied_parts(1, "a", NOON, NOON + 9)] == [[NOON, NOON + 1]]
         assert any("2026-01-31.db cannot be read" in told for told in again._days.damages)

@@ -1,5 +1,6 @@
 """Every hour and day has one place in one month."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,16 @@ def test_a_day_lies_in_its_month(day: int) -> None:
     assert months.first_day(month) <= day < months.end_day(month)
     assert months.month_of(months.end_day(month)) != month
     assert months.end_day(month) - months.first_day(month) in {28, 29, 30, 31}
+
+
+@given(days)
+def test_a_month_is_one(day: int) -> None:
+    assert months.is_month(months.month_of(day))
+
+
+@pytest.mark.parametrize("name", ["2026-99", "2026-00", "foo", "copy-of", "abcd-ef", "2026-1", "2026-01-01"])
+def test_other_names_are_no_month(name: str) -> None:
+    assert not months.is_month(name)
 
 
 @given(days, st.integers(0, 400))

@@ -9,8 +9,10 @@ from appliance.instant import DAY_MS, HOUR_MS
 from appliance.stream.replay.from_chunks.service import FromChunks
 from appliance.stream.replay.model import Span, TooMuchError
 from appliance.stream.wanted import EVERYTHING, Wanted
+from appliance.telemetry.cold.model import Arrivals
 from appliance.telemetry.rows import Rows
 from tests.appliance.stream.story import Log
+from tests.appliance.telemetry.cold.rig import ColdGateway, needs_pyarrow
 from tests.appliance.telemetry.reports import NOON, report
 
 TODAY = NOON // DAY_MS
@@ -22,7 +24,7 @@ class Shelf:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self.is_in_day_files = False
-        self.asked: list[tuple[str, tuple[int, int]]] = []
+        self.asked: list[Arrivals] = []
 
     def days(self, start: int, end: int) -> Sequence[int]:
         return [self._rows.day] if self._rows.day * DAY_MS < end and (self._rows.day + 1) * DAY_MS > start else []
@@ -31,9 +33,12 @@ class Shelf:
         return day == self._rows.day and not self.is_in_day_files
 
     async def parts(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> Sequence[Rows]:
+        raise NotImplementedError
+
+    async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
         assert day == self._rows.day
-        self.asked.append((device[1], span))
-        return [self._rows] if device == (self._rows.tenant_id, self._rows.device_id) else []
+        self.asked.append(asked)
+        return [self._rows] if asked.device_ids in {(), (self._rows.device_id,)} else []
 
 
 def span_of(start: int, end: int, wanted: Wanted = EVERYTHING, most: int = 1_000) -> Span:
@@ -51,12 +56,40 @@ async def test_what_only_parquet_has_is_given_too(tmp_path: Path) -> None:
         assert [each.at for each in found] == [old]
         found = await chunks.arrived(span_of(old + HOUR_MS, old + 2 * HOUR_MS, Wanted(frozenset("a"))))
         assert [each.at for each in found] == [old + 5]
-        assert {name for name, _ in shelf.asked[2:]} == {"a"}
+        assert [each.device_ids for each in shelf.asked] == [(), ("a",)]
+        # What is more than fits is told of by whoever finds it, but in a single moment.
+        assert [each.most for each in shelf.asked] == [1_000, 1_000]
+        with pytest.raises(TooMuchError):
+            await chunks.arrived(span_of(old, old + 2, most=1))
+        await chunks.arrived(span_of(old, old + 1, most=1))
+        assert [each.most for each in shelf.asked[2:]] == [1, 0]
         shelf.asked.clear()
         await chunks.arrived(span_of(NOON, NOON + 1))
         shelf.is_in_day_files = True
         await chunks.arrived(span_of(old, old + 10))
         assert not shelf.asked
+
+
+@needs_pyarrow
+async def test_devices_that_only_parquet_knows_are_given_after_a_restart_unless_they_are_erased(tmp_path: Path) -> None:
+    asked = span_of(NOON - 1, NOON + HOUR_MS)
+    gateway = ColdGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("retired"), report("b"))
+        await gateway.seal()
+        await gateway.well()
+        await gateway.drop()
+        gateway.now += 5 * DAY_MS
+        await gateway.take(report("b", NOON + 5 * DAY_MS, arrived_at=NOON + 5 * DAY_MS))
+        await gateway.telemetry.seal_all()
+    async with gateway.running():
+        chunks = FromChunks(gateway.database, gateway.telemetry, DAY_MS)
+        assert sorted(each.device_id for each in await chunks.arrived(asked)) == ["b", "retired"]
+        await gateway.keeping.erase(1, ["retired"])
+        assert [each.device_id for each in await chunks.arrived(asked)] == ["b"]
+        gateway.file().write_bytes(b"no table")
+        assert await chunks.arrived(asked) == []
+        assert not gateway.cold.status().ok
 
 
 async def test_a_day_that_was_written_since_is_looked_at_anew(tmp_path: Path) -> None:

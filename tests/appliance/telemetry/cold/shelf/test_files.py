@@ -1,5 +1,6 @@
 """Where files lie, and what tells one sealed day from another."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,32 @@ def test_the_checksum_is_that_of_the_whole_file(tmp_path: Path) -> None:
     assert files.sha256_of(tmp_path / "a").startswith("ba7816bf")
     with pytest.raises(OSError, match="nothing"):
         files.sha256_of(tmp_path / "nothing")
+
+
+@given(st.binary(max_size=40), st.integers(0, 10**18 - 1), st.integers(0, 9), st.binary(max_size=40))
+def test_the_last_that_a_file_says_of_its_erasings_is_found_whatever_readings_look_like(
+    before: bytes, number: int, extra: int, after: bytes
+) -> None:
+    another, told = (_told(each, extra) for each in (number // 2 + 1, number))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(bytes(1 << 16) + another + before + told + after)
+        assert files.erasure_number_in(path) == number
+        path.write_bytes(before + after)
+        assert files.erasure_number_in(path) == 0
+    assert files.erasure_number_in(path) == 0
+
+
+def _told(number: int, extra: int) -> bytes:
+    value = f'["1-2-3-ab", {number}, {extra}]'.encode()
+    return b"headworks.origin\x18" + bytes([len(value)]) + value
+
+
+def test_a_sealed_day_that_the_system_does_not_show_is_told_from_none(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-31.sealed"
+    sources = files.Sources()
+    assert sources.surely(path) is None
+    path.symlink_to(path.name)
+    assert sources.of(path) is None
+    with pytest.raises(OSError, match="symbolic"):
+        sources.surely(path)

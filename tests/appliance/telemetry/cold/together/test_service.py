@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from appliance.instant import DAY_MS
 from appliance.store.readers import Readers
+from appliance.telemetry.cold.model import Arrivals
 from appliance.telemetry.cold.together.service import together
 from appliance.telemetry.rows import Rows
 from tests.appliance.telemetry.reports import DAY, NOON, report
@@ -29,6 +30,9 @@ class _Leaving:
             self.asked.append(self.is_gone)
             self.is_gone = True
         return found
+
+    async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
+        raise NotImplementedError
 
     def is_needed(self, day: int) -> bool:
         del day

@@ -280,3 +280,113 @@ async def test_a_day_that_cannot_be_written_for_what_is_in_it_goes_after_some_ni
     gateway.now += DAY_MS
     await gateway.well()
     assert gateway.file().exists()
+
+
+async def test_what_is_erased_after_gateway_db_was_lost_is_in_no_file_however_many_erasings_that_names(
+    tmp_path: Path,
+) -> None:
+    async with ColdGateway(tmp_path).running() as gateway:
+        await gateway.take(report("person", values={"n": 1}), report("a", values={"n": 1}), report("b"), report("c"))
+        await gateway.seal()
+        for device_id in ("b", "c"):
+            await gateway.keeping.erase(1, [device_id])
+            await gateway.keeping.erase_pending()
+        await gateway.well()
+        await gateway.drop()
+    aside = gateway.file().with_name("_damaged-7-1.parquet")
+    aside.touch()
+    for path in tmp_path.glob("gateway.db*"):
+        path.unlink()
+    async with ColdGateway(tmp_path).running() as gateway:
+        # It is asked for before anybody has looked at the file.
+        await gateway.keeping.erase(1, ["person"])
+        await gateway.keeping.erase_pending()
+        await gateway.well()
+        assert b"person" not in gateway.file().read_bytes()
+        assert not aside.exists()
+        assert (await count(gateway, "person"), await count(gateway)) == (0, 1)
+
+
+async def test_a_file_that_only_the_bucket_has_is_fetched_with_room_for_it_and_goes_again(tmp_path: Path) -> None:
+    bucket, free = Stubborn(), 0
+
+    async def free_bytes() -> int:
+        return free
+
+    async with bucket.gateway(tmp_path) as gateway:
+        await some_days(gateway, 1)
+        await gateway.take(report("a", values={"n": 1}))
+        await gateway.seal()
+        await gateway.cold.upload_now()
+        await gateway.drop(DAY - 1)
+        await gateway.drop(DAY)
+        upkeep = gateway.cold._upkeep
+        await upkeep.remove_due(0, 0, gateway.now)
+        upkeep.free_bytes, bucket.asked = free_bytes, []
+        gateway.cold._removed_at = gateway.now
+        await gateway.keeping.erase(1, ["person"])
+        await gateway.keeping.erase_pending()
+        await gateway.cold.look()
+        assert "to fetch it from the bucket takes" in gateway.cold.status().summary
+        assert bucket.asked == []
+        free = 1 << 30
+        gateway.now += 2 * 60_000
+        await gateway.well()
+        # The one was changed, the other was not: neither stays.
+        assert not any(known.is_local for known in gateway.cold._shelf.known.values())
+        assert not gateway.file(DAY - 1).exists()
+        assert not gateway.file(DAY).exists()
+        assert not any(b"person" in content for content in bucket.objects.values())
+        assert (len(bucket.objects), await count(gateway)) == (2, 2)
+
+
+async def test_what_the_system_refuses_about_one_file_is_named_and_ends_nothing(gateway: ColdGateway) -> None:
+    await some_days(gateway, 1, 0)
+    await gateway.drop(DAY - 1)
+    sealed, moved = gateway.sealed_file(), gateway.folder / "moved"
+    sealed.rename(moved)
+    sealed.symlink_to(sealed.name)
+    # Nor can a folder be removed like a file.
+    aside = gateway.file().with_name("_damaged-0-1.parquet")
+    aside.mkdir()
+    await gateway.keeping.erase(1, ["person"])
+    await gateway.cold.look()
+    assert "Too many levels of symbolic links" in gateway.cold.status().summary
+    assert "_damaged-0-1.parquet" in gateway.cold.status().summary
+    assert b"person" not in gateway.file(DAY - 1).read_bytes()
+    # Nobody can say that there is nothing to lose.
+    assert not gateway.cold.may_go(DAY)
+    file = gateway.file(DAY - 1)
+    file.unlink()
+    file.symlink_to(file.name)
+    assert await gateway.cold.parts((1, "a"), DAY - 1, (0, 1 << 60)) == ()
+    assert gateway.cold.missing.between(1, ["a"], 0, 1 << 60) == [DAY - 1]
+
+
+class _Watched(dict[int, ColdDay]):
+    """What is known of days, and in which turn of the loop each is looked at."""
+
+    turn = 0
+
+    def __init__(self, known: dict[int, ColdDay]) -> None:
+        super().__init__(known)
+        self.turns: set[int] = set()
+
+    def get(self, day: int, default: ColdDay | None = None) -> ColdDay | None:  # type: ignore[override]
+        self.turns.add(self.turn)
+        return super().get(day, default)
+
+
+async def test_others_have_their_turn_while_many_days_are_looked_at(gateway: ColdGateway) -> None:
+    known = _Watched({day: ColdDay(day, "x", is_local=False) for day in range(20)})
+    gateway.cold._shelf.known = known
+
+    async def turning() -> None:
+        while True:
+            await asyncio.sleep(0)
+            known.turn += 1
+
+    turns = asyncio.create_task(turning())
+    await gateway.cold._upkeep.take_out_due({}, gateway.now)
+    turns.cancel()
+    assert len(known.turns) == len(known)

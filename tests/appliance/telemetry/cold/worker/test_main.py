@@ -9,12 +9,15 @@ import msgspec
 import pytest
 
 from appliance.telemetry import chunk
+from appliance.telemetry.cold.model import Arrivals
 from tests.appliance.telemetry.reports import NOON, report
 
 pytest.importorskip("pyarrow", reason="pyarrow, which writes Parquet, is not installed")
 
+from pyarrow import parquet as others
+
 from appliance.telemetry.cold.worker import __main__ as program
-from appliance.telemetry.cold.worker.model import Answer, Describe, Read
+from appliance.telemetry.cold.worker.model import Answer, Describe, Read, ReadArrived
 from appliance.telemetry.cold.worker.parquet import Writer
 
 MEMORY = str(1 << 30)
@@ -32,7 +35,7 @@ def file(folder: Path) -> str:
     return str(path)
 
 
-def asked(*requests: Describe | Read) -> tuple[list[Answer], bytes]:
+def asked(*requests: Describe | Read | ReadArrived) -> tuple[list[Answer], bytes]:
     """What is answered, and the chunks of the last answer."""
     answers = io.BytesIO()
     program.serve(io.BytesIO(b"".join(msgspec.json.encode(each) + b"\n" for each in requests)), answers, lambda: None)
@@ -55,6 +58,22 @@ def test_chunks_follow_the_answer(tmp_path: Path) -> None:
         moments += list(rows.at)
         blobs = blobs[length:]
     assert (moments, blobs) == (list(range(NOON + 1, NOON + 6_001)), b"")
+
+
+def test_what_arrived_is_looked_for_until_there_is_too_much(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    with Writer(path) as writer:
+        for name in "abc":
+            writer.add([report(name, NOON + step, arrived_at=NOON) for step in range(10)], 0)
+    others.write_table(others.read_table(path), path, row_group_size=20)
+    for most, moments in ((0, 30), (30, 30), (29, 30), (5, 9)):
+        asked_for = Arrivals(1, (), (NOON, NOON + 60_000), (NOON, NOON + 1), most)
+        [found], blobs = asked(ReadArrived(str(path), asked_for, ()))
+        rows = []
+        for length in found.lengths:
+            rows.append(chunk.decode(blobs[:length]))
+            blobs = blobs[length:]
+        assert (sum(each.count for each in rows), blobs) == (moments, b"")
 
 
 def test_what_cannot_be_read_is_said_and_the_next_question_is_answered(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from appliance.instant import DAY_MS
+from appliance.telemetry.cold.model import Arrivals
 from appliance.telemetry.model import Report
 from tests.appliance.telemetry.reports import DAY, NOON, exact, report, reports
 
@@ -32,6 +34,47 @@ def test_reports_come_back_as_they_were(tmp_path: Path, written: list[Report]) -
     with File(path) as file:
         found = file.reports((1, "a"), *EVER)
     assert list(map(exact, found)) == [exact(each) for each in written if each.values]
+
+
+days = st.integers(DAY * DAY_MS, (DAY + 1) * DAY_MS)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    written=st.lists(reports(devices=st.sampled_from("abc")), max_size=12),
+    named=st.sets(st.sampled_from("abcd")),
+    left_out=st.sets(st.tuples(st.integers(1, 2), st.sampled_from("abc")), max_size=2),
+    moments=st.tuples(days, days),
+    arrivals=st.tuples(st.integers(0, 2**42), st.integers(0, 2**42)),
+    group_rows=st.integers(1, 9),
+)
+def test_what_arrived_in_a_span_is_found_however_it_lies_in_row_groups(
+    tmp_path: Path,
+    written: list[Report],
+    named: set[str],
+    left_out: set[tuple[int, str]],
+    moments: tuple[int, int],
+    arrivals: tuple[int, int],
+    group_rows: int,
+) -> None:
+    path = tmp_path / "part.parquet"
+    write(path, *[[each for each in written if each.device_id == name] for name in "abc"])
+    others.write_table(others.read_table(path), path, row_group_size=group_rows)
+    moments, arrivals = (min(moments), max(moments)), (min(arrivals), max(arrivals))
+    asked = Arrivals(1, tuple(sorted(named)), moments, arrivals, 0)
+    wanted = [
+        each
+        for each in sorted(written, key=lambda each: each.device_id)
+        if each.values
+        and moments[0] <= each.at < moments[1]
+        and arrivals[0] <= each.arrived_at < arrivals[1]
+        and (not named or each.device_id in named)
+        and (1, each.device_id) not in left_out
+    ]
+    with File(path) as file:
+        found = [each for some in file.arrived(asked, left_out) for each in some]
+        assert [each for some in file.arrived(Arrivals(2, (), *2 * (EVER,), 0), ()) for each in some] == []
+    assert list(map(exact, found)) == list(map(exact, wanted))
 
 
 def test_a_device_and_a_span_are_found_in_any_row_group(tmp_path: Path) -> None:

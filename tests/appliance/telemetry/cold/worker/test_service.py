@@ -45,6 +45,12 @@ async def test_what_the_disk_says_is_told_from_what_is_damaged(tmp_path: Path) -
 
 
 @needs_pyarrow
+async def test_nobody_waits_for_ever_to_hear_what_a_file_holds(tmp_path: Path) -> None:
+    with pytest.raises(HinderedError, match="took too long"):
+        await Workers(MEMORY_MB, describe_patience_s=0.001).written(Describe(str(tmp_path)))
+
+
+@needs_pyarrow
 async def test_a_question_that_comes_while_the_program_is_let_go_is_answered_by_another(tmp_path: Path) -> None:
     workers = Workers(MEMORY_MB)
     async with workers.running():
