@@ -102,7 +102,10 @@ class Reading(msgspec.Struct, frozen=True):
     def surmised(self, shown_at: int) -> int:
         """When it was, as far as anybody knows, what this clock says was just now."""
         # A time server in doubt is more likely right than wrong: what is issued must not die with the doubt.
-        return shown_at if self.state.is_trusted or self.is_doubted else self.floor_at
+        if not self.state.is_trusted and not self.is_doubted:
+            return self.floor_at
+        # Far from now it was shown by a clock that has been set since, and shown as wrongly as that clock went.
+        return shown_at if abs(shown_at - self.wall_at) <= STEADY_MS else self.wall_at
 
     def told(self) -> str:
         """What the clock is worth, for the person who can set it."""

@@ -187,10 +187,18 @@ def test_each_state_is_said_in_its_own_words() -> None:
     assert "not proven" in Reading(FLOOR, FLOOR, False).told()
 
 
-@given(wall_at=MOMENTS, shown_at=MOMENTS, is_synchronised=st.booleans())
+@given(wall_at=MOMENTS, is_synchronised=st.booleans(), before_ms=st.integers(0, STEADY_MS))
 def test_what_a_clock_says_that_is_wrong_was_when_the_floor_is(
-    wall_at: int, shown_at: int, is_synchronised: bool
+    wall_at: int, is_synchronised: bool, before_ms: int
 ) -> None:
     reading = Reading(wall_at, FLOOR, is_synchronised)
+    shown_at = wall_at - before_ms
     is_wrong = not reading.state.is_trusted and not reading.is_doubted
     assert reading.surmised(shown_at) == (FLOOR if is_wrong else shown_at)
+
+
+@given(wall_at=MOMENTS, shown_at=MOMENTS, is_synchronised=st.booleans())
+def test_what_a_clock_showed_before_it_was_set_is_no_moment(wall_at: int, shown_at: int, is_synchronised: bool) -> None:
+    reading = Reading(wall_at, FLOOR, is_synchronised)
+    if reading.state.is_trusted:
+        assert abs(reading.surmised(shown_at) - wall_at) <= STEADY_MS
