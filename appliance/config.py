@@ -19,6 +19,7 @@ from appliance import settings_text
 from appliance.cold_settings import ColdConfig
 from appliance.errors import ApplianceError
 from appliance.monitoring import MetricsConfig
+from appliance.plane_settings import CommandsConfig, ShadowsConfig
 from broker.limits import Count, Limits, Seconds
 from broker.plugins.ports import Mode
 from broker.topics import filter_fault
@@ -253,6 +254,8 @@ class Config(_Section, frozen=True):
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     cold: ColdConfig = ColdConfig()
+    shadows: ShadowsConfig = ShadowsConfig()
+    commands: CommandsConfig = CommandsConfig()
 
     @property
     def data_folder(self) -> Path:

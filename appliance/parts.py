@@ -146,6 +146,12 @@ class Parts:
         ):
             yield
 
+    @contextlib.asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """The rooms that answer what clients ask for, at work."""
+        async with self.gateway.enrolment.running(self.broker):
+            yield
+
     def _tell_the_broker(self, registry: Registry) -> None:
         """Have connections judged again when what they hang on has changed."""
         mqtt = self._config.mqtt

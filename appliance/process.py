@@ -119,7 +119,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 parts.gateway.presence.running(parts.broker.publish),
                 plugins.running(parts.plugins, parts.broker, clock),
                 parts.broker.connected(),
-                parts.gateway.enrolment.running(parts.broker),
+                parts.answering(),
                 parts.ingestion.running(
                     parts.broker.acknowledge, parts.broker.pause_reading, parts.broker.resume_reading
                 ),

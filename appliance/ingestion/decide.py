@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 ReadingKey = tuple[int, str, str]
 """Tenant, device, metric."""
 
-REQUEST_PREFIX = "$"
-"""Where clients ask the gateway itself for something: nobody else answers there."""
+REQUEST_PREFIXES = ("$", "cmd/")
+"""Where clients ask the gateway itself for something, or answer what it asked of them."""
 
 
 class Known:
@@ -119,7 +119,7 @@ class Decision:
                     self._note(envelope, defect(error, is_kept=len(self._reports) > kept_count))
                 if payload[:1] != USUAL_START:
                     size += len(payload) * UNUSUAL_WEIGHT
-            elif message.topic.startswith(REQUEST_PREFIX):
+            elif message.topic.startswith(REQUEST_PREFIXES):
                 self.requests.append(message)
             count += 1
             size += len(payload)

@@ -9,38 +9,31 @@ the messages of its turn.
 import asyncio
 import contextlib
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
-from appliance.alerts import queries as alert_queries
-from appliance.alerts.message import announcements, write_notice
-from appliance.alerts.model import AlertEvent
+from appliance.alerts.message import announcements
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.config import IngestionConfig
 from appliance.health import Status
 from appliance.ingestion import queries
 from appliance.ingestion.backlog import Backlog, Batch
+from appliance.ingestion.committing.service import Committed, Company, Load, write
 from appliance.ingestion.decide import Decision, Known
 from appliance.ingestion.meter import Meter
 from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
 from appliance.ingestion.payload import Tolerances
 from appliance.ingestion.quality import QualityBook
-from appliance.ingestion.records import Record, records_of
 from appliance.ingestion.stages import Stages
 from appliance.ingestion.tally import Tally
 from appliance.instant import Clock
-from appliance.notifications import queries as outbox_queries
 from appliance.notifications.model import NoticesQueued
 from appliance.registry.catalogue.model import DeviceType
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.service import Registry
-from appliance.sessions import queries as session_queries
-from appliance.store.database import Database, UnwritableError
-from appliance.telemetry import log_record
-from appliance.telemetry import queries as telemetry_queries
+from appliance.store.database import Database, UnwritableError, Work
 from appliance.telemetry.model import Report, ReportsCommitted
 from appliance.telemetry.service import Telemetry
 from broker.changes import Change, ChangeKey
@@ -56,15 +49,6 @@ OBSERVATIONS_AT_ONCE = 2_500
 """More would keep the loop from its turn."""
 RETRY_S = 1.0
 DRAIN_TIMEOUT_S = 10.0
-
-
-class Committed(msgspec.Struct, frozen=True):
-    """What one commit wrote, with the numbers that the database gave."""
-
-    records: Mapping[int, Record]
-    """By log id, in the order of the log."""
-    events: tuple[AlertEvent, ...]
-    notice_tenants: tuple[int, ...]
 
 
 class Ingestion:
@@ -106,8 +90,8 @@ class Ingestion:
         self._in_hand_at: int | None = None
         """When the oldest turn of the batch came that is being decided and committed; None when there is none."""
         self._mishaps = Tally()
-        self._brought: list[tuple[Sequence[Report], asyncio.Future[None]]] = []
-        """Reports that no message carried, each with who waits for them to be on disk."""
+        self.company = Company()
+        """What waits to go with the next batch; and the rooms that clients ask for something."""
         self._arrived = asyncio.Event()
         self._meter = Meter()
         self._is_paused = self._is_stopping = False
@@ -177,8 +161,18 @@ class Ingestion:
 
     async def bring(self, reports: Sequence[Report]) -> None:
         """Commit reports that no message carried with the next batch, undecided; back when they are on disk."""
-        waiting = asyncio.get_running_loop().create_future()
-        self._brought.append((reports, waiting))
+        waiting = self.company.bring(reports)
+        self._arrived.set()
+        await waiting
+
+    async def together(self, work: Work) -> None:
+        """Have work done in the next batch's transaction, after its messages; back once it is on disk and told.
+
+        Raises `UnwritableError` where the disk is full, and then nothing of it is done; and what the work raises.
+        """
+        if self._trouble:
+            raise UnwritableError(self._trouble)
+        waiting = self.company.ask(work)
         self._arrived.set()
         await waiting
 
@@ -221,16 +215,16 @@ class Ingestion:
     async def _commit_for_ever(self) -> None:
         while not (self._is_stopping and not self._backlog):
             await self._wait_for_batch()
-            if self._backlog or self._mishaps or self._brought:
+            if self._backlog or self._mishaps or self.company:
                 await self._commit_batch()
-        if self._mishaps or self._brought:
+        if self._mishaps or self.company:
             await self._commit_batch()
 
     async def _wait_for_batch(self) -> None:
         """Wait for the first turn, and then for the company it may get until the interval is over."""
-        await self._wait_until(lambda: bool(self._backlog or self._mishaps or self._brought), None)
-        if not self._backlog and not self._brought:
-            await self._wait_until(lambda: bool(self._backlog or self._brought), MISHAP_INTERVAL_S)
+        await self._wait_until(lambda: bool(self._backlog or self._mishaps or self.company), None)
+        if not self._backlog and not self.company:
+            await self._wait_until(lambda: bool(self._backlog or self.company), MISHAP_INTERVAL_S)
         oldest_at = self._backlog.oldest_at
         if oldest_at is not None:
             # Closed early enough for the oldest turn to be on disk when the interval is over.
@@ -257,36 +251,38 @@ class Ingestion:
         noted, self._mishaps = self._mishaps, Tally()
         outcome = decision.outcome()
         lap = self.stages.lap(batch.messages, outcome.reports, self._clock(), loop.time())
-        brought, self._brought = self._brought, []
-        outcome = outcome.extended([report for reports, _ in brought for report in reports], noted.mishaps())
-        committed = await self._commit(outcome, batch.changes)
+        load = self.company.take(decision.requests)
+        outcome = outcome.extended(load.reports, noted.mishaps())
+        committed = await self._commit(outcome, batch.changes, load)
         lap.committed(self._clock(), loop.time())
         self._rooms.note(batch.messages, max(committed.records, default=0))
         self._in_hand_at = None
         self._known.merge(decision)
         await self._remember(outcome, committed)
-        self._settle(settled, [waiting for _, waiting in brought])
+        self._settle(settled)
         if batch.receipts:
             self._acknowledge(batch.receipts)
         lap.acknowledged(loop.time())
         if batch.messages and batch.arrived_at is not None:
             work_ms = (loop.time() - begun) * 1_000
             self._meter.committed(len(batch.messages), self._clock() - batch.arrived_at, work_ms)
-        if decision.requests:
-            self.requested(decision.requests)
+        self._tell(load, decision.requests, committed)
         self._announce(outcome, committed)
         if self._is_paused and not self._backlog.is_filled(2):
             self._is_paused = False
             self._resume()
 
-    def _settle(self, turn_count: int, brought: Sequence[asyncio.Future[None]]) -> None:
+    def _tell(self, load: Load, requests: Sequence[Message], committed: Committed) -> None:
+        """Have requests answered."""
+        load.finish(committed.afterwards)
+        if requests:
+            self.requested(requests)
+
+    def _settle(self, turn_count: int) -> None:
         """Tell whoever waits for a batch to be on disk."""
         self._turns_settled = turn_count
         self._batch_settled.set()
         self._batch_settled = asyncio.Event()
-        for waiting in brought:
-            if not waiting.done():
-                waiting.set_result(None)
 
     async def _decide(self, batch: Batch) -> Decision:
         """Decide piece by piece, so that the loop gets its turn."""
@@ -295,20 +291,22 @@ class Ingestion:
             await asyncio.sleep(0)
         return decision
 
-    async def _commit(self, outcome: Outcome, changes: Mapping[ChangeKey, Change]) -> Committed:
+    async def _commit(self, outcome: Outcome, changes: Mapping[ChangeKey, Change], load: Load) -> Committed:
         """Commit, however long the disk is full: nothing is acknowledged and reading pauses meanwhile.
 
-        Raises what else SQLite says, such as an I/O error: that ends the process.
+        Who waits for an errand is told instead, and the errand is left out. Raises what else SQLite says, such as an
+        I/O error: that ends the process.
         """
         while True:
             try:
                 committed = await self._database.write(
-                    _write, outcome, changes, self._rooms.registry.name_of, self._clock()
+                    write, outcome, changes, tuple(load.errands), self._rooms.registry.name_of, self._clock()
                 )
             except UnwritableError as error:
                 if not self._trouble:
                     log.error("commit failed, retried until it succeeds error=%s", error)  # noqa: TRY400  no traceback
                 self._trouble = str(error)
+                load.give_up(error)
                 await asyncio.sleep(RETRY_S)
             else:
                 if self._trouble:
@@ -364,37 +362,3 @@ class Rooms(msgspec.Struct, frozen=True):
     """Tells what is known of all devices of a device's type."""
     note: Callable[[Sequence[Message], int], None] = lambda *_: None
     """Hears of all messages that were committed, and of the newest log id of that, 0 for none."""
-
-
-def _write(
-    connection: sqlite3.Connection,
-    outcome: Outcome,
-    changes: Mapping[ChangeKey, Change],
-    name_of: Callable[[int, str], str],
-    now: int,
-) -> Committed:
-    """Everything of one batch in one transaction."""
-    records = {}
-    for record in records_of(outcome.reports):
-        encoded = log_record.encode(record.reports)
-        log_id = telemetry_queries.insert_log(connection, record.tenant_id, now, len(record.reports), encoded)
-        records[log_id] = record
-    events = alert_queries.save_changes(connection, outcome.changes)
-    noticed = [event for event in events if event.change.notice]
-    for event in noticed:
-        _queue_notices(connection, event, name_of, now)
-    queries.insert_mishaps(connection, outcome.mishaps)
-    session_queries.save(connection, changes)
-    return Committed(records, tuple(events), tuple({event.alert.tenant_id for event in noticed}))
-
-
-def _queue_notices(
-    connection: sqlite3.Connection, event: AlertEvent, name_of: Callable[[int, str], str], now: int
-) -> None:
-    """An alert cannot be lost between deciding and sending: its notices are rows of the same transaction."""
-    alert = event.alert
-    subject, body = write_notice(event.change, name_of(alert.tenant_id, alert.device_id), alert.alert_id)
-    for recipient in event.change.limit.recipients:
-        outbox_queries.insert_notice(
-            connection, alert.tenant_id, alert.alert_id, "email", recipient, subject, body, now
-        )

@@ -13,7 +13,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -35,6 +35,22 @@ _PASSING_EXACTLY = (sqlite3.SQLITE_IOERR_SHMSIZE,)
 
 SqliteError = sqlite3.Error
 """Whatever SQLite says is wrong, for those who only go on with something else then."""
+
+
+Afterwards = Callable[[], None]
+"""What is to be done on the loop once a transaction is on disk."""
+
+Work = Callable[[sqlite3.Connection, int], Afterwards]
+"""Done inside a transaction, in the writer's thread, at a moment (UTC ms); what it gives is done afterwards.
+
+It changes nothing but the database: while the disk is full, the whole transaction is done again and again.
+"""
+
+Together = Callable[[Work], Awaitable[None]]
+"""Have work done in the next batch's transaction; back once it is on disk and told.
+
+Raises `UnwritableError` where the disk is full, and then nothing of it is done; and whatever the work raises.
+"""
 
 
 class ClosedError(Exception):

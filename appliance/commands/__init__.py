@@ -1,0 +1,1 @@
+"""Orders and jobs for devices, and how far each execution has come."""

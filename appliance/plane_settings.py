@@ -1,0 +1,25 @@
+"""The settings of shadows, commands and jobs: sections of their own in the settings file."""
+
+import msgspec
+
+
+class ShadowsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What devices and people may keep in shadows."""
+
+    document_bytes: int = 8_192
+    """The most that desired and reported of one shadow may come to, as compact JSON; AWS IoT takes 8,192."""
+    per_device: int = 100
+    """Named shadows of a device."""
+    history_changes: int = 100
+    """Changes of a shadow that are kept, the newest."""
+    history_mb: int = 200
+    """What the changes of all shadows may take on the disk; the oldest go first."""
+
+
+class CommandsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Commands and jobs."""
+
+    open_per_device: int = 100
+    """Commands and executions of jobs of a device that have not ended."""
+    ledger_days: int = 90
+    """How long what has ended is kept."""

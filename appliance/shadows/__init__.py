@@ -1,0 +1,1 @@
+"""What is wanted of devices and what they report: shadows."""

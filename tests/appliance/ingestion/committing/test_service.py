@@ -1,0 +1,113 @@
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from appliance.config import IngestionConfig
+from appliance.store.database import Afterwards, UnwritableError
+from broker.message import Message
+from tests.appliance.ingestion.examples import message, turn
+from tests.appliance.ingestion.gateway import ingesting
+
+
+class Desk:
+    """A room that writes down who asks; it fails at what it is told to fail at."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def takes(self, topic: str) -> bool:
+        return topic.startswith("$aws/desk/")
+
+    def apply(self, messages: Sequence[Message], connection: sqlite3.Connection, now: int) -> Afterwards:
+        topics = [one.topic for one in messages]
+        for topic in topics:
+            connection.execute("CREATE TABLE IF NOT EXISTS asked (topic TEXT, at INTEGER)")
+            connection.execute("INSERT INTO asked VALUES (?, ?)", (topic, now))
+        if any(one.payload == b"fail" for one in messages):
+            raise ValueError("asked to fail")
+        return lambda: self.told.extend(topics)
+
+
+def asking(topic: str, payload: bytes = b"") -> Message:
+    return message(payload, topic=topic)
+
+
+async def test_what_clients_ask_for_is_on_disk_before_they_are_acknowledged_and_told_after(tmp_path: Path) -> None:
+    desk = Desk()
+    seen: list[tuple[list[str], int]] = []
+    async with ingesting(tmp_path) as gateway:
+        gateway.ingestion.company.rooms = (desk,)
+        gateway.broker.on_acknowledge = lambda: seen.append(
+            (list(desk.told), len(gateway.on_disk("SELECT topic FROM asked")))
+        )
+        gateway.ingestion.accept(turn([asking("$aws/desk/1"), asking("$aws/other"), asking("$aws/desk/2")], ["asked"]))
+        await gateway.broker.until(lambda broker: broker.receipts == ["asked"])
+        await gateway.ingestion.together(lambda _, __: lambda: None)
+    assert seen == [([], 2)]
+    assert desk.told == ["$aws/desk/1", "$aws/desk/2"]
+
+
+async def test_a_room_that_fails_loses_what_it_wrote_and_nobody_else_anything(tmp_path: Path) -> None:
+    desk = Desk()
+    async with ingesting(tmp_path) as gateway:
+        gateway.ingestion.company.rooms = (desk,)
+        gateway.ingestion.accept(turn([asking("$aws/desk/1", b"fail"), message({"flow": 1})], ["both"]))
+        await gateway.broker.until(lambda broker: broker.receipts == ["both"])
+    assert desk.told == []
+    assert gateway.messages_on_disk() == 1
+    assert gateway.on_disk("SELECT name FROM sqlite_master WHERE name = 'asked'") == []
+
+
+async def test_an_errand_is_done_in_the_transaction_and_its_rest_afterwards(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def work(connection: sqlite3.Connection, now: int) -> Afterwards:
+        connection.execute("CREATE TABLE errand (at INTEGER)")
+        connection.execute("INSERT INTO errand VALUES (?)", (now,))
+        return lambda: done.append("told")
+
+    async with ingesting(tmp_path) as gateway:
+        await gateway.ingestion.together(work)
+        assert done == ["told"]
+        assert gateway.on_disk("SELECT at FROM errand") == [(gateway.now,)]
+
+
+async def test_whoever_waits_for_an_errand_hears_how_it_failed(tmp_path: Path) -> None:
+    def work(connection: sqlite3.Connection, _: int) -> Afterwards:
+        connection.execute("CREATE TABLE errand (at INTEGER)")
+        raise ValueError("no such thing")
+
+    def rest(_: sqlite3.Connection, __: int) -> Afterwards:
+        def tell() -> None:
+            raise ValueError("cannot be told")
+
+        return tell
+
+    async with ingesting(tmp_path) as gateway:
+        with pytest.raises(ValueError, match="no such thing"):
+            await gateway.ingestion.together(work)
+        with pytest.raises(ValueError, match="cannot be told"):
+            await gateway.ingestion.together(rest)
+        assert gateway.on_disk("SELECT name FROM sqlite_master WHERE name = 'errand'") == []
+
+
+async def test_while_the_disk_is_full_whoever_waits_for_an_errand_is_told_so(tmp_path: Path) -> None:
+    done: list[int] = []
+
+    def work(_: sqlite3.Connection, now: int) -> Afterwards:
+        return lambda: done.append(now)
+
+    async with ingesting(tmp_path, IngestionConfig(commit_interval_ms=0)) as gateway:
+        await gateway.limit_pages(0)
+        gateway.ingestion.accept(turn([message({"flow": 1, "text": "x" * 9_000})], ["late"]))
+        with pytest.raises(UnwritableError):
+            await gateway.ingestion.together(work)
+        with pytest.raises(UnwritableError):
+            await gateway.ingestion.together(work)
+        await gateway.limit_pages(None)
+        await gateway.broker.until(lambda broker: broker.receipts == ["late"])
+        assert done == []
+        await gateway.ingestion.together(work)
+    assert len(done) == 1
