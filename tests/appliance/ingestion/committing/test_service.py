@@ -1,3 +1,4 @@
+import secrets
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,8 +101,9 @@ async def test_while_the_disk_is_full_whoever_waits_for_an_errand_is_told_so(tmp
         return lambda: done.append(now)
 
     async with ingesting(tmp_path, IngestionConfig(commit_interval_ms=0)) as gateway:
-        await gateway.limit_pages(0)
-        gateway.ingestion.accept(turn([message({"flow": 1, "text": "x" * 9_000})], ["late"]))
+        await gateway.limit_pages(2)
+        large = {f"text_{number}": secrets.token_hex(1_500) for number in range(20)}
+        gateway.ingestion.accept(turn([message({"flow": 1, **large})], ["late"]))
         with pytest.raises(UnwritableError):
             await gateway.ingestion.together(work)
         with pytest.raises(UnwritableError):
