@@ -30,6 +30,12 @@ class ConflictError(ApplianceError):
     code = "conflict"
 
 
+class TooLargeError(ApplianceError):
+    """What came is larger than what is taken."""
+
+    code = "too_large"
+
+
 class UnavailableError(ApplianceError):
     """It cannot be done now; the same may succeed later."""
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
+from appliance.commands.jobs.plan.service import JobPlans
+from appliance.commands.jobs.service import Jobs
+from appliance.commands.service import Commands
 from appliance.enrolment.codes.service import Codes
 from appliance.enrolment.renewal.service import Renewal
 from appliance.enrolment.service import Enrolment
@@ -18,6 +21,7 @@ from appliance.notifications.service import Notifications
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
+from appliance.shadows.service import Shadows
 from appliance.stream.replay.messages.service import Messages
 from appliance.stream.replay.service import Replay
 from appliance.stream.service import Stream
@@ -73,3 +77,10 @@ class Gateway:
     """The same as messages: as they came, where they are kept so, or written anew of what was understood."""
     journal: Journal
     """Messages as they came, if they are kept."""
+    shadows: Shadows
+    jobs: Jobs
+    """Work for devices, as each of them sees it."""
+    job_plans: JobPlans
+    """And whom it is for, at which pace, and when it is enough."""
+    commands: Commands
+    """What is wanted of devices, and how far each wish has come."""

@@ -1,7 +1,7 @@
 """The parts of the process: each is built of those it needs, and told whom it hears and who hears it."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
@@ -12,6 +12,11 @@ from appliance.accounts.service import Accounts
 from appliance.alerts.service import Alerts
 from appliance.broker_health import broker_status
 from appliance.bus import Bus, both
+from appliance.commands.dialects.dialect import Cbor
+from appliance.commands.jobs.plan.service import JobPlans
+from appliance.commands.jobs.plan.windows import is_shown
+from appliance.commands.jobs.service import Jobs
+from appliance.commands.service import Commands
 from appliance.config import Config
 from appliance.console import Console, local_host, reached
 from appliance.doors import Doors, Ports
@@ -22,6 +27,7 @@ from appliance.enrolment.service import Enrolment
 from appliance.enrolment.tray.service import Tray
 from appliance.gateway import Gateway
 from appliance.health import Health
+from appliance.ingestion import cbor
 from appliance.ingestion.importing.service import Importing
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import Clock
@@ -34,6 +40,7 @@ from appliance.registry.model import DEFAULT_TENANT
 from appliance.registry.presence_log.service import PresenceLog
 from appliance.registry.service import Registry
 from appliance.sessions.service import Sessions
+from appliance.shadows.service import Shadows
 from appliance.simulator import wire as simulator
 from appliance.store.database import Database
 from appliance.stream.replay.messages.service import Messages
@@ -42,10 +49,12 @@ from appliance.stream.service import Stream
 from appliance.telemetry.cold.service import Cold
 from appliance.telemetry.exporting.service import Exporting
 from appliance.telemetry.journal.service import Journal
+from appliance.telemetry.keeping.model import Erasure
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.promql.service import Prometheus
 from appliance.telemetry.service import Telemetry
 from appliance.vitals.service import Sources, Vitals
+from broker.forgetting import abandon
 from broker.limits import under_aws
 from broker.plugins.host import PluginHost
 from broker.server import Broker
@@ -121,6 +130,10 @@ class Parts:
             stream=stream,
             replay=(replay := Replay(stream, config.ingestion.future_tolerance_ms)),
             messages=Messages(replay, self._journal),
+            shadows=self._shadows(room, clock),
+            jobs=(jobs := self._jobs(clock)),
+            job_plans=self._job_plans(jobs, clock),
+            commands=self._commands(clock),
         )
         self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
         self.health.register_all(
@@ -149,7 +162,12 @@ class Parts:
     @contextlib.asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
         """The rooms that answer what clients ask for, at work."""
-        async with self.gateway.enrolment.running(self.broker):
+        async with (
+            self.gateway.enrolment.running(self.broker),
+            self.gateway.jobs.running(),
+            self.gateway.job_plans.running(),
+            self.gateway.commands.running(self.broker),
+        ):
             yield
 
     def _tell_the_broker(self, registry: Registry) -> None:
@@ -191,6 +209,64 @@ class Parts:
         cold.missing = self.telemetry.day_files.missing
         self._journal.follow(room)
         return cold
+
+    def _shadows(self, room: Room, clock: Clock) -> Shadows:
+        """What is wanted of devices and what they report; it goes with what was received of a device."""
+        shadows = Shadows(self._foundation.database, self._config.shadows, clock)
+        shadows.together, shadows.publish = self.ingestion.together, self.broker.publish
+        shadows.announce = self.bus.announce
+        self.ingestion.company.rooms += (shadows,)
+
+        async def erase(erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
+            for each in erasures:
+                await shadows.erase(each.tenant_id, each.device_id, each.asked_at)
+
+        room.keeping.follow_erasing(erase)
+        return shadows
+
+    def _jobs(self, clock: Clock) -> Jobs:
+        """Work that is offered to devices; it is taken back from those that are gone."""
+        registry = self._foundation.registry
+        jobs = Jobs(self._foundation.database, self._config.commands, clock)
+        jobs.passed_at = lambda: registry.time.reading().passed_at
+        jobs.together, jobs.announce = self.ingestion.together, self.bus.announce
+        jobs.publish, jobs.reply = self.broker.publish, self.broker.reply
+        self.ingestion.company.rooms += (jobs,)
+        heard = registry.gone
+
+        def gone(tenant_id: int, device_id: str) -> None:
+            heard(tenant_id, device_id)
+            jobs.gone(tenant_id, device_id)
+
+        registry.gone = gone
+        return jobs
+
+    def _job_plans(self, jobs: Jobs, clock: Clock) -> JobPlans:
+        """Whom jobs are for, and when; they hear of what becomes of each."""
+        foundation = self._foundation
+        plans = JobPlans(foundation.database, foundation.registry, foundation.catalogue, jobs, clock)
+        jobs.ended, jobs.is_open = plans.ended, is_shown
+        return plans
+
+    def _commands(self, clock: Clock) -> Commands:
+        """What is wanted of devices; it hears who comes, who goes and who subscribes."""
+        foundation, ingestion, desk = self._foundation, self.ingestion, self.broker.desk
+        registry = foundation.registry
+        commands = Commands(foundation.database, registry, foundation.catalogue, self._config.commands, clock)
+        commands.follow(ingestion.together, Cbor(cbor.encode, cbor.decode))
+        commands.publish, commands.answer, commands.note = self.broker.publish, self.broker.answer, ingestion.note
+        commands.bus, commands.courier.abandon = self.bus, partial(abandon, self.broker.exchange)
+        ingestion.company.rooms += (commands,)
+        ingestion.noted = both(ingestion.noted, commands.heard)
+        desk.heard = both(desk.heard, commands.heard_subscribed)
+        heard = registry.gone
+
+        def gone(tenant_id: int, device_id: str) -> None:
+            heard(tenant_id, device_id)
+            commands.gone(tenant_id, device_id)
+
+        registry.gone = gone
+        return commands
 
     def _importing(self, clock: Clock) -> Importing:
         """Readings that come in tables."""
@@ -269,6 +345,7 @@ class Parts:
             # What a full disk has left to do.
             "tell which attempts to sign in failed": ("* * * * *", tell_refused),
             "finish what the audit log and the CAs began": ("* * * * *", self._foundation.registry.catch_up),
+            "forget jobs that ended long ago": ("7 3 * * *", self.gateway.jobs.forget_old),
             "finish revocations": ("* * * * *", self._foundation.registry.revocation.look_after),
         }
 

@@ -23,3 +23,11 @@ class CommandsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Commands and executions of jobs of a device that have not ended."""
     ledger_days: int = 90
     """How long what has ended is kept."""
+    in_flight_per_device: int = 1
+    """Commands that may be written to a device before it has acknowledged the one before."""
+    expires_after_s: int = 604_800
+    """How long a command waits for its device, where whoever sends it does not say."""
+    start_timeout_s: int = 60
+    """How long a device that was sent a command has to say something, where its sender does not say."""
+    finish_timeout_s: int = 3_600
+    """How long a device that has begun has to come to an end, where the command's sender does not say."""

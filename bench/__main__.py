@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench import broker, churn, faults, identity, ingest, peers, revocation, suites, telemetry
+from bench import broker, churn, faults, identity, ingest, peers, revocation, shadows, suites, telemetry
 from bench.children import BenchError, alone, machine
 from bench.measure import Measure
 
@@ -19,6 +19,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "revocation": revocation.measure,
     "identity": identity.measure,
     "telemetry": telemetry.measure,
+    "shadows": shadows.measure,
 }
 PARTS: dict[str, Measure] = {f"broker-{name}": part for name, part in broker.PARTS.items()}
 """Measured by `broker`, and one by one when named."""

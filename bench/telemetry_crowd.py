@@ -92,7 +92,7 @@ class Reporters(Crew):
         self.poll = select.epoll()
         self.reporters: list[Reporter] = []
         for place, name in enumerate(device_ids(task.count)):
-            reporter = Reporter(self, place, (task.host, task.port), _context(Path(task.bundles) / name))
+            reporter = Reporter(self, place, (task.host, task.port), client_context(Path(task.bundles) / name))
             reporter.prepare(Press(name, place))
             self.reporters.append(reporter)
         self.devices = [*self.reporters]
@@ -141,7 +141,8 @@ class Reporters(Crew):
         return lateness
 
 
-def _context(bundle: Path) -> ssl.SSLContext:
+def client_context(bundle: Path) -> ssl.SSLContext:
+    """What a device of the load connects with."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # What is measured is the gateway: the generator spares itself a verification.
     context.check_hostname = False

@@ -138,10 +138,14 @@ class Deliveries:
             self._budget.in_flight_bytes -= delivery.size_bytes
         return delivery
 
-    def withdraw(self, number: int) -> bool:
-        """Take back a delivery that still waits; whether it did."""
+    def withdraw(self, number: int, *, even_sent: bool = False) -> bool:
+        """Take back a delivery that still waits, or one that was sent, too; whether it did."""
+        if even_sent:
+            for packet_id, delivery in self._in_flight.items():
+                if delivery.number == number:
+                    return self.finish(packet_id) is not None
         for delivery in self._queue or ():
-            if delivery.number == number and not delivery.packet_id:
+            if delivery.number == number and (even_sent or not delivery.packet_id):
                 assert self._queue is not None  # noqa: S101  for the type checker
                 self._queue.remove(delivery)
                 self._release(delivery)

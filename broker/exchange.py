@@ -17,7 +17,7 @@ from broker.packets import Pubrel
 from broker.permissions import Permissions, Undecided
 from broker.ports import Evidence, Observer, Owner, Refused, Turn
 from broker.publication import Publication, Rendering
-from broker.receipt import Ended, Receipt
+from broker.receipt import Ended, Receipt, Submitted
 from broker.router import Route
 from broker.routing import Routing
 from broker.session import Session
@@ -51,7 +51,7 @@ class Exchange:
         self.permissions = permissions
         self.clock = clock
         self.journal = Journal(self.wake)
-        self.receipts: list[Receipt | Ended] = []
+        self.receipts: list[Receipt | Ended | Submitted] = []
         self.refusals: Counter[str] = Counter()
         """What was refused since the start, by kind."""
         self.slow: dict[Client, None] = {}
@@ -124,13 +124,17 @@ class Exchange:
             observer.published(message)
         return route
 
-    def publish(self, message: Message, evidence: Evidence | None = None, only: Session | None = None) -> Publication:
-        """Publish in the owner's own name: to subscribers, or to one of them, not back to the owner."""
+    def publish(
+        self, message: Message, evidence: Evidence | None = None, only: Session | None = None, *, is_due: bool = False
+    ) -> Publication:
+        """Publish in the owner's own name: to subscribers, or to one of them, or to one who `is_due` it anyway."""
         if message.retain:
             self._retain(message)
         route = self._route(message)
         publication = Publication(self)
         wanted = route.matches if only is None else route.matches.only(only)
+        if is_due and only is not None and not wanted.targets:
+            wanted = self._routing.unasked(message, only)
         self.distribute(message, wanted, evidence, publication)
         if evidence is not None and not publication.is_taken:
             evidence.untaken()
@@ -268,9 +272,9 @@ class Exchange:
         self.journal.delivery(session, delivery)
         self._release(session, delivery)
 
-    def withdraw(self, session: Session, delivery: Delivery) -> bool:
-        """Take back a delivery that still waits; whether it did."""
-        if not session.deliveries.withdraw(delivery.number):
+    def withdraw(self, session: Session, delivery: Delivery, *, even_sent: bool = False) -> bool:
+        """Take back a delivery that still waits, or one that was sent, too; whether it did."""
+        if not session.deliveries.withdraw(delivery.number, even_sent=even_sent):
             return False
         self._over(session, delivery)
         return True

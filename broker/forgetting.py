@@ -1,8 +1,9 @@
-"""Sessions that end at once, because whoever they belong to may not be here any more."""
+"""Sessions that end at once, for whoever they belong to is gone; and messages that end with their connection."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from broker.exchange import Exchange
+from broker.message import Message, TenantId
 from broker.reason_codes import ReasonCode
 from broker.session import Session
 
@@ -27,3 +28,16 @@ def forget(
             client.cut_off(code, reason)
         else:
             exchange.discard(session)
+
+
+def abandon(exchange: Exchange, tenant_id: TenantId, client_id: str, is_meant: Callable[[Message], bool]) -> int:
+    """Keep what the owner means for one connection of a client alone from its next one; gives how many messages.
+
+    For when the owner hears that a connection began or ended. What was sent at QoS 1 and not answered for is not sent
+    again, as [MQTT-4.4.0-1] has it of other messages: of these, the owner decides whether they may be repeated.
+    """
+    session = exchange.sessions.find(tenant_id, client_id)
+    if session is None:
+        return 0
+    meant = [one for one in session.deliveries if one.qos == 1 and is_meant(one.message)]
+    return sum([exchange.withdraw(session, delivery, even_sent=True) for delivery in meant])

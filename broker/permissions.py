@@ -123,6 +123,18 @@ class Permissions:
 
         self._ask_later(decision, hear)
 
+    def judge_subscriber(self, principal: Principal, topic_filter: str, told: Callable[[Denied | None], None]) -> None:
+        """Tell why somebody who has no session may not subscribe to this, or None; now or later."""
+        try:
+            decision = self._authorizer.may_subscribe(principal, topic_filter)
+        except Exception:  # whatever an authoriser raises is a denial
+            log.exception("authorisation failed principal=%s", principal.name)
+            decision = Denied("the gateway could not decide about it")
+        if isinstance(decision, Pending):
+            self._ask_later(decision, lambda result: told(None if isinstance(result, Allowed) else _denial(result)))
+        else:
+            told(None if isinstance(decision, Allowed) else _denial(decision))
+
     def publish_denial(self, principal: Principal, topic: str) -> Denied | None:
         """Why a message that is kept may not be published today; None when it may, or that takes time to say."""
         return _denial_today(self._publisher_decision(principal, topic))

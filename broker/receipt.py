@@ -1,5 +1,6 @@
 """What a client is owed once a turn is on disk."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,3 +26,18 @@ class Ended(msgspec.Struct, gc=False):
 
     tenant_id: TenantId
     client_id: str
+
+
+class Submitted(msgspec.Struct, gc=False):
+    """A message of a client without a connection; it is told that it is on disk."""
+
+    told: Callable[[], None]
+
+
+def settle(receipt: object, end: Callable[[Ended], None]) -> None:
+    """Hear that something is on disk which no connection waits for."""
+    if isinstance(receipt, Ended):
+        end(receipt)
+        return
+    assert isinstance(receipt, Submitted)  # noqa: S101  receipts come from here
+    receipt.told()

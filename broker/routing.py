@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from broker.limits import Limits
 from broker.message import Message
+from broker.packets import Subscription
 from broker.permissions import Permissions, Undecided
 from broker.ports import Denied
 from broker.router import Route, Router
@@ -43,6 +44,17 @@ class Routing:
                 targets.append(target)
         allowed = Matches(tuple(targets), found.groups, found.own)
         return router.remember(topic, allowed) if is_decided else Route(-1, allowed, router.subscriptions)
+
+    def unasked(self, message: Message, session: Session) -> Matches[Session]:
+        """One client as though it had subscribed to just this topic at QoS 1, if it may receive it."""
+        denied = None
+        if session.held is None:
+            try:
+                denied = self._denied(session, message.topic)
+            except Undecided:
+                session.held = deque()
+        target = Target(session, Subscription(message.topic, 1))
+        return Matches((target,) if denied is None else (), (), {})
 
     def chosen(self, message: Message, wanted: Matches[Session]) -> Sequence[Target[Session]]:
         """The targets, without those who do not want their own messages, and one of each shared subscription."""

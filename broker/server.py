@@ -31,9 +31,10 @@ from broker.ports import (
     SessionStore,
     Stream,
 )
+from broker.proxy import Proxy
 from broker.publication import Publication
 from broker.reason_codes import ReasonCode
-from broker.receipt import Ended, Receipt
+from broker.receipt import Receipt, settle
 from broker.reviewing import Reviewing
 from broker.session import Session
 from broker.session_table import SessionTable
@@ -68,7 +69,7 @@ class Broker:
         self.exchange = Exchange(owner, self._sessions, self._permissions, self.limits, clock, self.traffic.soon)
         self.refusals = self.exchange.refusals
         self._reception = Reception(self.exchange, owner, lambda: secrets.token_hex(12))
-        self.desk = Desk(self.exchange, self.note_denied)
+        self.desk, self.proxy = Desk(self.exchange, self.note_denied), Proxy(self.exchange)
         self.packet_observers: list[PacketObserver] = []
         """Those that are shown every packet of every client from here on. One is enough to slow all of them."""
         self._upkeep = Upkeep(self.exchange, self.traffic, self.refuse, self.refusals)
@@ -138,11 +139,10 @@ class Broker:
     def acknowledge(self, receipts: Iterable[object]) -> None:
         """Send what waited for the commit, in order [MQTT-4.6.0-2]."""
         for receipt in receipts:
-            if isinstance(receipt, Ended):
-                self.exchange.settle(receipt)
-                continue
-            assert isinstance(receipt, Receipt)  # noqa: S101  receipts come from here
-            receipt.client.settle(receipt)
+            if isinstance(receipt, Receipt):
+                receipt.client.settle(receipt)
+            else:
+                settle(receipt, self.exchange.settle)
 
     def pause_reading(self) -> None:
         """Read from no connection until `resume_reading`."""
@@ -168,6 +168,11 @@ class Broker:
         """Publish to one client alone, as far as it has subscribed to the topic; None when it has no session."""
         session = self._sessions.find(message.tenant_id, client_id)
         return None if session is None else self.exchange.publish(message, evidence, session)
+
+    def reply(self, message: Message, client_id: str, evidence: Evidence | None = None) -> Publication | None:
+        """The same for an answer that this client waits for: it has it once, even if it has not subscribed to it."""
+        session = self._sessions.find(message.tenant_id, client_id)
+        return None if session is None else self.exchange.publish(message, evidence, session, is_due=True)
 
     def end_soon(self, tenant_id: TenantId, names: Iterable[str]) -> None:
         """Have the connections of these principals ended that would not be let in today.

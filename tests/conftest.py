@@ -1,9 +1,30 @@
-"""What every test shares: how laws are searched, and that what is compiled once is kept."""
+"""What every test shares: how laws are searched, where coverage is counted, and that what is compiled once is kept."""
 
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+COUNTING = "COVERAGE_PROCESS_CONFIG"
+"""Where a child process reads that it is counted, and how."""
+
+# Counting costs as much as what is counted, so processes are counted only where they alone run something.
+COUNTED_PROCESSES = frozenset(
+    {
+        "tests/appliance/telemetry/cold/worker/test_main.py",
+        "tests/appliance/test_main.py",
+        "tests/flows/test_catalogue.py",
+        "tests/flows/test_certificate_authority.py",
+        "tests/flows/test_first_light.py",
+    }
+)
+"""The files whose child processes are counted too."""
+UNCOUNTED = ("tests/bench/", "tests/conformance/", "tests/flows/", "tests/fuzz/")
+"""Where tests ask more of code than whether it runs: each of its modules has its own test elsewhere."""
 
 # Stories start the product hundreds of times: where nothing may be kept, each start compiles half a thousand modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -19,3 +40,27 @@ if "HEADWORKS_TESTS" in os.environ:
     settings.load_profile(os.environ["HEADWORKS_TESTS"])
 else:
     settings.load_profile("integration" if "CI" in os.environ else "developer")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    name, _, _ = item.nodeid.partition("::")
+    with pytest.MonkeyPatch.context() as environment:
+        if name in COUNTED_PROCESSES:
+            return (yield)
+        environment.delenv(COUNTING, raising=False)
+        with _uncounted() if name.startswith(UNCOUNTED) else nullcontext():
+            return (yield)
+
+
+@contextmanager
+def _uncounted() -> Iterator[None]:
+    """Stop counting in this process for a while. The runner's own way leaves a second count of each worker running."""
+    here, in_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(here)
+        threading.settrace(in_threads)

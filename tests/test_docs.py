@@ -137,15 +137,18 @@ def test_routes_were_found() -> None:
     assert "POST /sign-in" in ROUTES
 
 
+def _documented_routes() -> set[str]:
+    text = "\n".join(_text(f"docs/reference/{name}.md") for name in ("http", "device-https"))
+    return set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", text, re.MULTILINE))
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_route_is_documented(route: str) -> None:
-    documented = re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", _text("docs/reference/http.md"), re.MULTILINE)
-    assert route in documented
+    assert route in _documented_routes()
 
 
 def test_no_route_is_documented_that_does_not_exist() -> None:
-    documented = set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", _text("docs/reference/http.md"), re.MULTILINE))
-    assert documented - set(ROUTES) == set()
+    assert _documented_routes() - set(ROUTES) == set()
 
 
 # --- the rest ------------------------------------------------------------------------------------

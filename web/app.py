@@ -19,6 +19,7 @@ from web.api import audit as audit_api
 from web.api import certificates as certificates_api
 from web.api import claims as claims_api
 from web.api import clock as clock_api
+from web.api import commands as commands_api
 from web.api import connections as connections_api
 from web.api import device as device_api
 from web.api import device_tables as device_tables_api
@@ -28,14 +29,17 @@ from web.api import devices as devices_api
 from web.api import enrolment as enrolment_api
 from web.api import exports as exports_api
 from web.api import issuers as issuers_api
+from web.api import jobs as jobs_api
 from web.api import metrics as metrics_api
 from web.api import own_authorities as own_authorities_api
 from web.api import packets as packets_api
 from web.api import policies as policies_api
 from web.api import prometheus as prometheus_api
 from web.api import sessions as sessions_api
+from web.api import shadows as shadows_api
 from web.api import storage as storage_api
 from web.api import stream as stream_api
+from web.api import type_commands as type_commands_api
 from web.assets import Assets
 from web.auth import Caller, SignedIn
 from web.devices_only import DevicesOnly
@@ -48,8 +52,11 @@ from web.pages import (
     certificates,
     claim,
     claims,
+    command_batches,
+    commands,
     connections,
     device,
+    device_commands,
     device_edit,
     device_import,
     device_policy,
@@ -60,6 +67,8 @@ from web.pages import (
     enrolment,
     ingestion,
     issuers,
+    job_new,
+    jobs,
     mailbox,
     overview,
     own_authorities,
@@ -67,6 +76,7 @@ from web.pages import (
     policies,
     readings,
     settings,
+    shadow,
     sign_in,
     storage,
     stream,
@@ -87,6 +97,12 @@ PAGES = (
     device,
     device_tokens,
     device_types,
+    shadow,
+    device_commands,
+    commands,
+    command_batches,
+    job_new,
+    jobs,
     connections,
     packets,
     policies,
@@ -112,12 +128,16 @@ NOUNS = (
     pki,
     devices_api,
     device_types_api,
+    type_commands_api,
+    commands_api,
+    jobs_api,
     device_tables_api,
     connections_api,
     packets_api,
     quality,
     policies_api,
     sessions_api,
+    shadows_api,
     device_api,
     device_tokens_api,
     telemetry,
@@ -153,6 +173,13 @@ def create_app(gateway: Gateway, config: HttpConfig) -> Litestar:
         "device": device.painter(packet_logs),
         "alerts": alerts.paint,
         "ingestion": ingestion.paint,
+        "device-commands": device_commands.paint,
+        "commands": commands.paint,
+        "command-batches": command_batches.paint,
+        "command-batch": command_batches.paint_batch,
+        "jobs": jobs.paint,
+        "job": jobs.paint_job,
+        "shadow": shadow.paint,
     }
     hub = live.Hub(gateway, painters, renderer(templates))
     packet_logs.changed = hub.wake

@@ -15,6 +15,8 @@ from web.auth import OPEN
 
 CERTIFICATE = "client_certificate"
 """Under this key the state of a request's scope holds the verified certificate of the connection, DER."""
+REQUESTS = "request_count"
+"""Under this key the same state counts the requests of such a connection."""
 _IS_FOR_DEVICES = "is_for_devices"
 _IS_FOR_EVERYBODY = "is_for_everybody"
 

@@ -17,6 +17,7 @@ from appliance.errors import (
     InvalidInputError,
     NotFoundError,
     NotSignedInError,
+    TooLargeError,
     TooManyAttemptsError,
     UnavailableError,
 )
@@ -28,6 +29,7 @@ STATUS: dict[type[ApplianceError], HTTPStatus] = {
     NotSignedInError: HTTPStatus.UNAUTHORIZED,
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -22,11 +22,14 @@ from litestar.exceptions import WebSocketDisconnect
 from appliance.accounts.model import User
 from appliance.alerts.model import AlertOpened, AlertResolved
 from appliance.bus import Subscription
+from appliance.commands.jobs.model import ExecutionsChanged
+from appliance.commands.model import CommandsChanged
 from appliance.errors import NotFoundError, NotSignedInError
 from appliance.gateway import Gateway
 from appliance.ingestion.model import PresenceChanged, ProblemsWritten
 from appliance.instant import SECOND_MS
 from appliance.notifications.model import NoticeAttempted
+from appliance.shadows.model import ShadowChanged
 from appliance.telemetry.model import ReportsCommitted
 from web import shell
 from web.auth import Caller
@@ -42,7 +45,17 @@ PAUSE_SECONDS = 0.5
 IDLE_SECONDS = 2.0
 """Pages are looked at this often when nothing is committed: rates fall, devices go."""
 
-KINDS = (ReportsCommitted, AlertOpened, AlertResolved, PresenceChanged, ProblemsWritten, NoticeAttempted)
+KINDS = (
+    ReportsCommitted,
+    AlertOpened,
+    AlertResolved,
+    PresenceChanged,
+    ProblemsWritten,
+    NoticeAttempted,
+    CommandsChanged,
+    ExecutionsChanged,
+    ShadowChanged,
+)
 
 # Codes of RFC 6455 and, from 4000, our own; `static/app.js` and htmx know them.
 FAILED = 1011

@@ -1,6 +1,7 @@
 """HTTP/1.1 and WebSockets as uvicorn speaks them, with limits to how long a client is waited for."""
 
 import asyncio
+from itertools import count
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -9,7 +10,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from web import mqtt
-from web.devices_only import CERTIFICATE
+from web.devices_only import CERTIFICATE, REQUESTS
 from web.taking import Watch
 
 REQUEST_SECONDS = 30
@@ -35,7 +36,7 @@ class PunctualProtocol(H11Protocol):
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         if certificate is not None:
             # Every request of this connection carries it in its scope.
-            self.app_state = {**self.app_state, CERTIFICATE: certificate}
+            self.app_state = {**self.app_state, CERTIFICATE: certificate, REQUESTS: count(1)}
         self._set_deadline()
 
     def data_received(self, data: bytes) -> None:

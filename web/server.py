@@ -24,6 +24,7 @@ from broker.descriptors import is_scarce
 from broker.tls import explained
 from web import mqtt
 from web.app import create_app
+from web.device_http.app import Fork, create_device_app
 from web.est import create_enrolment_app
 from web.knocking import listener as knocking
 from web.protocols import WORD_BYTES, PatientSocket, PunctualProtocol
@@ -149,7 +150,8 @@ async def serving(gateway: Gateway, config: HttpConfig, device_host: str = "") -
     """
     app = create_app(gateway, config)
     certificates = Certificates(gateway.registry.web_tls(), gateway.registry.device_tls(), device_host)
-    secure = _settings(app, gateway.broker.limits.packet_bytes)
+    fork = Fork(app, create_device_app(gateway, config))
+    secure = _settings(fork, gateway.broker.limits.packet_bytes)
     secure.ssl_context_factory = lambda _config, _default: certificates.for_people
     async with contextlib.AsyncExitStack() as stack:
         https_socket = stack.enter_context(_listening(config.host, config.port))
@@ -217,7 +219,7 @@ async def _running(servers: list[tuple[EmbeddedServer, socket.socket, str]]) -> 
                 server.should_exit = True
 
 
-def _settings(app: Litestar, socket_message_bytes: int) -> uvicorn.Config:
+def _settings(app: Litestar | Fork, socket_message_bytes: int) -> uvicorn.Config:
     return uvicorn.Config(
         # Each has types of its own for the same ASGI messages.
         cast("Any", app),

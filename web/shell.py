@@ -54,6 +54,8 @@ def nav_items(gateway: Gateway) -> tuple[NavItem, ...]:
         NavItem("overview", "/", "layout-dashboard", "Overview"),
         NavItem("devices", "/devices", "cpu", "Devices"),
         NavItem("alerts", "/alerts", "bell", "Alerts"),
+        NavItem("commands", "/commands", "send", "Commands"),
+        NavItem("jobs", "/jobs", "list-checks", "Jobs"),
         NavItem("enrolment", "/enrolment", "key-round", "Enrolment"),
         NavItem("policies", "/policies", "shield-check", "Policies"),
     ]

@@ -2,6 +2,7 @@
 
 from appliance.policies.containment import Pattern
 from appliance.policies.default import TABLE
+from appliance.policies.heard import is_heard
 from appliance.policies.model import Action
 
 REQUESTS = (
@@ -34,7 +35,7 @@ def reserve(action: Action, wish: str) -> str | None:
             return _reserve_client_id(wish)
         case Action.SUBSCRIBE:
             # It is valid for the broker: wildcards stand where they may.
-            return _reserve_heard(wish) if wish else "an empty topic filter matches nothing"
+            return _reserve_filter(wish) if wish else "an empty topic filter matches nothing"
         case Action.PUBLISH | Action.RETAIN_PUBLISH | Action.RECEIVE:
             if not wish or "+" in wish or "#" in wish:
                 return f"{wish!r} is not a topic name: it is empty or holds a wildcard"
@@ -45,6 +46,14 @@ def _reserve_client_id(client_id: str) -> str | None:
     if not client_id or client_id.startswith("$") or any(sign in client_id for sign in "/+#"):
         return f"client id {client_id[:140]!r} is empty, begins with $, or holds one of / + #"
     return None
+
+
+def _reserve_filter(topic_filter: str) -> str | None:
+    if not topic_filter.startswith(_HEARD) or is_heard(topic_filter):
+        return _reserve_heard(topic_filter)
+    return (
+        f"{topic_filter!r} matches no topic that the gateway ever publishes to: docs/reference/policies.md lists them"
+    )
 
 
 def _reserve_heard(topic: str) -> str | None:

@@ -132,6 +132,76 @@ CREATE TABLE cold_part (
     UNIQUE (tenant_id, day, part_number)
 ) STRICT;
 
+CREATE TABLE command (
+    command_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    execution_id TEXT NOT NULL UNIQUE,
+    batch_number INTEGER REFERENCES command_batch,
+    device_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    content_type TEXT NOT NULL,
+    dialect TEXT NOT NULL,
+    qos INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    may_repeat INTEGER NOT NULL,
+    start_timeout_ms INTEGER NOT NULL,
+    finish_timeout_ms INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    retries_left INTEGER NOT NULL,
+    is_repeated INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    not_before INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    offered_at INTEGER,
+    sent_at INTEGER,
+    acknowledged_at INTEGER,
+    started_at INTEGER,
+    ended_at INTEGER,
+    ended_by TEXT NOT NULL,
+    reason_code TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    result TEXT,
+    author TEXT NOT NULL,
+    idempotency_key TEXT,
+    digest TEXT NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX command_by_key ON command (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+CREATE INDEX command_due ON command (due_at) WHERE ended_at IS NULL;
+
+CREATE INDEX command_ended ON command (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE INDEX command_next ON command (tenant_id, device_id, priority DESC, command_number)
+WHERE offered_at IS NULL AND ended_at IS NULL;
+
+CREATE UNIQUE INDEX command_of_batch ON command (batch_number, device_id) WHERE batch_number IS NOT NULL;
+
+CREATE INDEX command_of_device ON command (tenant_id, device_id, command_number);
+
+CREATE INDEX command_open ON command (tenant_id, device_id) WHERE ended_at IS NULL;
+
+CREATE TABLE command_batch (
+    batch_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    batch_id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    selection TEXT NOT NULL,
+    device_count INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    completed_at INTEGER,
+    idempotency_key TEXT,
+    digest TEXT NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX command_batch_by_key ON command_batch (tenant_id, idempotency_key)
+WHERE idempotency_key IS NOT NULL;
+
 CREATE TABLE connection_event (
     event_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,
@@ -255,6 +325,78 @@ CREATE TABLE erasure (
 ) STRICT;
 
 CREATE INDEX erasure_undone ON erasure (tenant_id) WHERE done_at IS NULL;
+
+CREATE TABLE job (
+    job_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    job_id TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('scheduled', 'in_progress', 'completed', 'cancelled', 'deletion_in_progress')),
+    document TEXT NOT NULL,
+    description TEXT NOT NULL DEFAULT '',
+    is_continuous INTEGER NOT NULL DEFAULT 0,
+    terms TEXT NOT NULL DEFAULT '{}',
+    config TEXT NOT NULL DEFAULT '{}',
+    targets TEXT NOT NULL DEFAULT '[]',
+    author TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    UNIQUE (tenant_id, job_id)
+) STRICT;
+
+CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE INDEX job_live ON job (job_number) WHERE ended_at IS NULL;
+
+CREATE TABLE job_execution (
+    execution_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    job_number INTEGER NOT NULL REFERENCES job,
+    device_id TEXT NOT NULL,
+    try_number INTEGER NOT NULL,
+    is_retried INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL CHECK (state IN (
+        'queued', 'in_progress', 'succeeded', 'failed', 'rejected', 'timed_out', 'cancelled', 'removed'
+    )),
+    details TEXT NOT NULL DEFAULT '{}',
+    version INTEGER NOT NULL DEFAULT 1,
+    reason TEXT NOT NULL DEFAULT '',
+    queued_at INTEGER NOT NULL,
+    started_at INTEGER,
+    updated_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    limit_ms INTEGER,
+    due_ms INTEGER,
+    UNIQUE (job_number, device_id, try_number),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES device (tenant_id, device_id) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX job_execution_due ON job_execution (due_ms) WHERE due_ms IS NOT NULL;
+
+CREATE INDEX job_execution_of_device ON job_execution (tenant_id, device_id, execution_id);
+
+CREATE INDEX job_execution_of_job ON job_execution (job_number, is_retried, state);
+
+CREATE INDEX job_execution_open ON job_execution (tenant_id, device_id, execution_id) WHERE ended_at IS NULL;
+
+CREATE TABLE job_plan (
+    job_number INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    targeted TEXT NOT NULL DEFAULT '[]',
+    targeted_count INTEGER NOT NULL DEFAULT 0,
+    starts TEXT NOT NULL DEFAULT '{}',
+    sweep TEXT NOT NULL DEFAULT '' CHECK (sweep IN ('', 'queued', 'all', 'deleted')),
+    is_rollout_over INTEGER NOT NULL DEFAULT 0,
+    comment TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE INDEX job_plan_sweep ON job_plan (job_number) WHERE sweep <> '';
+
+CREATE TABLE job_running_time (
+    tenant_id INTEGER PRIMARY KEY REFERENCES tenant,
+    running_ms INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE knock (
     knock_number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -482,6 +624,40 @@ CREATE TABLE session (
     is_operator INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE shadow (
+    shadow_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    device_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    has_delta INTEGER NOT NULL,
+    state TEXT,
+    metadata TEXT,
+    UNIQUE (tenant_id, device_id, name)
+) STRICT;
+
+CREATE TABLE shadow_change (
+    change_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    shadow_number INTEGER NOT NULL REFERENCES shadow,
+    version INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    patch TEXT NOT NULL,
+    way_back TEXT NOT NULL,
+    byte_count INTEGER NOT NULL,
+    UNIQUE (tenant_id, shadow_number, version)
+) STRICT;
+
+CREATE TABLE shadow_history (
+    history_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id INTEGER NOT NULL UNIQUE REFERENCES tenant,
+    byte_count INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE stream_consumer (
     consumer_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,
@@ -540,6 +716,14 @@ CREATE TABLE token (
     revoked_at INTEGER
 , role TEXT NOT NULL DEFAULT 'operator'
     CHECK (role IN ('owner', 'operator', 'viewer', 'installer'))) STRICT;
+
+CREATE TABLE type_command (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    type TEXT NOT NULL,
+    name TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, type, name)
+) STRICT;
 
 CREATE TABLE user (
     user_id INTEGER PRIMARY KEY AUTOINCREMENT,

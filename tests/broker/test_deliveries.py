@@ -113,6 +113,16 @@ class DeliveriesAgainstAModel(RuleBasedStateMachine):
             self.all.remove(each)
 
     @rule(draw=st.data())
+    def withdraw_even_what_was_sent(self, draw: st.DataObject) -> None:
+        number = draw.draw(st.sampled_from([0, *(each.number for each in self.all)]))
+        meant = [each for each in self.all if each.number == number]
+        assert self.deliveries.withdraw(number, even_sent=True) == bool(meant)
+        for each in meant:
+            self.all.remove(each)
+            if each in self.sent:
+                self.sent.remove(each)
+
+    @rule(draw=st.data())
     def record(self, draw: st.DataObject) -> None:
         if self.sent:
             draw.draw(st.sampled_from(self.sent)).is_released = True

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from broker.changes import SessionGone
+from broker.forgetting import abandon
 from broker.message import Message
-from broker.packets import Connack, ReturnCode, Will
+from broker.packets import Connack, Puback, Publish, ReturnCode, Will
 from tests.broker.house import House, serving
 
 LEFT_BEHIND = Will("last/words", b"gone", 1, retain=False)
@@ -80,3 +81,32 @@ async def test_one_session_is_ended_by_its_client_identifier(house: House, is_aw
     assert house.owner.messages == []
     assert not house.broker.end_session(2, "valve", "ended by hand")
     await other.ping()
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_what_was_meant_for_one_connection_is_kept_from_the_next_at_qos_1(house: House, qos: int) -> None:
+    wire = await house.client("pump", clean_start=False)
+    await wire.subscribe(("cmd/#", 2))
+    for topic in ("cmd/meant", "cmd/other"):
+        house.broker.publish(Message(1, "", "", topic, b"", qos, False, 1_000))
+    [session] = house.broker.sessions(1, "pump")
+    count = abandon(house.broker.exchange, 1, "pump", lambda message: message.topic == "cmd/meant")
+    left = [delivery.message.topic for delivery in session.deliveries]
+    assert (count, left) == ((1, ["cmd/other"]) if qos == 1 else (0, ["cmd/meant", "cmd/other"]))
+    assert abandon(house.broker.exchange, 1, "nobody", lambda _: True) == 0
+    # The client answers late for what was given up: that is no fault.
+    for packet in [await wire.expect(Publish) for _ in range(2)]:
+        if qos == 1:
+            await wire.send(Puback(packet.packet_id))
+    await wire.ping()
+
+
+async def test_what_waits_in_a_session_of_a_client_that_is_away_is_given_up_too(house: House) -> None:
+    wire = await house.client("pump", clean_start=False)
+    await wire.subscribe(("cmd/#", 1))
+    wire.abort()
+    await house.owner.until(lambda owner: bool(owner.left))
+    house.broker.publish(Message(1, "", "", "cmd/meant", b"", 1, False, 1_000))
+    assert abandon(house.broker.exchange, 1, "pump", lambda _: True) == 1
+    [session] = house.broker.sessions(1, "pump")
+    assert len(session.deliveries) == 0

@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 
 from broker.limits import Limits
 from broker.message import Message
-from broker.packets import Subscription
+from broker.packets import Puback, Publish, Subscription
 from broker.permissions import Permissions
 from broker.ports import ALLOWED, Decision, Denied, Pending, Principal
 from broker.router import Route, Router
 from broker.routing import Routing
 from broker.session import Session
 from broker.subscriptions import Target
+from tests.broker.house import House
 from tests.broker.parts import Thinker, Timers, delivery, message, session
+from tests.broker.stage import payloads, staged, turn
+from tests.broker.stored import FakeStore
 
 LIMITS = Limits(queue_messages=3)
 DENIED = Denied("no")
@@ -77,6 +80,22 @@ def test_a_route_about_which_somebody_thinks_is_not_remembered() -> None:
     board.publish("x")
     assert board.router.known_route("x") is not None
     assert Counter(board.names()) == {"a": 2, "b": 2}
+
+
+def test_who_did_not_ask_for_a_topic_is_a_target_of_its_own_if_it_may_have_it() -> None:
+    board = Switchboard()
+    receiver = board.session("a", allowed="x")
+    (target,) = board.routing.unasked(message("x"), receiver).targets
+    assert (target.subscriber, target.qos, target.identifiers) == (receiver, 1, ())
+    board.thinker.answers["a", "receive", "y"] = DENIED
+    assert board.routing.unasked(message("y"), receiver).targets == ()
+    (held,) = board.routing.unasked(message("z"), receiver).targets
+    board.deliver(message("z", b"1"), held)
+    (behind,) = board.routing.unasked(message("x"), receiver).targets
+    board.deliver(message("x", b"2"), behind)
+    assert board.got == []
+    board.thinker.say(ALLOWED)
+    assert board.got == [("a", "z", b"1"), ("a", "x", b"2")]
 
 
 questions = st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from(["publish", "allow", "deny"])), max_size=25)
@@ -284,3 +303,58 @@ def test_no_more_members_are_asked_than_needed(member_count: int) -> None:
     for number in range(4):
         board.publish("x")
         assert len(board.thinker.asked) == number + 1
+
+
+class TestReply:
+    """Answers that reach the client that waits for them, whatever it has subscribed to."""
+
+    ANSWER = Message(1, "", "", "answers/1", b"secret", 1, False, 1_000)
+
+    @pytest.mark.parametrize(
+        "filters",
+        [(), (("answers/1", 1),), (("answers/+", 1), ("#", 2)), (("other", 1),), (("$share/g/answers/1", 1),)],
+    )
+    async def test_it_comes_once_to_who_asked_and_to_nobody_else(
+        self, house: House, filters: tuple[tuple[str, int], ...]
+    ) -> None:
+        asker, listener = await house.client("asker"), await house.client("listener")
+        assert await listener.subscribe(("answers/+", 1)) == (1,)
+        if filters:
+            await asker.subscribe(*filters)
+        publication = house.broker.reply(self.ANSWER, "asker")
+        assert publication is not None
+        assert publication.is_taken
+        assert await asker.receive() == Publish("answers/1", b"secret", 1, packet_id=1)
+        await asker.send(Puback(1))
+        for wire in (asker, listener):
+            await wire.ping()
+        assert house.broker.reply(self.ANSWER, "nobody") is None
+
+    async def test_the_terms_of_its_own_subscription_hold(self, house: House) -> None:
+        asker = await house.client("asker")
+        assert await asker.subscribe(("answers/#", 0)) == (0,)
+        house.broker.reply(self.ANSWER, "asker")
+        assert await asker.receive() == Publish("answers/1", b"secret", 0)
+
+    async def test_it_waits_for_a_session_that_is_kept(self) -> None:
+        async with staged() as stage:
+            line = await stage.kept("c")
+            line.vanish()
+            stage.broker.reply(stage.say("answers/1", b"1", 1), "c")
+            stage.broker.reply(stage.say("answers/1", b"2", 1), "c")
+            await turn()
+            store = FakeStore()
+            for each in stage.owner.turns:
+                store.commit(each)
+        async with staged(store=store) as stage:
+            _, connack, packets = await stage.line_back("c")
+            assert connack.session_present
+            assert payloads(packets) == [b"1", b"2"]
+
+    async def test_it_is_kept_from_who_may_not_receive_it(self, house: House) -> None:
+        house.authorizer.unreceivable_topics.add("answers/1")
+        asker = await house.client("asker")
+        publication = house.broker.reply(self.ANSWER, "asker")
+        assert publication is not None
+        assert not publication.is_taken
+        await asker.ping()

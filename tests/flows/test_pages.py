@@ -27,7 +27,14 @@ PATHS = (
     "/devices/sensor-001/certificates",
     "/devices/sensor-001/tokens",
     "/devices/sensor-001/policy",
+    "/devices/sensor-001/shadow",
     "/devices/sensor-001/edit",
+    "/devices/sensor-001/commands",
+    "/commands",
+    "/commands/new?zone=zone-a",
+    "/commands/batches",
+    "/jobs",
+    "/jobs/new",
     "/device-types",
     "/device-import",
     "/enrolment",
@@ -41,7 +48,7 @@ PATHS = (
     "/settings",
     "/nothing",
 )
-LIVE_PATHS = ("/", "/devices", "/devices/sensor-001", "/alerts", "/ingestion")
+LIVE_PATHS = ("/", "/devices", "/devices/sensor-001", "/devices/sensor-001/shadow", "/alerts", "/ingestion")
 """Here more comes after the page."""
 COLOUR_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 DESKTOP = {"viewport": {"width": 1440, "height": 900}}

@@ -27,6 +27,7 @@ from tests.web import house as houses
 from tests.web.afloat import cookie, own_origin, trusting
 from tests.web.house import Client, House, app_of
 from tests.web.routes import Route, routes
+from tests.web.shadows import report
 from web.live import NOT_THERE
 from web.server import serving
 
@@ -40,6 +41,7 @@ NOWHERE: Ids = ({str: "nowhere-pump", int: "9999", Path: "x"}, {})
 BODIES: dict[str, dict[str, object]] = {
     "PATCH /v1/alert-rules/{rule_id}": {"enabled": False},
     "PATCH /v1/devices/{device_id}": {"name": "taken over"},
+    "POST /v1/devices/{device_id}/shadow": {"state": {"desired": {"mode": "taken over"}}},
     "POST /v1/devices/{device_id}/tokens": {"name": "taken over"},
     "PUT /v1/devices/{device_id}/state": {"state": "suspended"},
 }
@@ -73,6 +75,7 @@ async def settle(house: House) -> None:
     await gateway.registry._database.write(add_tenant)
     await gateway.accounts.add_token(FIRST, "canary script")
     await house.add_device(CANARY, name="canary name", zone="canary zone")
+    await report(house, CANARY, {"mode": "canary mode"})
     await house.add_device(SHARED, name="canary twin")
     await gateway.registry.issue_certificate(FIRST, CANARY)
     await gateway.registry.tokens.issue(FIRST, CANARY, "canary token", 5)
@@ -115,6 +118,7 @@ async def state_of_the_first(house: House) -> list[object]:
         gateway.registry.devices(FIRST),
         [await gateway.registry.certificates(FIRST, device_id) for device_id in (CANARY, SHARED)],
         [gateway.registry.tokens.tokens(FIRST, device_id) for device_id in (CANARY, SHARED)],
+        await gateway.shadows.shadow(FIRST, CANARY, ""),
         gateway.alerts.rules(FIRST),
         await gateway.alerts.alerts(FIRST, limit=100),
         await gateway.accounts.tokens(FIRST),

@@ -48,6 +48,7 @@ from broker.message import Message
 from broker.ports import Connected, Turn
 from broker.server import Broker
 from tests.appliance.store.tables import up_to_date
+from tests.web import plane
 from web.app import create_app
 from web.auth import SESSION_COOKIE, form_token
 from web.protection import TOKEN_FIELD
@@ -174,6 +175,7 @@ async def opened(
             replay=(replay := Replay(stream, 300_000)),
             journal=(journal := Journal(folder / "journal", JournalConfig(), clock, dict)),
             messages=Messages(replay, journal),
+            **await plane.rooms(stack, database, registry, ingestion, broker, bus),
         )
         health.register("ingestion", ingestion.status)
         house = House(gateway, config, clock)

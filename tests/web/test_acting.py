@@ -31,6 +31,7 @@ RECORDED: Mapping[str, str] = {
     "DELETE /v1/device-types/{name}": "device_type.remove",
     "DELETE /v1/devices/{device_id}/certificates/{fingerprint}": "certificate.revoke",
     "DELETE /v1/devices/{device_id}/sessions": "session.end",
+    "DELETE /v1/devices/{device_id}/shadow": "shadow.delete",
     "DELETE /v1/devices/{device_id}/telemetry": "telemetry.erase",
     "DELETE /v1/devices/{device_id}/tokens/{token_number}": "device_token.revoke",
     "DELETE /v1/enrolment/codes/{code_number}": "enrolment_code.revoke",
@@ -50,6 +51,7 @@ RECORDED: Mapping[str, str] = {
     "POST /v1/devices/{device_id}/bundle": "certificate.issue",
     "POST /v1/devices/{device_id}/certificate-requests": "certificate.issue",
     "POST /v1/devices/{device_id}/certificates": "certificate.issue",
+    "POST /v1/devices/{device_id}/shadow": "shadow.change",
     "POST /v1/devices/{device_id}/tokens": "device_token.add",
     "POST /v1/enrolment/certificates/{certificate_number}/accept": "certificate.take_in",
     "POST /v1/enrolment/certificates/{certificate_number}/reconsider": "certificate.reconsider",
@@ -176,6 +178,9 @@ async def _with_devices(story: Story) -> None:
     plugged(story.house, "a")
     await story.ask("DELETE /v1/devices/{device_id}/sessions", device_id="a")
     assert details(await last(story)) == {"client_id": "a"}
+    await story.ask("POST /v1/devices/{device_id}/shadow", {"state": {"desired": {"on": True}}}, device_id="a")
+    assert details(await last(story)) == {"name": "(classic)", "version": "1"}
+    await story.ask("DELETE /v1/devices/{device_id}/shadow", device_id="a")
     await story.ask("POST /v1/telemetry/imports", {"csv": "device_id,time,x\na,0,1\n"})
     await story.ask("POST /v1/device-imports", {"csv": "device_id,zone\nb,east\na,west\n"})
     await story.ask("POST /v1/device-imports/bundles", {"csv": "device_id\nc\n"})

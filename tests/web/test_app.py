@@ -3,7 +3,7 @@ from web.live import Hub
 
 
 async def test_every_page_of_the_navigation_answers(owner: Client) -> None:
-    for path in ("/", "/devices", "/alerts", "/mailbox", "/settings"):
+    for path in ("/", "/devices", "/alerts", "/commands", "/jobs", "/mailbox", "/settings"):
         answer = await owner.get(path)
         assert answer.status_code == 200, path
         assert 'aria-current="page"' in answer.text, path
@@ -23,6 +23,12 @@ async def test_the_api_describes_itself(script: Client) -> None:
         "/v1/claims/{claim_number}/revoke",
         "/v1/clock",
         "/v1/clock/reset",
+        "/v1/command-batches",
+        "/v1/command-batches/{batch_id}",
+        "/v1/command-batches/{batch_id}/cancel",
+        "/v1/commands",
+        "/v1/commands/{execution_id}",
+        "/v1/commands/{execution_id}/cancel",
         "/v1/device-exports",
         "/v1/device-filters",
         "/v1/device-filters/{name}",
@@ -31,19 +37,26 @@ async def test_the_api_describes_itself(script: Client) -> None:
         "/v1/device-imports/bundles",
         "/v1/device-types",
         "/v1/device-types/{name}",
+        "/v1/device-types/{name}/commands",
+        "/v1/device-types/{name}/commands/{command}",
         "/v1/device/identity",
         "/v1/devices",
         "/v1/devices/{device_id}",
         "/v1/devices/{device_id}/bundle",
         "/v1/devices/{device_id}/certificate-requests",
         "/v1/devices/{device_id}/certificates",
+        "/v1/devices/{device_id}/commands",
         "/v1/devices/{device_id}/certificates/{fingerprint}",
         "/v1/devices/{device_id}/connections",
+        "/v1/devices/{device_id}/jobs",
         "/v1/devices/{device_id}/packets",
         "/v1/devices/{device_id}/policy",
         "/v1/devices/{device_id}/quality",
         "/v1/devices/{device_id}/policy/test",
         "/v1/devices/{device_id}/sessions",
+        "/v1/devices/{device_id}/shadow",
+        "/v1/devices/{device_id}/shadow/history",
+        "/v1/devices/{device_id}/shadows",
         "/v1/devices/{device_id}/state",
         "/v1/devices/{device_id}/telemetry",
         "/v1/devices/{device_id}/tokens",
@@ -59,6 +72,12 @@ async def test_the_api_describes_itself(script: Client) -> None:
         "/v1/enrolment/knocks/{knock_number}/refuse",
         "/v1/issuers",
         "/v1/issuers/{fingerprint}/revoke",
+        "/v1/jobs",
+        "/v1/jobs/{job_id}",
+        "/v1/jobs/{job_id}/cancel",
+        "/v1/jobs/{job_id}/executions",
+        "/v1/jobs/{job_id}/executions/{device_id}",
+        "/v1/jobs/{job_id}/executions/{device_id}/cancel",
         "/v1/own-authorities",
         "/v1/own-authorities/codes",
         "/v1/own-authorities/{authority_number}",

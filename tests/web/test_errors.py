@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from appliance.errors import ApplianceError, ConflictError, NotFoundError, TooManyAttemptsError
+from appliance.errors import ApplianceError, ConflictError, NotFoundError, TooLargeError, TooManyAttemptsError
 from appliance.registry.model import InvalidDeviceIdError, UnknownDeviceError
 from tests.web.house import Client, House
 from web import app, errors
@@ -14,6 +14,7 @@ def test_every_refusal_has_a_status() -> None:
     assert errors.status_of(InvalidDeviceIdError("x")) == 400
     assert errors.status_of(ConflictError("x")) == 409
     assert errors.status_of(TooManyAttemptsError("x")) == 429
+    assert errors.status_of(TooLargeError("x")) == 413
     assert errors.status_of(ApplianceError("x")) == 400
 
 

@@ -1,5 +1,7 @@
 // What every page does: keep what is typed through live updates, count time, say when it is cut off.
 Idiomorph.defaults.ignoreActiveValue = true;
+// What somebody has opened stays open.
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) => !(name === "open" && element.localName === "details");
 
 const root = document.documentElement;
 const body = document.body;
@@ -35,15 +37,40 @@ function duration(length) {
 
 const told = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hour12: false });
 
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false });
+const dated = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+
+// A day is told where it is not the present one.
+function clockTime(at, now) {
+  const moment = new Date(at), time = clock.format(moment);
+  return moment.toDateString() === new Date(now).toDateString() ? time : `${dated.format(moment)}, ${time}`;
+}
+
 function tick() {
   const now = Date.now() + skew;
   for (const time of document.querySelectorAll("time[data-ago]")) time.textContent = duration(now - time.dataset.ago);
   for (const time of document.querySelectorAll("time[data-left]")) time.textContent = duration(time.dataset.left - now);
+  for (const time of document.querySelectorAll("time[data-clock]")) time.textContent = clockTime(Number(time.dataset.clock), now);
   for (const time of document.querySelectorAll("time[data-moment]")) time.textContent = told.format(Number(time.dataset.moment));
 }
 tick();
 setInterval(tick, 1000);
 body.addEventListener("htmx:wsAfterMessage", tick);
+
+// What a live update folds up, somebody has just unfolded.
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
+
+// A form that was refused comes back as a page, too, with what was typed and why.
+body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.xhr.status >= 400 && detail.xhr.responseText.includes(`id="${detail.target.id}"`)) {
+    detail.shouldSwap = true;
+    detail.isError = false;
+  }
+});
+function tellUnsent({ target, type }) {
+  for (const told of target.querySelectorAll("[data-unsent]")) told.hidden = type === "htmx:beforeRequest";
+}
+for (const type of ["htmx:beforeRequest", "htmx:sendError", "htmx:responseError"]) body.addEventListener(type, tellUnsent);
 
 const stale = document.getElementById("stale");
 body.addEventListener("htmx:wsOpen", () => { stale.hidden = true; });

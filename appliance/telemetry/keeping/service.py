@@ -89,7 +89,7 @@ class Keeping:
 
     def follow_erasing(self, elsewhere: Elsewhere) -> None:
         """Erase elsewhere, too: nothing counts as erased before that is."""
-        self._erasing.elsewhere = elsewhere
+        self._erasing.elsewhere += (elsewhere,)
 
     @property
     def pending(self) -> tuple[Erasure, ...]:

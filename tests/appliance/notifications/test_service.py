@@ -183,6 +183,7 @@ async def test_at_most_four_are_sent_at_once_the_oldest_first(tmp_path: Path) ->
     async with sending(tmp_path, Hands(), email=tray) as outbox:
         for _ in range(7):
             await outbox.queue()
+        await tray.until_begun(4)
         await outbox.settle()
         assert tray.begun == [1, 2, 3, 4]
         tray.lid.set()
@@ -240,6 +241,7 @@ async def test_a_full_disk_neither_loses_nor_repeats_a_notice(tmp_path: Path) ->
         await outbox.database.maintain(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchone())
         # What is to be written down does not fit; the first attempt to do so fails before this returns.
         notice_id = await outbox.queue(body="")
+        await tray.until_begun(1)
         await outbox.settle()
         assert tray.begun == [notice_id]
         outbox.advance(DAY_MS)

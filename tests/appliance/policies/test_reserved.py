@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.policies.heard import HEARD, is_heard
 from appliance.policies.model import Action
 from appliance.policies.reserved import REQUESTS, reserve
 from tests.appliance.policies.examples import mqtt_filters
@@ -47,9 +48,25 @@ def test_nothing_is_retained_where_requests_go() -> None:
 
 @given(rest=mqtt_filters, word=st.sampled_from(["$SYS", "$", "$cmd", "$awsx", "$headworks"]))
 def test_of_the_gateways_own_topics_only_those_for_devices_may_be_heard(rest: str, word: str) -> None:
-    assert reserve(Action.SUBSCRIBE, f"{word}/{rest}")
-    assert reserve(Action.SUBSCRIBE, f"$aws/{rest}") is None
-    assert reserve(Action.SUBSCRIBE, f"$headworks/devices/{rest}") is None
+    assert reserve(Action.SUBSCRIBE, f"{word}/{rest}") or (word == "$headworks" and rest[0] in "+#")
+    for base in ("$aws", "$headworks/devices"):
+        refused = reserve(Action.SUBSCRIBE, f"{base}/{rest}")
+        assert (refused is None) == is_heard(f"{base}/{rest}")
+        assert refused is None or "ever publishes to" in refused
+        assert reserve(Action.RECEIVE, f"{base}/x") is None
+
+
+@pytest.mark.parametrize("topic", HEARD)
+def test_what_the_gateway_publishes_may_be_heard_and_only_what_it_is_asked_may_be_said(topic: str) -> None:
+    name = topic.replace("+", "x")
+    assert reserve(Action.SUBSCRIBE, topic) is None
+    assert reserve(Action.RECEIVE, name) is None
+    assert (reserve(Action.PUBLISH, name) is None) == (topic in REQUESTS)
+
+
+@pytest.mark.parametrize("topic_filter", ["$aws/things/a/nonsense/#", "$aws/foo", "$aws/rules/#"])
+def test_a_filter_that_would_never_match_is_refused_with_a_word_about_it(topic_filter: str) -> None:
+    assert "policies.md lists them" in str(reserve(Action.SUBSCRIBE, topic_filter))
 
 
 @pytest.mark.parametrize("topic", ["", "a/+", "#", "a#b"])

@@ -55,8 +55,8 @@ class Erasing:
         self.settled: Callable[[], Awaitable[None]] = _all_is_settled
         """Returns once everything that was taken from devices so far is committed and in memory."""
         self.settle_timeout_s = SETTLE_TIMEOUT_S
-        self.elsewhere: Elsewhere = _nowhere
-        """Erases the same where telemetry does not look."""
+        self.elsewhere: tuple[Elsewhere, ...] = ()
+        """Each erases the same where telemetry does not look."""
 
     async def resume(self) -> None:
         """Take up what was asked for before the start."""
@@ -86,11 +86,13 @@ class Erasing:
         if not pending:
             return
         left_out = {(each.tenant_id, each.device_id): each.through_log_id for each in pending}
+        for erase in self.elsewhere:
+            with noted(troubles):
+                await erase(pending, lambda: self._writing.is_stopping)
+            yield
+        # After those who share the file of the log: of what they gave back, nothing is left either.
         with noted(troubles):
             await self._erase_log(left_out)
-        yield
-        with noted(troubles):
-            await self.elsewhere(pending, lambda: self._writing.is_stopping)
         yield
         for day in self._telemetry.day_files.numbers():
             with noted(troubles):
@@ -196,10 +198,6 @@ class Erasing:
 
 async def _all_is_settled() -> None:
     """Stand in while nobody takes anything from devices."""
-
-
-async def _nowhere(_erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
-    """Stand in while telemetry is everywhere that anything is."""
 
 
 def _aside_with(days: Path, rollups: Path, left_out: LeftOut) -> list[Path]:

@@ -1,0 +1,1 @@
+"""What commands devices of a type understand."""

@@ -1,0 +1,1 @@
+"""The way of a command to a connection, and what is known of it afterwards."""

@@ -1,0 +1,1 @@
+"""What is offered next, chosen and on disk as offered."""

@@ -1,0 +1,151 @@
+"""A command on its way to a connection, and what is heard of it."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from appliance.commands.model import Command
+from broker.message import Message
+from broker.publication import Publication
+from broker.session import Session
+from broker.topics import matches, shared_parts
+
+Change = tuple[Command | None, Command]
+"""A command as it was, None if it is new, and as it is."""
+Place = tuple[int, str]
+"""A tenant and one of its devices."""
+
+
+class Key(NamedTuple):
+    """One attempt of one command."""
+
+    tenant_id: int
+    device_id: str
+    command_number: int
+    attempt: int
+
+
+class Listener(Protocol):
+    """Whoever wants to know what became of a flight."""
+
+    def was_written(self, flight: "Flight") -> None:
+        """It was written to the connection."""
+
+    def was_acknowledged(self, flight: "Flight") -> None:
+        """The device has answered for it."""
+
+    def was_untaken(self, flight: "Flight") -> None:
+        """The connection has not taken it."""
+
+
+class Flight:
+    """Evidence of one message; the broker tells it."""
+
+    __slots__ = ("began_at", "client_id", "is_answered_for", "is_written", "key", "listener", "message", "publication")
+
+    def __init__(self, key: Key, client_id: str, message: Message, listener: Listener) -> None:
+        self.key = key
+        self.client_id = client_id
+        self.message = message
+        self.listener = listener
+        self.began_at = message.arrived_at
+        self.is_written = False
+        self.is_answered_for = False
+        self.publication: Publication | None = None
+
+    def written(self, client_id: str) -> None:
+        """It was written to a live connection of this client."""
+        del client_id
+        if not self.is_written:
+            self.is_written = True
+            self.listener.was_written(self)
+
+    def acknowledged(self, client_id: str) -> None:
+        """This client has answered for it."""
+        del client_id
+        if not self.is_answered_for:
+            self.is_answered_for = True
+            self.listener.was_acknowledged(self)
+
+    def untaken(self) -> None:
+        """No session took it."""
+        self.listener.was_untaken(self)
+
+    def withdraw(self) -> bool:
+        """Take it back, if it still waits behind other messages; whether it did."""
+        return not self.is_written and self.publication is not None and self.publication.withdraw() > 0
+
+
+class Evidence:
+    """What is known of an attempt and not on disk yet."""
+
+    __slots__ = ("acknowledged_at", "is_released", "is_unconfirmed", "not_before", "sent_at")
+
+    def __init__(self) -> None:
+        self.sent_at: int | None = None
+        self.acknowledged_at: int | None = None
+        self.is_released = False
+        """It was not written after all."""
+        self.not_before = 0
+        """When it may be offered again then."""
+        self.is_unconfirmed = False
+        """The connection ended before the device had answered."""
+
+    def add(self, older: "Evidence") -> None:
+        """Take in what was known before."""
+        self.sent_at = older.sent_at if older.sent_at is not None else self.sent_at
+        self.acknowledged_at = older.acknowledged_at if older.acknowledged_at is not None else self.acknowledged_at
+        self.is_released = self.is_released or older.is_released
+        self.not_before = max(self.not_before, older.not_before)
+        self.is_unconfirmed = self.is_unconfirmed or older.is_unconfirmed
+
+
+class Wants:
+    """What a connected client has subscribed to, as it was at a moment."""
+
+    __slots__ = ("_filters",)
+
+    def __init__(self, granted: Mapping[str, int]) -> None:
+        """`granted` is the QoS of each topic filter. Shared subscriptions want nothing for one device alone."""
+        self._filters = {one: qos for one, qos in granted.items() if not shared_parts(one)[0]}
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._filters)
+
+    def __call__(self, topic: str) -> bool:
+        """Whether it wants a topic."""
+        return self.qos(topic) is not None
+
+    def qos(self, topic: str) -> int | None:
+        """The highest QoS at which it wants a topic; None where it does not."""
+        first = topic[0]
+        # Most filters are about something else altogether, which their first letter tells.
+        found = [
+            qos
+            for one, qos in self._filters.items()
+            if (one[0] == first or one[0] in {"+", "#"}) and matches(one, topic)
+        ]
+        return max(found, default=None)
+
+
+class Claimant(NamedTuple):
+    """A device that may be offered something: over which client, and how much."""
+
+    tenant_id: int
+    device_id: str
+    client_id: str
+    connection: object
+    """The client's connection as it was when it was asked; it counts only while it is the same."""
+    wants: Wants
+    room: int
+    type_name: str
+
+
+class Post(Protocol):
+    """What the courier needs of the broker."""
+
+    def answer(self, message: Message, client_id: str, evidence: Flight | None = None) -> Publication | None:
+        """Publish to one client alone."""
+
+    def sessions(self, tenant_id: int, name: str | None = None) -> Iterable[Session]:
+        """The sessions of a principal."""

@@ -1,0 +1,376 @@
+"""The courier: offers commands to devices that are connected and want them, and keeps what is heard of them.
+
+Rules: a command is on disk as offered before a byte of it is written, and offered to one connection at a time; nothing
+of it stays with the broker when that connection ends. What was written and not answered for is written again only where
+its sender says that it may be. Evidence is on disk a moment later, many at a time.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
+
+from appliance.commands import queries, ruling
+from appliance.commands.delivery.claiming.service import Claim, claim
+from appliance.commands.delivery.flight import Change, Claimant, Evidence, Flight, Key, Place, Post, Wants
+from appliance.commands.dialects.choice import addressed
+from appliance.commands.dialects.dialect import Dialect
+from appliance.commands.model import Command, DialectName
+from appliance.instant import SECOND_MS, Clock
+from appliance.store.database import Afterwards, Database, Together, UnwritableError
+from broker.message import Message
+from broker.ports import Connected, Disconnected, Refused, Subscribed
+
+log = logging.getLogger(__name__)
+
+PIECE = 1_000
+"""Devices, or pieces of evidence, of one transaction."""
+GATHER_S = 0.05
+RETRY_S = 1.0
+AGAIN_MS = 5 * SECOND_MS
+"""After so long a command is offered again that a connection has not taken."""
+IMPATIENT_MS = 10 * SECOND_MS
+"""So long a command may wait behind other messages of a connection."""
+
+
+class Courier:
+    """Brings commands to devices."""
+
+    def __init__(self, database: Database, clock: Clock, in_flight: int) -> None:
+        """`in_flight` commands of a device may be written and not yet answered for."""
+        self._database = database
+        self._clock = clock
+        self.dialects: Sequence[Dialect] = ()
+        self._in_flight = in_flight
+        self.together: Together
+        self.type_of: Callable[[int, str], str] = lambda _tenant_id, _device_id: ""
+        """Gives the type of a device."""
+        self.usual: Callable[[int, str, str], DialectName] = lambda *_: DialectName.ANY
+        """Gives the dialect in which a type's command is usually told: of tenant, type and name."""
+        self.changed: Callable[[Sequence[Change]], None] = lambda _: None
+        """Hears what has come further, once it is on disk."""
+        self.abandon: Callable[[int, str, Callable[[Message], bool]], int] = lambda *_: 0
+        """Takes back what waits for a client at QoS 1, written or not: of tenant and client identifier."""
+        self._post: Post | None = None
+        self._waiting: set[Place] = set()
+        """Devices that something waits for on the disk."""
+        self._ready: dict[Place, None] = {}
+        """Those that are to be looked at, in order."""
+        self._flights: dict[Place, dict[int, Flight]] = {}
+        self._evidence: dict[Key, Evidence] = {}
+        self._other_names: dict[Place, str] = {}
+        """The devices behind client identifiers that are not their own."""
+        self._has_to_offer, self._has_to_keep = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def running(self, post: Post) -> AsyncIterator[None]:
+        """Offer what waits; on leaving, what was heard is kept."""
+        self._post = post
+        await self._recall()
+        async with asyncio.TaskGroup() as tasks:
+            working = [
+                tasks.create_task(self._offer_for_ever(), name="commands offered"),
+                tasks.create_task(self._keep_for_ever(), name="commands' evidence"),
+            ]
+            try:
+                yield
+            finally:
+                for task in working:
+                    task.cancel()
+        # Nobody else writes about commands any more.
+        with contextlib.suppress(UnwritableError):
+            await self._database.write(self._settle, list(self._evidence.items()), self._clock())
+
+    # What the ledger calls.
+
+    def expect(self, places: Iterable[Place]) -> None:
+        """Something waits for these devices."""
+        for place in places:
+            self._waiting.add(place)
+            self._ready[place] = None
+        self._has_to_offer.set()
+
+    def land(self, command: Command) -> None:
+        """A command has ended: its flight does not count any more."""
+        flight = self._flights.get((command.tenant_id, command.device_id), {}).get(command.command_number)
+        if flight is not None:
+            flight.withdraw()
+            self._forget(flight)
+
+    def withdraw(self, command: Command) -> bool:
+        """Take a command back that was not written yet; False where it was, or may have been."""
+        if command.offered_at is None:
+            return True
+        flight = self._flights.get((command.tenant_id, command.device_id), {}).get(command.command_number)
+        if flight is None or not flight.withdraw():
+            return False
+        self._forget(flight)
+        return True
+
+    def look_after(self, now: int) -> None:
+        """Take back what waits too long behind other messages of its connection."""
+        for flights in list(self._flights.values()):
+            for flight in list(flights.values()):
+                if not flight.is_written and now - flight.began_at > IMPATIENT_MS and flight.withdraw():
+                    self.was_untaken(flight)
+
+    @property
+    def flight_count(self) -> int:
+        """Commands that are written, or about to be, and not answered for."""
+        return sum(map(len, self._flights.values()))
+
+    # What the broker tells.
+
+    def heard(self, event: Connected | Disconnected | Refused) -> None:
+        """A client came or went: whatever its connection had is over."""
+        if isinstance(event, Refused) or self._post is None:
+            return
+        place = (event.tenant_id, event.principal)
+        if event.client_id != event.principal and isinstance(event, Connected):
+            self._other_names[event.tenant_id, event.client_id] = event.principal
+        elif self._other_names:
+            self._other_names.pop((event.tenant_id, event.client_id), None)
+        self.abandon(event.tenant_id, event.client_id, self._is_request)
+        for flight in list(self._flights.get(place, {}).values()):
+            if flight.client_id == event.client_id and not self._goes_on(flight):
+                self._lost(flight)
+        if place in self._waiting and isinstance(event, Connected):
+            self._look_at(place)
+
+    def heard_subscribed(self, event: Subscribed) -> None:
+        """A client wants more than before."""
+        if event.is_over or self._post is None:
+            return
+        device_id = self._other_names.get((event.tenant_id, event.client_id), event.client_id)
+        place = (event.tenant_id, device_id)
+        if place in self._waiting:
+            self._look_at(place)
+
+    def was_written(self, flight: Flight) -> None:
+        """It was written to the connection."""
+        self._about(flight.key).sent_at = self._clock()
+
+    def was_acknowledged(self, flight: Flight) -> None:
+        """The device has answered for it: there is room for the next one."""
+        self._about(flight.key).acknowledged_at = self._clock()
+        self._forget(flight)
+
+    def was_untaken(self, flight: Flight) -> None:
+        """The connection has not taken it: it is offered again a little later."""
+        evidence = self._about(flight.key)
+        evidence.is_released, evidence.not_before = True, self._clock() + AGAIN_MS
+        self._forget(flight)
+
+    # Offering.
+
+    async def _offer_for_ever(self) -> None:
+        while True:
+            await self._has_to_offer.wait()
+            self._has_to_offer.clear()
+            while self._ready:
+                places = list(self._ready)[:PIECE]
+                for place in places:
+                    del self._ready[place]
+                claimants = [one for place in places if (one := self._claimant(place)) is not None]
+                if not claimants:
+                    continue
+                try:
+                    await self.together(partial(self._claim, claimants))
+                except UnwritableError as error:
+                    log.warning("commands not offered, retried until they are error=%s", error)
+                    self._ready.update(dict.fromkeys(places))
+                    await asyncio.sleep(RETRY_S)
+
+    def _claimant(self, place: Place) -> Claimant | None:
+        """Over which connection a device can be offered something now."""
+        assert self._post is not None  # noqa: S101  it runs
+        tenant_id, device_id = place
+        room = self._in_flight - len(self._flights.get(place, {}))
+        if room <= 0 or place not in self._waiting:
+            return None
+        for session in self._post.sessions(tenant_id, device_id):
+            client = session.client
+            if client is None or not client.stream.is_open:
+                continue
+            wants = Wants({one: subscription.qos for one, subscription in session.subscriptions.items()})
+            if wants:
+                type_name = self.type_of(tenant_id, device_id)
+                return Claimant(tenant_id, device_id, session.client_id, client, wants, room, type_name)
+        return None
+
+    def _claim(self, claimants: Sequence[Claimant], connection: sqlite3.Connection, now: int) -> Afterwards:
+        """Choose what each is offered next, and have it on disk as offered."""
+        claims, unfit, done = claim(claimants, self.dialects, self.usual, connection, now)
+        return partial(self._claimed, claims, unfit, done)
+
+    def _claimed(self, claims: Sequence[Claim], changes: Sequence[Change], done: Sequence[Place]) -> None:
+        """Write what is on disk as offered."""
+        self._waiting.difference_update(done)
+        for each in claims:
+            self._write(each)
+        if changes:
+            self.changed(changes)
+
+    def _write(self, claim: Claim) -> None:
+        assert self._post is not None  # noqa: S101  it runs
+        command, claimant = claim.command, claim.claimant
+        place = (command.tenant_id, command.device_id)
+        key = Key(*place, command.command_number, command.attempt)
+        topic, payload, properties = claim.wire
+        qos = min(command.qos, claimant.wants.qos(topic) or 0)
+        message = Message(
+            *(command.tenant_id, "", "", topic, payload, command.qos),
+            retain=False,
+            arrived_at=self._clock(),
+            properties=properties,
+            expires_at=command.expires_at,
+        )
+        flight = Flight(key, claimant.client_id, message, self)
+        self._flights.setdefault(place, {})[command.command_number] = flight
+        if not self._is_still_there(claimant):
+            self._lost(flight)
+            return
+        flight.publication = self._post.answer(message, claimant.client_id, flight)
+        if flight.publication is None:
+            self._lost(flight)
+        elif not qos and flight.is_written:
+            # Nobody will answer for it.
+            self._forget(flight)
+
+    def _is_still_there(self, claimant: Claimant) -> bool:
+        """Whether the connection is still the one for which it was chosen: nothing may wait for another."""
+        assert self._post is not None  # noqa: S101  it runs
+        return any(
+            session.client is claimant.connection and session.client.stream.is_open
+            for session in self._post.sessions(claimant.tenant_id, claimant.device_id)
+            if session.client is not None
+        )
+
+    # What becomes of flights.
+
+    def _goes_on(self, flight: Flight) -> bool:
+        """Whether the session itself brings it to its end: QoS 2, exactly once."""
+        assert self._post is not None  # noqa: S101  it runs
+        if flight.message.qos < 2 or not flight.is_written:  # noqa: PLR2004  exactly once
+            return False
+        sessions = self._post.sessions(flight.key.tenant_id, flight.key.device_id)
+        return any(
+            delivery.message is flight.message
+            for session in sessions
+            if session.client_id == flight.client_id and session.is_stored
+            for delivery in session.deliveries
+        )
+
+    def _lost(self, flight: Flight) -> None:
+        """Its connection has ended."""
+        evidence = self._about(flight.key)
+        if flight.is_written:
+            evidence.is_unconfirmed = True
+        else:
+            flight.withdraw()
+            evidence.is_released = True
+        self._forget(flight)
+
+    def _forget(self, flight: Flight) -> None:
+        place = (flight.key.tenant_id, flight.key.device_id)
+        flights = self._flights.get(place)
+        if flights is not None and flights.get(flight.key.command_number) is flight:
+            del flights[flight.key.command_number]
+            if not flights:
+                del self._flights[place]
+        if place in self._waiting:
+            self._look_at(place)
+
+    def _look_at(self, place: Place) -> None:
+        self._ready[place] = None
+        self._has_to_offer.set()
+
+    def _about(self, key: Key) -> Evidence:
+        evidence = self._evidence.get(key)
+        if evidence is None:
+            evidence = self._evidence[key] = Evidence()
+            self._has_to_keep.set()
+        return evidence
+
+    def _is_request(self, message: Message) -> bool:
+        """Whether it is a command, which no session may keep."""
+        topic = message.topic
+        if message.client_id or not topic.startswith(("cmd/", "$aws/commands/")):
+            return False
+        return addressed(self.dialects, topic.replace("/request", "/response", 1)) is not None
+
+    # Keeping.
+
+    async def _keep_for_ever(self) -> None:
+        while True:
+            await self._has_to_keep.wait()
+            # Many come at once: they share a commit.
+            await asyncio.sleep(GATHER_S)
+            try:
+                await self.keep()
+            except UnwritableError as error:
+                log.warning("evidence of commands not written, retried until it is error=%s", error)
+                await asyncio.sleep(RETRY_S)
+
+    async def keep(self) -> None:
+        """Bring to the disk what was heard so far. Raises `UnwritableError`."""
+        self._has_to_keep.clear()
+        known, self._evidence = self._evidence, {}
+        waiting = list(known.items())
+        for first in range(0, len(waiting), PIECE):
+            try:
+                await self.together(partial(self._settled_piece, waiting[first : first + PIECE]))
+            except BaseException:
+                for key, evidence in waiting[first:]:
+                    self._about(key).add(evidence)
+                raise
+
+    def _settled_piece(
+        self, known: Sequence[tuple[Key, Evidence]], connection: sqlite3.Connection, now: int
+    ) -> Afterwards:
+        return partial(self._settled, self._settle(connection, known, now))
+
+    def _settle(self, connection: sqlite3.Connection, known: Sequence[tuple[Key, Evidence]], now: int) -> list[Change]:
+        """What the evidence makes of each command."""
+        numbers: dict[int, list[int]] = {}
+        for key, _ in known:
+            numbers.setdefault(key.tenant_id, []).append(key.command_number)
+        found = {tenant_id: queries.by_numbers(connection, tenant_id, some) for tenant_id, some in numbers.items()}
+        changes: list[Change] = []
+        for key, evidence in known:
+            before = found[key.tenant_id].get(key.command_number)
+            if before is None:
+                continue
+            after = _ruled(before, key.attempt, evidence, now)
+            if after is not before:
+                # Another attempt of the same command may follow.
+                found[key.tenant_id][key.command_number] = after
+                changes.append((before, after))
+        queries.update_commands(connection, [after for _, after in changes])
+        return changes
+
+    def _settled(self, changes: Sequence[Change]) -> None:
+        again = [after for _, after in changes if after.offered_at is None and not after.is_over]
+        if again:
+            self.expect([(after.tenant_id, after.device_id) for after in again])
+        self.changed(changes)
+
+    async def _recall(self) -> None:
+        """What was under way when the gateway ended, and for whom something waits."""
+        self._waiting.update(await self._database.read(queries.select_waiting()))
+        for tenant_id, device_id, number, attempt in await self._database.read(queries.select_unconfirmed()):
+            self._about(Key(tenant_id, device_id, number, attempt)).is_unconfirmed = True
+        for place in self._waiting:
+            self._ready[place] = None
+        self._has_to_offer.set()
+
+
+def _ruled(before: Command, attempt: int, evidence: Evidence, now: int) -> Command:
+    after = ruling.evidenced(before, attempt, evidence.sent_at, evidence.acknowledged_at)
+    if evidence.is_released:
+        after = ruling.released(after, attempt, evidence.not_before if evidence.not_before > now else 0)
+    if evidence.is_unconfirmed:
+        after = ruling.unconfirmed(after, attempt)
+    return after

@@ -1,0 +1,1 @@
+"""The dialects in which commands are told to devices."""

@@ -1,0 +1,1 @@
+"""Plans of jobs: which devices have work offered, how fast, when, and when it is enough."""

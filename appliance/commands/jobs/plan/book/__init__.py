@@ -1,0 +1,1 @@
+"""Jobs as they are kept, and what is known of the devices that they are for."""

@@ -1,0 +1,151 @@
+"""What plans of jobs ask of gateway.db, and what is written of them there."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from appliance.commands.jobs.model import JobState
+from appliance.commands.jobs.plan.model import Job, JobConfig, NewJob, Starts, Sweep, Targets
+from appliance.commands.jobs.plan.terms import terms_of
+from appliance.store.database import Select
+
+_JOB = """
+    SELECT job.job_number, job.tenant_id, job.job_id, job.state, job.document, job.description, job.is_continuous,
+        job.config, job.targets, job.author, job.created_at, job.updated_at, job.ended_at, job.reason,
+        job_plan.comment, job_plan.targeted_count, job_plan.starts, job_plan.sweep, job_plan.is_rollout_over
+    FROM job JOIN job_plan ON job_plan.job_number = job.job_number
+"""
+_CONFIG = msgspec.json.Decoder(JobConfig)
+_TARGETS = msgspec.json.Decoder(Targets)
+_STARTS = msgspec.json.Decoder(Starts)
+
+# For a transaction.
+
+
+def insert_job(
+    connection: sqlite3.Connection, tenant_id: int, new: NewJob, targeted: Sequence[str], author: str, now: int
+) -> Job:
+    """Keep a new job, for the devices that it is for now; gives it as it is kept."""
+    state = JobState.IN_PROGRESS if new.config.schedule.start_at is None else JobState.SCHEDULED
+    sql = """
+        INSERT INTO job (tenant_id, job_id, state, document, description, is_continuous, terms, config, targets,
+            author, created_at, updated_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    """
+    kept = (terms_of(new.config), new.config, new.targets)
+    values = (
+        *(tenant_id, new.job_id, state.value, new.document, new.description, new.is_continuous),
+        *(_text(one) for one in kept),
+        *(author, now, now),
+    )
+    job_number = connection.execute(sql, values).lastrowid
+    sql = "INSERT INTO job_plan (job_number, tenant_id, targeted, targeted_count) VALUES (?, ?, ?, ?)"
+    connection.execute(sql, (job_number, tenant_id, _text(targeted), len(targeted)))
+    select = select_job(tenant_id, new.job_id)
+    return select.into(*connection.execute(select.sql, select.parameters).fetchone())
+
+
+def select_now(connection: sqlite3.Connection, tenant_id: int, job_id: str) -> Job | None:
+    """One job; None when there is none of that id."""
+    select = select_job(tenant_id, job_id)
+    row = connection.execute(select.sql, select.parameters).fetchone()
+    return None if row is None else select.into(*row)
+
+
+def update_job(connection: sqlite3.Connection, changed: Job) -> None:
+    """Keep how far a job has come."""
+    sql = "UPDATE job SET state = ?, reason = ?, updated_at = ?, ended_at = ? WHERE tenant_id = ? AND job_number = ?"
+    values = (changed.state.value, changed.reason, changed.updated_at, changed.ended_at)
+    connection.execute(sql, (*values, changed.tenant_id, changed.job_number))
+    sql = """
+        UPDATE job_plan SET starts = ?, sweep = ?, is_rollout_over = ?, comment = ?
+        WHERE tenant_id = ? AND job_number = ?
+    """
+    planned = (_text(changed.starts), changed.sweep.value, changed.is_rollout_over, changed.comment)
+    connection.execute(sql, (*planned, changed.tenant_id, changed.job_number))
+
+
+def delete_job(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> None:
+    """Forget a job that has no executions left."""
+    connection.execute("DELETE FROM job WHERE tenant_id = ? AND job_number = ?", (tenant_id, job_number))
+
+
+# For readers.
+
+
+def select_job(tenant_id: int, job_id: str) -> Select[Job]:
+    """One job."""
+    return Select(f"{_JOB} WHERE job.tenant_id = ? AND job.job_id = ?", (tenant_id, job_id), _job)
+
+
+def select_jobs(tenant_id: int, state: JobState | None, before: int, limit: int) -> Select[Job]:
+    """Jobs, newest first, before one of them."""
+    word = None if state is None else state.value
+    sql = f"""{_JOB}
+        WHERE job.tenant_id = ? AND (? IS NULL OR job.state = ?) AND job.job_number < ?
+        ORDER BY job.job_number DESC LIMIT ?
+    """
+    return Select(sql, (tenant_id, word, word, before, limit), _job)
+
+
+def select_live() -> Select[Job]:
+    """Every job of every tenant that something is left to do for."""
+    sql = f"""{_JOB}
+        WHERE job.job_number IN (
+            SELECT job_number FROM job WHERE ended_at IS NULL
+            UNION SELECT job_number FROM job_plan WHERE sweep <> ''
+        ) ORDER BY job.job_number
+    """
+    return Select(sql, (), _job)
+
+
+def select_offered(tenant_id: int, job_number: int) -> Select[str]:
+    """The devices that have had the work of a job offered."""
+    sql = "SELECT DISTINCT device_id FROM job_execution WHERE tenant_id = ? AND job_number = ?"
+    return Select(sql, (tenant_id, job_number), str)
+
+
+def select_queued(tenant_id: int, job_number: int) -> Select[str]:
+    """The devices that have not begun a job."""
+    sql = """
+        SELECT device_id FROM job_execution
+        WHERE tenant_id = ? AND job_number = ? AND is_retried = 0 AND state = 'queued'
+    """
+    return Select(sql, (tenant_id, job_number), str)
+
+
+def select_waiting(tenant_id: int, job_number: int) -> Select[str]:
+    """The devices that a job was for when it was made and that have not had its work offered."""
+    sql = """
+        SELECT wanted.value FROM job_plan, json_each(job_plan.targeted) AS wanted
+        WHERE job_plan.tenant_id = ? AND job_plan.job_number = ? AND NOT EXISTS (
+            SELECT 1 FROM job_execution
+            WHERE job_execution.job_number = job_plan.job_number AND job_execution.device_id = wanted.value
+        )
+    """
+    return Select(sql, (tenant_id, job_number), str)
+
+
+def select_busy() -> Select[tuple[int, str]]:
+    """The devices of every tenant that have not ended something, each with its `tenant_id`."""
+    sql = "SELECT DISTINCT tenant_id, device_id FROM job_execution WHERE ended_at IS NULL"
+    return Select(sql, (), _pair)
+
+
+def _text(kept: object) -> str:
+    return msgspec.json.encode(kept).decode()
+
+
+def _pair(tenant_id: int, device_id: str) -> tuple[int, str]:
+    return tenant_id, device_id
+
+
+def _job(*row: Any) -> Job:
+    values = [*row]
+    values[3] = JobState(row[3])
+    values[6], values[18] = bool(row[6]), bool(row[18])
+    values[7], values[8] = _CONFIG.decode(row[7]), _TARGETS.decode(row[8])
+    values[16], values[17] = _STARTS.decode(row[16]), Sweep(row[17])
+    return Job(*values)

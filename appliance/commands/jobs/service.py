@@ -1,0 +1,365 @@
+"""Jobs as devices see them: requests answered in the transaction of their batch, timers, and the ledger of what was.
+
+Timers go by the running time of the gateway, which is kept on the disk: while it is off a device can report nothing,
+and no clock that somebody sets ends a job or keeps one from ending.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Self
+
+from appliance.audit import queries as audit_queries
+from appliance.audit.acting import actor
+from appliance.audit.model import Entry
+from appliance.commands.jobs import queries, ruling, topics
+from appliance.commands.jobs.ledger.service import Ended, Ledger, Ports
+from appliance.commands.jobs.model import (
+    PIECE,
+    Execution,
+    ExecutionsChanged,
+    ExecutionState,
+    ExecutionStateError,
+    JobAnswer,
+    UnknownExecutionError,
+)
+from appliance.commands.jobs.ruling import IsOpen
+from appliance.commands.jobs.topics import JobAddress
+from appliance.errors import UnavailableError
+from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, Clock
+from appliance.plane_settings import CommandsConfig
+from appliance.registry.model import DEFAULT_TENANT
+from appliance.store.database import Afterwards, Database, Together
+from broker.message import Message
+
+log = logging.getLogger(__name__)
+
+FURTHEST = 2**63 - 1
+"""Before this, as a cursor, comes everything."""
+MARK_MS = 5 * MINUTE_MS
+"""How much of the running time a power cut may cost, while a timer runs."""
+AGAIN_S = 10.0
+"""How long to wait while the disk is full."""
+RETIRED = "the device was retired"
+
+
+class Jobs:
+    """The executions of jobs, and whoever asks for them."""
+
+    def __init__(self, database: Database, config: CommandsConfig, clock: Clock) -> None:
+        self._database = database
+        self._config = config
+        self._uptime_s: Callable[[], float] = lambda: 0.0
+        self._begun_s = 0.0
+        self._kept_ms = 0
+        """The running time when this process began."""
+        self._timers_changed = asyncio.Event()
+        self._devices_gone = asyncio.Event()
+        self.together: Together = _nothing_together
+        self.publish: Callable[[Message], object] = lambda _: None
+        """To whoever has subscribed."""
+        self.reply: Callable[[Message, str], object] = lambda _message, _client_id: None
+        """To one client alone, whether it has subscribed or not."""
+        self.passed_at: Clock = clock
+        """A moment that has passed for sure, whatever the clock shows."""
+        self.announce: Callable[[Sequence[ExecutionsChanged]], object] = lambda _: None
+        self.is_open: IsOpen = lambda _windows, _now: True
+        self.ended: Ended = lambda _connection, _tenant_id, _job_number, _now: _nothing_left
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Have timers run out and devices that retire given up."""
+        self._uptime_s = asyncio.get_running_loop().time
+        self._begun_s = self._uptime_s()
+        self._kept_ms = sum(await self._database.read(queries.select_running_time(DEFAULT_TENANT)))
+        async with asyncio.TaskGroup() as tasks:
+            started = [
+                tasks.create_task(self._time_out(), name="timers of jobs"),
+                tasks.create_task(self._remove_retired(), name="jobs of retired devices"),
+            ]
+            try:
+                yield self
+            finally:
+                for task in started:
+                    task.cancel()
+                await self._mark()
+
+    # For ingestion: what devices ask for.
+
+    def takes(self, topic: str) -> bool:
+        """Whether a message of this topic name is a request for jobs."""
+        return topics.address(topic) is not None
+
+    def apply(self, messages: Sequence[Message], connection: sqlite3.Connection, now: int) -> Afterwards:
+        """Do what devices ask for, in their order."""
+        ledger = self.ledger(connection, now)
+        answers: list[tuple[Message, str]] = []
+        for message in messages:
+            address = topics.address(message.topic)
+            if address is None:
+                continue
+            answer = ledger.answer(message.tenant_id, address, message.payload)
+            topic = address.answered(is_accepted=answer.error is None)
+            answers.append((_message(message.tenant_id, topic, answer.payload, now), message.client_id))
+        close = ledger.close()
+
+        def afterwards() -> None:
+            for answer, client_id in answers:
+                self.reply(answer, client_id)
+            close()
+
+        return afterwards
+
+    async def ask(self, tenant_id: int, address: JobAddress, payload: bytes) -> JobAnswer:
+        """Do what a device asks for over HTTPS; documents are written as strings there. Raises `UnwritableError`."""
+        given: list[JobAnswer] = []
+
+        def work(connection: sqlite3.Connection, now: int) -> Afterwards:
+            ledger = self.ledger(connection, now)
+            answer = ledger.answer(tenant_id, address, payload, is_quoted=True)
+            close = ledger.close()
+
+            def afterwards() -> None:
+                given.append(answer)
+                close()
+
+            return afterwards
+
+        await self.together(work)
+        return given[0]
+
+    # For whoever owns the jobs.
+
+    def ledger(self, connection: sqlite3.Connection, now: int) -> Ledger:
+        """The executions within a transaction; its `close` comes last."""
+        ports = Ports(
+            self._config.open_per_device,
+            self.is_open,
+            lambda tenant_id, topic, payload: self.publish(_message(tenant_id, topic, payload, now)),
+            self.ended,
+            self.announce,
+            self._timers_changed.set,
+        )
+        return Ledger(connection, now, self.running_ms(), ports)
+
+    async def show(self, tenant_id: int, job_number: int) -> None:
+        """Tell the devices of a job whose windows have opened or shut what has changed for them.
+
+        Raises `UnwritableError`.
+        """
+        seen = [0]
+        while seen:
+            after_id = seen.pop()
+
+            def work(connection: sqlite3.Connection, now: int, after_id: int = after_id) -> Afterwards:
+                piece = queries.select_queued_of_job(connection, tenant_id, job_number, after_id, PIECE)
+                ledger = self.ledger(connection, now)
+                ledger.show(tenant_id, piece)
+                close = ledger.close()
+
+                def afterwards() -> None:
+                    seen.extend([piece[-1].execution_id] if len(piece) == PIECE else [])
+                    close()
+
+                return afterwards
+
+            await self.together(work)
+
+    def running_ms(self) -> int:
+        """For how long the gateway has run in all."""
+        return self._kept_ms + int((self._uptime_s() - self._begun_s) * SECOND_MS)
+
+    def left_ms(self, execution: Execution) -> int | None:
+        """How long until an execution times out; None while no timer runs."""
+        return ruling.left_ms(execution, self.running_ms())
+
+    # For people.
+
+    async def executions_of_device(
+        self,
+        tenant_id: int,
+        device_id: str,
+        *,
+        states: Sequence[ExecutionState] = (),
+        before: int = FURTHEST,
+        limit: int = 100,
+    ) -> list[Execution]:
+        """Executions of a device, newest first, of those in some states if any is named."""
+        return await self._database.read(queries.select_of_device(tenant_id, device_id, states, before, limit))
+
+    async def executions_of_job(
+        self,
+        tenant_id: int,
+        job_id: str,
+        *,
+        states: Sequence[ExecutionState] = (),
+        before: int = FURTHEST,
+        limit: int = 100,
+    ) -> list[Execution]:
+        """Executions of a job, newest first, of those in some states if any is named."""
+        return await self._database.read(queries.select_of_job(tenant_id, job_id, states, before, limit))
+
+    async def tries(
+        self, tenant_id: int, job_id: str, device_id: str, *, before: int = FURTHEST, limit: int = 100
+    ) -> list[Execution]:
+        """What became of a job on one device, newest first."""
+        return await self._database.read(queries.select_tries(tenant_id, job_id, device_id, before, limit))
+
+    async def execution(self, tenant_id: int, job_id: str, device_id: str, try_number: int | None = None) -> Execution:
+        """One try of a job on a device, the latest where none is named. Raises `UnknownExecutionError`."""
+        found = await self._database.read(queries.select_execution(tenant_id, job_id, device_id, try_number))
+        if not found:
+            raise _unknown(job_id, device_id)
+        return found[0]
+
+    async def cancel_execution(
+        self, tenant_id: int, job_id: str, device_id: str, *, reason: str = "", force: bool = False
+    ) -> Execution:
+        """Call a job back from one device; one in progress only with force.
+
+        Raises `UnknownExecutionError`, `ExecutionStateError`, `UnwritableError`.
+        """
+
+        def cancel(ledger: Ledger, known: Execution, now: int) -> Execution:
+            changed = ruling.cancelled(known, reason, now, force=force)
+            ledger.write(known, changed)
+            return changed
+
+        told = {"device_id": device_id, "reason": reason, "force": str(force)}
+        entry = Entry("job_execution.cancel", job_id, told)
+        return await self._changed((tenant_id, job_id, device_id, None), entry, cancel)
+
+    async def delete_execution(
+        self, tenant_id: int, job_id: str, device_id: str, try_number: int, *, force: bool = False
+    ) -> Execution:
+        """Forget one try of a job on a device; one in progress only with force.
+
+        Raises `UnknownExecutionError`, `ExecutionStateError`, `UnwritableError`.
+        """
+
+        def forget(ledger: Ledger, known: Execution, _now: int) -> Execution:
+            if known.state is ExecutionState.IN_PROGRESS and not force:
+                raise ExecutionStateError("the execution is in progress: it is deleted only with force")
+            ledger.forget(known)
+            return known
+
+        told = {"device_id": device_id, "try_number": str(try_number), "force": str(force)}
+        entry = Entry("job_execution.delete", job_id, told)
+        return await self._changed((tenant_id, job_id, device_id, try_number), entry, forget)
+
+    def gone(self, _tenant_id: int, _device_id: str) -> None:
+        """Have everything taken back from a device, if it is in use no more."""
+        self._devices_gone.set()
+
+    async def forget_old(self) -> None:
+        """Forget, in small pieces, what has ended long ago."""
+        # Of a clock that is believed by nobody nothing hangs: what is deleted does not come back.
+        before = self.passed_at() - self._config.ledger_days * DAY_MS
+        for forget in (queries.delete_ended, queries.delete_emptied):
+            count = PIECE
+            while count == PIECE:
+                count = await self._database.write(forget, before, PIECE)
+
+    # Private.
+
+    async def _changed(
+        self,
+        key: tuple[int, str, str, int | None],
+        entry: Entry,
+        change: Callable[[Ledger, Execution, int], Execution],
+    ) -> Execution:
+        tenant_id, job_id, device_id, try_number = key
+        done: list[Execution] = []
+        # Asked here: the writer's thread does not know its caller.
+        by = actor()
+
+        def work(connection: sqlite3.Connection, now: int) -> Afterwards:
+            known = queries.select_try(connection, tenant_id, job_id, device_id, try_number)
+            if known is None:
+                raise _unknown(job_id, device_id)
+            ledger = self.ledger(connection, now)
+            changed = change(ledger, known, now)
+            audit_queries.insert_entries(connection, tenant_id, [entry], now, by)
+            close = ledger.close()
+
+            def afterwards() -> None:
+                done.append(changed)
+                close()
+
+            return afterwards
+
+        await self.together(work)
+        return done[0]
+
+    async def _time_out(self) -> None:
+        """Sleep until the next timer is over; keep the running time meanwhile, while there is one."""
+        while True:
+            self._timers_changed.clear()
+            due = await self._database.read(queries.select_next_due())
+            left_ms = max(0, due[0] - self.running_ms()) if due else None
+            if left_ms == 0:
+                with contextlib.suppress(UnavailableError):
+                    await self.together(self._end_due)
+                    continue
+                await asyncio.sleep(AGAIN_S)
+                continue
+            wait_s = None if left_ms is None else min(left_ms, MARK_MS) / SECOND_MS
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._timers_changed.wait()
+            except TimeoutError:
+                await self._mark()
+
+    async def _mark(self) -> None:
+        with contextlib.suppress(UnavailableError):
+            await self._database.write(queries.save_running_time, DEFAULT_TENANT, self.running_ms())
+
+    def _end_due(self, connection: sqlite3.Connection, now: int) -> Afterwards:
+        ledger = self.ledger(connection, now)
+        count = ledger.time_out()
+        close = ledger.close()
+
+        def afterwards() -> None:
+            log.info("executions timed out count=%s", count)
+            close()
+
+        return afterwards
+
+    async def _remove_retired(self) -> None:
+        """Take back what devices have that retired, also before this start."""
+        while True:
+            self._devices_gone.clear()
+            found = await self._database.read(queries.select_retired(max(1, PIECE // self._config.open_per_device)))
+            try:
+                if found:
+                    await self.together(partial(self._remove, found))
+                    continue
+            except UnavailableError:
+                await asyncio.sleep(AGAIN_S)
+                continue
+            await self._devices_gone.wait()
+
+    def _remove(self, devices: Sequence[tuple[int, str]], connection: sqlite3.Connection, now: int) -> Afterwards:
+        ledger = self.ledger(connection, now)
+        for tenant_id, device_id in devices:
+            ledger.remove_device(tenant_id, device_id, RETIRED)
+        return ledger.close()
+
+
+def _message(tenant_id: int, topic: str, payload: bytes, now: int) -> Message:
+    return Message(tenant_id, "", "", topic, payload, 1, False, now)
+
+
+def _unknown(job_id: str, device_id: str) -> UnknownExecutionError:
+    return UnknownExecutionError(f"the device {device_id[:64]} has no execution of the job {job_id[:64]}")
+
+
+def _nothing_left() -> None:
+    """Stand in while nobody owns the jobs."""
+
+
+async def _nothing_together(_work: Callable[[sqlite3.Connection, int], Afterwards]) -> None:
+    """Stand in while there is no ingestion."""

@@ -1,0 +1,339 @@
+"""What commands ask of gateway.db, and what they write there."""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from appliance.commands.model import Batch, By, Command, DialectName, State
+from appliance.store.database import Select
+
+T = TypeVar("T")
+
+VALUES_LIMIT = 500
+_READ = """
+    command_number, command.tenant_id, execution_id, batch_id, device_id, command.name, payload, content_type, dialect,
+    qos, priority, may_repeat, start_timeout_ms, finish_timeout_ms, state, version, attempt, retries_left, is_repeated,
+    command.created_at, expires_at, not_before, due_at, offered_at, sent_at, acknowledged_at, started_at, ended_at,
+    ended_by, reason_code, reason, result, command.author
+"""
+_FROM = "FROM command LEFT JOIN command_batch USING (batch_number)"
+
+
+def insert_commands(
+    connection: sqlite3.Connection, batch_number: int | None, key: str | None, digest: str, commands: Sequence[Command]
+) -> int:
+    """Append commands; of a batch, those whose device has none of it yet. Gives how many."""
+    sql = """
+        INSERT INTO command (
+            tenant_id, execution_id, batch_number, device_id, name, payload, content_type, dialect, qos, priority,
+            may_repeat, start_timeout_ms, finish_timeout_ms, state, version, attempt, retries_left, is_repeated,
+            created_at, expires_at, not_before, due_at, ended_at, ended_by, reason_code, reason, author,
+            idempotency_key, digest
+        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (batch_number, device_id) WHERE batch_number IS NOT NULL DO NOTHING
+    """
+    rows = [
+        (
+            *(one.tenant_id, one.execution_id, batch_number, one.device_id, one.name, one.payload, one.content_type),
+            *(one.dialect.value, one.qos, one.priority, one.may_repeat, one.start_timeout_ms, one.finish_timeout_ms),
+            *(one.state.value, one.version, one.attempt, one.retries_left, one.is_repeated, one.created_at),
+            *(one.expires_at, one.not_before, one.due_at, one.ended_at, one.ended_by.value, one.reason_code),
+            *(one.reason, one.author, key, digest),
+        )
+        for one in commands
+    ]
+    return connection.executemany(sql, rows).rowcount
+
+
+def update_commands(connection: sqlite3.Connection, commands: Iterable[Command]) -> None:
+    """Keep how far commands have come."""
+    sql = """
+        UPDATE command SET state = ?, version = ?, attempt = ?, retries_left = ?, is_repeated = ?, not_before = ?,
+            due_at = ?, offered_at = ?, sent_at = ?, acknowledged_at = ?, started_at = ?, ended_at = ?, ended_by = ?,
+            reason_code = ?, reason = ?, result = ?
+        WHERE tenant_id = ? AND command_number = ?
+    """
+    rows = [
+        (
+            *(one.state.value, one.version, one.attempt, one.retries_left, one.is_repeated, one.not_before),
+            *(one.due_at, one.offered_at, one.sent_at, one.acknowledged_at, one.started_at, one.ended_at),
+            *(one.ended_by.value, one.reason_code, one.reason, one.result, one.tenant_id, one.command_number),
+        )
+        for one in commands
+    ]
+    if rows:
+        connection.executemany(sql, rows)
+
+
+def by_executions(connection: sqlite3.Connection, tenant_id: int, execution_ids: Collection[str]) -> dict[str, Command]:
+    """The commands of execution ids, by these."""
+    found: dict[str, Command] = {}
+    for some in _pieces(execution_ids):
+        places = ", ".join("?" * len(some))
+        sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND execution_id IN ({places})"
+        for row in connection.execute(sql, (tenant_id, *some)):
+            command = command_of(*row)
+            found[command.execution_id] = command
+    return found
+
+
+def by_numbers(connection: sqlite3.Connection, tenant_id: int, numbers: Collection[int]) -> dict[int, Command]:
+    """The commands of numbers, by these."""
+    found: dict[int, Command] = {}
+    for some in _pieces(numbers):
+        places = ", ".join("?" * len(some))
+        sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND command_number IN ({places})"
+        for row in connection.execute(sql, (tenant_id, *some)):
+            command = command_of(*row)
+            found[command.command_number] = command
+    return found
+
+
+def by_execution(connection: sqlite3.Connection, tenant_id: int, execution_id: str) -> Command | None:
+    """The command of an execution id."""
+    sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND execution_id = ?"
+    return _one(connection, sql, (tenant_id, execution_id))
+
+
+def by_key(connection: sqlite3.Connection, tenant_id: int, key: str) -> tuple[Command, str] | None:
+    """The command that was sent with an idempotency key, and the digest of what was asked for."""
+    sql = f"SELECT {_READ}, command.digest {_FROM} WHERE command.tenant_id = ? AND command.idempotency_key = ?"
+    row = connection.execute(sql, (tenant_id, key)).fetchone()
+    return None if row is None else (command_of(*row[:-1]), row[-1])
+
+
+def next_commands(connection: sqlite3.Connection, tenant_id: int, device_id: str, now: int) -> Iterator[Command]:
+    """What may be offered to a device: the highest priority first, and among equals the oldest."""
+    sql = f"""
+        SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND offered_at IS NULL
+            AND ended_at IS NULL AND not_before <= ? AND expires_at > ?
+        ORDER BY priority DESC, command_number
+    """
+    return (command_of(*row) for row in connection.execute(sql, (tenant_id, device_id, now, now)))
+
+
+def open_counts(connection: sqlite3.Connection, tenant_id: int, device_ids: Collection[str]) -> dict[str, int]:
+    """How many commands of devices have not ended; devices without one are left out."""
+    found: dict[str, int] = {}
+    for some in _pieces(device_ids):
+        places = ", ".join("?" * len(some))
+        sql = f"""
+            SELECT device_id, COUNT(*) FROM command
+            WHERE tenant_id = ? AND device_id IN ({places}) AND ended_at IS NULL GROUP BY device_id
+        """
+        found.update(connection.execute(sql, (tenant_id, *some)).fetchall())
+    return found
+
+
+def open_of_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> list[Command]:
+    """Every command of a device that has not ended."""
+    sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND ended_at IS NULL"
+    return [command_of(*row) for row in connection.execute(sql, (tenant_id, device_id))]
+
+
+def due(connection: sqlite3.Connection, now: int, limit: int) -> list[Command]:
+    """Commands of every tenant about which something is to be done, the most urgent first."""
+    sql = f"SELECT {_READ} {_FROM} WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?"
+    return [command_of(*row) for row in connection.execute(sql, (now, limit))]
+
+
+def shift(connection: sqlite3.Connection, by_ms: int) -> None:
+    """Move what is to come of every tenant's open commands: the clock was set."""
+    sql = """
+        UPDATE command SET due_at = due_at + ?1, expires_at = expires_at + ?1,
+            not_before = CASE not_before WHEN 0 THEN 0 ELSE not_before + ?1 END,
+            offered_at = offered_at + ?1, started_at = started_at + ?1
+        WHERE ended_at IS NULL
+    """
+    connection.execute(sql, (by_ms,))
+
+
+def open_of_batch(
+    connection: sqlite3.Connection, tenant_id: int, batch_number: int, after: int, limit: int
+) -> list[Command]:
+    """Commands of a batch that have not ended, by their numbers."""
+    sql = f"""
+        SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND batch_number = ? AND ended_at IS NULL
+            AND command_number > ? ORDER BY command_number LIMIT ?
+    """
+    values = (tenant_id, batch_number, after, limit)
+    return [command_of(*row) for row in connection.execute(sql, values)]
+
+
+def delete_ended(connection: sqlite3.Connection, before: int, limit: int) -> int:
+    """Forget commands of every tenant that ended before a moment, so many at most; gives how many."""
+    sql = """
+        DELETE FROM command WHERE command_number IN (
+            SELECT command_number FROM command WHERE ended_at IS NOT NULL AND ended_at < ? LIMIT ?
+        )
+    """
+    return connection.execute(sql, (before, limit)).rowcount
+
+
+def delete_batches(connection: sqlite3.Connection, before: int, limit: int) -> int:
+    """Forget batches of every tenant of whose commands none is left, so many at most; gives how many."""
+    sql = """
+        DELETE FROM command_batch WHERE batch_number IN (
+            SELECT batch_number FROM command_batch WHERE created_at < ? AND NOT EXISTS (
+                SELECT 1 FROM command WHERE command.batch_number = command_batch.batch_number
+            ) LIMIT ?
+        )
+    """
+    return connection.execute(sql, (before, limit)).rowcount
+
+
+def insert_batch(connection: sqlite3.Connection, tenant_id: int, batch: Batch, key: str | None, digest: str) -> int:
+    """Append a batch; gives its number."""
+    sql = """
+        INSERT INTO command_batch (
+            tenant_id, batch_id, name, selection, device_count, author, created_at, idempotency_key, digest
+        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    """
+    told = (batch.batch_id, batch.name, batch.selection, batch.device_count, batch.author, batch.created_at)
+    number = connection.execute(sql, (tenant_id, *told, key, digest)).lastrowid
+    assert number is not None  # noqa: S101  a row was inserted
+    return number
+
+
+def batch_by_key(connection: sqlite3.Connection, tenant_id: int, key: str) -> tuple[Batch, str] | None:
+    """The batch that was sent with an idempotency key, and the digest of what was asked for."""
+    sql = f"SELECT {_BATCH}, digest FROM command_batch WHERE tenant_id = ? AND idempotency_key = ?"
+    row = connection.execute(sql, (tenant_id, key)).fetchone()
+    return None if row is None else (Batch(*row[:-1]), row[-1])
+
+
+def complete_batch(
+    connection: sqlite3.Connection, tenant_id: int, batch_number: int, device_count: int, now: int
+) -> None:
+    """Every command of a batch is written down."""
+    sql = "UPDATE command_batch SET completed_at = ?, device_count = ? WHERE tenant_id = ? AND batch_number = ?"
+    connection.execute(sql, (now, device_count, tenant_id, batch_number))
+
+
+def count_of_batch(connection: sqlite3.Connection, tenant_id: int, batch_number: int) -> int:
+    """How many commands of a batch are written down."""
+    sql = "SELECT COUNT(*) FROM command WHERE tenant_id = ? AND batch_number = ?"
+    count: int = connection.execute(sql, (tenant_id, batch_number)).fetchone()[0]
+    return count
+
+
+_BATCH = "batch_number, batch_id, name, selection, device_count, author, created_at, completed_at"
+
+
+def select_command(tenant_id: int, execution_id: str) -> Select[Command]:
+    """The command of an execution id."""
+    sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND execution_id = ?"
+    return Select(sql, (tenant_id, execution_id), command_of)
+
+
+def select_of_device(
+    tenant_id: int, device_id: str, states: Sequence[State], before: int, limit: int
+) -> Select[Command]:
+    """Commands of a device with a number below `before`, the newest first."""
+    where, values = _in(states)
+    sql = f"""
+        SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND command_number < ? {where}
+        ORDER BY command_number DESC LIMIT ?
+    """
+    return Select(sql, (tenant_id, device_id, before, *values, limit), command_of)
+
+
+def select_of_batch(
+    tenant_id: int, batch_number: int, states: Sequence[State], before: int, limit: int
+) -> Select[Command]:
+    """Commands of a batch with a number below `before`, the newest first."""
+    where, values = _in(states)
+    sql = f"""
+        SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND batch_number = ? AND command_number < ? {where}
+        ORDER BY command_number DESC LIMIT ?
+    """
+    return Select(sql, (tenant_id, batch_number, before, *values, limit), command_of)
+
+
+def select_all(tenant_id: int, states: Sequence[State], before: int, limit: int) -> Select[Command]:
+    """Commands of a tenant with a number below `before`, the newest first."""
+    where, values = _in(states)
+    # In the order of the rows themselves: the newest are wanted, and there may be millions.
+    sql = f"""
+        SELECT {_READ} FROM command NOT INDEXED LEFT JOIN command_batch USING (batch_number)
+        WHERE command.tenant_id = ? AND command_number < ? {where}
+        ORDER BY command_number DESC LIMIT ?
+    """
+    return Select(sql, (tenant_id, before, *values, limit), command_of)
+
+
+def select_batches(tenant_id: int, before: int, limit: int) -> Select[Batch]:
+    """Batches with a number below `before`, the newest first."""
+    sql = f"""
+        SELECT {_BATCH} FROM command_batch WHERE tenant_id = ? AND batch_number < ?
+        ORDER BY batch_number DESC LIMIT ?
+    """
+    return Select(sql, (tenant_id, before, limit), Batch)
+
+
+def select_batch(tenant_id: int, batch_id: str) -> Select[Batch]:
+    """One batch."""
+    return Select(
+        f"SELECT {_BATCH} FROM command_batch WHERE tenant_id = ? AND batch_id = ?", (tenant_id, batch_id), Batch
+    )
+
+
+def select_counts(tenant_id: int, batch_numbers: Sequence[int]) -> Select[tuple[int, State, int]]:
+    """How many commands of batches are in each state."""
+    places = ", ".join("?" * len(batch_numbers))
+    sql = f"""
+        SELECT batch_number, state, COUNT(*) FROM command WHERE +tenant_id = ? AND batch_number IN ({places})
+        GROUP BY batch_number, state
+    """
+    return Select(sql, (tenant_id, *batch_numbers), lambda number, state, count: (number, State(state), count))
+
+
+def select_waiting() -> Select[tuple[int, str]]:
+    """Whose commands wait, of every tenant."""
+    sql = "SELECT DISTINCT tenant_id, device_id FROM command WHERE offered_at IS NULL AND ended_at IS NULL"
+    return Select(sql, (), lambda tenant_id, device_id: (tenant_id, device_id))
+
+
+def select_unconfirmed() -> Select[tuple[int, str, int, int]]:
+    """What was being offered and may be repeated, of every tenant: tenant, device, number and attempt."""
+    sql = """
+        SELECT tenant_id, device_id, command_number, attempt FROM command
+        WHERE ended_at IS NULL AND offered_at IS NOT NULL AND acknowledged_at IS NULL AND may_repeat
+    """
+    return Select(sql, (), lambda *key: key)
+
+
+def select_open_devices() -> Select[tuple[int, str]]:
+    """Whose commands have not ended, of every tenant."""
+    sql = "SELECT DISTINCT tenant_id, device_id FROM command WHERE ended_at IS NULL"
+    return Select(sql, (), lambda tenant_id, device_id: (tenant_id, device_id))
+
+
+def select_next_due() -> Select[int | None]:
+    """When something is to be done about a command of any tenant."""
+    return Select("SELECT MIN(due_at) FROM command WHERE ended_at IS NULL", (), lambda due_at: due_at)
+
+
+def command_of(*row: Any) -> Command:
+    """A row as the ledger's noun."""
+    values = list(row)
+    values[8], values[11], values[14] = DialectName(row[8]), bool(row[11]), State(row[14])
+    values[18], values[28] = bool(row[18]), By(row[28])
+    return Command(*values)
+
+
+def _one(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> Command | None:
+    row = connection.execute(sql, values).fetchone()
+    return None if row is None else command_of(*row)
+
+
+def _pieces(values: Collection[T]) -> Iterator[Sequence[T]]:
+    """No more values at once than a statement may bind."""
+    listed = list(values)
+    return (listed[first : first + VALUES_LIMIT] for first in range(0, len(listed), VALUES_LIMIT))
+
+
+def _in(states: Sequence[State]) -> tuple[str, Iterator[str]]:
+    if not states:
+        return "", iter(())
+    return f"AND state IN ({', '.join('?' * len(states))})", iter([state.value for state in states])

@@ -1,0 +1,1 @@
+"""Commands as people send them, and take them back."""

@@ -1,0 +1,379 @@
+"""Commands at work: people send them, devices that are connected get them, and the ledger tells how far they came.
+
+Rules: states advance on evidence alone; a response that is acknowledged is on disk; what is due is found on the disk,
+so that a new start changes nothing. A clock that is set moves what is due along with it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from appliance.bus import Bus
+from appliance.commands import queries, ruling
+from appliance.commands.catalogue.service import TypeCommands
+from appliance.commands.delivery.flight import Change, Place, Post
+from appliance.commands.delivery.service import Courier
+from appliance.commands.dialects.aws import Aws
+from appliance.commands.dialects.choice import addressed
+from appliance.commands.dialects.dialect import Address, Cbor, Wire
+from appliance.commands.dialects.plain import Plain
+from appliance.commands.events import event
+from appliance.commands.model import (
+    Batch,
+    By,
+    Command,
+    CommandsChanged,
+    DialectName,
+    NewCommand,
+    Selection,
+    State,
+    UnknownBatchError,
+    UnknownCommandError,
+    read_wire_id,
+)
+from appliance.commands.ruling import Refusal, Report
+from appliance.commands.sending.service import IN_SERVICE, Sender
+from appliance.instant import DAY_MS, SECOND_MS, Clock
+from appliance.plane_settings import CommandsConfig
+from appliance.registry.catalogue.service import Catalogue
+from appliance.registry.service import Registry
+from appliance.store.database import Afterwards, Database, Together, UnwritableError
+from broker.message import Message
+from broker.ports import Connected, Disconnected, Refused, Subscribed
+
+log = logging.getLogger(__name__)
+
+FURTHEST = 2**63 - 1
+"""A number that no command reaches."""
+HIGHEST_LIMIT = 1_000
+TICK_S = 0.5
+TRIM_S = 3_600.0
+PIECE = 500
+JUMP_MS = 5 * SECOND_MS
+"""Of a clock that was set."""
+
+
+class _Told(NamedTuple):
+    """What came of responses."""
+
+    changes: list[Change]
+    replies: list[tuple[Message, str]]
+    problems: list[Refused]
+
+
+class Commands:
+    """The wishes of people, and how far each has come."""
+
+    def __init__(
+        self, database: Database, registry: Registry, devices: Catalogue, config: CommandsConfig, clock: Clock
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._config = config
+        self._clock = clock
+        self._dialects: tuple[Plain | Aws, ...] = (Plain(),)
+        self.catalogue = TypeCommands(database, registry)
+        self.courier = Courier(database, clock, config.in_flight_per_device)
+        self._sender = Sender(registry, devices, self.catalogue, self.courier, config)
+        self._sender.clock = clock
+        self._sender.changed = self.courier.changed = self._changed
+        self.courier.type_of = self._type_of
+        self.courier.usual = self._usual
+        self.bus: Bus | None = None
+        self.publish: Callable[[Message], object] = lambda _: None
+        self.answer: Callable[[Message, str], object] = lambda _message, _client_id: None
+        self.note: Callable[[Refused], None] = lambda _: None
+        """Hears of what is a problem of a device."""
+        self.jump_ms = JUMP_MS
+        """By more than this the clock does not go wrong by itself: it was set."""
+        self._gone: list[Place] = []
+        self._has_to_tend = asyncio.Event()
+
+    def follow(self, together: Together, cbor: Cbor) -> None:
+        """Be told how work is done together with what devices ask for, and how CBOR is written."""
+        self._together = self._sender.together = self.courier.together = together
+        self._dialects = (Aws(cbor), Plain())
+        self.courier.dialects = self._dialects
+
+    @contextlib.asynccontextmanager
+    async def running(self, post: Post) -> AsyncIterator[None]:
+        """Bring commands to devices, and look after what is due."""
+        async with self.catalogue.opened(), self.courier.running(post):
+            for place in await self._database.read(queries.select_open_devices()):
+                if not self._is_in_service(place):
+                    self.gone(*place)
+            async with asyncio.TaskGroup() as tasks:
+                working = [
+                    tasks.create_task(self._tend_for_ever(), name="commands due"),
+                    tasks.create_task(self._trim_for_ever(), name="commands' age"),
+                ]
+                try:
+                    yield
+                finally:
+                    for task in working:
+                        task.cancel()
+
+    # What the broker tells.
+
+    def heard(self, event: Connected | Disconnected | Refused) -> None:
+        """Hear what happened to a client."""
+        self.courier.heard(event)
+
+    def heard_subscribed(self, event: Subscribed) -> None:
+        """Hear what a client has subscribed to."""
+        self.courier.heard_subscribed(event)
+
+    def gone(self, tenant_id: int, device_id: str) -> None:
+        """A device takes no part any more: nothing is sent to it."""
+        self._gone.append((tenant_id, device_id))
+        self._has_to_tend.set()
+
+    # What devices tell.
+
+    def takes(self, topic: str) -> bool:
+        """Whether a message of this topic name is a response to a command."""
+        return addressed(self._dialects, topic) is not None
+
+    def apply(self, messages: Sequence[Message], connection: sqlite3.Connection, now: int) -> Afterwards:
+        """Take responses."""
+        told = _Told([], [], [])
+        found = [(message, one) for message in messages if (one := addressed(self._dialects, message.topic))]
+        wanted: dict[int, set[str]] = {}
+        for message, (_, address) in found:
+            wanted.setdefault(message.tenant_id, set()).add(read_wire_id(address.wire_id)[0])
+        known = {tenant_id: queries.by_executions(connection, tenant_id, ids) for tenant_id, ids in wanted.items()}
+        for message, (dialect, address) in found:
+            report = dialect.report(address, message.payload)
+            after = _ruled(message, report, address, known[message.tenant_id], now)
+            refusal = after if isinstance(after, Refusal) else None
+            if not isinstance(after, Refusal):
+                # Another response to the same command may follow.
+                told.changes.append((known[message.tenant_id][after.execution_id], after))
+                known[message.tenant_id][after.execution_id] = after
+            _answer(message, address, dialect.reply(address, refusal), refusal, told)
+        queries.update_commands(connection, [after for _, after in told.changes])
+        return partial(self._answered, told)
+
+    def _answered(self, told: _Told) -> None:
+        for message, client_id in told.replies:
+            self.answer(message, client_id)
+        for problem in told.problems:
+            self.note(problem)
+        self._changed(told.changes)
+
+    # What people ask.
+
+    async def send(self, tenant_id: int, device_id: str, new: NewCommand) -> Command:
+        """Send a command to a device.
+
+        Raises `UnknownDeviceError`, `InvalidCommandError`, `DeviceGoneError`, `TooManyCommandsError`,
+        `OtherContentError`.
+        """
+        return await self._sender.send(tenant_id, device_id, new)
+
+    async def send_to_many(self, tenant_id: int, selection: Selection, new: NewCommand) -> Batch:
+        """Send a command to many devices.
+
+        Raises `InvalidCommandError`, `InvalidQueryError`, `UnknownDeviceError`, `OtherContentError`.
+        """
+        batch = await self._sender.send_to_many(tenant_id, selection, new)
+        return await self.batch(tenant_id, batch.batch_id)
+
+    async def command(self, tenant_id: int, execution_id: str) -> Command:
+        """One command. Raises `UnknownCommandError`."""
+        for found in await self._database.read(queries.select_command(tenant_id, execution_id)):
+            return found
+        raise UnknownCommandError(f"no command has the execution id {execution_id[:80]!r}")
+
+    async def commands(
+        self,
+        tenant_id: int,
+        *,
+        device_id: str = "",
+        batch_id: str = "",
+        states: Sequence[State] = (),
+        before: int = FURTHEST,
+        limit: int = 100,
+    ) -> list[Command]:
+        """Commands with a number below `before`, the newest first. Raises `UnknownDeviceError`, `UnknownBatchError`."""
+        limit = max(1, min(limit, HIGHEST_LIMIT))
+        if device_id:
+            self._registry.device(tenant_id, device_id)
+            return await self._database.read(queries.select_of_device(tenant_id, device_id, states, before, limit))
+        if batch_id:
+            number = (await self.batch(tenant_id, batch_id)).batch_number
+            return await self._database.read(queries.select_of_batch(tenant_id, number, states, before, limit))
+        return await self._database.read(queries.select_all(tenant_id, states, before, limit))
+
+    async def batch(self, tenant_id: int, batch_id: str) -> Batch:
+        """What was sent to many, and how far they have come. Raises `UnknownBatchError`."""
+        found = await self._counted(tenant_id, await self._database.read(queries.select_batch(tenant_id, batch_id)))
+        if not found:
+            raise UnknownBatchError(f"no batch has the identifier {batch_id[:80]!r}")
+        return found[0]
+
+    async def batches(self, tenant_id: int, *, before: int = FURTHEST, limit: int = 100) -> list[Batch]:
+        """What was sent to many, with a number below `before`, the newest first."""
+        limit = max(1, min(limit, HIGHEST_LIMIT))
+        return await self._counted(
+            tenant_id, await self._database.read(queries.select_batches(tenant_id, before, limit))
+        )
+
+    async def cancel(self, tenant_id: int, execution_id: str) -> Command:
+        """Take back what was not written. Raises `UnknownCommandError`, `CommandSentError`, `CommandEndedError`."""
+        return await self._sender.cancel(tenant_id, await self.command(tenant_id, execution_id))
+
+    async def cancel_batch(self, tenant_id: int, batch_id: str) -> int:
+        """Take back what was not written of a batch; gives how many commands. Raises `UnknownBatchError`."""
+        return await self._sender.cancel_batch(tenant_id, await self.batch(tenant_id, batch_id))
+
+    async def _counted(self, tenant_id: int, batches: Sequence[Batch]) -> list[Batch]:
+        if not batches:
+            return []
+        counts: dict[int, dict[State, int]] = {}
+        numbers = [batch.batch_number for batch in batches]
+        for number, state, count in await self._database.read(queries.select_counts(tenant_id, numbers)):
+            counts.setdefault(number, {})[state] = count
+        return [replace(batch, counts=counts.get(batch.batch_number, {})) for batch in batches]
+
+    # What has come further.
+
+    def _changed(self, changes: Sequence[Change]) -> None:
+        """Tell of what is on disk."""
+        now = self._clock()
+        devices: dict[int, dict[str, None]] = {}
+        for before, after in changes:
+            devices.setdefault(after.tenant_id, {})[after.device_id] = None
+            if after.is_over or (before is not None and after.attempt > before.attempt):
+                self.courier.land(after)
+            told = event(before, after, now)
+            if told is not None:
+                self.publish(told)
+        if self.bus is not None:
+            self.bus.announce([CommandsChanged(tenant_id, tuple(some)) for tenant_id, some in devices.items()])
+
+    # What is due.
+
+    async def _tend_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        passed, wall = loop.time(), self._clock()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._has_to_tend.wait()
+            jump_ms = self._clock() - wall - int((loop.time() - passed) * SECOND_MS)
+            passed, wall = loop.time(), self._clock()
+            try:
+                if abs(jump_ms) > self.jump_ms:
+                    log.info("clock was set, commands are due as long from now as before by_ms=%s", jump_ms)
+                    await self._together(partial(self._shift, jump_ms))
+                await self.tend()
+            except UnwritableError as error:
+                log.warning("commands that are due wait for the disk error=%s", error)
+                await asyncio.sleep(1)
+
+    async def tend(self) -> None:
+        """See to what is due now, and to whoever is gone. Raises `UnwritableError`."""
+        self._has_to_tend.clear()
+        self.courier.look_after(self._clock())
+        while self._gone:
+            await self._together(partial(self._end_all, self._gone[0]))
+            del self._gone[0]
+        for due_at in await self._database.read(queries.select_next_due()):
+            if due_at is not None and due_at <= self._clock():
+                await self._see_to_due()
+
+    async def _see_to_due(self) -> None:
+        counts: list[int] = [PIECE]
+        while counts[-1] == PIECE:
+            await self._together(partial(self._rule_due, counts))
+
+    def _rule_due(self, counts: list[int], connection: sqlite3.Connection, now: int) -> Afterwards:
+        found = queries.due(connection, now, PIECE)
+        changes: list[Change] = [(before, ruling.due(before, now)) for before in found]
+        queries.update_commands(connection, [after for _, after in changes])
+        return partial(self._was_due, changes, counts)
+
+    def _was_due(self, changes: Sequence[Change], counts: list[int]) -> None:
+        counts.append(len(changes))
+        self._changed(changes)
+        waiting = [after for _, after in changes if not after.is_over and after.offered_at is None]
+        self.courier.expect([(after.tenant_id, after.device_id) for after in waiting])
+
+    def _end_all(self, place: Place, connection: sqlite3.Connection, now: int) -> Afterwards:
+        changes: list[Change] = []
+        reason = ruling.Reason(ruling.DEVICE_GONE, "the device was suspended or retired")
+        for before in queries.open_of_device(connection, *place):
+            over = ruling.cancelled(before, reason, By.GATEWAY, now)
+            if over is not None:
+                changes.append((before, over))
+        queries.update_commands(connection, [over for _, over in changes])
+        return partial(self._changed, changes)
+
+    def _shift(self, by_ms: int, connection: sqlite3.Connection, now: int) -> Afterwards:
+        del now
+        queries.shift(connection, by_ms)
+        return lambda: None
+
+    async def _trim_for_ever(self) -> None:
+        while True:
+            # By a clock that is wrong, everything would be old: what counts is what has passed for sure.
+            surely_at = self._registry.time.reading().surely_at
+            if surely_at is not None:
+                with contextlib.suppress(UnwritableError):
+                    await self.trim(surely_at - self._config.ledger_days * DAY_MS)
+            await asyncio.sleep(TRIM_S)
+
+    async def trim(self, before: int) -> None:
+        """Forget what ended before a moment, piece by piece."""
+        for delete in (queries.delete_ended, queries.delete_batches):
+            count = PIECE
+            while count == PIECE:
+                count = await self._database.write(delete, before, PIECE)
+
+    # Of devices.
+
+    def _is_in_service(self, place: Place) -> bool:
+        return self._registry.has_device(*place) and self._registry.device(*place).state in IN_SERVICE
+
+    def _type_of(self, tenant_id: int, device_id: str) -> str:
+        has_one = self._registry.has_device(tenant_id, device_id)
+        return self._registry.device(tenant_id, device_id).type if has_one else ""
+
+    def _usual(self, tenant_id: int, type_name: str, name: str) -> DialectName:
+        kind = self.catalogue.find(tenant_id, type_name, name)
+        return DialectName.ANY if kind is None else kind.dialect
+
+
+def _message(tenant_id: int, wire: Wire, now: int) -> Message:
+    topic, payload, properties = wire
+    return Message(tenant_id, "", "", topic, payload, 1, retain=False, arrived_at=now, properties=properties)
+
+
+def _ruled(
+    message: Message, report: Report | Refusal, address: Address, known: Mapping[str, Command], now: int
+) -> Command | Refusal:
+    """What a response makes of the command that it is about."""
+    if isinstance(report, Refusal):
+        return report
+    execution_id, attempt = read_wire_id(address.wire_id)
+    before = known.get(execution_id)
+    if before is None or not before.device_id == address.device_id == message.principal:
+        return Refusal(ruling.NOT_FOUND, "this device was sent no such execution")
+    return ruling.told(before, attempt, report, now)
+
+
+def _answer(request: Message, address: Address, reply: Wire | None, refusal: Refusal | None, told: _Told) -> None:
+    """Have a response answered, or what is wrong with it shown as a problem of its device."""
+    if reply is not None:
+        told.replies.append((_message(request.tenant_id, reply, request.arrived_at), request.client_id))
+    elif refusal is not None:
+        reason = f"response to command {address.wire_id[:64]}: {refusal.reason}"
+        who = (request.tenant_id, request.principal, request.client_id, "")
+        told.problems.append(Refused(*who, "command_response", reason, request.arrived_at))

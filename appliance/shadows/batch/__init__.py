@@ -1,0 +1,1 @@
+"""The shadows of one transaction."""

@@ -1,0 +1,129 @@
+"""What a shadow was: its changes, undone from what it is now one after the other."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from appliance.instant import to_text
+from appliance.shadows.model import BeforeHistoryError, ChangeKind, Section, Shadow, ShadowChange
+from appliance.shadows.undoing import gone_back
+
+_FIRST_VERSION = 1
+
+
+class WayBack(msgspec.Struct, frozen=True):
+    """What makes of a document what it was before a change."""
+
+    state: Section
+    metadata: Section
+    is_there: bool
+    """Whether there was one."""
+
+
+class KeptChange(msgspec.Struct, frozen=True):
+    """A change as it is kept."""
+
+    version: int
+    at: int
+    author: str
+    kind: ChangeKind
+    patch: Section
+    way_back: WayBack
+
+
+class Body(msgspec.Struct, frozen=True):
+    """The document of a shadow at some moment."""
+
+    state: Section
+    metadata: Section
+    is_there: bool
+
+    def before(self, change: KeptChange) -> "Body":
+        """What it was before that change, the last one."""
+        back = change.way_back
+        return Body(gone_back(self.state, back.state), gone_back(self.metadata, back.metadata), back.is_there)
+
+
+class KeptRow(msgspec.Struct, frozen=True):
+    """What is kept of a shadow, with one of its changes if any is kept."""
+
+    version: int
+    updated_at: int
+    body: Body
+    """Empty with every change but the newest."""
+    change: KeptChange | None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What is kept of a shadow: what it is, and its changes, the newest first."""
+
+    version: int
+    updated_at: int
+    body: Body
+    changes: Sequence[KeptChange]
+
+
+def gathered(rows: Sequence[KeptRow]) -> Kept | None:
+    """A shadow of its rows, the newest change first; None where there never was one."""
+    if not rows:
+        return None
+    changes = [row.change for row in rows if row.change is not None]
+    return Kept(rows[0].version, rows[0].updated_at, rows[0].body, changes)
+
+
+def told(kept: Kept, before_version: int | None, limit: int) -> list[ShadowChange]:
+    """The changes before a version, or all of them, the newest first, with what each made of the shadow."""
+    found: list[ShadowChange] = []
+    for change, after, before in _walked(kept):
+        if len(found) == limit:
+            break
+        if before_version is None or change.version < before_version:
+            found.append(
+                ShadowChange(
+                    change.version,
+                    change.at,
+                    change.author,
+                    change.kind,
+                    change.patch,
+                    *_sections(after),
+                    *_sections(before),
+                )
+            )
+    return found
+
+
+def as_of(kept: Kept, device_id: str, name: str, at: int) -> Shadow | None:
+    """What a shadow was at a moment; None when there was none. Raises `BeforeHistoryError`."""
+    if at >= kept.updated_at:
+        return _shadow(kept.body, kept.version, kept.updated_at, device_id, name)
+    oldest: KeptChange | None = None
+    for change, after, _ in _walked(kept):
+        if change.at <= at:
+            return _shadow(after, change.version, change.at, device_id, name)
+        oldest = change
+    if oldest is not None and oldest.version == _FIRST_VERSION:
+        return None
+    begin_at = kept.updated_at if oldest is None else oldest.at
+    raise BeforeHistoryError(
+        f"the history of this shadow begins at {to_text(begin_at)}: what it was before is not kept"
+    )
+
+
+def _walked(kept: Kept) -> Iterator[tuple[KeptChange, Body, Body]]:
+    """Every change with what was after it and before it."""
+    after = kept.body
+    for change in kept.changes:
+        before = after.before(change)
+        yield change, after, before
+        after = before
+
+
+def _shadow(body: Body, version: int, updated_at: int, device_id: str, name: str) -> Shadow | None:
+    if not body.is_there:
+        return None
+    return Shadow(device_id, name, version, *_sections(body), body.metadata, updated_at)
+
+
+def _sections(body: Body) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    return body.state.get("desired"), body.state.get("reported")

@@ -1,0 +1,225 @@
+"""What shadows ask of gateway.db, and what they write there."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from appliance.shadows import document
+from appliance.shadows.history import Body, KeptChange, KeptRow, WayBack
+from appliance.shadows.model import ChangeKind, Shadow, ShadowSummary
+from appliance.shadows.ruling import Change, Standing
+from appliance.store.database import Select
+
+TRIMMED_AT_ONCE = 64
+"""Changes of a shadow, and of all shadows, that go in one statement at most."""
+ERASED_AT_ONCE = 256
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+_WAY_BACK = msgspec.json.Decoder(WayBack)
+
+
+def select_standing(
+    connection: sqlite3.Connection, tenant_id: int, device_id: str, name: str
+) -> tuple[int | None, Standing]:
+    """A shadow as it is inside this transaction, and its number; None where there never was one."""
+    sql = """
+        SELECT shadow_number, version, updated_at, has_delta, state, metadata FROM shadow
+        WHERE tenant_id = ? AND device_id = ? AND name = ?
+    """
+    row = connection.execute(sql, (tenant_id, device_id, name)).fetchone()
+    return (None, Standing()) if row is None else (row[0], _standing(*row[1:]))
+
+
+def select_standing_of(tenant_id: int, device_id: str, name: str) -> Select[Standing]:
+    """The same as it is on the disk."""
+    sql = """
+        SELECT version, updated_at, has_delta, state, metadata FROM shadow
+        WHERE tenant_id = ? AND device_id = ? AND name = ?
+    """
+    return Select(sql, (tenant_id, device_id, name), _standing)
+
+
+def insert_shadow(connection: sqlite3.Connection, tenant_id: int, device_id: str, name: str, standing: Standing) -> int:
+    """Add a shadow and give its number."""
+    sql = """
+        INSERT INTO shadow (tenant_id, device_id, name, made_at, version, updated_at, has_delta, state, metadata)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING shadow_number
+    """
+    values = (tenant_id, device_id, name, standing.updated_at, *_columns(standing))
+    [(number,)] = connection.execute(sql, values).fetchall()
+    return int(number)
+
+
+def update_shadow(connection: sqlite3.Connection, tenant_id: int, number: int, standing: Standing) -> None:
+    """Write what a shadow has become."""
+    sql = """
+        UPDATE shadow SET version = ?, updated_at = ?, has_delta = ?, state = ?, metadata = ?
+        WHERE tenant_id = ? AND shadow_number = ?
+    """
+    connection.execute(sql, (*_columns(standing), tenant_id, number))
+
+
+def insert_changes(
+    connection: sqlite3.Connection, tenant_id: int, number: int, changes: Sequence[tuple[str, Change]]
+) -> int:
+    """Add changes of a shadow, each with who made it; give how many bytes they take."""
+    rows = [_change_row(tenant_id, number, author, change) for author, change in changes]
+    sql = """
+        INSERT INTO shadow_change (tenant_id, shadow_number, version, at, author, kind, patch, way_back, byte_count)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    """
+    connection.executemany(sql, rows)
+    return sum([int(row[-1]) for row in rows])
+
+
+def delete_old_changes(connection: sqlite3.Connection, tenant_id: int, number: int, through_version: int) -> int:
+    """Forget some changes of a shadow up to a version; give how many bytes they took."""
+    sql = f"""
+        DELETE FROM shadow_change WHERE +tenant_id = ? AND change_number IN (
+            SELECT change_number FROM shadow_change WHERE tenant_id = ? AND shadow_number = ? AND version <= ?
+            ORDER BY version LIMIT {TRIMMED_AT_ONCE}
+        ) RETURNING byte_count
+    """
+    rows = connection.execute(sql, (tenant_id, tenant_id, number, through_version)).fetchall()
+    return sum([byte_count for (byte_count,) in rows])
+
+
+def update_history_bytes(connection: sqlite3.Connection, tenant_id: int, byte_count: int) -> int:
+    """Count bytes that came or went, and give how many all changes of a tenant take."""
+    sql = """
+        INSERT INTO shadow_history (tenant_id, byte_count) VALUES (?, ?)
+        ON CONFLICT (tenant_id) DO UPDATE SET byte_count = byte_count + excluded.byte_count
+        RETURNING byte_count
+    """
+    [(total,)] = connection.execute(sql, (tenant_id, byte_count)).fetchall()
+    return int(total)
+
+
+def delete_oldest_changes(connection: sqlite3.Connection, tenant_id: int) -> int:
+    """Forget some of the oldest changes of a tenant; give how many bytes they took."""
+    sql = f"""
+        DELETE FROM shadow_change WHERE +tenant_id = ? AND change_number IN (
+            SELECT change_number FROM shadow_change WHERE tenant_id = ? ORDER BY change_number LIMIT {TRIMMED_AT_ONCE}
+        ) RETURNING byte_count
+    """
+    rows = connection.execute(sql, (tenant_id, tenant_id)).fetchall()
+    return sum([byte_count for (byte_count,) in rows])
+
+
+def count_named(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> tuple[int, int]:
+    """How many named shadows a device has, and how many that were deleted are remembered."""
+    sql = """
+        SELECT COUNT(state), COUNT(*) - COUNT(state) FROM shadow WHERE tenant_id = ? AND device_id = ? AND name <> ''
+    """
+    count, deleted_count = connection.execute(sql, (tenant_id, device_id)).fetchone()
+    return int(count), int(deleted_count)
+
+
+def select_oldest_deleted(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> tuple[int, str]:
+    """The named shadow of a device that was deleted first, and its name."""
+    sql = """
+        SELECT shadow_number, name FROM shadow
+        WHERE tenant_id = ? AND device_id = ? AND name <> '' AND state IS NULL
+        ORDER BY updated_at, shadow_number LIMIT 1
+    """
+    number, name = connection.execute(sql, (tenant_id, device_id)).fetchone()
+    return int(number), str(name)
+
+
+def delete_shadow(connection: sqlite3.Connection, tenant_id: int, number: int) -> None:
+    """Forget a shadow whose changes are forgotten, and with it its version."""
+    connection.execute("DELETE FROM shadow WHERE tenant_id = ? AND shadow_number = ?", (tenant_id, number))
+
+
+def erase_some(connection: sqlite3.Connection, tenant_id: int, device_id: str, through_at: int) -> bool:
+    """Forget some of what is kept of a device's shadows that were made up to a moment; whether there may be more."""
+    sql = f"""
+        DELETE FROM shadow_change WHERE +tenant_id = ? AND change_number IN (
+            SELECT change_number FROM shadow_change JOIN shadow USING (tenant_id, shadow_number)
+            WHERE tenant_id = ? AND device_id = ? AND made_at <= ? LIMIT {ERASED_AT_ONCE}
+        ) RETURNING byte_count
+    """
+    rows = connection.execute(sql, (tenant_id, tenant_id, device_id, through_at)).fetchall()
+    update_history_bytes(connection, tenant_id, -sum([byte_count for (byte_count,) in rows]))
+    if len(rows) == ERASED_AT_ONCE:
+        return True
+    sql = "DELETE FROM shadow WHERE tenant_id = ? AND device_id = ? AND made_at <= ?"
+    connection.execute(sql, (tenant_id, device_id, through_at))
+    return False
+
+
+def select_shadow(tenant_id: int, device_id: str, name: str) -> Select[Shadow]:
+    """A shadow that is there."""
+    sql = """
+        SELECT device_id, name, version, updated_at, state, metadata FROM shadow
+        WHERE tenant_id = ? AND device_id = ? AND name = ? AND state IS NOT NULL
+    """
+    return Select(sql, (tenant_id, device_id, name), _shadow)
+
+
+def select_names(tenant_id: int, device_id: str, after: str, limit: int) -> Select[ShadowSummary]:
+    """The named shadows of a device by name, those after one."""
+    sql = """
+        SELECT name, version, updated_at, has_delta FROM shadow
+        WHERE tenant_id = ? AND device_id = ? AND name > ? AND state IS NOT NULL ORDER BY name LIMIT ?
+    """
+    return Select(sql, (tenant_id, device_id, after, limit), _summary)
+
+
+def select_history(tenant_id: int, device_id: str, name: str) -> Select[KeptRow]:
+    """A shadow as it is, deleted ones too, with every change of it that is kept, the newest first.
+
+    Both come in one answer: a change that is committed in between would make them disagree. The document comes with
+    the first row alone.
+    """
+    sql = """
+        SELECT shadow.version, updated_at,
+            IIF(shadow_change.version < shadow.version, NULL, state),
+            IIF(shadow_change.version < shadow.version, NULL, metadata),
+            shadow_change.version, at, author, kind, patch, way_back
+        FROM shadow LEFT JOIN shadow_change USING (tenant_id, shadow_number)
+        WHERE tenant_id = ? AND device_id = ? AND name = ? ORDER BY shadow_change.version DESC
+    """
+    return Select(sql, (tenant_id, device_id, name), _kept)
+
+
+def _standing(version: int, updated_at: int, has_delta: int, state: str | None, metadata: str | None) -> Standing:
+    kept = None if state is None or metadata is None else document.read(state, metadata)
+    return Standing(version, updated_at, kept, bool(has_delta))
+
+
+def _columns(standing: Standing) -> tuple[int, int, int, str | None, str | None]:
+    kept = standing.document
+    state, metadata = (None, None) if kept is None else (kept.state_json.decode(), kept.metadata_json.decode())
+    return standing.version, standing.updated_at, int(standing.has_delta), state, metadata
+
+
+def _change_row(tenant_id: int, number: int, author: str, change: Change) -> tuple[int | str, ...]:
+    patch, way_back = change.patch_json, change.way_back_json
+    told = (change.version, change.at, author, change.kind.value, patch.decode(), way_back.decode())
+    return (tenant_id, number, *told, len(patch) + len(way_back) + len(author))
+
+
+def _shadow(device_id: str, name: str, version: int, updated_at: int, state: str, metadata: str) -> Shadow:
+    kept = document.read(state, metadata)
+    sections = (kept.state.get("desired"), kept.state.get("reported"))
+    return Shadow(device_id, name, version, *sections, kept.metadata, updated_at)
+
+
+def _summary(name: str, version: int, updated_at: int, has_delta: int) -> ShadowSummary:
+    return ShadowSummary(name, version, updated_at, bool(has_delta))
+
+
+def _kept(version: int, updated_at: int, state: str | None, metadata: str | None, *change: Any) -> KeptRow:
+    body = Body({}, {}, is_there=False)
+    if state is not None and metadata is not None:
+        body = Body(_OBJECT.decode(state), _OBJECT.decode(metadata), is_there=True)
+    changed = None if change[0] is None else _change(*change)
+    return KeptRow(version, updated_at, body, changed)
+
+
+def _change(version: int, at: int, author: str, kind: str, patch: str, way_back: str) -> KeptChange:
+    back = _WAY_BACK.decode(way_back)
+    return KeptChange(version, at, author, ChangeKind(kind), _OBJECT.decode(patch), back)

@@ -1,0 +1,185 @@
+"""Shadows and commands through the whole gateway, over mutual TLS and onto the disk.
+
+Updates by the clock and as fast as it goes; a fleet that comes back and fetches its shadows; a command for each of
+10,000 connected devices.
+"""
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from bench.children import SERVER_CORE, await_port, cpu_seconds, python, resident_kb, run, started
+from bench.crowd import Gathered
+from bench.gateway import HOST, TLS_PORT, Prepared, prepared
+from bench.generator import Generator, files_raised, generating
+from bench.message import device_ids
+from bench.numbers import table
+from bench.operator import Operator
+from bench.plane_crowd import Ordered, Orders, Return, Returned, Updated, Updates
+from bench.telemetry_crowd import Devices
+from bench.telemetry_load import AT_ONCE, PATIENCE_S, SETTINGS, SPARE_FILES
+from bench.telemetry_rows import HEAD, Target, judged, plain, said
+
+SETTLE_S = 2.0
+RETURNING_AT_ONCE = 100
+POLL_S = 0.2
+PREFIX = "load-"
+"""What the names of `bench.message.device_ids` begin with."""
+
+RATE = 3_000.0
+BURST = 6_000.0
+"""More than is asked for: what it comes to then is all that it can do."""
+P99 = Target(150.0, "ms")
+RETURN = Target(60.0, "s")
+DISPATCHED = Target(2.0, "s", 2)
+SETTLED = Target(10.0, "s", 2)
+NOTHING = Target(0.0, "", 0)
+
+
+class Size(msgspec.Struct, frozen=True):
+    """How much of it is done."""
+
+    updating_count: int
+    fleet_count: int
+    seconds: float
+    share: float
+    """Of each rate."""
+
+
+FULL = Size(1_000, 10_000, 30.0, 1.0)
+QUICK = Size(20, 60, 2.0, 0.05)
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """What one rate of updates came to."""
+
+    rate: float
+    seconds: float
+    updated: Updated
+    cpu_percent: float
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What a command for every device came to."""
+
+    asked_at: float
+    ordered: Ordered
+    settled_s: float
+    succeeded: int
+    cpu_s: float
+
+
+def measure(folder: Path, *, quick: bool) -> str:
+    """Run everything; gives the tables. `quick` is a fraction of it, to see that it works."""
+    size = QUICK if quick else FULL
+    allowed = files_raised() - SPARE_FILES
+    size = msgspec.structs.replace(size, fleet_count=min(size.fleet_count, allowed))
+    made = prepared(folder / "gateway", size.fleet_count, SETTINGS)
+    token = run(python("appliance", "token", "add", "bench", "--config", str(made.settings))).strip()
+    command = python("appliance", "run", "--config", str(made.settings))
+    with started(command, made.log, SERVER_CORE) as child:
+        await_port(HOST, TLS_PORT, child)
+        with generating("bench.plane_crowd", made.log) as crowd:
+            _gathered(crowd, made, size.updating_count)
+            phases = [_updated(crowd, child.pid, rate * size.share, size.seconds) for rate in (RATE, BURST)]
+    with started(command, made.log, SERVER_CORE) as child:
+        await_port(HOST, TLS_PORT, child)
+        operator = Operator(made.folder / "data" / "pki" / "web-ca.pem", token)
+        kept = sum(operator.version(name) for name in device_ids(size.updating_count))
+        with generating("bench.plane_crowd", made.log) as crowd:
+            gathered = _gathered(crowd, made, size.fleet_count)
+            cpu = cpu_seconds(child.pid)
+            returned = crowd.ask(Return(RETURNING_AT_ONCE, PATIENCE_S), Returned)
+            return_cpu_s = cpu_seconds(child.pid) - cpu
+            time.sleep(SETTLE_S)
+            settled = _ordered(crowd, operator, child.pid, size.fleet_count)
+        resident = resident_kb(child.pid) / 1024
+    missing = sum(phase.updated.accepted for phase in phases) - kept
+    return "\n\n".join(
+        [
+            *[_phase_text(size, phase, missing) for phase in phases],
+            _return_text(size, gathered, returned, return_cpu_s),
+            _settled_text(size, settled, resident),
+        ]
+    )
+
+
+def _gathered(crowd: Generator, made: Prepared, count: int) -> Gathered:
+    gathered = crowd.ask(Devices(HOST, TLS_PORT, str(made.bundles), count, AT_ONCE, PATIENCE_S), Gathered)
+    time.sleep(SETTLE_S)
+    return gathered
+
+
+def _updated(crowd: Generator, pid: int, rate: float, seconds: float) -> Phase:
+    cpu = cpu_seconds(pid)
+    updated = crowd.ask(Updates(rate, seconds), Updated)
+    return Phase(rate, seconds, updated, 100 * (cpu_seconds(pid) - cpu) / seconds)
+
+
+def _ordered(crowd: Generator, operator: Operator, pid: int, count: int) -> Settled:
+    """Send one command to all, and see when the ledger says that all have ended."""
+    crowd.ask(Orders(PATIENCE_S), Orders)
+    asked_at, cpu = time.monotonic(), cpu_seconds(pid)
+    batch = operator.order(PREFIX)
+    deadline = asked_at + PATIENCE_S
+    progress = operator.progress(batch)
+    while progress.open_count and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        progress = operator.progress(batch)
+    settled_s = time.monotonic() - asked_at
+    ordered = crowd.hear(Ordered)
+    if progress.open_count + progress.succeeded_count == 0:
+        raise ValueError(f"the command was not for {count:,} devices, but for nobody")
+    return Settled(asked_at, ordered, settled_s, progress.succeeded_count, cpu_seconds(pid) - cpu)
+
+
+def _phase_text(size: Size, phase: Phase, missing: int) -> str:
+    updated, answered_s = phase.updated, phase.updated.accepted / max(phase.seconds, 1e-3)
+    title = (
+        f"Shadow updates over MQTT at QoS 1: {size.updating_count:,} devices over mutual TLS, "
+        f"{phase.rate:,.0f} updates a second for {phase.seconds:g} s"
+    )
+    is_asked = phase.rate <= RATE
+    latency = updated.latency
+    rows = [
+        plain("updates sent", f"{updated.sent:,}"),
+        plain("accepted a second", f"{answered_s:,.0f}"),
+        plain("accepted p50, p95", f"{said(latency.p50, 'ms')}, {said(latency.p95, 'ms')}"),
+        judged("accepted p99", latency.p99, P99) if is_asked else plain("accepted p99", said(latency.p99, "ms")),
+        judged("sent, but not answered", float(updated.sent - updated.accepted - updated.rejected), NOTHING),
+        judged("rejected", float(updated.rejected), NOTHING),
+        judged("accepted in both phases, but not on disk after a restart", float(missing), NOTHING),
+        plain("processor, of one core", said(phase.cpu_percent, "%", 0)),
+        plain("connections lost", f"{updated.lost_connections:,}"),
+        plain("generator late by, p99", said(updated.lateness.p99, "ms")),
+        plain("generator's processor", said(updated.generator_percent, "%", 0)),
+    ]
+    return f"{title}\n\n{table(HEAD, rows)}"
+
+
+def _return_text(size: Size, gathered: Gathered, returned: Returned, cpu_s: float) -> str:
+    title = f"{size.fleet_count:,} devices leave together, connect again over mutual TLS and fetch their shadows"
+    rows = [
+        judged("all have their shadows", returned.seconds, RETURN),
+        plain("processor of the gateway", said(cpu_s, "s")),
+        plain("the same devices connected for the first time", said(gathered.seconds, "s")),
+        plain("connections that broke and were made again", f"{returned.failures:,}"),
+        plain("generator's processor", said(returned.generator_percent, "%", 0)),
+    ]
+    return f"{title}\n\n{table(HEAD, rows)}"
+
+
+def _settled_text(size: Size, settled: Settled, resident_mb: float) -> str:
+    ordered = settled.ordered
+    title = f"One command for each of {size.fleet_count:,} connected devices, which succeed at once"
+    rows = [
+        judged("the last device has it", ordered.last_at - settled.asked_at, DISPATCHED),
+        plain("the first device has it", said(ordered.first_at - settled.asked_at, "s", 2)),
+        judged("all have ended in the ledger", settled.settled_s, SETTLED),
+        judged("not succeeded", float(size.fleet_count - settled.succeeded), NOTHING),
+        judged("taken twice by a device", float(ordered.repeated), NOTHING),
+        plain("processor of the gateway", said(settled.cpu_s, "s")),
+        plain("resident memory afterwards", said(resident_mb, "MB", 0)),
+    ]
+    return f"{title}\n\n{table(HEAD, rows)}"

@@ -1,0 +1,198 @@
+"""The courier: what is written to whom, and what is heard of it."""
+
+from appliance.commands import ruling
+from appliance.commands.delivery.service import AGAIN_MS, IMPATIENT_MS
+from appliance.commands.model import NewCommand, State
+from appliance.registry.service import Registry
+from appliance.store.database import Database, UnwritableError
+from broker.message import Message
+from broker.ports import Refused, Subscribed
+from tests.appliance.commands.room import TENANT, Hall, until
+from tests.appliance.registry.examples import FakeClock
+
+BLINK = NewCommand("blink")
+
+
+async def test_a_device_that_is_away_or_wants_nothing_is_sent_nothing(hall: Hall) -> None:
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    line = hall.connect("lamp", "sensors/lamp/#")
+    await hall.settled()
+    found = await hall.commands.command(TENANT, sent.execution_id)
+    assert (found.state, found.offered_at, line.written) == (State.QUEUED, None, [])
+    topic = "cmd/lamp/request/+"
+    line.subscriptions[topic] = line.subscriptions["sensors/lamp/#"]
+    hall.commands.heard_subscribed(Subscribed(TENANT, "lamp", (topic,), "c", hall.clock()))
+    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+
+
+async def test_the_next_is_written_when_the_one_before_was_answered_for(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    line.acknowledges = False
+    made = [await hall.commands.send(TENANT, "lamp", NewCommand("blink", priority=place)) for place in (0, 0, 9)]
+    await until(lambda: len(line.written) == 1)
+    await hall.settled()
+    assert len(line.written) == hall.commands.courier.flight_count == 1
+    line.evidence[0].acknowledged("lamp")
+    await until(lambda: len(line.written) == 2)
+    assert [message.topic.rpartition("/")[2] for message in line.written] == [
+        made[0].execution_id,
+        made[2].execution_id,
+    ]
+
+
+async def test_at_qos_0_nobody_answers_and_nobody_waits(hall: Hall) -> None:
+    line = hall.connect("lamp", qos=0)
+    made = [await hall.commands.send(TENANT, "lamp", BLINK) for _ in range(2)]
+    await until(lambda: len(line.written) == 2)
+    for one in made:
+        found = await hall.until(one.execution_id, lambda one: one.state is State.SENT)
+        assert found.acknowledged_at is None
+
+
+async def test_what_was_written_and_not_answered_for_is_not_written_again(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    line.acknowledges = False
+    strict = await hall.commands.send(TENANT, "lamp", NewCommand("blink", may_repeat=False))
+    await hall.until(strict.execution_id, lambda one: one.state is State.SENT)
+    hall.disconnect(line)
+    again = hall.connect("lamp")
+    marker = await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.until(marker.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    assert [message.topic.rpartition("/")[2] for message in again.written] == [marker.execution_id]
+    assert (await hall.commands.command(TENANT, strict.execution_id)).state is State.SENT
+    assert "lamp" in hall.exchange.abandoned
+
+
+async def test_what_may_be_repeated_is_written_again_and_marked(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    line.acknowledges = False
+    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink", may_repeat=True))
+    await hall.until(sent.execution_id, lambda one: one.state is State.SENT)
+    hall.disconnect(line)
+    again = hall.connect("lamp")
+    found = await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    assert found.is_repeated
+    assert dict(again.written[0].properties.user_properties)["is_repeated"] == "true"
+
+
+async def test_a_connection_that_is_taken_over_is_over(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    line.is_full = True
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await until(lambda: len(line.waiting) == 1)
+    # No end of the first is heard: the second has its session.
+    line.client = None
+    hall.exchange.lines["lamp"].remove(line)
+    again = hall.connect("lamp")
+    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    assert len(again.written) == 1
+
+
+async def test_what_waits_too_long_behind_others_is_taken_back_and_offered_later(hall: Hall, clock: FakeClock) -> None:
+    line = hall.connect("lamp")
+    line.is_full = True
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await until(lambda: len(line.waiting) == 1)
+    clock.now += IMPATIENT_MS + 1
+    await hall.commands.tend()
+    released = await hall.until(sent.execution_id, lambda one: one.offered_at is None)
+    assert (released.state, released.not_before, line.waiting) == (State.QUEUED, clock.now + AGAIN_MS, [])
+    line.is_full = False
+    clock.now += AGAIN_MS
+    await hall.commands.tend()
+    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+
+
+async def test_what_waits_behind_others_is_taken_back_by_a_person(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    line.is_full = True
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await until(lambda: len(line.waiting) == 1)
+    over = await hall.commands.cancel(TENANT, sent.execution_id)
+    assert (over.state, line.waiting) == (State.CANCELLED, [])
+
+
+async def test_nothing_is_written_to_a_connection_that_has_ended_meanwhile(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    together = hall.commands.courier.together
+
+    async def slow(work: object) -> None:
+        hall.commands.courier.together = together
+        line.client = None
+        hall.exchange.lines["lamp"].remove(line)
+        await together(work)  # type: ignore[arg-type]
+
+    hall.commands.courier.together = slow
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.settled()
+    found = await hall.until(sent.execution_id, lambda one: one.offered_at is None)
+    assert (found.state, line.written, line.waiting) == (State.QUEUED, [], [])
+
+
+async def test_a_full_disk_delays_and_loses_nothing(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    courier = hall.commands.courier
+    together, failures = courier.together, [0]
+
+    async def failing(work: object) -> None:
+        failures[0] += 1
+        if failures[0] in {1, 3}:
+            raise UnwritableError("full")
+        await together(work)  # type: ignore[arg-type]
+
+    courier.together = failing
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    assert len(line.written) == 1
+    assert failures[0] >= 4
+
+
+async def test_a_new_start_knows_what_was_under_way(database: Database, registry: Registry, clock: FakeClock) -> None:
+    hall = Hall(database, registry, clock)
+    await hall.add("lamp", "other")
+    async with hall.commands.running(hall.exchange):
+        for name in ("lamp", "other"):
+            hall.connect(name).acknowledges = False
+        made = [
+            await hall.commands.send(TENANT, name, NewCommand("blink", may_repeat=name == "lamp"))
+            for name in ("lamp", "other")
+        ]
+        for one in made:
+            await hall.until(one.execution_id, lambda one: one.offered_at is not None)
+    again = Hall(database, registry, clock)
+    async with again.commands.running(again.exchange):
+        lines = [again.connect(name) for name in ("lamp", "other")]
+        done = await again.until(made[0].execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+        assert done.is_repeated
+        clock.now += 60_000
+        await again.commands.tend()
+        over = await again.until(made[1].execution_id, lambda one: one.is_over)
+        assert (over.state, over.reason_code) == (State.TIMED_OUT, ruling.NOT_CONFIRMED)
+        assert [len(line.written) for line in lines] == [1, 0]
+
+
+async def test_a_client_identifier_may_be_another_than_the_device_s(hall: Hall) -> None:
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    line = hall.connect("lamp", client_id="lamp-radio")
+    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    hall.disconnect(line)
+    hall.commands.heard(Refused(TENANT, "lamp", "lamp", "", "x", "y", hall.clock()))
+
+
+async def test_what_no_device_can_read_ends_at_once(hall: Hall) -> None:
+    hall.connect("lamp", "$aws/commands/things/lamp/executions/+/request/cbor")
+    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink", b"99999999999999999999999999"))
+    over = await hall.until(sent.execution_id, lambda one: one.is_over)
+    assert (over.state, over.reason_code) == (State.CANCELLED, "NOT_ENCODABLE")
+
+
+def test_only_commands_are_kept_from_the_next_connection(hall: Hall) -> None:
+    is_request = hall.commands.courier._is_request
+
+    def published(topic: str, client_id: str = "") -> Message:
+        return Message(TENANT, client_id, client_id, topic, b"", 1, False, 0)
+
+    assert is_request(published("cmd/lamp/request/x"))
+    assert is_request(published("$aws/commands/things/lamp/executions/x/request/json"))
+    assert not is_request(published("cmd/lamp/request/x", "script"))
+    assert not is_request(published("fw/lamp/offer"))

@@ -1,0 +1,39 @@
+"""In which dialect a device is told."""
+
+import pytest
+
+from appliance.commands.dialects.aws import Aws
+from appliance.commands.dialects.choice import addressed, chosen
+from appliance.commands.dialects.dialect import Cbor
+from appliance.commands.dialects.plain import Plain
+from appliance.commands.model import DialectName
+from appliance.ingestion import cbor
+from tests.appliance.commands.examples import command
+
+DIALECTS = (Aws(Cbor(cbor.encode, cbor.decode)), Plain())
+ANY, PLAIN, AWS = DialectName.ANY, DialectName.PLAIN, DialectName.AWS
+
+
+@pytest.mark.parametrize(
+    ("own", "usual", "wanted", "told"),
+    [
+        (ANY, ANY, ("cmd/",), PLAIN),
+        (ANY, ANY, ("$aws/",), AWS),
+        (ANY, ANY, ("cmd/", "$aws/"), AWS),
+        (ANY, PLAIN, ("cmd/", "$aws/"), PLAIN),
+        (ANY, PLAIN, ("$aws/",), AWS),
+        (AWS, PLAIN, ("cmd/", "$aws/"), AWS),
+        (AWS, ANY, ("cmd/",), None),
+        (ANY, ANY, (), None),
+    ],
+)
+def test_the_command_says_then_the_device_then_its_type(
+    own: DialectName, usual: DialectName, wanted: tuple[str, ...], told: DialectName | None
+) -> None:
+    found = chosen(DIALECTS, command(dialect=own), lambda topic: bool(wanted) and topic.startswith(wanted), usual)
+    assert (None if found is None else found[0]) == told
+
+
+def test_a_response_is_of_one_dialect() -> None:
+    found = [addressed(DIALECTS, topic) for topic in ("cmd/a/response/b", "cmd/a/request/b", "sensors/a/telemetry")]
+    assert [one is not None and one[0].name for one in found] == [PLAIN, False, False]

@@ -1,0 +1,73 @@
+"""Jobs as they are kept, one change after the other."""
+
+import sqlite3
+
+import msgspec
+import pytest
+
+from appliance.commands.jobs.plan.model import Job, UnknownJobError
+from appliance.commands.jobs.plan.service import JobPlans
+from appliance.registry.model import DeviceState
+from tests.appliance.commands.jobs.plan.fleet import Fleet, wanted
+
+
+def book_of(plans: JobPlans):  # type: ignore[no-untyped-def]  # it is what the plans have
+    return plans._book
+
+
+async def test_a_change_sees_what_the_one_before_has_made(fleet: Fleet) -> None:
+    book = book_of(fleet.plans)
+    await fleet.create()
+
+    def longer(job: Job, _: sqlite3.Connection, _now: int) -> Job:
+        return msgspec.structs.replace(job, comment=job.comment + "x")
+
+    for _ in range(3):
+        await book.change(1, "night", longer)
+    assert (await book.job(1, "night")).comment == "xxx"
+    with pytest.raises(UnknownJobError):
+        await book.change(1, "day", longer)
+
+
+async def test_what_is_known_of_devices_is_looked_up_again_once_they_change(fleet: Fleet) -> None:
+    book = book_of(fleet.plans)
+    devices = await fleet.add(2)
+    job = await fleet.create()
+    view = await book.view(job)
+    assert view.waiting == tuple(devices)
+    assert await book.view(job) is view
+    await fleet.registry.set_state(1, devices[0], DeviceState.SUSPENDED)
+    assert (await book.view(job)).waiting == tuple(devices[1:])
+    view = await book.view(job)
+    book.forget(job.job_number)
+    assert await book.view(job) is not view
+    book.forget_all_but(set())
+    assert not book._views
+
+
+async def test_those_who_cannot_take_more_come_last(fleet: Fleet) -> None:
+    book = book_of(fleet.plans)
+    devices = await fleet.add(3)
+    job = await fleet.create()
+    book.put_off(job.job_number, devices[:1])
+    await book.view(job)
+    book.put_off(job.job_number, devices[:1])
+    assert (await book.view(job)).waiting == (*devices[1:], devices[0])
+
+
+async def test_members_of_a_continuous_job_are_found_anew(fleet: Fleet) -> None:
+    book = book_of(fleet.plans)
+    await fleet.add(1)
+    job = await fleet.create(wanted(is_continuous=True))
+    assert len((await book.view(job)).waiting) == 1
+    await fleet.add(1, "yard")
+    assert len((await book.view(job)).waiting) == 1
+    assert book.refusal(1, "nobody") == "the device is not known any more"
+    assert book.refusal(1, "hall-0000") == ""
+
+
+async def test_a_clock_that_is_wrong_tells_no_moment(fleet: Fleet) -> None:
+    book = book_of(fleet.plans)
+    assert book.believed_at() == fleet.clock.now
+    fleet.clock.now = 0
+    assert book.believed_at() is None

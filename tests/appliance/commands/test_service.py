@@ -1,0 +1,195 @@
+"""The ledger and the room: what people send, what devices say, and what time does."""
+
+import json
+
+import pytest
+
+from appliance.commands import ruling
+from appliance.commands.catalogue.model import CommandType
+from appliance.commands.model import (
+    By,
+    CommandsChanged,
+    DialectName,
+    NewCommand,
+    Selection,
+    State,
+    UnknownBatchError,
+    UnknownCommandError,
+)
+from appliance.commands.service import JUMP_MS
+from appliance.errors import NotFoundError
+from appliance.registry.model import DeviceState
+from appliance.registry.service import Registry
+from appliance.store.database import Database
+from broker.message import Message
+from tests.appliance.commands.room import TENANT, Hall, until
+from tests.appliance.registry.examples import FakeClock
+
+BLINK = NewCommand("blink", b'{"times": 3}')
+
+
+def done(wire_id: str, device_id: str = "lamp") -> str:
+    return f"cmd/{device_id}/response/{wire_id}"
+
+
+async def test_a_command_goes_its_way_and_everybody_hears_of_it(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    with hall.bus.subscribe(CommandsChanged) as heard:
+        sent = await hall.commands.send(TENANT, "lamp", BLINK)
+        assert (sent.state, sent.version) == (State.QUEUED, 1)
+        acknowledged = await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+        assert acknowledged.offered_at is not None
+        assert await heard.next_batch() == [CommandsChanged(TENANT, ("lamp",))]
+    await hall.respond(done(sent.execution_id), b'{"status": "in_progress"}')
+    await hall.respond(done(sent.execution_id), b'{"status": "succeeded", "result": 7}')
+    over = await hall.commands.command(TENANT, sent.execution_id)
+    assert (over.state, over.result, over.ended_by) == (State.SUCCEEDED, "7", By.DEVICE)
+    assert [message.topic.rpartition("/")[2] for message in hall.told] == [
+        "CREATED",
+        "ACKNOWLEDGED",
+        "IN_PROGRESS",
+        "SUCCEEDED",
+    ]
+    assert len(line.written) == 1
+
+
+async def test_several_responses_of_one_batch_count_in_their_order(hall: Hall) -> None:
+    hall.connect("lamp")
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.until(sent.execution_id, lambda one: one.offered_at is not None)
+    topic = done(sent.execution_id)
+    messages = [
+        Message(TENANT, "lamp", "lamp", topic, payload, 1, False, hall.clock())
+        for payload in (b'{"status": "in_progress"}', b'{"status": "failed"}', b'{"status": "succeeded"}')
+    ]
+    await hall.together(lambda connection, now: hall.commands.apply(messages, connection, now))
+    assert (await hall.commands.command(TENANT, sent.execution_id)).state is State.FAILED
+    assert [problem.kind for problem in hall.problems] == ["command_response"]
+
+
+async def test_a_foreign_or_unknown_response_changes_nothing(hall: Hall) -> None:
+    await hall.add("other")
+    hall.connect("lamp")
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    await hall.respond(done(sent.execution_id, "other"), b"", "other")
+    await hall.respond(done(sent.execution_id), b"", "other")
+    await hall.respond(done("nobody"), b"")
+    aws = f"$aws/commands/things/lamp/executions/{sent.execution_id}-7/response/json"
+    await hall.respond(aws, b'{"status": "SUCCEEDED"}')
+    assert (await hall.commands.command(TENANT, sent.execution_id)).state is State.ACKNOWLEDGED
+    assert len(hall.problems) == 3
+    [(reply, client_id)] = hall.replies
+    assert (reply.topic, client_id) == (aws.replace("response/", "response/rejected/"), "lamp")
+    assert json.loads(reply.payload)["error"] == "ResourceNotFound"
+    assert not hall.commands.takes("cmd/lamp/request/x")
+
+
+async def test_what_is_due_is_found_and_a_retry_is_offered_again(hall: Hall, clock: FakeClock) -> None:
+    line = hall.connect("lamp")
+    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink", retries=1, start_timeout_s=10))
+    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    await hall.settled()
+    clock.now += 10_000
+    await hall.commands.tend()
+    again = await hall.commands.command(TENANT, sent.execution_id)
+    assert (again.state, again.attempt, again.reason_code) == (State.QUEUED, 2, ruling.NOT_STARTED)
+    clock.now += 5_000
+    await hall.commands.tend()
+    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    assert [message.topic.rpartition("/")[2] for message in line.written] == [
+        sent.execution_id,
+        f"{sent.execution_id}-2",
+    ]
+
+
+async def test_what_expires_is_never_sent(hall: Hall, clock: FakeClock) -> None:
+    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink", expires_in_s=5))
+    clock.now += 5_000
+    line = hall.connect("lamp")
+    await hall.commands.tend()
+    over = await hall.commands.command(TENANT, sent.execution_id)
+    assert (over.state, over.reason_code, over.sent_at) == (State.TIMED_OUT, ruling.EXPIRED, None)
+    await hall.settled()
+    assert line.written == []
+
+
+async def test_a_clock_that_is_set_moves_what_is_due(hall: Hall, clock: FakeClock) -> None:
+    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink", expires_in_s=60))
+    hall.commands.jump_ms = JUMP_MS
+    clock.now += 3_600_000
+    moved = await hall.until(sent.execution_id, lambda one: one.expires_at != sent.expires_at or one.is_over)
+    assert moved.state is State.QUEUED
+    assert abs(moved.expires_at - sent.expires_at - 3_600_000) < 5_000
+
+
+async def test_nothing_is_left_for_a_device_that_is_gone(hall: Hall) -> None:
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.registry.set_state(TENANT, "lamp", DeviceState.SUSPENDED)
+    hall.commands.gone(TENANT, "lamp")
+    over = await hall.until(sent.execution_id, lambda one: one.is_over)
+    assert (over.state, over.reason_code, over.ended_by) == (State.CANCELLED, ruling.DEVICE_GONE, By.GATEWAY)
+
+
+async def test_a_device_that_went_while_the_gateway_was_away_is_noticed(
+    database: Database, registry: Registry, clock: FakeClock
+) -> None:
+    hall = Hall(database, registry, clock)
+    await hall.add("lamp")
+    async with hall.commands.running(hall.exchange):
+        sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await registry.set_state(TENANT, "lamp", DeviceState.RETIRED)
+    again = Hall(database, registry, clock)
+    async with again.commands.running(again.exchange):
+        await again.until(sent.execution_id, lambda one: one.state is State.CANCELLED)
+
+
+async def test_commands_are_listed_page_by_page(hall: Hall) -> None:
+    await hall.add("other")
+    made = [await hall.commands.send(TENANT, name, BLINK) for name in ("lamp", "other", "lamp")]
+    numbers = [one.command_number for one in made]
+    commands = hall.commands
+    assert [one.command_number for one in await commands.commands(TENANT)] == numbers[::-1]
+    assert [one.command_number for one in await commands.commands(TENANT, device_id="lamp", limit=1)] == numbers[2:]
+    found = await commands.commands(TENANT, device_id="lamp", before=numbers[2], states=(State.QUEUED,))
+    assert [one.command_number for one in found] == numbers[:1]
+    assert await commands.commands(TENANT, states=(State.SENT,)) == []
+    assert await commands.commands(TENANT + 1) == []
+    with pytest.raises(NotFoundError):
+        await commands.commands(TENANT, device_id="nobody")
+    with pytest.raises(UnknownCommandError):
+        await commands.command(TENANT + 1, made[0].execution_id)
+    with pytest.raises(UnknownBatchError):
+        await commands.commands(TENANT, batch_id="nothing")
+
+
+async def test_a_batch_counts_and_is_listed(hall: Hall) -> None:
+    await hall.add("other", zone="north")
+    batch = await hall.commands.send_to_many(TENANT, Selection(zone="north"), BLINK)
+    assert (batch.device_count, batch.counts) == (2, {State.QUEUED: 2})
+    assert [one.batch_id for one in await hall.commands.batches(TENANT)] == [batch.batch_id]
+    assert await hall.commands.batches(TENANT, before=batch.batch_number) == []
+    found = await hall.commands.commands(TENANT, batch_id=batch.batch_id)
+    assert [one.batch_id for one in found] == [batch.batch_id] * 2
+    assert await hall.commands.cancel_batch(TENANT, batch.batch_id) == 2
+    assert (await hall.commands.batch(TENANT, batch.batch_id)).counts == {State.CANCELLED: 2}
+
+
+async def test_what_ended_long_ago_is_forgotten_with_its_batch(hall: Hall, clock: FakeClock) -> None:
+    batch = await hall.commands.send_to_many(TENANT, Selection(device_ids=("lamp",)), BLINK)
+    await hall.commands.cancel_batch(TENANT, batch.batch_id)
+    kept = await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.commands.trim(clock.now)
+    assert len(await hall.commands.batches(TENANT)) == 1
+    await hall.commands.trim(clock.now + 1)
+    assert await hall.commands.batches(TENANT) == []
+    assert [one.execution_id for one in await hall.commands.commands(TENANT)] == [kept.execution_id]
+
+
+async def test_the_dialect_of_the_type_comes_first_where_a_device_wants_several(hall: Hall) -> None:
+    await hall.commands.catalogue.put(TENANT, "light", CommandType("blink", dialect=DialectName.PLAIN))
+    line = hall.connect("lamp", "cmd/lamp/#", "$aws/commands/things/lamp/executions/+/request/json")
+    await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.commands.send(TENANT, "lamp", NewCommand("glow"))
+    await until(lambda: len(line.written) == 2)
+    assert [message.topic.split("/")[0] for message in line.written] == ["cmd", "$aws"]

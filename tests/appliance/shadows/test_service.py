@@ -1,0 +1,193 @@
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.plane_settings import ShadowsConfig
+from appliance.shadows.model import BeforeHistoryError, ShadowChanged, Verb
+from tests.appliance.ingestion.examples import turn
+from tests.appliance.ingestion.gateway import ingesting
+from tests.appliance.shadows.room import TENANT, Room, opened, request
+
+
+async def test_what_devices_ask_for_is_answered_at_qos_1_and_not_retained(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        assert room.shadows.takes("$aws/things/pump/shadow/get")
+        assert not room.shadows.takes("$aws/things/pump/jobs/get")
+        await room.publish(request("update", {"state": {"desired": {"a": 1}}}), request("name/x/get"))
+    assert {(one.tenant_id, one.principal, one.qos, one.retain) for one in room.published} == {(TENANT, "", 1, False)}
+    assert [one.topic.removeprefix("$aws/things/pump/shadow/") for one in room.published] == [
+        "update/accepted",
+        "update/delta",
+        "update/documents",
+        "name/x/get/rejected",
+    ]
+
+
+async def test_who_asks_from_elsewhere_is_answered_and_devices_hear_what_changed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        assert (await room.update({"desired": {"a": 1}}))["version"] == 1
+        assert [one.topic.rpartition("/")[2] for one in room.published] == ["accepted", "delta", "documents"]
+        room.published.clear()
+        assert json.loads((await room.ask(Verb.GET)).payload)["state"] == {"desired": {"a": 1}, "delta": {"a": 1}}
+        assert (await room.ask(Verb.UPDATE, b"{")).code == 400
+        assert (await room.ask(Verb.GET, name="x")).code == 404
+        assert room.published == []
+        assert (await room.ask(Verb.DELETE)).code == 200
+        assert (await room.ask(Verb.GET)).code == 404
+
+
+async def test_shadows_are_told_as_they_are(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        assert await room.shadows.shadow(TENANT, "pump", "") is None
+        await room.update({"desired": {"a": 1}, "reported": {"a": 1.0}})
+        for name in ("b", "$a", "c"):
+            await room.update({"desired": {"a": 1}}, name=name)
+        await room.ask(Verb.DELETE, name="c")
+        shadow = await room.shadows.shadow(TENANT, "pump", "")
+        assert shadow is not None
+        assert (shadow.version, shadow.desired, shadow.delta, shadow.updated_at) == (1, {"a": 1}, None, room.now)
+        names = await room.shadows.names(TENANT, "pump", "", 10)
+        assert [(one.name, one.has_delta) for one in names] == [("$a", True), ("b", True)]
+        assert [one.name for one in await room.shadows.names(TENANT, "pump", "$a", 10)] == ["b"]
+        assert await room.shadows.shadow(TENANT + 1, "pump", "") is None
+        assert await room.shadows.names(TENANT + 1, "pump", "", 10) == []
+
+
+async def test_history_tells_who_changed_what_and_what_was_when(tmp_path: Path) -> None:
+    async with opened(tmp_path, ShadowsConfig(history_changes=3)) as room:
+        begun = room.now
+        await room.publish(request("update", {"state": {"reported": {"a": 1}}}))
+        room.now += 1_000
+        await room.update({"desired": {"a": 2}})
+        assert [(one.version, one.author) for one in await room.shadows.history(TENANT, "pump", "", None, 10)] == [
+            (2, "user maria"),
+            (1, "device pump"),
+        ]
+        assert await room.shadows.as_of(TENANT, "pump", "", begun - 1) is None
+        first = await room.shadows.as_of(TENANT, "pump", "", begun + 999)
+        assert first is not None
+        assert (first.version, first.reported, first.desired) == (1, {"a": 1}, None)
+        room.now += 1_000
+        await room.ask(Verb.DELETE)
+        assert await room.shadows.as_of(TENANT, "pump", "", room.now) is None
+        room.now += 1_000
+        await room.update({"desired": {"b": 1}})
+        with pytest.raises(BeforeHistoryError, match="begins at"):
+            await room.shadows.as_of(TENANT, "pump", "", begun)
+        assert [one.kind for one in await room.shadows.history(TENANT, "pump", "", 4, 1)] == ["deleted"]
+        assert await room.shadows.history(TENANT, "other", "", None, 10) == []
+        assert await room.shadows.as_of(TENANT, "other", "", begun) is None
+
+
+async def test_people_who_publish_are_named_as_such(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        asked = request("update", {"state": {}})
+        for principal in ("user:maria@example.org", "token:nightly"):
+            await room.publish(msgspec.structs.replace(asked, principal=principal, is_operators=True))
+        authors = [one.author for one in await room.shadows.history(TENANT, "pump", "", None, 10)]
+    assert authors == ["script nightly", "user maria@example.org"]
+
+
+async def test_a_clock_that_was_set_back_does_not_turn_the_history_around(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        await room.update({"desired": {"a": 1}})
+        room.now -= 3_600_000
+        await room.update({"desired": {"a": 2}})
+        assert [one.at for one in await room.shadows.history(TENANT, "pump", "", None, 10)] == [
+            room.now + 3_600_000
+        ] * 2
+
+
+async def test_an_erased_device_has_no_shadow_and_one_that_is_made_later_begins_anew(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        asked_at = room.now
+        for device_id in ("pump", "other"):
+            await room.update({"desired": {"a": 1}}, device_id)
+        room.now += 1
+        await room.update({"desired": {"a": 2}})
+        for _ in range(2):
+            await room.shadows.erase(TENANT, "pump", asked_at)
+            assert await room.shadows.shadow(TENANT, "other", "") is not None
+        assert await room.shadows.history(TENANT, "pump", "", None, 10) == []
+        assert (await room.update({"reported": {"a": 3}}))["version"] == 1
+        await room.shadows.erase(TENANT, "pump", asked_at)
+        assert await room.shadows.shadow(TENANT, "pump", "") is not None
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["update", "delete", "stale"])), max_size=12))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_every_accepted_version_is_in_the_history_once_whoever_writes(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str]]
+) -> None:
+    async with opened(tmp_path_factory.mktemp("shadows")) as room:
+        accepted = await _written(room, steps)
+        history = await room.shadows.history(TENANT, "pump", "", None, 1_000)
+    assert sorted(accepted) == [one.version for one in reversed(history)]
+    assert [one.version for one in reversed(history)] == list(range(1, len(history) + 1))
+
+
+async def _written(room: Room, steps: list[tuple[int, str]]) -> list[int]:
+    """Let writers write at once, over MQTT and past it; give the versions that they made."""
+
+    async def one(writer: int, what: str) -> list[int]:
+        body = {"state": {"reported": {f"w{writer}": what}}} | ({"version": writer} if what == "stale" else {})
+        verb = "delete" if what == "delete" else "update"
+        if writer:
+            answer = await room.ask(Verb(verb), body)
+            told = json.loads(answer.payload)
+        else:
+            published: list[Any] = []
+            afterwards = await room.database.write(room._apply, (request(verb, body),))
+            before, room.shadows.publish = room.shadows.publish, published.append
+            afterwards()
+            room.shadows.publish = before
+            told = json.loads(published[0].payload)
+        # A deletion tells the version that it deleted.
+        return [told["version"] + (verb == "delete")] if "version" in told else []
+
+    made = await asyncio.gather(*[one(writer, what) for writer, what in steps])
+    return [version for versions in made for version in versions]
+
+
+async def test_an_answered_update_is_on_the_disk_with_its_batch(tmp_path: Path) -> None:
+    async with ingesting(tmp_path) as gateway:
+        room = Room(gateway.database, ShadowsConfig())
+        room.shadows.together = gateway.ingestion.together
+        gateway.ingestion.company.rooms = (room.shadows,)
+        seen: list[tuple[int, int]] = []
+        gateway.broker.on_acknowledge = lambda: seen.append(
+            (len(room.published), len(gateway.on_disk("SELECT 1 FROM shadow")))
+        )
+        gateway.ingestion.accept(turn([request("update", {"state": {"reported": {"a": 1}}})], ["asked"]))
+        assert (await room.update({"desired": {"a": 1}}))["version"] == 2
+    assert seen == [(0, 1)]
+    assert [one.topic.rpartition("/")[2] for one in room.published] == [
+        "accepted",
+        "documents",
+        "accepted",
+        "documents",
+    ]
+
+
+async def test_what_changed_is_announced_once_and_only_when_it_is_on_the_disk(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        announced: list[object] = []
+        room.shadows.announce = announced.extend
+        update = request("update", {"state": {"reported": {"a": 1}}})
+        others = (request("get"), request("name/x/get"), request("name/x/update", {"state": 7}))
+        await room.publish(update, update, *others)
+        assert announced == [ShadowChanged(TENANT, "pump", "")]
+        announced.clear()
+        await room.update({"desired": {"a": 2}}, name="display")
+        await room.ask(Verb.DELETE)
+        assert announced == [ShadowChanged(TENANT, "pump", "display"), ShadowChanged(TENANT, "pump", "")]
+        announced.clear()
+        await room.ask(Verb.GET)
+        await room.ask(Verb.UPDATE, b"{")
+        assert announced == []

@@ -1,0 +1,49 @@
+import pytest
+
+from appliance.registry.model import DeviceState
+from tests.web.device_http.device import Device, certificate_of, refusal
+from tests.web.house import House
+
+TOPIC = "/topics/sensors/pump/telemetry"
+
+
+async def test_without_a_certificate_everything_is_refused_with_a_word_about_it(house: House) -> None:
+    async with Device(house) as nobody:
+        for method, path in (("POST", TOPIC), ("GET", "/retainedMessage"), ("GET", "/connections/pump")):
+            answer = await nobody.request(method, path)
+            assert refusal(answer) == (401, "UnauthorizedException"), path
+            assert "no certificate was shown" in answer.json()["message"]
+
+
+async def test_a_certificate_opens_nothing_once_it_is_no_longer_good(house: House) -> None:
+    registry = house.gateway.registry
+    await house.add_device("pump", is_connected=False)
+    certificate = await certificate_of(house, "pump")
+    async with Device(house, certificate) as pump:
+        assert (await pump.post(TOPIC, content=b"x")).status_code == 200
+        await registry.set_state(1, "pump", DeviceState.SUSPENDED)
+        answer = await pump.post(TOPIC, content=b"x")
+        assert refusal(answer) == (401, "UnauthorizedException")
+        assert "suspended" in answer.json()["message"]
+        assert answer.headers["connection"] == "close"
+        await registry.set_state(1, "pump", DeviceState.ACTIVE)
+        bound = registry.bearer(certificate)
+        assert bound is not None
+        await registry.revoke_certificate(1, "pump", bound.certificate.fingerprint)
+        assert "revoked" in (await pump.post(TOPIC, content=b"x")).json()["message"]
+    async with Device(house, b"of somebody else") as stranger:
+        answer = await stranger.post(TOPIC, content=b"x")
+        assert (refusal(answer)[0], "bound to no device" in answer.json()["message"]) == (401, True)
+
+
+async def test_a_page_of_another_site_cannot_use_the_certificate_of_a_browser(pump: Device) -> None:
+    for headers in ({"origin": "https://elsewhere.example"}, {"sec-fetch-site": "cross-site"}):
+        assert refusal(await pump.post(TOPIC, content=b"x", headers=headers))[0] == 401
+    assert (await pump.post(TOPIC, content=b"x", headers={"origin": "https://gateway.local"})).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["maxResults=0", "maxResults=201", "maxResults=x", "maxResults=-1", "maxResults="])
+async def test_a_number_out_of_its_range_is_refused(pump: Device, query: str) -> None:
+    answer = await pump.get(f"/retainedMessage?{query}")
+    assert refusal(answer) == (400, "InvalidRequestException")
+    assert "expected 1 to 200" in answer.json()["message"]

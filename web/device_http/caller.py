@@ -1,0 +1,83 @@
+"""Which device asks, and whether it may."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from litestar.exceptions import PermissionDeniedException
+
+from appliance.gateway import Gateway
+from broker.ports import Denied, Principal
+from web.device_http.answers import AnyRequest, RefusedError
+from web.devices_only import CERTIFICATE, device_of
+from web.protection import SAFE_METHODS, check_origin
+
+Judge = Callable[[Principal, str, Callable[[Denied | None], None]], None]
+"""Tells why somebody may not do something with a topic, or None; now or later."""
+
+
+def caller(request: AnyRequest, gateway: Gateway) -> Principal:
+    """The device whose certificate the connection shows, as long as it is good. Raises `RefusedError`."""
+    if CERTIFICATE not in request.scope["state"]:
+        raise RefusedError(
+            HTTPStatus.UNAUTHORIZED,
+            "no certificate was shown: this is for devices, on the shared port, by the ALPN x-amzn-http-ca or the name"
+            " for devices",
+        )
+    try:
+        if request.method not in SAFE_METHODS:
+            # A browser that has a device's certificate must not use it for the page of somebody else.
+            check_origin(request.headers, must_say=False)
+        bound = device_of(request.scope, gateway)
+    except PermissionDeniedException as error:
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, error.detail) from error
+    return Principal(bound.tenant_id, bound.device_id)
+
+
+async def require(judge: Judge, principal: Principal, topic: str) -> None:
+    """Go on if a device may. Raises `RefusedError`."""
+    denied = await judged(judge, principal, topic)
+    if denied is not None:
+        raise RefusedError(HTTPStatus.FORBIDDEN, denied.reason)
+
+
+async def judged(judge: Judge, principal: Principal, topic: str) -> Denied | None:
+    """Why a device may not, or None."""
+    answer: asyncio.Future[Denied | None] = asyncio.get_running_loop().create_future()
+
+    def hear(denied: Denied | None) -> None:
+        if not answer.done():
+            answer.set_result(denied)
+
+    judge(principal, topic, hear)
+    return await answer
+
+
+def rest_of_path(request: AnyRequest, before: str) -> str:
+    """What follows in the path, exactly as it was meant: `/` and `%2F` are the same. Raises `RefusedError`."""
+    # The framework takes empty levels and a last slash for nothing, and both can be part of a topic.
+    raw = request.scope["raw_path"].partition(before.encode())[2]
+    try:
+        return unquote(raw.decode("ascii"), errors="strict")
+    except UnicodeDecodeError as error:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "the topic is not UTF-8") from error
+
+
+def number(request: AnyRequest, name: str, least: int, greatest: int, otherwise: int) -> int:
+    """A number of the query. Raises `RefusedError`."""
+    text = request.query_params.get(name)
+    if text is None:
+        return otherwise
+    found = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else -1  # noqa: PLR2004  any is too large
+    if not least <= found <= greatest:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"{name} is {text[:64]!r}, expected {least} to {greatest}")
+    return found
+
+
+def yes_or_no(request: AnyRequest, name: str) -> bool:
+    """A `true` or `false` of the query; what is missing is false. Raises `RefusedError`."""
+    text = request.query_params.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"{name} is {text[:64]!r}, expected true or false")
+    return text == "true"
