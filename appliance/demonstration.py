@@ -1,4 +1,4 @@
-"""The demonstration: a fleet that does not exist on the real path, and a rule for it to break."""
+"""The demonstration: a fleet that does not exist on the real path, a rule for it to break, and commands for it."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,14 @@ from pathlib import Path
 from appliance import bundle_folder
 from appliance.alerts.model import NewRule, Operator, Severity
 from appliance.alerts.service import Alerts
+from appliance.commands.catalogue.model import CommandType, Kind, Parameter
+from appliance.commands.catalogue.service import TypeCommands
 from appliance.instant import Clock
 from appliance.registry import bundle
 from appliance.registry.model import DEFAULT_TENANT, NewDevice
 from appliance.registry.service import Registry
-from appliance.simulator.fleet import demo_devices
+from appliance.simulator.duties import FASTEST_RPM
+from appliance.simulator.fleet import TYPE, demo_devices
 from appliance.simulator.model import Scenario
 from appliance.simulator.service import Fleet, Simulation
 from appliance.simulator.wire import Endpoint
@@ -29,15 +32,31 @@ RULE = NewRule(
     severity=Severity.HIGH,
     recipients=("operator@example.com",),
 )
+COMMANDS = (
+    CommandType(
+        "set_speed",
+        title="Set the speed",
+        description="The pump runs at this speed from now on, and its shadow says so.",
+        parameters=(
+            Parameter("speed", Kind.INTEGER, "Of the shaft.", "rpm", least=0, greatest=FASTEST_RPM, is_required=True),
+        ),
+        may_repeat=True,
+    ),
+    CommandType("restart", title="Restart", description="The pump starts again, which takes a few seconds."),
+)
+"""What the devices of the fleet understand."""
 
 
 @contextlib.asynccontextmanager
 async def running(
-    registry: Registry, alerts: Alerts, data_folder: Path, endpoint: Endpoint, clock: Clock
+    registry: Registry, alerts: Alerts, catalogue: TypeCommands, data_folder: Path, endpoint: Endpoint, clock: Clock
 ) -> AsyncIterator[Fleet]:
     """Let the demonstration fleet live on this gateway; what it was issued is kept and used again."""
     if not any(rule.name == RULE.name for rule in alerts.rules(DEFAULT_TENANT)):
         await alerts.add_rule(DEFAULT_TENANT, RULE)
+    if not catalogue.commands(DEFAULT_TENANT, TYPE):
+        for command in COMMANDS:
+            await catalogue.put(DEFAULT_TENANT, TYPE, command)
     devices = [NewDevice(each.device_id, each.name, each.type, each.zone) for each in demo_devices(DEVICE_COUNT)]
     folder = data_folder / "simulator"
     missing = [
@@ -59,6 +78,7 @@ async def running(
         bundle_folder.simulated(folder, [device.device_id for device in devices]),
         MESSAGES_PER_SECOND,
         Scenario.PRESSURE_FAULT,
+        obeys=True,
     )
     fleet = Fleet(simulation, endpoint, clock, random.random)
     async with fleet.running():

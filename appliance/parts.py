@@ -14,7 +14,6 @@ from appliance.broker_health import broker_status
 from appliance.bus import Bus, both
 from appliance.commands.dialects.dialect import Cbor
 from appliance.commands.jobs.plan.service import JobPlans
-from appliance.commands.jobs.plan.windows import is_shown
 from appliance.commands.jobs.service import Jobs
 from appliance.commands.service import Commands
 from appliance.config import Config
@@ -131,9 +130,9 @@ class Parts:
             replay=(replay := Replay(stream, config.ingestion.future_tolerance_ms)),
             messages=Messages(replay, self._journal),
             shadows=self._shadows(room, clock),
-            jobs=(jobs := self._jobs(clock)),
+            jobs=(jobs := self._jobs(room, clock)),
             job_plans=self._job_plans(jobs, clock),
-            commands=self._commands(clock),
+            commands=self._commands(jobs, room, clock),
         )
         self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
         self.health.register_all(
@@ -142,7 +141,13 @@ class Parts:
         self.health.register("broker", partial(broker_status, self.broker))
         self.health.register_all({"ingestion": self.ingestion.status, "telemetry": self.telemetry.status})
         self.health.register_all({"cold": self.gateway.cold.status, "journal": self.gateway.journal.status})
-        self.health.register("notifications", self.notifications.status)
+        self.health.register_all(
+            {
+                "commands": self.gateway.commands.status,
+                "jobs": self.gateway.job_plans.status,
+                "notifications": self.notifications.status,
+            }
+        )
         if wanted.config.plugins:
             self.health.register("plugins", partial(plugins.status, self.plugins))
 
@@ -224,7 +229,7 @@ class Parts:
         room.keeping.follow_erasing(erase)
         return shadows
 
-    def _jobs(self, clock: Clock) -> Jobs:
+    def _jobs(self, room: Room, clock: Clock) -> Jobs:
         """Work that is offered to devices; it is taken back from those that are gone."""
         registry = self._foundation.registry
         jobs = Jobs(self._foundation.database, self._config.commands, clock)
@@ -238,6 +243,11 @@ class Parts:
             heard(tenant_id, device_id)
             jobs.gone(tenant_id, device_id)
 
+        async def erase(erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
+            for each in erasures:
+                await jobs.erase(each.tenant_id, each.device_id, each.asked_at)
+
+        room.keeping.follow_erasing(erase)
         registry.gone = gone
         return jobs
 
@@ -245,15 +255,16 @@ class Parts:
         """Whom jobs are for, and when; they hear of what becomes of each."""
         foundation = self._foundation
         plans = JobPlans(foundation.database, foundation.registry, foundation.catalogue, jobs, clock)
-        jobs.ended, jobs.is_open = plans.ended, is_shown
+        jobs.ended, jobs.is_open = plans.ended, plans.shows
         return plans
 
-    def _commands(self, clock: Clock) -> Commands:
+    def _commands(self, jobs: Jobs, room: Room, clock: Clock) -> Commands:
         """What is wanted of devices; it hears who comes, who goes and who subscribes."""
         foundation, ingestion, desk = self._foundation, self.ingestion, self.broker.desk
         registry = foundation.registry
         commands = Commands(foundation.database, registry, foundation.catalogue, self._config.commands, clock)
         commands.follow(ingestion.together, Cbor(cbor.encode, cbor.decode))
+        commands.speak_jobs(jobs)
         commands.publish, commands.answer, commands.note = self.broker.publish, self.broker.answer, ingestion.note
         commands.bus, commands.courier.abandon = self.bus, partial(abandon, self.broker.exchange)
         ingestion.company.rooms += (commands,)
@@ -265,6 +276,11 @@ class Parts:
             heard(tenant_id, device_id)
             commands.gone(tenant_id, device_id)
 
+        async def erase(erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
+            for each in erasures:
+                await commands.forgetting.erase(each.tenant_id, each.device_id, each.asked_at)
+
+        room.keeping.follow_erasing(erase)
         registry.gone = gone
         return commands
 

@@ -10,6 +10,8 @@ class ShadowsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The most that desired and reported of one shadow may come to, as compact JSON; AWS IoT takes 8,192."""
     per_device: int = 100
     """Named shadows of a device."""
+    per_tenant: int = 100_000
+    """Shadows of all devices together, with those that were deleted and whose versions are remembered."""
     history_changes: int = 100
     """Changes of a shadow that are kept, the newest."""
     history_mb: int = 200
@@ -20,7 +22,7 @@ class CommandsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Commands and jobs."""
 
     open_per_device: int = 100
-    """Commands and executions of jobs of a device that have not ended."""
+    """Commands of a device that have not ended, and besides as many executions of jobs."""
     ledger_days: int = 90
     """How long what has ended is kept."""
     in_flight_per_device: int = 1

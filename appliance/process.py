@@ -142,7 +142,12 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 if demo:
                     fleet = await demonstration_stack.enter_async_context(
                         demonstration.running(
-                            foundation.registry, parts.alerts, config.data_folder, parts.own_endpoint(ports.mqtt), clock
+                            foundation.registry,
+                            parts.alerts,
+                            parts.gateway.commands.catalogue,
+                            config.data_folder,
+                            parts.own_endpoint(ports.mqtt),
+                            clock,
                         )
                     )
                     parts.health.register("simulator", fleet.status)

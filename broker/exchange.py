@@ -130,12 +130,12 @@ class Exchange:
         """Publish in the owner's own name: to subscribers, or to one of them, or to one who `is_due` it anyway."""
         if message.retain:
             self._retain(message)
-        route = self._route(message)
-        publication = Publication(self)
-        wanted = route.matches if only is None else route.matches.only(only)
+        publication, wanted = Publication(self, evidence), self._route(message).matches
+        wanted = wanted if only is None else wanted.only(only)
         if is_due and only is not None and not wanted.targets:
             wanted = self._routing.unasked(message, only)
-        self.distribute(message, wanted, evidence, publication)
+        if wanted.targets or wanted.groups:  # Most of what a gateway tells has one reader, or none.
+            self.distribute(message, wanted, evidence, publication)
         if evidence is not None and not publication.is_taken:
             evidence.untaken()
         return publication
@@ -216,9 +216,7 @@ class Exchange:
         for target in targets:
             session = target.subscriber
             if session.held is not None:
-                self._routing.hold(session, message, target)
-                if publication is not None:
-                    publication.is_taken = True
+                self._routing.hold(session, message, target, publication)
                 continue
             qos = target.qos if target.qos < message_qos else message_qos  # noqa: FURB136  faster than min()
             if not qos:

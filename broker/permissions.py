@@ -106,38 +106,19 @@ class Permissions:
 
         Where there is no room to wait, an answer that takes time is a denial.
         """
-        decision = self._publisher_decision(principal, topic)
-        if isinstance(decision, Pending) and not may_wait:
-            decision = Denied("too many messages wait for the authoriser")
-        if not isinstance(decision, Pending):
-            told(None if isinstance(decision, Allowed) else _denial(decision))
-            return
-        versions = (self.version, self.identity_version)
-
-        def hear(result: object) -> None:
-            if versions != (self.version, self.identity_version):
-                # What is denied at once by now was allowed before that changed.
-                now = self._publisher_decision(principal, topic)
-                result = result if isinstance(now, Pending) else now
-            told(None if isinstance(result, Allowed) else _denial(result))
-
-        self._ask_later(decision, hear)
+        self._judge(self._authorizer.may_publish, principal, topic, told, may_wait=may_wait)
 
     def judge_subscriber(self, principal: Principal, topic_filter: str, told: Callable[[Denied | None], None]) -> None:
         """Tell why somebody who has no session may not subscribe to this, or None; now or later."""
-        try:
-            decision = self._authorizer.may_subscribe(principal, topic_filter)
-        except Exception:  # whatever an authoriser raises is a denial
-            log.exception("authorisation failed principal=%s", principal.name)
-            decision = Denied("the gateway could not decide about it")
-        if isinstance(decision, Pending):
-            self._ask_later(decision, lambda result: told(None if isinstance(result, Allowed) else _denial(result)))
-        else:
-            told(None if isinstance(decision, Allowed) else _denial(decision))
+        self._judge(self._authorizer.may_subscribe, principal, topic_filter, told)
+
+    def judge_receiver(self, principal: Principal, topic: str, told: Callable[[Denied | None], None]) -> None:
+        """Tell why somebody who has no session may not be sent this topic, or None; now or later."""
+        self._judge(self._authorizer.may_receive, principal, topic, told)
 
     def publish_denial(self, principal: Principal, topic: str) -> Denied | None:
         """Why a message that is kept may not be published today; None when it may, or that takes time to say."""
-        return _denial_today(self._publisher_decision(principal, topic))
+        return _denial_today(self._asked(self._authorizer.may_publish, principal, topic))
 
     def may_retain(self, principal: Principal, topic: str) -> Denied | None:
         """None when a message that may be published there may be retained, too."""
@@ -152,12 +133,7 @@ class Permissions:
 
     def subscribe_denial(self, principal: Principal, topic_filter: str) -> Denied | None:
         """Why a subscription that was granted would not be today; None when it would, or that takes time to say."""
-        try:
-            decision = self._authorizer.may_subscribe(principal, topic_filter)
-        except Exception:  # whatever an authoriser raises is a denial
-            log.exception("authorisation failed principal=%s", principal.name)
-            return Denied("the gateway could not decide about it")
-        return _denial_today(decision)
+        return _denial_today(self._asked(self._authorizer.may_subscribe, principal, topic_filter))
 
     def changed(self) -> None:
         """Forget what was answered: the policy is another one now."""
@@ -168,9 +144,35 @@ class Permissions:
         """Note that whoever was said to be let in, and has not come in yet, is to be asked about again."""
         self.identity_version += 1
 
-    def _publisher_decision(self, principal: Principal, topic: str) -> Decision:
+    def _judge(
+        self,
+        ask: Callable[[Principal, str], Decision],
+        principal: Principal,
+        wish: str,
+        told: Callable[[Denied | None], None],
+        *,
+        may_wait: bool = True,
+    ) -> None:
+        decision = self._asked(ask, principal, wish)
+        if isinstance(decision, Pending) and not may_wait:
+            decision = Denied("too many messages wait for the authoriser")
+        if not isinstance(decision, Pending):
+            told(None if isinstance(decision, Allowed) else _denial(decision))
+            return
+        versions = (self.version, self.identity_version)
+
+        def hear(result: object) -> None:
+            if versions != (self.version, self.identity_version):
+                # What is denied at once by now was allowed before that changed.
+                now = self._asked(ask, principal, wish)
+                result = result if isinstance(now, Pending) else now
+            told(None if isinstance(result, Allowed) else _denial(result))
+
+        self._ask_later(decision, hear)
+
+    def _asked(self, ask: Callable[[Principal, str], Decision], principal: Principal, wish: str) -> Decision:
         try:
-            return self._authorizer.may_publish(principal, topic)
+            return ask(principal, wish)
         except Exception:  # whatever an authoriser raises is a denial
             log.exception("authorisation failed principal=%s", principal.name)
             return Denied("the gateway could not decide about it")

@@ -30,7 +30,7 @@ class Credentials(msgspec.Struct, frozen=True):
     """The client's certificate, DER, already verified against the device CA; None where none was shown."""
     address: str
     transport: str = "tls"
-    """What carried it: `tls`, `plain` or `websocket`."""
+    """What carried it: `tls`, `plain` or `websocket`; `https` for a request, which has no session."""
 
 
 # What an authoriser answers.

@@ -8,7 +8,7 @@ from functools import partial
 
 from broker.exchange import Exchange
 from broker.message import Message
-from broker.ports import Denied, Principal
+from broker.ports import Credentials, Denied, Principal
 from broker.reason_codes import ReasonCode
 from broker.receipt import Submitted
 from broker.session import Session
@@ -51,9 +51,31 @@ class Proxy:
         """Tell why somebody may not publish there, or None; now or later."""
         self._exchange.permissions.judge_publisher(principal, topic, told)
 
-    def may_hear(self, principal: Principal, topic_filter: str, told: Callable[[Denied | None], None]) -> None:
-        """Tell why somebody may not subscribe to this, or None; now or later."""
-        self._exchange.permissions.judge_subscriber(principal, topic_filter, told)
+    def may_hear(self, principal: Principal, topic: str, told: Callable[[Denied | None], None]) -> None:
+        """Tell why somebody may not subscribe to a topic name and be sent it, or None; now or later."""
+        permissions = self._exchange.permissions
+
+        def hear(denied: Denied | None) -> None:
+            if denied is None:
+                permissions.judge_receiver(principal, topic, told)
+            else:
+                told(denied)
+
+        permissions.judge_subscriber(principal, topic, hear)
+
+    def may_be_sent(self, principal: Principal, topic: str, told: Callable[[Denied | None], None]) -> None:
+        """Tell why somebody may not be sent a topic name, or None; now or later."""
+        self._exchange.permissions.judge_receiver(principal, topic, told)
+
+    def admit(self, credentials: Credentials, told: Callable[[Denied | None], None]) -> None:
+        """Tell why a client that asks without a session may not be let in, or None; now or later."""
+
+        def hear(answer: Principal | Denied) -> None:
+            told(answer if isinstance(answer, Denied) else None)
+
+        answer = self._exchange.permissions.authenticate(credentials, hear)
+        if answer is not None:
+            hear(answer)
 
     def hang_up(self, session: Session, reason: str, *, is_clean: bool, leaves_will: bool) -> None:
         """End the connection of a session; one that is left clean ends with it. Its will is published, if it may."""

@@ -11,6 +11,7 @@ from broker.packets import NO_PROPERTIES, V5, Properties, Will
 from broker.ports import Evidence
 from broker.properties import encode_properties
 from broker.session import Session
+from broker.subscriptions import Matches, Target
 
 if TYPE_CHECKING:
     from broker.exchange import Exchange
@@ -22,11 +23,15 @@ QOS_0 = 0x30
 class Publication:
     """A message of the owner on its way; it can be withdrawn while it waits."""
 
-    __slots__ = ("_deliveries", "_exchange", "is_taken")
+    __slots__ = ("_deliveries", "_evidence", "_exchange", "_held_count", "is_taken", "is_withdrawn")
 
-    def __init__(self, exchange: "Exchange") -> None:
+    def __init__(self, exchange: "Exchange", evidence: Evidence | None = None) -> None:
         self.is_taken = False
         """Whether any session took it."""
+        self.is_withdrawn = False
+        """Whether it was taken back while it was held: it is delivered to nobody any more."""
+        self._evidence = evidence
+        self._held_count = 0
         self._exchange = exchange
         self._deliveries: list[tuple[Session, Delivery]] = []
 
@@ -41,9 +46,25 @@ class Publication:
         self.is_taken = True
         self._deliveries.append((session, delivery))
 
+    def was_held(self) -> None:
+        """A session takes it once the authoriser has thought about it."""
+        self.is_taken = True
+        self._held_count += 1
+
+    def came_up(self, message: Message, target: Target[Session], *, is_allowed: bool) -> None:
+        """The authoriser has thought about what was held: it is delivered, or nobody took it after all."""
+        self._held_count -= 1
+        self.is_taken = bool(self._deliveries)
+        if is_allowed:
+            self._exchange.distribute(message, Matches((target,), (), {}), self._evidence, self)
+        if not self.is_taken and self._evidence is not None:
+            self._evidence.untaken()
+
     def withdraw(self) -> int:
         """Take it back from those to whom it was not sent yet; gives how many those were."""
-        return sum([self._exchange.withdraw(session, delivery) for session, delivery in self._deliveries])
+        held_count, self._held_count = self._held_count, 0
+        self.is_withdrawn = self.is_withdrawn or held_count > 0
+        return held_count + sum([self._exchange.withdraw(session, delivery) for session, delivery in self._deliveries])
 
 
 class Rendering:

@@ -8,6 +8,7 @@ from broker.message import Message
 from broker.packets import Subscription
 from broker.permissions import Permissions, Undecided
 from broker.ports import Denied
+from broker.publication import Publication
 from broker.router import Route, Router
 from broker.session import Session
 from broker.subscriptions import Group, Matches, Target
@@ -84,7 +85,9 @@ class Routing:
         self.hold(session, message, target)
         return False
 
-    def hold(self, session: Session, message: Message, target: Target[Session]) -> None:
+    def hold(
+        self, session: Session, message: Message, target: Target[Session], publication: Publication | None = None
+    ) -> None:
         """Keep a message behind those about which the authoriser still thinks, or drop it if those are too many."""
         held, limits = session.held, self._limits
         size = message.size_bytes
@@ -92,7 +95,9 @@ class Routing:
             session.dropped_count += 1
             return
         session.held_bytes += size
-        held.append((message, target))
+        held.append((message, target, publication))
+        if publication is not None:
+            publication.was_held()
 
     def _denied(self, session: Session, topic: str) -> Denied | None:
         return self._permissions.may_receive(session, topic, lambda: self._release(session))
@@ -102,15 +107,20 @@ class Routing:
         held, session.held = session.held, None
         session.held_bytes = 0
         while held:
-            message, target = held[0]
+            message, target, publication = held[0]
+            if publication is not None and publication.is_withdrawn:
+                held.popleft()
+                continue
             try:
                 denied = self._denied(session, message.topic)
             except Undecided:
                 session.held = held
-                session.held_bytes = sum([waiting.size_bytes for waiting, _ in held])
+                session.held_bytes = sum([waiting.size_bytes for waiting, *_ in held])
                 return
             held.popleft()
-            if denied is None:
+            if publication is not None:
+                publication.came_up(message, target, is_allowed=denied is None)
+            elif denied is None:
                 self._deliver(message, target)
 
     def _member(self, group: Group[Session], message: Message) -> Target[Session] | None:

@@ -13,6 +13,7 @@ from broker.subscriptions import Target
 
 if TYPE_CHECKING:
     from broker.client import Client
+    from broker.publication import Publication
 
 
 class Session:
@@ -56,7 +57,7 @@ class Session:
         self.dropped_count = 0
         self.decisions: dict[tuple[str, str], tuple[Decision, float, int]] | None = None
         """What an authoriser said after thinking, by action and topic; until when and for which policy it counts."""
-        self.held: deque[tuple[Message, Target[Session]]] | None = None
+        self.held: deque[tuple[Message, Target[Session], Publication | None]] | None = None
         """Messages for this client about which the authoriser still thinks, and those behind them."""
         self.held_bytes = 0
         """Of their payloads and all; counted up until none is held."""

@@ -25,7 +25,9 @@ def main() -> None:
                     viewport={"width": width, "height": height},
                 )
                 sign_in(page, address, email, password)
-                for name, path in {**PATHS, "device": first_device(page, address)}.items():
+                device = first_device(page, address)
+                own = {"device": device, "commands": f"{device}/commands", "shadow": f"{device}/shadow"}
+                for name, path in {**PATHS, **own}.items():
                     page.goto(address + path)
                     # The first live update has come by then.
                     page.wait_for_timeout(1_500)

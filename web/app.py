@@ -80,6 +80,7 @@ from web.pages import (
     sign_in,
     storage,
     stream,
+    type_commands,
 )
 from web.protection import BodyLimit, NoForgery, add_headers
 from web.roles import RightRole
@@ -97,6 +98,7 @@ PAGES = (
     device,
     device_tokens,
     device_types,
+    type_commands,
     shadow,
     device_commands,
     commands,

@@ -25,6 +25,7 @@ DIALECTS = {
     DialectName.ANY.value: "whatever the device has subscribed to",
     DialectName.PLAIN.value: "plain topics, cmd/…",
     DialectName.AWS.value: "topics of AWS IoT, $aws/commands/…",
+    DialectName.JOBS.value: "a job of AWS IoT, $aws/things/…/jobs",
 }
 QUALITIES = {"": "as usual", "1": "1, at least once", "2": "2, exactly once"}
 REPEATS = {"": "as its description says", "yes": "yes: twice does no harm", "no": "no: never twice"}

@@ -45,13 +45,19 @@ class DevicesOnly(ASGIMiddleware):
 
 def device_of(scope: Scope, gateway: Gateway) -> BoundCertificate:
     """The device that asks, by the certificate of its connection. Raises `PermissionDeniedException`."""
-    certificate: bytes = scope["state"][CERTIFICATE]
-    bound = gateway.registry.bearer(certificate)
-    claimed = bound.device_id if bound is not None else ""
-    client = scope.get("client")
-    address = f"{client[0]}:{client[1]}" if client else ""
+    shown = shown_by(scope, gateway)
+    bound = gateway.registry.bearer(shown.certificate or b"")
     # The same judgement as at the broker's door: bound, not revoked, not expired, of an active device.
-    answer = gateway.registry.authenticate(Credentials(claimed, None, None, certificate, address))
+    answer = gateway.registry.authenticate(shown)
     if bound is None or isinstance(answer, Denied):
         raise PermissionDeniedException(answer.reason if isinstance(answer, Denied) else "")
     return bound
+
+
+def shown_by(scope: Scope, gateway: Gateway) -> Credentials:
+    """What a client shows of itself that has a certificate: its client identifier is the device's it is bound to."""
+    certificate: bytes = scope["state"][CERTIFICATE]
+    bound = gateway.registry.bearer(certificate)
+    client = scope.get("client")
+    address = f"{client[0]}:{client[1]}" if client else ""
+    return Credentials(bound.device_id if bound is not None else "", None, None, certificate, address, "https")

@@ -6,6 +6,7 @@ import msgspec
 
 from appliance.commands.jobs.model import Execution, ExecutionState, JobState
 from appliance.commands.jobs.plan.model import Progress, Targets
+from appliance.commands.model import read_wire_id
 from appliance.registry.model import Presence
 from web.ledger import Step
 from web.progress import Bar, bar
@@ -77,6 +78,8 @@ class ExecutionEntry(msgspec.Struct, frozen=True):
     reason: str
     may_cancel: bool
     is_begun: bool
+    command_id: str
+    """The command that the job was made for; empty where it is a job of many."""
 
 
 def entry(execution: Execution, title: str, presence: Presence, left_ms: int | None) -> ExecutionEntry:
@@ -96,6 +99,7 @@ def entry(execution: Execution, title: str, presence: Presence, left_ms: int | N
         reason=_told(execution),
         may_cancel=execution.state.is_open,
         is_begun=execution.state is ExecutionState.IN_PROGRESS,
+        command_id=read_wire_id(execution.job_id)[0] if execution.is_command else "",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from appliance.commands import ruling
 from appliance.commands.model import FINAL, By, Command, DialectName, State
 from appliance.registry.model import Device, Presence
 
@@ -43,9 +44,9 @@ OPEN = tuple(state for state in State if state not in FINAL)
 CLOSED = tuple(state for state in State if state in FINAL)
 
 _DIALECTS = {
-    DialectName.ANY: "whatever the device has subscribed to",
     DialectName.PLAIN: "plain topics",
     DialectName.AWS: "topics of AWS IoT",
+    DialectName.JOBS: "a job of AWS IoT",
 }
 _ENDED_BY = {By.DEVICE: "the device said so", By.GATEWAY: "the gateway gave up", By.OPERATOR: "somebody called it off"}
 _EXACTLY_ONCE = 2
@@ -140,9 +141,8 @@ def waits_for(command: Command, presence: Presence) -> str:
 
 
 def is_untouched(command: Command) -> bool:
-    """Whether nothing of it was written yet, so that it can be called back."""
-    is_written = command.offered_at is not None or command.sent_at is not None or command.is_repeated
-    return not command.is_over and not is_written
+    """Whether nothing of it was written or begun yet, so that it can be called back."""
+    return ruling.may_be_called_back(command)
 
 
 def shown(content: bytes, content_type: str) -> str:
@@ -175,6 +175,8 @@ def states_of(text: str) -> Sequence[State]:
 
 
 def _waits_queued(command: Command, presence: Presence) -> str:
+    if ruling.is_ordered(command):
+        return "waits: it is among the jobs of the device, which has not begun it"
     if command.offered_at is not None:
         return "waits: it is being written to its connection"
     if not presence.connected:
@@ -190,7 +192,9 @@ def _waits_sent(command: Command, presence: Presence) -> str:
         return f"waits: the connection ended before the device had answered for it; {again}"
     if not presence.connected:
         return "waits: the connection ended before the device had answered for it; it may have arrived, or not"
-    return f"waits for its {_receipt(command.qos)}: whether it arrived is not known yet"
+    receipt = _receipt(command.qos)
+    never = "which a device that subscribed with QoS 0 never sends"
+    return f"waits for its {receipt}, {never}: whether it arrived is not known"
 
 
 def _until(command: Command) -> int | None:
@@ -205,7 +209,8 @@ def _reason(command: Command) -> str:
 
 def _terms(command: Command) -> Iterable[str]:
     yield f"execution {command.wire_id}"
-    yield _DIALECTS[command.dialect]
+    if command.dialect in _DIALECTS:
+        yield _DIALECTS[command.dialect]
     yield f"QoS {command.qos}"
     if command.priority:
         yield f"priority {command.priority}"
@@ -216,4 +221,5 @@ def _terms(command: Command) -> Iterable[str]:
 
 
 def _receipt(qos: int) -> str:
-    return "PUBCOMP" if qos == _EXACTLY_ONCE else "PUBACK"
+    """What a device answers with. Its subscription may lower the QoS."""
+    return "PUBCOMP or PUBACK" if qos == _EXACTLY_ONCE else "PUBACK"

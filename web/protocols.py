@@ -15,6 +15,10 @@ from web.taking import Watch
 
 REQUEST_SECONDS = 30
 """How long a client may take to send a request, and to begin with one."""
+CONNECTIONS_PER_DEVICE = 50
+"""More of one certificate are answered 503: each may hold a request of the largest size, and the place of another."""
+SURPLUS_SECONDS = 2
+"""How long those may take to ask."""
 WORD_BYTES = 4_096
 """The largest WebSocket message of a page, which has nothing to say."""
 
@@ -27,6 +31,8 @@ class PunctualProtocol(H11Protocol):
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _certificate: bytes | None = None
+    _patience_s = REQUEST_SECONDS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Expect the first request."""
@@ -37,6 +43,7 @@ class PunctualProtocol(H11Protocol):
         if certificate is not None:
             # Every request of this connection carries it in its scope.
             self.app_state = {**self.app_state, CERTIFICATE: certificate, REQUESTS: count(1)}
+            self._take_in(certificate)
         self._set_deadline()
 
     def data_received(self, data: bytes) -> None:
@@ -55,12 +62,20 @@ class PunctualProtocol(H11Protocol):
         self._watch.stop()
         super().handle_websocket_upgrade(event)
 
+    def _take_in(self, certificate: bytes) -> None:
+        """Count the connection among those of a device."""
+        others = sum(getattr(other, "_certificate", None) == certificate for other in self.connections)
+        self._certificate = certificate
+        if others >= CONNECTIONS_PER_DEVICE:
+            self.limit_concurrency = 0
+            self._patience_s = SURPLUS_SECONDS
+
     def _set_deadline(self) -> None:
         """One deadline for the whole of a request: pieces that trickle in do not put it off."""
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._clear_deadline()
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+            self._deadline = self.loop.call_later(self._patience_s, self.transport.abort)
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:

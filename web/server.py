@@ -108,10 +108,16 @@ class Adoption:
     """Connections that another listener has accepted, until they are like the web's own."""
 
     def __init__(
-        self, gateway: Gateway, server: EmbeddedServer, certificates: Certificates, tasks: asyncio.TaskGroup
+        self,
+        gateway: Gateway,
+        people: EmbeddedServer,
+        devices: EmbeddedServer,
+        certificates: Certificates,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._gateway = gateway
-        self._server = server
+        self._people = people
+        self._devices = devices
         self._certificates = certificates
         self._tasks = tasks
         self._under_way: set[asyncio.Task[None]] = set()
@@ -120,8 +126,9 @@ class Adoption:
     def adopt(self, sock: socket.socket, hello: ClientHello, address: str) -> None:
         """Serve HTTPS on this socket, with the certificate that its client asks for."""
         context = self._certificates.chosen(hello)
+        server = self._devices if context is self._certificates.for_devices else self._people
         self._untouched.add(sock)
-        task = self._tasks.create_task(self._shake_hands(sock, context, address), name="web: a handshake")
+        task = self._tasks.create_task(self._shake_hands(server, sock, context, address), name="web: a handshake")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
@@ -132,11 +139,13 @@ class Adoption:
         for sock in self._untouched:
             sock.close()
 
-    async def _shake_hands(self, sock: socket.socket, context: ssl.SSLContext, address: str) -> None:
+    async def _shake_hands(
+        self, server: EmbeddedServer, sock: socket.socket, context: ssl.SSLContext, address: str
+    ) -> None:
         self._untouched.discard(sock)
         try:
             # Whatever comes of it, the socket is the transport's from here on.
-            await self._server.take(sock, context)
+            await server.take(sock, context)
         except OSError as error:
             mqtt.note_refused(self._gateway, address, "tls_handshake_failed", explained(error))
 
@@ -150,31 +159,33 @@ async def serving(gateway: Gateway, config: HttpConfig, device_host: str = "") -
     """
     app = create_app(gateway, config)
     certificates = Certificates(gateway.registry.web_tls(), gateway.registry.device_tls(), device_host)
-    fork = Fork(app, create_device_app(gateway, config))
+    fork = Fork(app, create_device_app(gateway))
     secure = _settings(fork, gateway.broker.limits.packet_bytes)
     secure.ssl_context_factory = lambda _config, _default: certificates.for_people
     async with contextlib.AsyncExitStack() as stack:
         https_socket = stack.enter_context(_listening(config.host, config.port))
         port = int(https_socket.getsockname()[1])
-        servers = [(EmbeddedServer(secure), https_socket, "web https")]
+        # Each with connections of its own: however many devices come, people get in.
+        people, devices = EmbeddedServer(secure), EmbeddedServer(secure)
+        servers = [(people, [https_socket], "web https"), (devices, [], "web devices")]
         trust_port = None
         if config.trust_port is not None:
             http_socket = stack.enter_context(_listening(config.host, config.trust_port))
             trust_port = int(http_socket.getsockname()[1])
             plain = _settings(create_trust_app(gateway, _names(config), port), WORD_BYTES)
-            servers.append((EmbeddedServer(plain), http_socket, "web http"))
+            servers.append((EmbeddedServer(plain), [http_socket], "web http"))
         enrolment_port = None
         if config.enrolment_port is not None:
             enrolment_socket = stack.enter_context(_listening(config.host, config.enrolment_port))
             enrolment_port = int(enrolment_socket.getsockname()[1])
             newcomers = _settings(create_enrolment_app(gateway, config), WORD_BYTES)
             newcomers.ssl_context_factory = lambda _config, _default: certificates.for_newcomers
-            servers.append((EmbeddedServer(newcomers), enrolment_socket, "web enrolment"))
+            servers.append((EmbeddedServer(newcomers), [enrolment_socket], "web enrolment"))
         await stack.enter_async_context(_running(servers))
         knock_port = await stack.enter_async_context(_knocking(gateway, config, certificates))
         for live in (app.state.packet_logs, app.state.hub, app.state.quay, app.state.followers):
             await stack.enter_async_context(live.running())
-        adopt = await stack.enter_async_context(_adopting(gateway, servers[0][0], certificates))
+        adopt = await stack.enter_async_context(_adopting(gateway, people, devices, certificates))
         log.info(
             "web serving port=%s trust_port=%s enrolment_port=%s knock_port=%s",
             *(port, trust_port, enrolment_port, knock_port),
@@ -195,10 +206,10 @@ async def _knocking(gateway: Gateway, config: HttpConfig, certificates: Certific
 
 @contextlib.asynccontextmanager
 async def _adopting(
-    gateway: Gateway, server: EmbeddedServer, certificates: Certificates
+    gateway: Gateway, people: EmbeddedServer, devices: EmbeddedServer, certificates: Certificates
 ) -> AsyncIterator[Callable[[socket.socket, ClientHello, str], None]]:
     async with asyncio.TaskGroup() as tasks:
-        adoption = Adoption(gateway, server, certificates, tasks)
+        adoption = Adoption(gateway, people, devices, certificates, tasks)
         try:
             yield adoption.adopt
         finally:
@@ -206,10 +217,10 @@ async def _adopting(
 
 
 @contextlib.asynccontextmanager
-async def _running(servers: list[tuple[EmbeddedServer, socket.socket, str]]) -> AsyncIterator[None]:
+async def _running(servers: list[tuple[EmbeddedServer, list[socket.socket], str]]) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
-        for server, listener, name in servers:
-            tasks.create_task(server.serve(sockets=[listener]), name=name)
+        for server, listeners, name in servers:
+            tasks.create_task(server.serve(sockets=listeners), name=name)
         try:
             for server, _, _ in servers:
                 await server.has_started.wait()

@@ -11,6 +11,7 @@ from appliance.commands.model import (
     JSON,
     By,
     Command,
+    DialectName,
     InvalidCommandError,
     NewCommand,
     Selection,
@@ -74,6 +75,8 @@ def told(new: NewCommand, kind: CommandType | None, type_name: str) -> NewComman
         new = msgspec.structs.replace(new, payload=payload_of(kind, new.parameters), content_type=JSON)
         if len(new.payload) > PAYLOAD_BYTES:
             raise InvalidCommandError(f"the payload of {new.name} has more than {PAYLOAD_BYTES:,} bytes")
+    if kind is not None and kind.dialect is DialectName.JOBS and new.dialect is DialectName.ANY:
+        new = msgspec.structs.replace(new, dialect=DialectName.JOBS)
     if new.may_repeat is None:
         new = msgspec.structs.replace(new, may_repeat=kind is not None and kind.may_repeat)
     return new

@@ -96,6 +96,7 @@ class DialectName(StrEnum):
     """Whatever the device has subscribed to."""
     PLAIN = "plain"
     AWS = "aws"
+    JOBS = "jobs"
 
 
 class NewCommand(msgspec.Struct, frozen=True):

@@ -16,53 +16,93 @@ _READ = """
     command.created_at, expires_at, not_before, due_at, offered_at, sent_at, acknowledged_at, started_at, ended_at,
     ended_by, reason_code, reason, result, command.author
 """
+_DIALECTS = {one.value: one for one in DialectName}
+_STATES = {one.value: one for one in State}
+_ENDERS = {one.value: one for one in By}
 _FROM = "FROM command LEFT JOIN command_batch USING (batch_number)"
 
 
 def insert_commands(
     connection: sqlite3.Connection, batch_number: int | None, key: str | None, digest: str, commands: Sequence[Command]
 ) -> int:
-    """Append commands; of a batch, those whose device has none of it yet. Gives how many."""
+    """Append commands, under numbers of their own where they have them; gives how many."""
     sql = """
         INSERT INTO command (
-            tenant_id, execution_id, batch_number, device_id, name, payload, content_type, dialect, qos, priority,
-            may_repeat, start_timeout_ms, finish_timeout_ms, state, version, attempt, retries_left, is_repeated,
-            created_at, expires_at, not_before, due_at, ended_at, ended_by, reason_code, reason, author,
-            idempotency_key, digest
-        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (batch_number, device_id) WHERE batch_number IS NOT NULL DO NOTHING
+            command_number, tenant_id, execution_id, batch_number, device_id, name, payload, content_type, dialect,
+            qos, priority, may_repeat, start_timeout_ms, finish_timeout_ms, state, version, attempt, retries_left,
+            is_repeated, created_at, expires_at, not_before, due_at, offered_at, ended_at, ended_by, reason_code,
+            reason, author, idempotency_key, digest
+        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     """
     rows = [
         (
-            *(one.tenant_id, one.execution_id, batch_number, one.device_id, one.name, one.payload, one.content_type),
+            *(one.command_number or None, one.tenant_id, one.execution_id, batch_number, one.device_id, one.name),
+            *(one.payload, one.content_type),
             *(one.dialect.value, one.qos, one.priority, one.may_repeat, one.start_timeout_ms, one.finish_timeout_ms),
             *(one.state.value, one.version, one.attempt, one.retries_left, one.is_repeated, one.created_at),
-            *(one.expires_at, one.not_before, one.due_at, one.ended_at, one.ended_by.value, one.reason_code),
-            *(one.reason, one.author, key, digest),
+            *(one.expires_at, one.not_before, one.due_at, one.offered_at, one.ended_at, one.ended_by.value),
+            *(one.reason_code, one.reason, one.author, key, digest),
         )
         for one in commands
     ]
     return connection.executemany(sql, rows).rowcount
 
 
+def next_number(connection: sqlite3.Connection) -> int:
+    """The number of the next command of any tenant: none was ever given twice."""
+    rows = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'command'")
+    return 1 + max([int(number) for (number,) in rows], default=0)
+
+
+def devices_of_batch(
+    connection: sqlite3.Connection, tenant_id: int, batch_number: int, device_ids: Collection[str]
+) -> set[str]:
+    """Those of these devices that have their command of a batch already."""
+    found: set[str] = set()
+    for some in _pieces(device_ids):
+        places = ", ".join("?" * len(some))
+        sql = f"SELECT device_id FROM command WHERE +tenant_id = ? AND batch_number = ? AND device_id IN ({places})"
+        found.update(device_id for (device_id,) in connection.execute(sql, (tenant_id, batch_number, *some)))
+    return found
+
+
 def update_commands(connection: sqlite3.Connection, commands: Iterable[Command]) -> None:
     """Keep how far commands have come."""
     sql = """
-        UPDATE command SET state = ?, version = ?, attempt = ?, retries_left = ?, is_repeated = ?, not_before = ?,
-            due_at = ?, offered_at = ?, sent_at = ?, acknowledged_at = ?, started_at = ?, ended_at = ?, ended_by = ?,
-            reason_code = ?, reason = ?, result = ?
+        UPDATE command SET dialect = ?, state = ?, version = ?, attempt = ?, retries_left = ?, is_repeated = ?,
+            not_before = ?, due_at = ?, offered_at = ?, sent_at = ?, acknowledged_at = ?, started_at = ?, ended_at = ?,
+            ended_by = ?, reason_code = ?, reason = ?, result = ?
         WHERE tenant_id = ? AND command_number = ?
     """
     rows = [
         (
-            *(one.state.value, one.version, one.attempt, one.retries_left, one.is_repeated, one.not_before),
-            *(one.due_at, one.offered_at, one.sent_at, one.acknowledged_at, one.started_at, one.ended_at),
+            *(one.dialect.value, one.state.value, one.version, one.attempt, one.retries_left, one.is_repeated),
+            *(
+                one.not_before,
+                one.due_at,
+                one.offered_at,
+                one.sent_at,
+                one.acknowledged_at,
+                one.started_at,
+                one.ended_at,
+            ),
             *(one.ended_by.value, one.reason_code, one.reason, one.result, one.tenant_id, one.command_number),
         )
         for one in commands
     ]
     if rows:
         connection.executemany(sql, rows)
+
+
+def note_evidence(connection: sqlite3.Connection, commands: Iterable[Command]) -> None:
+    """Keep of commands what was heard of their writing alone: no index hangs on it, and thousands come at a time."""
+    sql = """
+        UPDATE command SET state = ?, version = ?, sent_at = ?, acknowledged_at = ?
+        WHERE tenant_id = ? AND command_number = ?
+    """
+    for one in commands:
+        heard = (one.state.value, one.version, one.sent_at, one.acknowledged_at)
+        connection.execute(sql, (*heard, one.tenant_id, one.command_number))
 
 
 def by_executions(connection: sqlite3.Connection, tenant_id: int, execution_ids: Collection[str]) -> dict[str, Command]:
@@ -168,6 +208,26 @@ def delete_ended(connection: sqlite3.Connection, before: int, limit: int) -> int
         )
     """
     return connection.execute(sql, (before, limit)).rowcount
+
+
+def erase_ended(connection: sqlite3.Connection, tenant_id: int, device_id: str, through_at: int, limit: int) -> int:
+    """Forget commands of a device that were made up to a moment and have ended, so many at most; gives how many."""
+    sql = """
+        DELETE FROM command WHERE command_number IN (
+            SELECT command_number FROM command
+            WHERE tenant_id = ? AND device_id = ? AND ended_at IS NOT NULL AND created_at <= ? LIMIT ?
+        )
+    """
+    return connection.execute(sql, (tenant_id, device_id, through_at, limit)).rowcount
+
+
+def erase_told(connection: sqlite3.Connection, tenant_id: int, device_id: str, through_at: int) -> None:
+    """Forget what a device has said of commands that were made up to a moment and go on."""
+    sql = """
+        UPDATE command SET result = NULL, reason = '', reason_code = ''
+        WHERE tenant_id = ? AND device_id = ? AND ended_at IS NULL AND created_at <= ?
+    """
+    connection.execute(sql, (tenant_id, device_id, through_at))
 
 
 def delete_batches(connection: sqlite3.Connection, before: int, limit: int) -> int:
@@ -317,8 +377,9 @@ def select_next_due() -> Select[int | None]:
 def command_of(*row: Any) -> Command:
     """A row as the ledger's noun."""
     values = list(row)
-    values[8], values[11], values[14] = DialectName(row[8]), bool(row[11]), State(row[14])
-    values[18], values[28] = bool(row[18]), By(row[28])
+    # Looked up, for there are thousands of rows at a time, and to call the enumeration takes five times as long.
+    values[8], values[11], values[14] = _DIALECTS[row[8]], row[11] != 0, _STATES[row[14]]
+    values[18], values[28] = row[18] != 0, _ENDERS[row[28]]
     return Command(*values)
 
 

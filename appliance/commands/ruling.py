@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from appliance.commands.model import FINAL, By, Command, State
+from appliance.commands.model import FINAL, By, Command, DialectName, State
 from appliance.instant import SECOND_MS
 
 BACKOFF_MS = 5 * SECOND_MS
@@ -21,6 +21,7 @@ NOT_STARTED = "NOT_STARTED"
 NOT_FINISHED = "NOT_FINISHED"
 CANCELLED = "CANCELLED"
 DEVICE_GONE = "DEVICE_GONE"
+NOT_ENCODABLE = "NOT_ENCODABLE"
 
 INVALID_TRANSITION = "InvalidStateTransition"
 TERMINAL = "TerminalStateReached"
@@ -92,6 +93,11 @@ def evidenced(command: Command, attempt: int, sent_at: int | None, acknowledged_
     return after if after is command else _timed(after)
 
 
+def is_same_offer(before: Command | None, after: Command) -> bool:
+    """Whether evidence has changed nothing but how far a command has come: it is offered, and due, as it was."""
+    return before is not None and _offer(before) == _offer(after)
+
+
 def unconfirmed(command: Command, attempt: int) -> Command:
     """The connection, or the gateway, ended before the device had answered: nobody knows whether it arrived.
 
@@ -99,7 +105,7 @@ def unconfirmed(command: Command, attempt: int) -> Command:
     """
     if attempt != command.attempt or command.offered_at is None or command.acknowledged_at is not None:
         return command
-    if not command.may_repeat or command.state not in {State.QUEUED, State.SENT}:
+    if is_job(command) or not command.may_repeat or command.state not in {State.QUEUED, State.SENT}:
         return command
     return _timed(replace(command, offered_at=None, is_repeated=True))
 
@@ -135,16 +141,39 @@ def due(command: Command, now: int) -> Command:
         told_of = "it had expired before the device could be told" if command.sent_at is None else _NOT_KNOWN
         code = EXPIRED if command.sent_at is None else NOT_CONFIRMED
         return _over(command, Report(State.TIMED_OUT, code, told_of), By.GATEWAY, now)
-    if command.state is State.IN_PROGRESS:
-        return _ended(command, Report(State.TIMED_OUT, NOT_FINISHED, "the device began, and came to no end"), _BY, now)
-    if command.acknowledged_at is not None:
-        return _ended(command, Report(State.TIMED_OUT, NOT_STARTED, "the device has it, and said nothing"), _BY, now)
-    return _ended(command, Report(State.TIMED_OUT, NOT_CONFIRMED, _NOT_KNOWN), _BY, now)
+    if is_job(command) and command.state is State.QUEUED:
+        return _over(command, Report(State.TIMED_OUT, EXPIRED, "it had expired before the device began"), _BY, now)
+    return _ended(command, _silence(command), _BY, now)
+
+
+def is_job(command: Command) -> bool:
+    """Whether its device is told of it as a job."""
+    return command.dialect is DialectName.JOBS
+
+
+def is_ordered(command: Command) -> bool:
+    """Whether this attempt is in the ledger of jobs."""
+    return is_job(command) and command.offered_at is not None
+
+
+def may_be_called_back(command: Command) -> bool:
+    """Whether a person may cancel it: nothing of it was written, or it is a job that was not begun.
+
+    What a device does with a job begins with its telling so, and that is refused once the job is called back.
+    """
+    if command.is_over:
+        return False
+    return command.state is State.QUEUED if is_job(command) else not _was_offered(command)
+
+
+def ended(command: Command, report: Report, by: By, now: int) -> Command:
+    """It has come to an end, or begins anew where it may be tried again; what is over stays as it is."""
+    return command if command.is_over else _ended(command, report, by, now)
 
 
 def cancelled(command: Command, reason: Reason, by: By, now: int) -> Command | None:
     """It is not wanted any more. A person cannot call back what may have been written: then None."""
-    if command.is_over or (by is By.OPERATOR and _was_offered(command)):
+    if command.is_over or (by is By.OPERATOR and not may_be_called_back(command)):
         return None
     return _over(command, Report(State.CANCELLED, reason.code, reason.text), by, now)
 
@@ -154,8 +183,21 @@ def backoff_ms(attempt: int) -> int:
     return int(min(BACKOFF_MS * 2 ** min(attempt - 1, 16), LONGEST_BACKOFF_MS))
 
 
+def _silence(command: Command) -> Report:
+    """What it is that the device has not said."""
+    if command.state is State.IN_PROGRESS:
+        return Report(State.TIMED_OUT, NOT_FINISHED, "the device began, and came to no end")
+    if command.acknowledged_at is not None:
+        return Report(State.TIMED_OUT, NOT_STARTED, "the device has it, and said nothing")
+    return Report(State.TIMED_OUT, NOT_CONFIRMED, _NOT_KNOWN)
+
+
 _NOT_KNOWN = "the device never answered for it: it may have arrived, or not"
 _BY = By.GATEWAY
+
+
+def _offer(command: Command) -> tuple[object, ...]:
+    return command.attempt, command.offered_at, command.not_before, command.due_at, command.is_repeated
 
 
 def _further(state: State, reached: State) -> State:
@@ -232,6 +274,8 @@ def _timed(command: Command) -> Command:
         due_at = command.not_before or command.expires_at
     elif command.state is State.IN_PROGRESS and command.started_at is not None:
         due_at = command.started_at + command.finish_timeout_ms
+    elif is_job(command) and command.state is State.QUEUED:
+        due_at = command.expires_at
     else:
         due_at = command.offered_at + command.start_timeout_ms
     return replace(command, version=command.version + 1, due_at=due_at)

@@ -16,14 +16,18 @@ from msgspec.structs import replace
 
 from appliance.bus import Bus
 from appliance.commands import queries, ruling
+from appliance.commands.as_jobs.service import AsJobs, Kept
 from appliance.commands.catalogue.service import TypeCommands
 from appliance.commands.delivery.flight import Change, Place, Post
 from appliance.commands.delivery.service import Courier
 from appliance.commands.dialects.aws import Aws
 from appliance.commands.dialects.choice import addressed
 from appliance.commands.dialects.dialect import Address, Cbor, Wire
+from appliance.commands.dialects.jobs import AsJob
 from appliance.commands.dialects.plain import Plain
-from appliance.commands.events import event
+from appliance.commands.events import publish_events
+from appliance.commands.forgetting.service import Forgetting
+from appliance.commands.jobs.service import Jobs
 from appliance.commands.model import (
     Batch,
     By,
@@ -39,13 +43,15 @@ from appliance.commands.model import (
 )
 from appliance.commands.ruling import Refusal, Report
 from appliance.commands.sending.service import IN_SERVICE, Sender
-from appliance.instant import DAY_MS, SECOND_MS, Clock
+from appliance.health import Status
+from appliance.instant import SECOND_MS, Clock
 from appliance.plane_settings import CommandsConfig
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.service import Registry
 from appliance.store.database import Afterwards, Database, Together, UnwritableError
 from broker.message import Message
 from broker.ports import Connected, Disconnected, Refused, Subscribed
+from broker.publication import Publication
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +59,6 @@ FURTHEST = 2**63 - 1
 """A number that no command reaches."""
 HIGHEST_LIMIT = 1_000
 TICK_S = 0.5
-TRIM_S = 3_600.0
 PIECE = 500
 JUMP_MS = 5 * SECOND_MS
 """Of a clock that was set."""
@@ -77,16 +82,18 @@ class Commands:
         self._registry = registry
         self._config = config
         self._clock = clock
-        self._dialects: tuple[Plain | Aws, ...] = (Plain(),)
+        self._dialects: tuple[Plain | Aws | AsJob, ...] = (Plain(),)
         self.catalogue = TypeCommands(database, registry)
-        self.courier = Courier(database, clock, config.in_flight_per_device)
+        self.forgetting = Forgetting(database, registry, config.ledger_days)
+        self.as_jobs = AsJobs()
+        self.courier = Courier(database, clock, config.in_flight_per_device, self.as_jobs)
         self._sender = Sender(registry, devices, self.catalogue, self.courier, config)
         self._sender.clock = clock
-        self._sender.changed = self.courier.changed = self._changed
+        self._sender.changed = self.courier.changed = self.as_jobs.changed = self._changed
         self.courier.type_of = self._type_of
         self.courier.usual = self._usual
         self.bus: Bus | None = None
-        self.publish: Callable[[Message], object] = lambda _: None
+        self.publish: Callable[[Message], Publication | None] = lambda _: None
         self.answer: Callable[[Message, str], object] = lambda _message, _client_id: None
         self.note: Callable[[Refused], None] = lambda _: None
         """Hears of what is a problem of a device."""
@@ -101,6 +108,12 @@ class Commands:
         self._dialects = (Aws(cbor), Plain())
         self.courier.dialects = self._dialects
 
+    def speak_jobs(self, jobs: Jobs) -> None:
+        """Be given the ledger of jobs, for devices that ask for nothing else."""
+        self.as_jobs.jobs = jobs
+        jobs.followed = self.as_jobs.followed
+        self.courier.dialects = (*self._dialects, AsJob())
+
     @contextlib.asynccontextmanager
     async def running(self, post: Post) -> AsyncIterator[None]:
         """Bring commands to devices, and look after what is due."""
@@ -111,7 +124,7 @@ class Commands:
             async with asyncio.TaskGroup() as tasks:
                 working = [
                     tasks.create_task(self._tend_for_ever(), name="commands due"),
-                    tasks.create_task(self._trim_for_ever(), name="commands' age"),
+                    tasks.create_task(self.forgetting.run(), name="commands' age"),
                 ]
                 try:
                     yield
@@ -157,10 +170,11 @@ class Commands:
                 told.changes.append((known[message.tenant_id][after.execution_id], after))
                 known[message.tenant_id][after.execution_id] = after
             _answer(message, address, dialect.reply(address, refusal), refusal, told)
-        queries.update_commands(connection, [after for _, after in told.changes])
-        return partial(self._answered, told)
+        kept = self.as_jobs.keep(connection, told.changes, now)
+        return partial(self._answered, told, kept)
 
-    def _answered(self, told: _Told) -> None:
+    def _answered(self, told: _Told, kept: Kept) -> None:
+        kept.tell()
         for message, client_id in told.replies:
             self.answer(message, client_id)
         for problem in told.problems:
@@ -233,6 +247,17 @@ class Commands:
         """Take back what was not written of a batch; gives how many commands. Raises `UnknownBatchError`."""
         return await self._sender.cancel_batch(tenant_id, await self.batch(tenant_id, batch_id))
 
+    def status(self) -> Status:
+        """How many commands are under way, and for how many devices something waits."""
+        courier = self.courier
+        details = {"in_flight": courier.flight_count, "waiting_devices": courier.waiting_count}
+        summary = f"{courier.flight_count} under way, {courier.waiting_count} devices to be told something"
+        if courier.trouble:
+            return Status(
+                ok=False, summary=f"what is heard of commands is not kept: {courier.trouble}", details=details
+            )
+        return Status(ok=True, summary=summary, details=details)
+
     async def _counted(self, tenant_id: int, batches: Sequence[Batch]) -> list[Batch]:
         if not batches:
             return []
@@ -246,15 +271,12 @@ class Commands:
 
     def _changed(self, changes: Sequence[Change]) -> None:
         """Tell of what is on disk."""
-        now = self._clock()
         devices: dict[int, dict[str, None]] = {}
         for before, after in changes:
             devices.setdefault(after.tenant_id, {})[after.device_id] = None
             if after.is_over or (before is not None and after.attempt > before.attempt):
                 self.courier.land(after)
-            told = event(before, after, now)
-            if told is not None:
-                self.publish(told)
+        publish_events(changes, self._clock(), self.publish)
         if self.bus is not None:
             self.bus.announce([CommandsChanged(tenant_id, tuple(some)) for tenant_id, some in devices.items()])
 
@@ -296,11 +318,11 @@ class Commands:
 
     def _rule_due(self, counts: list[int], connection: sqlite3.Connection, now: int) -> Afterwards:
         found = queries.due(connection, now, PIECE)
-        changes: list[Change] = [(before, ruling.due(before, now)) for before in found]
-        queries.update_commands(connection, [after for _, after in changes])
-        return partial(self._was_due, changes, counts)
+        kept = self.as_jobs.keep(connection, [(before, ruling.due(before, now)) for before in found], now)
+        return partial(self._was_due, kept.changes, kept.tell, counts)
 
-    def _was_due(self, changes: Sequence[Change], counts: list[int]) -> None:
+    def _was_due(self, changes: Sequence[Change], tell: Afterwards, counts: list[int]) -> None:
+        tell()
         counts.append(len(changes))
         self._changed(changes)
         waiting = [after for _, after in changes if not after.is_over and after.offered_at is None]
@@ -313,29 +335,17 @@ class Commands:
             over = ruling.cancelled(before, reason, By.GATEWAY, now)
             if over is not None:
                 changes.append((before, over))
-        queries.update_commands(connection, [over for _, over in changes])
-        return partial(self._changed, changes)
+        kept = self.as_jobs.keep(connection, changes, now)
+        return partial(self._ended_all, kept)
+
+    def _ended_all(self, kept: Kept) -> None:
+        kept.tell()
+        self._changed(kept.changes)
 
     def _shift(self, by_ms: int, connection: sqlite3.Connection, now: int) -> Afterwards:
         del now
         queries.shift(connection, by_ms)
         return lambda: None
-
-    async def _trim_for_ever(self) -> None:
-        while True:
-            # By a clock that is wrong, everything would be old: what counts is what has passed for sure.
-            surely_at = self._registry.time.reading().surely_at
-            if surely_at is not None:
-                with contextlib.suppress(UnwritableError):
-                    await self.trim(surely_at - self._config.ledger_days * DAY_MS)
-            await asyncio.sleep(TRIM_S)
-
-    async def trim(self, before: int) -> None:
-        """Forget what ended before a moment, piece by piece."""
-        for delete in (queries.delete_ended, queries.delete_batches):
-            count = PIECE
-            while count == PIECE:
-                count = await self._database.write(delete, before, PIECE)
 
     # Of devices.
 

@@ -6,8 +6,11 @@ region and account of an ARN say where it is in AWS, and mean nothing here.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
+
+from appliance.policies import things
 from appliance.policies.containment import Pattern
 from appliance.policies.evaluate import ABOUT
 from appliance.policies.model import (
@@ -53,7 +56,8 @@ def read(policy: Any) -> Document:
         statements = [statements]
     if not isinstance(statements, list) or not statements:
         raise InvalidPolicyError("Statement holds no statement")
-    return Document(tuple(_statement(f"statement {number}", each) for number, each in enumerate(statements, 1)))
+    found = (_statements(f"statement {number}", each) for number, each in enumerate(statements, 1))
+    return Document(tuple(statement for several in found for statement in several))
 
 
 def write(document: Document) -> dict[str, Any]:
@@ -67,25 +71,50 @@ def is_native(document: Document) -> bool:
     return document.replaces_default or not kinds.isdisjoint((Kind.CLIENT_ID, Kind.FILTER))
 
 
-def _statement(where: str, told: Any) -> Statement:
+def _statements(where: str, told: Any) -> tuple[Statement, ...]:
+    """What one statement of AWS says: about topics and clients, and about things."""
     if not isinstance(told, Mapping):
         raise InvalidPolicyError(f"{where} is no JSON object")
     _refuse_unknown(where, told, _KEYS)
     effect = told.get("Effect")
     if effect not in ("Allow", "Deny"):
         raise InvalidPolicyError(f"{where}: Effect is {effect!r}, expected Allow or Deny")
-    resources = tuple(_resource(where, text) for text in _texts(where, "Resource", told.get("Resource")))
-    actions = tuple(_actions(where, _texts(where, "Action", told.get("Action")), resources))
-    for resource in resources:
+    resources: list[Resource] = []
+    targets: list[things.Target] = []
+    for text in _texts(where, "Resource", told.get("Resource")):
+        kind, tail = _split(where, text)
+        if kind == things.KIND:
+            targets.append(things.target(where, tail))
+        else:
+            resources.append(_resource(where, kind, tail))
+    wishes = _wishes(where, _texts(where, "Action", told.get("Action")), resources, targets)
+    effect = Effect(effect.lower())
+    found = [
+        *_about_topics(where, effect, wishes.actions, tuple(resources)),
+        *things.statements(where, effect, wishes.of_things, targets),
+        *things.statements(where, effect, wishes.of_everything, (things.EVERYTHING,)),
+    ]
+    sid = told.get("Sid", "")
+    if not isinstance(sid, str):
+        raise InvalidPolicyError(f"{where}: Sid is no text")
+    conditions = _conditions(where, told.get("Condition", {}))
+    return tuple(
+        msgspec.structs.replace(each, conditions=conditions, sid="" if number else sid)
+        for number, each in enumerate(found)
+    )
+
+
+def _about_topics(
+    where: str, effect: Effect, actions: tuple[Action, ...], resources: tuple[Resource, ...]
+) -> Iterator[Statement]:
+    for resource in resources if actions else ():
         if set(actions).isdisjoint(ABOUT[resource.kind]):
             raise InvalidPolicyError(
                 f"{where}: none of its actions is about the resource {_tail(resource)!r}: "
                 f"{_about(resource.kind)} would be"
             )
-    sid = told.get("Sid", "")
-    if not isinstance(sid, str):
-        raise InvalidPolicyError(f"{where}: Sid is no text")
-    return Statement(Effect(effect.lower()), actions, resources, _conditions(where, told.get("Condition", {})), sid)
+    if actions:
+        yield Statement(effect, actions, resources)
 
 
 def _refuse_unknown(where: str, told: Mapping[str, Any], known: set[str]) -> None:
@@ -103,22 +132,55 @@ def _texts(where: str, key: str, told: Any) -> list[str]:
     return texts
 
 
-def _actions(where: str, names: Sequence[str], resources: Sequence[Resource]) -> Iterator[Action]:
+class _Wishes(NamedTuple):
+    """What a statement is about, by what its resources are."""
+
+    actions: tuple[Action, ...]
+    of_things: frozenset[str]
+    of_everything: frozenset[str]
+    """The same actions as those of things, where the resource is `*`."""
+
+
+def _wishes(
+    where: str, names: Sequence[str], resources: Sequence[Resource], targets: Sequence[things.Target]
+) -> _Wishes:
     usable = {action for resource in resources for action in ABOUT[resource.kind]}
-    found: dict[Action, None] = {}
+    is_open = any(resource.kind is Kind.ANY for resource in resources)
+    found: set[Action] = set()
+    of_things: set[str] = set()
+    of_everything: set[str] = set()
     for name in names:
-        pattern = Pattern(name.lower(), levels=False, globs=True)
-        meant = [action for known, action in ACTIONS.items() if pattern.matches(known.lower())]
-        if not meant:
-            raise InvalidPolicyError(
-                f"{where}: the action {name[:80]!r} does not exist on this gateway; there are {', '.join(ACTIONS)}"
-            )
+        meant, about_things = _meant(where, name)
         # What stands for several actions is about those that the statement has a resource for.
-        wanted = [action for action in meant if action in usable]
-        if not wanted:
-            raise InvalidPolicyError(f"{where}: it has no resource that {name[:80]} is about: {_wanted(meant[0])}")
-        found.update(dict.fromkeys(wanted))
-    return (action for action in Action if action in found)
+        wanted = {action for action in meant if action in usable}
+        # Whoever may publish everything, and be sent everything, needs no more words about it.
+        further = about_things if is_open and not wanted >= {Action.PUBLISH, Action.RECEIVE} else set()
+        if not wanted and not further and not (about_things and targets):
+            needed = _wanted(meant[0]) if meant else f"{ARN}{things.KIND}/…"
+            raise InvalidPolicyError(f"{where}: it has no resource that {name[:80]} is about: {needed}")
+        found |= wanted
+        of_everything |= further
+        of_things |= about_things if targets else set()
+    if targets and not of_things:
+        raise InvalidPolicyError(
+            f"{where}: none of its actions is about the resource '{things.KIND}/{targets[0].text[:140]}': "
+            f"{', '.join(things.ACTIONS)} would be"
+        )
+    in_order = tuple(action for action in Action if action in found)
+    return _Wishes(in_order, frozenset(of_things), frozenset(of_everything))
+
+
+def _meant(where: str, name: str) -> tuple[list[Action], set[str]]:
+    """The actions that a name stands for: those of clients and topics, and those of things."""
+    pattern = Pattern(name.lower(), levels=False, globs=True)
+    meant = [action for known, action in ACTIONS.items() if pattern.matches(known.lower())]
+    about_things = {known for known in things.ACTIONS if pattern.matches(known.lower())}
+    if not meant and not about_things:
+        raise InvalidPolicyError(
+            f"{where}: the action {name[:80]!r} does not exist on this gateway; there are "
+            f"{', '.join((*ACTIONS, *things.ACTIONS))}"
+        )
+    return meant, about_things
 
 
 def _about(kind: Kind) -> str:
@@ -129,20 +191,26 @@ def _wanted(action: Action) -> str:
     return " or ".join(f"{ARN}{kind.value}/…" for kind in _KINDS.values() if action in ABOUT[kind])
 
 
-def _resource(where: str, text: str) -> Resource:
-    if text == "*":
-        return Resource(Kind.ANY, "*")
+def _split(where: str, text: str) -> tuple[str, str]:
+    """What kind of thing a resource is about, and which of them; everything is `*` of no kind."""
     found = _ARN.fullmatch(text)
-    if found is None:
+    if text != "*" and found is None:
         raise InvalidPolicyError(f"{where}: the resource {text[:140]!r} is no ARN of AWS IoT, such as {ARN}topic/a/b")
-    if found[1] == "*":
-        return Resource(Kind.ANY, "*")
-    kind, slash, tail = found[1].partition("/")
-    if kind not in _KINDS or not slash or not tail:
+    told = "*" if found is None else found[1]
+    if told == "*":
+        return "", "*"
+    kind, slash, tail = told.partition("/")
+    if kind not in (*_KINDS, things.KIND) or not slash or not tail:
         raise InvalidPolicyError(
             f"{where}: the resource {text[:140]!r} is about nothing here: after the account comes "
-            "client/…, topic/… or topicfilter/…"
+            "client/…, topic/…, topicfilter/… or thing/…"
         )
+    return kind, tail
+
+
+def _resource(where: str, kind: str, tail: str) -> Resource:
+    if not kind:
+        return Resource(Kind.ANY, "*")
     resource = Resource(_KINDS[kind], tail)
     if resource.kind is not Kind.AWS_TOPIC_FILTER and any(sign in tail for sign in "+#"):
         # Unless they stand in the name of an attribute.

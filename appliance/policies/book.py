@@ -9,6 +9,7 @@ from typing import Protocol
 from appliance.policies.evaluate import Rights, explain
 from appliance.policies.memory import Decisions, Generations
 from appliance.policies.model import Action, KeptPolicy, Policy, Subject, UnknownPolicyError, Verdict
+from appliance.policies.usual import lets
 
 DECISIONS_LIMIT = 65_536
 """How many decisions are remembered, of all tenants together; those that are asked for go on being remembered."""
@@ -96,6 +97,8 @@ class PolicyBook:
 
     def refusal(self, device: Described, action: Action, wish: str) -> str | None:
         """None when the device may do this, else why not."""
+        if not self._concern(device) and lets(device.device_id, action, wish):
+            return None
         decisions = self._decided.get(device.tenant_id)
         if decisions is None:
             decisions = self._begin(device.tenant_id)[1]
@@ -114,6 +117,11 @@ class PolicyBook:
     def explain(self, device: Described, action: Action, wish: str) -> Verdict:
         """Whether the device may do this, which statement decides, and why."""
         return explain(self.rights(device), action, wish)
+
+    def _concern(self, device: Described) -> bool:
+        """Whether any policy is about a device, so that it has more, or less, than the default table."""
+        policies = self._policies.get(device.tenant_id)
+        return policies is not None and any(concerns(kept.policy, device) for kept in policies.values())
 
     def _begin(self, tenant_id: int) -> tuple[Generations[str, tuple[Described, Rights]], Decisions]:
         """Remember something of a tenant. Each has the same share, so that none can have another's forgotten."""

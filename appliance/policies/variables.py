@@ -43,6 +43,11 @@ def check_variables(resource: Resource) -> None:
         raise InvalidPolicyError(f"{resource.text[:140]!r} holds a variable that is not closed, or a brace too many")
 
 
+def may_widen(value: str) -> bool:
+    """Whether a value could make a resource stand for more than one device's."""
+    return _WIDENING.search(value) is not None
+
+
 def filled(resource: Resource, subject: Subject, *, denies: bool = False) -> str | None:
     """The text of a resource for one device; None when a value is missing, or could widen it.
 
@@ -52,7 +57,7 @@ def filled(resource: Resource, subject: Subject, *, denies: bool = False) -> str
     if "{" not in resource.text:
         return resource.text
     is_native = resource.kind in _NATIVE
-    if is_native and not _WIDENING.search(subject.device_id):
+    if is_native and not may_widen(subject.device_id):
         # Nearly every resource has this variable alone.
         text = resource.text.replace("{device_id}", subject.device_id)
         if "{" not in text:
@@ -60,7 +65,7 @@ def filled(resource: Resource, subject: Subject, *, denies: bool = False) -> str
     expression, value = (_NATIVE_VARIABLE, native_value) if is_native else (_AWS_VARIABLE, aws_value)
     values = {name: value(name, subject) for name in expression.findall(resource.text)}
     is_literal = denies and resource.kind is Kind.CLIENT_ID  # No sign stands for others there.
-    if is_literal or not any(_WIDENING.search(each) for each in values.values()):
+    if is_literal or not any(may_widen(each) for each in values.values()):
         return expression.sub(lambda match: values[match[1]], resource.text)
     return _widened(resource, expression) if denies and all(values.values()) else None
 

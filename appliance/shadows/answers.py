@@ -6,52 +6,47 @@ import msgspec
 
 from appliance.shadows.delta import times_of
 from appliance.shadows.document import Document
-from appliance.shadows.merge import mirrored
 
-_encode = msgspec.json.encode
+_encode = msgspec.json.Encoder().encode
 
 
-def got(document: Document, delta: dict[str, Any] | None, version: int, second: int, token: str | None) -> bytes:
+def ending(second: int, token: str | None) -> bytes:
+    """What every answer to a request ends with."""
+    echoed = b"" if token is None else b',"clientToken":%b' % _encode(token)
+    return b',"timestamp":%d%b}' % (second, echoed)
+
+
+def got(document: Document, delta: dict[str, Any] | None, version: int, end: bytes) -> bytes:
     """The answer to a get: the whole document, and what differs if anything does."""
     state = document.state_json
     if delta is not None:
         # There is something desired, and so a section before it.
         state = b'%b,"delta":%b}' % (state[:-1], _encode(delta))
-    ending = _ending(second, token)
-    return b'{"state":%b,"metadata":%b,"version":%d%b' % (state, document.metadata_json, version, ending)
+    return b'{"state":%b,"metadata":%b,"version":%d%b' % (state, document.metadata_json, version, end)
 
 
-def updated(patch_json: bytes, patch: dict[str, Any] | None, version: int, second: int, token: str | None) -> bytes:
+def updated(patch_json: bytes, times: dict[str, Any], version: int, end: bytes) -> bytes:
     """The answer to an update: what was asked for, and the moments of just that."""
-    metadata = _encode(mirrored(patch, {"timestamp": second}))
-    return b'{"state":%b,"metadata":%b,"version":%d%b' % (patch_json, metadata, version, _ending(second, token))
+    return b'{"state":%b,"metadata":%b,"version":%d%b' % (patch_json, _encode(times), version, end)
 
 
-def differing(document: Document, delta: dict[str, Any], version: int, second: int, token: str | None) -> bytes:
+def differing(document: Document, delta: dict[str, Any], version: int, end: bytes) -> bytes:
     """What is desired and not reported so."""
-    told = (_encode(delta), _encode(times_of(delta, document.metadata["desired"])))
-    return b'{"state":%b,"metadata":%b,"version":%d%b' % (*told, version, _ending(second, token))
+    times = _encode(times_of(delta, document.metadata["desired"]))
+    return b'{"state":%b,"metadata":%b,"version":%d%b' % (_encode(delta), times, version, end)
 
 
-def documents(
-    before: Document | None, after: Document, versions: tuple[int, int], second: int, token: str | None
-) -> bytes:
+def documents(before: Document | None, after: Document, versions: tuple[int, int], end: bytes) -> bytes:
     """The document before an update and after it, with their versions."""
     previous = b"null" if before is None else b'%b,"version":%d}' % (before.json, versions[0])
-    told = (previous, after.json, versions[1], _ending(second, token))
-    return b'{"previous":%b,"current":%b,"version":%d}%b' % told
+    return b'{"previous":%b,"current":%b,"version":%d}%b' % (previous, after.json, versions[1], end)
 
 
-def deleted(version: int, second: int, token: str | None) -> bytes:
+def deleted(version: int, end: bytes) -> bytes:
     """The answer to a deletion: the version that was deleted."""
-    return b'{"version":%d%b' % (version, _ending(second, token))
+    return b'{"version":%d%b' % (version, end)
 
 
-def rejected(code: int, message: str, second: int, token: str | None) -> bytes:
+def rejected(code: int, message: str, end: bytes) -> bytes:
     """The answer that refuses."""
-    return b'{"code":%d,"message":%b%b' % (code, _encode(message), _ending(second, token))
-
-
-def _ending(second: int, token: str | None) -> bytes:
-    echoed = b"" if token is None else b',"clientToken":%b' % _encode(token)
-    return b',"timestamp":%d%b}' % (second, echoed)
+    return b'{"code":%d,"message":%b%b' % (code, _encode(message), end)

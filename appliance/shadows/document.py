@@ -7,6 +7,7 @@ import msgspec
 from appliance.shadows.merge import SECTIONS
 
 _DECODER = msgspec.json.Decoder(dict[str, Any])
+_encode = msgspec.json.Encoder().encode
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -27,10 +28,12 @@ class Document(msgspec.Struct, frozen=True):
 
 def of(state: dict[str, Any], metadata: dict[str, Any]) -> Document:
     """The document of a state."""
-    written = [(name, msgspec.json.encode(state[name])) for name in SECTIONS if name in state]
-    inner = b",".join([b'"%b":%b' % (name.encode(), section) for name, section in written])
-    size_bytes = sum([len(section) for _, section in written])
-    return Document(state, metadata, b"{%b}" % inner, msgspec.json.encode(metadata), size_bytes)
+    if len(state) == len(SECTIONS) and next(iter(state)) != SECTIONS[0]:
+        state = {section: state[section] for section in SECTIONS}
+    state_json = _encode(state)
+    # Each section has its name before it, in quotation marks, a colon, and a comma or a brace.
+    around = 1 + sum([len(section) + 4 for section in state]) if state else len(state_json)
+    return Document(state, metadata, state_json, _encode(metadata), len(state_json) - around)
 
 
 def read(state_json: str, metadata_json: str) -> Document:

@@ -4,6 +4,7 @@ A patch takes a key away by null, so that a draft itself holds none: what is not
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -21,8 +22,8 @@ class InvalidDraftError(InvalidInputError):
     code = "invalid_draft"
 
 
-class _TwiceError(Exception):
-    """A key stands twice in one object."""
+class _UnfitError(Exception):
+    """Something may stand in JSON and not in a draft."""
 
 
 def read(text: str) -> Section:
@@ -30,10 +31,10 @@ def read(text: str) -> Section:
     if not text.strip():
         return {}
     try:
-        told = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        told = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_number)
     except json.JSONDecodeError as error:
         raise InvalidDraftError(f"line {error.lineno}, column {error.colno}: {_words(error.msg)}") from None
-    except _TwiceError as error:
+    except _UnfitError as error:
         raise InvalidDraftError(str(error)) from None
     except (RecursionError, ValueError):
         raise InvalidDraftError("there is a number with too many digits, or it is nested too deeply") from None
@@ -75,13 +76,21 @@ def _object(pairs: list[tuple[str, Any]]) -> Section:
     made: Section = {}
     for key, value in pairs:
         if key in made:
-            raise _TwiceError(f"the key {key[:80]!r} stands twice in one object")
+            raise _UnfitError(f"the key {key[:80]!r} stands twice in one object")
         made[key] = value
     return made
 
 
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        # It would be written as null, and so take away what it was to replace.
+        raise _UnfitError(f"{text[:40]} is a larger number than can be kept")
+    return number
+
+
 def _no_constant(word: str) -> NoReturn:
-    raise _TwiceError(f"{word} is no value of JSON")
+    raise _UnfitError(f"{word} is no value of JSON")
 
 
 def _check(value: Any, path: tuple[str, ...], level: int) -> None:

@@ -45,35 +45,40 @@ class Body(msgspec.Struct, frozen=True):
         return Body(gone_back(self.state, back.state), gone_back(self.metadata, back.metadata), back.is_there)
 
 
-class KeptRow(msgspec.Struct, frozen=True):
-    """What is kept of a shadow, with one of its changes if any is kept."""
-
-    version: int
-    updated_at: int
-    body: Body
-    """Empty with every change but the newest."""
-    change: KeptChange | None
-
-
 class Kept(msgspec.Struct, frozen=True):
-    """What is kept of a shadow: what it is, and its changes, the newest first."""
+    """What is kept of a shadow: what it is, and its changes as far as they have been looked at, the newest first."""
 
+    shadow_number: int
     version: int
     updated_at: int
     body: Body
     changes: Sequence[KeptChange]
 
+    @property
+    def next_version(self) -> int:
+        """The version that the change before those has made."""
+        return self.changes[-1].version - 1 if self.changes else self.version
 
-def gathered(rows: Sequence[KeptRow]) -> Kept | None:
-    """A shadow of its rows, the newest change first; None where there never was one."""
-    if not rows:
-        return None
-    changes = [row.change for row in rows if row.change is not None]
-    return Kept(rows[0].version, rows[0].updated_at, rows[0].body, changes)
+    def reaches(self, at: int) -> bool:
+        """Whether it is known what it was at a moment."""
+        return self.updated_at <= at or (bool(self.changes) and self.changes[-1].at <= at)
+
+
+def continued(kept: Kept, older: Sequence[KeptChange]) -> Kept:
+    """The same with the changes before those, as far as they follow without a gap.
+
+    What is behind a gap leads nowhere: not every change between was kept.
+    """
+    following = []
+    for version, change in zip(range(kept.next_version, 0, -1), older, strict=False):
+        if change.version != version:
+            break
+        following.append(change)
+    return msgspec.structs.replace(kept, changes=[*kept.changes, *following])
 
 
 def told(kept: Kept, before_version: int | None, limit: int) -> list[ShadowChange]:
-    """The changes before a version, or all of them, the newest first, with what each made of the shadow."""
+    """The changes before a version, or the newest, with what each made of the shadow; the newest first."""
     found: list[ShadowChange] = []
     for change, after, before in _walked(kept):
         if len(found) == limit:

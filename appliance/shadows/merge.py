@@ -1,25 +1,43 @@
-"""How a patch changes what is kept, and the moments of its leaves with it.
+"""How a patch changes what is kept and the moments of its leaves, and the way back, all found on one walk.
 
 Objects are merged, null removes a key at any depth, anything else replaces what was there.
-Nothing that is given is changed: what the patch does not touch is shared by the old and the new.
+Nothing that is given is changed: what the patch does not touch is shared by the old and the new, and costs nothing.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
+
+from appliance.shadows.undoing import EXACT, way_back
 
 SECTIONS = ("desired", "reported")
 
 _NESTED = (dict, list)
 
+Object = dict[str, Any]
 
-def merged(
-    state: dict[str, Any], metadata: dict[str, Any], patch: dict[str, Any], second: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
+
+class Merged(NamedTuple):
+    """What comes of a patch."""
+
+    state: Object
+    metadata: Object
+    times: Object
+    """The moments of just what the patch says; null is a leaf, too."""
+    state_back: Object
+    """The patch that makes of the new state the old one."""
+    metadata_back: Object
+
+
+def merged(state: Object, metadata: Object, patch: Object, second: int) -> Merged:
     """State and metadata with a patch at this second; a section that has no key left is not there any more."""
-    new_state, new_metadata = _merged(state, metadata, patch, {"timestamp": second})
+    made = _merged(state, metadata, patch, {"timestamp": second})
     for section in SECTIONS:
-        if section in new_state and not new_state[section]:
-            del new_state[section], new_metadata[section]
-    return new_state, new_metadata
+        if section in made.state and not made.state[section]:
+            del made.state[section], made.metadata[section]
+            if section in state:
+                made.state_back[section], made.metadata_back[section] = state[section], metadata[section]
+            else:
+                del made.state_back[section], made.metadata_back[section]
+    return made
 
 
 def mirrored(value: object, stamp: object) -> Any:
@@ -35,19 +53,47 @@ def mirrored(value: object, stamp: object) -> Any:
     return stamp
 
 
-def _merged(
-    state: dict[str, Any], metadata: dict[str, Any], patch: dict[str, Any], stamp: dict[str, int]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    state, metadata = state.copy(), metadata.copy()
+def _merged(state: Object, metadata: Object, patch: Object, stamp: dict[str, int]) -> Merged:
+    made = Merged(state.copy(), metadata.copy(), {}, {}, {})
+    new_state, new_metadata, new_times, state_back, metadata_back = made
     for key, wish in patch.items():
         if wish is None:
-            state.pop(key, None)
-            metadata.pop(key, None)
-        elif isinstance(wish, dict):
-            there = state.get(key)
-            kept, times = (there, metadata[key]) if isinstance(there, dict) else ({}, {})
-            state[key], metadata[key] = _merged(kept, times, wish, stamp)
-        else:
-            state[key] = wish
-            metadata[key] = mirrored(wish, stamp)
-    return state, metadata
+            new_times[key] = stamp
+            if key in state:
+                state_back[key], metadata_back[key] = new_state.pop(key), new_metadata.pop(key)
+            continue
+        if isinstance(wish, dict):
+            _merge_object(made, key, wish, stamp)
+            continue
+        old, old_times = state.get(key), metadata.get(key)
+        times = mirrored(wish, stamp) if isinstance(wish, list) else stamp
+        new_state[key] = wish
+        new_metadata[key] = new_times[key] = times
+        if type(wish) is not type(old) or wish != old or type(old) not in EXACT:
+            state_back[key] = old  # None where nothing was: the patch that takes it away.
+        if old_times != times:
+            metadata_back[key] = old_times if type(old) in EXACT else _times_back(times, old_times)
+    return made
+
+
+def _merge_object(made: Merged, key: str, wish: Object, stamp: dict[str, int]) -> None:
+    """Merge an object into what stands at a key."""
+    old, old_times = made.state.get(key), made.metadata.get(key)
+    if isinstance(old, dict):
+        inner = _merged(old, made.metadata[key], wish, stamp)
+        if inner.state_back:
+            made.state_back[key] = inner.state_back
+        if inner.metadata_back:
+            made.metadata_back[key] = inner.metadata_back
+    else:
+        inner = _merged({}, {}, wish, stamp)
+        made.state_back[key] = old
+        made.metadata_back[key] = _times_back(inner.metadata, old_times)
+    made.state[key], made.metadata[key], made.times[key] = inner[:3]
+
+
+def _times_back(times: Any, old_times: Any) -> Any:
+    """What leads back to the moments of something that had another shape: None where there was nothing."""
+    if isinstance(times, dict) and isinstance(old_times, dict):
+        return way_back(times, old_times)
+    return old_times

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from appliance.shadows import document
-from appliance.shadows.history import Body, KeptChange, KeptRow, WayBack
+from appliance.shadows.history import Body, Kept, KeptChange, WayBack
 from appliance.shadows.model import ChangeKind, Shadow, ShadowSummary
 from appliance.shadows.ruling import Change, Standing
 from appliance.store.database import Select
@@ -52,20 +52,19 @@ def insert_shadow(connection: sqlite3.Connection, tenant_id: int, device_id: str
     return int(number)
 
 
-def update_shadow(connection: sqlite3.Connection, tenant_id: int, number: int, standing: Standing) -> None:
-    """Write what a shadow has become."""
+def update_shadows(connection: sqlite3.Connection, standings: Sequence[tuple[int, int, Standing]]) -> None:
+    """Write what shadows have become, each with its tenant and its number."""
+    rows = [(*_columns(standing), tenant_id, number) for tenant_id, number, standing in standings]
     sql = """
         UPDATE shadow SET version = ?, updated_at = ?, has_delta = ?, state = ?, metadata = ?
         WHERE tenant_id = ? AND shadow_number = ?
     """
-    connection.execute(sql, (*_columns(standing), tenant_id, number))
+    connection.executemany(sql, rows)
 
 
-def insert_changes(
-    connection: sqlite3.Connection, tenant_id: int, number: int, changes: Sequence[tuple[str, Change]]
-) -> int:
-    """Add changes of a shadow, each with who made it; give how many bytes they take."""
-    rows = [_change_row(tenant_id, number, author, change) for author, change in changes]
+def insert_changes(connection: sqlite3.Connection, tenant_id: int, changes: Sequence[tuple[int, str, Change]]) -> int:
+    """Add changes, each with its shadow's number and who made it; give how many bytes they take."""
+    rows = [_change_row(tenant_id, *one) for one in changes]
     sql = """
         INSERT INTO shadow_change (tenant_id, shadow_number, version, at, author, kind, patch, way_back, byte_count)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -86,15 +85,22 @@ def delete_old_changes(connection: sqlite3.Connection, tenant_id: int, number: i
     return sum([byte_count for (byte_count,) in rows])
 
 
-def update_history_bytes(connection: sqlite3.Connection, tenant_id: int, byte_count: int) -> int:
-    """Count bytes that came or went, and give how many all changes of a tenant take."""
+def update_totals(connection: sqlite3.Connection, tenant_id: int, *, shadow_count: int = 0, byte_count: int = 0) -> int:
+    """Count shadows, and bytes of changes, that came or went; give how many bytes all changes of a tenant take."""
     sql = """
-        INSERT INTO shadow_history (tenant_id, byte_count) VALUES (?, ?)
-        ON CONFLICT (tenant_id) DO UPDATE SET byte_count = byte_count + excluded.byte_count
+        INSERT INTO shadow_total (tenant_id, shadow_count, byte_count) VALUES (?, ?, ?)
+        ON CONFLICT (tenant_id) DO UPDATE SET
+            shadow_count = shadow_count + excluded.shadow_count, byte_count = byte_count + excluded.byte_count
         RETURNING byte_count
     """
-    [(total,)] = connection.execute(sql, (tenant_id, byte_count)).fetchall()
+    [(total,)] = connection.execute(sql, (tenant_id, shadow_count, byte_count)).fetchall()
     return int(total)
+
+
+def select_shadow_count(connection: sqlite3.Connection, tenant_id: int) -> int:
+    """How many shadows of a tenant there are, with those that were deleted and are remembered."""
+    row = connection.execute("SELECT shadow_count FROM shadow_total WHERE tenant_id = ?", (tenant_id,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def delete_oldest_changes(connection: sqlite3.Connection, tenant_id: int) -> int:
@@ -117,15 +123,27 @@ def count_named(connection: sqlite3.Connection, tenant_id: int, device_id: str) 
     return int(count), int(deleted_count)
 
 
-def select_oldest_deleted(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> tuple[int, str]:
-    """The named shadow of a device that was deleted first, and its name."""
+def select_oldest_deleted(
+    connection: sqlite3.Connection, tenant_id: int, device_id: str
+) -> tuple[int, str, str] | None:
+    """The named shadow of a device that was deleted first: its number, device and name."""
     sql = """
-        SELECT shadow_number, name FROM shadow
+        SELECT shadow_number, device_id, name FROM shadow
         WHERE tenant_id = ? AND device_id = ? AND name <> '' AND state IS NULL
         ORDER BY updated_at, shadow_number LIMIT 1
     """
-    number, name = connection.execute(sql, (tenant_id, device_id)).fetchone()
-    return int(number), str(name)
+    row: tuple[int, str, str] | None = connection.execute(sql, (tenant_id, device_id)).fetchone()
+    return row
+
+
+def select_first_deleted(connection: sqlite3.Connection, tenant_id: int) -> tuple[int, str, str] | None:
+    """The same of all shadows of a tenant, with a name or without."""
+    sql = """
+        SELECT shadow_number, device_id, name FROM shadow
+        WHERE tenant_id = ? AND state IS NULL ORDER BY updated_at, shadow_number LIMIT 1
+    """
+    row: tuple[int, str, str] | None = connection.execute(sql, (tenant_id,)).fetchone()
+    return row
 
 
 def delete_shadow(connection: sqlite3.Connection, tenant_id: int, number: int) -> None:
@@ -142,11 +160,12 @@ def erase_some(connection: sqlite3.Connection, tenant_id: int, device_id: str, t
         ) RETURNING byte_count
     """
     rows = connection.execute(sql, (tenant_id, tenant_id, device_id, through_at)).fetchall()
-    update_history_bytes(connection, tenant_id, -sum([byte_count for (byte_count,) in rows]))
+    update_totals(connection, tenant_id, byte_count=-sum([byte_count for (byte_count,) in rows]))
     if len(rows) == ERASED_AT_ONCE:
         return True
     sql = "DELETE FROM shadow WHERE tenant_id = ? AND device_id = ? AND made_at <= ?"
-    connection.execute(sql, (tenant_id, device_id, through_at))
+    gone = connection.execute(sql, (tenant_id, device_id, through_at)).rowcount
+    update_totals(connection, tenant_id, shadow_count=-gone)
     return False
 
 
@@ -168,21 +187,28 @@ def select_names(tenant_id: int, device_id: str, after: str, limit: int) -> Sele
     return Select(sql, (tenant_id, device_id, after, limit), _summary)
 
 
-def select_history(tenant_id: int, device_id: str, name: str) -> Select[KeptRow]:
-    """A shadow as it is, deleted ones too, with every change of it that is kept, the newest first.
-
-    Both come in one answer: a change that is committed in between would make them disagree. The document comes with
-    the first row alone.
-    """
+def select_kept(tenant_id: int, device_id: str, name: str) -> Select[Kept]:
+    """A shadow as it is, deleted ones too, without its changes."""
     sql = """
-        SELECT shadow.version, updated_at,
-            IIF(shadow_change.version < shadow.version, NULL, state),
-            IIF(shadow_change.version < shadow.version, NULL, metadata),
-            shadow_change.version, at, author, kind, patch, way_back
-        FROM shadow LEFT JOIN shadow_change USING (tenant_id, shadow_number)
-        WHERE tenant_id = ? AND device_id = ? AND name = ? ORDER BY shadow_change.version DESC
+        SELECT shadow_number, version, updated_at, state, metadata FROM shadow
+        WHERE tenant_id = ? AND device_id = ? AND name = ?
     """
     return Select(sql, (tenant_id, device_id, name), _kept)
+
+
+def select_changes(
+    tenant_id: int, number: int, through_version: int, limit: int, told_below: int
+) -> Select[KeptChange]:
+    """Changes of a shadow up to a version, the newest first; what was asked for only with those below another.
+
+    A change never becomes another. So it can be asked for them after the shadow and piece by piece: what is
+    committed in between has a higher version.
+    """
+    sql = """
+        SELECT version, at, author, kind, IIF(version < ?, patch, '{}'), way_back FROM shadow_change
+        WHERE tenant_id = ? AND shadow_number = ? AND version <= ? ORDER BY version DESC LIMIT ?
+    """
+    return Select(sql, (told_below, tenant_id, number, through_version, limit), _change)
 
 
 def _standing(version: int, updated_at: int, has_delta: int, state: str | None, metadata: str | None) -> Standing:
@@ -212,12 +238,11 @@ def _summary(name: str, version: int, updated_at: int, has_delta: int) -> Shadow
     return ShadowSummary(name, version, updated_at, bool(has_delta))
 
 
-def _kept(version: int, updated_at: int, state: str | None, metadata: str | None, *change: Any) -> KeptRow:
+def _kept(number: int, version: int, updated_at: int, state: str | None, metadata: str | None) -> Kept:
     body = Body({}, {}, is_there=False)
     if state is not None and metadata is not None:
         body = Body(_OBJECT.decode(state), _OBJECT.decode(metadata), is_there=True)
-    changed = None if change[0] is None else _change(*change)
-    return KeptRow(version, updated_at, body, changed)
+    return Kept(number, version, updated_at, body, ())
 
 
 def _change(version: int, at: int, author: str, kind: str, patch: str, way_back: str) -> KeptChange:

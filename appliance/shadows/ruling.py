@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from appliance.instant import SECOND_MS
-from appliance.shadows import answers, document, undoing
+from appliance.shadows import answers, document
 from appliance.shadows.delta import difference
 from appliance.shadows.document import Document
 from appliance.shadows.merge import SECTIONS, merged
@@ -17,6 +17,10 @@ ACCEPTED = "accepted"
 REJECTED = "rejected"
 DELTA = "delta"
 DOCUMENTS = "documents"
+
+_CLEARED: dict[str, Any] = dict.fromkeys(SECTIONS)
+"""The patch that takes everything away."""
+_encode = msgspec.json.Encoder().encode
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -73,7 +77,7 @@ def rule(address: Address, payload: bytes, standing: Standing, limit_bytes: int,
 
 def refused(code: int, message: str, at: int, token: str | None) -> Ruling:
     """The ruling that refuses."""
-    told = answers.rejected(code, message, at // SECOND_MS, token)
+    told = answers.rejected(code, message, _ending(at, token))
     return Ruling(Answer(code, told), ((REJECTED, told),))
 
 
@@ -87,37 +91,42 @@ def _got(address: Address, request: Request, standing: Standing, at: int) -> Rul
     if standing.document is None:
         raise unknown(address)
     delta = _delta(standing.document) if standing.has_delta else None
-    told = answers.got(standing.document, delta, standing.version, at // SECOND_MS, request.token)
+    told = answers.got(standing.document, delta, standing.version, _ending(at, request.token))
     return Ruling(Answer(OK, told), ((ACCEPTED, told),))
 
 
 def _deleted(address: Address, request: Request, standing: Standing, at: int) -> Ruling:
     if standing.document is None:
         raise unknown(address)
-    told = answers.deleted(standing.version, at // SECOND_MS, request.token)
+    told = answers.deleted(standing.version, _ending(at, request.token))
     version = standing.version + 1
-    back = _way_back(None, standing.document)
+    back = _way_back(standing.document.state, standing.document.metadata, is_there=True)
     change = Change(version, at, ChangeKind.DELETED, b"{}", back)
     return Ruling(Answer(OK, told), ((ACCEPTED, told),), Standing(version, at), change, request.token)
 
 
 def _updated(request: Request, standing: Standing, limit_bytes: int, at: int) -> Ruling:
     _check_version(request.version, standing)
-    before, token, second = standing.document, request.token, at // SECOND_MS
-    kept: tuple[dict[str, Any], dict[str, Any]] = ({}, {}) if before is None else (before.state, before.metadata)
-    patch = dict.fromkeys(SECTIONS) if request.patch is None else request.patch
-    after = document.of(*merged(*kept, patch, second))
+    before, end, second = standing.document, _ending(at, request.token), at // SECOND_MS
+    state, metadata = ({}, {}) if before is None else (before.state, before.metadata)
+    patch = _CLEARED if request.patch is None else request.patch
+    made = merged(state, metadata, patch, second)
+    after = document.of(made.state, made.metadata)
     if after.size_bytes > limit_bytes:
         raise RefusedError(413, "The payload exceeds the maximum size allowed")
-    version, delta, patch_json = standing.version + 1, _delta(after), msgspec.json.encode(request.patch)
-    accepted = answers.updated(patch_json, request.patch, version, second, token)
+    version, delta, patch_json = standing.version + 1, _delta(after), _encode(patch)
+    if request.patch is None:
+        accepted = answers.updated(b"null", {"timestamp": second}, version, end)
+    else:
+        accepted = answers.updated(patch_json, made.times, version, end)
     told = [(ACCEPTED, accepted)]
     if delta is not None:
-        told.append((DELTA, answers.differing(after, delta, version, second, token)))
-    told.append((DOCUMENTS, answers.documents(before, after, (standing.version, version), second, token)))
-    asked_json = msgspec.json.encode(patch) if request.patch is None else patch_json
-    change = Change(version, at, ChangeKind.UPDATED, asked_json, _way_back(after, before))
-    return Ruling(Answer(OK, accepted), told, Standing(version, at, after, delta is not None), change, token)
+        told.append((DELTA, answers.differing(after, delta, version, end)))
+    told.append((DOCUMENTS, answers.documents(before, after, (standing.version, version), end)))
+    back = _way_back(made.state_back, made.metadata_back, is_there=before is not None)
+    change = Change(version, at, ChangeKind.UPDATED, patch_json, back)
+    now = Standing(version, at, after, delta is not None)
+    return Ruling(Answer(OK, accepted), told, now, change, request.token)
 
 
 def _check_version(wanted: int | None, standing: Standing) -> None:
@@ -134,16 +143,9 @@ def _delta(kept: Document) -> dict[str, Any] | None:
     return difference(kept.state.get("desired"), kept.state.get("reported"))
 
 
-def _way_back(after: Document | None, before: Document | None) -> bytes:
-    state = undoing.way_back(_state(after), _state(before))
-    metadata = undoing.way_back(_metadata(after), _metadata(before))
-    is_there = before is not None
-    return msgspec.json.encode({"state": state, "metadata": metadata, "is_there": is_there})
+def _ending(at: int, token: str | None) -> bytes:
+    return answers.ending(at // SECOND_MS, token)
 
 
-def _state(kept: Document | None) -> dict[str, Any]:
-    return {} if kept is None else kept.state
-
-
-def _metadata(kept: Document | None) -> dict[str, Any]:
-    return {} if kept is None else kept.metadata
+def _way_back(state: dict[str, Any], metadata: dict[str, Any], *, is_there: bool) -> bytes:
+    return _encode({"state": state, "metadata": metadata, "is_there": is_there})

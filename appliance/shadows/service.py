@@ -16,7 +16,7 @@ from appliance.instant import Clock
 from appliance.plane_settings import ShadowsConfig
 from appliance.shadows import queries, topics
 from appliance.shadows.batch.service import Batch
-from appliance.shadows.history import Kept, as_of, gathered, told
+from appliance.shadows.history import Kept, as_of, continued, told
 from appliance.shadows.model import (
     Address,
     Answer,
@@ -29,6 +29,9 @@ from appliance.shadows.model import (
 from appliance.shadows.ruling import Ruling, Standing, rule
 from appliance.store.database import Afterwards, Database, Together, Work
 from broker.message import Message
+
+WALKED_AT_ONCE = 32
+"""Changes of a history that are looked at in one piece."""
 
 Telling = Callable[[int], Entry]
 """The entry of the audit log for a change, by the version that came of it."""
@@ -50,7 +53,7 @@ class Shadows:
 
     def takes(self, topic: str) -> bool:
         """Whether a message of this topic name is a request to a shadow."""
-        return topics.address(topic) is not None
+        return topic.startswith(topics.PREFIX) and topics.address(topic) is not None
 
     def apply(self, messages: Sequence[Message], connection: sqlite3.Connection, now: int) -> Afterwards:
         """Do what is asked for, in its order; the answers are published afterwards."""
@@ -61,7 +64,7 @@ class Shadows:
             address = topics.address(message.topic)
             if address is not None:
                 ruling = batch.settle(message.tenant_id, address, message.payload, _author(message))
-                answers += _messages(message.tenant_id, address, ruling, now)
+                answers += _messages(message.tenant_id, message.topic, ruling, now)
                 if ruling.change is not None:
                     changed.add(ShadowChanged(message.tenant_id, address.device_id, address.name))
         batch.write()
@@ -90,7 +93,7 @@ class Shadows:
             if telling is not None and ruling.change is not None:
                 audit_queries.insert_entries(connection, tenant_id, [telling(ruling.change.version)], now, by)
             # Whoever is refused is told so; it concerns nobody else.
-            others = _messages(tenant_id, address, ruling, now) if ruling.answer.is_accepted else []
+            others = _messages(tenant_id, topics.asked(address), ruling, now) if ruling.answer.is_accepted else []
 
             def tell() -> None:
                 rulings.append(ruling)
@@ -116,12 +119,19 @@ class Shadows:
     ) -> list[ShadowChange]:
         """What became of a shadow, the newest first: all that is kept, or what was before a version."""
         kept = await self._kept(tenant_id, device_id, name)
-        return [] if kept is None else told(kept, before_version, limit)
+        if kept is None or (before_version is not None and before_version <= 1):
+            return []
+        before = kept.version + 1 if before_version is None else min(before_version, kept.version + 1)
+        first = max(before - limit, 1)
+        kept = await self._walked(tenant_id, kept, lambda one: one.next_version < first, before)
+        return told(kept, before, limit)
 
     async def as_of(self, tenant_id: int, device_id: str, name: str, at: int) -> Shadow | None:
         """What a shadow was at a moment; None when there was none. Raises `BeforeHistoryError`."""
         kept = await self._kept(tenant_id, device_id, name)
-        return None if kept is None else as_of(kept, device_id, name, at)
+        if kept is None:
+            return None
+        return as_of(await self._walked(tenant_id, kept, lambda one: one.reaches(at)), device_id, name, at)
 
     async def erase(self, tenant_id: int, device_id: str, through_at: int) -> None:
         """Forget every shadow of a device that was made up to a moment, its history and its version, step by step.
@@ -137,7 +147,20 @@ class Shadows:
         return rule(address, payload, standing, self._config.document_bytes, self._clock()).answer
 
     async def _kept(self, tenant_id: int, device_id: str, name: str) -> Kept | None:
-        return gathered(await self._database.read(queries.select_history(tenant_id, device_id, name)))
+        found = await self._database.read(queries.select_kept(tenant_id, device_id, name))
+        return found[0] if found else None
+
+    async def _walked(self, tenant_id: int, kept: Kept, is_enough: Callable[[Kept], bool], told_below: int = 0) -> Kept:
+        """A shadow with its changes as far back as is wanted, or as they are kept. The loop goes on in between."""
+        while not is_enough(kept):
+            question = queries.select_changes(
+                tenant_id, kept.shadow_number, kept.next_version, WALKED_AT_ONCE, told_below
+            )
+            further = continued(kept, await self._database.read(question))
+            if len(further.changes) < len(kept.changes) + WALKED_AT_ONCE:
+                return further
+            kept = further
+        return kept
 
     def _tell(self, messages: Sequence[Message], changed: Sequence[ShadowChanged]) -> None:
         for message in messages:
@@ -159,8 +182,8 @@ def _author(message: Message) -> str:
     return f"script {name}" if kind == "token" else f"user {name}"
 
 
-def _messages(tenant_id: int, address: Address, ruling: Ruling, now: int) -> list[Message]:
+def _messages(tenant_id: int, topic: str, ruling: Ruling, now: int) -> list[Message]:
     return [
-        Message(tenant_id, "", "", topics.answered(address, word), payload, 1, retain=False, arrived_at=now)
+        Message(tenant_id, "", "", f"{topic}/{word}", payload, 1, retain=False, arrived_at=now)
         for word, payload in ruling.told
     ]

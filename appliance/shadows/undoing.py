@@ -5,7 +5,7 @@ Null removes a key, as in any patch; no document has a null of its own, so that 
 
 from typing import Any
 
-_EXACT = (str, int, bool)
+EXACT = (str, int, bool)
 """Types whose equal values are written alike: a float may be -0.0."""
 
 
@@ -19,7 +19,7 @@ def way_back(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
         if isinstance(old, dict) and isinstance(new, dict):
             if inner := way_back(new, old):
                 patch[key] = inner
-        elif type(old) is not type(new) or old != new or type(old) not in _EXACT:
+        elif type(old) is not type(new) or old != new or type(old) not in EXACT:
             patch[key] = old
     return patch
 

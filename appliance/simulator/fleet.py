@@ -2,6 +2,9 @@
 
 from appliance.registry.model import NewDevice
 
+TYPE = "pump"
+"""What all of them are."""
+
 _POSITIONS = ("inlet", "outlet", "booster", "return")
 _ZONES = ("zone-a", "zone-b", "zone-c", "zone-d")
 
@@ -16,6 +19,6 @@ def _demo_device(place: int) -> NewDevice:
     return NewDevice(
         device_id=f"pump-{place + 1:03d}",
         name=f"Pump house {house + 1} {_POSITIONS[position]}",
-        type="pump",
+        type=TYPE,
         zone=_ZONES[house % len(_ZONES)],
     )

@@ -7,19 +7,22 @@ waits in it, as in a real one, and the oldest is given up beyond a bound.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
 from appliance.health import Status
 from appliance.instant import SECOND_MS, Clock
-from appliance.simulator.client import Client, NotConnectedError, Options
+from appliance.simulator import duties
+from appliance.simulator.client import Client, NotConnectedError, Options, SubscriptionRefusedError
+from appliance.simulator.duties import Pump, Saying
 from appliance.simulator.message import payload_of, topic_of
 from appliance.simulator.model import Scenario, SimulatedDevice
 from appliance.simulator.pace import due_s, pause_ms, storm_count
 from appliance.simulator.wave import fault_of, measure
 from appliance.simulator.wire import Endpoint
+from broker.packets import Publish
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,8 @@ class Simulation(msgspec.Struct, frozen=True):
     """Messages a second of each device."""
     scenario: Scenario
     seed: int = 1
+    obeys: bool = False
+    """Whether the devices also do what they are told: commands, shadows and jobs."""
 
 
 class Fleet:
@@ -93,10 +98,22 @@ class Fleet:
                 else:
                     failure_count = 0
                     unit.send_waiting()
+                    if self._simulation.obeys:
+                        await self._attend(unit)
                     await unit.client.ended()
                 await asyncio.sleep(pause_ms(failure_count, self._choose()) / SECOND_MS)
         finally:
             await unit.client.disconnect()
+
+    async def _attend(self, unit: "_Unit") -> None:
+        """Let a device hear what it is told, and say how it is."""
+        try:
+            for topic_filter in duties.filters(unit.device.device_id):
+                await unit.client.subscribe(topic_filter, 1)
+        except (NotConnectedError, SubscriptionRefusedError) as error:
+            self._note_trouble(unit.device.device_id, str(error))
+        else:
+            unit.greet()
 
     async def _pace(self) -> None:
         """Publish what is due, one device after the other, and bring the storms."""
@@ -153,8 +170,10 @@ class _Unit:
         # A lasting session: what is under way when the connection breaks goes out again after it.
         self.client = Client(Options(device.device_id, endpoint, device.identity, clean_session=False))
         self.client.on_acknowledged = self._acknowledged
+        self.client.on_message = self._told
+        self._pump = Pump()
         self._topic = topic_of(device.device_id)
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[str, bytes]] = deque()
         self._sequence = 0
         self._settled: asyncio.Event = asyncio.Event()
         self._settled.set()
@@ -170,23 +189,44 @@ class _Unit:
         return self._sequence
 
     def report(self, payload: bytes) -> None:
-        """Take a message, and send it as soon as that is possible."""
-        self._settled.clear()
-        if len(self._waiting) == _UNSENT_LIMIT:
-            self._waiting.popleft()
-            self.given_up_count += 1
-        self._waiting.append(payload)
-        self.send_waiting()
+        """Take a measurement, and send it as soon as that is possible."""
+        self._say(self._topic, payload)
+
+    def greet(self) -> None:
+        """Say how it is."""
+        self._say_all(duties.greeting(self.device.device_id, self._pump))
 
     def send_waiting(self) -> None:
         """Send what the in-flight window allows."""
         while self._waiting and self.client.has_room:
-            self.client.publish(self._topic, self._waiting.popleft(), 1)
+            topic, payload = self._waiting.popleft()
+            self.client.publish(topic, payload, 1)
             self.sent_count += 1
 
     async def settled(self) -> None:
         """Wait until everything that was reported is acknowledged."""
         await self._settled.wait()
+
+    def _say(self, topic: str, payload: bytes) -> None:
+        self._settled.clear()
+        if len(self._waiting) == _UNSENT_LIMIT:
+            self._waiting.popleft()
+            self.given_up_count += 1
+        self._waiting.append((topic, payload))
+        self.send_waiting()
+
+    def _say_all(self, sayings: Sequence[Saying]) -> None:
+        for saying in sayings:
+            if saying.after_s:
+                loop = asyncio.get_running_loop()
+                loop.call_later(saying.after_s, self._say, saying.topic, saying.payload)
+            else:
+                self._say(saying.topic, saying.payload)
+
+    def _told(self, message: Publish) -> None:
+        done = duties.told(self.device.device_id, self._pump, message.topic, message.payload)
+        self._pump = done.pump
+        self._say_all(done.sayings)
 
     def _acknowledged(self, _: int) -> None:
         self.acknowledged_count += 1

@@ -176,14 +176,11 @@ CREATE INDEX command_due ON command (due_at) WHERE ended_at IS NULL;
 
 CREATE INDEX command_ended ON command (ended_at) WHERE ended_at IS NOT NULL;
 
-CREATE INDEX command_next ON command (tenant_id, device_id, priority DESC, command_number)
-WHERE offered_at IS NULL AND ended_at IS NULL;
-
 CREATE UNIQUE INDEX command_of_batch ON command (batch_number, device_id) WHERE batch_number IS NOT NULL;
 
 CREATE INDEX command_of_device ON command (tenant_id, device_id, command_number);
 
-CREATE INDEX command_open ON command (tenant_id, device_id) WHERE ended_at IS NULL;
+CREATE INDEX command_open ON command (tenant_id, device_id, priority DESC, command_number) WHERE ended_at IS NULL;
 
 CREATE TABLE command_batch (
     batch_number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -334,6 +331,7 @@ CREATE TABLE job (
     document TEXT NOT NULL,
     description TEXT NOT NULL DEFAULT '',
     is_continuous INTEGER NOT NULL DEFAULT 0,
+    is_command INTEGER NOT NULL DEFAULT 0,
     terms TEXT NOT NULL DEFAULT '{}',
     config TEXT NOT NULL DEFAULT '{}',
     targets TEXT NOT NULL DEFAULT '[]',
@@ -347,7 +345,7 @@ CREATE TABLE job (
 
 CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
 
-CREATE INDEX job_live ON job (job_number) WHERE ended_at IS NULL;
+CREATE INDEX job_live ON job (tenant_id, job_number) WHERE ended_at IS NULL AND is_command = 0;
 
 CREATE TABLE job_execution (
     execution_id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -376,14 +374,20 @@ CREATE INDEX job_execution_due ON job_execution (due_ms) WHERE due_ms IS NOT NUL
 
 CREATE INDEX job_execution_of_device ON job_execution (tenant_id, device_id, execution_id);
 
-CREATE INDEX job_execution_of_job ON job_execution (job_number, is_retried, state);
+CREATE INDEX job_execution_of_job ON job_execution (job_number, tenant_id, is_retried, state);
 
 CREATE INDEX job_execution_open ON job_execution (tenant_id, device_id, execution_id) WHERE ended_at IS NULL;
+
+CREATE TABLE job_forgotten (
+    job_number INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
+    device_id TEXT NOT NULL,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    PRIMARY KEY (job_number, device_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE job_plan (
     job_number INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE,
     tenant_id INTEGER NOT NULL REFERENCES tenant,
-    targeted TEXT NOT NULL DEFAULT '[]',
     targeted_count INTEGER NOT NULL DEFAULT 0,
     starts TEXT NOT NULL DEFAULT '{}',
     sweep TEXT NOT NULL DEFAULT '' CHECK (sweep IN ('', 'queued', 'all', 'deleted')),
@@ -396,6 +400,12 @@ CREATE INDEX job_plan_sweep ON job_plan (job_number) WHERE sweep <> '';
 CREATE TABLE job_running_time (
     tenant_id INTEGER PRIMARY KEY REFERENCES tenant,
     running_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE job_target (
+    job_number INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    device_ids TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE knock (
@@ -638,6 +648,8 @@ CREATE TABLE shadow (
     UNIQUE (tenant_id, device_id, name)
 ) STRICT;
 
+CREATE INDEX shadow_deleted ON shadow (tenant_id, updated_at, shadow_number) WHERE state IS NULL;
+
 CREATE TABLE shadow_change (
     change_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,
@@ -652,9 +664,10 @@ CREATE TABLE shadow_change (
     UNIQUE (tenant_id, shadow_number, version)
 ) STRICT;
 
-CREATE TABLE shadow_history (
-    history_number INTEGER PRIMARY KEY AUTOINCREMENT,
+CREATE TABLE shadow_total (
+    total_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL UNIQUE REFERENCES tenant,
+    shadow_count INTEGER NOT NULL,
     byte_count INTEGER NOT NULL
 ) STRICT;
 

@@ -99,6 +99,23 @@ _DETAILS = (
     ),
     _Detail("room", "free_bytes", "headworks_disk_free_bytes", Kind.GAUGE, "Free on the disk of the data folder."),
     _Detail("stream", "consumers", "headworks_consumers", Kind.GAUGE, "Consumers of the event log, of all tenants."),
+    _Detail("commands", "in_flight", "headworks_commands_in_flight", Kind.GAUGE, "Commands that are not answered for."),
+    _Detail(
+        "commands",
+        "waiting_devices",
+        "headworks_commands_waiting_devices",
+        Kind.GAUGE,
+        "Devices for which a command waits, of all tenants.",
+    ),
+    _Detail("jobs", "jobs", "headworks_jobs", Kind.GAUGE, "Jobs that have not come to their end, of all tenants."),
+    _Detail("jobs", "stuck", "headworks_jobs_stuck", Kind.GAUGE, "Jobs that cannot go on."),
+    _Detail(
+        "jobs",
+        "throttled_requests",
+        "headworks_job_requests_throttled",
+        Kind.COUNTER,
+        "Requests for jobs that were refused because their device asked too often at once.",
+    ),
     _Detail("notifications", "sent_count", "headworks_notices_sent", Kind.COUNTER, "Notices that a channel has taken."),
 )
 

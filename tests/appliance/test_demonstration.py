@@ -4,6 +4,8 @@ from pathlib import Path
 
 from appliance import bundle_folder, demonstration
 from appliance.alerts.service import Alerts
+from appliance.commands.catalogue.model import CommandType
+from appliance.commands.catalogue.service import TypeCommands
 from appliance.config import AlertsConfig
 from appliance.registry.service import Registry
 from appliance.simulator.fleet import demo_devices
@@ -21,7 +23,8 @@ async def demonstrated(folder: Path) -> AsyncIterator[tuple[Registry, Alerts, Fl
         alerts = Alerts(database, AlertsConfig(), clock)
         async with (
             alerts.opened(),
-            demonstration.running(registry, alerts, folder, NOWHERE, clock) as fleet,
+            TypeCommands(database, registry).opened() as catalogue,
+            demonstration.running(registry, alerts, catalogue, folder, NOWHERE, clock) as fleet,
         ):
             yield registry, alerts, fleet
 
@@ -58,3 +61,26 @@ async def test_a_fleet_whose_gateway_was_begun_anew_is_registered_again(tmp_path
         path.unlink()
     async with demonstrated(tmp_path) as (registry, _, _):
         assert len(registry.devices(1)) == 20
+
+
+@contextlib.asynccontextmanager
+async def described(folder: Path) -> AsyncIterator[TypeCommands]:
+    async with (
+        stored(folder) as database,
+        registered(database, folder) as registry,
+        TypeCommands(database, registry).opened() as catalogue,
+    ):
+        yield catalogue
+
+
+async def test_what_the_fleet_understands_is_described_and_what_a_person_changed_stays(tmp_path: Path) -> None:
+    async with demonstrated(tmp_path):
+        pass
+    async with described(tmp_path) as catalogue:
+        assert [told.name for told in catalogue.commands(1, "pump")] == ["restart", "set_speed"]
+        await catalogue.remove(1, "pump", "restart")
+        await catalogue.put(1, "pump", CommandType("set_speed", title="Another"))
+    async with demonstrated(tmp_path):
+        pass
+    async with described(tmp_path) as catalogue:
+        assert [told.title for told in catalogue.commands(1, "pump")] == ["Another"]

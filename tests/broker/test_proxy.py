@@ -1,12 +1,15 @@
 """What is done for clients that are not there themselves."""
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 
 from broker.changes import SessionGone
 from broker.errors import ProtocolError
 from broker.message import Message
 from broker.packets import V5, Disconnect, Publish, Will
-from broker.ports import Allowed, Decision, Denied, Pending, Principal
+from broker.ports import Allowed, Credentials, Decision, Denied, Pending, Principal
 from broker.reason_codes import ReasonCode
 from tests.broker.stage import KEPT, payloads, staged, turn
 from tests.broker.stored import FakeStore
@@ -94,13 +97,39 @@ class TestRights:
     async def test_whoever_is_not_there_may_what_it_might_if_it_were(self) -> None:
         async with staged() as stage:
             stage.authorizer.denied_topics.add("secret")
-            stage.authorizer.denied_filters.add("secret/#")
+            stage.authorizer.denied_filters.add("hidden")
+            stage.authorizer.unreceivable_topics.add("kept")
             told = Told()
             for topic in ("secret", "open"):
                 stage.broker.proxy.may_publish(PUMP, topic, told)
-            for topic_filter in ("secret/#", "open/#"):
-                stage.broker.proxy.may_hear(PUMP, topic_filter, told)
-            assert [denied is None for denied in told.heard] == [False, True, False, True]
+            for topic in ("hidden", "kept", "open"):
+                stage.broker.proxy.may_hear(PUMP, topic, told)
+            for topic in ("hidden", "kept", "open"):
+                stage.broker.proxy.may_be_sent(PUMP, topic, told)
+            assert [denied is None for denied in told.heard] == [False, True, False, False, True, True, False, True]
+
+    @pytest.mark.parametrize("is_slow", [False, True])
+    async def test_whoever_is_not_let_in_is_told_why(self, monkeypatch: pytest.MonkeyPatch, *, is_slow: bool) -> None:
+        async with staged() as stage:
+            stage.authorizer.denied_clients.add("fan")
+            at_once = stage.authorizer.authenticate
+
+            def later(credentials: Credentials) -> Pending:
+                word = at_once(credentials)
+                assert not isinstance(word, Pending)
+
+                def tell(hear: Callable[[Principal | Allowed | Denied], None]) -> None:
+                    asyncio.get_running_loop().call_soon(hear, word)
+
+                return Pending(tell)
+
+            if is_slow:
+                monkeypatch.setattr(stage.authorizer, "authenticate", later)
+            told = Told()
+            for client_id in ("pump", "fan"):
+                stage.broker.proxy.admit(Credentials(client_id, None, None, b"", "", "https"), told)
+            await turn()
+            assert [denied is None for denied in told.heard] == [True, False]
 
     async def test_an_answer_that_takes_time_or_fails_is_never_a_yes_before_it_is_one(
         self, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,8 @@
 """A message as it is published: its own properties, its bytes, and where it went."""
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,10 +12,12 @@ from broker.limits import Limits
 from broker.message import Message
 from broker.packets import NO_PROPERTIES, V4, V5, Properties, Publish, Will
 from broker.permissions import Permissions
+from broker.ports import ALLOWED, Allowed, Decision, Denied, Pending, Principal
 from broker.publication import Publication, Rendering, delivered_properties, travelling, will_message
 from broker.session_table import SessionTable
 from tests.broker.parts import Timers, delivery, message, session
-from tests.broker.stage import Hearing
+from tests.broker.stage import Hearing, Stage, staged
+from tests.broker.stage import payloads as payloads_of
 from tests.broker.strategies import levels, names, payloads, properties_of
 from tests.fakes import FakeAuthorizer, FakeOwner
 
@@ -121,3 +126,59 @@ def test_a_publication_is_withdrawn_from_those_to_whom_it_was_not_sent() -> None
 
 def test_the_first_byte_of_a_message_at_qos_0_has_no_flag() -> None:
     assert Rendering(message("t", b"x", retain=True)).at_qos_0(V4)[0] == 0x30
+
+
+Thoughts = list[Callable[[Principal | Allowed | Denied], None]]
+
+
+def thinking(stage: Stage) -> Thoughts:
+    """Have the authoriser think about what may be received, until it is told what it thinks."""
+    thoughts: Thoughts = []
+
+    def may_receive(_principal: Principal, _topic: str) -> Decision:
+        return Pending(thoughts.append)
+
+    stage.authorizer.may_receive = may_receive  # type: ignore[method-assign, assignment]
+    return thoughts
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_what_becomes_of_a_message_is_heard_when_the_authoriser_has_thought(qos: int) -> None:
+    async with staged() as stage:
+        line, hearing = await stage.line("c"), Hearing()
+        await line.subscribe("t")
+        thoughts = thinking(stage)
+        publication = stage.broker.answer(stage.say("t", qos=qos), "c", hearing)
+        assert publication is not None
+        assert (publication.is_taken, hearing.heard) == (True, [])
+        thoughts.pop()(ALLOWED)
+        assert payloads_of(await line.heard()) == [b"x"]
+        assert hearing.heard == ["written c"]
+        assert publication.withdraw() == 0
+
+
+async def test_nobody_took_what_the_authoriser_denies_after_a_thought() -> None:
+    async with staged() as stage:
+        line, hearing = await stage.line("c"), Hearing()
+        await line.subscribe("t")
+        thoughts = thinking(stage)
+        publication = stage.broker.answer(stage.say("t", qos=1), "c", hearing)
+        thoughts.pop()(Denied("no"))
+        assert payloads_of(await line.heard()) == []
+        assert publication is not None
+        assert (hearing.heard, publication.is_taken) == (["untaken"], False)
+
+
+async def test_what_was_taken_back_while_it_was_thought_about_reaches_nobody() -> None:
+    async with staged() as stage:
+        line, hearing = await stage.kept("c", "t"), Hearing()
+        thoughts = thinking(stage)
+        publication = stage.broker.answer(stage.say("t", qos=1), "c", hearing)
+        assert publication is not None
+        stage.broker.answer(stage.say("t", b"next", qos=1), "c")
+        assert (publication.withdraw(), publication.withdraw()) == (1, 0)
+        thoughts.pop()(ALLOWED)
+        while thoughts:
+            thoughts.pop()(ALLOWED)
+        assert payloads_of(await line.heard()) == [b"next"]
+        assert hearing.heard == []

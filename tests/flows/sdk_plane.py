@@ -1,19 +1,27 @@
-"""Shadows and jobs as a device asks for them with AWS's SDK: by its service clients V1 and V2, over MQTT 3.1.1 and 5."""
+"""Shadows and jobs as devices ask for them with AWS's SDK: by service clients V1 and V2, over MQTT 3.1.1 and 5."""
 
 import asyncio
 import contextlib
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from awscrt import mqtt, mqtt5
 from awscrt.mqtt_request_response import ClientOptions
-from awsiot import ServiceStreamOptions, V2ServiceException, iotjobs, iotshadow
+from awsiot import (
+    ServiceStreamOptions,
+    V2ServiceException,
+    iotjobs,
+    iotshadow,
+    mqtt5_client_builder,
+    mqtt_connection_builder,
+)
 
-from tests.flows.sdk_devices import PATIENCE_S, SdkDevice, SdkDevice3, SdkDevice5, Unpacked, result
+from tests.flows.sdk_devices import PATIENCE_S, Unpacked, result
 
 SESSION_EXPIRY_S = 3_600
 _ADDRESS = ("thing_name", "shadow_name", "job_id")
@@ -146,58 +154,104 @@ class ClientV2(ServiceClient):
 
 
 @dataclass(frozen=True)
-class Keeping(Unpacked):
-    """A bundle of a device whose session is kept while it is away."""
-
-    version: int = 5
-
-    def settings(self, port: int) -> Mapping[str, Any]:
-        """What the builders are told."""
-        told: dict[str, Any] = {"clean_session": False}
-        if self.version == 5:
-            behaviour = mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS
-            told = {"session_behavior": behaviour, "session_expiry_interval_sec": SESSION_EXPIRY_S}
-        return {**super().settings(port), **told}
-
-
-@dataclass(frozen=True)
 class Speech:
     """One of the ways in which the SDK can speak: a version of MQTT, and a generation of service clients."""
 
-    device: type[SdkDevice]
+    line: "type[Line]"
     client: type[ServiceClient]
 
     def __str__(self) -> str:
-        return f"{self.device.__name__[-1]}-{self.client.__name__[-2:]}"
+        return f"{self.line.version}-{self.client.__name__[-2:]}"
 
     @contextlib.asynccontextmanager
     async def connected(self, bundle: Unpacked, service: ModuleType) -> AsyncIterator["Connected"]:
-        """A client of this service for as long as the block lasts."""
-        async with self.device.connected(bundle, bundle.mqtt_port) as device:
-            yield Connected(device, self.client(service, protocol(device)))
-
-
-SPEECHES = [Speech(device, client) for device in (SdkDevice3, SdkDevice5) for client in (ClientV1, ClientV2)]
+        """A client of this service for as long as the block lasts; its session is kept while the line is down."""
+        line = self.line(bundle)
+        await line.up()
+        try:
+            yield Connected(line, self.client(service, line.protocol))
+        finally:
+            await line.down()
 
 
 class Connected:
     """A device that is connected, and its service client."""
 
-    def __init__(self, device: SdkDevice, client: ServiceClient) -> None:
+    def __init__(self, line: "Line", client: ServiceClient) -> None:
         self.client = client
-        self._protocol = protocol(device)
+        self._line = line
 
     @contextlib.asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
         """The line is down for as long as the block lasts; the program goes on."""
-        connection = self._protocol
-        if isinstance(connection, mqtt5.Client):
-            connection = connection.new_connection()
-        await result(connection.disconnect())
+        await self._line.down()
         yield
-        await result(connection.connect())
+        await self._line.up()
 
 
-def protocol(device: SdkDevice) -> Any:
+class Line(ABC):
+    """A connection that can end and come back."""
+
+    version: int
+    protocol: Any
     """What the service clients speak through."""
-    return device._connection if isinstance(device, SdkDevice3) else device._client  # type: ignore[attr-defined]
+
+    @abstractmethod
+    def __init__(self, bundle: Unpacked) -> None: ...
+
+    @abstractmethod
+    async def up(self) -> None:
+        """Connect."""
+
+    @abstractmethod
+    async def down(self) -> None:
+        """Disconnect."""
+
+
+class Line3(Line):
+    """MQTT 3.1.1, where the builder keeps the session unless it is told otherwise."""
+
+    version = 3
+
+    def __init__(self, bundle: Unpacked) -> None:
+        self.protocol = mqtt_connection_builder.mtls_from_path(**bundle.settings(bundle.mqtt_port))
+
+    async def up(self) -> None:
+        """Connect."""
+        await result(self.protocol.connect())
+
+    async def down(self) -> None:
+        """Disconnect."""
+        await result(self.protocol.disconnect())
+
+
+class Line5(Line):
+    """MQTT 5."""
+
+    version = 5
+
+    def __init__(self, bundle: Unpacked) -> None:
+        self._connected: Future[None] = Future()
+        self._stopped: Future[None] = Future()
+        self.protocol = mqtt5_client_builder.mtls_from_path(
+            **bundle.settings(bundle.mqtt_port),
+            session_behavior=mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS,
+            session_expiry_interval_sec=SESSION_EXPIRY_S,
+            on_lifecycle_connection_success=lambda _: self._connected.set_result(None),
+            on_lifecycle_stopped=lambda _: self._stopped.set_result(None),
+        )
+
+    async def up(self) -> None:
+        """Connect."""
+        self._connected = Future()
+        self.protocol.start()
+        await result(self._connected)
+
+    async def down(self) -> None:
+        """Disconnect."""
+        self._stopped = Future()
+        self.protocol.stop()
+        await result(self._stopped)
+
+
+SPEECHES = [Speech(line, client) for line in (Line3, Line5) for client in (ClientV1, ClientV2)]

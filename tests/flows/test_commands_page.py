@@ -194,3 +194,39 @@ def test_a_job_that_waits_is_called_back_and_deleted_by_typing_its_id(
     expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
     expect(page.locator("#job-rotate-2")).to_have_count(0)
     assert errors == []
+
+
+def test_without_script_on_a_small_phone_a_command_is_sent_and_called_off_and_a_job_is_made(
+    gateway: RunningGateway, seen: tuple[Page, list[str]]
+) -> None:
+    page, _ = seen
+    gateway.add_device("plain-1")
+    assert page.context.browser is not None
+    context = page.context.browser.new_context(
+        ignore_https_errors=True,
+        java_script_enabled=False,
+        viewport={"width": 360, "height": 740},
+        storage_state=page.context.storage_state(),
+    )
+    plain = opened(context.new_page(), gateway, "/devices/plain-1/commands")
+    plain.get_by_label("Name").fill("reboot")
+    plain.locator("summary", has_text="Delivery").click()
+    plain.get_by_label("Priority").fill("10")
+    plain.get_by_label("Expires after, minutes").fill("never")
+    plain.get_by_role("button", name="Send").click()
+    expect(plain.get_by_text("'never' is no number")).to_be_visible()
+    plain.get_by_label("Expires after, minutes").fill("5")
+    plain.get_by_role("button", name="Send").click()
+    expect(entry(plain, "reboot")).to_contain_text("Waits: the device is not connected")
+    entry(plain, "reboot").get_by_role("button", name="Cancel").click()
+    expect(entry(plain, "reboot").locator(".pill").first).to_have_text("cancelled")
+    opened(plain, gateway, "/jobs/new")
+    plain.get_by_label("Job id").fill("plain-job")
+    plain.get_by_label("Document").fill("{}")
+    plain.locator("textarea[name=devices]").fill("plain-1")
+    plain.locator("summary", has_text="Time and further tries").click()
+    plain.get_by_label("Time for a device, minutes").fill("30")
+    plain.get_by_role("button", name="Create job").click()
+    expect(plain.get_by_role("heading", name="plain-job")).to_be_visible()
+    expect(plain.get_by_text("30 min")).to_be_visible()
+    context.close()

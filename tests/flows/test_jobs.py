@@ -280,6 +280,17 @@ async def test_another_devices_jobs_can_neither_be_read_nor_updated(factory: Fac
     await operator.until(lambda: operator.states("private") == {"victim": "queued"})
 
 
+async def test_with_what_a_device_sent_goes_what_it_said_of_its_jobs(factory: Factory, operator: Operator) -> None:
+    owner = operator.gateway.quick_command("token", "add", "eraser", "--role", "owner")[1].strip()
+    async with _connected(factory, SdkDevice5, "talker") as jobs:
+        await asyncio.to_thread(operator.make, "talk", "talker")
+        await operator.until(lambda: operator.states("talk") == {"talker": "queued"})
+        await jobs.start_next(status_details={"note": "secret"})
+    assert operator.gateway.call("DELETE", "/v1/devices/talker/telemetry", owner)[0] == 202
+    await operator.until(lambda: operator.call("GET", "/v1/jobs/talk/executions/talker")["details"] == {})
+    assert operator.states("talk") == {"talker": "in_progress"}
+
+
 async def test_what_was_answered_is_on_the_disk_when_the_power_goes(tmp_path: Path) -> None:
     with running(tmp_path / "gateway") as gateway:
         factory = Factory(gateway, tmp_path)

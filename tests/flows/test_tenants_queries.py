@@ -22,6 +22,7 @@ OF_ALL_TENANTS = {
     "commands.delete_batches": "age alone decides, for every tenant alike",
     "commands.delete_ended": "age alone decides, for every tenant alike",
     "commands.due": _SAYS,
+    "commands.next_number": _NUMBERS,
     "commands.select_next_due": "when, not whose",
     "commands.shift": "the clock is everybody's",
     "accounts.insert_owner": _SECRET,

@@ -6,7 +6,6 @@ from typing import Any
 from appliance.bus import Bus
 from appliance.commands.dialects.dialect import Cbor
 from appliance.commands.jobs.plan.service import JobPlans
-from appliance.commands.jobs.plan.windows import is_shown
 from appliance.commands.jobs.service import Jobs
 from appliance.commands.service import Commands
 from appliance.ingestion import cbor
@@ -34,10 +33,11 @@ async def rooms(
     await stack.enter_async_context(jobs.running())
     catalogue = Catalogue(registry, database, clock)
     plans = JobPlans(database, registry, catalogue, jobs, clock)
-    jobs.ended, jobs.is_open = plans.ended, is_shown
+    jobs.ended, jobs.is_open = plans.ended, plans.shows
     await stack.enter_async_context(plans.running())
     commands = Commands(database, registry, catalogue, CommandsConfig(), clock)
     commands.follow(ingestion.together, Cbor(cbor.encode, cbor.decode))
+    commands.speak_jobs(jobs)
     commands.publish, commands.answer, commands.note, commands.bus = broker.publish, broker.answer, ingestion.note, bus
     ingestion.company.rooms += (commands,)
     await stack.enter_async_context(commands.running(broker))

@@ -58,6 +58,11 @@ def test_a_try_that_was_followed_by_another_says_so() -> None:
     assert entry(reason="no disk").reason == "no disk"
 
 
+def test_a_job_of_one_command_leads_to_that() -> None:
+    assert entry().command_id == ""
+    assert entry(job_id="0123abcd-2", is_command=True).command_id == "0123abcd"
+
+
 def test_a_bar_has_every_state_of_the_devices() -> None:
     progress = Progress(*range(1, 10))
     assert executions.progress_bar(progress).total == sum(range(1, 10))

@@ -106,7 +106,7 @@ def test_each_step_has_its_moment_and_what_shows_it() -> None:
 def test_an_attempt_beyond_the_first_says_so_and_exactly_once_has_another_receipt() -> None:
     told = said(command(**DONE, attempt=3, qos=2), THERE)
     assert "attempt 3, written to its connection" in told
-    assert "by pubcomp" in told
+    assert "by pubcomp or puback" in told
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,11 @@ def test_an_attempt_beyond_the_first_says_so_and_exactly_once_has_another_receip
         ({}, THERE, "has not subscribed to its commands or has others before this one"),
         ({"attempt": 2, "not_before": NOW + 5_000}, THERE, "waits a while before attempt 2"),
         ({"offered_at": NOW}, THERE, "it is being written to its connection"),
-        (SENT, THERE, "waits for its puback: whether it arrived is not known yet"),
+        (
+            SENT,
+            THERE,
+            "waits for its puback, which a device that subscribed with qos 0 never sends: whether it arrived is not",
+        ),
         (SENT, AWAY, "it may have arrived, or not"),
         ({**SENT, "offered_at": None, "is_repeated": True}, AWAY, "is written once more when the device connects"),
         ({**SENT, "offered_at": None, "is_repeated": True}, THERE, "it is written once more"),
@@ -136,6 +140,14 @@ def test_only_what_was_not_written_can_be_called_back() -> None:
         assert not ledger.is_untouched(command(**fields))
 
 
+def test_a_job_waits_until_the_device_begins_it_and_can_be_called_back_until_then() -> None:
+    queued = command(dialect=DialectName.JOBS, offered_at=NOW)
+    assert ledger.is_untouched(queued)
+    assert "it is among the jobs of the device, which has not begun it" in ledger.waits_for(queued, THERE)
+    assert "a job of AWS IoT" in ledger.entry(queued, None, AWAY).terms
+    assert not ledger.is_untouched(command(dialect=DialectName.JOBS, offered_at=NOW, state=State.IN_PROGRESS))
+
+
 def test_who_ended_it_is_told_with_the_reason() -> None:
     gave_up = {"state": State.TIMED_OUT, "ended_at": NOW, "ended_by": By.GATEWAY, "reason_code": "EXPIRED"}
     assert "the gateway gave up" in said(command(**gave_up, reason="it had expired"), AWAY)
@@ -148,6 +160,8 @@ def test_how_it_is_sent_is_told() -> None:
         "execution abc-2, topics of AWS IoT, QoS 1, priority 5, 1 more attempt, "
         "written more than once, or it may have been"
     )
+    # In which dialect it went is known only where it was asked for.
+    assert ledger.entry(command(), None, AWAY).terms == "execution abc, QoS 1"
 
 
 @pytest.mark.parametrize(

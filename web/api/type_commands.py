@@ -63,8 +63,10 @@ class CommandTypesOut(msgspec.Struct, frozen=True):
 
 @get("/v1/device-types/{name:str}/commands", tags=["commands"], summary="What devices of a type understand")
 async def list_commands(name: FromPath[str], request: AnyRequest, gateway: NamedDependency[Gateway]) -> CommandTypesOut:
-    """Every command that was described for a type."""
+    """Every command that was described for a type; a type of which nothing at all is known is not found."""
     found = gateway.commands.catalogue.commands(request.user.tenant_id, name)
+    if not found:
+        gateway.catalogue.type(request.user.tenant_id, name)
     return CommandTypesOut([_out(one) for one in found])
 
 

@@ -1,14 +1,14 @@
 """The application for devices: which routes there are, what every request passes, and who gets here at all."""
 
+import asyncio
 from itertools import count
 from typing import Any
 
 from litestar import Litestar
-from litestar.datastructures import MutableScopeHeaders
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.types import Message, Scope
 
-from appliance.config import HttpConfig
 from appliance.gateway import Gateway
 from web.device_http import connections, jobs, publishing, retained, shadows
 from web.device_http.answers import HANDLERS
@@ -44,9 +44,10 @@ def _is_for_devices(scope: Any) -> bool:
     return path.startswith(OWN) or (CERTIFICATE in scope["state"] and not path.startswith(SHARED))
 
 
-def create_device_app(gateway: Gateway, config: HttpConfig) -> Litestar:
+def create_device_app(gateway: Gateway) -> Litestar:
     """The application over these services."""
-    limit_bytes = max(config.body_limit_bytes, gateway.broker.limits.packet_bytes)
+    # Nothing that a device says is larger than a packet of MQTT, and a thousand of them may speak at once.
+    limit_bytes = gateway.broker.limits.packet_bytes
 
     def provide_gateway() -> Gateway:
         return gateway
@@ -58,6 +59,7 @@ def create_device_app(gateway: Gateway, config: HttpConfig) -> Litestar:
         exception_handlers=HANDLERS,
         before_send=[add_headers, end_in_time],
         request_max_body_size=limit_bytes,
+        state=State({retained.LOOKING: asyncio.Lock()}),
         openapi_config=None,
         logging_config=None,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -10,14 +11,16 @@ from litestar.exceptions import PermissionDeniedException
 from appliance.gateway import Gateway
 from broker.ports import Denied, Principal
 from web.device_http.answers import AnyRequest, RefusedError
-from web.devices_only import CERTIFICATE, device_of
+from web.devices_only import CERTIFICATE, device_of, shown_by
 from web.protection import SAFE_METHODS, check_origin
 
-Judge = Callable[[Principal, str, Callable[[Denied | None], None]], None]
+Told = Callable[[Denied | None], None]
+"""Hears why somebody may not do something, or None."""
+Judge = Callable[[Principal, str, Told], None]
 """Tells why somebody may not do something with a topic, or None; now or later."""
 
 
-def caller(request: AnyRequest, gateway: Gateway) -> Principal:
+async def caller(request: AnyRequest, gateway: Gateway) -> Principal:
     """The device whose certificate the connection shows, as long as it is good. Raises `RefusedError`."""
     if CERTIFICATE not in request.scope["state"]:
         raise RefusedError(
@@ -32,6 +35,10 @@ def caller(request: AnyRequest, gateway: Gateway) -> Principal:
         bound = device_of(request.scope, gateway)
     except PermissionDeniedException as error:
         raise RefusedError(HTTPStatus.UNAUTHORIZED, error.detail) from error
+    # Plugins have a say in who is let in, too.
+    denied = await _heard(partial(gateway.broker.proxy.admit, shown_by(request.scope, gateway)))
+    if denied is not None:
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, denied.reason)
     return Principal(bound.tenant_id, bound.device_id)
 
 
@@ -44,13 +51,17 @@ async def require(judge: Judge, principal: Principal, topic: str) -> None:
 
 async def judged(judge: Judge, principal: Principal, topic: str) -> Denied | None:
     """Why a device may not, or None."""
+    return await _heard(partial(judge, principal, topic))
+
+
+async def _heard(ask: Callable[[Told], None]) -> Denied | None:
     answer: asyncio.Future[Denied | None] = asyncio.get_running_loop().create_future()
 
     def hear(denied: Denied | None) -> None:
         if not answer.done():
             answer.set_result(denied)
 
-    judge(principal, topic, hear)
+    ask(hear)
     return await answer
 
 

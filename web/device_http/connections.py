@@ -21,7 +21,7 @@ REASON = "the device ended it over HTTPS"
 @get("/connections/{client_id:str}")
 async def get_connection(request: AnyRequest, client_id: FromPath[str], gateway: NamedDependency[Gateway]) -> Answer:
     """Whether a session is connected, from where and since when."""
-    principal = caller(request, gateway)
+    principal = await caller(request, gateway)
     session = _own(gateway, principal, client_id)
     client = session.client
     presence = gateway.registry.presence(principal.tenant_id, principal.name)
@@ -49,7 +49,7 @@ async def list_subscriptions(
     request: AnyRequest, client_id: FromPath[str], gateway: NamedDependency[Gateway]
 ) -> Answer:
     """What a session has subscribed to, in the order of the filters, a page at a time."""
-    session = _own(gateway, caller(request, gateway), client_id)
+    session = _own(gateway, await caller(request, gateway), client_id)
     limit = number(request, "maxResults", 1, MOST_RESULTS, MOST_RESULTS)
     after = read_token(request.query_params.get("nextToken"))
     following = sorted(topic_filter for topic_filter in session.subscriptions if topic_filter > after)
@@ -65,7 +65,7 @@ async def list_subscriptions(
 @delete("/connections/{client_id:str}", status_code=200)
 async def end_connection(request: AnyRequest, client_id: FromPath[str], gateway: NamedDependency[Gateway]) -> Answer:
     """End a connection, with `cleanSession` the session too, with `preventWillMessage` without its will."""
-    session = _own(gateway, caller(request, gateway), client_id)
+    session = _own(gateway, await caller(request, gateway), client_id)
     is_clean, is_silent = yes_or_no(request, "cleanSession"), yes_or_no(request, "preventWillMessage")
     if session.client is None and not is_clean:
         raise RefusedError(HTTPStatus.NOT_FOUND, f"{client_id[:128]!r} is not connected")

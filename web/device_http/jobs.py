@@ -62,13 +62,14 @@ async def update(
 
 
 async def _asked(request: AnyRequest, gateway: Gateway, address: JobAddress, payload: bytes) -> Answer:
-    """Ask for it. A device may do here what it may ask for over MQTT."""
-    principal = caller(request, gateway)
+    """Ask for it. A device may do here what it may ask for over MQTT, if it may be sent the answer there."""
+    principal = await caller(request, gateway)
     if DEVICE_ID.fullmatch(address.device_id) is None:
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"{address.device_id[:128]!r} is no name of a device")
     if address.job_id not in ("", NEXT) and not is_job_id(address.job_id):
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"{address.job_id[:64]!r} is no name of a job")
     await require(gateway.broker.proxy.may_publish, principal, address.topic)
+    await require(gateway.broker.proxy.may_be_sent, principal, address.answered(is_accepted=True))
     answer = await gateway.jobs.ask(principal.tenant_id, address, payload)
     if answer.error is None:
         return document(answer.payload)

@@ -38,7 +38,7 @@ _HEADER = "x-amz-mqtt5-"
 @post("/topics/{topic:path}", status_code=200)
 async def publish(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answer:
     """Take a message. At QoS 1 the answer waits until it is on disk."""
-    principal = caller(request, gateway)
+    principal = await caller(request, gateway)
     if not gateway.broker.traffic.is_open:
         # As for connections of MQTT, which are not read then.
         raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "more waits to be written than the gateway can hold")

@@ -20,14 +20,18 @@ MOST_RESULTS = 200
 
 LOOKED_AT = 1_000
 """Topics that are judged for one page; more are for the next one."""
-_SLICE = 2_000
+_SLICE = 500
 """Messages that are looked over in one turn of the loop."""
+_JUDGED = 20
+"""Those that are judged in one."""
+LOOKING = "looking_over_retained"
+"""Under this key the application keeps the lock of whoever looks over everything that is retained."""
 
 
 @get("/retainedMessage/{topic:path}")
 async def get_message(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answer:
     """The message that is retained at a topic."""
-    principal = caller(request, gateway)
+    principal = await caller(request, gateway)
     topic = rest_of_path(request, PATH)
     if not topic or "+" in topic or "#" in topic:
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"{topic[:256]!r} is no topic name")
@@ -49,18 +53,22 @@ async def get_message(request: AnyRequest, gateway: NamedDependency[Gateway]) ->
 @get("/retainedMessage")
 async def list_messages(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answer:
     """Which topics have a retained message, in their order, a page at a time."""
-    principal = caller(request, gateway)
+    principal = await caller(request, gateway)
     limit = number(request, "maxResults", 1, MOST_RESULTS, MOST_RESULTS)
     after = read_token(request.query_params.get("nextToken"))
     found = []
     reached = ""
-    candidates = await _following(gateway, principal, after)
-    for message in candidates[:LOOKED_AT]:
-        reached = message.topic
-        if await _may_have(gateway, principal, message):
-            found.append(message)
-        if len(found) == limit:
-            break
+    # One device at a time looks over all there is: that takes long, and the loop has others to serve.
+    async with request.app.state[LOOKING]:
+        candidates = await _following(gateway, principal, after)
+        for count, message in enumerate(candidates[:LOOKED_AT], 1):
+            reached = message.topic
+            if await _may_have(gateway, principal, message):
+                found.append(message)
+            if len(found) == limit:
+                break
+            if count % _JUDGED == 0:
+                await asyncio.sleep(0)
     is_last = not candidates or reached == candidates[-1].topic
     summaries = [
         {
@@ -90,12 +98,20 @@ def read_token(token: str | None) -> str:
 async def _following(gateway: Gateway, principal: Principal, after: str) -> list[Message]:
     """Of all that is retained, in the order of the topics, what comes next; one more than is looked at."""
     later: list[Message] = []
+    last: str | None = None
     for count, message in enumerate(gateway.broker.retained(principal.tenant_id, "#"), 1):
-        if message.topic > after:
+        if message.topic > after and (last is None or message.topic < last):
             later.append(message)
+        if len(later) > 2 * LOOKED_AT + _SLICE:
+            later = _first(later)
+            last = later[-1].topic
         if count % _SLICE == 0:
             await asyncio.sleep(0)
-    return heapq.nsmallest(LOOKED_AT + 1, later, key=lambda message: message.topic)
+    return _first(later)
+
+
+def _first(messages: list[Message]) -> list[Message]:
+    return heapq.nsmallest(LOOKED_AT + 1, messages, key=lambda message: message.topic)
 
 
 async def _may_have(gateway: Gateway, principal: Principal, message: Message) -> bool:

@@ -10,6 +10,8 @@ from litestar.params import FromPath
 from appliance.gateway import Gateway
 from appliance.instant import SECOND_MS
 from appliance.shadows.model import DEVICE_ID, NAME, Address, Verb
+from appliance.shadows.topics import answered
+from broker.ports import Principal
 from web.device_http.answers import Answer, AnyRequest, RefusedError, document, told
 from web.device_http.caller import caller, number, require
 from web.device_http.retained import made_token, read_token
@@ -46,11 +48,11 @@ async def delete_shadow(request: AnyRequest, thing: FromPath[str], gateway: Name
 @get("/api/things/shadow/ListNamedShadowsForThing/{thing:str}")
 async def list_names(request: AnyRequest, thing: FromPath[str], gateway: NamedDependency[Gateway]) -> Answer:
     """The names of the shadows that a device has besides the classic one, a page at a time."""
-    principal = caller(request, gateway)
+    principal = await caller(request, gateway)
     limit = number(request, "pageSize", 1, MOST_RESULTS, DEFAULT_RESULTS)
     after = read_token(request.query_params.get("nextToken"))
     address = _address(thing, "", Verb.GET)
-    await require(gateway.broker.proxy.may_publish, principal, _topic(address))
+    await _require(gateway, principal, address)
     found = await gateway.shadows.names(principal.tenant_id, address.device_id, after, limit + 1)
     names = [one.name for one in found[:limit]]
     token = made_token(names[-1]) if len(found) > limit else None
@@ -58,19 +60,25 @@ async def list_names(request: AnyRequest, thing: FromPath[str], gateway: NamedDe
 
 
 async def _asked(request: AnyRequest, gateway: Gateway, thing: str, verb: Verb) -> Answer:
-    """Ask the shadow. A device may do here what it may ask for over MQTT."""
-    principal = caller(request, gateway)
+    """Ask the shadow."""
+    principal = await caller(request, gateway)
     name = request.query_params.get("name")
     if name is not None and NAME.fullmatch(name) is None:
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"{name[:64]!r} is no name of a shadow")
     address = _address(thing, name or "", verb)
-    await require(gateway.broker.proxy.may_publish, principal, _topic(address))
+    await _require(gateway, principal, address)
     payload = await request.body() if verb is Verb.UPDATE else b""
     answer = await gateway.shadows.ask(principal.tenant_id, address, payload, f"device {principal.name}")
     if not answer.is_accepted:
         told_why = msgspec.json.decode(answer.payload, type=_Rejection).message
         raise RefusedError(HTTPStatus(answer.code), told_why)
     return document(answer.payload)
+
+
+async def _require(gateway: Gateway, principal: Principal, address: Address) -> None:
+    """A device may do here what it may ask for over MQTT, if it may be sent the answer there."""
+    await require(gateway.broker.proxy.may_publish, principal, _topic(address))
+    await require(gateway.broker.proxy.may_be_sent, principal, answered(address, "accepted"))
 
 
 def _address(thing: str, name: str, verb: Verb) -> Address:

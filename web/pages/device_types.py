@@ -134,12 +134,16 @@ def _page(gateway: Gateway, frame: Frame, form: TypeForm, complaint: str) -> Tem
         counts[device.type] = counts.get(device.type, 0) + 1
     types = gateway.catalogue.types(tenant_id)
     described = {kind.name for kind in types}
+    others = sorted(name for name in counts if name and name not in described)[:100]
     context = {
         "frame": frame,
         "now": frame.now,
         "types": types,
         "counts": counts,
-        "others": sorted(name for name in counts if name and name not in described)[:100],
+        "others": others,
+        "command_counts": {
+            name: len(gateway.commands.catalogue.commands(tenant_id, name)) for name in (*described, *others)
+        },
         "form": form,
         "rules_of": {
             kind.name: {name: metric_rules.written(rule) for name, rule in kind.metrics.items()} for kind in types

@@ -13,7 +13,7 @@ from litestar.response import Template
 
 from appliance.accounts.model import Role
 from appliance.commands.jobs.model import Execution, ExecutionState, JobState
-from appliance.commands.jobs.plan.model import Job
+from appliance.commands.jobs.plan.model import Job, Progress
 from appliance.errors import ApplianceError, InvalidInputError
 from appliance.gateway import Gateway
 from web import executions, job_words, orders, roles
@@ -194,17 +194,12 @@ async def paint(stage: Stage) -> Painting:
 
 async def paint_job(stage: Stage) -> Painting:
     """The live pieces of the page of one job."""
-    job = await gateway_job(stage)
+    job = await _job(stage)
     sight, found = await _sight(stage.gateway, job), await _executions(stage, job)
     head = Part("fragments/job_head.html", sight)
     listed = Part("fragments/execution_list.html", found)
     parts = {f"execution-{one.execution_id}": Part("fragments/execution_entry.html", one) for one in found.entries}
     return Painting((head, listed), {"job-head": head, **parts}, msgspec.structs.replace(found, entries=()))
-
-
-async def gateway_job(stage: Stage) -> Job:
-    """The job that a page is about."""
-    return await stage.gateway.job_plans.job(stage.tenant_id, stage.parameters.get("job_id", ""))
 
 
 async def _refused(gateway: Gateway, frame: Frame, job_id: str, error: ApplianceError) -> Template:
@@ -219,7 +214,7 @@ async def _page(
     may_act = roles.is_enough(frame.user.role, Role.OPERATOR)
     asked = {"job_id": job_id, **parameters, "acts": "yes" if may_act else ""}
     stage = Stage(gateway, frame.user.tenant_id, {key: text for key, text in asked.items() if text}, frame.now)
-    job = await gateway_job(stage)
+    job = await _job(stage)
     context = {
         "frame": frame,
         "now": frame.now,
@@ -237,6 +232,10 @@ async def _page(
     return Template("pages/job.html", context=context)
 
 
+async def _job(stage: Stage) -> Job:
+    return await stage.gateway.job_plans.job(stage.tenant_id, stage.parameters.get("job_id", ""))
+
+
 async def _list(stage: Stage) -> JobList:
     wanted = stage.parameters.get("state", "")
     state = JobState(wanted) if wanted in list(JobState) else None
@@ -245,7 +244,7 @@ async def _list(stage: Stage) -> JobList:
     jobs = found[:JOBS_LIMIT]
     kept = {"state": state.value if state else ""}
     return JobList(
-        lines=tuple([await _line(stage.gateway, job) for job in jobs]),
+        lines=tuple([_line(job, await stage.gateway.job_plans.progress(job)) for job in jobs]),
         tabs=tuple(
             Tab(label, orders.address("/jobs", {"state": key}), key == kept["state"]) for key, label in _TABS.items()
         ),
@@ -255,7 +254,7 @@ async def _list(stage: Stage) -> JobList:
     )
 
 
-async def _line(gateway: Gateway, job: Job) -> JobLine:
+def _line(job: Job, progress: Progress) -> JobLine:
     return JobLine(
         job_id=job.job_id,
         description=job.description,
@@ -264,14 +263,15 @@ async def _line(gateway: Gateway, job: Job) -> JobLine:
         created_at=job.created_at,
         author=job.author,
         is_continuous=job.is_continuous,
-        bar=executions.progress_bar(await gateway.job_plans.progress(job)),
+        bar=executions.progress_bar(progress),
     )
 
 
 async def _sight(gateway: Gateway, job: Job) -> JobSight:
-    open_count = (await gateway.job_plans.progress(job)).open
+    progress = await gateway.job_plans.progress(job)
+    open_count = progress.open
     return JobSight(
-        line=await _line(gateway, job),
+        line=_line(job, progress),
         state=job.state.value,
         reason=job.reason,
         comment=job.comment,

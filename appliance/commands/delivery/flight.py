@@ -102,11 +102,12 @@ class Evidence:
 class Wants:
     """What a connected client has subscribed to, as it was at a moment."""
 
-    __slots__ = ("_filters",)
+    __slots__ = ("_filters", "_heads")
 
     def __init__(self, granted: Mapping[str, int]) -> None:
         """`granted` is the QoS of each topic filter. Shared subscriptions want nothing for one device alone."""
         self._filters = {one: qos for one, qos in granted.items() if not shared_parts(one)[0]}
+        self._heads = tuple([_head(one) for one in self._filters])
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -118,14 +119,15 @@ class Wants:
 
     def qos(self, topic: str) -> int | None:
         """The highest QoS at which it wants a topic; None where it does not."""
-        first = topic[0]
-        # Most filters are about something else altogether, which their first letter tells.
-        found = [
-            qos
-            for one, qos in self._filters.items()
-            if (one[0] == first or one[0] in {"+", "#"}) and matches(one, topic)
-        ]
-        return max(found, default=None)
+        # Most topics that are asked about are wanted by nobody, which the beginnings of the filters tell.
+        if not topic.startswith(self._heads):
+            return None
+        return max([qos for one, qos in self._filters.items() if matches(one, topic)], default=None)
+
+
+def _head(topic_filter: str) -> str:
+    """With what every topic begins that a filter matches: `a/#` matches `a`, too."""
+    return topic_filter.partition("+")[0].partition("#")[0].rstrip("/")
 
 
 class Claimant(NamedTuple):

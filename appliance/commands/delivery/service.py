@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from appliance.commands import queries, ruling
-from appliance.commands.delivery.claiming.service import Claim, claim
+from appliance.commands import queries
+from appliance.commands.as_jobs.service import AsJobs, Kept
+from appliance.commands.delivery.claiming.service import Claim, at_once, claim
 from appliance.commands.delivery.flight import Change, Claimant, Evidence, Flight, Key, Place, Post, Wants
+from appliance.commands.delivery.settling.service import settle
 from appliance.commands.dialects.choice import addressed
 from appliance.commands.dialects.dialect import Dialect
 from appliance.commands.model import Command, DialectName
@@ -38,9 +40,10 @@ IMPATIENT_MS = 10 * SECOND_MS
 class Courier:
     """Brings commands to devices."""
 
-    def __init__(self, database: Database, clock: Clock, in_flight: int) -> None:
+    def __init__(self, database: Database, clock: Clock, in_flight: int, as_jobs: AsJobs) -> None:
         """`in_flight` commands of a device may be written and not yet answered for."""
         self._database = database
+        self.as_jobs = as_jobs
         self._clock = clock
         self.dialects: Sequence[Dialect] = ()
         self._in_flight = in_flight
@@ -58,11 +61,15 @@ class Courier:
         """Devices that something waits for on the disk."""
         self._ready: dict[Place, None] = {}
         """Those that are to be looked at, in order."""
+        self._reserved: set[Place] = set()
+        """Those to whom something is just being offered that is written down along with it."""
         self._flights: dict[Place, dict[int, Flight]] = {}
         self._evidence: dict[Key, Evidence] = {}
         self._other_names: dict[Place, str] = {}
         """The devices behind client identifiers that are not their own."""
         self._has_to_offer, self._has_to_keep = asyncio.Event(), asyncio.Event()
+        self.trouble = ""
+        """Why evidence cannot be kept."""
 
     @contextlib.asynccontextmanager
     async def running(self, post: Post) -> AsyncIterator[None]:
@@ -81,7 +88,7 @@ class Courier:
                     task.cancel()
         # Nobody else writes about commands any more.
         with contextlib.suppress(UnwritableError):
-            await self._database.write(self._settle, list(self._evidence.items()), self._clock())
+            await self._database.write(settle, list(self._evidence.items()), self._clock())
 
     # What the ledger calls.
 
@@ -91,6 +98,32 @@ class Courier:
             self._waiting.add(place)
             self._ready[place] = None
         self._has_to_offer.set()
+
+    def reserve(self, places: Iterable[Place]) -> dict[Place, Claimant]:
+        """Devices to which something new can be offered at once; nothing else is, until `launch` or `release`."""
+        idle = [place for place in places if place not in self._waiting and self._post is not None]
+        found = {place: one for place in idle if (one := self._claimant(place)) is not None}
+        self._reserved.update(found)
+        return found
+
+    def at_once(
+        self, commands: Sequence[Command], reserved: Mapping[Place, Claimant], now: int
+    ) -> tuple[list[Command], list[Claim]]:
+        """New commands as they are to be written down, and what is to be launched then. In the writer's thread."""
+        return at_once(commands, reserved, self.dialects, self.usual, now)
+
+    def launch(self, reserved: Iterable[Place], claims: Sequence[Claim]) -> None:
+        """Write what is on disk as offered."""
+        for each in claims:
+            self._write(each)
+        self.release(reserved)
+
+    def release(self, reserved: Iterable[Place]) -> None:
+        """These devices may be offered something else again."""
+        for place in reserved:
+            self._reserved.discard(place)
+            if place in self._waiting:
+                self._look_at(place)
 
     def land(self, command: Command) -> None:
         """A command has ended: its flight does not count any more."""
@@ -115,6 +148,11 @@ class Courier:
             for flight in list(flights.values()):
                 if not flight.is_written and now - flight.began_at > IMPATIENT_MS and flight.withdraw():
                     self.was_untaken(flight)
+
+    @property
+    def waiting_count(self) -> int:
+        """Devices that something waits for."""
+        return len(self._waiting)
 
     @property
     def flight_count(self) -> int:
@@ -173,7 +211,8 @@ class Courier:
                 places = list(self._ready)[:PIECE]
                 for place in places:
                     del self._ready[place]
-                claimants = [one for place in places if (one := self._claimant(place)) is not None]
+                waiting = [place for place in places if place in self._waiting]
+                claimants = [one for place in waiting if (one := self._claimant(place)) is not None]
                 if not claimants:
                     continue
                 try:
@@ -188,7 +227,7 @@ class Courier:
         assert self._post is not None  # noqa: S101  it runs
         tenant_id, device_id = place
         room = self._in_flight - len(self._flights.get(place, {}))
-        if room <= 0 or place not in self._waiting:
+        if room <= 0 or place in self._reserved:
             return None
         for session in self._post.sessions(tenant_id, device_id):
             client = session.client
@@ -202,16 +241,18 @@ class Courier:
 
     def _claim(self, claimants: Sequence[Claimant], connection: sqlite3.Connection, now: int) -> Afterwards:
         """Choose what each is offered next, and have it on disk as offered."""
-        claims, unfit, done = claim(claimants, self.dialects, self.usual, connection, now)
-        return partial(self._claimed, claims, unfit, done)
+        claims, others, done = claim(claimants, self.dialects, self.usual, connection, now)
+        kept = self.as_jobs.keep(connection, others, now)
+        return partial(self._claimed, claims, kept, done)
 
-    def _claimed(self, claims: Sequence[Claim], changes: Sequence[Change], done: Sequence[Place]) -> None:
+    def _claimed(self, claims: Sequence[Claim], kept: Kept, done: Sequence[Place]) -> None:
         """Write what is on disk as offered."""
+        kept.tell()
         self._waiting.difference_update(done)
         for each in claims:
             self._write(each)
-        if changes:
-            self.changed(changes)
+        if kept.changes:
+            self.changed(kept.changes)
 
     def _write(self, claim: Claim) -> None:
         assert self._post is not None  # noqa: S101  it runs
@@ -228,8 +269,10 @@ class Courier:
             expires_at=command.expires_at,
         )
         flight = Flight(key, claimant.client_id, message, self)
-        self._flights.setdefault(place, {})[command.command_number] = flight
-        if not self._is_still_there(claimant):
+        flights = self._flights.setdefault(place, {})
+        has_room = len(flights) < self._in_flight
+        flights[command.command_number] = flight
+        if not (has_room and self._is_still_there(claimant)):
             self._lost(flight)
             return
         flight.publication = self._post.answer(message, claimant.client_id, flight)
@@ -310,7 +353,9 @@ class Courier:
             await asyncio.sleep(GATHER_S)
             try:
                 await self.keep()
+                self.trouble = ""
             except UnwritableError as error:
+                self.trouble = str(error)
                 log.warning("evidence of commands not written, retried until it is error=%s", error)
                 await asyncio.sleep(RETRY_S)
 
@@ -330,26 +375,7 @@ class Courier:
     def _settled_piece(
         self, known: Sequence[tuple[Key, Evidence]], connection: sqlite3.Connection, now: int
     ) -> Afterwards:
-        return partial(self._settled, self._settle(connection, known, now))
-
-    def _settle(self, connection: sqlite3.Connection, known: Sequence[tuple[Key, Evidence]], now: int) -> list[Change]:
-        """What the evidence makes of each command."""
-        numbers: dict[int, list[int]] = {}
-        for key, _ in known:
-            numbers.setdefault(key.tenant_id, []).append(key.command_number)
-        found = {tenant_id: queries.by_numbers(connection, tenant_id, some) for tenant_id, some in numbers.items()}
-        changes: list[Change] = []
-        for key, evidence in known:
-            before = found[key.tenant_id].get(key.command_number)
-            if before is None:
-                continue
-            after = _ruled(before, key.attempt, evidence, now)
-            if after is not before:
-                # Another attempt of the same command may follow.
-                found[key.tenant_id][key.command_number] = after
-                changes.append((before, after))
-        queries.update_commands(connection, [after for _, after in changes])
-        return changes
+        return partial(self._settled, settle(connection, known, now))
 
     def _settled(self, changes: Sequence[Change]) -> None:
         again = [after for _, after in changes if after.offered_at is None and not after.is_over]
@@ -365,12 +391,3 @@ class Courier:
         for place in self._waiting:
             self._ready[place] = None
         self._has_to_offer.set()
-
-
-def _ruled(before: Command, attempt: int, evidence: Evidence, now: int) -> Command:
-    after = ruling.evidenced(before, attempt, evidence.sent_at, evidence.acknowledged_at)
-    if evidence.is_released:
-        after = ruling.released(after, attempt, evidence.not_before if evidence.not_before > now else 0)
-    if evidence.is_unconfirmed:
-        after = ruling.unconfirmed(after, attempt)
-    return after

@@ -112,6 +112,29 @@ class Execution(msgspec.Struct, frozen=True):
     is_retried: bool = False
     """Whether another try followed."""
     terms: Terms = Terms()
+    is_command: bool = False
+    """Whether its job was made for one command."""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A job that is made for one command."""
+
+    job_id: str
+    device_id: str
+    document: str
+    """JSON text of an object."""
+    description: str = ""
+    author: str = ""
+    terms: Terms = Terms()
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What has become of an execution."""
+
+    before: Execution | None
+    """None: it was queued."""
+    after: Execution | None
+    """None: it was forgotten."""
 
 
 class Ordered(msgspec.Struct, frozen=True):

@@ -1,14 +1,17 @@
 """What a device hears unasked: that its list of jobs has changed, and that another one is the first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from appliance.commands.jobs import answers
+from appliance.commands.jobs import answers, topics
 from appliance.commands.jobs.model import Execution
 from appliance.instant import SECOND_MS
 
 LISTED_LIMIT = 15
+
+Publish = Callable[[int, str, bytes], object]
+"""Tells everybody who has subscribed: tenant, topic name, payload."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -36,3 +39,21 @@ def first(execution: Execution | None, document: bytes, running_ms: int, now: in
     if execution is not None:
         said["execution"] = answers.whole(execution, answers.Document(document), running_ms)
     return msgspec.json.encode(said)
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What one device hears: written when it is sent, for a document may be large and devices many."""
+
+    tenant_id: int
+    device_id: str
+    changed: Heard
+    pending: list[Execution]
+    document: bytes
+
+    def tell(self, publish: Publish, running_ms: int, now: int) -> None:
+        """Publish it."""
+        if self.changed.is_list:
+            publish(self.tenant_id, topics.notify(self.device_id), listed(self.pending, now))
+        if self.changed.is_first:
+            one = self.pending[0] if self.pending else None
+            publish(self.tenant_id, topics.notify_next(self.device_id), first(one, self.document, running_ms, now))

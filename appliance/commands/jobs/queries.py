@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from appliance.commands.jobs.model import Execution, ExecutionState, JobState, Ordered, Terms
+from appliance.commands.jobs.model import Execution, ExecutionState, JobState, Order, Ordered, Terms
 from appliance.store.database import Select
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ _EXECUTION = """
         job_execution.device_id, job_execution.try_number, job_execution.state, job_execution.details,
         job_execution.version, job_execution.queued_at, job_execution.updated_at, job_execution.started_at,
         job_execution.ended_at, job_execution.limit_ms, job_execution.due_ms, job_execution.reason,
-        job_execution.is_retried, job.terms
+        job_execution.is_retried, job.terms, job.is_command
     FROM job_execution JOIN job ON job.job_number = job_execution.job_number
 """
 _DETAILS = msgspec.json.Decoder(dict[str, str])
@@ -73,9 +73,36 @@ def select_is_deliverable(connection: sqlite3.Connection, tenant_id: int, job_nu
     sql = """
         SELECT 1 FROM device WHERE tenant_id = ? AND device_id = ? AND state <> 'retired' AND NOT EXISTS (
             SELECT 1 FROM job_execution AS had WHERE had.job_number = ? AND had.device_id = device.device_id
+        ) AND NOT EXISTS (
+            SELECT 1 FROM job_forgotten AS had WHERE had.job_number = ? AND had.device_id = device.device_id
         )
     """
-    return connection.execute(sql, (tenant_id, device_id, job_number)).fetchone() is not None
+    return connection.execute(sql, (tenant_id, device_id, job_number, job_number)).fetchone() is not None
+
+
+def select_is_there(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> bool:
+    """Whether there is a device that may have work."""
+    sql = "SELECT 1 FROM device WHERE tenant_id = ? AND device_id = ? AND state <> 'retired'"
+    return connection.execute(sql, (tenant_id, device_id)).fetchone() is not None
+
+
+def insert_order(connection: sqlite3.Connection, tenant_id: int, order: Order, now: int) -> int | None:
+    """Keep a job that is made for a command; gives its number, None where another job has its id."""
+    sql = """
+        INSERT INTO job (tenant_id, job_id, state, document, description, is_command, terms, author, created_at,
+            updated_at)
+        VALUES (?, ?, 'in_progress', ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (tenant_id, job_id) DO NOTHING
+    """
+    terms = msgspec.json.encode(order.terms).decode()
+    values = (tenant_id, order.job_id, order.document, order.description, terms, order.author, now, now)
+    cursor = connection.execute(sql, values)
+    return cursor.lastrowid if cursor.rowcount else None
+
+
+def update_order(connection: sqlite3.Connection, tenant_id: int, job_number: int, state: JobState, now: int) -> None:
+    """End a job that was made for a command."""
+    sql = "UPDATE job SET state = ?, updated_at = ?, ended_at = ? WHERE tenant_id = ? AND job_number = ?"
+    connection.execute(sql, (state.value, now, now, tenant_id, job_number))
 
 
 def insert_execution(
@@ -140,6 +167,12 @@ def delete_execution(connection: sqlite3.Connection, tenant_id: int, execution_i
     connection.execute(sql, (tenant_id, execution_id))
 
 
+def insert_forgotten(connection: sqlite3.Connection, tenant_id: int, job_number: int, device_id: str) -> None:
+    """Keep that a device has had a job, though nothing of it may be left."""
+    sql = "INSERT OR IGNORE INTO job_forgotten (job_number, device_id, tenant_id) VALUES (?, ?, ?)"
+    connection.execute(sql, (job_number, device_id, tenant_id))
+
+
 def select_counts_now(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> dict[ExecutionState, int]:
     """Devices by what became of their latest try."""
     return dict(_all(connection, select_counts(tenant_id, job_number)))
@@ -158,6 +191,17 @@ def save_running_time(connection: sqlite3.Connection, tenant_id: int, running_ms
         ON CONFLICT (tenant_id) DO UPDATE SET running_ms = excluded.running_ms
     """
     connection.execute(sql, (tenant_id, running_ms))
+
+
+def erase_details(connection: sqlite3.Connection, tenant_id: int, device_id: str, through_at: int, limit: int) -> int:
+    """Forget what a device said of a piece of its executions up to a moment; gives of how many."""
+    sql = """
+        UPDATE job_execution SET details = '{}' WHERE execution_id IN (
+            SELECT execution_id FROM job_execution
+            WHERE tenant_id = ? AND device_id = ? AND updated_at <= ? AND details <> '{}' LIMIT ?
+        )
+    """
+    return connection.execute(sql, (tenant_id, device_id, through_at, limit)).rowcount
 
 
 def delete_ended(connection: sqlite3.Connection, before: int, limit: int) -> int:
@@ -273,9 +317,9 @@ def _terms(text: str) -> Terms:
 
 
 def _execution(*row: Any) -> Execution:
-    state, details, is_retried, terms = row[6], row[7], row[16], row[17]
+    state, details, is_retried, terms, is_command = row[6], row[7], *row[16:]
     said = (ExecutionState(state), _DETAILS.decode(details))
-    values: tuple[Any, ...] = (*row[:6], *said, *row[8:16], bool(is_retried), _terms(terms))
+    values: tuple[Any, ...] = (*row[:6], *said, *row[8:16], bool(is_retried), _terms(terms), bool(is_command))
     return Execution(*values)
 
 

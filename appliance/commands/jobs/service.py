@@ -16,19 +16,20 @@ from appliance.audit import queries as audit_queries
 from appliance.audit.acting import actor
 from appliance.audit.model import Entry
 from appliance.commands.jobs import queries, ruling, topics
-from appliance.commands.jobs.ledger.service import Ended, Ledger, Ports
+from appliance.commands.jobs.ledger.service import Ended, Followed, Ledger, Ports
 from appliance.commands.jobs.model import (
     PIECE,
     Execution,
     ExecutionsChanged,
     ExecutionState,
     ExecutionStateError,
+    Fault,
     JobAnswer,
     UnknownExecutionError,
 )
 from appliance.commands.jobs.ruling import IsOpen
 from appliance.commands.jobs.topics import JobAddress
-from appliance.errors import UnavailableError
+from appliance.errors import InvalidInputError, UnavailableError
 from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, Clock
 from appliance.plane_settings import CommandsConfig
 from appliance.registry.model import DEFAULT_TENANT
@@ -43,6 +44,8 @@ MARK_MS = 5 * MINUTE_MS
 """How much of the running time a power cut may cost, while a timer runs."""
 AGAIN_S = 10.0
 """How long to wait while the disk is full."""
+REASON_LENGTH = 2_028
+"""As a comment on a job."""
 RETIRED = "the device was retired"
 
 
@@ -56,6 +59,8 @@ class Jobs:
         self._begun_s = 0.0
         self._kept_ms = 0
         """The running time when this process began."""
+        self.throttled_count = 0
+        """Requests of devices that asked too often at once."""
         self._timers_changed = asyncio.Event()
         self._devices_gone = asyncio.Event()
         self.together: Together = _nothing_together
@@ -68,6 +73,8 @@ class Jobs:
         self.announce: Callable[[Sequence[ExecutionsChanged]], object] = lambda _: None
         self.is_open: IsOpen = lambda _windows, _now: True
         self.ended: Ended = lambda _connection, _tenant_id, _job_number, _now: _nothing_left
+        self.followed: Followed = lambda _connection, _changes, _now: _nothing_left
+        """Whoever has jobs made for commands."""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -97,16 +104,19 @@ class Jobs:
         """Do what devices ask for, in their order."""
         ledger = self.ledger(connection, now)
         answers: list[tuple[Message, str]] = []
+        throttled: list[JobAddress] = []
         for message in messages:
             address = topics.address(message.topic)
             if address is None:
                 continue
             answer = ledger.answer(message.tenant_id, address, message.payload)
             topic = address.answered(is_accepted=answer.error is None)
+            throttled += [address] if answer.error == Fault.THROTTLED else []
             answers.append((_message(message.tenant_id, topic, answer.payload, now), message.client_id))
         close = ledger.close()
 
         def afterwards() -> None:
+            self.throttled_count += len(throttled)
             for answer, client_id in answers:
                 self.reply(answer, client_id)
             close()
@@ -140,6 +150,7 @@ class Jobs:
             self.is_open,
             lambda tenant_id, topic, payload: self.publish(_message(tenant_id, topic, payload, now)),
             self.ended,
+            self.followed,
             self.announce,
             self._timers_changed.set,
         )
@@ -170,7 +181,7 @@ class Jobs:
 
     def running_ms(self) -> int:
         """For how long the gateway has run in all."""
-        return self._kept_ms + int((self._uptime_s() - self._begun_s) * SECOND_MS)
+        return self._kept_ms + round((self._uptime_s() - self._begun_s) * SECOND_MS)
 
     def left_ms(self, execution: Execution) -> int | None:
         """How long until an execution times out; None while no timer runs."""
@@ -220,15 +231,17 @@ class Jobs:
     ) -> Execution:
         """Call a job back from one device; one in progress only with force.
 
-        Raises `UnknownExecutionError`, `ExecutionStateError`, `UnwritableError`.
+        Raises `UnknownExecutionError`, `ExecutionStateError`, `InvalidInputError`, `UnwritableError`.
         """
+        if len(reason) > REASON_LENGTH:
+            raise InvalidInputError(f"the reason has {len(reason):,} characters, expected at most {REASON_LENGTH:,}")
 
         def cancel(ledger: Ledger, known: Execution, now: int) -> Execution:
             changed = ruling.cancelled(known, reason, now, force=force)
             ledger.write(known, changed)
             return changed
 
-        told = {"device_id": device_id, "reason": reason, "force": str(force)}
+        told = {"device_id": device_id, "reason": reason, "force": _word(force)}
         entry = Entry("job_execution.cancel", job_id, told)
         return await self._changed((tenant_id, job_id, device_id, None), entry, cancel)
 
@@ -246,13 +259,19 @@ class Jobs:
             ledger.forget(known)
             return known
 
-        told = {"device_id": device_id, "try_number": str(try_number), "force": str(force)}
+        told = {"device_id": device_id, "try_number": str(try_number), "force": _word(force)}
         entry = Entry("job_execution.delete", job_id, told)
         return await self._changed((tenant_id, job_id, device_id, try_number), entry, forget)
 
     def gone(self, _tenant_id: int, _device_id: str) -> None:
         """Have everything taken back from a device, if it is in use no more."""
         self._devices_gone.set()
+
+    async def erase(self, tenant_id: int, device_id: str, through_at: int) -> None:
+        """Forget what a device said of its executions up to a moment; how they ended stays."""
+        count = PIECE
+        while count == PIECE:
+            count = await self._database.write(queries.erase_details, tenant_id, device_id, through_at, PIECE)
 
     async def forget_old(self) -> None:
         """Forget, in small pieces, what has ended long ago."""
@@ -351,6 +370,10 @@ class Jobs:
 
 def _message(tenant_id: int, topic: str, payload: bytes, now: int) -> Message:
     return Message(tenant_id, "", "", topic, payload, 1, False, now)
+
+
+def _word(is_so: bool) -> str:  # noqa: FBT001  it is the value
+    return "yes" if is_so else "no"
 
 
 def _unknown(job_id: str, device_id: str) -> UnknownExecutionError:

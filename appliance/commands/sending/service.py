@@ -5,9 +5,10 @@ on when it is asked for again. What was sent is in the audit log, with its names
 """
 
 import logging
+import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,9 +18,12 @@ from appliance.audit import queries as audit_queries
 from appliance.audit.acting import actor
 from appliance.audit.model import Actor, Entry
 from appliance.commands import check, queries, ruling
+from appliance.commands.as_jobs.document import document_of
+from appliance.commands.as_jobs.service import PIECE as JOBS_PIECE
 from appliance.commands.catalogue.service import TypeCommands
 from appliance.commands.check import Order
-from appliance.commands.delivery.flight import Change
+from appliance.commands.delivery.claiming.service import Claim
+from appliance.commands.delivery.flight import Change, Claimant, Place
 from appliance.commands.delivery.service import Courier
 from appliance.commands.model import (
     Batch,
@@ -28,6 +32,7 @@ from appliance.commands.model import (
     CommandEndedError,
     CommandSentError,
     DeviceGoneError,
+    DialectName,
     InvalidCommandError,
     NewCommand,
     OtherContentError,
@@ -49,12 +54,24 @@ PIECE = 1_000
 IN_SERVICE = (DeviceState.ACTIVE, DeviceState.PENDING)
 
 
+Reserved = Mapping[Place, Claimant]
+"""Devices that can be offered something at once."""
+
+
 class _Once(NamedTuple):
     """Tells whether the same was asked for before; and who asks."""
 
     key: str | None
     digest: str
     by: Actor
+
+
+class _New(NamedTuple):
+    """What is to be done once new commands are on disk."""
+
+    reserved: Reserved
+    claims: Sequence[Claim]
+    tell: Afterwards
 
 
 class _Asked(NamedTuple):
@@ -98,9 +115,15 @@ class Sender:
         digest = check.digest_of(new, device_id)
         told = self._told(tenant_id, device.type, new)
         command = check.command_of(self._order(told), tenant_id, device_id, _execution_id())
+        if command.dialect is DialectName.JOBS:
+            document_of(command)
         made: list[Command] = []
         once = _Once(new.idempotency_key, digest, actor())
-        await self.together(partial(self._insert, command, once, made))
+        reserved = self._courier.reserve([(tenant_id, device_id)])
+        try:
+            await self.together(partial(self._insert, command, once, reserved, made))
+        finally:
+            self._courier.release(reserved)
         return made[0]
 
     async def send_to_many(self, tenant_id: int, selection: Selection, new: NewCommand) -> Batch:
@@ -120,12 +143,17 @@ class Sender:
         batch = begun[0]
         if batch.completed_at is not None:
             return batch
-        for first in range(0, len(devices), PIECE):
+        piece = JOBS_PIECE if any(order.new.dialect is DialectName.JOBS for order in orders.values()) else PIECE
+        for first in range(0, len(devices), piece):
             commands = [
                 check.command_of(orders[device.type], tenant_id, device.device_id, _execution_id())
-                for device in devices[first : first + PIECE]
+                for device in devices[first : first + piece]
             ]
-            await self.together(partial(self._insert_piece, batch.batch_number, digest, commands))
+            reserved = self._courier.reserve([(tenant_id, one.device_id) for one in commands])
+            try:
+                await self.together(partial(self._insert_piece, batch, digest, commands, reserved))
+            finally:
+                self._courier.release(reserved)
         completed: list[Batch] = []
         await self.together(partial(self._complete, tenant_id, batch, completed))
         return completed[0]
@@ -153,7 +181,13 @@ class Sender:
     # In the writer's thread.
 
     def _insert(
-        self, command: Command, once: "_Once", made: list[Command], connection: sqlite3.Connection, now: int
+        self,
+        command: Command,
+        once: "_Once",
+        reserved: Reserved,
+        made: list[Command],
+        connection: sqlite3.Connection,
+        now: int,
     ) -> Afterwards:
         key, digest, by = once
         tenant_id, device_id = command.tenant_id, command.device_id
@@ -167,17 +201,23 @@ class Sender:
             raise TooManyCommandsError(
                 f"{self._config.open_per_device} commands of {device_id} are open: cancel some, or wait until they end"
             )
-        queries.insert_commands(connection, None, key, digest, [command])
-        kept = queries.by_execution(connection, tenant_id, command.execution_id)
-        assert kept is not None  # noqa: S101  it was just written
+        numbered = replace(command, command_number=queries.next_number(connection))
+        [kept], claims = self._courier.at_once([numbered], reserved, now)
+        queries.insert_commands(connection, None, key, digest, [kept])
+        tell = _nothing
+        if kept.dialect is DialectName.JOBS:
+            [(_, kept)], tell = self._courier.as_jobs.keep(connection, [(None, kept)], now)
         details = {"command": kept.name, "execution_id": kept.execution_id}
         audit_queries.insert_entries(connection, tenant_id, [Entry("command.send", device_id, details)], now, by)
-        return partial(self._inserted, kept, made)
+        return partial(self._inserted, [kept], _New(reserved, claims, tell), made)
 
-    def _inserted(self, kept: Command, made: list[Command]) -> None:
-        made.append(kept)
-        self._courier.expect([(kept.tenant_id, kept.device_id)])
-        self.changed([(None, kept)])
+    def _inserted(self, kept: Sequence[Command], new: "_New", made: list[Command]) -> None:
+        new.tell()
+        made += kept
+        # In this order: a device may answer at once, and what is told of that comes after.
+        self.changed([(None, one) for one in kept])
+        self._courier.expect([(one.tenant_id, one.device_id) for one in kept if _waits(one)])
+        self._courier.launch(new.reserved, new.claims)
 
     def _begin(
         self, tenant_id: int, batch: Batch, once: "_Once", begun: list[Batch], connection: sqlite3.Connection, now: int
@@ -195,18 +235,30 @@ class Sender:
         return partial(begun.append, replace(batch, batch_number=number))
 
     def _insert_piece(
-        self, batch_number: int, digest: str, commands: Sequence[Command], connection: sqlite3.Connection, now: int
+        self,
+        batch: Batch,
+        digest: str,
+        commands: Sequence[Command],
+        reserved: Reserved,
+        connection: sqlite3.Connection,
+        now: int,
     ) -> Afterwards:
-        del now
         limit = self._config.open_per_device
-        counts = queries.open_counts(connection, commands[0].tenant_id, [one.device_id for one in commands])
-        kept = [check.beyond(one, limit) if counts.get(one.device_id, 0) >= limit else one for one in commands]
-        queries.insert_commands(connection, batch_number, None, digest, kept)
-        return partial(self._inserted_piece, kept)
-
-    def _inserted_piece(self, kept: Sequence[Command]) -> None:
-        self._courier.expect([(one.tenant_id, one.device_id) for one in kept if not one.is_over])
-        self.changed([(None, one) for one in kept])
+        tenant_id, device_ids = commands[0].tenant_id, [one.device_id for one in commands]
+        # It may have been cut short, and go on.
+        have_one = queries.devices_of_batch(connection, tenant_id, batch.batch_number, device_ids)
+        counts = queries.open_counts(connection, tenant_id, device_ids)
+        news = [one for one in commands if one.device_id not in have_one]
+        first = queries.next_number(connection)
+        numbered = [
+            replace(one, command_number=number, batch_id=batch.batch_id) for number, one in enumerate(news, first)
+        ]
+        bounded = [check.beyond(one, limit) if counts.get(one.device_id, 0) >= limit else one for one in numbered]
+        kept, claims = self._courier.at_once(bounded, reserved, now)
+        queries.insert_commands(connection, batch.batch_number, None, digest, kept)
+        as_jobs: list[Change] = [(None, one) for one in kept if one.dialect is DialectName.JOBS]
+        tell = self._courier.as_jobs.keep(connection, as_jobs, now).tell
+        return partial(self._inserted, kept, _New(reserved, claims, tell), [])
 
     def _complete(
         self, tenant_id: int, batch: Batch, completed: list[Batch], connection: sqlite3.Connection, now: int
@@ -226,11 +278,11 @@ class Sender:
         after = ruling.cancelled(before, ruling.Reason(ruling.CANCELLED, f"by {by.name}"), By.OPERATOR, now)
         if after is None:
             raise CommandSentError("it was written to the device, or may have been: it cannot be called back")
-        queries.update_commands(connection, [after])
+        kept_so, tell = self._courier.as_jobs.keep(connection, [(found, after)], now)
         details = {"command": after.name, "execution_id": execution_id}
         entry = Entry("command.cancel", after.device_id, details)
         audit_queries.insert_entries(connection, tenant_id, [entry], now, by)
-        return partial(self._cancelled, [(found, after)], partial(kept.append, after))
+        return partial(self._cancelled, kept_so, tell, partial(kept.append, after))
 
     def _cancel_piece(
         self, place: "_Place", kept: list[tuple[int, int]], connection: sqlite3.Connection, now: int
@@ -243,16 +295,17 @@ class Sender:
             over = ruling.cancelled(before, reason, By.OPERATOR, now)
             if over is not None:
                 changes.append((before, over))
-        queries.update_commands(connection, [over for _, over in changes])
+        changes, tell = self._courier.as_jobs.keep(connection, changes, now)
         if not after:
             details = {"command": batch.name, "batch_id": batch.batch_id}
             entry = Entry("command.cancel_many", batch.selection, details)
             audit_queries.insert_entries(connection, tenant_id, [entry], now, by)
         last = found[-1].command_number if len(found) == PIECE else 0
-        return partial(self._cancelled, changes, partial(kept.append, (len(changes), last)))
+        return partial(self._cancelled, changes, tell, partial(kept.append, (len(changes), last)))
 
-    def _cancelled(self, changes: Sequence[Change], tell: Callable[[], None]) -> None:
+    def _cancelled(self, changes: Sequence[Change], tell: Afterwards, answer: Callable[[], None]) -> None:
         tell()
+        answer()
         self.changed(changes)
 
     # What is meant.
@@ -276,6 +329,14 @@ class Sender:
         return [device for device in every if device.type == selection.type]
 
 
+def _waits(command: Command) -> bool:
+    return not command.is_over and command.offered_at is None
+
+
+def _nothing() -> None:
+    """Nothing was asked of jobs."""
+
+
 def _execution_id() -> str:
     """Nobody can guess it, and no two are the same."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()

@@ -8,6 +8,7 @@ Rules:
 
 import logging
 import sqlite3
+from collections.abc import Mapping, Sequence
 
 from appliance.plane_settings import ShadowsConfig
 from appliance.shadows import queries
@@ -41,9 +42,12 @@ class Batch:
     def __init__(self, connection: sqlite3.Connection, config: ShadowsConfig, now: int) -> None:
         self._connection = connection
         self._config = config
+        self._step = max(config.history_changes // 10, 1)
         self._now = now
         self._held: dict[Key, _Held] = {}
-        self._changed: set[Key] = set()
+        self._counts: dict[int, int] = {}
+        """Shadows of each tenant to whom one was added, with those that are not written yet."""
+        self._changed: dict[Key, None] = {}
 
     def settle(self, tenant_id: int, address: Address, payload: bytes, author: str) -> Ruling:
         """Decide about one request, and keep in hand what comes of it."""
@@ -59,45 +63,61 @@ class Batch:
             return refused(500, "Internal service failure", self._now, None)
         if ruling.standing is None or ruling.change is None:
             return ruling
-        if held.number is None or held.standing.document is None:
+        if held.standing.document is None:
             full = self._refused_for_room(key, held, ruling.token)
             if full is not None:
                 return full
         held.standing = ruling.standing
         held.changes.append((author, ruling.change))
-        self._changed.add(key)
+        self._changed[key] = None
         return ruling
 
     def write(self) -> None:
         """Write all that changed."""
-        changed, self._changed = self._changed, set()
-        grown: dict[int, int] = {}
+        changed, self._changed = self._changed, {}
+        become: list[tuple[int, int, Standing]] = []
+        made: dict[int, list[tuple[int, str, Change]]] = {}
+        old: list[tuple[int, int, int]] = []
+        limit = self._config.history_changes
         for key in changed:
             held, tenant_id = self._held[key], key[0]
-            if held.number is None:
-                held.number = queries.insert_shadow(self._connection, *key, held.standing)
+            number = held.number
+            if number is None:
+                number = held.number = self._add(key, held.standing)
             else:
-                queries.update_shadow(self._connection, tenant_id, held.number, held.standing)
-            grown[tenant_id] = grown.get(tenant_id, 0) + self._write_history(tenant_id, held.number, held)
+                become.append((tenant_id, number, held.standing))
+            first, last = held.changes[0][1].version, held.standing.version
+            # A few at once: to look for one costs as much.
+            if last > limit and (first - 1) // self._step != last // self._step:
+                old.append((tenant_id, number, last - limit))
+            kept = held.changes[-limit:] if limit else []
+            made.setdefault(tenant_id, []).extend([(number, author, change) for author, change in kept])
+            held.changes = []
+        queries.update_shadows(self._connection, become)
+        self._write_history(made, old)
+
+    def _add(self, key: Key, standing: Standing) -> int:
+        """Write a shadow that there was not, and give its number."""
+        number = queries.insert_shadow(self._connection, *key, standing)
+        queries.update_totals(self._connection, key[0], shadow_count=1)
+        return number
+
+    def _write_history(
+        self, made: Mapping[int, Sequence[tuple[int, str, Change]]], old: Sequence[tuple[int, int, int]]
+    ) -> None:
+        """Write changes by tenant, and forget those that are too old: of a tenant's shadow, up to a version."""
+        grown = {
+            tenant_id: queries.insert_changes(self._connection, tenant_id, changes)
+            for tenant_id, changes in made.items()
+        }
+        for tenant_id, number, through_version in old:
+            grown[tenant_id] -= queries.delete_old_changes(self._connection, tenant_id, number, through_version)
         for tenant_id, byte_count in grown.items():
             self._trim(tenant_id, byte_count)
 
-    def _write_history(self, tenant_id: int, number: int, held: _Held) -> int:
-        """Write the changes of a shadow and forget its oldest ones; give how many bytes more are kept."""
-        limit = self._config.history_changes
-        kept = held.changes[-limit:] if limit else []
-        step, before = max(limit // 10, 1), held.changes[0][1].version - 1
-        held.changes = []
-        grown = queries.insert_changes(self._connection, tenant_id, number, kept)
-        over = held.standing.version - limit
-        # A few at once: to look for one costs as much.
-        if over > 0 and before // step != held.standing.version // step:
-            grown -= queries.delete_old_changes(self._connection, tenant_id, number, over)
-        return grown
-
     def _trim(self, tenant_id: int, byte_count: int) -> None:
         """Keep the changes of all shadows within their room: the oldest go, some more than came."""
-        total = queries.update_history_bytes(self._connection, tenant_id, byte_count)
+        total = queries.update_totals(self._connection, tenant_id, byte_count=byte_count)
         gone = 0
         while total - gone > self._config.history_mb * 1_000_000 and gone <= max(byte_count, 0):
             some = queries.delete_oldest_changes(self._connection, tenant_id)
@@ -105,32 +125,55 @@ class Batch:
                 break
             gone += some
         if gone:
-            queries.update_history_bytes(self._connection, tenant_id, -gone)
+            queries.update_totals(self._connection, tenant_id, byte_count=-gone)
 
     def _refused_for_room(self, key: Key, held: _Held, token: str | None) -> Ruling | None:
-        """None when a shadow may come to be, else why not. The classic one always may."""
-        tenant_id, device_id, name = key
-        if not name:
-            return None
+        """None when a shadow may come to be, else why not."""
+        told = self._full_device(key, held) if key[2] else None
+        if told is None and held.standing.version == 0:
+            told = self._full_tenant(key[0])
+        return None if told is None else refused(400, told, self._now, token)
+
+    def _full_device(self, key: Key, held: _Held) -> str | None:
+        """Why a device may have no named shadow more. The classic one it may always have."""
+        tenant_id, device_id, _ = key
         self.write()
         count, deleted_count = queries.count_named(self._connection, tenant_id, device_id)
         limit = self._config.per_device
         if count >= limit:
-            told = f"The device has {limit} named shadows and no more are kept: delete one first"
-            return refused(400, told, self._now, token)
-        if held.number is None and deleted_count >= DELETED_KEPT:
-            self._forget_deleted(tenant_id, device_id)
+            return f"The device has {limit} named shadows and no more are kept: delete one first"
+        if held.standing.version == 0 and deleted_count >= DELETED_KEPT:
+            self._forget(tenant_id, queries.select_oldest_deleted(self._connection, tenant_id, device_id))
         return None
 
-    def _forget_deleted(self, tenant_id: int, device_id: str) -> None:
-        """Forget the version of the shadow that was deleted first, and its history."""
-        number, name = queries.select_oldest_deleted(self._connection, tenant_id, device_id)
+    def _full_tenant(self, tenant_id: int) -> str | None:
+        """Why there may be no shadow more. One that was deleted is forgotten for one that comes to be."""
+        count = self._counts.get(tenant_id)
+        if count is None:
+            self.write()
+            count = self._counts[tenant_id] = queries.select_shadow_count(self._connection, tenant_id)
+        limit = self._config.per_tenant
+        if count >= limit:
+            self.write()
+            if not self._forget(tenant_id, queries.select_first_deleted(self._connection, tenant_id)):
+                return f"There are {limit} shadows and no more are kept: delete some first"
+        self._counts[tenant_id] += 1
+        return None
+
+    def _forget(self, tenant_id: int, deleted: tuple[int, str, str] | None) -> bool:
+        """Forget the version of a shadow that was deleted, and its history; False when there is none."""
+        if deleted is None:
+            return False
+        number, device_id, name = deleted
         gone = 0
         while some := queries.delete_old_changes(self._connection, tenant_id, number, _ANY_VERSION):
             gone += some
-        queries.update_history_bytes(self._connection, tenant_id, -gone)
         queries.delete_shadow(self._connection, tenant_id, number)
+        queries.update_totals(self._connection, tenant_id, shadow_count=-1, byte_count=-gone)
         self._held.pop((tenant_id, device_id, name), None)
+        if tenant_id in self._counts:
+            self._counts[tenant_id] -= 1
+        return True
 
 
 _ANY_VERSION = 2**62

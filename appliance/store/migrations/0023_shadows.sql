@@ -12,6 +12,8 @@ CREATE TABLE shadow (
     metadata TEXT,
     UNIQUE (tenant_id, device_id, name)
 ) STRICT;
+-- The one that was deleted first goes first where there is no room.
+CREATE INDEX shadow_deleted ON shadow (tenant_id, updated_at, shadow_number) WHERE state IS NULL;
 
 -- What became of shadows, oldest first; way_back is the patch that makes of the document what it was before.
 CREATE TABLE shadow_change (
@@ -28,9 +30,10 @@ CREATE TABLE shadow_change (
     UNIQUE (tenant_id, shadow_number, version)
 ) STRICT;
 
--- What all changes together come to: nobody has to add them up.
-CREATE TABLE shadow_history (
-    history_number INTEGER PRIMARY KEY AUTOINCREMENT,
+-- What all shadows, the deleted ones too, and all their changes come to: nobody has to count them or add them up.
+CREATE TABLE shadow_total (
+    total_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL UNIQUE REFERENCES tenant,
+    shadow_count INTEGER NOT NULL,
     byte_count INTEGER NOT NULL
 ) STRICT;

@@ -1,4 +1,5 @@
 -- Orders for many devices. What of a job's configuration bears on each execution is in terms, the rest in config.
+-- is_command: made for one command, which alone hears of it.
 CREATE TABLE job (
     job_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,
@@ -7,6 +8,7 @@ CREATE TABLE job (
     document TEXT NOT NULL,
     description TEXT NOT NULL DEFAULT '',
     is_continuous INTEGER NOT NULL DEFAULT 0,
+    is_command INTEGER NOT NULL DEFAULT 0,
     terms TEXT NOT NULL DEFAULT '{}',
     config TEXT NOT NULL DEFAULT '{}',
     targets TEXT NOT NULL DEFAULT '[]',
@@ -45,11 +47,19 @@ CREATE TABLE job_execution (
     FOREIGN KEY (tenant_id, device_id) REFERENCES device (tenant_id, device_id) ON DELETE CASCADE
 ) STRICT;
 
+-- Devices of which every execution of a job may be forgotten: they have had it all the same.
+CREATE TABLE job_forgotten (
+    job_number INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
+    device_id TEXT NOT NULL,
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    PRIMARY KEY (job_number, device_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX job_execution_of_device ON job_execution (tenant_id, device_id, execution_id);
 
 CREATE INDEX job_execution_open ON job_execution (tenant_id, device_id, execution_id) WHERE ended_at IS NULL;
 
-CREATE INDEX job_execution_of_job ON job_execution (job_number, is_retried, state);
+CREATE INDEX job_execution_of_job ON job_execution (job_number, tenant_id, is_retried, state);
 
 CREATE INDEX job_execution_due ON job_execution (due_ms) WHERE due_ms IS NOT NULL;
 

@@ -58,9 +58,8 @@ CREATE TABLE command (
 
 CREATE UNIQUE INDEX command_by_key ON command (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX command_of_device ON command (tenant_id, device_id, command_number);
-CREATE INDEX command_open ON command (tenant_id, device_id) WHERE ended_at IS NULL;
-CREATE INDEX command_next ON command (tenant_id, device_id, priority DESC, command_number)
-WHERE offered_at IS NULL AND ended_at IS NULL;
+-- In the order in which they are offered; those that were offered already are few, and passed over.
+CREATE INDEX command_open ON command (tenant_id, device_id, priority DESC, command_number) WHERE ended_at IS NULL;
 CREATE INDEX command_due ON command (due_at) WHERE ended_at IS NULL;
 CREATE INDEX command_ended ON command (ended_at) WHERE ended_at IS NOT NULL;
 CREATE UNIQUE INDEX command_of_batch ON command (batch_number, device_id) WHERE batch_number IS NOT NULL;

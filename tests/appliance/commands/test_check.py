@@ -6,7 +6,7 @@ import pytest
 
 from appliance.commands import check
 from appliance.commands.catalogue.model import CommandType
-from appliance.commands.model import InvalidCommandError, NewCommand, Selection, State
+from appliance.commands.model import DialectName, InvalidCommandError, NewCommand, Selection, State
 from tests.appliance.commands.examples import NOW, command
 
 
@@ -54,6 +54,14 @@ def test_the_type_says_whether_it_may_be_repeated_unless_the_command_does() -> N
     told = [check.told(NewCommand("blink", may_repeat=own), kind, "t").may_repeat for own in (None, False)]
     assert told == [True, False]
     assert check.told(NewCommand("blink"), None, "t").may_repeat is False
+
+
+def test_a_type_that_speaks_of_jobs_makes_its_commands_jobs_unless_they_say_otherwise() -> None:
+    kind = CommandType("blink", dialect=DialectName.JOBS)
+    for own, told in ((DialectName.ANY, DialectName.JOBS), (DialectName.PLAIN, DialectName.PLAIN)):
+        assert check.told(NewCommand("blink", dialect=own), kind, "light").dialect is told
+    # Another dialect of the type is a preference, for whoever has subscribed to it.
+    assert check.told(NewCommand("blink"), CommandType("blink", dialect=DialectName.AWS), "").dialect is DialectName.ANY
 
 
 def test_the_same_has_the_same_digest_whatever_its_key() -> None:

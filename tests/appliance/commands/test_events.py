@@ -1,12 +1,19 @@
 """What everybody is told of a command."""
 
 import json
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from appliance.commands.events import event
+from appliance.commands.delivery.flight import Change
+from appliance.commands.events import event, publish_events
 from appliance.commands.model import State
+from broker.message import Message
+from broker.publication import Publication
 from tests.appliance.commands.examples import EXECUTION, NOW, command
+
+if TYPE_CHECKING:
+    from broker.exchange import Exchange
 
 
 def test_a_new_command_is_created() -> None:
@@ -35,3 +42,22 @@ def test_only_another_state_or_attempt_is_told() -> None:
         "reasonCode": "EXPIRED",
         "reasonDescription": "late",
     }
+
+
+def test_what_nobody_hears_of_is_told_once_at_a_time() -> None:
+    told: list[Message] = []
+
+    def publish(message: Message) -> Publication:
+        told.append(message)
+        publication = Publication(cast("Exchange", None))
+        publication.is_taken = message.tenant_id == 2
+        return publication
+
+    changes: list[Change] = [(None, command(tenant_id=tenant_id)) for tenant_id in (1, 2, 1, 2)]
+    publish_events([*changes, (None, command(state=State.FAILED))], NOW, publish)
+    assert [(message.tenant_id, message.topic.rpartition("/")[2]) for message in told] == [
+        (1, "CREATED"),
+        (2, "CREATED"),
+        (2, "CREATED"),
+        (1, "FAILED"),
+    ]

@@ -23,7 +23,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 
 def kept(connection: sqlite3.Connection, count: int = 1) -> list[Command]:
-    made = [command(execution_id=f"e{number}") for number in range(count)]
+    made = [command(command_number=0, execution_id=f"e{number}") for number in range(count)]
     assert queries.insert_commands(connection, None, None, "d", made) == count
     return list(queries.by_executions(connection, 1, [one.execution_id for one in made]).values())
 
@@ -69,7 +69,7 @@ def test_every_question_has_an_index_of_its_own(connection: sqlite3.Connection) 
         ("batch", queries.select_of_batch(1, 1, (), 9, 9), "command_of_batch"),
         ("counts", queries.select_counts(1, [1, 2]), "command_of_batch"),
         ("due", queries.select_next_due(), "command_due"),
-        ("waiting", queries.select_waiting(), "command_next"),
+        ("waiting", queries.select_waiting(), "command_open"),
     ]
     for name, select, index in asked:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {select.sql}", select.parameters).fetchall()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.commands import ruling
-from appliance.commands.model import FINAL, By, Command, State
+from appliance.commands.model import FINAL, By, Command, DialectName, State
 from appliance.commands.ruling import Reason, Refusal, Report
 from tests.appliance.commands.examples import NOW, command
 
@@ -213,3 +213,44 @@ def test_what_is_heard_of_a_connection_after_the_end_is_kept_as_moments() -> Non
     assert (after.state, after.sent_at, after.acknowledged_at) == (State.SUCCEEDED, NOW + 1, NOW + 2)
     assert ruling.evidenced(after, 1, NOW + 9, NOW + 9) is after
     assert ruling.evidenced(after, 2, NOW, NOW) is after
+
+
+def job(**fields: object) -> Command:
+    return ruling.offered(command(dialect=DialectName.JOBS, **fields), NOW)
+
+
+@given(st.integers(0, 10**10), st.booleans())
+def test_a_job_that_nobody_has_begun_ends_when_it_expires_and_not_before(passed: int, may_repeat: bool) -> None:
+    queued = job(may_repeat=may_repeat)
+    assert queued.due_at == queued.expires_at
+    after = ruling.due(queued, NOW + passed)
+    if NOW + passed < queued.expires_at:
+        assert after is queued
+    else:
+        assert (after.state, after.reason_code, after.attempt) == (State.TIMED_OUT, ruling.EXPIRED, 1)
+
+
+def test_a_job_is_in_its_ledger_from_when_it_is_offered_on() -> None:
+    assert [ruling.is_ordered(one) for one in (command(dialect=DialectName.JOBS), job())] == [False, True]
+    assert not ruling.is_ordered(ruling.offered(command(), NOW))
+    assert not ruling.is_offerable(job(), NOW)
+    # The end of a connection, or of the gateway, takes nothing back: it was written to none.
+    assert ruling.unconfirmed(job(may_repeat=True), 1) == job(may_repeat=True)
+
+
+def test_a_job_may_be_called_back_until_it_is_begun() -> None:
+    taken_back = ruling.cancelled(job(), Reason("CANCELLED", "by maria"), By.OPERATOR, NOW)
+    assert taken_back is not None
+    assert taken_back.state is State.CANCELLED
+    begun = ruling.told(job(), 1, Report(State.IN_PROGRESS), NOW)
+    assert isinstance(begun, Command)
+    assert begun.due_at == NOW + begun.finish_timeout_ms
+    assert ruling.cancelled(begun, Reason("CANCELLED", "by maria"), By.OPERATOR, NOW) is None
+    assert not ruling.may_be_called_back(begun)
+    assert not ruling.may_be_called_back(taken_back)
+
+
+def test_what_is_over_is_ended_no_further() -> None:
+    over = ruling.ended(job(), Report(State.CANCELLED, "JOB_CANCELLED"), By.OPERATOR, NOW)
+    assert (over.state, over.ended_by) == (State.CANCELLED, By.OPERATOR)
+    assert ruling.ended(over, Report(State.TIMED_OUT), By.GATEWAY, NOW) is over

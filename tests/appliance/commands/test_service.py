@@ -179,9 +179,9 @@ async def test_what_ended_long_ago_is_forgotten_with_its_batch(hall: Hall, clock
     batch = await hall.commands.send_to_many(TENANT, Selection(device_ids=("lamp",)), BLINK)
     await hall.commands.cancel_batch(TENANT, batch.batch_id)
     kept = await hall.commands.send(TENANT, "lamp", BLINK)
-    await hall.commands.trim(clock.now)
+    await hall.commands.forgetting.trim(clock.now)
     assert len(await hall.commands.batches(TENANT)) == 1
-    await hall.commands.trim(clock.now + 1)
+    await hall.commands.forgetting.trim(clock.now + 1)
     assert await hall.commands.batches(TENANT) == []
     assert [one.execution_id for one in await hall.commands.commands(TENANT)] == [kept.execution_id]
 

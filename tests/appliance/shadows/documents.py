@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-KEYS = st.sampled_from(["a", "b", "c", "a.b", "über", ""])
+KEYS = st.sampled_from(["a", "b", "c", "a.b", "über", "", "timestamp"])
 SCALARS = st.one_of(
     st.booleans(), st.integers(-2, 2), st.sampled_from([0.0, 1.0, 1.5]), st.sampled_from(["", "on", "1"])
 )

@@ -17,7 +17,7 @@ def test_equal_documents_have_no_delta(document: dict[str, Any]) -> None:
 @given(DOCUMENTS, DOCUMENTS)
 def test_who_reports_the_delta_leaves_none(desired: dict[str, Any], reported: dict[str, Any]) -> None:
     delta = difference(desired, reported)
-    state, _ = merged({"reported": reported}, {"reported": mirrored(reported, {})}, {"reported": delta or {}}, 1)
+    state, *_ = merged({"reported": reported}, {"reported": mirrored(reported, {})}, {"reported": delta or {}}, 1)
     assert difference(desired, state.get("reported")) is None or not desired
 
 

@@ -79,3 +79,9 @@ def test_what_is_no_object_is_told_with_its_place(text: str, complaint: str) -> 
     with pytest.raises(InvalidDraftError) as raised:
         read(text)
     assert complaint in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1e400}', '{"a": [-1e400]}', '{"a": NaN}'])
+def test_a_number_that_would_be_written_as_null_takes_nothing_away(text: str) -> None:
+    with pytest.raises(InvalidDraftError):
+        read(text)

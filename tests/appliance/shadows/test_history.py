@@ -1,11 +1,12 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.shadows.history import Body, Kept, KeptChange, WayBack, as_of, gathered, told
+from appliance.shadows.history import Body, Kept, KeptChange, WayBack, as_of, continued, told
 from appliance.shadows.model import Address, BeforeHistoryError, Verb
 from appliance.shadows.ruling import Standing, rule
 from tests.appliance.shadows.test_merge import PATCHES
@@ -28,7 +29,7 @@ def lived(steps: list[tuple[dict[str, Any] | None, int]], kept_count: int = 100)
         back = WayBack(**json.loads(change.way_back_json))
         asked = json.loads(change.patch_json)
         changes.insert(0, KeptChange(change.version, change.at, "device pump", change.kind, asked, back))
-    return Kept(standing.version, standing.updated_at, body_of(standing), changes[:kept_count]), was
+    return Kept(1, standing.version, standing.updated_at, body_of(standing), changes[:kept_count]), was
 
 
 def body_of(standing: Standing) -> Body:
@@ -80,4 +81,16 @@ def test_each_change_tells_what_it_made_of_what() -> None:
     )
     assert (gone.version, gone.kind, gone.desired_before, gone.desired) == (3, "deleted", {"b": 2}, None)
     assert [one.version for one in told(kept, 3, 1)] == [2]
-    assert gathered([]) is None
+
+
+def test_what_is_behind_a_gap_counts_for_nothing() -> None:
+    kept, _ = lived([({"desired": {"a": n}}, 5) for n in range(6)])
+    changes, bare = list(kept.changes), msgspec.structs.replace(kept, changes=())
+    assert continued(bare, changes) == kept
+    assert [one.version for one in continued(bare, changes[:2] + changes[3:]).changes] == [6, 5]
+    assert continued(bare, changes[1:]).changes == []
+    further = continued(msgspec.structs.replace(kept, changes=changes[:2]), changes[2:4])
+    assert [one.version for one in further.changes] == [6, 5, 4, 3]
+    assert further.next_version == 2
+    assert (further.reaches(changes[3].at), further.reaches(changes[4].at)) == (True, False)
+    assert (bare.next_version, bare.reaches(kept.updated_at), bare.reaches(kept.updated_at - 1)) == (6, True, False)

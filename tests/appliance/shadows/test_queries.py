@@ -24,10 +24,10 @@ async def test_what_is_counted_is_what_is_there(tmp_path: Path) -> None:
     async with opened(tmp_path) as room:
         for name in ("", "a", "b"):
             await room.update({"desired": {"a": "x" * 100}}, name=name)
-        [(counted,)] = room.on_disk("SELECT byte_count FROM shadow_history")
+        [(counted,)] = room.on_disk("SELECT byte_count FROM shadow_total")
         assert room.on_disk("SELECT SUM(byte_count) FROM shadow_change") == [(counted,)]
         assert await room.database.write(queries.count_named, TENANT, "pump") == (2, 0)
         while await room.database.write(queries.erase_some, TENANT, "pump", room.now):
             pass
-        assert room.on_disk("SELECT byte_count FROM shadow_history") == [(0,)]
+        assert room.on_disk("SELECT byte_count FROM shadow_total") == [(0,)]
         assert room.on_disk("SELECT COUNT(*) FROM shadow") == [(0,)]

@@ -85,6 +85,56 @@ async def test_history_tells_who_changed_what_and_what_was_when(tmp_path: Path) 
         assert await room.shadows.as_of(TENANT, "other", "", begun) is None
 
 
+async def test_a_burst_of_one_device_leaves_no_gap_over_which_a_moment_would_be_told_wrongly(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        for number in range(100):
+            room.now += 1_000
+            await room.update({"reported": {"n": number}})
+        long_ago = room.now - 10_000
+        room.now += 1_000
+        # More than is trimmed at once: of what was there before some is left, and of the burst only the newest.
+        await room.publish(*[request("update", {"state": {"reported": {"n": 100 + n}}}) for n in range(300)])
+        history = await room.shadows.history(TENANT, "pump", "", None, 1_000)
+        assert [one.version for one in history] == list(range(400, 300, -1))
+        assert all(one.reported == {"n": one.version - 1} for one in history)
+        with pytest.raises(BeforeHistoryError, match="begins at"):
+            await room.shadows.as_of(TENANT, "pump", "", long_ago)
+
+
+async def test_a_history_that_is_no_longer_wanted_hides_nothing_of_what_is(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        for number in range(80):
+            await room.update({"reported": {"n": number}})
+        room.now += 1_000
+        room.shadows._config = ShadowsConfig(history_changes=0)
+        await room.update({"reported": {"n": 80}})
+        now = await room.shadows.as_of(TENANT, "pump", "", room.now)
+        assert now is not None
+        assert (now.version, now.reported) == (81, {"n": 80})
+        assert await room.shadows.history(TENANT, "pump", "", None, 10) == []
+
+
+async def test_a_long_history_is_walked_piece_by_piece_to_any_page_of_it(tmp_path: Path) -> None:
+    async with opened(tmp_path, ShadowsConfig(history_changes=150)) as room:
+        moments = []
+        for number in range(200):
+            room.now += 10
+            moments.append(room.now)
+            await room.publish(request("update", {"state": {"reported": {"n": number}}}))
+        oldest = room.on_disk("SELECT MIN(version) FROM shadow_change")[0][0]
+        for before, limit in ((None, 1), (None, 33), (60, 5), (oldest + 3, 10), (oldest, 10), (1, 10), (10_000, 300)):
+            page = await room.shadows.history(TENANT, "pump", "", before, limit)
+            first = min(200, 10_000 if before is None else before - 1)
+            assert [one.version for one in page] == list(range(first, max(first - limit, oldest - 1), -1))
+            assert all(one.reported == one.patch["reported"] == {"n": one.version - 1} for one in page)
+        for version in (200, 169, 168, oldest):
+            then = await room.shadows.as_of(TENANT, "pump", "", moments[version - 1])
+            assert then is not None
+            assert (then.version, then.reported) == (version, {"n": version - 1})
+        with pytest.raises(BeforeHistoryError):
+            await room.shadows.as_of(TENANT, "pump", "", moments[oldest - 2])
+
+
 async def test_people_who_publish_are_named_as_such(tmp_path: Path) -> None:
     async with opened(tmp_path) as room:
         asked = request("update", {"state": {}})

@@ -1,7 +1,7 @@
 import pytest
 
 from appliance.shadows.model import Address, Verb
-from appliance.shadows.topics import address, answered
+from appliance.shadows.topics import address, answered, asked
 
 
 @pytest.mark.parametrize("verb", Verb)
@@ -9,6 +9,7 @@ from appliance.shadows.topics import address, answered
 def test_a_request_is_read_and_answered_below_its_own_topic(verb: Verb, name: str) -> None:
     topic = f"$aws/things/pump/shadow{'/name/' + name if name else ''}/{verb}"
     assert address(topic) == Address("pump", name, verb)
+    assert asked(Address("pump", name, verb)) == topic
     assert answered(Address("pump", name, verb), "accepted") == f"{topic}/accepted"
 
 

@@ -24,7 +24,7 @@ def test_of_what_a_patch_did_not_touch_the_way_back_says_nothing(
     document: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     before = {"desired": document}
-    after, _ = merged(before, mirrored(before, {}), {"desired": patch}, 1)
+    after, *_ = merged(before, mirrored(before, {}), {"desired": patch}, 1)
     back = way_back(after, before)
     assert set(back.get("desired", {})) <= set(patch) or "desired" not in after
     assert written(gone_back(after, back)) == written(before)

@@ -137,6 +137,30 @@ async def test_a_fleet_without_devices_does_nothing() -> None:
         await asyncio.sleep(0)
 
 
+async def test_devices_that_obey_hear_commands_and_answer_also_after_they_were_lost() -> None:
+    async with broker() as gate:
+        devices = tuple(SimulatedDevice(name, gate.identity) for name in NAMES)
+        simulation = Simulation(devices, 1.0, Scenario.STEADY, obeys=True)
+        async with Fleet(simulation, gate.endpoint, ticking(), lambda: 0.5).running():
+            for turn in (1, 2):
+                greetings = await _heard(gate.owner, "shadow/update", turn * len(NAMES))
+                tenant_id = greetings[0].tenant_id
+                request = f"cmd/pump-002/request/{turn}"
+                gate.broker.publish(Message(tenant_id, "", "", request, b'{"command": "restart"}', 1, False, 1_000))
+                [answer] = await _heard(gate.owner, f"response/{turn}", 1)
+                assert (answer.client_id, answer.topic) == ("pump-002", f"cmd/pump-002/response/{turn}")
+                assert b"in_progress" in answer.payload
+                for name in NAMES:
+                    gate.broker.disconnect(tenant_id, name, "a test")
+
+
+async def test_devices_of_a_load_hear_nothing() -> None:
+    async with broker() as gate:
+        async with fleet(gate).running():
+            await gate.owner.until(lambda owner: len(owner.messages) >= 10)
+        assert _of(gate.owner, "shadow/update") == []
+
+
 def test_a_device_without_a_connection_keeps_the_newest() -> None:
     unit = _Unit(SimulatedDevice("pump-001", None), Endpoint("127.0.0.1", 1, ""))
     for number in range(610):
@@ -144,7 +168,7 @@ def test_a_device_without_a_connection_keeps_the_newest() -> None:
     assert unit.waiting_count == 600
     assert unit.given_up_count == 10
     assert isinstance(unit.client, Client)
-    assert unit._waiting[0] == b"10"
+    assert unit._waiting[0] == ("sensors/pump-001/telemetry", b"10")
 
 
 def _pressure(payload: bytes) -> float:
@@ -155,3 +179,13 @@ def _pressure(payload: bytes) -> float:
 def _acknowledge_all(owner: FakeOwner) -> None:
     owner.holds_back = False
     owner.release()
+
+
+async def _heard(owner: FakeOwner, ending: str, count: int) -> list[Message]:
+    """What has come at topics that end so, when there is enough of it."""
+    await owner.until(lambda heard: len(_of(heard, ending)) >= count)
+    return _of(owner, ending)
+
+
+def _of(owner: FakeOwner, ending: str) -> list[Message]:
+    return [message for message in owner.messages if message.topic.endswith(ending)]

@@ -49,6 +49,18 @@ class FakeJudge:
         return Later(lambda tell: tell(verdict)) if self.is_slow else verdict
 
 
+class Host(FakeJudge):
+    """Remembers what clients showed that were let in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.welcomed: list[str] = []
+
+    def welcome(self, principal: Principal, credentials: Credentials, remembered: object) -> Principal:
+        self.welcomed.append(credentials.transport)
+        return principal
+
+
 OPINIONS = st.sampled_from([ALLOWED, SILENT, REFUSED])
 MODES = st.sampled_from(list(Mode))
 TOPICS = st.lists(st.sampled_from(["a", "b", "$SYS", ""]), min_size=1, max_size=4).map("/".join)
@@ -191,3 +203,13 @@ def test_a_principal_that_comes_back_is_who_left(other: Principal) -> None:
     assert hash(principal) == hash(other)
     assert principal != Principal(2, "anna")
     assert principal != "anna"
+
+
+@pytest.mark.parametrize("mode", [Mode.NARROW, Mode.GUESTS])
+async def test_what_a_session_showed_when_it_came_is_not_replaced_by_a_request(mode: Mode) -> None:
+    judge = Host()
+    authorizer = PluginAuthorizer(FakeBase("c"), PluginConfig(mode=mode), judge)
+    for transport in ("tls", "https", "websocket"):
+        credentials = Credentials("c", None, None, b"DER", "127.0.0.9:5", transport)
+        assert await answer(authorizer.authenticate(credentials)) == Principal(1, "c")
+    assert judge.welcomed == ["tls", "websocket"]

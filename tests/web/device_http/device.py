@@ -28,7 +28,7 @@ class Device(httpx.AsyncClient):
     """A connection of a device; without a certificate, that of anybody."""
 
     def __init__(self, house: House, certificate: bytes | None = None, people: Any = None) -> None:
-        app = create_device_app(house.gateway, house.config)
+        app = create_device_app(house.gateway)
         connection = Connection(Fork(people or app, app), certificate)
         transport = httpx.ASGITransport(app=connection, raise_app_exceptions=False)
         super().__init__(transport=transport, base_url="https://gateway.local")

@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
 
 from appliance.registry.model import DeviceState
+from broker.ports import Credentials, Denied, Principal
 from tests.web.device_http.device import Device, certificate_of, refusal
 from tests.web.house import House
 
@@ -47,3 +50,15 @@ async def test_a_number_out_of_its_range_is_refused(pump: Device, query: str) ->
     answer = await pump.get(f"/retainedMessage?{query}")
     assert refusal(answer) == (400, "InvalidRequestException")
     assert "expected 1 to 200" in answer.json()["message"]
+
+
+async def test_a_plugin_that_lets_nobody_in_lets_nobody_in_here(house: House, pump: Device) -> None:
+    def refuse(credentials: Credentials) -> Principal | Denied:
+        word = house.gateway.registry.authenticate(credentials)
+        return word if credentials.transport == "tls" else Denied("the plugin Bouncer does not let it in")
+
+    house.gateway.broker._permissions._authorizer = SimpleNamespace(authenticate=refuse)
+    for method, path in (("POST", TOPIC), ("GET", "/retainedMessage"), ("GET", "/things/pump/shadow")):
+        answer = await pump.request(method, path)
+        assert refusal(answer) == (401, "UnauthorizedException"), path
+        assert "Bouncer" in answer.json()["message"]

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from appliance.policies.document import parse
+from appliance.policies.model import Policy
 from appliance.store.database import Afterwards
 from tests.web.device_http.device import Device, asking, refusal
 from tests.web.house import House
@@ -86,4 +88,18 @@ async def test_the_jobs_of_another_device_are_out_of_reach(house: House, pump: D
         for method, path in (("GET", OWN), ("PUT", f"{OWN}/$next"), ("GET", f"{OWN}/one"), ("POST", f"{OWN}/one")):
             answer = await fan.request(method, path, content=b'{"status": "SUCCEEDED"}')
             assert refusal(answer) == (403, "ForbiddenException"), path
+    assert (await pump.get(f"{OWN}/one")).json()["execution"]["status"] == "QUEUED"
+
+
+async def test_who_is_not_sent_an_answer_over_mqtt_gets_none_here(house: House, pump: Device) -> None:
+    document = parse(
+        b'{"statements": [{"effect": "allow", "actions": ["publish"], "resources": ["$aws/things/+/jobs/#"]}]}'
+    )
+    await offer(house, "one")
+    async with asking(house, "fan") as fan:
+        await house.gateway.registry.policies.put(1, Policy("worker", document, (), ("fan",)))
+        for method, path in (("GET", OWN), ("PUT", f"{OWN}/$next"), ("GET", f"{OWN}/one"), ("POST", f"{OWN}/one")):
+            answer = await fan.request(method, path, content=b'{"status": "SUCCEEDED"}')
+            assert refusal(answer) == (403, "ForbiddenException"), path
+            assert "be sent" in answer.json()["message"]
     assert (await pump.get(f"{OWN}/one")).json()["execution"]["status"] == "QUEUED"

@@ -5,6 +5,7 @@ import pytest
 
 from broker.message import Message
 from broker.packets import Properties
+from broker.ports import ALLOWED, Denied
 from tests.web.device_http.device import Device, asking, refusal
 from tests.web.house import House
 from web.device_http import retained
@@ -33,6 +34,20 @@ async def test_what_it_may_not_subscribe_to_it_may_not_read(house: House, pump: 
     assert refusal(await pump.get("/retainedMessage/cmd/pump/mode")) == (404, "ResourceNotFoundException")
     for topic in ("cmd/pump/%2B", "cmd/pump/%23"):
         assert refusal(await pump.get(f"/retainedMessage/{topic}")) == (400, "InvalidRequestException")
+
+
+async def test_what_would_not_be_sent_to_its_subscription_it_may_not_read(
+    house: House, pump: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(house, "cmd/pump/a")
+    keep(house, "cmd/pump/b")
+    authorizer = house.gateway.broker._permissions._authorizer
+    # As a plugin does that filters topics.
+    monkeypatch.setattr(authorizer, "may_receive", lambda _, topic: ALLOWED if topic == "cmd/pump/a" else Denied("no"))
+    assert (await pump.get("/retainedMessage/cmd/pump/a")).status_code == 200
+    assert refusal(await pump.get("/retainedMessage/cmd/pump/b")) == (403, "ForbiddenException")
+    listed = (await pump.get("/retainedMessage")).json()["retainedTopics"]
+    assert [one["topic"] for one in listed] == ["cmd/pump/a"]
 
 
 async def test_what_its_publisher_may_no_longer_say_is_not_repeated(house: House, pump: Device) -> None:

@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from appliance.policies.document import parse
+from appliance.policies.model import Policy
 from appliance.shadows.model import Address, Verb
 from tests.web.device_http.device import Device, asking, refusal
 from tests.web.house import House
@@ -84,3 +86,24 @@ async def test_named_shadows_are_listed_a_page_at_a_time(house: House, pump: Dev
     assert refusal(await pump.get(path, params={"nextToken": base64.b64encode(b"\xff").decode()}))[0] == 400
     async with asking(house, "fan") as fan:
         assert refusal(await fan.get(path)) == (403, "ForbiddenException")
+
+
+async def test_who_is_not_sent_an_answer_over_mqtt_gets_none_here(house: House, pump: Device) -> None:
+    document = parse(
+        b'{"statements": [{"effect": "allow", "actions": ["publish"], "resources": ["$aws/things/+/shadow/#"]}]}'
+    )
+    await house.gateway.registry.policies.put(1, Policy("writer", document, (), ("pump",)))
+    address = Address("fan", "", Verb.UPDATE)
+    await house.gateway.shadows.ask(1, address, b'{"state": {"desired": {"secret": 1}}}', "user maria")
+    for method, path in (
+        ("GET", "/things/fan/shadow"),
+        ("POST", "/things/fan/shadow"),
+        ("DELETE", "/things/fan/shadow"),
+        ("GET", "/api/things/shadow/ListNamedShadowsForThing/fan"),
+    ):
+        answer = await pump.request(method, path, content=b'{"state": {"desired": {"a": 2}}}')
+        assert refusal(answer) == (403, "ForbiddenException"), path
+        assert "be sent" in answer.json()["message"]
+    shadow = await house.gateway.shadows.shadow(1, "fan", "")
+    assert shadow is not None
+    assert (shadow.desired, shadow.version) == ({"secret": 1}, 1)

@@ -171,3 +171,21 @@ async def test_a_viewer_sees_the_ledger_and_no_forms(owner: Client, house: House
 
 async def test_an_unknown_device_has_no_such_page(owner: Client) -> None:
     assert (await owner.get("/devices/nobody/commands")).status_code == 404
+
+
+async def test_a_command_that_is_a_job_is_found_in_both_lists_and_ends_in_both(owner: Client, house: House) -> None:
+    await house.add_device("pump-1", is_connected=False)
+    told = {"command": "*", "name": "reboot", "payload": "{}", "dialect": "jobs"}
+    assert (await owner.submit("/devices/pump-1/commands", told)).status_code == 303
+    [command] = await house.gateway.commands.commands(1, device_id="pump-1")
+    page = (await owner.get("/devices/pump-1/commands")).text
+    assert "a job of AWS IoT" in page
+    assert "it is among the jobs of the device, which has not begun it" in page
+    link = f"/devices/pump-1/commands#command-{command.execution_id}"
+    assert f'<a href="{link}"><b>{command.execution_id}</b></a><span class="pill">a command</span>' in page
+    assert f'href="/jobs/{command.execution_id}"' not in page
+    assert command.execution_id not in (await owner.get("/jobs")).text
+    await house.gateway.jobs.cancel_execution(1, command.execution_id, "pump-1", reason="not today")
+    page = (await owner.get("/devices/pump-1/commands?state=closed")).text
+    assert "not today" in page
+    assert (await house.gateway.commands.command(1, command.execution_id)).state is State.CANCELLED

@@ -1,8 +1,13 @@
-"""Chooses what devices are offered next, and has it on disk before a byte of it is written. In the writer's thread."""
+"""Chooses what devices are offered next, and has it on disk before a byte of it is written. In the writer's thread.
+
+To a device that hears of nothing but its jobs nothing is written: its commands become jobs.
+"""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from appliance.commands import queries, ruling
 from appliance.commands.delivery.flight import Change, Claimant, Place
@@ -26,9 +31,9 @@ class Claim(NamedTuple):
 def claim(
     claimants: Sequence[Claimant], dialects: Sequence[Dialect], usual: Usual, connection: sqlite3.Connection, now: int
 ) -> tuple[list[Claim], list[Change], list[Place]]:
-    """What each is offered next; what can never be written; and those for whom nothing is left."""
+    """What each is offered next; what has changed otherwise, not kept yet; and those for whom nothing is left."""
     claims: list[Claim] = []
-    unfit: list[Change] = []
+    others: list[Change] = []
     done: list[Place] = []
     for claimant in claimants:
         is_rest = False
@@ -39,28 +44,55 @@ def claim(
                 break
             if not ruling.is_offerable(command, now):
                 continue
-            wire = _wire(command, claimant, dialects, usual)
-            if isinstance(wire, ruling.Reason):
-                over = ruling.cancelled(command, wire, By.GATEWAY, now)
-                unfit += [] if over is None else [(command, over)]
-            elif wire is None:
+            found = _found(command, claimant, dialects, usual)
+            if isinstance(found, ruling.Reason):
+                over = ruling.cancelled(command, found, By.GATEWAY, now)
+                others += [] if over is None else [(command, over)]
+            elif found is None:
                 is_rest = True
+            elif found[0] is DialectName.JOBS:
+                others.append((command, replace(command, dialect=DialectName.JOBS)))
             else:
-                taken.append(Claim(ruling.offered(command, now), claimant, wire))
+                taken.append(Claim(ruling.offered(command, now), claimant, found[1]))
         claims += taken
         if not is_rest:
             done.append((claimant.tenant_id, claimant.device_id))
-    queries.update_commands(connection, [*(one.command for one in claims), *(over for _, over in unfit)])
-    return claims, unfit, done
+    queries.update_commands(connection, [one.command for one in claims])
+    return claims, others, done
 
 
-def _wire(
+def at_once(
+    commands: Sequence[Command],
+    claimants: Mapping[Place, Claimant],
+    dialects: Sequence[Dialect],
+    usual: Usual,
+    now: int,
+) -> tuple[list[Command], list[Claim]]:
+    """New commands as they are to be written down, and those among them that are offered along with it.
+
+    `claimants` are devices for which nothing else waits. What cannot be written to one of them stays queued.
+    """
+    kept: list[Command] = []
+    claims: list[Claim] = []
+    for command in commands:
+        claimant = claimants.get((command.tenant_id, command.device_id))
+        offered = command
+        if claimant is not None and ruling.is_offerable(command, now):
+            found = _found(command, claimant, dialects, usual)
+            if found is not None and not isinstance(found, ruling.Reason) and found[0] is not DialectName.JOBS:
+                # That it is new and that it is offered is one change.
+                offered = replace(ruling.offered(command, now), version=command.version)
+                claims.append(Claim(offered, claimant, found[1]))
+        kept.append(offered)
+    return kept, claims
+
+
+def _found(
     command: Command, claimant: Claimant, dialects: Sequence[Dialect], usual: Usual
-) -> Wire | ruling.Reason | None:
-    """How it is written; None where the device does not want it, or why it cannot be written at all."""
+) -> tuple[DialectName, Wire] | ruling.Reason | None:
+    """How it is told; None where the device does not want it, or why it cannot be written at all."""
     preferred = usual(claimant.tenant_id, claimant.type_name, command.name)
     try:
-        found = chosen(dialects, command, claimant.wants, preferred)
+        return chosen(dialects, command, claimant.wants, preferred)
     except InvalidInputError as error:
-        return ruling.Reason("NOT_ENCODABLE", f"it cannot be written as this device wants it: {error}")
-    return None if found is None else found[1]
+        return ruling.Reason(ruling.NOT_ENCODABLE, f"it cannot be written as this device wants it: {error}")

@@ -9,32 +9,40 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from appliance.commands.jobs import answers, events, notices, queries, requests, ruling, topics
+from appliance.commands.jobs import answers, events, notices, queries, requests, ruling
 from appliance.commands.jobs.answers import Document
 from appliance.commands.jobs.model import (
     PIECE,
+    Change,
     Execution,
     ExecutionsChanged,
     ExecutionState,
     Fault,
     HandedOut,
     JobAnswer,
+    JobState,
+    Order,
     Ordered,
     RejectedError,
     Retries,
     Window,
 )
+from appliance.commands.jobs.notices import Notice, Publish
 from appliance.commands.jobs.requests import Request
 from appliance.commands.jobs.ruling import IsOpen
 from appliance.commands.jobs.topics import NEXT, Api, JobAddress
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Afterwards
 
+ASKED_LIMIT = 50
+"""Requests of a device in one transaction."""
+
 Announce = Callable[[Sequence[ExecutionsChanged]], object]
-Publish = Callable[[int, str, bytes], object]
-"""Tells everybody who has subscribed: tenant, topic name, payload."""
 Ended = Callable[[sqlite3.Connection, int, int, int], Afterwards]
 """Told, in the transaction, of a job of which executions have ended: tenant, job number, now."""
+
+Followed = Callable[[sqlite3.Connection, Sequence[Change], int], Afterwards]
+"""Told, in the transaction and in their order, of all changes of executions whose jobs were made for commands."""
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -44,6 +52,7 @@ class Ports(msgspec.Struct, frozen=True):
     is_open: IsOpen
     publish: Publish
     ended: Ended
+    followed: Followed
     announce: Announce
     timer_set: Afterwards
     """Called where a timer was set, or ended before its time."""
@@ -59,19 +68,28 @@ class Ledger:
         self._ports = ports
         self._before: dict[tuple[int, str], list[Execution]] = {}
         """What devices were shown before anything was done, of those of which something was."""
+        self._open: dict[tuple[int, str], list[Execution]] = {}
+        """What devices have not ended: read once, however often they ask."""
+        self._asked: dict[tuple[int, str], int] = {}
+        """How often devices have asked."""
         self._events: list[tuple[int, str, bytes]] = []
         self._ended: dict[tuple[int, int], None] = {}
+        self._followed: list[Change] = []
         self._ordered: dict[int, Ordered | None] = {}
         self._has_set_timer = False
 
     # For devices.
 
     def answer(self, tenant_id: int, address: JobAddress, payload: bytes, *, is_quoted: bool = False) -> JobAnswer:
-        """Do what a device asks for; a document is written as a string where it is to be quoted."""
+        """Do what a device asks for; a document is written as a string where it is to be quoted.
+
+        Who asks too often at once is told so: what one device does in a transaction all others wait for.
+        """
         token = None
         try:
             said = requests.body(payload)
             token = requests.token_of(said)
+            self._count_asked(tenant_id, address.device_id)
             request = requests.read(address, said)
             return JobAnswer(None, self._answered(tenant_id, address, request, is_quoted=is_quoted))
         except RejectedError as error:
@@ -88,8 +106,7 @@ class Ledger:
             if queries.select_open_count(self._connection, tenant_id, device_id) >= self._ports.open_limit:
                 full.append(device_id)
                 continue
-            self._touch(tenant_id, device_id)
-            queries.insert_execution(self._connection, tenant_id, job_number, device_id, 1, self._now)
+            self._queue((tenant_id, job_number, device_id, 1))
             given.append(device_id)
         return HandedOut(tuple(given), tuple(full))
 
@@ -107,7 +124,7 @@ class Ledger:
         wanted = set(device_ids)
         count = 0
         for device_id in sorted(wanted):
-            for one in queries.select_open(self._connection, tenant_id, device_id):
+            for one in self._opened(tenant_id, device_id):
                 if one.job_number == job_number and one.state is ExecutionState.QUEUED:
                     self.write(one, ruling.removed(one, reason, self._now))
                     count += 1
@@ -115,7 +132,7 @@ class Ledger:
 
     def remove_device(self, tenant_id: int, device_id: str, reason: str) -> int:
         """Take everything that is open back from a device that is in use no more; gives how much."""
-        opened = queries.select_open(self._connection, tenant_id, device_id)
+        opened = self._opened(tenant_id, device_id)
         for one in opened:
             self.write(one, ruling.removed(one, reason, self._now))
         return len(opened)
@@ -124,12 +141,36 @@ class Ledger:
         """Forget a piece of a job's executions; gives how many."""
         piece = queries.select_any_of_job(self._connection, tenant_id, job_number, PIECE)
         for one in piece:
-            self.forget(one)
+            self._delete(one)
         return len(piece)
 
     def counts(self, tenant_id: int, job_number: int) -> dict[ExecutionState, int]:
         """Devices of a job by what became of their latest try."""
         return queries.select_counts_now(self._connection, tenant_id, job_number)
+
+    # For commands.
+
+    def order(self, tenant_id: int, order: Order) -> Execution | None:
+        """Queue a job of its own for a device; None where another job has the id, or no such device may have work."""
+        if not queries.select_is_there(self._connection, tenant_id, order.device_id):
+            return None
+        job_number = queries.insert_order(self._connection, tenant_id, order, self._now)
+        if job_number is None:
+            return None
+        self._queue((tenant_id, job_number, order.device_id, 1))
+        queued = queries.select_try(self._connection, tenant_id, order.job_id, order.device_id, 1)
+        self._followed.append(Change(None, queued))
+        return queued
+
+    def recall(self, tenant_id: int, job_id: str, device_id: str, reason: str, *, force: bool) -> bool:
+        """Call back what was ordered, with force also what is in progress; gives whether it was."""
+        known = queries.select_try(self._connection, tenant_id, job_id, device_id, None)
+        if known is None or not known.is_command or not known.state.is_open:
+            return False
+        if known.state is ExecutionState.IN_PROGRESS and not force:
+            return False
+        self.write(known, ruling.cancelled(known, reason, self._now, force=force))
+        return True
 
     # One at a time.
 
@@ -137,21 +178,32 @@ class Ledger:
         """Keep what has become of an execution; try again what failed, as far as its job says so."""
         self._touch(execution.tenant_id, execution.device_id)
         queries.update_execution(self._connection, changed)
+        self._replace(execution, [changed] if changed.state.is_open else [])
+        if changed.is_command:
+            self._followed.append(Change(execution, changed))
         if execution.due_ms != changed.due_ms:
             self._has_set_timer = True
         word = events.word_of(changed.state)
         if word is not None:
             self._tell(changed, word)
             if not self._is_tried_again(changed):
-                self._ended[changed.tenant_id, changed.job_number] = None
+                self._end(changed)
 
     def forget(self, execution: Execution) -> None:
-        """Delete an execution."""
+        """Delete an execution; its device has had the job all the same, and is not offered it again."""
+        key = (execution.tenant_id, execution.job_number, execution.device_id)
+        queries.insert_forgotten(self._connection, *key)
+        self._delete(execution)
+
+    def _delete(self, execution: Execution) -> None:
         self._touch(execution.tenant_id, execution.device_id)
         queries.delete_execution(self._connection, execution.tenant_id, execution.execution_id)
+        self._replace(execution, [])
         self._tell(execution, events.DELETED)
+        if execution.is_command:
+            self._followed.append(Change(execution, None))
         if execution.state.is_open:
-            self._ended[execution.tenant_id, execution.job_number] = None
+            self._end(execution)
             self._has_set_timer |= execution.due_ms is not None
 
     def time_out(self) -> int:
@@ -170,7 +222,8 @@ class Ledger:
         """What is to be done on the loop once all of this is on disk."""
         if self._has_set_timer:
             queries.save_running_time(self._connection, DEFAULT_TENANT, self._running_ms)
-        rest = [
+        rest = [self._ports.followed(self._connection, self._followed, self._now)] if self._followed else []
+        rest += [
             self._ports.ended(self._connection, tenant_id, job_number, self._now)
             for tenant_id, job_number in self._ended
         ]
@@ -194,6 +247,11 @@ class Ledger:
         return afterwards
 
     # Private.
+
+    def _count_asked(self, tenant_id: int, device_id: str) -> None:
+        count = self._asked[tenant_id, device_id] = self._asked.get((tenant_id, device_id), 0) + 1
+        if count > ASKED_LIMIT:
+            raise RejectedError(Fault.THROTTLED, f"more than {ASKED_LIMIT} requests at once: ask again")
 
     def _answered(self, tenant_id: int, address: JobAddress, request: Request, *, is_quoted: bool) -> bytes:
         match address.api:
@@ -255,9 +313,17 @@ class Ledger:
         if not ruling.is_tried_again(ended, queries.select_failures(self._connection, ended)):
             return False
         queries.update_execution(self._connection, msgspec.structs.replace(ended, is_retried=True))
-        key = (ended.tenant_id, ended.job_number, ended.device_id, ended.try_number + 1)
-        queries.insert_execution(self._connection, *key, self._now)
+        self._queue((ended.tenant_id, ended.job_number, ended.device_id, ended.try_number + 1))
         return True
+
+    def _end(self, ended: Execution) -> None:
+        """Have it known that nothing follows an execution; a job that was made for it ends with it."""
+        if not ended.is_command:
+            self._ended[ended.tenant_id, ended.job_number] = None
+            return
+        is_off = ended.state.is_open or ended.state in (ExecutionState.CANCELLED, ExecutionState.REMOVED)
+        state = JobState.CANCELLED if is_off else JobState.COMPLETED
+        queries.update_order(self._connection, ended.tenant_id, ended.job_number, state, self._now)
 
     def _job(self, tenant_id: int, job_number: int) -> Ordered | None:
         if job_number not in self._ordered:
@@ -265,8 +331,28 @@ class Ledger:
         return self._ordered[job_number]
 
     def _pending(self, tenant_id: int, device_id: str) -> list[Execution]:
-        opened = queries.select_open(self._connection, tenant_id, device_id)
-        return ruling.pending(opened, self._ports.is_open, self._now)
+        return ruling.pending(self._opened(tenant_id, device_id), self._ports.is_open, self._now)
+
+    def _opened(self, tenant_id: int, device_id: str) -> list[Execution]:
+        """What a device has not ended, oldest first."""
+        key = (tenant_id, device_id)
+        if key not in self._open:
+            self._open[key] = queries.select_open(self._connection, tenant_id, device_id)
+        return self._open[key]
+
+    def _queue(self, key: tuple[int, int, str, int]) -> None:
+        """Queue a try of a job on a device: tenant, job number, device, which try."""
+        tenant_id, _, device_id, _ = key
+        self._touch(tenant_id, device_id)
+        queries.insert_execution(self._connection, *key, self._now)
+        self._open.pop((tenant_id, device_id), None)
+
+    def _replace(self, known: Execution, by: Sequence[Execution]) -> None:
+        """Keep in mind what there is instead of an execution; whoever goes through the list goes on with the old."""
+        key = (known.tenant_id, known.device_id)
+        if key in self._open:
+            was = self._open[key]
+            self._open[key] = [new for one in was for new in (by if one.execution_id == known.execution_id else (one,))]
 
     def _before_turn(self, turned: Execution) -> list[Execution]:
         """What its device was shown before the windows of an execution opened or shut."""
@@ -274,7 +360,7 @@ class Ledger:
         def was_open(windows: tuple[Window, ...], now: int) -> bool:
             return self._ports.is_open(windows, now) is not (windows == turned.terms.windows)
 
-        opened = queries.select_open(self._connection, turned.tenant_id, turned.device_id)
+        opened = self._opened(turned.tenant_id, turned.device_id)
         return ruling.pending(opened, was_open, self._now)
 
     def _touch(self, tenant_id: int, device_id: str) -> None:
@@ -292,29 +378,10 @@ class Ledger:
             by_tenant.setdefault(tenant_id, []).append(device_id)
         return [ExecutionsChanged(tenant_id, tuple(devices)) for tenant_id, devices in by_tenant.items()]
 
-    def _heard(self, tenant_id: int, device_id: str, before: Sequence[Execution]) -> "_Heard | None":
+    def _heard(self, tenant_id: int, device_id: str, before: Sequence[Execution]) -> Notice | None:
         after = self._pending(tenant_id, device_id)
         changed = notices.changed(before, after)
         if not changed.is_list and not changed.is_first:
             return None
         ordered = self._job(tenant_id, after[0].job_number) if after and changed.is_first else None
-        return _Heard(tenant_id, device_id, changed, after, ordered.document if ordered else b"{}")
-
-
-class _Heard(msgspec.Struct, frozen=True):
-    """What one device hears: written when it is sent, for a document may be large and devices many."""
-
-    tenant_id: int
-    device_id: str
-    changed: notices.Heard
-    pending: list[Execution]
-    document: bytes
-
-    def tell(self, publish: Publish, running_ms: int, now: int) -> None:
-        """Publish it."""
-        if self.changed.is_list:
-            publish(self.tenant_id, topics.notify(self.device_id), notices.listed(self.pending, now))
-        if self.changed.is_first:
-            first = self.pending[0] if self.pending else None
-            payload = notices.first(first, self.document, running_ms, now)
-            publish(self.tenant_id, topics.notify_next(self.device_id), payload)
+        return Notice(tenant_id, device_id, changed, after, ordered.document if ordered else b"{}")

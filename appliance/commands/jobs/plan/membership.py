@@ -1,6 +1,6 @@
 """Whom a job is for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -18,6 +18,10 @@ class View(msgspec.Struct, frozen=True):
     """Those that have not had the work offered and take part."""
     left: tuple[str, ...] = ()
     """Those that have it queued and are none of the job's any more."""
+    turn: int = 0
+    """How often what is known of them had to be forgotten before they were looked at."""
+    count_turn: int = 0
+    """The same of their progress."""
 
 
 def is_meant(device: Device, targets: Targets, named: Collection[str], found: Collection[str]) -> bool:
@@ -31,8 +35,11 @@ def is_meant(device: Device, targets: Targets, named: Collection[str], found: Co
     )
 
 
-def put_off(view: View, full: Sequence[str]) -> View:
-    """The same with those last that cannot take more at present: nobody waits for them."""
-    last = set(full)
-    waiting = [one for one in view.waiting if one not in last] + [one for one in view.waiting if one in last]
-    return msgspec.structs.replace(view, waiting=tuple(waiting))
+def put_off(waiting: Iterable[str], full: Mapping[str, object]) -> tuple[str, ...]:
+    """Those who wait, with those last that could not take more when they were asked: nobody waits for them.
+
+    Of these, whoever was asked longest ago comes first.
+    """
+    ordered = tuple(waiting)
+    there = set(ordered)
+    return (*(one for one in ordered if one not in full), *(one for one in full if one in there))

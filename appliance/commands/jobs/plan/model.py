@@ -26,6 +26,12 @@ class JobExistsError(ConflictError):
     code = "job_exists"
 
 
+class TooManyJobsError(ConflictError):
+    """As many jobs of the tenant go on as may."""
+
+    code = "too_many_jobs"
+
+
 class JobEndedError(ConflictError):
     """The job has ended, or is being deleted: it cannot be cancelled any more."""
 

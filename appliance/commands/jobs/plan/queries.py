@@ -26,13 +26,13 @@ _STARTS = msgspec.json.Decoder(Starts)
 
 def insert_job(
     connection: sqlite3.Connection, tenant_id: int, new: NewJob, targeted: Sequence[str], author: str, now: int
-) -> Job:
-    """Keep a new job, for the devices that it is for now; gives it as it is kept."""
+) -> Job | None:
+    """Keep a new job, for the devices that it is for now; gives it as it is kept, None where its id is taken."""
     state = JobState.IN_PROGRESS if new.config.schedule.start_at is None else JobState.SCHEDULED
     sql = """
         INSERT INTO job (tenant_id, job_id, state, document, description, is_continuous, terms, config, targets,
             author, created_at, updated_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, job_id) DO NOTHING
     """
     kept = (terms_of(new.config), new.config, new.targets)
     values = (
@@ -40,9 +40,14 @@ def insert_job(
         *(_text(one) for one in kept),
         *(author, now, now),
     )
-    job_number = connection.execute(sql, values).lastrowid
-    sql = "INSERT INTO job_plan (job_number, tenant_id, targeted, targeted_count) VALUES (?, ?, ?, ?)"
-    connection.execute(sql, (job_number, tenant_id, _text(targeted), len(targeted)))
+    cursor = connection.execute(sql, values)
+    if not cursor.rowcount:
+        return None
+    job_number = cursor.lastrowid
+    sql = "INSERT INTO job_plan (job_number, tenant_id, targeted_count) VALUES (?, ?, ?)"
+    connection.execute(sql, (job_number, tenant_id, len(targeted)))
+    sql = "INSERT INTO job_target (job_number, tenant_id, device_ids) VALUES (?, ?, ?)"
+    connection.execute(sql, (job_number, tenant_id, _text(targeted)))
     select = select_job(tenant_id, new.job_id)
     return select.into(*connection.execute(select.sql, select.parameters).fetchone())
 
@@ -52,6 +57,13 @@ def select_now(connection: sqlite3.Connection, tenant_id: int, job_id: str) -> J
     select = select_job(tenant_id, job_id)
     row = connection.execute(select.sql, select.parameters).fetchone()
     return None if row is None else select.into(*row)
+
+
+def select_live_count(connection: sqlite3.Connection, tenant_id: int) -> int:
+    """How many plans of a tenant are not at their end."""
+    sql = "SELECT COUNT(*) FROM job WHERE tenant_id = ? AND ended_at IS NULL AND is_command = 0"
+    count: int = connection.execute(sql, (tenant_id,)).fetchone()[0]
+    return count
 
 
 def update_job(connection: sqlite3.Connection, changed: Job) -> None:
@@ -81,11 +93,11 @@ def select_job(tenant_id: int, job_id: str) -> Select[Job]:
 
 
 def select_jobs(tenant_id: int, state: JobState | None, before: int, limit: int) -> Select[Job]:
-    """Jobs, newest first, before one of them."""
+    """Jobs, newest first, before one of them: in the order of plans, for commands have many more jobs than people."""
     word = None if state is None else state.value
     sql = f"""{_JOB}
-        WHERE job.tenant_id = ? AND (? IS NULL OR job.state = ?) AND job.job_number < ?
-        ORDER BY job.job_number DESC LIMIT ?
+        WHERE +job.tenant_id = ? AND (? IS NULL OR job.state = ?) AND job_plan.job_number < ?
+        ORDER BY job_plan.job_number DESC LIMIT ?
     """
     return Select(sql, (tenant_id, word, word, before, limit), _job)
 
@@ -94,7 +106,7 @@ def select_live() -> Select[Job]:
     """Every job of every tenant that something is left to do for."""
     sql = f"""{_JOB}
         WHERE job.job_number IN (
-            SELECT job_number FROM job WHERE ended_at IS NULL
+            SELECT job_number FROM job WHERE ended_at IS NULL AND is_command = 0
             UNION SELECT job_number FROM job_plan WHERE sweep <> ''
         ) ORDER BY job.job_number
     """
@@ -103,8 +115,11 @@ def select_live() -> Select[Job]:
 
 def select_offered(tenant_id: int, job_number: int) -> Select[str]:
     """The devices that have had the work of a job offered."""
-    sql = "SELECT DISTINCT device_id FROM job_execution WHERE tenant_id = ? AND job_number = ?"
-    return Select(sql, (tenant_id, job_number), str)
+    sql = """
+        SELECT device_id FROM job_execution WHERE tenant_id = ? AND job_number = ?
+        UNION SELECT device_id FROM job_forgotten WHERE tenant_id = ? AND job_number = ?
+    """
+    return Select(sql, (tenant_id, job_number, tenant_id, job_number), str)
 
 
 def select_queued(tenant_id: int, job_number: int) -> Select[str]:
@@ -119,10 +134,13 @@ def select_queued(tenant_id: int, job_number: int) -> Select[str]:
 def select_waiting(tenant_id: int, job_number: int) -> Select[str]:
     """The devices that a job was for when it was made and that have not had its work offered."""
     sql = """
-        SELECT wanted.value FROM job_plan, json_each(job_plan.targeted) AS wanted
-        WHERE job_plan.tenant_id = ? AND job_plan.job_number = ? AND NOT EXISTS (
+        SELECT wanted.value FROM job_target, json_each(job_target.device_ids) AS wanted
+        WHERE job_target.tenant_id = ? AND job_target.job_number = ? AND NOT EXISTS (
             SELECT 1 FROM job_execution
-            WHERE job_execution.job_number = job_plan.job_number AND job_execution.device_id = wanted.value
+            WHERE job_execution.job_number = job_target.job_number AND job_execution.device_id = wanted.value
+        ) AND NOT EXISTS (
+            SELECT 1 FROM job_forgotten
+            WHERE job_forgotten.job_number = job_target.job_number AND job_forgotten.device_id = wanted.value
         )
     """
     return Select(sql, (tenant_id, job_number), str)

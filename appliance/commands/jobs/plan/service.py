@@ -4,21 +4,23 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 import msgspec
 
 from appliance.audit import queries as audit_queries
 from appliance.audit.acting import actor
-from appliance.commands.jobs.model import JobState
+from appliance.commands.jobs.model import JobState, Window
 from appliance.commands.jobs.plan import queries, record, ruling
 from appliance.commands.jobs.plan.book.service import Book
 from appliance.commands.jobs.plan.check import check_job
-from appliance.commands.jobs.plan.model import Job, NewJob, Progress, Sweep
+from appliance.commands.jobs.plan.model import Job, JobExistsError, NewJob, Progress, Sweep, TooManyJobsError
 from appliance.commands.jobs.plan.ruling import Ending
 from appliance.commands.jobs.plan.tending.service import Tending
+from appliance.commands.jobs.plan.windows import is_shown
 from appliance.commands.jobs.service import Jobs
+from appliance.health import Status
 from appliance.instant import Clock
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.service import Registry
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 FURTHEST = 2**63 - 1
 """A number that no job reaches."""
+LIVE_LIMIT = 200
+"""Jobs of a tenant that have not ended: each is looked after all the time."""
 
 
 class JobPlans:
@@ -49,14 +53,31 @@ class JobPlans:
             finally:
                 tending.cancel()
 
+    def status(self) -> Status:
+        """How many jobs go on; not well while one cannot."""
+        live, stuck = self.tending.live_count, self.tending.stuck_count
+        details = {"jobs": live, "stuck": stuck, "throttled_requests": self._book.jobs.throttled_count}
+        if stuck:
+            summary = f"{stuck} of {live} jobs cannot go on: the log says why"
+            return Status(ok=False, summary=summary, details=details, is_serving=True)
+        return Status(ok=True, summary=f"{live} jobs go on", details=details)
+
     def ended(self, _connection: sqlite3.Connection, _tenant_id: int, job_number: int, _now: int) -> Afterwards:
         """Hear, in the transaction, that executions of a job have ended."""
-        return partial(self._book.forget, job_number)
+        return partial(self._book.recount, job_number)
+
+    def shows(self, windows: Sequence[Window], at: int) -> bool:
+        """Whether what is queued is shown to its device at a moment that the clock tells, in the writer's thread.
+
+        By a clock that nobody believes no window is open.
+        """
+        return not windows or (self._book.believed_at() is not None and is_shown(windows, at))
 
     async def create(self, tenant_id: int, new: NewJob) -> Job:
         """Make a job, or give it as it is when the same one was made before.
 
-        Raises `InvalidJobError`, `UnknownDeviceError`, `InvalidQueryError`, `JobExistsError`, `UnwritableError`.
+        Raises `InvalidJobError`, `UnknownDeviceError`, `InvalidQueryError`, `JobExistsError`, `TooManyJobsError`,
+        `UnwritableError`.
         """
         for existing in await self._database.read(queries.select_job(tenant_id, new.job_id)):
             return ruling.same(existing, new)
@@ -70,8 +91,12 @@ class JobPlans:
             existing = queries.select_now(connection, tenant_id, new.job_id)
             if existing is not None:
                 return partial(made.append, ruling.same(existing, new))
+            if queries.select_live_count(connection, tenant_id) >= LIVE_LIMIT:
+                raise TooManyJobsError(f"{LIVE_LIMIT} jobs go on: cancel some, or wait until they end")
             targeted = [] if new.is_continuous else members
             job = queries.insert_job(connection, tenant_id, new, targeted, by.name, now)
+            if job is None:
+                raise JobExistsError(f"a command has the id {new.job_id}: give this job one of its own")
             audit_queries.insert_entries(connection, tenant_id, [record.created(new, len(members))], now, by)
             return partial(made.append, job)
 

@@ -8,6 +8,7 @@ Rules:
 """
 
 import calendar
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -17,12 +18,15 @@ import msgspec
 
 from appliance.commands.jobs.model import Window as ShownWindow
 from appliance.commands.jobs.plan.model import InvalidJobError, Window
-from appliance.instant import DAY_MS, MINUTE_MS
+from appliance.errors import InvalidInputError
+from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.telemetry.asking.edges import zone_of
 
 LONGEST_MINUTES = 1_430
 _AHEAD_OPEN_MS = 8 * DAY_MS
 """How far the end of a window is looked for: whatever is repeated by hours or days of the week shows itself."""
+_DAYS_AROUND = 4
+"""A window that begins on one of so many, from the day before the day before a moment on, may reach it."""
 _AHEAD_DAYS = 366 * 8 + 2
 """How far a beginning is looked for: between two 29ths of February there may be eight years."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,7 +87,7 @@ def is_open(windows: Sequence[Window], zone: str, at: int) -> bool:
 
 def is_shown(windows: Sequence[ShownWindow], at: int) -> bool:
     """Whether an execution with these windows is shown to its device at a moment."""
-    return not windows or any(is_open((Window(one.start, one.minutes),), one.zone, at) for one in windows)
+    return not windows or any(_is_shown(one, at // MINUTE_MS) for one in windows)
 
 
 def next_change(windows: Sequence[Window], zone: str, at: int) -> int | None:
@@ -106,23 +110,36 @@ def next_change(windows: Sequence[Window], zone: str, at: int) -> int | None:
 
 
 @lru_cache(1_024)
+def _is_shown(window: ShownWindow, minute: int) -> bool:
+    """Whether a minute lies in a window; one by the clocks of a zone that the machine knows no more stays shut."""
+    try:
+        return _is_in((Window(window.start, window.minutes),), window.zone, minute)
+    except InvalidInputError:
+        return False
+
+
+@lru_cache(1_024)
 def _is_in(windows: tuple[Window, ...], zone: str, minute: int) -> bool:
     """Whether a minute lies in one of the windows: they begin and end with minutes. Every device that asks wants it."""
     at = minute * MINUTE_MS
-    return any(start <= at < end for start, end in _around(windows, zone, at))
+    days = [_first_day(zone, at) + timedelta(days=offset) for offset in range(_DAYS_AROUND)]
+    return any(_is_within(_starts(window.start, zone, day), window, at) for window in windows for day in days)
 
 
-def _around(windows: Sequence[Window], zone: str, at: int) -> Iterator[tuple[int, int]]:
-    """The windows that begin before a moment and may reach it."""
-    for span in _spans(windows, zone, at):
-        if span[0] > at:
-            return
-        yield span
+def _is_within(starts: Sequence[int], window: Window, at: int) -> bool:
+    """Whether the last of these beginnings that is past has not ended: each lasts as long."""
+    last = bisect_right(starts, at) - 1
+    return last >= 0 and at < starts[last] + window.duration_minutes * MINUTE_MS
+
+
+def _first_day(zone: str, at: int) -> date:
+    """The day before the day before a moment."""
+    return (_EPOCH + timedelta(milliseconds=at)).astimezone(zone_of(zone)).date() - timedelta(days=2)
 
 
 def _spans(windows: Sequence[Window], zone: str, at: int) -> Iterator[tuple[int, int]]:
     """Each window from the day before the day before a moment on, by its beginning."""
-    first = (_EPOCH + timedelta(milliseconds=at)).astimezone(zone_of(zone)).date() - timedelta(days=2)
+    first = _first_day(zone, at)
     return merge(*(_spans_of(window, zone, first) for window in windows))
 
 
@@ -132,15 +149,26 @@ def _spans_of(window: Window, zone: str, first: date) -> Iterator[tuple[int, int
             yield start, start + window.duration_minutes * MINUTE_MS
 
 
-@lru_cache(1_024)
+@lru_cache(256)
 def _starts(line: str, zone: str, day: date) -> tuple[int, ...]:
     """What begins on a day. It is asked every second and by every device."""
     cron = cron_of(line)
     if not cron.is_on(day):
         return ()
     clocks = zone_of(zone)
+    if _is_plain(zone, day):
+        midnight = _moment(day, 0, 0, clocks)
+        return tuple(midnight + hour * HOUR_MS + minute * MINUTE_MS for hour in cron.hours for minute in cron.minutes)
     # A leap may put two beginnings at one moment, or one behind another.
     return tuple(sorted({_moment(day, hour, minute, clocks) for hour in cron.hours for minute in cron.minutes}))
+
+
+@lru_cache(256)
+def _is_plain(zone: str, day: date) -> bool:
+    """Whether the clock of a zone neither leaps on a day nor shows anything twice: then moments are sums."""
+    midnight = datetime.combine(day, time(), tzinfo=zone_of(zone))
+    hours = [midnight + timedelta(hours=hour) for hour in range(25)]
+    return len({one.replace(fold=fold).utcoffset() for one in hours for fold in (0, 1)}) == 1
 
 
 def _moment(day: date, hour: int, minute: int, clocks: tzinfo) -> int:

@@ -1,5 +1,7 @@
 """Evidence of one message, and what a client wants."""
 
+import pytest
+
 from appliance.commands.delivery.flight import Evidence, Flight, Key, Wants
 from broker.message import Message
 
@@ -48,3 +50,10 @@ def test_a_client_wants_what_its_filters_match_and_no_share_of_it() -> None:
     assert not Wants({"$share/a/cmd/lamp/request/x": 1})
     assert Wants({"#": 1})("cmd/x")
     assert not Wants({"#": 1})("$aws/x")
+
+
+@pytest.mark.parametrize("topic_filter", ["cmd/lamp/request/x/#", "cmd/lamp/+/x", "+/lamp/#", "cmd/lamp/request/x"])
+def test_a_filter_is_wanted_by_where_it_begins(topic_filter: str) -> None:
+    wants = Wants({topic_filter: 1})
+    assert wants("cmd/lamp/request/x")
+    assert not wants("cmd/bulb/request/x")

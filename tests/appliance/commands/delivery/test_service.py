@@ -1,5 +1,9 @@
 """The courier: what is written to whom, and what is heard of it."""
 
+import asyncio
+
+import pytest
+
 from appliance.commands import ruling
 from appliance.commands.delivery.service import AGAIN_MS, IMPATIENT_MS
 from appliance.commands.model import NewCommand, State
@@ -112,25 +116,33 @@ async def test_what_waits_behind_others_is_taken_back_by_a_person(hall: Hall) ->
     assert (over.state, line.waiting) == (State.CANCELLED, [])
 
 
-async def test_nothing_is_written_to_a_connection_that_has_ended_meanwhile(hall: Hall) -> None:
-    line = hall.connect("lamp")
-    together = hall.commands.courier.together
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_nothing_is_written_to_a_connection_that_has_ended_meanwhile(hall: Hall, is_new: bool) -> None:
+    offering = hall.commands._sender if is_new else hall.commands.courier
+    together = offering.together
+    line = hall.connect("lamp", *(() if is_new else ("fw/lamp/offer",)))
 
     async def slow(work: object) -> None:
-        hall.commands.courier.together = together
+        offering.together = together
         line.client = None
         hall.exchange.lines["lamp"].remove(line)
         await together(work)  # type: ignore[arg-type]
 
-    hall.commands.courier.together = slow
+    if is_new:
+        offering.together = slow
     sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    if not is_new:
+        await hall.settled()
+        offering.together = slow
+        line.subscriptions["cmd/lamp/#"] = line.subscriptions["fw/lamp/offer"]
+        hall.commands.heard_subscribed(Subscribed(TENANT, "lamp", ("cmd/lamp/#",), "c", hall.clock()))
+    await until(lambda: line.client is None)
     await hall.settled()
     found = await hall.until(sent.execution_id, lambda one: one.offered_at is None)
     assert (found.state, line.written, line.waiting) == (State.QUEUED, [], [])
 
 
 async def test_a_full_disk_delays_and_loses_nothing(hall: Hall) -> None:
-    line = hall.connect("lamp")
     courier = hall.commands.courier
     together, failures = courier.together, [0]
 
@@ -142,9 +154,105 @@ async def test_a_full_disk_delays_and_loses_nothing(hall: Hall) -> None:
 
     courier.together = failing
     sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    line = hall.connect("lamp")
     await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
     assert len(line.written) == 1
     assert failures[0] >= 4
+    assert hall.commands.status().ok
+
+
+async def test_it_says_how_much_is_under_way_and_that_the_disk_is_full(hall: Hall) -> None:
+    await hall.commands.send(TENANT, "lamp", BLINK)
+    assert hall.commands.status().details == {"in_flight": 0, "waiting_devices": 1}
+    line = hall.connect("lamp")
+    line.acknowledges = False
+    await until(lambda: len(line.written) == 1)
+    assert hall.commands.status().details == {"in_flight": 1, "waiting_devices": 0}
+    await hall.settled()
+
+    async def full(_work: object) -> None:
+        raise UnwritableError("no room")
+
+    hall.commands.courier.together = full
+    line.evidence[0].acknowledged("lamp")
+    await until(lambda: not hall.commands.status().ok)
+    assert "no room" in hall.commands.status().summary
+
+
+async def test_a_device_that_waits_for_nothing_else_is_offered_a_command_as_it_is_written_down(hall: Hall) -> None:
+    line = hall.connect("lamp")
+
+    async def never(_work: object) -> None:
+        raise UnwritableError("full")
+
+    hall.commands.courier.together = never
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    assert (sent.offered_at, len(line.written)) == (hall.clock(), 1)
+    assert await hall.commands.command(TENANT, sent.execution_id) == sent
+
+
+async def test_two_at_the_same_time_are_written_one_after_the_other(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    line.acknowledges = False
+    await asyncio.gather(*(hall.commands.send(TENANT, "lamp", BLINK) for _ in range(3)))
+    await hall.settled()
+    # Of the others nothing was changed.
+    assert [one.version for one in await hall.commands.commands(TENANT)][:2] == [1, 1]
+    for count in (1, 2, 3):
+        await until(lambda wanted=count: len(line.written) == wanted)  # type: ignore[misc]
+        await hall.settled()
+        assert len(line.written) == count
+        line.evidence[-1].acknowledged("lamp")
+    await hall.settled()
+    assert len({message.topic for message in line.written}) == 3
+
+
+async def test_what_cannot_be_written_down_keeps_nothing_else_from_its_device(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    sender = hall.commands._sender
+    together = sender.together
+
+    async def full(_work: object) -> None:
+        raise UnwritableError("full")
+
+    sender.together = full
+    with pytest.raises(UnwritableError):
+        await hall.commands.send(TENANT, "lamp", BLINK)
+    sender.together = together
+    assert line.written == []
+    await hall.commands.send(TENANT, "lamp", BLINK)
+    assert len(line.written) == 1
+
+
+async def test_who_gave_up_waiting_makes_no_room_in_a_device(hall: Hall) -> None:
+    line = hall.connect("lamp")
+    line.acknowledges = False
+    sender = hall.commands._sender
+    together, may_go = sender.together, asyncio.Event()
+
+    async def held(work: object) -> None:
+        async def later() -> None:
+            await may_go.wait()
+            await together(work)  # type: ignore[arg-type]
+
+        await asyncio.shield(asyncio.ensure_future(later()))
+
+    sender.together = held
+    given_up = asyncio.create_task(hall.commands.send(TENANT, "lamp", BLINK))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    sender.together = together
+    await hall.commands.send(TENANT, "lamp", BLINK)
+    may_go.set()
+    await until(lambda: hall.commands.courier.flight_count == 1)
+    await hall.settled()
+    [second, first] = await hall.commands.commands(TENANT)
+    await hall.until(second.execution_id, lambda one: one.offered_at is None)
+    assert (len(line.written), first.offered_at is not None) == (1, True)
+    line.evidence[0].acknowledged("lamp")
+    await until(lambda: len(line.written) == 2)
 
 
 async def test_a_new_start_knows_what_was_under_way(database: Database, registry: Registry, clock: FakeClock) -> None:

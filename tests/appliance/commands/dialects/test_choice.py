@@ -5,13 +5,14 @@ import pytest
 from appliance.commands.dialects.aws import Aws
 from appliance.commands.dialects.choice import addressed, chosen
 from appliance.commands.dialects.dialect import Cbor
+from appliance.commands.dialects.jobs import AsJob
 from appliance.commands.dialects.plain import Plain
 from appliance.commands.model import DialectName
 from appliance.ingestion import cbor
 from tests.appliance.commands.examples import command
 
-DIALECTS = (Aws(Cbor(cbor.encode, cbor.decode)), Plain())
-ANY, PLAIN, AWS = DialectName.ANY, DialectName.PLAIN, DialectName.AWS
+DIALECTS = (Aws(Cbor(cbor.encode, cbor.decode)), Plain(), AsJob())
+ANY, PLAIN, AWS, JOBS = DialectName.ANY, DialectName.PLAIN, DialectName.AWS, DialectName.JOBS
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,11 @@ ANY, PLAIN, AWS = DialectName.ANY, DialectName.PLAIN, DialectName.AWS
         (AWS, PLAIN, ("cmd/", "$aws/"), AWS),
         (AWS, ANY, ("cmd/",), None),
         (ANY, ANY, (), None),
+        (ANY, ANY, ("$aws/things/",), JOBS),
+        (ANY, ANY, ("$aws/things/", "cmd/"), PLAIN),
+        (ANY, ANY, ("$aws/things/", "$aws/commands/"), AWS),
+        (JOBS, ANY, ("$aws/things/", "cmd/"), JOBS),
+        (PLAIN, ANY, ("$aws/things/",), None),
     ],
 )
 def test_the_command_says_then_the_device_then_its_type(

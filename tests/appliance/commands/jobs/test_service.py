@@ -19,6 +19,7 @@ from appliance.commands.jobs.model import (
 )
 from appliance.commands.jobs.service import Jobs
 from appliance.commands.jobs.topics import Api, JobAddress
+from appliance.errors import InvalidInputError
 from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS
 from appliance.plane_settings import CommandsConfig
 from appliance.store.database import Database, UnwritableError, Work
@@ -224,6 +225,8 @@ async def test_a_person_calls_a_job_back_from_one_device_and_that_is_in_the_audi
         await desk.jobs.cancel_execution(T, "open", "pump", force=True)
     [entry] = await desk.database.write(_audited)
     assert entry == ("maria", "job_execution.cancel", "open")
+    with pytest.raises(InvalidInputError, match="2,029 characters, expected at most 2,028"):
+        await desk.jobs.cancel_execution(T, "open", "valve", reason="w" * 2_029)
 
 
 async def test_one_in_progress_is_called_back_and_deleted_with_force_only(desk: JobsDesk) -> None:
@@ -238,6 +241,8 @@ async def test_one_in_progress_is_called_back_and_deleted_with_force_only(desk: 
     await desk.jobs.delete_execution(T, "open", "pump", 1)
     await desk.jobs.delete_execution(T, "open", "valve", 1, force=True)
     assert (await desk.states(), await desk.states("valve")) == ({}, {})
+    # They have had it all the same.
+    assert (await desk.hand_out(1, "pump", "valve")).device_ids == ()
     with pytest.raises(UnknownExecutionError):
         await desk.jobs.execution(T, "open", "pump")
     with pytest.raises(UnknownExecutionError):
@@ -314,3 +319,18 @@ def _kept(connection: sqlite3.Connection) -> int:
 
 def _audited(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
     return connection.execute("SELECT actor, action, subject FROM audit_entry WHERE tenant_id = ?", (T,)).fetchall()
+
+
+async def test_with_what_a_device_sent_goes_what_it_said_of_its_jobs(desk: JobsDesk) -> None:
+    for job_id in ("first", "second"):
+        await desk.offer(job_id, "pump", "valve")
+        for device_id in ("pump", "valve"):
+            await desk.ask(f"{job_id}/update", device_id, status="SUCCEEDED", statusDetails={"owner": "Maria"})
+        desk.clock.now += MINUTE_MS
+    asked_at = desk.clock.now - MINUTE_MS - 1
+    await desk.jobs.erase(T, "pump", asked_at)
+    assert (await desk.execution("first")).details == {}
+    assert (await desk.execution("first")).state is ExecutionState.SUCCEEDED
+    # Of another device, and what was said later, stays.
+    assert (await desk.execution("first", "valve")).details == {"owner": "Maria"}
+    assert (await desk.execution("second")).details == {"owner": "Maria"}

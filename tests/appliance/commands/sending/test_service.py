@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from appliance.audit.acting import acting_as
@@ -59,6 +60,10 @@ async def test_a_batch_that_was_cut_short_goes_on_when_it_is_asked_for_again(
     assert (cut_short.completed_at, cut_short.counts) == (None, {State.QUEUED: 2})
     batch = await hall.commands.send_to_many(TENANT, Selection(group="choir"), ONCE)
     assert batch.batch_id == cut_short.batch_id
+    told = [message for message in hall.told if message.topic.endswith("/CREATED")]
+    assert sorted(msgspec.json.decode(message.payload)["executionId"] for message in told) == sorted(
+        one.execution_id for one in await hall.commands.commands(TENANT, batch_id=batch.batch_id)
+    )
     assert (batch.counts, batch.device_count) == ({State.QUEUED: 5}, 5)
     again = await hall.commands.send_to_many(TENANT, Selection(group="choir"), ONCE)
     assert again == batch

@@ -1,4 +1,5 @@
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,10 @@ from appliance.shadows.batch import service
 from appliance.shadows.model import Verb
 from appliance.shadows.request import read
 from tests.appliance.shadows.room import opened, request
+
+
+def _add_tenant(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO tenant (tenant_id, name, created_at) VALUES (2, 'other', 0)")
 
 
 async def test_whoever_asks_sees_what_was_asked_for_before_in_the_same_batch(tmp_path: Path) -> None:
@@ -42,7 +47,7 @@ async def test_only_the_newest_changes_of_a_shadow_are_kept(tmp_path: Path) -> N
         assert room.on_disk("SELECT version FROM shadow_change ORDER BY version") == [(3,), (4,), (5,)]
         await room.update({"reported": {"a": 9}})
         assert room.on_disk("SELECT version FROM shadow_change ORDER BY version") == [(4,), (5,), (6,)]
-        [(counted,)] = room.on_disk("SELECT byte_count FROM shadow_history")
+        [(counted,)] = room.on_disk("SELECT byte_count FROM shadow_total")
         assert room.on_disk("SELECT SUM(byte_count) FROM shadow_change") == [(counted,)]
 
 
@@ -60,7 +65,7 @@ async def test_all_changes_together_have_their_room_and_the_oldest_go(tmp_path: 
             await room.publish(
                 *[request("update", {"state": {"reported": {"a": large + str(n)}}}, f"d{number}") for n in range(20)]
             )
-        [(counted,)] = room.on_disk("SELECT byte_count FROM shadow_history")
+        [(counted,)] = room.on_disk("SELECT byte_count FROM shadow_total")
         assert counted <= 1_000_000
         assert room.on_disk("SELECT SUM(byte_count) FROM shadow_change") == [(counted,)]
         [(newest,)] = room.on_disk(
@@ -95,6 +100,57 @@ async def test_only_the_versions_of_the_shadows_deleted_last_are_remembered(tmp_
         assert room.on_disk("SELECT name FROM shadow ORDER BY name") == [("b",), ("c",)]
         assert (await room.update({}, name="b"))["version"] == 3
         assert (await room.update({}, name="a"))["version"] == 1
+
+
+async def test_there_are_only_so_many_shadows_whoever_they_are_said_to_be_of(tmp_path: Path) -> None:
+    async with opened(tmp_path, ShadowsConfig(per_tenant=3)) as room:
+        made = [request("update", {"state": {}, "clientToken": name}, name) for name in ("a", "b", "c", "d")]
+        told = await room.publish(*made, request("update", {"state": {}}, "a"), request("name/x/update", {"state": {}}))
+        refusals = [body for topic, body in told if topic.endswith("rejected")]
+        assert [(one["code"], one.get("clientToken")) for one in refusals] == [(400, "d"), (400, None)]
+        assert "There are 3 shadows" in refusals[0]["message"]
+        assert (await room.ask(Verb.UPDATE, {"state": {}}, "d")).code == 400
+        # Another tenant has room of its own.
+        await room.database.write(_add_tenant)
+        [(topic, _), _] = await room.publish(request("update", {"state": {}}, "d", tenant_id=2))
+        assert topic == "update/accepted"
+        assert room.on_disk("SELECT tenant_id, shadow_count FROM shadow_total ORDER BY tenant_id") == [(1, 3), (2, 1)]
+
+
+async def test_one_that_was_deleted_is_forgotten_for_one_that_comes_to_be(tmp_path: Path) -> None:
+    async with opened(tmp_path, ShadowsConfig(per_tenant=2)) as room:
+        for name in ("a", "b"):
+            await room.update({"reported": {"a": 1}}, name)
+            room.now += 1
+        await room.ask(Verb.DELETE, device_id="b")
+        told = await room.publish(
+            request("update", {"state": {}}, "c"),
+            request("update", {"state": {}}, "b"),
+            request("delete", device_id="a"),
+            request("update", {"state": {}}, "b"),
+        )
+        assert [topic for topic, _ in told if "documents" not in topic] == [
+            "update/accepted",
+            "update/rejected",
+            "delete/accepted",
+            "update/accepted",
+        ]
+        assert room.on_disk("SELECT device_id, version FROM shadow ORDER BY device_id") == [("b", 1), ("c", 1)]
+        [(count, byte_count)] = room.on_disk("SELECT shadow_count, byte_count FROM shadow_total")
+        assert room.on_disk("SELECT SUM(byte_count) FROM shadow_change") == [(byte_count,)]
+        assert count == 2
+        await room.shadows.erase(1, "b", room.now)
+        assert room.on_disk("SELECT shadow_count FROM shadow_total") == [(1,)]
+
+
+async def test_the_shadow_that_was_deleted_first_is_found_without_looking_at_the_others(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        plan = room.on_disk(
+            "EXPLAIN QUERY PLAN SELECT shadow_number, device_id, name FROM shadow"
+            " WHERE tenant_id = 1 AND state IS NULL ORDER BY updated_at, shadow_number LIMIT 1"
+        )
+        assert "shadow_deleted" in plan[0][3]
+        assert len(plan) == 1
 
 
 async def test_a_defect_answers_one_request_and_keeps_the_others(tmp_path: Path, monkeypatch: Any) -> None:

@@ -8,6 +8,8 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from appliance.commands.jobs import queries as execution_queries
 from appliance.commands.jobs.model import ExecutionState
 from appliance.commands.jobs.plan import events, membership, queries, ruling
@@ -39,6 +41,10 @@ class Book:
         self._catalogue = catalogue
         self._views: dict[int, View] = {}
         """By the numbers of jobs, as long as they hold."""
+        self._turns: dict[int, tuple[int, int]] = {}
+        """How often each had to be forgotten, and to be counted anew: what was looked at meanwhile does not hold."""
+        self._full: dict[int, dict[str, None]] = {}
+        """By the numbers of jobs: who could not take more, asked longest ago first."""
 
     async def job(self, tenant_id: int, job_id: str) -> Job:
         """One job. Raises `UnknownJobError`."""
@@ -89,9 +95,16 @@ class Book:
     async def view(self, job: Job) -> View:
         """What is known of the devices of a job."""
         count = self.registry.device_change_count
+        turn, count_turn = self._turns.get(job.job_number, (0, 0))
         view = self._views.get(job.job_number)
-        if view is None or view.change_count != count:
-            view = self._views[job.job_number] = await self._looked_at(job, count)
+        if view is None or (view.change_count, view.turn) != (count, turn):
+            view = await self._looked_at(job, count)
+        elif view.count_turn != count_turn:
+            view = replace(view, progress=ruling.progress_of(await self.counts(job)))
+        else:
+            return view
+        # Whoever has it forgotten or counted anew while this waited is found by the turns.
+        view = self._views[job.job_number] = replace(view, turn=turn, count_turn=count_turn)
         return view
 
     async def counts(self, job: Job) -> Mapping[ExecutionState, int]:
@@ -100,18 +113,29 @@ class Book:
 
     def forget(self, job_number: int) -> None:
         """Have the devices of a job looked at anew."""
-        self._views.pop(job_number, None)
+        turn, count_turn = self._turns.get(job_number, (0, 0))
+        self._turns[job_number] = turn + 1, count_turn
+
+    def recount(self, job_number: int) -> None:
+        """Have it counted anew how far a job has come: executions have ended, and it is for whom it was."""
+        turn, count_turn = self._turns.get(job_number, (0, 0))
+        self._turns[job_number] = turn, count_turn + 1
 
     def forget_all_but(self, job_numbers: set[int]) -> None:
         """Forget the devices of jobs that nothing is left to do for."""
-        for gone in self._views.keys() - job_numbers:
-            del self._views[gone]
+        self._views = {one: kept for one, kept in self._views.items() if one in job_numbers}
+        self._turns = {one: kept for one, kept in self._turns.items() if one in job_numbers}
+        self._full = {one: kept for one, kept in self._full.items() if one in job_numbers}
 
     def put_off(self, job_number: int, full: Sequence[str]) -> None:
         """Have devices come last that cannot take more at present."""
+        order = self._full.setdefault(job_number, {})
+        for device_id in full:
+            order.pop(device_id, None)
+            order[device_id] = None
         view = self._views.get(job_number)
         if view is not None and full:
-            self._views[job_number] = membership.put_off(view, full)
+            self._views[job_number] = replace(view, waiting=membership.put_off(view.waiting, order))
 
     def members(self, tenant_id: int, targets: Targets) -> list[str]:
         """The devices that a job is for, of those that take part, by their ids. Raises `InvalidQueryError`."""
@@ -139,15 +163,17 @@ class Book:
     async def _looked_at(self, job: Job, change_count: int) -> View:
         key = (job.tenant_id, job.job_number)
         progress = ruling.progress_of(await self.counts(job))
+        full = self._full.get(job.job_number, {})
         if not job.is_continuous:
             left = await self.database.read(queries.select_waiting(*key))
             waiting = [one for one in left if not self.refusal(job.tenant_id, one)]
-            return View(change_count, progress, tuple(waiting))
+            return View(change_count, progress, membership.put_off(waiting, full))
         members = self.members(job.tenant_id, job.targets)
         offered = set(await self.database.read(queries.select_offered(*key)))
         queued = await self.database.read(queries.select_queued(*key))
         gone = tuple(sorted(set(queued).difference(members)))
-        return View(change_count, progress, tuple(one for one in members if one not in offered), gone)
+        waiting = [one for one in members if one not in offered]
+        return View(change_count, progress, membership.put_off(waiting, full), gone)
 
 
 def _unknown(job_id: str) -> UnknownJobError:

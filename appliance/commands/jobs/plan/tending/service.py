@@ -5,7 +5,8 @@ Rules:
   not gone on with.
 - Moments that somebody has planned are by the clock on the wall, and only while it is believed; the pace is by a clock
   that nobody sets.
-- One transaction touches at most a thousand executions.
+- One transaction touches a piece of a job's executions, so that no device waits long for the writer.
+- What keeps one job from going on, such as a zone that the machine knows no more, keeps no other.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from appliance.commands.jobs.plan.book.service import Book, Change
 from appliance.commands.jobs.plan.events import Told
 from appliance.commands.jobs.plan.membership import View
 from appliance.commands.jobs.plan.model import Job, Sweep, UnknownJobError
+from appliance.errors import ApplianceError
 from appliance.instant import SECOND_MS
 from appliance.store.database import Afterwards, UnwritableError
 from appliance.telemetry.keeping.room.drops.service import boot_id, uptime_s
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """How often it is looked at what is due."""
+DEVICES = 10
+"""Of so many at most everything is taken back in one transaction: each may have a hundred executions."""
 LEFT = "the device is none of the job's any more"
 
 
@@ -48,6 +52,10 @@ class Tending:
         """The count of changes of devices that was looked at last."""
         self._open_windows: dict[int, bool] = {}
         """By the numbers of jobs: what their devices were told last."""
+        self.live_count = 0
+        """How many jobs have not come to their end, as it was seen last."""
+        self._stuck: dict[int, str] = {}
+        """By the numbers of jobs: what keeps them from going on."""
 
     async def tend(self) -> None:
         """Go on until it is cancelled."""
@@ -61,15 +69,35 @@ class Tending:
                 async with asyncio.timeout(LOOK_S):
                     await self._book.changed.wait()
 
+    @property
+    def stuck_count(self) -> int:
+        """How many jobs cannot go on; the log says why."""
+        return len(self._stuck)
+
     async def look_after(self) -> None:
         """Do once whatever is due. Raises `UnwritableError`."""
         await self._take_back()
         live = await self._book.database.read(queries.select_live())
         for job in live:
-            await self._go_on(job)
+            await self._tried(job)
+        self.live_count = len(live)
         numbers = {job.job_number for job in live}
+        self._stuck = {one: why for one, why in self._stuck.items() if one in numbers}
         self._book.forget_all_but(numbers)
         self._open_windows = {one: is_open for one, is_open in self._open_windows.items() if one in numbers}
+
+    async def _tried(self, job: Job) -> None:
+        """Go on with a job; one that cannot go on keeps no other from it."""
+        try:
+            await self._go_on(job)
+        except UnwritableError:
+            raise
+        except ApplianceError as error:
+            if self._stuck.get(job.job_number) != str(error):
+                log.warning("job cannot go on tenant_id=%s job_id=%s reason=%s", job.tenant_id, job.job_id, error)
+            self._stuck[job.job_number] = str(error)
+        else:
+            self._stuck.pop(job.job_number, None)
 
     async def _go_on(self, job: Job) -> None:
         at = self._book.believed_at()
@@ -125,7 +153,8 @@ class Tending:
             close = ledger.close()
 
             def afterwards() -> None:
-                may_be_more.append(room > len(chosen))
+                # Those that are full come last from now on; the next look is for the others.
+                may_be_more.append(room > len(chosen) and not handed.full)
                 self._book.put_off(job.job_number, handed.full)
                 if handed.device_ids:
                     self._book.forget(job.job_number)
@@ -180,8 +209,8 @@ class Tending:
             return
         busy = await self._book.database.read(queries.select_busy())
         gone = [(*one, reason) for one in busy if (reason := self._book.refusal(*one))]
-        for first in range(0, len(gone), PIECE):
-            await self._book.together(partial(self._taken_back, gone[first : first + PIECE]))
+        for first in range(0, len(gone), DEVICES):
+            await self._book.together(partial(self._taken_back, gone[first : first + DEVICES]))
         self._seen_count = count
 
     def _taken_back(self, gone: Sequence[tuple[int, str, str]], connection: sqlite3.Connection, now: int) -> Afterwards:
@@ -209,13 +238,13 @@ class Tending:
         schedule = job.config.schedule
         if not schedule.windows:
             return True
-        is_open = windows.is_open(schedule.windows, schedule.zone, self._book.clock() if at is None else at)
+        is_open = at is not None and windows.is_open(schedule.windows, schedule.zone, at)
         was_open = self._open_windows.get(job.job_number)
-        self._open_windows[job.job_number] = is_open
         # Before a start nobody knows what devices were told last: hearing it twice harms none.
         if was_open is None or was_open is not is_open:
             await self._book.jobs.show(job.tenant_id, job.job_number)
-        return is_open and at is not None
+        self._open_windows[job.job_number] = is_open
+        return is_open
 
     async def _step(self, job: Job, change: Change) -> None:
         """Change a job unless it has been changed, or made anew, by somebody else."""

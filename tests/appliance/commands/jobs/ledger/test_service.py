@@ -1,14 +1,16 @@
 """Executions inside one transaction: what becomes of them, and who hears what."""
 
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from appliance.commands.jobs.ledger.service import Ledger
-from appliance.commands.jobs.model import ExecutionState, Retries, Terms, Window
+from appliance.commands.jobs.ledger.service import ASKED_LIMIT, Ledger
+from appliance.commands.jobs.model import Change, ExecutionState, Order, Retries, Terms, Window
 from appliance.plane_settings import CommandsConfig
-from appliance.store.database import Afterwards, Database
+from appliance.store.database import Afterwards, Database, Select
+from broker.message import Message
 from tests.appliance.commands.jobs.desk import DOCUMENT, JobsDesk, T, opened
 from tests.appliance.registry.examples import FakeClock
 
@@ -253,3 +255,109 @@ def _noting(told: list[int]) -> Callable[[sqlite3.Connection, int, int, int], Af
         return lambda: told.append(job_number)
 
     return ended
+
+
+async def test_who_asks_too_often_at_once_is_told_so_and_nobody_else(desk: JobsDesk) -> None:
+    for number in range(5):
+        await desk.offer(f"job-{number}", "pump", "valve")
+    read: list[str] = []
+    asked = [_request(desk, "pump", "get", number) for number in range(ASKED_LIMIT + 3)]
+    asked += [_request(desk, "valve", "get", 0)]
+
+    def work(connection: sqlite3.Connection, now: int) -> Afterwards:
+        connection.set_trace_callback(read.append)
+        try:
+            return desk.jobs.apply(asked, connection, now)
+        finally:
+            connection.set_trace_callback(None)
+
+    await desk.together(work)
+    words = [message.topic.rpartition("/")[2] for _, message in desk.replies]
+    assert desk.jobs.throttled_count == 3
+    assert words == ["accepted"] * ASKED_LIMIT + ["rejected"] * 3 + ["accepted"]
+    last = json.loads(desk.replies[-2][1].payload)
+    assert (last["code"], last["clientToken"]) == ("RequestThrottled", str(ASKED_LIMIT + 2))
+    # However often a device asks, what it has open is read once.
+    assert len(read) == 2
+
+
+async def test_what_is_asked_in_one_batch_sees_what_came_before_it(desk: JobsDesk) -> None:
+    await desk.offer("first", "pump", terms=Terms(retries=Retries(failed=1)))
+    await desk.offer("second", "pump")
+    asked = [
+        _request(desk, "pump", "start-next", 0),
+        _request(desk, "pump", "first/update", 1, status="FAILED"),
+        _request(desk, "pump", "get", 2),
+        _request(desk, "pump", "start-next", 3),
+        _request(desk, "pump", "get", 4),
+    ]
+    await desk.together(lambda connection, now: desk.jobs.apply(asked, connection, now))
+    said = [json.loads(message.payload) for _, message in desk.replies]
+    assert [(one["jobId"], one["executionNumber"]) for one in said[2]["queuedJobs"]] == [("second", 1), ("first", 2)]
+    assert said[3]["execution"]["jobId"] == "second"
+    assert [one["jobId"] for one in said[4]["inProgressJobs"]] == ["second"]
+    assert [one["jobId"] for one in said[4]["queuedJobs"]] == ["first"]
+
+
+def _request(desk: JobsDesk, device_id: str, what: str, token: int, **said: object) -> Message:
+    payload = json.dumps({**said, "clientToken": str(token)}).encode()
+    return Message(T, device_id, device_id, f"$aws/things/{device_id}/jobs/{what}", payload, 1, False, desk.clock())
+
+
+async def test_a_command_that_is_sent_as_a_job_hears_of_every_change(desk: JobsDesk) -> None:
+    heard: list[tuple[str, str]] = []
+
+    def followed(_connection: object, changes: Sequence[Change], _now: int) -> Afterwards:
+        words = [tuple("" if it is None else it.state.value for it in (one.before, one.after)) for one in changes]
+        return lambda: heard.extend((before, after) for before, after in words)
+
+    desk.jobs.followed = followed
+    order = Order("c0ffee", "pump", DOCUMENT)
+    assert (await desk.within(lambda ledger: ledger.order(T, order))).is_command
+    assert desk.topics() == ["pump/jobs/notify", "pump/jobs/notify-next"]
+    # Its id is taken, and nobody is there to have it.
+    assert await desk.within(lambda ledger: ledger.order(T, order)) is None
+    assert await desk.within(lambda ledger: ledger.order(T, Order("other", "nobody", DOCUMENT))) is None
+    word, said = await desk.ask("start-next")
+    assert (word, said["execution"]["jobId"], said["execution"]["jobDocument"]) == (
+        "accepted",
+        "c0ffee",
+        {"operation": "open"},
+    )
+    assert not await desk.within(lambda ledger: ledger.recall(T, "c0ffee", "pump", "too late", force=False))
+    await desk.ask("c0ffee/update", status="IN_PROGRESS")
+    await desk.ask("c0ffee/update", status="SUCCEEDED")
+    assert heard == [
+        ("", "queued"),
+        ("queued", "in_progress"),
+        ("in_progress", "in_progress"),
+        ("in_progress", "succeeded"),
+    ]
+    assert await _job(desk, "c0ffee") == ("completed", desk.clock())
+
+
+async def test_what_was_ordered_can_be_called_back_and_forgotten(desk: JobsDesk) -> None:
+    heard: list[tuple[bool, bool]] = []
+
+    def followed(_connection: object, changes: Sequence[Change], _now: int) -> Afterwards:
+        return lambda: heard.extend((one.before is None, one.after is None) for one in changes)
+
+    desk.jobs.followed = followed
+    for job_id in ("one", "two"):
+        await desk.within(lambda ledger, job_id=job_id: ledger.order(T, Order(job_id, "pump", DOCUMENT)))
+    await desk.ask("start-next")
+    assert await desk.within(lambda ledger: ledger.recall(T, "one", "pump", "it is late", force=True))
+    assert not await desk.within(lambda ledger: ledger.recall(T, "one", "pump", "again", force=True))
+    assert await _job(desk, "one") == ("cancelled", desk.clock())
+    await desk.jobs.delete_execution(T, "two", "pump", 1)
+    assert await _job(desk, "two") == ("cancelled", desk.clock())
+    assert heard[-2:] == [(False, False), (False, True)]
+    # What is no command's is not called back so.
+    await desk.offer("plan", "pump")
+    assert not await desk.within(lambda ledger: ledger.recall(T, "plan", "pump", "", force=True))
+
+
+async def _job(desk: JobsDesk, job_id: str) -> tuple[str, int | None]:
+    sql = "SELECT state, ended_at FROM job WHERE tenant_id = ? AND job_id = ?"
+    [found] = await desk.database.read(Select(sql, (T, job_id), lambda *row: row))
+    return found

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from appliance.commands.jobs import topics
 from appliance.commands.jobs.plan.model import Job, JobConfig, NewJob, Progress, Targets
 from appliance.commands.jobs.plan.service import JobPlans
-from appliance.commands.jobs.plan.windows import is_shown
 from appliance.commands.jobs.service import Jobs
 from appliance.instant import MINUTE_MS
 from appliance.plane_settings import CommandsConfig
@@ -48,7 +47,7 @@ class Fleet:
         self.jobs.together = self.together
         self.jobs.publish = self.told.append
         self.jobs.ended = self.plans.ended
-        self.jobs.is_open = is_shown
+        self.jobs.is_open = self.plans.shows
         self.plans.tending.uptime_s = lambda: self.uptime_ms / 1_000
 
     async def together(self, work: Work) -> None:

@@ -32,7 +32,7 @@ def test_a_device_is_meant_by_what_it_is(targets: Targets, *, is_one: bool) -> N
 
 @given(IDS, IDS)
 def test_nobody_is_lost_or_added_by_being_put_off(waiting: list[str], full: list[str]) -> None:
-    view = put_off(View(1, Progress(), tuple(waiting)), full)
+    view = View(1, Progress(), put_off(waiting, dict.fromkeys(full)))
     assert sorted(view.waiting) == sorted(waiting)
     later = [one in full for one in view.waiting]
     assert later == sorted(later)

@@ -3,10 +3,12 @@
 import sqlite3
 
 import msgspec
+import pytest
 
-from appliance.commands.jobs.model import JobState
+from appliance.commands.jobs import queries as job_queries
+from appliance.commands.jobs.model import JobState, Order
 from appliance.commands.jobs.plan import queries
-from appliance.commands.jobs.plan.model import Growth, Job, Schedule, Starts, Sweep, Window
+from appliance.commands.jobs.plan.model import Growth, Job, JobExistsError, Schedule, Starts, Sweep, Window
 from tests.appliance.commands.jobs.plan.fleet import Fleet, wanted
 from tests.appliance.registry.examples import NOW
 
@@ -18,6 +20,7 @@ async def test_a_job_comes_back_as_it_went(fleet: Fleet) -> None:
         schedule=Schedule(start_at=NOW + 1, windows=(Window("0 2 * * *", 5),), zone="Asia/Tokyo"),
     )
     kept = await fleet.database.write(queries.insert_job, 1, new, ["a", "b"], "user:maria", NOW)
+    assert kept is not None
     assert (kept.state, kept.targeted_count, kept.author, kept.created_at) == ("scheduled", 2, "user:maria", NOW)
     assert kept.is_same(new)
     assert await fleet.database.read(queries.select_job(1, "night")) == [kept]
@@ -35,11 +38,16 @@ async def test_a_job_comes_back_as_it_went(fleet: Fleet) -> None:
     await fleet.database.write(queries.update_job, changed)
     assert await fleet.database.read(queries.select_job(1, "night")) == [changed]
     assert await fleet.database.read(queries.select_job(2, "night")) == []
+    assert await fleet.database.write(queries.insert_job, 1, new, [], "user:maria", NOW) is None
 
 
 async def test_live_is_what_something_is_left_to_do_for(fleet: Fleet) -> None:
     def kept(connection: sqlite3.Connection) -> list[Job]:
-        made = [queries.insert_job(connection, 1, wanted(f"job-{number}"), [], "", NOW) for number in range(4)]
+        made = [
+            one
+            for number in range(4)
+            if (one := queries.insert_job(connection, 1, wanted(f"job-{number}"), [], "", NOW))
+        ]
         replaced = msgspec.structs.replace
         queries.update_job(connection, replaced(made[1], state=JobState.COMPLETED, ended_at=NOW))
         queries.update_job(connection, replaced(made[2], state=JobState.CANCELLED, ended_at=NOW, sweep=Sweep.QUEUED))
@@ -72,3 +80,24 @@ async def test_with_a_job_goes_its_plan(fleet: Fleet) -> None:
     assert await fleet.plans.jobs(1) == []
     again = await fleet.create()
     assert again.job_number > job.job_number
+
+
+async def test_jobs_of_commands_are_in_nobody_s_way(fleet: Fleet) -> None:
+    made = await fleet.create()
+
+    def ordered(connection: sqlite3.Connection) -> list[list[str]]:
+        job_queries.insert_order(connection, 1, Order("c0ffee", "pump", "{}"), NOW)
+        asked = (queries.select_jobs(1, None, 1 << 62, 10), queries.select_live())
+        return [
+            [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {one.sql}", one.parameters)] for one in asked
+        ]
+
+    listed, live = await fleet.database.write(ordered)
+    assert "SEARCH job_plan USING INTEGER PRIMARY KEY (rowid<?)" in listed
+    assert any(step.endswith("USING INDEX job_live") for step in live), live
+    assert [job.job_id for job in await fleet.plans.jobs(1)] == ["night"]
+    assert [job.job_id for job in await fleet.database.read(queries.select_live())] == ["night"]
+    assert await fleet.database.write(queries.select_live_count, 1) == 1
+    with pytest.raises(JobExistsError, match="a command has the id c0ffee"):
+        await fleet.create(wanted("c0ffee"))
+    assert made.job_number == 1

@@ -12,8 +12,10 @@ from appliance.commands.jobs.plan.model import (
     JobLiveError,
     Schedule,
     Targets,
+    TooManyJobsError,
     UnknownJobError,
 )
+from appliance.commands.jobs.plan.service import LIVE_LIMIT
 from appliance.errors import InvalidInputError
 from appliance.instant import HOUR_MS, MINUTE_MS
 from appliance.registry.model import DeviceState, UnknownDeviceError
@@ -56,6 +58,18 @@ async def test_two_who_make_one_job_at_once_make_one(fleet: Fleet) -> None:
     await fleet.create(wanted())
     assert len(await fleet.plans.jobs(1)) == 1
     assert len(await kinds(fleet)) == 1
+
+
+async def test_no_more_jobs_go_on_than_may(fleet: Fleet) -> None:
+    await fleet.add(1)
+    for number in range(LIVE_LIMIT):
+        await fleet.create(wanted(f"job-{number}"))
+    with pytest.raises(TooManyJobsError, match="200 jobs go on: cancel some, or wait until they end"):
+        await fleet.create()
+    # One that is there is given all the same, and another takes the place of one that is not.
+    await fleet.create(wanted("job-7"))
+    await fleet.plans.cancel(1, "job-7")
+    await fleet.create()
 
 
 async def test_what_cannot_be_is_not_made(fleet: Fleet) -> None:

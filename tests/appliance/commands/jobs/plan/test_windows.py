@@ -1,14 +1,16 @@
 """Times in which work is offered."""
 
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.commands.jobs.plan.model import InvalidJobError, Window
-from appliance.commands.jobs.plan.windows import cron_of, is_open, next_change
+from appliance.commands.jobs.plan.check import check_config
+from appliance.commands.jobs.plan.model import InvalidJobError, JobConfig, Schedule, Window
+from appliance.commands.jobs.plan.windows import _is_in, _moment, _starts, cron_of, is_open, next_change
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, from_text, to_text
 
 BERLIN = "Europe/Berlin"
@@ -26,6 +28,14 @@ LINES = st.sampled_from(
     ]
 )
 WINDOWS = st.lists(st.builds(Window, LINES, st.integers(1, 1_430)), min_size=1, max_size=3)
+LEAPS = [
+    date(2026, 3, 29),
+    date(2026, 10, 25),
+    date(2026, 3, 8),
+    date(2026, 11, 1),
+    date(2026, 4, 5),
+    date(2026, 10, 4),
+]
 ZONES = st.sampled_from(["UTC", BERLIN, "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
 MOMENTS = st.integers(from_text("2026-01-01") // MINUTE_MS, from_text("2028-01-01") // MINUTE_MS)
 
@@ -139,3 +149,22 @@ def test_a_window_reaches_into_the_next_day() -> None:
     assert is_open(long, BERLIN, from_text("2026-11-02T22:19Z"))
     assert not is_open(long, BERLIN, from_text("2026-11-02T22:25Z"))
     assert next_change(long, "UTC", from_text("2026-11-02T00:10Z")) == from_text("2026-11-02T23:20Z")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.one_of(st.dates(date(2026, 1, 1), date(2027, 12, 31)), st.sampled_from(LEAPS)), ZONES)
+def test_a_day_is_summed_up_as_it_is_found_moment_by_moment(day: date, zone: str) -> None:
+    clocks = ZoneInfo(zone)
+    found = {_moment(day, hour, minute, clocks) for hour in range(24) for minute in (0, 20, 40)}
+    assert _starts("*/20 * * * *", zone, day) == tuple(sorted(found))
+
+
+def test_the_densest_windows_are_looked_through_in_no_time() -> None:
+    """A person who makes a job with them, and a device that asks, hold up everybody else."""
+    windows = [Window(f"{minute}-59 * * * *", 1_430) for minute in range(60)]
+    for cache in (_starts, _is_in):
+        cache.cache_clear()
+    begun = time.process_time()
+    check_config(JobConfig(schedule=Schedule(windows=tuple(windows[:16]), zone=BERLIN)), from_text("2026-11-02T00:10Z"))
+    assert not is_open([Window(one.start, 1) for one in windows[30:]], BERLIN, from_text("2026-11-02T00:10Z"))
+    assert time.process_time() - begun < 0.4

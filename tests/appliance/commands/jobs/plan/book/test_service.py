@@ -1,6 +1,8 @@
 """Jobs as they are kept, one change after the other."""
 
+import asyncio
 import sqlite3
+from typing import Any
 
 import msgspec
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from appliance.commands.jobs.plan.model import Job, UnknownJobError
 from appliance.commands.jobs.plan.service import JobPlans
 from appliance.registry.model import DeviceState
+from appliance.store.database import Database, Select
 from tests.appliance.commands.jobs.plan.fleet import Fleet, wanted
 
 
@@ -43,6 +46,67 @@ async def test_what_is_known_of_devices_is_looked_up_again_once_they_change(flee
     assert await book.view(job) is not view
     book.forget_all_but(set())
     assert not book._views
+
+
+class SlowReader:
+    """A database whose answers are on their way until they are let through."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.is_asked = asyncio.Event()
+        self.are_through = asyncio.Event()
+
+    async def read(self, select: Select[Any]) -> list[Any]:
+        found = await self._database.read(select)
+        self.is_asked.set()
+        await self.are_through.wait()
+        return found
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_what_ends_while_it_is_counted_is_counted_after_all(fleet: Fleet, *, is_known: bool) -> None:
+    book = book_of(fleet.plans)
+    devices = await fleet.add(3)
+    job = await fleet.create()
+    await fleet.go_on()
+    if is_known:
+        await book.view(job)
+        await fleet.say(devices[:1], "SUCCEEDED")
+    reader = SlowReader(fleet.database)
+    book.database = reader
+    looking = asyncio.create_task(book.view(job))
+    await reader.is_asked.wait()
+    await fleet.say(devices[1:], "SUCCEEDED")
+    reader.are_through.set()
+    # Read before they ended, and by nobody to be taken for what is.
+    assert (await looking).progress.queued > 0
+    view = await book.view(job)
+    assert view.progress.succeeded == (3 if is_known else 2)
+
+
+async def test_that_one_has_ended_changes_nothing_but_the_counts(fleet: Fleet) -> None:
+    book = book_of(fleet.plans)
+    devices = await fleet.add(3)
+    job = await fleet.create(wanted(per_minute=2))
+    await fleet.go_on()
+    before = await book.view(job)
+    await fleet.say(devices[:1], "FAILED")
+    after = await book.view(job)
+    assert (after.progress.failed, after.progress.queued) == (1, 1)
+    # Who waits was not asked for again.
+    assert after.waiting is before.waiting
+
+
+async def test_who_was_full_longest_ago_is_asked_first_also_after_others_were_given_work(fleet: Fleet) -> None:
+    book = book_of(fleet.plans)
+    devices = await fleet.add(4)
+    job = await fleet.create()
+    book.put_off(job.job_number, [devices[1], devices[0]])
+    book.forget(job.job_number)
+    assert (await book.view(job)).waiting == (devices[2], devices[3], devices[1], devices[0])
+    book.put_off(job.job_number, [devices[1]])
+    book.forget(job.job_number)
+    assert (await book.view(job)).waiting == (devices[2], devices[3], devices[0], devices[1])
 
 
 async def test_those_who_cannot_take_more_come_last(fleet: Fleet) -> None:

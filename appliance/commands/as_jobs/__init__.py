@@ -1,0 +1,1 @@
+"""Commands that devices are told of as jobs."""

@@ -1,0 +1,40 @@
+"""Commands as jobs of AWS IoT: whether a device speaks so. The jobs themselves are told by the ledger of jobs."""
+
+from collections.abc import Callable
+
+from appliance.commands.dialects.dialect import Address, Wire
+from appliance.commands.jobs import topics
+from appliance.commands.jobs.topics import Api, JobAddress
+from appliance.commands.model import Command, DialectName
+from appliance.commands.ruling import INVALID, Refusal, Report
+
+
+class AsJob:
+    """The dialect of devices that ask for jobs."""
+
+    name = DialectName.JOBS
+
+    def wire(self, command: Command, wants: Callable[[str], bool]) -> Wire | None:
+        """Where the device would hear of it; None where it has subscribed to nothing about its jobs."""
+        device_id = command.device_id
+        asked = JobAddress(device_id, Api.START_NEXT).answered(is_accepted=True)
+        listed = JobAddress(device_id, Api.GET).answered(is_accepted=True)
+        for topic in (topics.notify_next(device_id), topics.notify(device_id), asked, listed):
+            if wants(topic):
+                return Wire(topic, b"")
+        return None
+
+    def address(self, topic: str) -> Address | None:
+        """Nothing: reports about jobs go to the ledger of jobs."""
+        del topic
+        return None
+
+    def report(self, address: Address, payload: bytes) -> Report | Refusal:
+        """Nothing that is told here counts."""
+        del address, payload
+        return Refusal(INVALID, "a job is reported on its own topics")
+
+    def reply(self, address: Address, refusal: Refusal | None) -> Wire | None:
+        """Nothing: the ledger of jobs has answered."""
+        del address, refusal
+        return None

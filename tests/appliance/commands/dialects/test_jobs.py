@@ -1,0 +1,36 @@
+"""Whether a device speaks of jobs."""
+
+import pytest
+
+from appliance.commands.dialects.dialect import Address
+from appliance.commands.dialects.jobs import AsJob
+from appliance.commands.model import DialectName
+from appliance.commands.ruling import Refusal
+from broker.topics import matches
+from tests.appliance.commands.examples import command
+
+
+@pytest.mark.parametrize(
+    ("subscribed", "speaks"),
+    [
+        ("$aws/things/lamp/jobs/notify-next", True),
+        ("$aws/things/lamp/jobs/notify", True),
+        ("$aws/things/lamp/jobs/start-next/+", True),
+        ("$aws/things/lamp/jobs/get/accepted", True),
+        ("$aws/things/lamp/#", True),
+        ("$aws/things/lantern/jobs/#", False),
+        ("$aws/things/lamp/shadow/#", False),
+        ("#", False),
+    ],
+)
+def test_whoever_has_subscribed_to_something_about_its_jobs_does(subscribed: str, speaks: bool) -> None:
+    found = AsJob().wire(command(), lambda topic: matches(subscribed, topic))
+    assert (found is not None) is speaks
+
+
+def test_nothing_of_a_job_is_told_on_topics_of_commands() -> None:
+    dialect = AsJob()
+    address = Address(DialectName.JOBS, "lamp", "x", "", "")
+    assert dialect.address("$aws/things/lamp/jobs/x/update") is None
+    assert isinstance(dialect.report(address, b"{}"), Refusal)
+    assert dialect.reply(address, None) is None
