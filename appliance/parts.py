@@ -263,7 +263,7 @@ class Parts:
         foundation, ingestion, desk = self._foundation, self.ingestion, self.broker.desk
         registry = foundation.registry
         commands = Commands(foundation.database, registry, foundation.catalogue, self._config.commands, clock)
-        commands.follow(ingestion.together, Cbor(cbor.encode, cbor.decode))
+        commands.follow(ingestion.together, Cbor(cbor.encode, cbor.decode), ingestion.first)
         commands.speak_jobs(jobs)
         commands.publish, commands.answer, commands.note = self.broker.publish, self.broker.answer, ingestion.note
         commands.bus, commands.courier.abandon = self.bus, partial(abandon, self.broker.exchange)

@@ -97,7 +97,7 @@ class Owner(Device):
             f"{self._shadow}/get/+",
             f"{self._shadow}/update/accepted",
             f"{self._shadow}/update/rejected",
-            f"cmd/{self._name}/#",
+            f"cmd/{self._name}/request/+",
         ]
         self._subscribe = packets.subscribe(CONNECT_PACKET_ID, filters, 1)
         self._suback_bytes = packets.suback_bytes(len(filters))
@@ -154,7 +154,7 @@ class Owner(Device):
             raise ConnectionResetError
         unread = self._partial + arrived if self._partial else arrived
         at, acknowledged = 0, b""
-        while (found := _packet(unread, at)) is not None:
+        while (found := packet_at(unread, at)) is not None:
             begins, ends = found
             if unread[at] >> 4 == _PUBLISH:
                 topic_ends = begins + 2 + int.from_bytes(unread[begins : begins + 2])
@@ -275,7 +275,7 @@ class Owners(Crew):
         return lateness
 
 
-def _packet(unread: bytes, at: int) -> tuple[int, int] | None:
+def packet_at(unread: bytes, at: int) -> tuple[int, int] | None:
     """Where the body of the packet that begins there lies, if all of it has come [2.2.3]."""
     place, length, shift = at + 1, 0, 0
     while place < len(unread):

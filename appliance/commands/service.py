@@ -102,9 +102,10 @@ class Commands:
         self._gone: list[Place] = []
         self._has_to_tend = asyncio.Event()
 
-    def follow(self, together: Together, cbor: Cbor) -> None:
-        """Be told how work is done together with what devices ask for, and how CBOR is written."""
+    def follow(self, together: Together, cbor: Cbor, first: Together | None = None) -> None:
+        """Be told how work is done together with what devices ask for, or ahead of it, and how CBOR is written."""
         self._together = self._sender.together = self.courier.together = together
+        self._sender.first = first or together
         self._dialects = (Aws(cbor), Plain())
         self.courier.dialects = self._dialects
 

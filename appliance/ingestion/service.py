@@ -48,6 +48,8 @@ MISHAPS_LIMIT = 1_000
 OBSERVATIONS_AT_ONCE = 2_500
 """More would keep the loop from its turn."""
 RETRY_S = 1.0
+OVERTAKEN_MS = 2_000
+"""What comes first does not overtake a message that has waited so long."""
 DRAIN_TIMEOUT_S = 10.0
 
 
@@ -170,9 +172,16 @@ class Ingestion:
 
         Raises `UnwritableError` where the disk is full, and then nothing of it is done; and what the work raises.
         """
+        await self._asked(work, is_first=False)
+
+    async def first(self, work: Work) -> None:
+        """The same, in a transaction of its own ahead of the messages that wait, unless these wait too long."""
+        await self._asked(work, is_first=True)
+
+    async def _asked(self, work: Work, *, is_first: bool) -> None:
         if self._trouble:
             raise UnwritableError(self._trouble)
-        waiting = self.company.ask(work)
+        waiting = self.company.ask(work, is_first=is_first)
         self._arrived.set()
         await waiting
 
@@ -217,6 +226,8 @@ class Ingestion:
             await self._wait_for_batch()
             if self._backlog or self._mishaps or self.company:
                 await self._commit_batch()
+                # Whoever waited for it may ask for more, which may come first.
+                await asyncio.sleep(0)
         if self._mishaps or self.company:
             await self._commit_batch()
 
@@ -231,7 +242,9 @@ class Ingestion:
             wait_ms = self._config.commit_interval_ms - self._meter.expected_work_ms(self._config.commit_interval_ms)
             # Never longer than that: a clock that was set back must not keep a batch waiting.
             left_ms = min(wait_ms, oldest_at + wait_ms - self._clock())
-            await self._wait_until(lambda: self._backlog.weight >= self._config.batch_messages, left_ms / 1_000)
+            await self._wait_until(
+                lambda: self._backlog.weight >= self._config.batch_messages or self.company.has_first, left_ms / 1_000
+            )
 
     async def _wait_until(self, is_enough: Callable[[], bool], timeout_s: float | None) -> None:
         """Wait for enough to have arrived, for the time to be over or for the process to stop."""
@@ -244,14 +257,15 @@ class Ingestion:
     async def _commit_batch(self) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        batch = self._backlog.take(self._config.batch_messages)
+        is_first = self._overtakes()
+        batch = self._backlog.take(0 if is_first else self._config.batch_messages)
         settled = self._turns_accepted - len(self._backlog)
         self._in_hand_at = batch.arrived_at
         decision = await self._decide(batch)
         noted, self._mishaps = self._mishaps, Tally()
         outcome = decision.outcome()
         lap = self.stages.lap(batch.messages, outcome.reports, self._clock(), loop.time())
-        load = self.company.take(decision.requests)
+        load = self.company.take_first() if is_first else self.company.take(decision.requests)
         outcome = outcome.extended(load.reports, noted.mishaps())
         committed = await self._commit(outcome, batch.changes, load)
         lap.committed(self._clock(), loop.time())
@@ -271,6 +285,13 @@ class Ingestion:
         if self._is_paused and not self._backlog.is_filled(2):
             self._is_paused = False
             self._resume()
+
+    def _overtakes(self) -> bool:
+        """Whether something comes before the messages that wait."""
+        oldest_at = self._backlog.oldest_at
+        # A clock that was set ahead only lets messages go first.
+        is_fresh = oldest_at is None or 0 <= self._clock() - oldest_at < OVERTAKEN_MS
+        return self.company.has_first and is_fresh
 
     def _tell(self, load: Load, requests: Sequence[Message], committed: Committed) -> None:
         """Have requests answered."""

@@ -97,8 +97,6 @@ class PolicyBook:
 
     def refusal(self, device: Described, action: Action, wish: str) -> str | None:
         """None when the device may do this, else why not."""
-        if not self._concern(device) and lets(device.device_id, action, wish):
-            return None
         decisions = self._decided.get(device.tenant_id)
         if decisions is None:
             decisions = self._begin(device.tenant_id)[1]
@@ -108,8 +106,7 @@ class PolicyBook:
             return known.young[key]
         if decisions.recall(known, key):
             return known.young[key]
-        verdict = explain(self.rights(device), action, wish)
-        refusal = None if verdict.is_allowed else verdict.reason
+        refusal = self._judge(device, action, wish)
         if len(wish) <= REMEMBERED_LENGTH:
             decisions.remember(known, key, refusal)
         return refusal
@@ -117,6 +114,12 @@ class PolicyBook:
     def explain(self, device: Described, action: Action, wish: str) -> Verdict:
         """Whether the device may do this, which statement decides, and why."""
         return explain(self.rights(device), action, wish)
+
+    def _judge(self, device: Described, action: Action, wish: str) -> str | None:
+        if not self._concern(device) and lets(device.device_id, action, wish):
+            return None
+        verdict = explain(self.rights(device), action, wish)
+        return None if verdict.is_allowed else verdict.reason
 
     def _concern(self, device: Described) -> bool:
         """Whether any policy is about a device, so that it has more, or less, than the default table."""

@@ -161,7 +161,10 @@ async def test_a_device_that_was_away_hears_of_the_delta_when_it_comes_back(fact
         for shadow, (deltas, documents) in zip(shadows, heard, strict=True):
             told = [await came(deltas) for _ in range(2)]
             assert [(one.version, one.state) for one in told] == [(2, {"on": True}), (3, {"on": True, "level": 3})]
-            assert [(await came(documents)).current.version for _ in range(2)] == [2, 3]
+            # At QoS 1 the one from before may come once more: its acknowledgement may not have arrived.
+            while (first := (await came(documents)).current.version) == 1:
+                pass
+            assert [first, (await came(documents)).current.version] == [2, 3]
             reported = await shadow.update(ShadowState(reported=told[-1].state), version=told[-1].version)
             assert reported.version == 4
             assert (await shadow.get()).state.delta is None

@@ -36,7 +36,7 @@ async def rooms(
     jobs.ended, jobs.is_open = plans.ended, plans.shows
     await stack.enter_async_context(plans.running())
     commands = Commands(database, registry, catalogue, CommandsConfig(), clock)
-    commands.follow(ingestion.together, Cbor(cbor.encode, cbor.decode))
+    commands.follow(ingestion.together, Cbor(cbor.encode, cbor.decode), ingestion.first)
     commands.speak_jobs(jobs)
     commands.publish, commands.answer, commands.note, commands.bus = broker.publish, broker.answer, ingestion.note, bus
     ingestion.company.rooms += (commands,)

@@ -29,12 +29,15 @@ async def test_the_log_says_who_asked_and_from_where(owner: Client, script: Clie
 
 RECORDED: Mapping[str, str] = {
     "DELETE /v1/device-types/{name}": "device_type.remove",
+    "DELETE /v1/device-types/{name}/commands/{command}": "type_command.remove",
     "DELETE /v1/devices/{device_id}/certificates/{fingerprint}": "certificate.revoke",
     "DELETE /v1/devices/{device_id}/sessions": "session.end",
     "DELETE /v1/devices/{device_id}/shadow": "shadow.delete",
     "DELETE /v1/devices/{device_id}/telemetry": "telemetry.erase",
     "DELETE /v1/devices/{device_id}/tokens/{token_number}": "device_token.revoke",
     "DELETE /v1/enrolment/codes/{code_number}": "enrolment_code.revoke",
+    "DELETE /v1/jobs/{job_id}": "job.delete",
+    "DELETE /v1/jobs/{job_id}/executions/{device_id}": "job_execution.delete",
     "DELETE /v1/own-authorities/{authority_number}": "own_authority.remove",
     "DELETE /v1/policies/{name}": "policy.remove",
     "DELETE /v1/provisioning-templates/{name}": "template.remove",
@@ -44,6 +47,9 @@ RECORDED: Mapping[str, str] = {
     "POST /v1/claims": "claim.add",
     "POST /v1/claims/{claim_number}/revoke": "claim.revoke",
     "POST /v1/clock/reset": "clock.reset",
+    "POST /v1/command-batches/{batch_id}/cancel": "command.cancel_many",
+    "POST /v1/commands": "command.send_to_many",
+    "POST /v1/commands/{execution_id}/cancel": "command.cancel",
     "POST /v1/device-imports": "device.import",
     "POST /v1/device-imports/bundles": "device.import",
     "POST /v1/device-types": "device_type.add",
@@ -51,6 +57,7 @@ RECORDED: Mapping[str, str] = {
     "POST /v1/devices/{device_id}/bundle": "certificate.issue",
     "POST /v1/devices/{device_id}/certificate-requests": "certificate.issue",
     "POST /v1/devices/{device_id}/certificates": "certificate.issue",
+    "POST /v1/devices/{device_id}/commands": "command.send",
     "POST /v1/devices/{device_id}/shadow": "shadow.change",
     "POST /v1/devices/{device_id}/tokens": "device_token.add",
     "POST /v1/enrolment/certificates/{certificate_number}/accept": "certificate.take_in",
@@ -60,11 +67,15 @@ RECORDED: Mapping[str, str] = {
     "POST /v1/enrolment/knocks/{knock_number}/accept": "knock.accept",
     "POST /v1/enrolment/knocks/{knock_number}/refuse": "knock.refuse",
     "POST /v1/issuers/{fingerprint}/revoke": "issuer.revoke",
+    "POST /v1/jobs": "job.create",
+    "POST /v1/jobs/{job_id}/cancel": "job.cancel",
+    "POST /v1/jobs/{job_id}/executions/{device_id}/cancel": "job_execution.cancel",
     "POST /v1/own-authorities": "own_authority.register",
     "POST /v1/provisioning-templates": "template.add",
     "POST /v1/revocations": "certificate.revoke",
     "POST /v1/telemetry/imports": "telemetry.import",
     "POST /v1/stream/consumers": "stream_consumer.add",
+    "PUT /v1/device-types/{name}/commands/{command}": "type_command.put",
     "PUT /v1/devices/{device_id}/state": "device.state",
     "PUT /v1/own-authorities/{authority_number}": "own_authority.change",
     "PUT /v1/policies/{name}": "policy.add",
@@ -145,6 +156,7 @@ async def story(script: Client, house: House) -> Story:
 
 async def test_each_of_them_leaves_its_entry_with_who_did_it_and_no_secret(story: Story) -> None:
     await _with_devices(story)
+    await _with_orders(story)
     await _with_certificates_and_tokens(story)
     await _with_enrolment(story)
     await _with_policies_and_claims(story)
@@ -184,6 +196,28 @@ async def _with_devices(story: Story) -> None:
     await story.ask("POST /v1/telemetry/imports", {"csv": "device_id,time,x\na,0,1\n"})
     await story.ask("POST /v1/device-imports", {"csv": "device_id,zone\nb,east\na,west\n"})
     await story.ask("POST /v1/device-imports/bundles", {"csv": "device_id\nc\n"})
+
+
+async def _with_orders(story: Story) -> None:
+    described = "/v1/device-types/{name}/commands/{command}"
+    await story.ask(f"PUT {described}", {"title": "Blink"}, name="lamp", command="blink")
+    await story.ask(f"DELETE {described}", name="lamp", command="blink")
+    sent = await story.ask("POST /v1/devices/{device_id}/commands", {"name": "blink"}, device_id="a")
+    await story.ask("POST /v1/commands/{execution_id}/cancel", execution_id=sent["execution_id"])
+    batch = await story.ask("POST /v1/commands", {"command": {"name": "blink"}, "device_ids": ["a"]})
+    await story.ask("POST /v1/command-batches/{batch_id}/cancel", batch_id=batch["batch_id"])
+    for job_id in ("first", "second"):
+        job = {"job_id": job_id, "document": {"operation": "blink"}, "targets": {"devices": ["a"]}}
+        await story.ask("POST /v1/jobs", job)
+        await story.house.gateway.job_plans.tending.look_after()
+        execution = "/v1/jobs/{job_id}/executions/{device_id}"
+        if job_id == "first":
+            await story.ask(f"POST {execution}/cancel", {}, job_id=job_id, device_id="a")
+            await story.ask(f"DELETE {execution}", job_id=job_id, device_id="a")
+        else:
+            await story.ask("POST /v1/jobs/{job_id}/cancel", {}, job_id=job_id)
+        await story.house.gateway.job_plans.tending.look_after()
+        await story.ask("DELETE /v1/jobs/{job_id}", job_id=job_id)
 
 
 async def _with_certificates_and_tokens(story: Story) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, URLEncodedBody
-from litestar.response import Template
+from litestar.response import Redirect, Template
 
 from appliance.accounts.model import Role
 from appliance.commands.catalogue import check
@@ -39,8 +39,10 @@ async def show_type_commands(
     frame: NamedDependency[Frame],
     type: FromQuery[str] = "",  # noqa: A002  the word of the address
     command: FromQuery[str] = "",
-) -> Template:
-    """The page; with a command the form holds that one."""
+) -> Template | Redirect:
+    """The page; with a command the form holds that one. Without a type, all types."""
+    if not type:
+        return Redirect("/device-types", status_code=303)
     _known(gateway, frame.user.tenant_id, type)
     found = gateway.commands.catalogue.find(frame.user.tenant_id, type, command)
     typed = {"name": command} if found is None else {**type_command_form.typed_of(found), "was": found.name}

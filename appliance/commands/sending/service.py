@@ -104,6 +104,8 @@ class Sender:
         self._config = config
         self.clock: Clock
         self.together: Together
+        self.first: Together
+        """Ahead of what devices tell: all of a batch are on their way before the answers of some are looked into."""
         self.changed: Callable[[Sequence[Change]], None] = lambda _: None
 
     async def send(self, tenant_id: int, device_id: str, new: NewCommand) -> Command:
@@ -151,7 +153,7 @@ class Sender:
             ]
             reserved = self._courier.reserve([(tenant_id, one.device_id) for one in commands])
             try:
-                await self.together(partial(self._insert_piece, batch, digest, commands, reserved))
+                await self.first(partial(self._insert_piece, batch, digest, commands, reserved))
             finally:
                 self._courier.release(reserved)
         completed: list[Batch] = []

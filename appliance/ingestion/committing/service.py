@@ -106,10 +106,16 @@ class Company:
         self.rooms: tuple[Room, ...] = ()
         """Those that clients ask for something."""
         self._load = Load([], [])
+        self._first: list[Errand] = []
 
     def __bool__(self) -> bool:
         """Whether there is something that no message carries."""
-        return bool(self._load.brought or self._load.errands)
+        return bool(self._load.brought or self._load.errands or self._first)
+
+    @property
+    def has_first(self) -> bool:
+        """Whether there is an errand that need not wait for messages."""
+        return bool(self._first)
 
     def bring(self, reports: Sequence[Report]) -> asyncio.Future[None]:
         """Take reports along; done when they are on disk."""
@@ -117,15 +123,21 @@ class Company:
         self._load.brought.append((reports, waiting))
         return waiting
 
-    def ask(self, work: Work) -> asyncio.Future[None]:
+    def ask(self, work: Work, *, is_first: bool = False) -> asyncio.Future[None]:
         """Take an errand along; done when it is."""
         waiting = asyncio.get_running_loop().create_future()
-        self._load.errands.append(Errand(work, waiting))
+        (self._first if is_first else self._load.errands).append(Errand(work, waiting))
         return waiting
+
+    def take_first(self) -> Load:
+        """Only what need not wait for messages."""
+        errands, self._first = self._first, []
+        return Load([], errands)
 
     def take(self, requests: Sequence[Message]) -> Load:
         """What goes with a batch of these requests; what its messages ask for comes first."""
         load, self._load = self._load, Load([], [])
+        load.errands.extend(self.take_first().errands)
         if requests:
             asked = ((room, [one for one in requests if room.takes(one.topic)]) for room in self.rooms)
             load.errands[:0] = [Errand(partial(room.apply, messages)) for room, messages in asked if messages]

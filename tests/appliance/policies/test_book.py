@@ -80,7 +80,8 @@ def test_the_policies_of_one_tenant_are_nothing_to_another() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     book = PolicyBook()
     pump = device("a")
-    assert book.refusal(pump, Action.PUBLISH, "x" * (books.REMEMBERED_LENGTH + 1)) is not None
+    long = "sensors/a/" + "x" * books.REMEMBERED_LENGTH
+    assert book.refusal(pump, Action.PUBLISH, long) is None
     assert len(book._decided[1]) == 0
     for number in range(books.DECISIONS_LIMIT // 50):
         for wish in ("x", "y"):
@@ -94,7 +95,7 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_every_tenant_has_the_same_share_of_memory() -> None:
     book = PolicyBook()
     for tenant_id in range(1, 5):
-        assert book.refusal(device("a", tenant_id=tenant_id), Action.PUBLISH, "x") is not None
+        assert book.refusal(device("a", tenant_id=tenant_id), Action.PUBLISH, "sensors/a/x") is None
     assert [known.limit for known in book._decided.values()] == [books.DECISIONS_LIMIT // 8] * 4
     assert [known.limit for known in book._rights.values()] == [books.RIGHTS_LIMIT // 8] * 4
 
@@ -102,7 +103,7 @@ def test_every_tenant_has_the_same_share_of_memory() -> None:
 def test_a_policy_of_one_tenant_has_nothing_of_another_forgotten() -> None:
     book = PolicyBook()
     for tenant_id in (1, 2):
-        book.refusal(device("a", tenant_id=tenant_id), Action.PUBLISH, "x")
+        book.refusal(device("a", tenant_id=tenant_id), Action.PUBLISH, "sensors/a/x")
     book.put(KeptPolicy(1, Policy("p", allowing("x"), (), ("a",)), 0))
     assert list(book._decided) == [2]
 
@@ -111,6 +112,6 @@ def test_what_the_default_table_allows_is_not_compiled_for_each_device() -> None
     book = PolicyBook()
     book.put(KeptPolicy(1, Policy("p", allowing("x"), (), ("b",)), 0))
     assert book.refusal(device("a"), Action.PUBLISH, "cmd/a/response/e1") is None
-    assert (book._decided, book._rights) == ({}, {})
+    assert (len(book._decided[1]), len(book._rights[1])) == (1, 0)
     assert book.refusal(device("b"), Action.PUBLISH, "cmd/b/response/e1") is None
     assert len(book._rights[1]) == 1

@@ -158,7 +158,8 @@ async def test_a_type_of_any_name_has_the_page_and_an_unknown_one_has_none(owner
     assert house.gateway.commands.catalogue.command(1, "a/b & c?", "reboot").parameters == ()
     assert (await owner.get(f"{PAGE}?type=nothing")).status_code == 404
     assert (await owner.submit(PAGE, {"type": "nothing", "name": "reboot"})).status_code == 404
-    assert (await owner.get(PAGE)).status_code == 404
+    nowhere = await owner.get(PAGE)
+    assert (nowhere.status_code, nowhere.headers["location"]) == (303, "/device-types")
 
 
 async def test_the_last_command_of_a_type_that_nothing_else_is_of_leads_back_to_the_types(

@@ -53,7 +53,7 @@ async def test_a_batch_that_was_cut_short_goes_on_when_it_is_asked_for_again(
             raise UnwritableError("full")
         await together(work)  # type: ignore[arg-type]
 
-    sender.together = cut
+    sender.together = sender.first = cut
     with pytest.raises(UnwritableError):
         await hall.commands.send_to_many(TENANT, Selection(group="choir"), ONCE)
     [cut_short] = await hall.commands.batches(TENANT)

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from appliance.config import IngestionConfig
+from appliance.ingestion.service import OVERTAKEN_MS
 from appliance.store.database import Afterwards, UnwritableError
 from broker.message import Message
+from broker.ports import Turn
 from tests.appliance.ingestion.examples import message, turn
-from tests.appliance.ingestion.gateway import ingesting
+from tests.appliance.ingestion.gateway import TOGETHER, ingesting
 
 
 class Desk:
@@ -113,3 +115,32 @@ async def test_while_the_disk_is_full_whoever_waits_for_an_errand_is_told_so(tmp
         assert done == []
         await gateway.ingestion.together(work)
     assert len(done) == 1
+
+
+@pytest.mark.parametrize("waited_ms", [-1, 0, OVERTAKEN_MS - 1, OVERTAKEN_MS])
+async def test_what_comes_first_overtakes_messages_unless_they_wait_too_long(tmp_path: Path, waited_ms: int) -> None:
+    seen: list[list[object]] = []
+    async with ingesting(tmp_path, TOGETHER) as gateway:
+        gateway.ingestion.accept(turn([message({"flow": 1})], ["late"]))
+        gateway.now += waited_ms
+        await gateway.ingestion.first(lambda _, __: lambda: seen.append(list(gateway.broker.receipts)))
+        is_overtaken = 0 <= waited_ms < OVERTAKEN_MS
+        assert seen == [[] if is_overtaken else ["late"]]
+        assert gateway.messages_on_disk() == (0 if is_overtaken else 1)
+    assert gateway.broker.receipts == ["late"]
+    assert gateway.messages_on_disk() == 1
+
+
+async def test_whoever_comes_first_may_go_on_before_the_messages_that_came_meanwhile(tmp_path: Path) -> None:
+    seen: list[list[object]] = []
+    async with ingesting(tmp_path, IngestionConfig(commit_interval_ms=0, batch_messages=1)) as gateway:
+        for number in range(3):
+            arriving = turn([message({"flow": number})], [f"late {number}"])
+
+            def rest(arriving: Turn = arriving) -> None:
+                seen.append(list(gateway.broker.receipts))
+                gateway.ingestion.accept(arriving)
+
+            await gateway.ingestion.first(lambda _, __, rest=rest: rest)  # type: ignore[misc]
+        await gateway.broker.until(lambda broker: len(broker.receipts) == 3)
+    assert seen == [[], [], []]
