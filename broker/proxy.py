@@ -1,6 +1,6 @@
 """What is done for clients that ask for it over something else than an MQTT connection of their own.
 
-The same rights and limits hold for them, and what they publish goes the same way.
+The same rights hold for them, and what they publish goes the same way; how often they may is for whoever calls.
 """
 
 from collections.abc import Callable

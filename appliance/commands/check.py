@@ -166,5 +166,5 @@ def _check_payload(new: NewCommand) -> None:
     if new.content_type == JSON:
         try:
             msgspec.json.decode(new.payload)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidCommandError(f"the payload is no JSON: {error}") from error

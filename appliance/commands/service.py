@@ -22,7 +22,7 @@ from appliance.commands.delivery.flight import Change, Place, Post
 from appliance.commands.delivery.service import Courier
 from appliance.commands.dialects.aws import Aws
 from appliance.commands.dialects.choice import addressed
-from appliance.commands.dialects.dialect import Address, Cbor, Wire
+from appliance.commands.dialects.dialect import Address, Cbor, Dialect, Wire
 from appliance.commands.dialects.jobs import AsJob
 from appliance.commands.dialects.plain import Plain
 from appliance.commands.events import publish_events
@@ -41,7 +41,7 @@ from appliance.commands.model import (
     UnknownCommandError,
     read_wire_id,
 )
-from appliance.commands.ruling import Refusal, Report
+from appliance.commands.ruling import Refusal
 from appliance.commands.sending.service import IN_SERVICE, Sender
 from appliance.health import Status
 from appliance.instant import SECOND_MS, Clock
@@ -163,8 +163,7 @@ class Commands:
             wanted.setdefault(message.tenant_id, set()).add(read_wire_id(address.wire_id)[0])
         known = {tenant_id: queries.by_executions(connection, tenant_id, ids) for tenant_id, ids in wanted.items()}
         for message, (dialect, address) in found:
-            report = dialect.report(address, message.payload)
-            after = _ruled(message, report, address, known[message.tenant_id], now)
+            after = _ruled(message, dialect, address, known[message.tenant_id], now)
             refusal = after if isinstance(after, Refusal) else None
             if not isinstance(after, Refusal):
                 # Another response to the same command may follow.
@@ -290,12 +289,14 @@ class Commands:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._has_to_tend.wait()
-            jump_ms = self._clock() - wall - int((loop.time() - passed) * SECOND_MS)
-            passed, wall = loop.time(), self._clock()
+            reached = loop.time(), self._clock()
+            jump_ms = reached[1] - wall - int((reached[0] - passed) * SECOND_MS)
             try:
                 if abs(jump_ms) > self.jump_ms:
                     log.info("clock was set, commands are due as long from now as before by_ms=%s", jump_ms)
                     await self._together(partial(self._shift, jump_ms))
+                # Not before: while the disk is full, a jump waits for it.
+                passed, wall = reached
                 await self.tend()
             except UnwritableError as error:
                 log.warning("commands that are due wait for the disk error=%s", error)
@@ -368,16 +369,22 @@ def _message(tenant_id: int, wire: Wire, now: int) -> Message:
 
 
 def _ruled(
-    message: Message, report: Report | Refusal, address: Address, known: Mapping[str, Command], now: int
+    message: Message, dialect: Dialect, address: Address, known: Mapping[str, Command], now: int
 ) -> Command | Refusal:
     """What a response makes of the command that it is about."""
-    if isinstance(report, Refusal):
-        return report
-    execution_id, attempt = read_wire_id(address.wire_id)
-    before = known.get(execution_id)
-    if before is None or not before.device_id == address.device_id == message.principal:
-        return Refusal(ruling.NOT_FOUND, "this device was sent no such execution")
-    return ruling.told(before, attempt, report, now)
+    try:
+        report = dialect.report(address, message.payload)
+        if isinstance(report, Refusal):
+            return report
+        execution_id, attempt = read_wire_id(address.wire_id)
+        before = known.get(execution_id)
+        if before is None or not before.device_id == address.device_id == message.principal:
+            return Refusal(ruling.NOT_FOUND, "this device was sent no such execution")
+        return ruling.told(before, attempt, report, now)
+    except Exception:
+        # One bad response stops nobody, and its own words are not logged.
+        log.exception("response not taken tenant_id=%s device_id=%s", message.tenant_id, address.device_id)
+        return Refusal("InternalError", "the gateway could not take this response")
 
 
 def _answer(request: Message, address: Address, reply: Wire | None, refusal: Refusal | None, told: _Told) -> None:

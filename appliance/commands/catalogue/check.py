@@ -89,7 +89,7 @@ def _check_template(told: CommandType, names: set[str]) -> None:
         raise InvalidCommandError(f"the payload template of {told.name} has more than {TEMPLATE_LENGTH:,} characters")
     try:
         template = msgspec.json.decode(told.payload_template)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidCommandError(f"the payload template of {told.name} is no JSON: {error}") from error
     for name in _places(template):
         if name not in names:

@@ -142,6 +142,11 @@ class Courier:
         self._forget(flight)
         return True
 
+    def offer_again(self, command: Command) -> None:
+        """What was taken back could not be cancelled."""
+        evidence = self._about(Key(command.tenant_id, command.device_id, command.command_number, command.attempt))
+        evidence.is_released, evidence.not_before = True, self._clock() + AGAIN_MS
+
     def look_after(self, now: int) -> None:
         """Take back what waits too long behind other messages of its connection."""
         for flights in list(self._flights.values()):

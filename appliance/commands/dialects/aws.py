@@ -58,7 +58,7 @@ class Aws:
         """What a device tells: `status`, `statusReason`, `result`."""
         try:
             told: Any = self._cbor.decode(payload) if address.form == "cbor" else msgspec.json.decode(payload)
-        except (InvalidInputError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (InvalidInputError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Refusal("InvalidJson" if address.form != "cbor" else INVALID, f"the payload cannot be read: {error}")
         if not isinstance(told, dict):
             return Refusal(INVALID, "the payload is no object")

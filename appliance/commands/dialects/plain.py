@@ -53,6 +53,8 @@ class Plain:
         del address
         try:
             told: Any = msgspec.json.decode(payload) if payload else None
+        except RecursionError:
+            return Refusal(INVALID, "the payload is nested too deeply")
         except (msgspec.DecodeError, UnicodeDecodeError):
             return report_of(State.SUCCEEDED, "", "", payload.decode(errors="replace"))
         if not isinstance(told, dict) or "status" not in told:

@@ -45,7 +45,7 @@ from appliance.plane_settings import CommandsConfig
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import Device, DeviceState
 from appliance.registry.service import Registry
-from appliance.store.database import Afterwards, Together
+from appliance.store.database import Afterwards, Together, UnwritableError
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,8 @@ class _Asked(NamedTuple):
     execution_id: str
     is_back: bool
     """Whether the broker has given back what was to be written."""
+    offered_at: int | None
+    """When that was offered: what was offered since then may be written."""
     by: Actor
 
 
@@ -164,8 +166,13 @@ class Sender:
         """Take back what was not written. Raises `CommandSentError`, `CommandEndedError`, `UnknownCommandError`."""
         is_back = self._courier.withdraw(command)
         kept: list[Command] = []
-        asked = _Asked(tenant_id, command.execution_id, is_back, actor())
-        await self.together(partial(self._cancel, asked, kept))
+        asked = _Asked(tenant_id, command.execution_id, is_back, command.offered_at, actor())
+        try:
+            await self.together(partial(self._cancel, asked, kept))
+        except UnwritableError:
+            if is_back and command.offered_at is not None:
+                self._courier.offer_again(command)
+            raise
         return kept[0]
 
     async def cancel_batch(self, tenant_id: int, batch: Batch) -> int:
@@ -270,12 +277,13 @@ class Sender:
         return partial(completed.append, replace(batch, device_count=count, completed_at=now))
 
     def _cancel(self, asked: "_Asked", kept: list[Command], connection: sqlite3.Connection, now: int) -> Afterwards:
-        tenant_id, execution_id, is_back, by = asked
+        tenant_id, execution_id, is_back, offered_at, by = asked
         found = queries.by_execution(connection, tenant_id, execution_id)
         if found is None:
             raise UnknownCommandError(f"no command has the execution id {execution_id[:80]!r}")
         if found.is_over:
             raise CommandEndedError(f"it has ended already: {found.state}")
+        is_back = is_back and found.offered_at == offered_at
         before = ruling.released(found, found.attempt) if is_back else found
         after = ruling.cancelled(before, ruling.Reason(ruling.CANCELLED, f"by {by.name}"), By.OPERATOR, now)
         if after is None:

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.commands import ruling
 from appliance.commands.catalogue.model import CommandType
+from appliance.commands.dialects import plain
 from appliance.commands.model import (
     By,
     CommandsChanged,
@@ -65,6 +66,29 @@ async def test_several_responses_of_one_batch_count_in_their_order(hall: Hall) -
     await hall.together(lambda connection, now: hall.commands.apply(messages, connection, now))
     assert (await hall.commands.command(TENANT, sent.execution_id)).state is State.FAILED
     assert [problem.kind for problem in hall.problems] == ["command_response"]
+
+
+@pytest.mark.parametrize("bad", [b"[" * 100_000, b'{"status": "boom"}'])
+async def test_a_response_that_cannot_be_taken_costs_nobody_else_theirs(
+    hall: Hall, bad: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def state_of(told: object) -> State | None:
+        if told == "boom":
+            raise ZeroDivisionError
+        return State.SUCCEEDED
+
+    monkeypatch.setattr(plain, "state_of", state_of)
+    await hall.add("other")
+    hall.connect("lamp")
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.until(sent.execution_id, lambda one: one.offered_at is not None)
+    messages = [
+        Message(TENANT, "other", "other", done("x", "other"), bad, 1, False, hall.clock()),
+        Message(TENANT, "lamp", "lamp", done(sent.execution_id), b'{"status": "succeeded"}', 1, False, hall.clock()),
+    ]
+    await hall.together(lambda connection, now: hall.commands.apply(messages, connection, now))
+    assert (await hall.commands.command(TENANT, sent.execution_id)).state is State.SUCCEEDED
+    assert [(problem.principal, problem.kind) for problem in hall.problems] == [("other", "command_response")]
 
 
 async def test_a_foreign_or_unknown_response_changes_nothing(hall: Hall) -> None:

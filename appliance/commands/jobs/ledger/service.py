@@ -4,6 +4,7 @@ Rules: nothing here changes but the database; whoever opens a ledger closes it l
 gives. Devices hear once per transaction what has become of their list, events are told of each end.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
@@ -33,6 +34,8 @@ from appliance.commands.jobs.ruling import IsOpen
 from appliance.commands.jobs.topics import NEXT, Api, JobAddress
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Afterwards
+
+log = logging.getLogger(__name__)
 
 ASKED_LIMIT = 50
 """Requests of a device in one transaction."""
@@ -94,6 +97,13 @@ class Ledger:
             return JobAnswer(None, self._answered(tenant_id, address, request, is_quoted=is_quoted))
         except RejectedError as error:
             return JobAnswer(error.fault.value, answers.rejected(error, self._now, token))
+        except sqlite3.Error:
+            raise
+        except Exception:
+            # One bad request stops nobody, and its own words are not logged.
+            log.exception("request for jobs not served tenant_id=%s device_id=%s", tenant_id, address.device_id)
+            failed = RejectedError(Fault.INTERNAL, "the gateway could not do this")
+            return JobAnswer(failed.fault.value, answers.rejected(failed, self._now, token))
 
     # For whoever owns the jobs.
 

@@ -85,3 +85,10 @@ def test_what_no_command_can_be_is_refused(payload: bytes) -> None:
     assert address is not None
     assert isinstance(Plain().report(address, payload), Refusal)
     assert Plain().reply(address, None) is None
+
+
+@pytest.mark.parametrize("payload", [b"[" * 100_000, b'{"status":' * 50_000])
+def test_what_is_nested_too_deeply_is_refused(payload: bytes) -> None:
+    address = Plain().address(RESPONSE)
+    assert address is not None
+    assert isinstance(Plain().report(address, payload), Refusal)

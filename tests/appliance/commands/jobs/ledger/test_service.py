@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from appliance.commands.jobs import requests
 from appliance.commands.jobs.ledger.service import ASKED_LIMIT, Ledger
 from appliance.commands.jobs.model import Change, ExecutionState, Order, Retries, Terms, Window
 from appliance.plane_settings import CommandsConfig
@@ -361,3 +362,19 @@ async def _job(desk: JobsDesk, job_id: str) -> tuple[str, int | None]:
     sql = "SELECT state, ended_at FROM job WHERE tenant_id = ? AND job_id = ?"
     [found] = await desk.database.read(Select(sql, (T, job_id), lambda *row: row))
     return found
+
+
+async def test_a_request_at_which_the_gateway_fails_is_answered_and_costs_nobody_else_theirs(
+    desk: JobsDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.offer("first", "valve")
+
+    def token_of(said: object) -> str | None:
+        if said == {"boom": 1}:
+            raise ZeroDivisionError
+        return None
+
+    monkeypatch.setattr(requests, "token_of", token_of)
+    word, said = await desk.ask("get", boom=1)
+    assert (word, said["code"]) == ("rejected", "InternalError")
+    assert (await desk.ask("get", device_id="valve"))[0] == "accepted"
