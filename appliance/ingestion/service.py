@@ -277,10 +277,10 @@ class Ingestion:
         if batch.receipts:
             self._acknowledge(batch.receipts)
         lap.acknowledged(loop.time())
-        if batch.messages and batch.arrived_at is not None:
-            work_ms = (loop.time() - begun) * 1_000
-            self._meter.committed(len(batch.messages), self._clock() - batch.arrived_at, work_ms)
+        acknowledged_at = self._clock()
         self._tell(load, decision.requests, committed)
+        # With what it took to tell: who asked something waits for that, too.
+        self._measure(batch, acknowledged_at, (loop.time() - begun) * 1_000)
         self._announce(outcome, committed)
         if self._is_paused and not self._backlog.is_filled(2):
             self._is_paused = False
@@ -292,6 +292,10 @@ class Ingestion:
         # A clock that was set ahead only lets messages go first.
         is_fresh = oldest_at is None or 0 <= self._clock() - oldest_at < OVERTAKEN_MS
         return self.company.has_first and is_fresh
+
+    def _measure(self, batch: Batch, acknowledged_at: int, work_ms: float) -> None:
+        if batch.messages and batch.arrived_at is not None:
+            self._meter.committed(len(batch.messages), acknowledged_at - batch.arrived_at, work_ms)
 
     def _tell(self, load: Load, requests: Sequence[Message], committed: Committed) -> None:
         """Have requests answered."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -122,8 +123,10 @@ def objects(root: Path) -> dict[str, bytes]:
     """What a bucket holds."""
     folder = root / BUCKET
     found = {}
-    for path in folder.rglob("*"):
-        # Another process removes them.
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    # Another process removes them, and the folders that are empty then.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            with contextlib.suppress(FileNotFoundError):
+                found[path.relative_to(folder).as_posix()] = path.read_bytes()
     return found
