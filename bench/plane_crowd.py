@@ -5,7 +5,6 @@ asked: `Updates` by the clock, `Return` (all leave, come back and fetch their sh
 """
 
 import gc
-import select
 import sys
 import time
 from array import array
@@ -15,11 +14,11 @@ from pathlib import Path
 import msgspec
 
 from bench import generator, packets
-from bench.crowd import SENDS_AT_ONCE, Crew, Gathered
+from bench.crowd import Gathered
 from bench.device import CONNECT_PACKET_ID, Device, State
 from bench.message import device_ids
 from bench.numbers import Spread, spread
-from bench.telemetry_crowd import DRAIN_S, LONGEST_WAIT_S, Devices, client_context
+from bench.telemetry_crowd import DRAIN_S, LONGEST_WAIT_S, Devices, Fleet, client_context
 
 _PUBLISH, _PUBACK = 3, 4
 _QOS_BITS = 0x06
@@ -182,22 +181,16 @@ class Owner(Device):
             self._say(topic.decode().replace("/request/", "/response/"), _SUCCEEDED)
 
 
-class Owners(Crew):
-    """All devices, and the one loop that serves them."""
+class Owners(Fleet):
+    """All devices of the load."""
 
-    def __init__(self, task: Devices) -> None:  # no certificate is shared, as it is in the crowd of brokers
-        self.poll = select.epoll()
+    def __init__(self, task: Devices) -> None:
         self.owners: list[Owner] = []
         for place, name in enumerate(device_ids(task.count)):
             owner = Owner(self, place, (task.host, task.port), client_context(Path(task.bundles) / name))
             owner.follow(self)
             self.owners.append(owner)
-        self.devices = [*self.owners]
-        self.by_fd = {}
-        self.there = self.failures = self.entering = 0
-        self.outside = deque(self.devices)
-        self.closed_until = 0.0
-        self.latencies = array("Q")
+        super().__init__(self.owners)
         self.fetched = self.rejected = 0
         self.is_fetching = False
         self._ordered_at: list[float] = []
@@ -212,7 +205,7 @@ class Owners(Crew):
         """Update shadows by the clock, then wait for what is under way."""
         self.latencies, self.rejected = array("Q"), 0
         began, cpu = time.monotonic(), generator.own_cpu_seconds()
-        lateness = self._send(task)
+        lateness = self.send_by_clock(task.rate, task.seconds)
         percent = 100 * (generator.own_cpu_seconds() - cpu) / max(1e-3, time.monotonic() - began)
         deadline = time.monotonic() + DRAIN_S
         while any(owner.is_waiting for owner in self.owners) and time.monotonic() < deadline:
@@ -258,21 +251,6 @@ class Owners(Crew):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.turn(LONGEST_WAIT_S)
-
-    def _send(self, task: Updates) -> "array[int]":
-        """Give how late each update was sent, in nanoseconds."""
-        lateness: array[int] = array("Q")
-        total, interval = round(task.rate * task.seconds), 1e9 / task.rate
-        began = time.perf_counter_ns()
-        while len(lateness) < total:
-            sent = len(lateness)
-            due = min(total, int((time.perf_counter_ns() - began) / interval) + 1, sent + SENDS_AT_ONCE)
-            for number in range(sent, due):
-                lateness.append(max(0, int(time.perf_counter_ns() - began - number * interval)))
-                self.devices[number % len(self.devices)].publish()
-            wait_s = (began + due * interval - time.perf_counter_ns()) / 1e9
-            self.turn(min(LONGEST_WAIT_S, max(0.0, wait_s)))
-        return lateness
 
 
 def packet_at(unread: bytes, at: int) -> tuple[int, int] | None:

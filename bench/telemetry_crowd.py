@@ -11,6 +11,7 @@ import sys
 import time
 from array import array
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -85,29 +86,51 @@ class Reporter(Device):
             self._end()
 
 
-class Reporters(Crew):
-    """All devices, and the one loop that serves them."""
+class Fleet(Crew):
+    """Devices with a certificate each, and the one loop that serves them."""
 
-    def __init__(self, task: Devices) -> None:  # no certificate is shared, as it is in the crowd of brokers
+    def __init__(self, devices: Sequence[Device]) -> None:  # no certificate is shared, as it is in the crowd of brokers
         self.poll = select.epoll()
-        self.reporters: list[Reporter] = []
-        for place, name in enumerate(device_ids(task.count)):
-            reporter = Reporter(self, place, (task.host, task.port), client_context(Path(task.bundles) / name))
-            reporter.prepare(Press(name, place))
-            self.reporters.append(reporter)
-        self.devices = [*self.reporters]
+        self.devices = [*devices]
         self.by_fd = {}
         self.there = self.failures = self.entering = 0
         self.outside = deque(self.devices)
         self.closed_until = 0.0
         self.latencies = array("Q")
 
+    def send_by_clock(self, rate: float, seconds: float) -> "array[int]":
+        """Have all publish in turn, an open loop; give how late each message was sent, in nanoseconds."""
+        lateness: array[int] = array("Q")
+        total, interval = round(rate * seconds), 1e9 / rate
+        began = time.perf_counter_ns()
+        while len(lateness) < total:
+            sent = len(lateness)
+            due = min(total, int((time.perf_counter_ns() - began) / interval) + 1, sent + SENDS_AT_ONCE)
+            for number in range(sent, due):
+                lateness.append(max(0, int(time.perf_counter_ns() - began - number * interval)))
+                self.devices[number % len(self.devices)].publish()
+            wait_s = (began + due * interval - time.perf_counter_ns()) / 1e9
+            self.turn(min(LONGEST_WAIT_S, max(0.0, wait_s)))
+        return lateness
+
+
+class Reporters(Fleet):
+    """All devices of the load."""
+
+    def __init__(self, task: Devices) -> None:
+        self.reporters: list[Reporter] = []
+        for place, name in enumerate(device_ids(task.count)):
+            reporter = Reporter(self, place, (task.host, task.port), client_context(Path(task.bundles) / name))
+            reporter.prepare(Press(name, place))
+            self.reporters.append(reporter)
+        super().__init__(self.reporters)
+
     def deliver(self, task: Pace) -> Delivered:
         """Publish by the clock, then wait for what is under way."""
         self.latencies = array("Q")
         before = sum(device.acknowledged for device in self.devices)
         began, cpu = time.monotonic(), generator.own_cpu_seconds()
-        lateness = self._send(task)
+        lateness = self.send_by_clock(task.rate, task.seconds)
         percent = 100 * (generator.own_cpu_seconds() - cpu) / max(1e-3, time.monotonic() - began)
         in_time = sum(device.acknowledged for device in self.devices) - before
         deadline = time.monotonic() + DRAIN_S
@@ -124,21 +147,6 @@ class Reporters(Crew):
             generator_percent=percent,
             by_device=by_device,
         )
-
-    def _send(self, task: Pace) -> "array[int]":
-        """Give how late each message was sent, in nanoseconds."""
-        lateness: array[int] = array("Q")
-        total, interval = round(task.rate * task.seconds), 1e9 / task.rate
-        began = time.perf_counter_ns()
-        while len(lateness) < total:
-            sent = len(lateness)
-            due = min(total, int((time.perf_counter_ns() - began) / interval) + 1, sent + SENDS_AT_ONCE)
-            for number in range(sent, due):
-                lateness.append(max(0, int(time.perf_counter_ns() - began - number * interval)))
-                self.devices[number % len(self.devices)].publish()
-            wait_s = (began + due * interval - time.perf_counter_ns()) / 1e9
-            self.turn(min(LONGEST_WAIT_S, max(0.0, wait_s)))
-        return lateness
 
 
 def client_context(bundle: Path) -> ssl.SSLContext:

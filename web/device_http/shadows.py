@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from appliance.gateway import Gateway
 from appliance.instant import SECOND_MS
 from appliance.shadows.model import DEVICE_ID, NAME, Address, Verb
-from appliance.shadows.topics import answered
+from appliance.shadows.topics import answered, asked
 from broker.ports import Principal
 from web.device_http.answers import Answer, AnyRequest, RefusedError, document, told
 from web.device_http.caller import caller, number, require
@@ -77,7 +77,7 @@ async def _asked(request: AnyRequest, gateway: Gateway, thing: str, verb: Verb) 
 
 async def _require(gateway: Gateway, principal: Principal, address: Address) -> None:
     """A device may do here what it may ask for over MQTT, if it may be sent the answer there."""
-    await require(gateway.broker.proxy.may_publish, principal, _topic(address))
+    await require(gateway.broker.proxy.may_publish, principal, asked(address))
     await require(gateway.broker.proxy.may_be_sent, principal, answered(address, "accepted"))
 
 
@@ -85,12 +85,6 @@ def _address(thing: str, name: str, verb: Verb) -> Address:
     if DEVICE_ID.fullmatch(thing) is None:
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"{thing[:128]!r} is no name of a device")
     return Address(thing, name, verb)
-
-
-def _topic(address: Address) -> str:
-    """Where a device asks for the same over MQTT."""
-    named = f"/name/{address.name}" if address.name else ""
-    return f"$aws/things/{address.device_id}/shadow{named}/{address.verb}"
 
 
 HANDLERS = (get_shadow, update_shadow, delete_shadow, list_names)
