@@ -40,6 +40,7 @@ from appliance.registry import bundle
 from appliance.simulator.model import Scenario
 from appliance.simulator.service import Fleet, Simulation
 from appliance.simulator.wire import Endpoint
+from appliance.store.damage import damage_told
 from appliance.telemetry.keeping.service import erased_at_next_start
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _run(options: argparse.Namespace, config: Config) -> int:
     try:
         from appliance import process  # noqa: PLC0415  other commands begin in half the time without it
 
-        asyncio.run(process.run(config, _announce, demo=options.demo))
+        with damage_told(config.data_folder / "gateway.db"):
+            asyncio.run(process.run(config, _announce, demo=options.demo))
     except ApplianceError:
         raise
     except BaseExceptionGroup as group:
@@ -348,7 +350,7 @@ def _ask_running(config: Config, call: str, arguments: dict[str, Any]) -> Any:
 async def _done_alone(config: Config, call: str, arguments: dict[str, Any]) -> Any:
     from appliance import process  # noqa: PLC0415  as for `_run`: a gateway that runs is asked without it
 
-    with folder_locked(config.data_folder):
+    with folder_locked(config.data_folder), damage_told(config.data_folder / "gateway.db"):
         async with process.foundation_opened(config, wall_clock) as foundation:
             mqtt = config.mqtt
             foundation.registry.reached = reached(mqtt.host, mqtt.port, mqtt.shared_port, config.http.port)

@@ -8,9 +8,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import ParamSpec, Self
 
-T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Subscription:
@@ -74,11 +74,11 @@ class Bus:
         self._subscriptions.remove(subscription)
 
 
-def both(first: Callable[[T], None], second: Callable[[T], None]) -> Callable[[T], None]:
+def both(first: Callable[P, object], second: Callable[P, object]) -> Callable[P, None]:
     """Tell two of one thing, at once and in this order."""
 
-    def hear(told: T) -> None:
-        first(told)
-        second(told)
+    def hear(*told: P.args, **named: P.kwargs) -> None:
+        first(*told, **named)
+        second(*told, **named)
 
     return hear

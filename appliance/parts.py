@@ -1,7 +1,7 @@
 """The parts of the process: each is built of those it needs, and told whom it hears and who hears it."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
@@ -48,6 +48,7 @@ from appliance.stream.service import Stream
 from appliance.telemetry.cold.service import Cold
 from appliance.telemetry.exporting.service import Exporting
 from appliance.telemetry.journal.service import Journal
+from appliance.telemetry.keeping.erasing.service import Elsewhere
 from appliance.telemetry.keeping.model import Erasure
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.promql.service import Prometheus
@@ -169,6 +170,7 @@ class Parts:
         """The rooms that answer what clients ask for, at work."""
         async with (
             self.gateway.enrolment.running(self.broker),
+            self.gateway.shadows.running(),
             self.gateway.jobs.running(),
             self.gateway.job_plans.running(),
             self.gateway.commands.running(self.broker),
@@ -221,34 +223,20 @@ class Parts:
         shadows.together, shadows.publish = self.ingestion.together, self.broker.publish
         shadows.announce = self.bus.announce
         self.ingestion.company.rooms += (shadows,)
-
-        async def erase(erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
-            for each in erasures:
-                await shadows.erase(each.tenant_id, each.device_id, each.asked_at)
-
-        room.keeping.follow_erasing(erase)
+        registry = self._foundation.registry
+        registry.gone = both(registry.gone, shadows.gone)
+        room.keeping.follow_erasing(_of_each(shadows.erase))
         return shadows
 
     def _jobs(self, room: Room, clock: Clock) -> Jobs:
-        """Work that is offered to devices; it is taken back from those that are gone."""
+        """Work that is offered to devices, and what they say of it."""
         registry = self._foundation.registry
         jobs = Jobs(self._foundation.database, self._config.commands, clock)
         jobs.passed_at = lambda: registry.time.reading().passed_at
         jobs.together, jobs.announce = self.ingestion.together, self.bus.announce
         jobs.publish, jobs.reply = self.broker.publish, self.broker.reply
         self.ingestion.company.rooms += (jobs,)
-        heard = registry.gone
-
-        def gone(tenant_id: int, device_id: str) -> None:
-            heard(tenant_id, device_id)
-            jobs.gone(tenant_id, device_id)
-
-        async def erase(erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
-            for each in erasures:
-                await jobs.erase(each.tenant_id, each.device_id, each.asked_at)
-
-        room.keeping.follow_erasing(erase)
-        registry.gone = gone
+        room.keeping.follow_erasing(_of_each(jobs.erase))
         return jobs
 
     def _job_plans(self, jobs: Jobs, clock: Clock) -> JobPlans:
@@ -270,18 +258,8 @@ class Parts:
         ingestion.company.rooms += (commands,)
         ingestion.noted = both(ingestion.noted, commands.heard)
         desk.heard = both(desk.heard, commands.heard_subscribed)
-        heard = registry.gone
-
-        def gone(tenant_id: int, device_id: str) -> None:
-            heard(tenant_id, device_id)
-            commands.gone(tenant_id, device_id)
-
-        async def erase(erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
-            for each in erasures:
-                await commands.forgetting.erase(each.tenant_id, each.device_id, each.asked_at)
-
-        room.keeping.follow_erasing(erase)
-        registry.gone = gone
+        room.keeping.follow_erasing(_of_each(commands.forgetting.erase))
+        registry.gone = both(registry.gone, commands.gone)
         return commands
 
     def _importing(self, clock: Clock) -> Importing:
@@ -364,6 +342,16 @@ class Parts:
             "forget jobs that ended long ago": ("7 3 * * *", self.gateway.jobs.forget_old),
             "finish revocations": ("* * * * *", self._foundation.registry.revocation.look_after),
         }
+
+
+def _of_each(erase: Callable[[int, str, int], Awaitable[None]]) -> Elsewhere:
+    """Have one room erase what it has of each device."""
+
+    async def erase_all(erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
+        for one in erasures:
+            await erase(one.tenant_id, one.device_id, one.asked_at)
+
+    return erase_all
 
 
 def own_version() -> str:

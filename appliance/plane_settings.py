@@ -7,6 +7,10 @@ import msgspec
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
+PAYLOAD_BYTES = 131_072
+"""The most of a request of a device, and of a command, as AWS IoT takes: at once much of a shadow may be removed."""
+
+
 class ShadowsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What devices and people may keep in shadows."""
 
@@ -16,10 +20,12 @@ class ShadowsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Named shadows of a device."""
     per_tenant: Positive = 100_000
     """Shadows of all devices together, with those that were deleted and whose versions are remembered."""
-    history_changes: Positive = 100
+    history_changes: Positive = 100_000
     """Changes of a shadow that are kept, the newest."""
-    history_mb: Positive = 200
-    """What the changes of all shadows may take on the disk; the oldest go first."""
+    history_kb: Positive = 2_000
+    """What the changes of one shadow may take on the disk, packed; the oldest go first."""
+    history_mb: Positive = 500
+    """What the changes of all shadows may take on the disk; those of the shadows that change most go first."""
 
 
 class CommandsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

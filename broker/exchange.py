@@ -130,10 +130,12 @@ class Exchange:
         """Publish in the owner's own name: to subscribers, or to one of them, or to one who `is_due` it anyway."""
         if message.retain:
             self._retain(message)
-        publication, wanted = Publication(self, evidence), self._route(message).matches
-        wanted = wanted if only is None else wanted.only(only)
-        if is_due and only is not None and not wanted.targets:
-            wanted = self._routing.unasked(message, only)
+        publication = Publication(self, evidence)
+        if only is None:
+            wanted = self._route(message).matches
+        else:
+            router = self.sessions.router(message.tenant_id)
+            wanted = self._routing.one(router, message, only, is_due=is_due)
         if wanted.targets or wanted.groups:  # Most of what a gateway tells has one reader, or none.
             self.distribute(message, wanted, evidence, publication)
         if evidence is not None and not publication.is_taken:

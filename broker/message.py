@@ -35,6 +35,12 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 def _size_bytes(properties: Properties) -> int:
-    texts = [text or "" for text in (properties.content_type, properties.response_topic)]
-    texts += [text for pair in properties.user_properties for text in pair]
-    return len(properties.correlation_data or b"") + sum([len(text.encode()) for text in texts])
+    # Asked of every message that is delivered: no list is made for it.
+    size = len(properties.correlation_data or b"")
+    if properties.content_type:
+        size += len(properties.content_type.encode())
+    if properties.response_topic:
+        size += len(properties.response_topic.encode())
+    for name, value in properties.user_properties:
+        size += len(name.encode()) + len(value.encode())
+    return size

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from functools import partial
 
 from broker.exchange import Exchange
-from broker.message import Message
-from broker.ports import Credentials, Denied, Principal
+from broker.message import Message, TenantId
+from broker.packets import Subscription
+from broker.ports import Credentials, Denied, Evidence, Principal
+from broker.publication import Publication
 from broker.reason_codes import ReasonCode
 from broker.receipt import Submitted
 from broker.session import Session
+from broker.subscriptions import Matches, Target
 from broker.topics import check_name
 
 
@@ -46,6 +49,28 @@ class Proxy:
                 told(None)
 
         exchange.permissions.judge_publisher(principal, topic, hear)
+
+    def hand(self, message: Message, session: Session, evidence: Evidence) -> None:
+        """Give a message to one client alone, at its QoS, whatever that one has subscribed to.
+
+        Whoever calls has looked at the name of the topic, and judged both, the publisher and the receiver.
+        """
+        exchange = self._exchange
+        publication = Publication(exchange, evidence)
+        target = Target(session, Subscription(message.topic, 1))
+        exchange.distribute(message, Matches((target,), (), {}), evidence, publication)
+        if not publication.is_taken:
+            evidence.untaken()
+
+    def session(self, tenant_id: TenantId, client_id: str) -> Session | None:
+        """The session of a client, connected or not; None when it has none."""
+        return self._exchange.sessions.find(tenant_id, client_id)
+
+    def note_refused(self, principal: Principal, kind: str, reason: str) -> None:
+        """Count something that was refused to a client that asked without a session, and tell the owner."""
+        exchange = self._exchange
+        who = (principal.tenant_id, principal.name, principal.name)
+        exchange.note_refused(Message(*who, "", b"", 0, retain=False, arrived_at=exchange.clock()), kind, reason)
 
     def may_publish(self, principal: Principal, topic: str, told: Callable[[Denied | None], None]) -> None:
         """Tell why somebody may not publish there, or None; now or later."""

@@ -46,16 +46,23 @@ class Routing:
         allowed = Matches(tuple(targets), found.groups, found.own)
         return router.remember(topic, allowed) if is_decided else Route(-1, allowed, router.subscriptions)
 
-    def unasked(self, message: Message, session: Session) -> Matches[Session]:
-        """One client as though it had subscribed to just this topic at QoS 1, if it may receive it."""
+    def one(self, router: Router, message: Message, session: Session, *, is_due: bool) -> Matches[Session]:
+        """One client, if it wants the topic or `is_due` it anyway, and may receive it.
+
+        Nobody else is asked about, and nothing is remembered: what one client is told has, as a rule, a topic that
+        comes once.
+        """
+        wanted = router.subscriptions.match(message.topic).only(session)
+        if not wanted.targets and is_due:
+            wanted = Matches((Target(session, Subscription(message.topic, 1)),), (), {})
         denied = None
-        if session.held is None:
+        if wanted.targets and session.held is None:
             try:
                 denied = self._denied(session, message.topic)
             except Undecided:
+                # It gets this message, and those after it, when the answer is there.
                 session.held = deque()
-        target = Target(session, Subscription(message.topic, 1))
-        return Matches((target,) if denied is None else (), (), {})
+        return wanted if denied is None else Matches((), (), {})
 
     def chosen(self, message: Message, wanted: Matches[Session]) -> Sequence[Target[Session]]:
         """The targets, without those who do not want their own messages, and one of each shared subscription."""

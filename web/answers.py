@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from appliance.instant import MINUTE_MS, SECOND_MS, to_text
+from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, to_text
 from appliance.registry.catalogue.table import escaped
 from appliance.telemetry.asking.model import Row
 from appliance.telemetry.model import Value
@@ -18,6 +18,7 @@ from appliance.telemetry.wanted import Check
 
 ROWS_AT_ONCE = 256
 
+_MINUTES = tuple(f"{hour:02d}:{minute:02d}:" for hour in range(24) for minute in range(60))
 _SECONDS = tuple(f"{second:02d}." for second in range(60))
 _MILLISECONDS = tuple(f"{millisecond:03d}Z" for millisecond in range(SECOND_MS))
 
@@ -35,18 +36,20 @@ class RowsOut(msgspec.Struct, frozen=True):
 
 
 class MomentTexts:
-    """Prints many moments as `to_text` does: what those of one minute have in common is printed once."""
+    """Prints many moments as `to_text` does: what those of one day have in common is printed once."""
 
     def __init__(self) -> None:
-        self._minutes: dict[int, str] = {}
+        self._days: dict[int, str] = {}
 
     def text(self, at: int) -> str:
         """A moment as ISO 8601 with milliseconds."""
-        minute, rest = divmod(at, MINUTE_MS)
-        beginning = self._minutes.get(minute)
-        if beginning is None:
-            beginning = self._minutes[minute] = to_text(at)[: -len("00.000Z")]
-        return beginning + _SECONDS[rest // SECOND_MS] + _MILLISECONDS[rest % SECOND_MS]
+        day, rest = divmod(at, DAY_MS)
+        date = self._days.get(day)
+        if date is None:
+            date = self._days[day] = to_text(at)[: -len("00:00:00.000Z")]
+        minute, rest = divmod(rest, MINUTE_MS)
+        second, rest = divmod(rest, SECOND_MS)
+        return date + _MINUTES[minute] + _SECONDS[second] + _MILLISECONDS[rest]
 
 
 class After(msgspec.Struct, frozen=True):

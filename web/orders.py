@@ -13,12 +13,12 @@ from appliance.registry.model import Device
 from web import ledger
 from web.ledger import Entry
 from web.painting import Painting, Part
+from web.parameters import FURTHEST
 
 ENTRIES_LIMIT = 50
 PIECE = 100
 SEARCHED_LIMIT = 2_000
 """How many commands are looked at for one page of those that are like this."""
-FURTHEST = 2**63 - 1
 TABS = {"": "All", "open": "Open", "closed": "Ended"}
 TEXT_LENGTH = 128
 

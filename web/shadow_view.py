@@ -12,7 +12,9 @@ from appliance.shadows.difference import Kind, PathChange
 from appliance.shadows.model import ChangeKind, Shadow, ShadowChange
 
 LINES_LIMIT = 100
-"""More lines of one difference are counted, not shown."""
+"""More lines of one difference, or moments of one section, are counted, not shown."""
+LISTED_LINES = 25
+"""The same of each difference in a list of changes: every line of a page takes the time of everybody."""
 VALUE_LENGTH = 200
 
 SIGNS: Mapping[Kind, str] = {Kind.ADDED: "+", Kind.REMOVED: "\u2212", Kind.CHANGED: "~"}
@@ -52,6 +54,14 @@ class LeafTime(msgspec.Struct, frozen=True):
     at: int
 
 
+class Times(msgspec.Struct, frozen=True):
+    """When the values of a section were set."""
+
+    shown: tuple[LeafTime, ...] = ()
+    more_count: int = 0
+    """How many are not shown."""
+
+
 class Documents(msgspec.Struct, frozen=True):
     """What a shadow holds; of a shadow that is not there, nothing."""
 
@@ -63,8 +73,8 @@ class Documents(msgspec.Struct, frozen=True):
     delta: str = ""
     differs: Diff = Diff()
     """What is desired, and reported otherwise or not at all."""
-    desired_times: tuple[LeafTime, ...] = ()
-    reported_times: tuple[LeafTime, ...] = ()
+    desired_times: Times = Times()
+    reported_times: Times = Times()
 
 
 class ChangeView(msgspec.Struct, frozen=True):
@@ -105,8 +115,8 @@ def documents(device_id: str, name: str, shadow: Shadow | None) -> Documents:
         reported=_text(shadow.reported),
         delta=_text(delta),
         differs=_diff(_differing(delta, shadow.reported)),
-        desired_times=tuple(times(shadow.desired, shadow.metadata.get("desired"))),
-        reported_times=tuple(times(shadow.reported, shadow.metadata.get("reported"))),
+        desired_times=_times(shadow.desired, shadow.metadata.get("desired")),
+        reported_times=_times(shadow.reported, shadow.metadata.get("reported")),
     )
 
 
@@ -118,17 +128,17 @@ def history(changes: Sequence[ShadowChange], now_desired: Mapping[str, Any] | No
             change.at,
             change.author,
             change.kind is ChangeKind.DELETED,
-            diff(change.desired_before, change.desired),
-            diff(change.reported_before, change.reported),
+            diff(change.desired_before, change.desired, LISTED_LINES),
+            diff(change.reported_before, change.reported, LISTED_LINES),
             may_restore=bool(change.desired) and not difference.is_same(change.desired, now_desired),
         )
         for change in changes
     ]
 
 
-def diff(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Diff:
+def diff(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, lines_limit: int = LINES_LIMIT) -> Diff:
     """What makes the one of the other."""
-    return _diff(difference.changes(before, after))
+    return _diff(difference.differences(before, after), lines_limit)
 
 
 def times(state: Mapping[str, Any] | None, metadata: Any) -> Iterator[LeafTime]:
@@ -137,6 +147,11 @@ def times(state: Mapping[str, Any] | None, metadata: Any) -> Iterator[LeafTime]:
         second = _second(_at(metadata, path))
         if second is not None:
             yield LeafTime(difference.written(path), second * SECOND_MS)
+
+
+def _times(state: Mapping[str, Any] | None, metadata: Any) -> Times:
+    found = list(times(state, metadata))
+    return Times(tuple(found[:LINES_LIMIT]), max(len(found) - LINES_LIMIT, 0))
 
 
 def _differing(delta: Mapping[str, Any] | None, reported: Mapping[str, Any] | None) -> Iterator[PathChange]:
@@ -169,7 +184,7 @@ def _second(stamp: Any) -> int | None:
             return None
 
 
-def _diff(changes: Iterator[PathChange] | Sequence[PathChange]) -> Diff:
+def _diff(changes: Iterator[PathChange] | Sequence[PathChange], lines_limit: int = LINES_LIMIT) -> Diff:
     found = list(changes)
     shown = tuple(
         DiffLine(
@@ -178,7 +193,7 @@ def _diff(changes: Iterator[PathChange] | Sequence[PathChange]) -> Diff:
             "" if one.kind is Kind.ADDED else _value(one.before),
             "" if one.kind is Kind.REMOVED else _value(one.after),
         )
-        for one in found[:LINES_LIMIT]
+        for one in found[:lines_limit]
     )
     return Diff(shown, len(found) - len(shown))
 

@@ -21,6 +21,7 @@ from appliance.errors import (
 )
 from appliance.gateway import Gateway
 from appliance.instant import SECOND_MS
+from appliance.registry.model import DeviceRetiredError, DeviceState
 from appliance.shadows.model import NAME, Address, Answer, Verb
 
 Telling = Callable[[int], Entry]
@@ -105,8 +106,14 @@ def check_name(name: str) -> None:
         )
 
 
+def check_in_use(gateway: Gateway, user: User, device_id: str) -> None:
+    """Raise `UnknownDeviceError`, or `DeviceRetiredError`: the shadows of such a device were deleted."""
+    if gateway.registry.device(user.tenant_id, device_id).state is DeviceState.RETIRED:
+        raise DeviceRetiredError(f"{device_id} is retired: nothing is wanted of it any more")
+
+
 async def _ask(gateway: Gateway, user: User, address: Address, payload: bytes, telling: Telling) -> Accepted:
-    gateway.registry.device(user.tenant_id, address.device_id)
+    check_in_use(gateway, user, address.device_id)
     check_name(address.name)
     answer = await gateway.shadows.ask(user.tenant_id, address, payload, author(user), telling)
     if not answer.is_accepted:

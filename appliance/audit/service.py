@@ -10,15 +10,13 @@ from appliance.audit.acting import actor
 from appliance.audit.model import Actor, Entry, Head, Page, RecordedEntry, Verdict, Wanted
 from appliance.errors import InvalidInputError
 from appliance.instant import Clock
-from appliance.store.database import Database, UnwritableError
+from appliance.store.database import FURTHEST, Database, UnwritableError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 HIGHEST_LIMIT = 1_000
-FURTHEST = 2**63 - 1
-"""A position that no log reaches."""
 SLICE_COUNT = 5_000
 """How many entries are read and checked at a time: others get their turn in between."""
 WINDOW_COUNT = 5_000

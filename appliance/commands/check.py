@@ -18,9 +18,8 @@ from appliance.commands.model import (
     State,
 )
 from appliance.instant import DAY_MS, SECOND_MS
-from appliance.plane_settings import CommandsConfig
+from appliance.plane_settings import PAYLOAD_BYTES, CommandsConfig
 
-PAYLOAD_BYTES = 131_072
 CONTENT_TYPE_LENGTH = 128
 PRIORITY_LIMIT = 100
 RETRIES_LIMIT = 20
@@ -31,7 +30,7 @@ DEVICES_LIMIT = 100_000
 TOO_MANY = "TOO_MANY_OPEN"
 
 
-class Order(NamedTuple):
+class Wish(NamedTuple):
     """What all commands of one wish have in common."""
 
     new: NewCommand
@@ -82,9 +81,9 @@ def told(new: NewCommand, kind: CommandType | None, type_name: str) -> NewComman
     return new
 
 
-def command_of(order: Order, tenant_id: int, device_id: str, execution_id: str) -> Command:
+def command_of(wish: Wish, tenant_id: int, device_id: str, execution_id: str) -> Command:
     """The command as it begins."""
-    new, config, now = order.new, order.config, order.now
+    new, config, now = wish.new, wish.config, wish.now
     expires_at = now + (config.expires_after_s if new.expires_in_s is None else new.expires_in_s) * SECOND_MS
     start_s = config.start_timeout_s if new.start_timeout_s is None else new.start_timeout_s
     finish_s = config.finish_timeout_s if new.finish_timeout_s is None else new.finish_timeout_s
@@ -121,7 +120,7 @@ def command_of(order: Order, tenant_id: int, device_id: str, execution_id: str) 
         reason_code="",
         reason="",
         result=None,
-        author=order.author,
+        author=wish.author,
     )
 
 

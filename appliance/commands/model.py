@@ -123,7 +123,7 @@ class NewCommand(msgspec.Struct, frozen=True):
     idempotency_key: str | None = None
 
 
-class Command(msgspec.Struct, frozen=True):
+class Command(msgspec.Struct, frozen=True, gc=False):
     """One command for one device, as the ledger has it. Moments are UTC milliseconds."""
 
     command_number: int

@@ -1,7 +1,6 @@
 """Commands at work: people send them, devices that are connected get them, and the ledger tells how far they came.
 
-Rules: states advance on evidence alone; a response that is acknowledged is on disk; what is due is found on the disk,
-so that a new start changes nothing. A clock that is set moves what is due along with it.
+Rules: states advance on evidence alone; a response that is acknowledged is on disk.
 """
 
 import asyncio
@@ -17,12 +16,13 @@ from msgspec.structs import replace
 from appliance.bus import Bus
 from appliance.commands import queries, ruling
 from appliance.commands.as_jobs.service import AsJobs, Kept
+from appliance.commands.cancelling.service import Cancelling
 from appliance.commands.catalogue.service import TypeCommands
-from appliance.commands.delivery.flight import Change, Place, Post
+from appliance.commands.delivery.flight import Change, Post
 from appliance.commands.delivery.service import Courier
 from appliance.commands.dialects.aws import Aws
 from appliance.commands.dialects.choice import addressed
-from appliance.commands.dialects.dialect import Address, Cbor, Dialect, Wire
+from appliance.commands.dialects.dialect import Address, Answered, Cbor, Wire
 from appliance.commands.dialects.jobs import AsJob
 from appliance.commands.dialects.plain import Plain
 from appliance.commands.events import publish_events
@@ -30,7 +30,6 @@ from appliance.commands.forgetting.service import Forgetting
 from appliance.commands.jobs.service import Jobs
 from appliance.commands.model import (
     Batch,
-    By,
     Command,
     CommandsChanged,
     DialectName,
@@ -43,25 +42,21 @@ from appliance.commands.model import (
 )
 from appliance.commands.ruling import Refusal
 from appliance.commands.sending.service import IN_SERVICE, Sender
+from appliance.commands.setting_aside.service import SettingAside
+from appliance.commands.tending.service import Tending
 from appliance.health import Status
-from appliance.instant import SECOND_MS, Clock
+from appliance.instant import Clock
 from appliance.plane_settings import CommandsConfig
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.service import Registry
-from appliance.store.database import Afterwards, Database, Together, UnwritableError
+from appliance.store.database import FURTHEST, Afterwards, Database, Together
 from broker.message import Message
 from broker.ports import Connected, Disconnected, Refused, Subscribed
 from broker.publication import Publication
 
 log = logging.getLogger(__name__)
 
-FURTHEST = 2**63 - 1
-"""A number that no command reaches."""
 HIGHEST_LIMIT = 1_000
-TICK_S = 0.5
-PIECE = 500
-JUMP_MS = 5 * SECOND_MS
-"""Of a clock that was set."""
 
 
 class _Told(NamedTuple):
@@ -82,14 +77,18 @@ class Commands:
         self._registry = registry
         self._config = config
         self._clock = clock
-        self._dialects: tuple[Plain | Aws | AsJob, ...] = (Plain(),)
+        self._dialects: tuple[Plain | Aws, ...] = (Plain(),)
         self.catalogue = TypeCommands(database, registry)
         self.forgetting = Forgetting(database, registry, config.ledger_days)
         self.as_jobs = AsJobs()
-        self.courier = Courier(database, clock, config.in_flight_per_device, self.as_jobs)
+        self._aside = SettingAside(self.as_jobs)
+        self.courier = Courier(database, clock, config.in_flight_per_device, self.as_jobs, self._aside)
+        self.tending = Tending(database, clock, self.as_jobs, self.courier, self._aside)
         self._sender = Sender(registry, devices, self.catalogue, self.courier, config)
         self._sender.clock = clock
         self._sender.changed = self.courier.changed = self.as_jobs.changed = self._changed
+        self.cancelling = Cancelling(self.courier, self.as_jobs)
+        self._aside.changed = self.tending.changed = self.cancelling.changed = self._changed
         self.courier.type_of = self._type_of
         self.courier.usual = self._usual
         self.bus: Bus | None = None
@@ -97,17 +96,14 @@ class Commands:
         self.answer: Callable[[Message, str], object] = lambda _message, _client_id: None
         self.note: Callable[[Refused], None] = lambda _: None
         """Hears of what is a problem of a device."""
-        self.jump_ms = JUMP_MS
-        """By more than this the clock does not go wrong by itself: it was set."""
-        self._gone: list[Place] = []
-        self._has_to_tend = asyncio.Event()
 
     def follow(self, together: Together, cbor: Cbor, first: Together | None = None) -> None:
         """Be told how work is done together with what devices ask for, or ahead of it, and how CBOR is written."""
-        self._together = self._sender.together = self.courier.together = together
+        self._sender.together = self.courier.together = self.courier.keeping.together = together
+        self.tending.together = self.cancelling.together = self._aside.together = together
         self._sender.first = first or together
         self._dialects = (Aws(cbor), Plain())
-        self.courier.dialects = self._dialects
+        self.courier.dialects = self.courier.answered = self._dialects
 
     def speak_jobs(self, jobs: Jobs) -> None:
         """Be given the ledger of jobs, for devices that ask for nothing else."""
@@ -120,11 +116,12 @@ class Commands:
         """Bring commands to devices, and look after what is due."""
         async with self.catalogue.opened(), self.courier.running(post):
             for place in await self._database.read(queries.select_open_devices()):
-                if not self._is_in_service(place):
-                    self.gone(*place)
+                has_one = self._registry.has_device(*place)
+                if not (has_one and self._registry.device(*place).state in IN_SERVICE):
+                    self.tending.gone(*place)
             async with asyncio.TaskGroup() as tasks:
                 working = [
-                    tasks.create_task(self._tend_for_ever(), name="commands due"),
+                    tasks.create_task(self.tending.run(), name="commands due"),
                     tasks.create_task(self.forgetting.run(), name="commands' age"),
                 ]
                 try:
@@ -145,8 +142,7 @@ class Commands:
 
     def gone(self, tenant_id: int, device_id: str) -> None:
         """A device takes no part any more: nothing is sent to it."""
-        self._gone.append((tenant_id, device_id))
-        self._has_to_tend.set()
+        self.tending.gone(tenant_id, device_id)
 
     # What devices tell.
 
@@ -241,21 +237,27 @@ class Commands:
 
     async def cancel(self, tenant_id: int, execution_id: str) -> Command:
         """Take back what was not written. Raises `UnknownCommandError`, `CommandSentError`, `CommandEndedError`."""
-        return await self._sender.cancel(tenant_id, await self.command(tenant_id, execution_id))
+        return await self.cancelling.cancel(tenant_id, await self.command(tenant_id, execution_id))
 
     async def cancel_batch(self, tenant_id: int, batch_id: str) -> int:
         """Take back what was not written of a batch; gives how many commands. Raises `UnknownBatchError`."""
-        return await self._sender.cancel_batch(tenant_id, await self.batch(tenant_id, batch_id))
+        return await self.cancelling.cancel_batch(tenant_id, await self.batch(tenant_id, batch_id))
 
     def status(self) -> Status:
         """How many commands are under way, and for how many devices something waits."""
-        courier = self.courier
+        courier, aside_count = self.courier, self._aside.count
         details = {"in_flight": courier.flight_count, "waiting_devices": courier.waiting_count}
+        details["set_aside"] = aside_count
+        if courier.keeping.trouble:
+            summary = f"what is heard of commands is not kept: {courier.keeping.trouble}"
+            return Status(ok=False, summary=summary, details=details)
+        for mishap in (courier.mishap, self.tending.mishap, self.forgetting.mishap):
+            if mishap.trouble:
+                summary = f"{mishap.trouble}: the log says where"
+                return Status(ok=False, summary=summary, details=details, is_serving=True)
         summary = f"{courier.flight_count} under way, {courier.waiting_count} devices to be told something"
-        if courier.trouble:
-            return Status(
-                ok=False, summary=f"what is heard of commands is not kept: {courier.trouble}", details=details
-            )
+        if aside_count:
+            summary += f", {aside_count} set aside since the start: the log says where the gateway failed"
         return Status(ok=True, summary=summary, details=details)
 
     async def _counted(self, tenant_id: int, batches: Sequence[Batch]) -> list[Batch]:
@@ -280,79 +282,7 @@ class Commands:
         if self.bus is not None:
             self.bus.announce([CommandsChanged(tenant_id, tuple(some)) for tenant_id, some in devices.items()])
 
-    # What is due.
-
-    async def _tend_for_ever(self) -> None:
-        loop = asyncio.get_running_loop()
-        passed, wall = loop.time(), self._clock()
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
-                    await self._has_to_tend.wait()
-            reached = loop.time(), self._clock()
-            jump_ms = reached[1] - wall - int((reached[0] - passed) * SECOND_MS)
-            try:
-                if abs(jump_ms) > self.jump_ms:
-                    log.info("clock was set, commands are due as long from now as before by_ms=%s", jump_ms)
-                    await self._together(partial(self._shift, jump_ms))
-                # Not before: while the disk is full, a jump waits for it.
-                passed, wall = reached
-                await self.tend()
-            except UnwritableError as error:
-                log.warning("commands that are due wait for the disk error=%s", error)
-                await asyncio.sleep(1)
-
-    async def tend(self) -> None:
-        """See to what is due now, and to whoever is gone. Raises `UnwritableError`."""
-        self._has_to_tend.clear()
-        self.courier.look_after(self._clock())
-        while self._gone:
-            await self._together(partial(self._end_all, self._gone[0]))
-            del self._gone[0]
-        for due_at in await self._database.read(queries.select_next_due()):
-            if due_at is not None and due_at <= self._clock():
-                await self._see_to_due()
-
-    async def _see_to_due(self) -> None:
-        counts: list[int] = [PIECE]
-        while counts[-1] == PIECE:
-            await self._together(partial(self._rule_due, counts))
-
-    def _rule_due(self, counts: list[int], connection: sqlite3.Connection, now: int) -> Afterwards:
-        found = queries.due(connection, now, PIECE)
-        kept = self.as_jobs.keep(connection, [(before, ruling.due(before, now)) for before in found], now)
-        return partial(self._was_due, kept.changes, kept.tell, counts)
-
-    def _was_due(self, changes: Sequence[Change], tell: Afterwards, counts: list[int]) -> None:
-        tell()
-        counts.append(len(changes))
-        self._changed(changes)
-        waiting = [after for _, after in changes if not after.is_over and after.offered_at is None]
-        self.courier.expect([(after.tenant_id, after.device_id) for after in waiting])
-
-    def _end_all(self, place: Place, connection: sqlite3.Connection, now: int) -> Afterwards:
-        changes: list[Change] = []
-        reason = ruling.Reason(ruling.DEVICE_GONE, "the device was suspended or retired")
-        for before in queries.open_of_device(connection, *place):
-            over = ruling.cancelled(before, reason, By.GATEWAY, now)
-            if over is not None:
-                changes.append((before, over))
-        kept = self.as_jobs.keep(connection, changes, now)
-        return partial(self._ended_all, kept)
-
-    def _ended_all(self, kept: Kept) -> None:
-        kept.tell()
-        self._changed(kept.changes)
-
-    def _shift(self, by_ms: int, connection: sqlite3.Connection, now: int) -> Afterwards:
-        del now
-        queries.shift(connection, by_ms)
-        return lambda: None
-
     # Of devices.
-
-    def _is_in_service(self, place: Place) -> bool:
-        return self._registry.has_device(*place) and self._registry.device(*place).state in IN_SERVICE
 
     def _type_of(self, tenant_id: int, device_id: str) -> str:
         has_one = self._registry.has_device(tenant_id, device_id)
@@ -369,7 +299,7 @@ def _message(tenant_id: int, wire: Wire, now: int) -> Message:
 
 
 def _ruled(
-    message: Message, dialect: Dialect, address: Address, known: Mapping[str, Command], now: int
+    message: Message, dialect: Answered, address: Address, known: Mapping[str, Command], now: int
 ) -> Command | Refusal:
     """What a response makes of the command that it is about."""
     try:

@@ -7,13 +7,13 @@ from appliance.shadows.difference import is_same
 _PLAIN = (str, int, float, bool)
 
 
-def difference(desired: dict[str, Any] | None, reported: dict[str, Any] | None) -> dict[str, Any] | None:
+def delta_of(desired: dict[str, Any] | None, reported: dict[str, Any] | None) -> dict[str, Any] | None:
     """The desired values that are missing in what is reported or differ from it; None when there are none."""
     if not desired:
         return None
     if not reported:
         return desired
-    return _difference(desired, reported) or None
+    return _delta_of(desired, reported) or None
 
 
 def times_of(delta: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def times_of(delta: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _difference(desired: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
+def _delta_of(desired: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for key, value in desired.items():
         if key not in reported:
@@ -32,7 +32,7 @@ def _difference(desired: dict[str, Any], reported: dict[str, Any]) -> dict[str, 
             continue
         there = reported[key]
         if isinstance(value, dict) and isinstance(there, dict):
-            if inner := _difference(value, there):
+            if inner := _delta_of(value, there):
                 found[key] = inner
         elif not _is_equal(value, there):
             found[key] = value

@@ -32,7 +32,7 @@ class PathChange(msgspec.Struct, frozen=True):
     """None when it was removed."""
 
 
-def changes(before: Document | None, after: Document | None) -> tuple[PathChange, ...]:
+def differences(before: Document | None, after: Document | None) -> tuple[PathChange, ...]:
     """Everything that makes `after` of `before`, in the order of their keys. No document is one without keys."""
     return tuple(_between(before or {}, after or {}, ()))
 
@@ -75,6 +75,8 @@ def _between(before: Document, after: Document, path: tuple[str, ...]) -> Iterat
             yield from (PathChange(leaf, Kind.REMOVED, value, None) for leaf, value in leaves({key: before[key]}, path))
         elif key not in before:
             yield from (PathChange(leaf, Kind.ADDED, None, value) for leaf, value in leaves({key: after[key]}, path))
+        elif before[key] is after[key]:
+            continue  # What a change has not touched is shared, and mostly that is nearly all.
         elif _is_looked_into(before[key], after[key]):
             yield from _between(before[key], after[key], place)
         elif not is_same(before[key], after[key]):

@@ -69,11 +69,14 @@ def continued(kept: Kept, older: Sequence[KeptChange]) -> Kept:
 
     What is behind a gap leads nowhere: not every change between was kept.
     """
-    following = []
-    for version, change in zip(range(kept.next_version, 0, -1), older, strict=False):
+    following, version = [], kept.next_version
+    for change in older:
+        if change.version > version:
+            continue  # Of a piece whose newest are known already.
         if change.version != version:
             break
         following.append(change)
+        version -= 1
     return msgspec.structs.replace(kept, changes=[*kept.changes, *following])
 
 
@@ -98,6 +101,12 @@ def told(kept: Kept, before_version: int | None, limit: int) -> list[ShadowChang
     return found
 
 
+def check_began(kept: Kept, oldest: tuple[int, int] | None) -> None:
+    """Raise `BeforeHistoryError` unless a shadow began with its oldest change, of which version and moment are told."""
+    if oldest is None or oldest[0] != _FIRST_VERSION:
+        raise _unknown_before(kept.updated_at if oldest is None else oldest[1])
+
+
 def as_of(kept: Kept, device_id: str, name: str, at: int) -> Shadow | None:
     """What a shadow was at a moment; None when there was none. Raises `BeforeHistoryError`."""
     if at >= kept.updated_at:
@@ -109,10 +118,12 @@ def as_of(kept: Kept, device_id: str, name: str, at: int) -> Shadow | None:
         oldest = change
     if oldest is not None and oldest.version == _FIRST_VERSION:
         return None
-    begin_at = kept.updated_at if oldest is None else oldest.at
-    raise BeforeHistoryError(
-        f"the history of this shadow begins at {to_text(begin_at)}: what it was before is not kept"
-    )
+    raise _unknown_before(kept.updated_at if oldest is None else oldest.at)
+
+
+def _unknown_before(begin_at: int) -> BeforeHistoryError:
+    told = f"the history of this shadow begins at {to_text(begin_at)}: what it was before is not kept"
+    return BeforeHistoryError(told)
 
 
 def _walked(kept: Kept) -> Iterator[tuple[KeptChange, Body, Body]]:

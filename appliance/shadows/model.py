@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from appliance.errors import NotFoundError
-from appliance.shadows.delta import difference
+from appliance.shadows.delta import delta_of
 
 Section = dict[str, Any]
 """An object of JSON, as `desired` and `reported` are; null stands nowhere in it."""
@@ -70,7 +70,7 @@ class Shadow(msgspec.Struct, frozen=True):
     @property
     def delta(self) -> Section | None:
         """What is desired and not reported so; None when nothing is."""
-        return difference(self.desired, self.reported)
+        return delta_of(self.desired, self.reported)
 
 
 class ShadowSummary(msgspec.Struct, frozen=True):

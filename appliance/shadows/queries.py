@@ -6,18 +6,21 @@ from typing import Any
 
 import msgspec
 
-from appliance.shadows import document
-from appliance.shadows.history import Body, Kept, KeptChange, WayBack
-from appliance.shadows.model import ChangeKind, Shadow, ShadowSummary
+from appliance.shadows import document, pack
+from appliance.shadows.history import Body, Kept
+from appliance.shadows.model import Shadow, ShadowSummary
+from appliance.shadows.pack import StoredChange
 from appliance.shadows.ruling import Change, Standing
 from appliance.store.database import Select
 
 TRIMMED_AT_ONCE = 64
-"""Changes of a shadow, and of all shadows, that go in one statement at most."""
+"""Rows of a shadow's history that go in one statement at most."""
+OLDEST_AT_ONCE = 16
+"""The same of all shadows: each may be a piece of many changes."""
 ERASED_AT_ONCE = 256
 
+_ANY_VERSION = 2**62
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
-_WAY_BACK = msgspec.json.Decoder(WayBack)
 
 
 def select_standing(
@@ -85,6 +88,62 @@ def delete_old_changes(connection: sqlite3.Connection, tenant_id: int, number: i
     return sum([byte_count for (byte_count,) in rows])
 
 
+def select_unpacked(
+    connection: sqlite3.Connection, tenant_id: int, number: int, limit: int
+) -> tuple[list[StoredChange], int]:
+    """The newest changes of a shadow that are not packed, the newest first, and the odometer of the piece before."""
+    sql = """
+        SELECT version, at, author, kind, patch, IIF(kind = 'packed', '', way_back) FROM shadow_change
+        WHERE tenant_id = ? AND shadow_number = ? ORDER BY version DESC LIMIT ?
+    """
+    found: list[StoredChange] = []
+    for row in connection.execute(sql, (tenant_id, number, limit)):
+        one = StoredChange(*row)
+        if one.is_packed:
+            return found, pack.label(one).odometer
+        found.append(one)
+    return found, 0
+
+
+def update_to_piece(
+    connection: sqlite3.Connection, tenant_id: int, number: int, piece: StoredChange, newest_version: int
+) -> int:
+    """Put a piece in the place of its changes; gives how many bytes more there are."""
+    sql = """
+        DELETE FROM shadow_change
+        WHERE tenant_id = ? AND shadow_number = ? AND version > ? AND version <= ? RETURNING byte_count
+    """
+    rows = connection.execute(sql, (tenant_id, number, piece.version, newest_version)).fetchall()
+    gone: int = sum([byte_count for (byte_count,) in rows])
+    sql = "SELECT byte_count FROM shadow_change WHERE tenant_id = ? AND shadow_number = ? AND version = ?"
+    [(was,)] = connection.execute(sql, (tenant_id, number, piece.version)).fetchall()
+    gone += was
+    sql = """
+        UPDATE shadow_change SET author = ?, kind = ?, patch = ?, way_back = ?, byte_count = ?
+        WHERE tenant_id = ? AND shadow_number = ? AND version = ?
+    """
+    byte_count = len(piece.patch) + len(piece.way_back)
+    told = (piece.author, piece.kind, piece.patch, piece.way_back, byte_count)
+    connection.execute(sql, (*told, tenant_id, number, piece.version))
+    return byte_count - gone
+
+
+def select_oldest_pieces(connection: sqlite3.Connection, tenant_id: int, number: int, limit: int) -> list[StoredChange]:
+    """The oldest pieces of a shadow, the oldest first, without what is in them."""
+    sql = """
+        SELECT version, at, author, kind, patch, '' FROM shadow_change
+        WHERE tenant_id = ? AND shadow_number = ? AND kind = 'packed' ORDER BY version LIMIT ?
+    """
+    return [StoredChange(*row) for row in connection.execute(sql, (tenant_id, number, limit))]
+
+
+def select_totals(connection: sqlite3.Connection, tenant_id: int) -> tuple[int, int]:
+    """How many shadows of a tenant there are, and how many bytes all their changes take."""
+    sql = "SELECT shadow_count, byte_count FROM shadow_total WHERE tenant_id = ?"
+    row = connection.execute(sql, (tenant_id,)).fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
 def update_totals(connection: sqlite3.Connection, tenant_id: int, *, shadow_count: int = 0, byte_count: int = 0) -> int:
     """Count shadows, and bytes of changes, that came or went; give how many bytes all changes of a tenant take."""
     sql = """
@@ -107,7 +166,7 @@ def delete_oldest_changes(connection: sqlite3.Connection, tenant_id: int) -> int
     """Forget some of the oldest changes of a tenant; give how many bytes they took."""
     sql = f"""
         DELETE FROM shadow_change WHERE +tenant_id = ? AND change_number IN (
-            SELECT change_number FROM shadow_change WHERE tenant_id = ? ORDER BY change_number LIMIT {TRIMMED_AT_ONCE}
+            SELECT change_number FROM shadow_change WHERE tenant_id = ? ORDER BY change_number LIMIT {OLDEST_AT_ONCE}
         ) RETURNING byte_count
     """
     rows = connection.execute(sql, (tenant_id, tenant_id)).fetchall()
@@ -187,6 +246,16 @@ def select_names(tenant_id: int, device_id: str, after: str, limit: int) -> Sele
     return Select(sql, (tenant_id, device_id, after, limit), _summary)
 
 
+def select_of_retired(limit: int) -> Select[tuple[int, str, str]]:
+    """Some of the shadows that are there of devices that are retired: tenant, device and name."""
+    sql = """
+        SELECT shadow.tenant_id, shadow.device_id, shadow.name FROM device
+        JOIN shadow ON shadow.tenant_id = device.tenant_id AND shadow.device_id = device.device_id
+        WHERE device.state = 'retired' AND shadow.state IS NOT NULL LIMIT ?
+    """
+    return Select(sql, (limit,), lambda tenant_id, device_id, name: (tenant_id, device_id, name))
+
+
 def select_kept(tenant_id: int, device_id: str, name: str) -> Select[Kept]:
     """A shadow as it is, deleted ones too, without its changes."""
     sql = """
@@ -197,18 +266,36 @@ def select_kept(tenant_id: int, device_id: str, name: str) -> Select[Kept]:
 
 
 def select_changes(
-    tenant_id: int, number: int, through_version: int, limit: int, told_below: int
-) -> Select[KeptChange]:
+    tenant_id: int, number: int, through_version: int, limit: int, told_below: int = _ANY_VERSION
+) -> Select[StoredChange]:
     """Changes of a shadow up to a version, the newest first; what was asked for only with those below another.
 
     A change never becomes another. So it can be asked for them after the shadow and piece by piece: what is
-    committed in between has a higher version.
+    committed in between has a higher version, or is packed. A piece has the version of its oldest change: it is found
+    by any of its versions, and the first may hold higher ones.
     """
     sql = """
-        SELECT version, at, author, kind, IIF(version < ?, patch, '{}'), way_back FROM shadow_change
+        SELECT version, at, author, kind, IIF(version < ? OR kind = 'packed', patch, '{}'), way_back FROM shadow_change
         WHERE tenant_id = ? AND shadow_number = ? AND version <= ? ORDER BY version DESC LIMIT ?
     """
-    return Select(sql, (told_below, tenant_id, number, through_version, limit), _change)
+    return Select(sql, (told_below, tenant_id, number, through_version, limit), StoredChange)
+
+
+def select_change_at(tenant_id: int, number: int, at: int) -> Select[StoredChange]:
+    """The last change of a shadow up to a moment, or the piece that it may be in."""
+    sql = """
+        SELECT version, at, author, kind, patch, way_back FROM shadow_change
+        WHERE tenant_id = ? AND shadow_number = ? AND at <= ? ORDER BY version DESC LIMIT 1
+    """
+    return Select(sql, (tenant_id, number, at), StoredChange)
+
+
+def select_oldest_change(tenant_id: int, number: int) -> Select[tuple[int, int]]:
+    """The version and the moment of the oldest change of a shadow that is kept."""
+    sql = """
+        SELECT version, at FROM shadow_change WHERE tenant_id = ? AND shadow_number = ? ORDER BY version LIMIT 1
+    """
+    return Select(sql, (tenant_id, number), lambda version, at: (version, at))
 
 
 def _standing(version: int, updated_at: int, has_delta: int, state: str | None, metadata: str | None) -> Standing:
@@ -243,8 +330,3 @@ def _kept(number: int, version: int, updated_at: int, state: str | None, metadat
     if state is not None and metadata is not None:
         body = Body(_OBJECT.decode(state), _OBJECT.decode(metadata), is_there=True)
     return Kept(number, version, updated_at, body, ())
-
-
-def _change(version: int, at: int, author: str, kind: str, patch: str, way_back: str) -> KeptChange:
-    back = _WAY_BACK.decode(way_back)
-    return KeptChange(version, at, author, ChangeKind(kind), _OBJECT.decode(patch), back)

@@ -4,14 +4,13 @@ from typing import Any
 
 import msgspec
 
+from appliance.plane_settings import PAYLOAD_BYTES
 from appliance.shadows.merge import SECTIONS
 from appliance.shadows.model import DEVICE_ID, NAME, Address, Verb
 
 LEVELS_LIMIT = 8
 """How deep a section may be nested; it counts as the first level itself. The text of AWS names an older number."""
 TOKEN_BYTES = 64
-PAYLOAD_BYTES = 131_072
-"""The most of a request, as AWS IoT takes: much may be removed at once of what is kept."""
 
 _DECODER = msgspec.json.Decoder()
 

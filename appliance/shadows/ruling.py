@@ -7,7 +7,7 @@ import msgspec
 
 from appliance.instant import SECOND_MS
 from appliance.shadows import answers, document
-from appliance.shadows.delta import difference
+from appliance.shadows.delta import delta_of
 from appliance.shadows.document import Document
 from appliance.shadows.merge import SECTIONS, merged
 from appliance.shadows.model import OK, Address, Answer, ChangeKind, Verb
@@ -140,7 +140,7 @@ def _check_version(wanted: int | None, standing: Standing) -> None:
 
 
 def _delta(kept: Document) -> dict[str, Any] | None:
-    return difference(kept.state.get("desired"), kept.state.get("reported"))
+    return delta_of(kept.state.get("desired"), kept.state.get("reported"))
 
 
 def _ending(at: int, token: str | None) -> bytes:

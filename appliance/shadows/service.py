@@ -6,17 +6,21 @@ Rules:
 - Nothing is kept in memory: what is on the disk is what there is.
 """
 
+import asyncio
+import contextlib
+import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Self
 
 from appliance.audit import queries as audit_queries
 from appliance.audit.acting import actor
 from appliance.audit.model import Entry
 from appliance.instant import Clock
 from appliance.plane_settings import ShadowsConfig
-from appliance.shadows import queries, topics
+from appliance.shadows import pack, queries, topics
 from appliance.shadows.batch.service import Batch
-from appliance.shadows.history import Kept, as_of, continued, told
+from appliance.shadows.history import Kept, as_of, check_began, continued, told
 from appliance.shadows.model import (
     Address,
     Answer,
@@ -26,10 +30,18 @@ from appliance.shadows.model import (
     ShadowSummary,
     Verb,
 )
+from appliance.shadows.pack import StoredChange, UnreadableError
 from appliance.shadows.ruling import Ruling, Standing, rule
-from appliance.store.database import Afterwards, Database, Together, Work
+from appliance.store.database import Afterwards, Database, Together, UnwritableError, Work
 from broker.message import Message
 
+log = logging.getLogger(__name__)
+
+GATEWAY = "gateway"
+"""How a history names the gateway itself."""
+DELETED_AT_ONCE = 100
+AGAIN_S = 60.0
+NOT_FOUND = 404
 WALKED_AT_ONCE = 32
 """Changes of a history that are looked at in one piece."""
 
@@ -48,6 +60,23 @@ class Shadows:
         """Has work done in the transaction of a batch."""
         self.publish: Callable[[Message], object] = lambda _message: None
         self.announce: Callable[[Sequence[object]], object] = lambda _events: None
+        self._has_gone = asyncio.Event()
+        # Who retired while the gateway was away, or just before it went, is found as well.
+        self._has_gone.set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Delete the shadows of devices that retire."""
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(self._delete_for_ever(), name="shadows of retired devices")
+            try:
+                yield self
+            finally:
+                task.cancel()
+
+    def gone(self, _tenant_id: int, _device_id: str) -> None:
+        """Hear that a device takes no part any more; if it has retired, its shadows go soon."""
+        self._has_gone.set()
 
     # For devices over MQTT.
 
@@ -123,15 +152,43 @@ class Shadows:
             return []
         before = kept.version + 1 if before_version is None else min(before_version, kept.version + 1)
         first = max(before - limit, 1)
+        if before <= kept.version:
+            number = kept.shadow_number
+            found = await self._database.read(queries.select_changes(tenant_id, number, before - 1, 1))
+            if found and found[0].is_packed:
+                with contextlib.suppress(UnreadableError):
+                    piece = await asyncio.to_thread(pack.kept, number, found[0])
+                    kept = piece if piece.version >= before - 1 else kept
         kept = await self._walked(tenant_id, kept, lambda one: one.next_version < first, before)
-        return told(kept, before, limit)
+        return await asyncio.to_thread(told, kept, before, limit)
 
     async def as_of(self, tenant_id: int, device_id: str, name: str, at: int) -> Shadow | None:
         """What a shadow was at a moment; None when there was none. Raises `BeforeHistoryError`."""
         kept = await self._kept(tenant_id, device_id, name)
         if kept is None:
             return None
-        return as_of(await self._walked(tenant_id, kept, lambda one: one.reaches(at)), device_id, name, at)
+        if at < kept.updated_at:
+            number = kept.shadow_number
+            found = await self._database.read(queries.select_change_at(tenant_id, number, at))
+            if not found:
+                oldest = await self._database.read(queries.select_oldest_change(tenant_id, number))
+                check_began(kept, oldest[0] if oldest else None)
+                return None
+            with contextlib.suppress(UnreadableError):
+                kept = await self._from_piece(tenant_id, kept, found[0], at)
+            kept = await self._walked(tenant_id, kept, lambda one: one.reaches(at))
+        return await asyncio.to_thread(as_of, kept, device_id, name, at)
+
+    async def delete_retired(self) -> None:
+        """Delete the shadows of devices that are retired, as anybody may delete one: history and versions stay.
+
+        Raises `UnwritableError` while the disk is full.
+        """
+        while found := await self._database.read(queries.select_of_retired(DELETED_AT_ONCE)):
+            for tenant_id, device_id, name in found:
+                answer = await self.ask(tenant_id, Address(device_id, name, Verb.DELETE), b"", GATEWAY)
+                if not answer.is_accepted and answer.code != NOT_FOUND:
+                    return  # A defect, which is in the log: once more the next time.
 
     async def erase(self, tenant_id: int, device_id: str, through_at: int) -> None:
         """Forget every shadow of a device that was made up to a moment, its history and its version, step by step.
@@ -140,6 +197,17 @@ class Shadows:
         """
         while await self._database.write(queries.erase_some, tenant_id, device_id, through_at):
             pass
+
+    async def _delete_for_ever(self) -> None:
+        while True:
+            await self._has_gone.wait()
+            self._has_gone.clear()
+            try:
+                await self.delete_retired()
+            except UnwritableError as error:
+                log.warning("shadows of retired devices not deleted yet error=%s", error)
+                self._has_gone.set()
+                await asyncio.sleep(AGAIN_S)
 
     async def _got(self, tenant_id: int, address: Address, payload: bytes) -> Answer:
         found = await self._database.read(queries.select_standing_of(tenant_id, address.device_id, address.name))
@@ -150,14 +218,31 @@ class Shadows:
         found = await self._database.read(queries.select_kept(tenant_id, device_id, name))
         return found[0] if found else None
 
+    async def _from_piece(self, tenant_id: int, kept: Kept, stored: StoredChange, at: int) -> Kept:
+        """The shadow as a piece tells it, if the piece says what it was at a moment; else as it is now.
+
+        Raises `UnreadableError`.
+        """
+        if not stored.is_packed:
+            return kept
+        label = pack.label(stored)
+        if label.newest_at <= at:
+            # Unless the next change is known, nobody knows what the shadow was after the piece.
+            following = queries.select_changes(tenant_id, kept.shadow_number, label.newest_version + 1, 1)
+            found = await self._database.read(following)
+            if not found or found[0].version != label.newest_version + 1:
+                return kept
+        return await asyncio.to_thread(pack.kept, kept.shadow_number, stored)
+
     async def _walked(self, tenant_id: int, kept: Kept, is_enough: Callable[[Kept], bool], told_below: int = 0) -> Kept:
-        """A shadow with its changes as far back as is wanted, or as they are kept. The loop goes on in between."""
+        """A shadow with its changes as far back as is wanted, or as they are kept. The loop goes on meanwhile."""
         while not is_enough(kept):
             question = queries.select_changes(
                 tenant_id, kept.shadow_number, kept.next_version, WALKED_AT_ONCE, told_below
             )
-            further = continued(kept, await self._database.read(question))
-            if len(further.changes) < len(kept.changes) + WALKED_AT_ONCE:
+            rows = await self._database.read(question)
+            further = await asyncio.to_thread(_further, kept, rows, is_enough)
+            if len(rows) < WALKED_AT_ONCE or len(further.changes) == len(kept.changes):
                 return further
             kept = further
         return kept
@@ -172,6 +257,20 @@ class Shadows:
         """Stand in while nobody gathers batches: a transaction of its own."""
         afterwards = await self._database.write(work, self._clock())
         afterwards()
+
+
+def _further(kept: Kept, rows: Sequence[StoredChange], is_enough: Callable[[Kept], bool]) -> Kept:
+    """A shadow with the changes of these rows, until they are enough, or one cannot be read."""
+    for row in rows:
+        count = len(kept.changes)
+        try:
+            kept = continued(kept, pack.changes(row))
+        except UnreadableError as error:
+            log.warning("history of a shadow ends early error=%s", error)
+            break
+        if len(kept.changes) == count or is_enough(kept):
+            break
+    return kept
 
 
 def _author(message: Message) -> str:

@@ -23,6 +23,8 @@ from appliance.errors import UnavailableError
 
 T = TypeVar("T")
 
+FURTHEST = 2**63 - 1
+"""A number that no row reaches: before it, as a cursor, comes everything."""
 WRITES_LIMIT = 1_000
 """How many transactions may wait for the writer before callers are made to wait themselves."""
 
@@ -39,6 +41,11 @@ SqliteError = sqlite3.Error
 
 Afterwards = Callable[[], None]
 """What is to be done on the loop once a transaction is on disk."""
+
+
+def nothing_left() -> None:
+    """What is to be done after work that leaves nothing to do."""
+
 
 Work = Callable[[sqlite3.Connection, int], Afterwards]
 """Done inside a transaction, in the writer's thread, at a moment (UTC ms); what it gives is done afterwards.

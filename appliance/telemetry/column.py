@@ -8,9 +8,8 @@ scaled to whole numbers when that loses nothing. The format is in docs/reference
 from array import array
 from collections.abc import Callable, Sequence
 from enum import Enum, IntEnum
-from itertools import accumulate, pairwise, repeat
+from itertools import accumulate, pairwise
 from math import copysign, isfinite
-from operator import truediv
 from typing import Any, cast
 
 from appliance.telemetry.model import TimeSource, Value
@@ -19,11 +18,16 @@ from appliance.telemetry.packing import (
     ChunkError,
     Reader,
     as_text,
+    float_array,
     put_doubles,
     put_integers,
     put_varint,
+    put_wholes,
     take_doubles,
+    take_integer_array,
+    take_integer_sequence,
     take_integers,
+    take_pieces,
 )
 
 
@@ -41,6 +45,8 @@ Cell = Value | Missing
 _PLACES_LIMIT = 9
 _SCALES = [10.0**places for places in range(_PLACES_LIMIT + 1)]
 _EXACT_LIMIT = 1 << 53
+_ROUNDED_LIMIT = float(1 << 51)
+_ROUNDER = 3 * _ROUNDED_LIMIT
 _SAMPLE_COUNT = 8
 _TIME_SOURCES = {int(source): source for source in TimeSource}
 
@@ -63,7 +69,9 @@ def put_column(out: bytearray, cells: Sequence[Cell]) -> None:
     """Append a column; the count of its cells is the reader's to know."""
     if not cells:
         return
-    kinds = _kinds_of_array(cells) if isinstance(cells, array) else set(map(type, cells))
+    if isinstance(cells, array):
+        cells = cells.tolist()  # once, and not each time that it is gone through
+    kinds = set(map(type, cells))
     if kinds == {float}:
         _put_floats(out, cast("Sequence[float]", cells))
     elif kinds == {int} and _is_packable(cast("Sequence[int]", cells)):
@@ -81,6 +89,43 @@ def put_column(out: bytearray, cells: Sequence[Cell]) -> None:
 def take_column(reader: Reader, count: int) -> list[Cell]:
     """Read a column of `count` cells. Raises `ChunkError` when the bytes are none."""
     return _take_cells(reader, reader.byte(), count) if count else []
+
+
+def take_packed(reader: Reader, count: int) -> "array[int] | array[float] | list[Cell]":
+    """Read a column, of numbers of one kind as an array if 64 bits hold them. Raises `ChunkError` as `take_column`."""
+    if not count:
+        return []
+    match form := reader.byte():
+        case _Form.INTEGER:
+            return take_integer_array(reader, count)
+        case _Form.DECIMAL:
+            return float_array(_take_decimals(reader, count))
+        case _Form.DOUBLE:
+            return take_doubles(reader, count)
+        case _:
+            return _take_cells(reader, form, count)
+
+
+def take_names(reader: Reader, count: int) -> tuple[list[bytes], Sequence[int]]:
+    """Read a column of text: its different texts in UTF-8, and for each cell the number of its text."""
+    if not count:
+        return [], []
+    if reader.byte() != _Form.TEXT:
+        raise ChunkError("a column holds values of another kind than it may")
+    names, joined = take_pieces(reader)
+    if not joined.isascii():
+        for name in names:
+            as_text(name)  # raises when it is none
+    return names, _take_places(reader, count, len(names))
+
+
+def _take_places(reader: Reader, count: int, name_count: int) -> Sequence[int]:
+    """Which of so many texts each cell is: the range of all of them where each is another one, as it mostly is."""
+    numbers = take_integer_sequence(reader, count)
+    is_usual = numbers == range(name_count) or (name_count == 1 and numbers.count(0) == count)
+    if not is_usual and (min(numbers) < 0 or max(numbers) >= name_count):
+        raise ChunkError("a text is named that is not there")
+    return numbers
 
 
 def _take_cells(reader: Reader, form: int, count: int) -> list[Cell]:
@@ -128,16 +173,14 @@ def _take_only(reader: Reader, count: int, usual: _Form, kinds: set[type]) -> li
     return cells
 
 
-def _kinds_of_array(cells: "array[int] | array[float]") -> set[type]:
-    return {float} if cells.typecode == "d" else {int}
-
-
 def _is_packable(values: Sequence[int]) -> bool:
     return min(values) > -INTEGER_LIMIT and max(values) < INTEGER_LIMIT
 
 
 def _put_floats(out: bytearray, values: Sequence[float]) -> None:
-    if not all(map(isfinite, values)) or (0.0 in values and any(value == 0 and _is_special(value) for value in values)):
+    # Of what is not finite no sum is: this takes less time than to look at each.
+    is_finite = isfinite(sum(values)) or all(map(isfinite, values))
+    if not is_finite or (0.0 in values and any(value == 0 and _is_special(value) for value in values)):
         _put_any(out, values)
         return
     _put_finite(out, values)
@@ -152,12 +195,16 @@ def _put_finite(out: bytearray, values: Sequence[float]) -> None:
     places, scaled = decimal
     out.append(_Form.DECIMAL)
     out.append(places)
-    put_integers(out, scaled)
+    if type(scaled[0]) is float:
+        put_wholes(out, scaled)
+    else:
+        put_integers(out, cast("list[int]", scaled))
 
 
-def _as_decimals(values: Sequence[float]) -> tuple[int, list[int]] | None:
+def _as_decimals(values: Sequence[float]) -> tuple[int, list[int] | list[float]] | None:
     """Whole numbers which, divided by the power of ten, give exactly the values; None when there are none."""
-    if max(values) > _EXACT_LIMIT or min(values) < -_EXACT_LIMIT:
+    largest = max(max(values), -min(values))
+    if largest > _EXACT_LIMIT:
         return None
     places = 0
     for value in values[:_SAMPLE_COUNT]:
@@ -167,15 +214,24 @@ def _as_decimals(values: Sequence[float]) -> tuple[int, list[int]] | None:
         places = needed
     while True:
         scale = _SCALES[places]
-        scaled = [round(value * scale) for value in values]
-        wrong = next((value for value, whole in zip(values, scaled, strict=True) if whole / scale != value), None)
-        if wrong is None:
+        scaled = _scaled(values, scale, largest)
+        back = [whole / scale for whole in scaled]
+        if back == values:
             break
+        wrong = next(value for value, told in zip(values, back, strict=True) if told != value)
         needed = _places_of(wrong, places + 1)
         if needed is None:
             return None
         places = needed
-    return (places, scaled) if min(scaled) >= -_EXACT_LIMIT and max(scaled) <= _EXACT_LIMIT else None
+    return (places, scaled) if -_EXACT_LIMIT <= min(scaled) and max(scaled) <= _EXACT_LIMIT else None
+
+
+def _scaled(values: Sequence[float], scale: float, largest: float) -> list[int] | list[float]:
+    """The values times a power of ten, rounded: as floating-point numbers where that is quicker."""
+    if largest * scale < _ROUNDED_LIMIT:
+        # Floating-point numbers of the size of this one are whole: what is added to it is rounded, as `round` does.
+        return [value * scale + _ROUNDER - _ROUNDER for value in values]
+    return [round(value * scale) for value in values]
 
 
 def _places_of(value: float, least: int) -> int | None:
@@ -247,7 +303,7 @@ def _take_decimals(reader: Reader, count: int) -> list[float]:
     if places > _PLACES_LIMIT:
         raise ChunkError(f"{places} decimal places are not known")
     scale = _SCALES[places]
-    return list(map(truediv, take_integers(reader, count), repeat(scale)))
+    return [whole / scale for whole in take_integer_sequence(reader, count)]
 
 
 def _put_wide(out: bytearray, values: Sequence[int]) -> None:
@@ -283,19 +339,17 @@ def _take_texts(reader: Reader, count: int) -> list[str]:
         texts = [whole[start:end] for start, end in pairwise(ends)]
     else:
         texts = [as_text(joined[start:end]) for start, end in pairwise(ends)]
-    numbers = take_integers(reader, count)
-    if len(texts) == 1 and numbers.count(0) == count:
+    numbers = _take_places(reader, count, len(texts))
+    if len(texts) == 1:
         return texts * count
-    if min(numbers) < 0 or max(numbers) >= len(texts):
-        raise ChunkError("a text is named that is not there")
-    return list(map(texts.__getitem__, numbers))
+    return texts if numbers == range(len(texts)) else list(map(texts.__getitem__, numbers))
 
 
 _TAKERS: dict[int, Callable[[Reader, int], list[Any]]] = {
     _Form.MISSING: lambda _, count: [MISSING] * count,
     _Form.NULL: lambda _, count: [None] * count,
     _Form.DECIMAL: _take_decimals,
-    _Form.DOUBLE: take_doubles,
+    _Form.DOUBLE: lambda reader, count: take_doubles(reader, count).tolist(),
     _Form.INTEGER: take_integers,
     _Form.WIDE_INTEGER: _take_wide,
     _Form.BOOLEAN: lambda reader, count: list(map(bool, take_integers(reader, count))),

@@ -1,17 +1,20 @@
 """Readings of one device and one day, out of chunks and memory, in the order of time, each once."""
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge as merged
-from itertools import compress, islice, pairwise
+from itertools import chain, compress, islice, pairwise
 from operator import attrgetter, lt
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 from appliance.telemetry.column import MISSING
 from appliance.telemetry.glance import Glance
 from appliance.telemetry.model import Series, Value
 from appliance.telemetry.rows import Column, Rows
 from appliance.telemetry.wanted import Check, is_wanted
+
+T = TypeVar("T")
 
 _PLACES_AT_ONCE = 4_096
 
@@ -42,8 +45,8 @@ class Readings(NamedTuple):
     values: Sequence[Value]
 
 
-Found = Mapping[str, tuple[list[int], list[Value]]]
-"""Moments and values that were found so far, by metric."""
+Found = Mapping[str, list[Readings]]
+"""What was found so far, by metric: one piece after the other."""
 
 Place = tuple[int, int, int]
 """Moment, part and row of a report."""
@@ -57,27 +60,41 @@ def merge(
     A report that was delivered twice (same moment, sequence number and values) counts once, the first. To
     tell that, parts are asked for as a whole, and only those in which reports have the same moment.
     """
-    found: Found = {metric: ([], []) for metric in metrics}
+    found: Found = {metric: [] for metric in metrics}
     for group in _groups(parts):
         check()
         if len(group) == 1 and _is_rising(group[0]):
             _add_in_order(found, group[0], start, end)
         else:
             _add_mixed(found, sorted(group, key=attrgetter("last_log_id")), (start, end), check)
-    return {metric: Readings(at, values) for metric, (at, values) in found.items()}
+    return {metric: _joined(pieces) for metric, pieces in found.items()}
 
 
 def newest(metric: str, days: Sequence[Readings], limit: int) -> Series:
     """The newest readings of days that are in the order of time."""
-    if len(days) == 1:
-        moments, values = days[0]
-    else:
-        moments = [at for day in days for at in day.at]
-        values = [value for day in days for value in day.values]
+    moments, values = _joined(days)
     first = max(len(moments) - limit, 0)
     if first:
         moments, values = moments[first:], values[first:]
-    return Series(metric, tuple(moments), tuple(values), truncated=first > 0)
+    return Series(metric, moments, values, truncated=first > 0)
+
+
+def _joined(pieces: Sequence[Readings]) -> Readings:
+    """Readings one after the other."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return Readings(_concatenated([at for at, _ in pieces]), _concatenated([values for _, values in pieces]))
+
+
+def _concatenated(pieces: Sequence[Sequence[T]]) -> Sequence[T]:
+    """Columns as one: those of numbers, which lie side by side, are copied as they lie."""
+    codes = {piece.typecode if isinstance(piece, array) else None for piece in pieces}
+    if len(codes) != 1 or codes == {None}:
+        return list(chain.from_iterable(pieces))
+    joined = array(codes.pop() or "q")
+    for piece in pieces:
+        joined.extend(piece)
+    return cast("Sequence[T]", joined)
 
 
 def _is_rising(part: Part) -> bool:
@@ -111,7 +128,9 @@ def _groups(parts: Sequence[Part]) -> Iterator[list[Part]]:
 def _add_in_order(found: Found, part: Part, start: int, end: int) -> None:
     at = part.at
     low, high = bisect_left(at, start), bisect_left(at, end)
-    for metric, (moments, values) in found.items():
+    if low == high:
+        return
+    for metric, pieces in found.items():
         column = part.columns.get(metric)
         if column is None:
             continue
@@ -120,9 +139,8 @@ def _add_in_order(found: Found, part: Part, start: int, end: int) -> None:
         # A column of one kind has a value in every row.
         if column.kind is None and MISSING in cells:
             there = [cell is not MISSING for cell in cells]
-            at_of_span, cells = list(compress(at_of_span, there)), list(compress(cells, there))
-        moments.extend(at_of_span)
-        values.extend(cells)
+            at_of_span, cells = array("q", compress(at_of_span, there)), list(compress(cells, there))
+        pieces.append(Readings(at_of_span, cells))
 
 
 def _add_mixed(found: Found, group: Sequence[Part], span: tuple[int, int], check: Check) -> None:
@@ -130,13 +148,15 @@ def _add_mixed(found: Found, group: Sequence[Part], span: tuple[int, int], check
     for first in range(0, len(places), _PLACES_AT_ONCE):
         check()
         some = places[first : first + _PLACES_AT_ONCE]
-        for metric, (moments, values) in found.items():
+        for metric, pieces in found.items():
+            moments, values = array("q"), list[Value]()
             columns = [part.columns.get(metric) for part in group]
             for at, number, row in some:
                 column = columns[number]
                 if column is not None and (cell := column.cells[row]) is not MISSING:
                     moments.append(at)
                     values.append(cell)
+            pieces.append(Readings(moments, values))
 
 
 def _places(group: Sequence[Part], start: int, end: int, check: Check) -> list[Place]:

@@ -1,6 +1,6 @@
 """The nouns of telemetry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 import msgspec
@@ -53,10 +53,10 @@ class Latest(msgspec.Struct, frozen=True, gc=False):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Readings of one metric of one device, oldest first, in two columns of equal length."""
+    """Readings of one metric of one device, oldest first, in two columns of equal length, which nobody changes."""
 
     metric: str
-    at: tuple[int, ...]
-    values: tuple[Value, ...]
+    at: Sequence[int]
+    values: Sequence[Value]
     truncated: bool
     """More readings lie in the range than the limit let through; the newest were kept."""

@@ -5,13 +5,16 @@ runs on (x86-64, aarch64), so arrays are written as they lie in memory. Reading 
 reads: bytes that do not fit raise `ChunkError`, never anything else.
 """
 
+import struct
 import zlib
 from array import array
-from collections.abc import Sequence
-from itertools import accumulate, islice, repeat
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate, chain, islice, pairwise, repeat
 from operator import add, sub
 
 from appliance.errors import ApplianceError
+from appliance.telemetry.lanes import raised
 
 INTEGER_LIMIT = 1 << 61
 """Packed integers lie strictly between its negative and itself, so that differences of differences fit 64 bits."""
@@ -26,7 +29,13 @@ _LEVEL = 1
 """How hard to compress: more costs much time and brings little."""
 
 _DELTA = 0x10
+_WIDTH = 0x0F
+_BYTE = 0xFF
+_LOWEST_STEP = -128
 _WIDTHS = ((0, 1), (0xFF, 1), (0xFFFF, 2), (0xFFFF_FFFF, 4))
+_AT_ONCE = 16
+_ONES_FROM = float(1 << 52)
+"""From here on floating-point numbers differ by one."""
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
@@ -49,7 +58,7 @@ class Reader:
         """The next `size` bytes. Raises `ChunkError` when there are fewer."""
         end = self.position + size
         if size < 0 or end > len(self._bytes):
-            raise ChunkError(f"{size} bytes were expected at {self.position}, {len(self._bytes)} are there in all")
+            raise self._too_few(size)
         piece = self._bytes[self.position : end]
         self.position = end
         return piece
@@ -57,21 +66,29 @@ class Reader:
     def byte(self) -> int:
         """The next byte as a number."""
         position = self.position
-        if position >= len(self._bytes):
-            self.take(1)  # says what is wrong
+        try:
+            value = self._bytes[position]
+        except IndexError:
+            raise self._too_few(1) from None
         self.position = position + 1
-        return self._bytes[position]
+        return value
 
     def varint(self) -> int:
         """The next unsigned number."""
-        value = self.byte()
-        if value < 0x80:  # noqa: PLR2004  nearly always there is one
+        # Nearly always there is one byte, and every column has some of them.
+        position = self.position
+        try:
+            value = self._bytes[position]
+        except IndexError:
+            raise self._too_few(1) from None
+        self.position = position + 1
+        if value < 0x80:  # noqa: PLR2004  the top bit says that more follows
             return value
         value, shift = value & 0x7F, 7
         while True:
             byte = self.byte()
             value |= (byte & 0x7F) << shift
-            if byte < 0x80:  # noqa: PLR2004  the top bit says that more follows
+            if byte < 0x80:  # noqa: PLR2004  as above
                 return value
             shift += 7
             if shift > 63:  # noqa: PLR2004  no number here has more than 64 bits
@@ -101,6 +118,9 @@ class Reader:
         """Say that nothing may follow. Raises `ChunkError` when something does."""
         if self.position != len(self._bytes):
             raise ChunkError(f"{len(self._bytes) - self.position} bytes were not expected")
+
+    def _too_few(self, size: int) -> ChunkError:
+        return ChunkError(f"{size} bytes were expected at {self.position}, {len(self._bytes)} are there in all")
 
 
 def as_text(piece: bytes) -> str:
@@ -180,48 +200,174 @@ def put_integers(out: bytearray, values: Sequence[int]) -> None:
         _put_residuals(out, values, lowest, width)
 
 
+def put_wholes(out: bytearray, values: Sequence[float]) -> None:
+    """Append whole numbers that are floating-point ones, less than 2^51 in size: the same bytes, in less time."""
+    lowest = min(values)
+    spread = max(values) - lowest
+    if spread == 0 or spread > _WIDTHS[-1][0]:
+        put_integers(out, list(map(int, values)))
+        return
+    deltas = list(map(sub, islice(values, 1, None), values))
+    lowest_delta = min(deltas)
+    delta_spread = max(deltas) - lowest_delta
+    if delta_spread < spread:
+        width = _width(delta_spread)
+        out.append(_DELTA | width)
+        put_signed(out, int(values[0]))
+        _put_whole_residuals(out, deltas, lowest_delta, width)
+    else:
+        width = _width(spread)
+        out.append(width)
+        _put_whole_residuals(out, values, lowest, width)
+
+
 def take_integers(reader: Reader, count: int) -> list[int]:
     """Read whole numbers that `put_integers` wrote."""
+    numbers = take_integer_sequence(reader, count)
+    return numbers if isinstance(numbers, list) else list(numbers)
+
+
+def take_integer_sequence(reader: Reader, count: int) -> list[int] | range:
+    """The same; those that rise evenly as a range."""
     if count == 0:
         return []
-    form = reader.byte()
-    width = form & 0x0F
-    if form & ~(_DELTA | 0x0F) or (width and width not in _CODES):
-        raise ChunkError(f"integers of form {form} are not known")
+    form = _take_form(reader)
+    width = form & _WIDTH
     if form & _DELTA:
         first, lowest = reader.signed(), reader.signed()
-        sums = accumulate(_take_residuals(reader, count - 1, width), initial=0)
+        if not width:
+            return range(first, first + count * lowest, lowest) if lowest else [first] * count
+        residuals = _take_residuals(reader, count - 1, width)
+        if isinstance(residuals, bytes) and _LOWEST_STEP <= lowest <= 0 and residuals.isascii():
+            # What goes up and down by small steps: the differences themselves fit into signed bytes.
+            steps = memoryview(residuals.translate(_steps(lowest))).cast("b")
+            return list(accumulate(steps, initial=first))
         # In one go for all: each number is so many times the smallest difference further than the sum says.
         line = range(first, first + count * lowest, lowest) if lowest else repeat(first)
-        return list(map(add, sums, line))
+        return list(map(add, accumulate(residuals, initial=0), line))
     lowest = reader.signed()
-    residuals = _take_residuals(reader, count, width)
     if not width:
         return [lowest] * count
+    residuals = _take_residuals(reader, count, width)
     return list(map(add, residuals, repeat(lowest))) if lowest else list(residuals)
+
+
+@lru_cache(maxsize=-2 * _LOWEST_STEP)
+def _steps(lowest: int) -> bytes:
+    """What each byte becomes when a number from -128 to 0 is added."""
+    return bytes((residual + lowest) & _BYTE for residual in range(_BYTE + 1))
+
+
+def take_integer_array(reader: Reader, count: int) -> "array[int]":
+    """The same as an array, which takes less time. Raises `ChunkError` when a number has more than 64 bits, too."""
+    position = reader.position
+    try:
+        return _take_array(reader, count)
+    except (OverflowError, struct.error):
+        # Numbers on the way may be greater than those that they come to.
+        reader.position = position
+    try:
+        return array("q", take_integers(reader, count))
+    except OverflowError as error:
+        raise ChunkError("a number has more than 64 bits") from error
+
+
+def _take_array(reader: Reader, count: int) -> "array[int]":
+    if count == 0:
+        return array("q")
+    form = _take_form(reader)
+    width = form & _WIDTH
+    if form & _DELTA:
+        first, lowest = reader.signed(), reader.signed()
+        if not width:
+            return raised(array("q", bytes(8 * count)), first, lowest)
+        return raised(_array(list(accumulate(_take_residuals(reader, count - 1, width), initial=0))), first, lowest)
+    lowest = reader.signed()
+    if not width:
+        return array("q", (lowest,)) * count
+    return raised(_array(_take_residuals(reader, count, width)), lowest, 0)
+
+
+def take_pieces(reader: Reader) -> tuple[list[bytes], bytes]:
+    """Read pieces of bytes: how many, the length of each, and then one after the other. Gives them joined, too."""
+    count = reader.count()
+    lengths = take_integer_array(reader, count)
+    if count <= 1:
+        joined = reader.take(sum(lengths))
+        return [joined] * count, joined
+    if lengths[0] > 0 and lengths == lengths[:1] * count:
+        joined = reader.take(count * lengths[0])
+        return list(pieces(joined, lengths[0])), joined
+    if min(lengths) < 0:
+        raise ChunkError("a piece has a negative length")
+    joined = reader.take(sum(lengths))
+    return [joined[start:end] for start, end in pairwise(accumulate(lengths, initial=0))], joined
+
+
+def pieces(joined: "bytes | array[int]", size: int) -> Iterator[bytes]:
+    """Bytes in pieces of one size, of which they are a multiple."""
+    view = memoryview(joined).cast("B")
+    whole = len(view) // (size * _AT_ONCE) * size * _AT_ONCE
+    many, one = _cutters(size)
+    return chain.from_iterable(chain(many.iter_unpack(view[:whole]), one.iter_unpack(view[whole:])))
+
+
+@lru_cache(maxsize=64)
+def _cutters(size: int) -> tuple[struct.Struct, struct.Struct]:
+    """What takes many pieces at once, which is quicker, and one."""
+    return struct.Struct(f"{size}s" * _AT_ONCE), struct.Struct(f"{size}s")
 
 
 def put_doubles(out: bytearray, values: Sequence[float]) -> None:
     """Append floating-point numbers as they are, bit by bit."""
-    numbers = values if isinstance(values, array) else array("d", values)
-    _put_planes(out, numbers, 8)
+    _put_planes(out, values.tobytes() if isinstance(values, array) else struct.pack(f"<{len(values)}d", *values), 8)
 
 
-def take_doubles(reader: Reader, count: int) -> list[float]:
+def take_doubles(reader: Reader, count: int) -> "array[float]":
     """Read floating-point numbers that `put_doubles` wrote."""
     doubles: array[float] = array("d")
     doubles.frombytes(_take_planes(reader, count, 8))
-    return doubles.tolist()
+    return doubles
 
 
-def _width(spread: int) -> int:
+def float_array(values: Sequence[float]) -> "array[float]":
+    """Floating-point numbers side by side: this takes half as long as an array takes to ask for one after the other."""
+    return array("d", struct.pack(f"<{len(values)}d", *values))
+
+
+def _array(values: Sequence[int]) -> "array[int]":
+    """The same of whole numbers. Raises `struct.error` when one has more than 64 bits."""
+    return array("q", struct.pack(f"<{len(values)}q", *values))
+
+
+def _take_form(reader: Reader) -> int:
+    form = reader.byte()
+    width = form & _WIDTH
+    if form & ~(_DELTA | _WIDTH) or (width and width not in _CODES):
+        raise ChunkError(f"integers of form {form} are not known")
+    return form
+
+
+def _width(spread: float) -> int:
     return next((width for highest, width in _WIDTHS[1:] if spread <= highest), 8) if spread else 0
 
 
 def _put_residuals(out: bytearray, values: Sequence[int], lowest: int, width: int) -> None:
     put_signed(out, lowest)
+    if width == 1:
+        out += bytes([value - lowest for value in values])
+    elif width:
+        _put_planes(out, struct.pack(f"<{len(values)}{_CODES[width]}", *[value - lowest for value in values]), width)
+
+
+def _put_whole_residuals(out: bytearray, values: Sequence[float], lowest: float, width: int) -> None:
+    put_signed(out, int(lowest))
     if width:
-        _put_planes(out, array(_CODES[width], [value - lowest for value in values]), width)
+        # From 2^52 on the lowest bytes of a floating-point number are those of the whole number that is beyond it.
+        origin = lowest - _ONES_FROM
+        raw = struct.pack(f"<{len(values)}d", *[value - origin for value in values])
+        for plane in range(width):
+            out += raw[plane::8]
 
 
 def _take_residuals(reader: Reader, count: int, width: int) -> Sequence[int]:
@@ -232,12 +378,8 @@ def _take_residuals(reader: Reader, count: int, width: int) -> Sequence[int]:
     return residuals
 
 
-def _put_planes(out: bytearray, numbers: "array[int] | array[float]", width: int) -> None:
+def _put_planes(out: bytearray, raw: bytes, width: int) -> None:
     """First the lowest byte of each number, then the next of each: alike bytes side by side compress better."""
-    raw = numbers.tobytes()
-    if width == 1:
-        out += raw
-        return
     for plane in range(width):
         out += raw[plane::width]
 

@@ -48,6 +48,9 @@ class Column:
 
     def extend(self, cells: Sequence[Cell]) -> None:
         """Add values as `append` does one after the other."""
+        if isinstance(cells, array) and self.kind is not None and cells.typecode == _CODES[self.kind]:
+            self.cells.extend(cells)
+            return
         if self.kind is not None:
             try:
                 if set(map(type, cells)) <= {self.kind}:

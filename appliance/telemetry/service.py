@@ -302,7 +302,7 @@ class Telemetry:
             # What was committed before that was taken before this, and what came after it is taken after this.
             for erasure in erasures:
                 self._chunks.forget(erasure.tenant_id, erasure.device_id)
-                self._days.erased[erasure.tenant_id, erasure.device_id] = erasure.through_log_id
+                self._days.erase((erasure.tenant_id, erasure.device_id), erasure.through_log_id)
         return erasures
 
     @property

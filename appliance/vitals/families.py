@@ -107,6 +107,13 @@ _DETAILS = (
         Kind.GAUGE,
         "Devices for which a command waits, of all tenants.",
     ),
+    _Detail(
+        "commands",
+        "set_aside",
+        "headworks_commands_set_aside",
+        Kind.COUNTER,
+        "Commands that were cancelled because the gateway could not go on with them.",
+    ),
     _Detail("jobs", "jobs", "headworks_jobs", Kind.GAUGE, "Jobs that have not come to their end, of all tenants."),
     _Detail("jobs", "stuck", "headworks_jobs_stuck", Kind.GAUGE, "Jobs that cannot go on."),
     _Detail(
@@ -115,6 +122,13 @@ _DETAILS = (
         "headworks_job_requests_throttled",
         Kind.COUNTER,
         "Requests for jobs that were refused because their device asked too often at once.",
+    ),
+    _Detail(
+        "jobs",
+        "set_aside",
+        "headworks_jobs_set_aside",
+        Kind.COUNTER,
+        "Jobs and executions that were cancelled because the gateway could not go on with them.",
     ),
     _Detail("notifications", "sent_count", "headworks_notices_sent", Kind.COUNTER, "Notices that a channel has taken."),
 )

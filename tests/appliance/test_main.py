@@ -266,3 +266,18 @@ def test_a_command_does_not_wait_for_the_pages_and_the_schedule() -> None:
     asked = "import sys, appliance.__main__; print(sorted({'litestar', 'uvicorn', 'apscheduler'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", [("run",), ("device", "list")])
+def test_a_damaged_database_is_refused_with_its_name_and_what_to_do(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    assert run(config, "device", "list") == 0
+    path = tmp_path / "var" / "gateway.db"
+    content = path.read_bytes()
+    path.write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
+    assert run(config, *command) == 2
+    shown = capsys.readouterr()
+    assert f"headworks: {path} is damaged (" in shown.err
+    assert "from a backup" in shown.err
+    assert "Traceback" not in shown.err

@@ -8,10 +8,10 @@ import pytest
 from broker.changes import SessionGone
 from broker.errors import ProtocolError
 from broker.message import Message
-from broker.packets import V5, Disconnect, Publish, Will
+from broker.packets import V5, Disconnect, Puback, Publish, Will
 from broker.ports import Allowed, Credentials, Decision, Denied, Pending, Principal
 from broker.reason_codes import ReasonCode
-from tests.broker.stage import KEPT, payloads, staged, turn
+from tests.broker.stage import KEPT, Hearing, payloads, staged, turn
 from tests.broker.stored import FakeStore
 
 PUMP = Principal(1, "pump")
@@ -93,7 +93,50 @@ class TestSubmitting:
             assert (stage.owner.messages, told.heard) == ([said()], [None])
 
 
+class TestHanding:
+    @pytest.mark.parametrize("qos", [0, 1])
+    async def test_one_client_has_it_whatever_it_has_subscribed_to_and_nobody_else(self, qos: int) -> None:
+        async with staged() as stage:
+            line, other = await stage.line("fan"), await stage.line("other")
+            await line.subscribe("t", qos=0)
+            await other.subscribe("#")
+            session = stage.broker.proxy.session(1, "fan")
+            assert session is not None
+            hearing = Hearing()
+            stage.broker.proxy.hand(said(qos=qos), session, hearing)
+            packet = await line.expect(Publish)
+            assert (packet.topic, packet.qos) == ("t", qos)
+            assert hearing.heard == ["written fan"]
+            await line.send(*[Puback(packet.packet_id)] * qos)
+            assert hearing.heard == ["written fan", "acknowledged fan"][: 1 + qos]
+            assert (payloads(await other.heard()), stage.owner.messages) == ([], [])
+
+    async def test_what_its_connection_does_not_take_is_said(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("fan")
+            session = stage.broker.proxy.session(1, "fan")
+            assert session is not None
+            line.vanish()
+            hearing = Hearing()
+            stage.broker.proxy.hand(said(qos=0), session, hearing)
+            assert hearing.heard == ["untaken"]
+            assert stage.broker.proxy.session(1, "nobody") is None
+
+
 class TestRights:
+    async def test_what_is_refused_to_whoever_is_not_there_is_counted_and_the_owner_hears_it(self) -> None:
+        async with staged() as stage:
+            stage.broker.proxy.note_refused(PUMP, "publish_denied", "t: why")
+            [refused] = stage.owner.refused
+            assert (refused.principal, refused.client_id, refused.kind, refused.reason, refused.at) == (
+                "pump",
+                "pump",
+                "publish_denied",
+                "t: why",
+                stage.now,
+            )
+            assert stage.broker.refusals["publish_denied"] == 1
+
     async def test_whoever_is_not_there_may_what_it_might_if_it_were(self) -> None:
         async with staged() as stage:
             stage.authorizer.denied_topics.add("secret")

@@ -1,6 +1,7 @@
 """Who is given a message: those who want it and may have it, in the order in which it came."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -82,20 +83,32 @@ def test_a_route_about_which_somebody_thinks_is_not_remembered() -> None:
     assert Counter(board.names()) == {"a": 2, "b": 2}
 
 
-def test_who_did_not_ask_for_a_topic_is_a_target_of_its_own_if_it_may_have_it() -> None:
+def test_who_did_not_ask_for_a_topic_is_a_target_of_its_own_if_it_is_due_it_and_may_have_it() -> None:
     board = Switchboard()
     receiver = board.session("a", allowed="x")
-    (target,) = board.routing.unasked(message("x"), receiver).targets
+    one = partial(board.routing.one, board.router, session=receiver)
+    (target,) = one(message("x"), is_due=True).targets
     assert (target.subscriber, target.qos, target.identifiers) == (receiver, 1, ())
+    assert one(message("x"), is_due=False).targets == ()
     board.thinker.answers["a", "receive", "y"] = DENIED
-    assert board.routing.unasked(message("y"), receiver).targets == ()
-    (held,) = board.routing.unasked(message("z"), receiver).targets
+    assert one(message("y"), is_due=True).targets == ()
+    (held,) = one(message("z"), is_due=True).targets
     board.deliver(message("z", b"1"), held)
-    (behind,) = board.routing.unasked(message("x"), receiver).targets
+    (behind,) = one(message("x"), is_due=True).targets
     board.deliver(message("x", b"2"), behind)
     assert board.got == []
     board.thinker.say(ALLOWED)
     assert board.got == [("a", "z", b"1"), ("a", "x", b"2")]
+
+
+def test_for_one_client_nobody_else_is_asked_about_and_nothing_is_remembered() -> None:
+    board = Switchboard()
+    receiver = board.session("a", "x", allowed="x")
+    board.session("b", "x")
+    (target,) = board.routing.one(board.router, message("x"), receiver, is_due=False).targets
+    assert (target.subscriber, target.qos) == (receiver, 1)
+    assert len(board.thinker.asked) == 1
+    assert board.router.known_route("x") is None
 
 
 questions = st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from(["publish", "allow", "deny"])), max_size=25)

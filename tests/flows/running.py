@@ -20,6 +20,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 import appliance.__main__ as appliance
+from tests.flows import births
 
 ROOT = Path(__file__).parents[2]
 START_S = 45.0
@@ -50,13 +51,7 @@ class RunningGateway:
         self.lines: list[str] = []
         self._is_over = False
         self._printed = threading.Condition()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "appliance", "run", "--config", self.config, "--data", self.data, *options],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.process = births.gateway(["run", "--config", self.config, "--data", self.data, *options])
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

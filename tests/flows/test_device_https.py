@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import queue
+import re
 import sqlite3
 import ssl
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore import UNSIGNED
+from botocore import UNSIGNED, xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -25,6 +26,7 @@ from tests.flows.running import Device, RunningGateway, running
 
 OWN = "sensors/pump/telemetry"
 PATIENCE_S = 20.0
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "device-https.md"
 
 
 class Appliance:
@@ -229,6 +231,55 @@ def test_a_device_looks_after_its_own_connection(appliance: Appliance) -> None:
     assert refused(things.get_connection, clientId="pump") == (404, "ResourceNotFoundException")
     assert refused(things.delete_connection, clientId="fan")[0] in (403, 404)
     device.close()
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "publish": {"topic": "sensors/fan/telemetry"},
+    "get_retained_message": {"topic": "cmd/fan/response/last"},
+    "list_retained_messages": {},
+    "get_connection": {"clientId": "fan"},
+    "list_subscriptions": {"clientId": "fan"},
+    "delete_connection": {"clientId": "fan"},
+    "send_direct_message": {"clientId": "fan", "topic": "sensors/fan/telemetry"},
+    "update_thing_shadow": {"thingName": "fan", "payload": b"{}"},
+    "describe_job_execution": {"thingName": "fan", "jobId": "one"},
+    "update_job_execution": {"thingName": "fan", "jobId": "one", "status": "SUCCEEDED"},
+    "start_command_execution": {
+        "targetArn": "arn:aws:iot:local:1:thing/fan",
+        "commandArn": "arn:aws:iot:local:1:command/open",
+    },
+}
+"""Of operations that want more than the name of a device."""
+
+
+@pytest.mark.parametrize("service", ["iot-data", "iot-jobs-data"])
+def test_every_operation_of_boto3_is_answered_in_its_own_words(appliance: Appliance, service: str) -> None:
+    client = appliance.client(service)
+    offered = [xform_name(name) for name in client.meta.service_model.operation_names]
+    documented = re.findall(rf"^\| `{service}` \| (.*?) \|", REFERENCE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(documented))) == sorted(offered)
+    for name in offered:
+        arguments = ARGUMENTS.get(name, {"thingName": "fan"})
+        if name == "list_retained_messages":
+            assert getattr(client, name)(**arguments)["retainedTopics"] is not None
+            continue
+        expected = "AccessDeniedException" if name == "start_command_execution" else "ForbiddenException"
+        assert refused(getattr(client, name), **arguments) == (403, expected), name
+
+
+def test_a_message_goes_to_one_device_by_boto3(appliance: Appliance) -> None:
+    statement = {"effect": "allow", "actions": ["receive"], "resources": ["cmd/pump/response/#"]}
+    policy = {"document": {"statements": [statement]}, "devices": ["fan"]}
+    path = "/v1/policies/hears-the-pump"
+    status, told = appliance.gateway.call("PUT", path, appliance.token, json.dumps(policy).encode())
+    assert status in (200, 201), told
+    things = appliance.client("iot-data")
+    said = {"clientId": "fan", "topic": "cmd/pump/response/now", "payload": b"now", "confirmation": True}
+    assert refused(things.send_direct_message, **said) == (404, "ResourceNotFoundException")
+    listener = Listener(appliance, "fan", "fw/fan/offer")
+    assert things.send_direct_message(**said)["message"] == "OK"
+    assert listener.heard.get(timeout=PATIENCE_S) == ("cmd/pump/response/now", b"now")
+    listener.close()
 
 
 def test_curl_publishes_as_the_guide_of_aws_has_it(appliance: Appliance) -> None:

@@ -14,7 +14,8 @@ def readings(gateway: RunningGateway, device_id: str, token: str) -> list[Any]:
 
 
 def files_with(folder: Path, name: str) -> list[str]:
-    places = [*folder.glob("days/*"), *folder.glob("rollups/*")]
+    # The list of what was erased keeps the name, as the audit log does.
+    places = [path for path in (*folder.glob("days/*"), *folder.glob("rollups/*")) if path.name != "erased.list"]
     return [path.name for path in places if name.encode() in path.read_bytes()]
 
 

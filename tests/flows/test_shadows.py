@@ -143,6 +143,30 @@ def test_with_what_a_device_sent_its_shadow_is_erased(gateway: RunningGateway) -
     wine.close()
 
 
+def test_a_device_that_retires_has_no_shadow_more_and_its_history_stays(gateway: RunningGateway) -> None:
+    token = gateway.token()
+    cork = Thing(gateway, "cork", gateway.add_device("cork")).subscribe()
+    cork.ask("update", {"state": {"reported": {"note": "last"}}}, 2)
+    cork.ask("name/config/update", {"state": {"reported": {"x": 1}}}, 2)
+    cork.close()
+    state = json.dumps({"state": "suspended"}).encode()
+    assert gateway.call("PUT", "/v1/devices/cork/state", token, state)[0] == 200
+    assert gateway.call("GET", "/v1/devices/cork/shadow", token)[0] == 200
+    state = json.dumps({"state": "retired"}).encode()
+    assert gateway.call("PUT", "/v1/devices/cork/state", token, state)[0] == 200
+    deadline = time.monotonic() + WAIT_S
+    for name in ("", "?name=config"):
+        while gateway.call("GET", f"/v1/devices/cork/shadow{name}", token)[0] != 404:
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.05)
+    [last, first] = gateway.call("GET", "/v1/devices/cork/shadow/history", token)[1]["changes"]
+    assert (last["version"], last["author"], last["kind"]) == (2, "gateway", "deleted")
+    assert first["patch"] == {"reported": {"note": "last"}}
+    wish = json.dumps({"state": {"desired": {"on": True}}}).encode()
+    status, told = gateway.call("POST", "/v1/devices/cork/shadow", token, wish)
+    assert (status, told["code"]) == (409, "device_retired"), told
+
+
 def test_two_writers_and_a_gateway_that_is_killed_lose_no_answered_update(tmp_path: Path) -> None:
     rounds = 20
     with running(tmp_path) as first:

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.orders import FURTHEST, Ledger, Wanted, address, painting, wanted_of, without_batches, without_buttons
+from web.orders import Ledger, Wanted, address, painting, wanted_of, without_batches, without_buttons
+from web.parameters import FURTHEST
 
 WORDS = st.dictionaries(st.sampled_from(["state", "device", "name", "batch", "before"]), st.text(max_size=200))
 

@@ -2,7 +2,7 @@ from typing import Any
 
 from appliance.shadows.difference import Kind
 from appliance.shadows.model import ChangeKind, Shadow, ShadowChange
-from web.shadow_view import LINES_LIMIT, DiffLine, LeafTime, diff, documents, history, times
+from web.shadow_view import LINES_LIMIT, LISTED_LINES, DiffLine, LeafTime, Times, diff, documents, history, times
 
 AT = 1_795_230_014_000
 
@@ -64,6 +64,18 @@ def test_lines_that_are_too_many_and_values_that_are_too_long_are_cut_and_said_s
     assert (len(found.lines), found.more_count, found.line_count) == (LINES_LIMIT, 7, LINES_LIMIT + 7)
     assert found.lines[0].after.endswith("…")
     assert len(found.lines[0].after) < 300
+
+
+def test_a_list_of_changes_and_the_moments_of_values_are_bounded_too() -> None:
+    many = {f"k{number}": number for number in range(LINES_LIMIT + 7)}
+    [listed] = history([change(None, many)], None)
+    assert (len(listed.desired.lines), listed.desired.line_count) == (LISTED_LINES, LINES_LIMIT + 7)
+    assert listed.words == f"{LINES_LIMIT + 7} desired"
+    stamps = {key: {"timestamp": 1} for key in many}
+    stamped = {"desired": stamps, "reported": {"a": {"timestamp": 2}}}
+    times_of = documents("pump", "", Shadow("pump", "", 5, many, {"a": 1}, stamped, AT))
+    assert (len(times_of.desired_times.shown), times_of.desired_times.more_count) == (LINES_LIMIT, 7)
+    assert times_of.reported_times == Times((LeafTime("a", 2_000),))
 
 
 def test_a_change_says_in_short_what_it_was() -> None:

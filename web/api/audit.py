@@ -15,9 +15,8 @@ from appliance.audit.model import RecordedEntry, Wanted
 from appliance.gateway import Gateway
 from appliance.instant import to_text
 from web.auth import Caller
+from web.parameters import FURTHEST
 
-FIRST_PAGE = 2**63 - 1
-"""Before it are all entries."""
 PIECE_COUNT = 500
 """So many entries are sent at a time: others get their turn in between."""
 
@@ -50,7 +49,7 @@ class EntriesOut(msgspec.Struct, frozen=True):
 async def list_entries(
     request: Request[User, Caller, State],
     gateway: NamedDependency[Gateway],
-    before: Annotated[int, QueryParameter(ge=1, le=FIRST_PAGE)] = FIRST_PAGE,
+    before: Annotated[int, QueryParameter(ge=1, le=FURTHEST)] = FURTHEST,
     limit: FromQuery[int] = 100,
     actor: FromQuery[str] = "",
     subject: FromQuery[str] = "",
@@ -70,7 +69,7 @@ async def list_entries(
 async def export_entries(
     request: Request[User, Caller, State],
     gateway: NamedDependency[Gateway],
-    after: Annotated[int, QueryParameter(ge=0, le=FIRST_PAGE)] = 0,
+    after: Annotated[int, QueryParameter(ge=0, le=FURTHEST)] = 0,
 ) -> Stream:
     """Every entry with a position above `after`, oldest first, one a line, up to where the log ends now."""
     return Stream(

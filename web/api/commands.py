@@ -24,14 +24,13 @@ from appliance.commands.model import (
 from appliance.gateway import Gateway
 from appliance.instant import to_text
 from web.auth import Caller
+from web.parameters import FURTHEST
 
-FIRST_PAGE = 2**63 - 1
-"""Before it are all commands."""
 HIGHEST_LIMIT = 1_000
 
 AnyRequest = Request[User, Caller, AppState]
 States = Annotated[list[State] | None, QueryParameter(name="state")]
-Before = Annotated[int, QueryParameter(ge=1, le=FIRST_PAGE)]
+Before = Annotated[int, QueryParameter(ge=1, le=FURTHEST)]
 Limit = Annotated[int, QueryParameter(ge=1, le=HIGHEST_LIMIT)]
 
 
@@ -148,7 +147,7 @@ async def list_of_device(
     request: AnyRequest,
     gateway: NamedDependency[Gateway],
     states: States = None,
-    before: Before = FIRST_PAGE,
+    before: Before = FURTHEST,
     limit: Limit = 100,
 ) -> CommandsOut:
     """A page of commands whose `command_number` is below `before`, in these states only where some are told."""
@@ -172,7 +171,7 @@ async def list_commands(
     gateway: NamedDependency[Gateway],
     batch: FromQuery[str] = "",
     states: States = None,
-    before: Before = FIRST_PAGE,
+    before: Before = FURTHEST,
     limit: Limit = 100,
 ) -> CommandsOut:
     """A page of commands, of one `batch` where that is told."""
@@ -198,7 +197,7 @@ async def cancel(execution_id: FromPath[str], request: AnyRequest, gateway: Name
 
 @get("/v1/command-batches", tags=["commands"], summary="What was sent to many")
 async def list_batches(
-    request: AnyRequest, gateway: NamedDependency[Gateway], before: Before = FIRST_PAGE, limit: Limit = 100
+    request: AnyRequest, gateway: NamedDependency[Gateway], before: Before = FURTHEST, limit: Limit = 100
 ) -> BatchesOut:
     """A page of batches whose `batch_number` is below `before`."""
     found = await gateway.commands.batches(request.user.tenant_id, before=before, limit=limit)

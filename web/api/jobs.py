@@ -27,16 +27,15 @@ from appliance.commands.jobs.plan.model import (
 from appliance.gateway import Gateway
 from appliance.instant import from_text, to_text
 from web.auth import Caller
+from web.parameters import FURTHEST
 
-FIRST_PAGE = 2**63 - 1
-"""Before it are all of them."""
 HIGHEST_LIMIT = 1_000
 JOBS_LIMIT = 100
 """Of each job it is counted how far it has come."""
 
 AnyRequest = Request[User, Caller, AppState]
 States = Annotated[list[ExecutionState] | None, QueryParameter(name="state")]
-Before = Annotated[int, QueryParameter(ge=1, le=FIRST_PAGE)]
+Before = Annotated[int, QueryParameter(ge=1, le=FURTHEST)]
 Limit = Annotated[int, QueryParameter(ge=1, le=HIGHEST_LIMIT)]
 TryNumber = Annotated[int | None, QueryParameter(ge=1, le=1_000)]
 
@@ -154,7 +153,7 @@ async def list_jobs(
     request: AnyRequest,
     gateway: NamedDependency[Gateway],
     wanted: Annotated[JobState | None, QueryParameter(name="state")] = None,
-    before: Before = FIRST_PAGE,
+    before: Before = FURTHEST,
     limit: Annotated[int, QueryParameter(ge=1, le=JOBS_LIMIT)] = 50,
 ) -> JobsOut:
     """A page of jobs whose `job_number` is below `before`, in this state only where one is told."""
@@ -195,7 +194,7 @@ async def list_executions(
     request: AnyRequest,
     gateway: NamedDependency[Gateway],
     states: States = None,
-    before: Before = FIRST_PAGE,
+    before: Before = FURTHEST,
     limit: Limit = 100,
 ) -> ExecutionsOut:
     """A page of executions whose `execution_number` is below `before`, in these states only where some are told."""
@@ -257,7 +256,7 @@ async def list_of_device(
     request: AnyRequest,
     gateway: NamedDependency[Gateway],
     states: States = None,
-    before: Before = FIRST_PAGE,
+    before: Before = FURTHEST,
     limit: Limit = 100,
 ) -> ExecutionsOut:
     """A page of executions whose `execution_number` is below `before`, in these states only where some are told."""

@@ -15,10 +15,9 @@ from appliance.instant import from_text, to_text
 from appliance.shadows.model import Shadow, ShadowChange, ShadowSummary
 from web import shadows
 from web.auth import Caller
+from web.parameters import FURTHEST
 
 HIGHEST_LIMIT = 100
-FURTHEST = 2**63 - 1
-"""A version that no shadow reaches."""
 
 AnyRequest = Request[User, Caller, State]
 Limit = Annotated[int, QueryParameter(ge=1, le=HIGHEST_LIMIT)]

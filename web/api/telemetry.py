@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import msgspec
 from litestar import Request, Response, get
@@ -19,6 +18,7 @@ from appliance.registry.model import Device
 from appliance.telemetry.model import Report, Series, Value
 from appliance.telemetry.newest import Newest
 from appliance.telemetry.wanted import Check
+from web import moment_column
 from web.answers import MomentTexts
 from web.auth import Caller
 from web.leaving import while_wanted
@@ -26,10 +26,12 @@ from web.shell import moment
 
 DEFAULT_LIMIT = 1_000
 HIGHEST_LIMIT = 100_000
-READINGS_AT_ONCE = 4_096
-"""So many readings are written in one step, which no other thread can come in between."""
+VALUES_AT_ONCE = 1_024
+"""So many values are written in one step, which no other thread can come in between."""
 DEVICES_AT_ONCE = 256
 """Of how many devices the newest readings are told before others get their turn."""
+KNOWN_AT_ONCE = 2_048
+"""And of how many when nearly all of them were told before."""
 
 
 class UnknownMetricError(NotFoundError):
@@ -121,19 +123,18 @@ async def _series(
 
 def _written(check: Check, device_id: str, found: Sequence[Series]) -> bytes:
     """Readings as `TelemetryOut`, written a few at a time. Runs in a thread."""
-    text = MomentTexts().text
-    pieces = []
-    for series in found:
-        moments, values = [], []
-        for first in range(0, len(series.at), READINGS_AT_ONCE):
+    pieces = [b'{"device_id":', msgspec.json.encode(device_id), b',"series":[']
+    for number, series in enumerate(found):
+        pieces += (b"," if number else b"", b'{"metric":', msgspec.json.encode(series.metric))
+        pieces += (b',"at":[', moment_column.written(check, series.at), b'],"values":[')
+        for first in range(0, len(series.values), VALUES_AT_ONCE):
             check()
-            moments.append(msgspec.json.encode(list(map(text, series.at[first : first + READINGS_AT_ONCE])))[1:-1])
-            values.append(msgspec.json.encode(series.values[first : first + READINGS_AT_ONCE])[1:-1])
-        columns = (msgspec.json.encode(series.metric), b",".join(moments), b",".join(values))
-        pieces.append(b'{"metric":%b,"at":[%b],"values":[%b]}' % columns)
-    is_cut = b"true" if any(series.truncated for series in found) else b"false"
-    told = (msgspec.json.encode(device_id), b",".join(pieces), is_cut)
-    return b'{"device_id":%b,"series":[%b],"truncated":%b}' % told
+            some = list(series.values[first : first + VALUES_AT_ONCE])
+            pieces += (b"," if first else b"", msgspec.json.encode(some)[1:-1])
+        pieces.append(b"]}")
+    is_cut = any(series.truncated for series in found)
+    # One copy of it all at the end is enough.
+    return b"".join((*pieces, b'],"truncated":', msgspec.json.encode(is_cut), b"}"))
 
 
 @get(
@@ -153,12 +154,27 @@ async def read_latest(
 
 async def latest_out(newest: Sequence[tuple[str, Newest]]) -> bytes:
     """A `LatestOut`, some devices at a time: what memory holds of them is looked at on the loop."""
-    tell = partial(_told, MomentTexts().text)
-    pieces = []
+    text = MomentTexts().text
+    news = 0
+
+    def tell(device_id: str, reports: Mapping[str, Report], last_seen_at: int | None) -> bytes:
+        nonlocal news
+        news += 1
+        return _told(text, device_id, reports, last_seen_at)
+
+    pieces: list[bytes] = []
+    rested_at = 0
     for first in range(0, len(newest), DEVICES_AT_ONCE):
         pieces += [each.told(device_id, tell) for device_id, each in newest[first : first + DEVICES_AT_ONCE]]
-        await asyncio.sleep(0)
-    return b'{"devices":[%b]}' % b",".join(pieces)
+        if news >= DEVICES_AT_ONCE or len(pieces) - rested_at >= KNOWN_AT_ONCE:
+            news, rested_at = 0, len(pieces)
+            await asyncio.sleep(0)
+    if not pieces:
+        return b'{"devices":[]}'
+    # They are megabytes: what stands before and behind them costs no second copy.
+    pieces[0] = b'{"devices":[' + pieces[0]
+    pieces[-1] += b"]}"
+    return b",".join(pieces)
 
 
 def _told(text: Callable[[int], str], device_id: str, reports: Mapping[str, Report], last_seen_at: int | None) -> bytes:

@@ -32,6 +32,7 @@ KINDS: Mapping[HTTPStatus, str] = {
     HTTPStatus.TOO_MANY_REQUESTS: "ThrottlingException",
     HTTPStatus.INTERNAL_SERVER_ERROR: "InternalFailureException",
     HTTPStatus.SERVICE_UNAVAILABLE: "ServiceUnavailableException",
+    HTTPStatus.GATEWAY_TIMEOUT: "GatewayTimeoutException",
 }
 """What AWS calls each status."""
 

@@ -10,8 +10,10 @@ from litestar.di import Provide
 from litestar.types import Message, Scope
 
 from appliance.gateway import Gateway
-from web.device_http import connections, jobs, publishing, retained, shadows
+from web.device_http import commands, connections, jobs, messages, publishing, retained, shadows
 from web.device_http.answers import HANDLERS
+from web.device_http.budget import Budget
+from web.device_http.caller import BUDGET
 from web.devices_only import CERTIFICATE, REQUESTS
 from web.heads import Application
 from web.protection import BodyLimit, add_headers
@@ -19,8 +21,8 @@ from web.protection import BodyLimit, add_headers
 REQUESTS_LIMIT = 1_000
 """So many requests one connection may bring; then a device opens another one, and shows who it is once more."""
 
-NOUNS = (publishing, shadows, jobs, retained, connections)
-OWN = ("/topics/", "/things/", "/retainedMessage", "/connections/", "/api/things/")
+NOUNS = (publishing, shadows, jobs, retained, connections, messages, commands)
+OWN = ("/topics/", "/things/", "/retainedMessage", "/connections/", "/api/things/", "/command-executions")
 """What paths begin with that are for devices alone."""
 SHARED = ("/.well-known/est/", "/v1/device/", "/pki/")
 """What devices share with others, who may show a certificate there or need not."""
@@ -59,7 +61,7 @@ def create_device_app(gateway: Gateway) -> Litestar:
         exception_handlers=HANDLERS,
         before_send=[add_headers, end_in_time],
         request_max_body_size=limit_bytes,
-        state=State({retained.LOOKING: asyncio.Lock()}),
+        state=State({retained.LOOKING: asyncio.Lock(), BUDGET: Budget(gateway.broker.limits)}),
         openapi_config=None,
         logging_config=None,
     )

@@ -11,11 +11,14 @@ from litestar.exceptions import PermissionDeniedException
 from appliance.gateway import Gateway
 from broker.ports import Denied, Principal
 from web.device_http.answers import AnyRequest, RefusedError
+from web.device_http.budget import Budget
 from web.devices_only import CERTIFICATE, device_of, shown_by
 from web.protection import SAFE_METHODS, check_origin
 
 Told = Callable[[Denied | None], None]
 """Hears why somebody may not do something, or None."""
+BUDGET = "budget_of_devices"
+"""Under this key the application keeps what devices have asked for."""
 Judge = Callable[[Principal, str, Told], None]
 """Tells why somebody may not do something with a topic, or None; now or later."""
 
@@ -35,17 +38,48 @@ async def caller(request: AnyRequest, gateway: Gateway) -> Principal:
         bound = device_of(request.scope, gateway)
     except PermissionDeniedException as error:
         raise RefusedError(HTTPStatus.UNAUTHORIZED, error.detail) from error
+    principal = Principal(bound.tenant_id, bound.device_id)
+    _charge(request, gateway, principal)
     # Plugins have a say in who is let in, too.
     denied = await _heard(partial(gateway.broker.proxy.admit, shown_by(request.scope, gateway)))
     if denied is not None:
         raise RefusedError(HTTPStatus.UNAUTHORIZED, denied.reason)
-    return Principal(bound.tenant_id, bound.device_id)
+    return principal
 
 
-async def require(judge: Judge, principal: Principal, topic: str) -> None:
-    """Go on if a device may. Raises `RefusedError`."""
+def _charge(request: AnyRequest, gateway: Gateway, principal: Principal) -> None:
+    """Count a request, and raise `RefusedError` for what is too much."""
+    budget: Budget = request.app.state[BUDGET]
+    who, now = (principal.tenant_id, principal.name), asyncio.get_running_loop().time()
+    if budget.charge(who, int(request.headers.get("content-length", "0")), now):
+        if budget.is_to_be_noted(who, now):
+            gateway.broker.proxy.note_refused(principal, "message_rate_too_high", budget.reason)
+        raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, budget.reason)
+
+
+async def require_publish(gateway: Gateway, principal: Principal, topic: str) -> None:
+    """Go on if a device may publish there. Raises `RefusedError`."""
+    proxy = gateway.broker.proxy
+    await _require(gateway, proxy.may_publish, principal, topic, "publish_denied")
+
+
+async def require_answer(gateway: Gateway, principal: Principal, topic: str) -> None:
+    """Go on if a device may be sent what is published there. Raises `RefusedError`."""
+    proxy = gateway.broker.proxy
+    await _require(gateway, proxy.may_be_sent, principal, topic, "subscribe_not_authorized")
+
+
+async def require_hearing(gateway: Gateway, principal: Principal, topic: str) -> None:
+    """Go on if a device may subscribe to this topic and be sent it. Raises `RefusedError`."""
+    proxy = gateway.broker.proxy
+    await _require(gateway, proxy.may_hear, principal, topic, "subscribe_not_authorized")
+
+
+async def _require(gateway: Gateway, judge: Judge, principal: Principal, topic: str, kind: str) -> None:
+    """What is denied shows on the page of the device, in the words of what it may not do over MQTT."""
     denied = await judged(judge, principal, topic)
     if denied is not None:
+        gateway.broker.proxy.note_refused(principal, kind, f"{topic}: {denied.reason}")
         raise RefusedError(HTTPStatus.FORBIDDEN, denied.reason)
 
 

@@ -13,7 +13,7 @@ from appliance.commands.jobs.topics import NEXT, Api, JobAddress, is_job_id
 from appliance.gateway import Gateway
 from appliance.shadows.model import DEVICE_ID
 from web.device_http.answers import Answer, AnyRequest, RefusedError, document
-from web.device_http.caller import caller, number, require, yes_or_no
+from web.device_http.caller import caller, number, require_answer, require_publish, yes_or_no
 
 LARGEST_NUMBER = 2**31 - 1
 
@@ -68,8 +68,8 @@ async def _asked(request: AnyRequest, gateway: Gateway, address: JobAddress, pay
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"{address.device_id[:128]!r} is no name of a device")
     if address.job_id not in ("", NEXT) and not is_job_id(address.job_id):
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"{address.job_id[:64]!r} is no name of a job")
-    await require(gateway.broker.proxy.may_publish, principal, address.topic)
-    await require(gateway.broker.proxy.may_be_sent, principal, address.answered(is_accepted=True))
+    await require_publish(gateway, principal, address.topic)
+    await require_answer(gateway, principal, address.answered(is_accepted=True))
     answer = await gateway.jobs.ask(principal.tenant_id, address, payload)
     if answer.error is None:
         return document(answer.payload)

@@ -42,7 +42,8 @@ async def publish(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Ans
     if not gateway.broker.traffic.is_open:
         # As for connections of MQTT, which are not read then.
         raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "more waits to be written than the gateway can hold")
-    packet = _read(await _packet(request), gateway.broker.limits)
+    qos, retain = number(request, "qos", 0, 1, 0), yes_or_no(request, "retain")
+    packet = await packet_of(request, rest_of_path(request, PATH), gateway.broker.limits, qos=qos, retain=retain)
     now = moment()
     expiry_s = packet.properties.message_expiry_s
     message = Message(
@@ -83,15 +84,9 @@ async def _submitted(gateway: Gateway, message: Message) -> Denied | None:
         ) from error
 
 
-async def _packet(request: AnyRequest) -> Publish:
-    qos = number(request, "qos", 0, 1, 0)
-    topic = rest_of_path(request, PATH)
-    retain = yes_or_no(request, "retain")
-    return Publish(topic, await request.body(), qos, retain, packet_id=qos, properties=_properties(request))
-
-
-def _read(written: Publish, limits: Limits) -> Publish:
-    """The packet as a connection would have brought it. Raises `RefusedError`."""
+async def packet_of(request: AnyRequest, topic: str, limits: Limits, *, qos: int, retain: bool) -> Publish:
+    """What is in a request as the packet that a connection would have brought. Raises `RefusedError`."""
+    written = Publish(topic, await request.body(), qos, retain, packet_id=qos, properties=_properties(request))
     try:
         data = encode(written, V5)
     except ValueError as error:

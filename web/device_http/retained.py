@@ -13,7 +13,7 @@ from appliance.gateway import Gateway
 from broker.message import Message
 from broker.ports import Principal
 from web.device_http.answers import Answer, AnyRequest, RefusedError, told
-from web.device_http.caller import caller, judged, number, require, rest_of_path
+from web.device_http.caller import caller, judged, number, require_hearing, rest_of_path
 
 PATH = "/retainedMessage/"
 MOST_RESULTS = 200
@@ -35,7 +35,7 @@ async def get_message(request: AnyRequest, gateway: NamedDependency[Gateway]) ->
     topic = rest_of_path(request, PATH)
     if not topic or "+" in topic or "#" in topic:
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"{topic[:256]!r} is no topic name")
-    await require(gateway.broker.proxy.may_hear, principal, topic)
+    await require_hearing(gateway, principal, topic)
     found = next(iter(gateway.broker.retained(principal.tenant_id, topic)), None)
     if found is None or not await _may_be_repeated(gateway, found):
         raise RefusedError(HTTPStatus.NOT_FOUND, f"nothing is retained at {topic[:256]!r}")

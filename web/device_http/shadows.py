@@ -13,7 +13,7 @@ from appliance.shadows.model import DEVICE_ID, NAME, Address, Verb
 from appliance.shadows.topics import answered, asked
 from broker.ports import Principal
 from web.device_http.answers import Answer, AnyRequest, RefusedError, document, told
-from web.device_http.caller import caller, number, require
+from web.device_http.caller import caller, number, require_answer, require_publish
 from web.device_http.retained import made_token, read_token
 from web.shell import moment
 
@@ -77,8 +77,8 @@ async def _asked(request: AnyRequest, gateway: Gateway, thing: str, verb: Verb) 
 
 async def _require(gateway: Gateway, principal: Principal, address: Address) -> None:
     """A device may do here what it may ask for over MQTT, if it may be sent the answer there."""
-    await require(gateway.broker.proxy.may_publish, principal, asked(address))
-    await require(gateway.broker.proxy.may_be_sent, principal, answered(address, "accepted"))
+    await require_publish(gateway, principal, asked(address))
+    await require_answer(gateway, principal, answered(address, "accepted"))
 
 
 def _address(thing: str, name: str, verb: Verb) -> Address:

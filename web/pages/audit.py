@@ -14,11 +14,10 @@ from appliance.audit.change import AFTER, BEFORE
 from appliance.audit.kinds import KINDS
 from appliance.audit.model import RecordedEntry, Wanted
 from appliance.gateway import Gateway
+from web.parameters import FURTHEST
 from web.shell import Frame
 
 PAGE_LIMIT = 100
-FIRST_PAGE = 2**63 - 1
-"""Before it are all entries."""
 TEXT_LENGTH = 120
 """How much of a detail is shown; the export has all that is kept."""
 HASH_LENGTH = 40
@@ -42,7 +41,7 @@ class Line(msgspec.Struct, frozen=True):
 async def show_audit(
     gateway: NamedDependency[Gateway],
     frame: NamedDependency[Frame],
-    before: Annotated[int, QueryParameter(ge=1, le=FIRST_PAGE)] = FIRST_PAGE,
+    before: Annotated[int, QueryParameter(ge=1, le=FURTHEST)] = FURTHEST,
     actor: FromQuery[str] = "",
     subject: FromQuery[str] = "",
     action: FromQuery[str] = "",
@@ -56,7 +55,7 @@ async def show_audit(
         "now": frame.now,
         "lines": [_line(one) for one in page.entries],
         "older": None if page.next_before is None else _address({**asked, "before": str(page.next_before)}),
-        "newest": _address(asked) if before != FIRST_PAGE else None,
+        "newest": _address(asked) if before != FURTHEST else None,
         "wanted": wanted,
         "is_search": bool(asked),
         "kinds": KINDS,

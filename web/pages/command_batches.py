@@ -21,8 +21,9 @@ from web import composing, ledger, orders, roles
 from web.composing import CHOSEN, Composer
 from web.errors import status_of
 from web.ledger import STATE_WORDS
-from web.orders import FURTHEST, Ledger, Tab
+from web.orders import Ledger, Tab
 from web.painting import Painting, Part, Stage
+from web.parameters import FURTHEST
 from web.progress import Bar, bar
 from web.shell import Frame
 

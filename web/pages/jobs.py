@@ -20,8 +20,9 @@ from web import executions, job_words, orders, roles
 from web.errors import status_of
 from web.executions import ExecutionEntry
 from web.ledger import shown
-from web.orders import FURTHEST, Tab
+from web.orders import Tab
 from web.painting import Painting, Part, Stage
+from web.parameters import FURTHEST
 from web.progress import Bar
 from web.shell import Frame
 
@@ -66,6 +67,8 @@ class JobSight(msgspec.Struct, frozen=True):
     line: JobLine
     state: str
     reason: str
+    stuck: str
+    """Why it cannot go on; empty while it can."""
     comment: str
     ended_at: int | None
     is_live: bool
@@ -274,6 +277,7 @@ async def _sight(gateway: Gateway, job: Job) -> JobSight:
         line=_line(job, progress),
         state=job.state.value,
         reason=job.reason,
+        stuck=gateway.job_plans.stuck(job),
         comment=job.comment,
         ended_at=job.ended_at,
         is_live=_is_live(job, open_count),

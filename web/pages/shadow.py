@@ -4,8 +4,9 @@ Whoever edits writes everything that is to be desired; the patch that leads ther
 what is desired has become something else meanwhile, not when the device has only reported: that happens all the time.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,12 +19,14 @@ from appliance.accounts.model import Role
 from appliance.errors import ApplianceError, ConflictError
 from appliance.gateway import Gateway
 from appliance.instant import from_text
+from appliance.registry.model import DeviceState
 from appliance.shadows import draft
 from appliance.shadows.difference import is_same
 from appliance.shadows.model import BeforeHistoryError, Shadow, ShadowChange, ShadowSummary
 from web import roles, shadow_view, shadows
 from web.errors import status_of
 from web.painting import Painting, Part, Stage
+from web.parameters import FURTHEST
 from web.shadow_view import ChangeView, Diff, Documents
 from web.shell import Frame
 
@@ -31,7 +34,6 @@ HISTORY_COUNT = 20
 NAMES_LIMIT = 100
 ATTEMPTS = 4
 """A device that reports at the same moment makes an attempt go wrong."""
-FURTHEST = 2**63 - 1
 UNTIL_SECONDS = len("2026-01-31T10:30:00")
 
 Version = Annotated[int, QueryParameter(ge=0, le=FURTHEST)]
@@ -123,6 +125,16 @@ class News(msgspec.Struct, frozen=True):
     changes: tuple[ChangeView, ...]
 
 
+class Told(NamedTuple):
+    """What is known of a shadow."""
+
+    current: Shadow | None
+    named: Sequence[ShadowSummary]
+    newest: Sequence[ShadowChange]
+    found: Sequence[ShadowChange]
+    """The changes that are listed, and one more if there is one."""
+
+
 class Sight(msgspec.Struct, frozen=True):
     """What of the page is live."""
 
@@ -203,6 +215,7 @@ async def paint(stage: Stage) -> Painting:
 async def _save(gateway: Gateway, frame: Frame, where: Where, form: ShadowForm) -> int:
     """The version that came of it; 0 when nothing was to change. Raises `ApplianceError`."""
     wanted, base = draft.read(form.desired), draft.read(form.base)
+    shadows.check_in_use(gateway, frame.user, where.device_id)
     for _ in range(ATTEMPTS):
         current = await gateway.shadows.shadow(frame.user.tenant_id, where.device_id, where.name)
         desired = {} if current is None else current.desired or {}
@@ -257,7 +270,7 @@ def _standing(current: Shadow | None) -> tuple[str, int]:
 async def _page(gateway: Gateway, frame: Frame, where: Where, editor: Editor) -> Template:
     tenant_id = frame.user.tenant_id
     device = gateway.registry.device(tenant_id, where.device_id)
-    may_edit = roles.is_enough(frame.user.role, Role.OPERATOR)
+    may_edit = roles.is_enough(frame.user.role, Role.OPERATOR) and device.state is not DeviceState.RETIRED
     sight = await _look(gateway, tenant_id, where, editor.version, may_edit=may_edit)
     then, complaint = await _then(gateway, tenant_id, where)
     live = {"view": "shadow", "device_id": where.device_id, "name": where.name, "base": str(editor.version)}
@@ -290,7 +303,8 @@ async def _then(gateway: Gateway, tenant_id: int, where: Where) -> tuple[tuple[i
         shadow = await gateway.shadows.as_of(tenant_id, where.device_id, where.name, at)
     except BeforeHistoryError as error:
         return None, str(error)
-    return (at, _head(shadow, ()), shadow_view.documents(where.device_id, where.name, shadow)), ""
+    documents = await asyncio.to_thread(shadow_view.documents, where.device_id, where.name, shadow)
+    return (at, _head(shadow, ()), documents), ""
 
 
 async def _look(gateway: Gateway, tenant_id: int, where: Where, base: int, *, may_edit: bool) -> Sight:
@@ -302,13 +316,19 @@ async def _look(gateway: Gateway, tenant_id: int, where: Where, base: int, *, ma
         found = newest
     else:
         found = await service.history(tenant_id, device_id, where.name, where.before, HISTORY_COUNT + 1)
+    # Shadows as large as they may be, changed throughout each time, take long to compare: the loop goes on meanwhile.
+    return await asyncio.to_thread(_seen, where, Told(current, named, newest, found), base, may_edit=may_edit)
+
+
+def _seen(where: Where, told: Told, base: int, *, may_edit: bool) -> Sight:
+    current, found = told.current, told.found
     desired = None if current is None else current.desired
     address = _address(where)
-    since = [change for change in newest if base < change.version and _wants_else(change)]
+    since = [change for change in told.newest if base < change.version and _wants_else(change)]
     return Sight(
-        _chips(where, current, named),
-        _head(current, newest),
-        shadow_view.documents(device_id, where.name, current),
+        _chips(where, current, told.named),
+        _head(current, told.newest),
+        shadow_view.documents(where.device_id, where.name, current),
         History(
             address,
             tuple(shadow_view.history(found[:HISTORY_COUNT], desired)),

@@ -4,7 +4,7 @@ import base64
 
 import msgspec
 
-from appliance.commands.jobs.model import Order, Terms
+from appliance.commands.jobs.model import CommandJob, Terms
 from appliance.commands.model import JSON, Command, InvalidCommandError
 from appliance.instant import MINUTE_MS, to_text
 
@@ -13,9 +13,9 @@ LONGEST_MINUTES = 10_080
 """Of a timer of a job."""
 
 
-def order_of(command: Command) -> Order:
+def job_of(command: Command) -> CommandJob:
     """The job of this attempt of a command. Raises `InvalidCommandError` where no job can carry it."""
-    return Order(
+    return CommandJob(
         job_id=command.wire_id,
         device_id=command.device_id,
         document=document_of(command),

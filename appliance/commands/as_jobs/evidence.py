@@ -8,7 +8,7 @@ import msgspec
 
 from appliance.commands import ruling
 from appliance.commands.dialects.dialect import REASON_CODE_LENGTH, REASON_LENGTH, RESULT_BYTES
-from appliance.commands.jobs.model import Change, Execution, ExecutionState
+from appliance.commands.jobs.model import Execution, ExecutionChange, ExecutionState
 from appliance.commands.model import By, Command, State, read_wire_id
 from appliance.commands.ruling import Refusal, Report
 
@@ -23,13 +23,13 @@ _BY_DEVICE = {
 }
 
 
-def job_id_of(change: Change) -> str:
+def job_id_of(change: ExecutionChange) -> str:
     """The job that a change is about, which is the execution id on the wire."""
     known = change.after or change.before
     return "" if known is None else known.job_id
 
 
-def followed(command: Command, change: Change, now: int) -> Command:
+def followed(command: Command, change: ExecutionChange, now: int) -> Command:
     """The command after a change of its execution; the same where that is no news of it."""
     _, attempt = read_wire_id(job_id_of(change))
     if command.is_over or attempt != command.attempt or not ruling.is_ordered(command):

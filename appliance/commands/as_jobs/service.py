@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from appliance.commands import queries, ruling
 from appliance.commands.as_jobs import evidence
-from appliance.commands.as_jobs.document import order_of
+from appliance.commands.as_jobs.document import job_of
 from appliance.commands.delivery.flight import Change
-from appliance.commands.jobs import model as jobs_model
 from appliance.commands.jobs.ledger.service import Ledger
+from appliance.commands.jobs.model import ExecutionChange
 from appliance.commands.jobs.service import Jobs
 from appliance.commands.model import By, Command, InvalidCommandError, read_wire_id
-from appliance.store.database import Afterwards
+from appliance.store.database import Afterwards, nothing_left
 
 PIECE = 250
 """Commands that become jobs in one transaction: on a Raspberry Pi that takes as long as readings may well wait."""
@@ -44,7 +44,7 @@ class AsJobs:
         """Keep how far commands have come; make the jobs of those that are to be offered, end those that are over."""
         if self.jobs is None or not any(ruling.is_job(after) for _, after in changes):
             queries.update_commands(connection, [after for _, after in changes])
-            return Kept([*changes], _nothing)
+            return Kept([*changes], nothing_left)
         ledger = self.jobs.ledger(connection, now)
         kept: list[Change] = [(before, _ordered(ledger, after, now)) for before, after in changes]
         # Before the jobs end: what is heard of their ends is no news then.
@@ -55,7 +55,7 @@ class AsJobs:
                 ledger.recall(before.tenant_id, before.wire_id, before.device_id, reason, force=True)
         return Kept(kept, ledger.close())
 
-    def followed(self, connection: sqlite3.Connection, changes: Sequence[jobs_model.Change], now: int) -> Afterwards:
+    def followed(self, connection: sqlite3.Connection, changes: Sequence[ExecutionChange], now: int) -> Afterwards:
         """Hear, in its transaction, what has become of executions of jobs that are commands."""
         news = [(one, execution) for one in changes if (execution := one.after or one.before) and one.before]
         wanted: dict[int, set[str]] = {}
@@ -74,7 +74,7 @@ class AsJobs:
                 commands[after.execution_id] = after
                 told.append((before, after))
         queries.update_commands(connection, [after for _, after in told])
-        return partial(self.changed, told) if told else _nothing
+        return partial(self.changed, told) if told else nothing_left
 
 
 def _ordered(ledger: Ledger, command: Command, now: int) -> Command:
@@ -82,18 +82,14 @@ def _ordered(ledger: Ledger, command: Command, now: int) -> Command:
     if not ruling.is_job(command) or not ruling.is_offerable(command, now):
         return command
     try:
-        order = order_of(command)
+        job = job_of(command)
     except InvalidCommandError as error:
         reason = ruling.Reason(ruling.NOT_ENCODABLE, str(error))
         return ruling.cancelled(command, reason, By.GATEWAY, now) or command
     # A device that may have no work is about to lose its commands, too.
-    return command if ledger.order(command.tenant_id, order) is None else ruling.offered(command, now)
+    return command if ledger.order(command.tenant_id, job) is None else ruling.offered(command, now)
 
 
 def _is_left(before: Command, after: Command) -> bool:
     """Whether an attempt is over."""
     return not before.is_over and (after.is_over or after.attempt > before.attempt)
-
-
-def _nothing() -> None:
-    """Nothing was asked of jobs."""

@@ -2,7 +2,7 @@
 
 Rules: a command is on disk as offered before a byte of it is written, and offered to one connection at a time; nothing
 of it stays with the broker when that connection ends. What was written and not answered for is written again only where
-its sender says that it may be. Evidence is on disk a moment later, many at a time.
+its sender says that it may be. A command that cannot be offered keeps no other from its device: it is set aside.
 """
 
 import asyncio
@@ -14,22 +14,24 @@ from functools import partial
 
 from appliance.commands import queries
 from appliance.commands.as_jobs.service import AsJobs, Kept
-from appliance.commands.delivery.claiming.service import Claim, at_once, claim
+from appliance.commands.delivery.claiming.service import Claim, Waiting, all_waiting, at_once, claim, one_waiting
 from appliance.commands.delivery.flight import Change, Claimant, Evidence, Flight, Key, Place, Post, Wants
-from appliance.commands.delivery.settling.service import settle
+from appliance.commands.delivery.keeping.service import Keeping
 from appliance.commands.dialects.choice import addressed
-from appliance.commands.dialects.dialect import Dialect
+from appliance.commands.dialects.dialect import Answered, Dialect
+from appliance.commands.mishaps.service import Mishap, fails, failures
 from appliance.commands.model import Command, DialectName
+from appliance.commands.setting_aside.queries import select_waiting_numbers
+from appliance.commands.setting_aside.service import SettingAside
 from appliance.instant import SECOND_MS, Clock
-from appliance.store.database import Afterwards, Database, Together, UnwritableError
+from appliance.store.database import Afterwards, Database, Together, UnwritableError, Work
 from broker.message import Message
 from broker.ports import Connected, Disconnected, Refused, Subscribed
 
 log = logging.getLogger(__name__)
 
 PIECE = 1_000
-"""Devices, or pieces of evidence, of one transaction."""
-GATHER_S = 0.05
+"""Devices of one transaction."""
 RETRY_S = 1.0
 AGAIN_MS = 5 * SECOND_MS
 """After so long a command is offered again that a connection has not taken."""
@@ -40,12 +42,15 @@ IMPATIENT_MS = 10 * SECOND_MS
 class Courier:
     """Brings commands to devices."""
 
-    def __init__(self, database: Database, clock: Clock, in_flight: int, as_jobs: AsJobs) -> None:
+    def __init__(self, database: Database, clock: Clock, in_flight: int, as_jobs: AsJobs, aside: SettingAside) -> None:
         """`in_flight` commands of a device may be written and not yet answered for."""
         self._database = database
         self.as_jobs = as_jobs
+        self._aside = aside
+        self.keeping = Keeping(database, clock, aside, self._settled)
         self._clock = clock
         self.dialects: Sequence[Dialect] = ()
+        self.answered: Sequence[Answered] = ()
         self._in_flight = in_flight
         self.together: Together
         self.type_of: Callable[[int, str], str] = lambda _tenant_id, _device_id: ""
@@ -64,12 +69,10 @@ class Courier:
         self._reserved: set[Place] = set()
         """Those to whom something is just being offered that is written down along with it."""
         self._flights: dict[Place, dict[int, Flight]] = {}
-        self._evidence: dict[Key, Evidence] = {}
         self._other_names: dict[Place, str] = {}
         """The devices behind client identifiers that are not their own."""
-        self._has_to_offer, self._has_to_keep = asyncio.Event(), asyncio.Event()
-        self.trouble = ""
-        """Why evidence cannot be kept."""
+        self._has_to_offer = asyncio.Event()
+        self.mishap = Mishap("offering commands")
 
     @contextlib.asynccontextmanager
     async def running(self, post: Post) -> AsyncIterator[None]:
@@ -79,16 +82,14 @@ class Courier:
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(self._offer_for_ever(), name="commands offered"),
-                tasks.create_task(self._keep_for_ever(), name="commands' evidence"),
+                tasks.create_task(self.keeping.run(), name="commands' evidence"),
             ]
             try:
                 yield
             finally:
                 for task in working:
                     task.cancel()
-        # Nobody else writes about commands any more.
-        with contextlib.suppress(UnwritableError):
-            await self._database.write(settle, list(self._evidence.items()), self._clock())
+        await self.keeping.finish()
 
     # What the ledger calls.
 
@@ -216,16 +217,40 @@ class Courier:
                 places = list(self._ready)[:PIECE]
                 for place in places:
                     del self._ready[place]
-                waiting = [place for place in places if place in self._waiting]
-                claimants = [one for place in waiting if (one := self._claimant(place)) is not None]
-                if not claimants:
-                    continue
                 try:
-                    await self.together(partial(self._claim, claimants))
+                    with self.mishap.tried():
+                        await self._offer([place for place in places if place in self._waiting])
                 except UnwritableError as error:
                     log.warning("commands not offered, retried until they are error=%s", error)
                     self._ready.update(dict.fromkeys(places))
                     await asyncio.sleep(RETRY_S)
+
+    async def _offer(self, places: Sequence[Place]) -> None:
+        """Offer to each what waits for it."""
+        claimants: list[Claimant] = []
+        for place in places:
+            with self.mishap.noted():
+                claimants += [] if (one := self._claimant(place)) is None else [one]
+        if not claimants:
+            return
+        if await fails(self.together, partial(self._claim, claimants, all_waiting)):
+            alone = await failures(self.together, claimants, lambda one: partial(self._claim, [one], all_waiting))
+            for claimant, error in alone:
+                await self._sort_out((claimant.tenant_id, claimant.device_id), error)
+
+    async def _sort_out(self, place: Place, error: Exception) -> None:
+        """Offer to a device one command after the other, and set the first aside with which that fails."""
+        for number in await self._database.read(select_waiting_numbers(*place)):
+            claimant = self._claimant(place)
+            if claimant is None:
+                break
+            failed = await failures(self.together, [number], partial(self._claim_one, claimant))
+            if failed and await self._aside.put((place[0], number), failed[0][1]):
+                self.expect([place])
+                return
+        # More may wait than what was just looked at; it is offered when the device comes again.
+        self._waiting.add(place)
+        self.mishap.note(error)
 
     def _claimant(self, place: Place) -> Claimant | None:
         """Over which connection a device can be offered something now."""
@@ -244,11 +269,16 @@ class Courier:
                 return Claimant(tenant_id, device_id, session.client_id, client, wants, room, type_name)
         return None
 
-    def _claim(self, claimants: Sequence[Claimant], connection: sqlite3.Connection, now: int) -> Afterwards:
+    def _claim(
+        self, claimants: Sequence[Claimant], waiting: Waiting, connection: sqlite3.Connection, now: int
+    ) -> Afterwards:
         """Choose what each is offered next, and have it on disk as offered."""
-        claims, others, done = claim(claimants, self.dialects, self.usual, connection, now)
+        claims, others, done = claim(claimants, waiting, self.dialects, self.usual, connection, now)
         kept = self.as_jobs.keep(connection, others, now)
         return partial(self._claimed, claims, kept, done)
+
+    def _claim_one(self, claimant: Claimant, command_number: int) -> Work:
+        return partial(self._claim, [claimant], one_waiting(command_number))
 
     def _claimed(self, claims: Sequence[Claim], kept: Kept, done: Sequence[Place]) -> None:
         """Write what is on disk as offered."""
@@ -290,11 +320,10 @@ class Courier:
     def _is_still_there(self, claimant: Claimant) -> bool:
         """Whether the connection is still the one for which it was chosen: nothing may wait for another."""
         assert self._post is not None  # noqa: S101  it runs
-        return any(
-            session.client is claimant.connection and session.client.stream.is_open
-            for session in self._post.sessions(claimant.tenant_id, claimant.device_id)
-            if session.client is not None
-        )
+        for session in self._post.sessions(claimant.tenant_id, claimant.device_id):
+            if session.client is not None and session.client is claimant.connection:
+                return session.client.stream.is_open
+        return False
 
     # What becomes of flights.
 
@@ -336,51 +365,14 @@ class Courier:
         self._has_to_offer.set()
 
     def _about(self, key: Key) -> Evidence:
-        evidence = self._evidence.get(key)
-        if evidence is None:
-            evidence = self._evidence[key] = Evidence()
-            self._has_to_keep.set()
-        return evidence
+        return self.keeping.about(key)
 
     def _is_request(self, message: Message) -> bool:
         """Whether it is a command, which no session may keep."""
         topic = message.topic
         if message.client_id or not topic.startswith(("cmd/", "$aws/commands/")):
             return False
-        return addressed(self.dialects, topic.replace("/request", "/response", 1)) is not None
-
-    # Keeping.
-
-    async def _keep_for_ever(self) -> None:
-        while True:
-            await self._has_to_keep.wait()
-            # Many come at once: they share a commit.
-            await asyncio.sleep(GATHER_S)
-            try:
-                await self.keep()
-                self.trouble = ""
-            except UnwritableError as error:
-                self.trouble = str(error)
-                log.warning("evidence of commands not written, retried until it is error=%s", error)
-                await asyncio.sleep(RETRY_S)
-
-    async def keep(self) -> None:
-        """Bring to the disk what was heard so far. Raises `UnwritableError`."""
-        self._has_to_keep.clear()
-        known, self._evidence = self._evidence, {}
-        waiting = list(known.items())
-        for first in range(0, len(waiting), PIECE):
-            try:
-                await self.together(partial(self._settled_piece, waiting[first : first + PIECE]))
-            except BaseException:
-                for key, evidence in waiting[first:]:
-                    self._about(key).add(evidence)
-                raise
-
-    def _settled_piece(
-        self, known: Sequence[tuple[Key, Evidence]], connection: sqlite3.Connection, now: int
-    ) -> Afterwards:
-        return partial(self._settled, settle(connection, known, now))
+        return addressed(self.answered, topic.replace("/request", "/response", 1)) is not None
 
     def _settled(self, changes: Sequence[Change]) -> None:
         again = [after for _, after in changes if after.offered_at is None and not after.is_over]

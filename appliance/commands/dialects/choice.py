@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from appliance.commands.dialects.dialect import Address, Dialect, Wire
+from appliance.commands.dialects.dialect import Address, Answered, Dialect, Wire
 from appliance.commands.model import Command, DialectName
 
 
@@ -13,8 +13,10 @@ def chosen(
 
     Among several that it wants, `usual`, which its type says, comes first. None: it wants none.
     """
-    for dialect in sorted(dialects, key=lambda one: one.name is not usual):
-        if command.dialect not in {DialectName.ANY, dialect.name}:
+    own = command.dialect
+    preferred = dialects if usual is DialectName.ANY else sorted(dialects, key=lambda one: one.name is not usual)
+    for dialect in preferred:
+        if own is not DialectName.ANY and own is not dialect.name:
             continue
         wire = dialect.wire(command, wants)
         if wire is not None:
@@ -22,7 +24,7 @@ def chosen(
     return None
 
 
-def addressed(dialects: Sequence[Dialect], topic: str) -> tuple[Dialect, Address] | None:
+def addressed(dialects: Sequence[Answered], topic: str) -> tuple[Answered, Address] | None:
     """What the topic of a response says, and in which dialect; None where it is none."""
     for dialect in dialects:
         address = dialect.address(topic)

@@ -56,6 +56,10 @@ class Dialect(Protocol):
     def wire(self, command: Command, wants: Callable[[str], bool]) -> Wire | None:
         """The request to a device that `wants` some topics; None where it wants none of this dialect."""
 
+
+class Answered(Dialect, Protocol):
+    """A dialect in which devices answer for the command itself, on topics of its own."""
+
     def address(self, topic: str) -> Address | None:
         """What a topic says, if it is one of a response."""
 

@@ -1,12 +1,11 @@
-"""Commands as jobs of AWS IoT: whether a device speaks so. The jobs themselves are told by the ledger of jobs."""
+"""Commands as jobs of AWS IoT: whether a device speaks so. All else is the ledger's of jobs."""
 
 from collections.abc import Callable
 
-from appliance.commands.dialects.dialect import Address, Wire
+from appliance.commands.dialects.dialect import Wire
 from appliance.commands.jobs import topics
 from appliance.commands.jobs.topics import Api, JobAddress
 from appliance.commands.model import Command, DialectName
-from appliance.commands.ruling import INVALID, Refusal, Report
 
 
 class AsJob:
@@ -22,19 +21,4 @@ class AsJob:
         for topic in (topics.notify_next(device_id), topics.notify(device_id), asked, listed):
             if wants(topic):
                 return Wire(topic, b"")
-        return None
-
-    def address(self, topic: str) -> Address | None:
-        """Nothing: reports about jobs go to the ledger of jobs."""
-        del topic
-        return None
-
-    def report(self, address: Address, payload: bytes) -> Report | Refusal:
-        """Nothing that is told here counts."""
-        del address, payload
-        return Refusal(INVALID, "a job is reported on its own topics")
-
-    def reply(self, address: Address, refusal: Refusal | None) -> Wire | None:
-        """Nothing: the ledger of jobs has answered."""
-        del address, refusal
         return None

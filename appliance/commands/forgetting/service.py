@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 from appliance.commands import queries
+from appliance.commands.mishaps.service import Mishap
 from appliance.instant import DAY_MS
 from appliance.registry.service import Registry
 from appliance.store.database import Database, UnwritableError
@@ -20,6 +21,7 @@ class Forgetting:
         self._database = database
         self._registry = registry
         self._ledger_days = ledger_days
+        self.mishap = Mishap("forgetting old commands")
 
     async def run(self) -> None:
         """Forget what is too old, for ever."""
@@ -27,7 +29,7 @@ class Forgetting:
             # By a clock that is wrong, everything would be old: what counts is what has passed for sure.
             surely_at = self._registry.time.reading().surely_at
             if surely_at is not None:
-                with contextlib.suppress(UnwritableError):
+                with contextlib.suppress(UnwritableError), self.mishap.tried():
                     await self.trim(surely_at - self._ledger_days * DAY_MS)
             await asyncio.sleep(TRIM_S)
 

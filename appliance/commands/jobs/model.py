@@ -116,7 +116,7 @@ class Execution(msgspec.Struct, frozen=True):
     """Whether its job was made for one command."""
 
 
-class Order(msgspec.Struct, frozen=True):
+class CommandJob(msgspec.Struct, frozen=True):
     """A job that is made for one command."""
 
     job_id: str
@@ -128,7 +128,7 @@ class Order(msgspec.Struct, frozen=True):
     terms: Terms = Terms()
 
 
-class Change(msgspec.Struct, frozen=True):
+class ExecutionChange(msgspec.Struct, frozen=True):
     """What has become of an execution."""
 
     before: Execution | None
@@ -137,7 +137,7 @@ class Change(msgspec.Struct, frozen=True):
     """None: it was forgotten."""
 
 
-class Ordered(msgspec.Struct, frozen=True):
+class JobOutline(msgspec.Struct, frozen=True):
     """Of a job, what its executions need."""
 
     job_number: int

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from appliance.commands.jobs.model import Execution, ExecutionState, JobState, Order, Ordered, Terms
+from appliance.commands.jobs.model import CommandJob, Execution, ExecutionState, JobOutline, JobState, Terms
 from appliance.store.database import Select
 
 T = TypeVar("T")
@@ -49,6 +49,13 @@ def select_try(
     return found[0] if found else None
 
 
+def select_numbered(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> Execution | None:
+    """An execution by its number; None when it is gone."""
+    sql = f"{_EXECUTION} WHERE job_execution.tenant_id = ? AND job_execution.execution_id = ?"
+    row = connection.execute(sql, (tenant_id, execution_id)).fetchone()
+    return None if row is None else _execution(*row)
+
+
 def select_failures(connection: sqlite3.Connection, tried: Execution) -> dict[ExecutionState, int]:
     """How the tries of this job on this device have ended so far."""
     sql = """
@@ -59,13 +66,13 @@ def select_failures(connection: sqlite3.Connection, tried: Execution) -> dict[Ex
     return {ExecutionState(state): count for state, count in rows}
 
 
-def select_ordered(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> Ordered | None:
+def select_outline(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> JobOutline | None:
     """What the executions of a job need of it; None when it is gone."""
     sql = "SELECT job_number, job_id, state, document, terms FROM job WHERE tenant_id = ? AND job_number = ?"
     row = connection.execute(sql, (tenant_id, job_number)).fetchone()
     if row is None:
         return None
-    return Ordered(row[0], row[1], JobState(row[2]), row[3].encode(), _terms(row[4]))
+    return JobOutline(row[0], row[1], JobState(row[2]), row[3].encode(), _terms(row[4]))
 
 
 def select_is_deliverable(connection: sqlite3.Connection, tenant_id: int, job_number: int, device_id: str) -> bool:
@@ -86,20 +93,20 @@ def select_is_there(connection: sqlite3.Connection, tenant_id: int, device_id: s
     return connection.execute(sql, (tenant_id, device_id)).fetchone() is not None
 
 
-def insert_order(connection: sqlite3.Connection, tenant_id: int, order: Order, now: int) -> int | None:
+def insert_command_job(connection: sqlite3.Connection, tenant_id: int, job: CommandJob, now: int) -> int | None:
     """Keep a job that is made for a command; gives its number, None where another job has its id."""
     sql = """
         INSERT INTO job (tenant_id, job_id, state, document, description, is_command, terms, author, created_at,
             updated_at)
         VALUES (?, ?, 'in_progress', ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (tenant_id, job_id) DO NOTHING
     """
-    terms = msgspec.json.encode(order.terms).decode()
-    values = (tenant_id, order.job_id, order.document, order.description, terms, order.author, now, now)
+    terms = msgspec.json.encode(job.terms).decode()
+    values = (tenant_id, job.job_id, job.document, job.description, terms, job.author, now, now)
     cursor = connection.execute(sql, values)
     return cursor.lastrowid if cursor.rowcount else None
 
 
-def update_order(connection: sqlite3.Connection, tenant_id: int, job_number: int, state: JobState, now: int) -> None:
+def end_command_job(connection: sqlite3.Connection, tenant_id: int, job_number: int, state: JobState, now: int) -> None:
     """End a job that was made for a command."""
     sql = "UPDATE job SET state = ?, updated_at = ?, ended_at = ? WHERE tenant_id = ? AND job_number = ?"
     connection.execute(sql, (state.value, now, now, tenant_id, job_number))
@@ -286,16 +293,6 @@ def select_next_due() -> Select[int]:
     """When the next timer of any tenant ends, in running time; nothing while none runs."""
     sql = "SELECT due_ms FROM job_execution WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT 1"
     return Select(sql, (), int)
-
-
-def select_retired(limit: int) -> Select[tuple[int, str]]:
-    """Devices in use no more that have something open, of every tenant."""
-    sql = """
-        SELECT DISTINCT device.tenant_id, device.device_id FROM job_execution
-        JOIN device ON device.tenant_id = job_execution.tenant_id AND device.device_id = job_execution.device_id
-        WHERE job_execution.ended_at IS NULL AND device.state = 'retired' LIMIT ?
-    """
-    return Select(sql, (limit,), lambda tenant_id, device_id: (tenant_id, device_id))
 
 
 def select_running_time(tenant_id: int) -> Select[int]:

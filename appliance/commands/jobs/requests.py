@@ -8,9 +8,9 @@ import msgspec
 
 from appliance.commands.jobs.model import ExecutionState, Fault, RejectedError
 from appliance.commands.jobs.topics import NEXT, Api, JobAddress, is_job_id
+from appliance.plane_settings import PAYLOAD_BYTES
 
 TOKEN_BYTES = 64
-PAYLOAD_BYTES = 131_072
 DETAIL_CHARACTERS = 1_024
 DETAILS_BYTES = 32_768
 STEP_MINUTES = 10_080

@@ -28,25 +28,25 @@ from appliance.commands.jobs.model import (
     UnknownExecutionError,
 )
 from appliance.commands.jobs.ruling import IsOpen
+from appliance.commands.jobs.setting_aside.queries import select_due_keys
+from appliance.commands.jobs.setting_aside.service import ExecutionsAside
 from appliance.commands.jobs.topics import JobAddress
+from appliance.commands.mishaps.service import Key, Mishap, fails
 from appliance.errors import InvalidInputError, UnavailableError
 from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, Clock
 from appliance.plane_settings import CommandsConfig
 from appliance.registry.model import DEFAULT_TENANT
-from appliance.store.database import Afterwards, Database, Together
+from appliance.store.database import FURTHEST, Afterwards, Database, Together, Work, nothing_left
 from broker.message import Message
 
 log = logging.getLogger(__name__)
 
-FURTHEST = 2**63 - 1
-"""Before this, as a cursor, comes everything."""
 MARK_MS = 5 * MINUTE_MS
 """How much of the running time a power cut may cost, while a timer runs."""
 AGAIN_S = 10.0
 """How long to wait while the disk is full."""
 REASON_LENGTH = 2_028
 """As a comment on a job."""
-RETIRED = "the device was retired"
 
 
 class Jobs:
@@ -62,7 +62,9 @@ class Jobs:
         self.throttled_count = 0
         """Requests of devices that asked too often at once."""
         self._timers_changed = asyncio.Event()
-        self._devices_gone = asyncio.Event()
+        self.aside = ExecutionsAside(database, self.ledger)
+        self.mishap = Mishap("ending what has run out of time")
+        self.aside.together = self._in_together
         self.together: Together = _nothing_together
         self.publish: Callable[[Message], object] = lambda _: None
         """To whoever has subscribed."""
@@ -72,26 +74,22 @@ class Jobs:
         """A moment that has passed for sure, whatever the clock shows."""
         self.announce: Callable[[Sequence[ExecutionsChanged]], object] = lambda _: None
         self.is_open: IsOpen = lambda _windows, _now: True
-        self.ended: Ended = lambda _connection, _tenant_id, _job_number, _now: _nothing_left
-        self.followed: Followed = lambda _connection, _changes, _now: _nothing_left
+        self.ended: Ended = lambda _connection, _tenant_id, _job_number, _now: nothing_left
+        self.followed: Followed = lambda _connection, _changes, _now: nothing_left
         """Whoever has jobs made for commands."""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Have timers run out and devices that retire given up."""
+        """Have timers run out."""
         self._uptime_s = asyncio.get_running_loop().time
         self._begun_s = self._uptime_s()
         self._kept_ms = sum(await self._database.read(queries.select_running_time(DEFAULT_TENANT)))
         async with asyncio.TaskGroup() as tasks:
-            started = [
-                tasks.create_task(self._time_out(), name="timers of jobs"),
-                tasks.create_task(self._remove_retired(), name="jobs of retired devices"),
-            ]
+            timers = tasks.create_task(self._time_out(), name="timers of jobs")
             try:
                 yield self
             finally:
-                for task in started:
-                    task.cancel()
+                timers.cancel()
                 await self._mark()
 
     # For ingestion: what devices ask for.
@@ -263,10 +261,6 @@ class Jobs:
         entry = Entry("job_execution.delete", job_id, told)
         return await self._changed((tenant_id, job_id, device_id, try_number), entry, forget)
 
-    def gone(self, _tenant_id: int, _device_id: str) -> None:
-        """Have everything taken back from a device, if it is in use no more."""
-        self._devices_gone.set()
-
     async def erase(self, tenant_id: int, device_id: str, through_at: int) -> None:
         """Forget what a device said of its executions up to a moment; how they ended stays."""
         count = PIECE
@@ -283,6 +277,10 @@ class Jobs:
                 count = await self._database.write(forget, before, PIECE)
 
     # Private.
+
+    async def _in_together(self, work: Work) -> None:
+        """As it is done then: who does it is told later."""
+        await self.together(work)
 
     async def _changed(
         self,
@@ -317,24 +315,38 @@ class Jobs:
         """Sleep until the next timer is over; keep the running time meanwhile, while there is one."""
         while True:
             self._timers_changed.clear()
-            due = await self._database.read(queries.select_next_due())
-            left_ms = max(0, due[0] - self.running_ms()) if due else None
-            if left_ms == 0:
-                with contextlib.suppress(UnavailableError):
-                    await self.together(self._end_due)
-                    continue
-                await asyncio.sleep(AGAIN_S)
-                continue
-            wait_s = None if left_ms is None else min(left_ms, MARK_MS) / SECOND_MS
+            wait_s: float | None = AGAIN_S
+            with contextlib.suppress(UnavailableError), self.mishap.tried():
+                wait_s = await self._see_to_due()
             try:
                 async with asyncio.timeout(wait_s):
                     await self._timers_changed.wait()
             except TimeoutError:
                 await self._mark()
 
+    async def _see_to_due(self) -> float | None:
+        """End what is due; gives how long to wait then, None while no timer runs."""
+        while True:
+            due = await self._database.read(queries.select_next_due())
+            left_ms = max(0, due[0] - self.running_ms()) if due else None
+            if left_ms != 0:
+                return None if left_ms is None else min(left_ms, MARK_MS) / SECOND_MS
+            if await fails(self.together, self._end_due):
+                # One bad execution keeps no other from its end.
+                keys = await self._database.read(select_due_keys(self.running_ms(), PIECE))
+                if not await self.aside.sort_out(keys, lambda key: partial(self._end_alone, key)):
+                    return AGAIN_S
+
     async def _mark(self) -> None:
-        with contextlib.suppress(UnavailableError):
+        with contextlib.suppress(UnavailableError), self.mishap.noted():
             await self._database.write(queries.save_running_time, DEFAULT_TENANT, self.running_ms())
+
+    def _end_alone(self, key: Key, connection: sqlite3.Connection, now: int) -> Afterwards:
+        ledger = self.ledger(connection, now)
+        known = queries.select_numbered(connection, *key)
+        if known is not None and ruling.left_ms(known, self.running_ms()) == 0:
+            ledger.write(known, ruling.timed_out(known, now))
+        return ledger.close()
 
     def _end_due(self, connection: sqlite3.Connection, now: int) -> Afterwards:
         ledger = self.ledger(connection, now)
@@ -347,26 +359,6 @@ class Jobs:
 
         return afterwards
 
-    async def _remove_retired(self) -> None:
-        """Take back what devices have that retired, also before this start."""
-        while True:
-            self._devices_gone.clear()
-            found = await self._database.read(queries.select_retired(max(1, PIECE // self._config.open_per_device)))
-            try:
-                if found:
-                    await self.together(partial(self._remove, found))
-                    continue
-            except UnavailableError:
-                await asyncio.sleep(AGAIN_S)
-                continue
-            await self._devices_gone.wait()
-
-    def _remove(self, devices: Sequence[tuple[int, str]], connection: sqlite3.Connection, now: int) -> Afterwards:
-        ledger = self.ledger(connection, now)
-        for tenant_id, device_id in devices:
-            ledger.remove_device(tenant_id, device_id, RETIRED)
-        return ledger.close()
-
 
 def _message(tenant_id: int, topic: str, payload: bytes, now: int) -> Message:
     return Message(tenant_id, "", "", topic, payload, 1, False, now)
@@ -378,10 +370,6 @@ def _word(is_so: bool) -> str:  # noqa: FBT001  it is the value
 
 def _unknown(job_id: str, device_id: str) -> UnknownExecutionError:
     return UnknownExecutionError(f"the device {device_id[:64]} has no execution of the job {job_id[:64]}")
-
-
-def _nothing_left() -> None:
-    """Stand in while nobody owns the jobs."""
 
 
 async def _nothing_together(_work: Callable[[sqlite3.Connection, int], Afterwards]) -> None:

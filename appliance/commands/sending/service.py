@@ -1,4 +1,4 @@
-"""Commands are sent, to one device or to many, and cancelled while nothing of them was written.
+"""Commands are sent, to one device or to many.
 
 Rules: what has an idempotency key is written down once, however often it is asked for; a batch that was cut short goes
 on when it is asked for again. What was sent is in the audit log, with its names and without its payload.
@@ -17,20 +17,17 @@ from msgspec.structs import replace
 from appliance.audit import queries as audit_queries
 from appliance.audit.acting import actor
 from appliance.audit.model import Actor, Entry
-from appliance.commands import check, queries, ruling
+from appliance.commands import check, queries
 from appliance.commands.as_jobs.document import document_of
 from appliance.commands.as_jobs.service import PIECE as JOBS_PIECE
 from appliance.commands.catalogue.service import TypeCommands
-from appliance.commands.check import Order
+from appliance.commands.check import Wish
 from appliance.commands.delivery.claiming.service import Claim
 from appliance.commands.delivery.flight import Change, Claimant, Place
 from appliance.commands.delivery.service import Courier
 from appliance.commands.model import (
     Batch,
-    By,
     Command,
-    CommandEndedError,
-    CommandSentError,
     DeviceGoneError,
     DialectName,
     InvalidCommandError,
@@ -38,14 +35,13 @@ from appliance.commands.model import (
     OtherContentError,
     Selection,
     TooManyCommandsError,
-    UnknownCommandError,
 )
 from appliance.instant import Clock
 from appliance.plane_settings import CommandsConfig
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import Device, DeviceState
 from appliance.registry.service import Registry
-from appliance.store.database import Afterwards, Together, UnwritableError
+from appliance.store.database import Afterwards, Together, nothing_left
 
 log = logging.getLogger(__name__)
 
@@ -74,25 +70,6 @@ class _New(NamedTuple):
     tell: Afterwards
 
 
-class _Asked(NamedTuple):
-    tenant_id: int
-    execution_id: str
-    is_back: bool
-    """Whether the broker has given back what was to be written."""
-    offered_at: int | None
-    """When that was offered: what was offered since then may be written."""
-    by: Actor
-
-
-class _Place(NamedTuple):
-    """How far the commands of a batch have been gone through."""
-
-    tenant_id: int
-    batch: Batch
-    after: int
-    by: Actor
-
-
 class Sender:
     """Takes what people want of devices."""
 
@@ -118,7 +95,7 @@ class Sender:
             raise DeviceGoneError(f"{device_id} is {device.state}: nothing is sent to it")
         digest = check.digest_of(new, device_id)
         told = self._told(tenant_id, device.type, new)
-        command = check.command_of(self._order(told), tenant_id, device_id, _execution_id())
+        command = check.command_of(self._wish(told), tenant_id, device_id, _execution_id())
         if command.dialect is DialectName.JOBS:
             document_of(command)
         made: list[Command] = []
@@ -138,7 +115,7 @@ class Sender:
         if not devices:
             raise InvalidCommandError(f"there is no device in service for {words}")
         digest = check.digest_of(new, selection)
-        orders = {name: self._order(self._told(tenant_id, name, new)) for name in {device.type for device in devices}}
+        wishes = {name: self._wish(self._told(tenant_id, name, new)) for name in {device.type for device in devices}}
         now = self.clock()
         batch = Batch(0, secrets.token_hex(16), new.name, words, len(devices), actor().name, now, None)
         begun: list[Batch] = []
@@ -147,45 +124,26 @@ class Sender:
         batch = begun[0]
         if batch.completed_at is not None:
             return batch
-        piece = JOBS_PIECE if any(order.new.dialect is DialectName.JOBS for order in orders.values()) else PIECE
-        for first in range(0, len(devices), piece):
-            commands = [
-                check.command_of(orders[device.type], tenant_id, device.device_id, _execution_id())
-                for device in devices[first : first + piece]
-            ]
-            reserved = self._courier.reserve([(tenant_id, one.device_id) for one in commands])
-            try:
-                await self.first(partial(self._insert_piece, batch, digest, commands, reserved))
-            finally:
-                self._courier.release(reserved)
+        piece = JOBS_PIECE if any(wish.new.dialect is DialectName.JOBS for wish in wishes.values()) else PIECE
+        forms = {name: check.command_of(wish, tenant_id, "", "") for name, wish in wishes.items()}
+        with self._courier.keeping.lull.hurry():
+            for first in range(0, len(devices), piece):
+                commands = [
+                    replace(forms[device.type], device_id=device.device_id, execution_id=_execution_id())
+                    for device in devices[first : first + piece]
+                ]
+                await self._send_piece(batch, digest, commands)
         completed: list[Batch] = []
         await self.together(partial(self._complete, tenant_id, batch, completed))
         return completed[0]
 
-    async def cancel(self, tenant_id: int, command: Command) -> Command:
-        """Take back what was not written. Raises `CommandSentError`, `CommandEndedError`, `UnknownCommandError`."""
-        is_back = self._courier.withdraw(command)
-        kept: list[Command] = []
-        asked = _Asked(tenant_id, command.execution_id, is_back, command.offered_at, actor())
+    async def _send_piece(self, batch: Batch, digest: str, commands: Sequence[Command]) -> None:
+        """Write down some commands of a batch, and have them on their way."""
+        reserved = self._courier.reserve([(one.tenant_id, one.device_id) for one in commands])
         try:
-            await self.together(partial(self._cancel, asked, kept))
-        except UnwritableError:
-            if is_back and command.offered_at is not None:
-                self._courier.offer_again(command)
-            raise
-        return kept[0]
-
-    async def cancel_batch(self, tenant_id: int, batch: Batch) -> int:
-        """Take back what was not written of a batch; gives how many commands."""
-        count, after = 0, 0
-        while True:
-            kept: list[tuple[int, int]] = []
-            place = _Place(tenant_id, batch, after, actor())
-            await self.together(partial(self._cancel_piece, place, kept))
-            cancelled, after = kept[0]
-            count += cancelled
-            if not after:
-                return count
+            await self.first(partial(self._insert_piece, batch, digest, commands, reserved))
+        finally:
+            self._courier.release(reserved)
 
     # In the writer's thread.
 
@@ -213,7 +171,7 @@ class Sender:
         numbered = replace(command, command_number=queries.next_number(connection))
         [kept], claims = self._courier.at_once([numbered], reserved, now)
         queries.insert_commands(connection, None, key, digest, [kept])
-        tell = _nothing
+        tell = nothing_left
         if kept.dialect is DialectName.JOBS:
             [(_, kept)], tell = self._courier.as_jobs.keep(connection, [(None, kept)], now)
         details = {"command": kept.name, "execution_id": kept.execution_id}
@@ -276,52 +234,10 @@ class Sender:
         queries.complete_batch(connection, tenant_id, batch.batch_number, count, now)
         return partial(completed.append, replace(batch, device_count=count, completed_at=now))
 
-    def _cancel(self, asked: "_Asked", kept: list[Command], connection: sqlite3.Connection, now: int) -> Afterwards:
-        tenant_id, execution_id, is_back, offered_at, by = asked
-        found = queries.by_execution(connection, tenant_id, execution_id)
-        if found is None:
-            raise UnknownCommandError(f"no command has the execution id {execution_id[:80]!r}")
-        if found.is_over:
-            raise CommandEndedError(f"it has ended already: {found.state}")
-        is_back = is_back and found.offered_at == offered_at
-        before = ruling.released(found, found.attempt) if is_back else found
-        after = ruling.cancelled(before, ruling.Reason(ruling.CANCELLED, f"by {by.name}"), By.OPERATOR, now)
-        if after is None:
-            raise CommandSentError("it was written to the device, or may have been: it cannot be called back")
-        kept_so, tell = self._courier.as_jobs.keep(connection, [(found, after)], now)
-        details = {"command": after.name, "execution_id": execution_id}
-        entry = Entry("command.cancel", after.device_id, details)
-        audit_queries.insert_entries(connection, tenant_id, [entry], now, by)
-        return partial(self._cancelled, kept_so, tell, partial(kept.append, after))
-
-    def _cancel_piece(
-        self, place: "_Place", kept: list[tuple[int, int]], connection: sqlite3.Connection, now: int
-    ) -> Afterwards:
-        tenant_id, batch, after, by = place
-        found = queries.open_of_batch(connection, tenant_id, batch.batch_number, after, PIECE)
-        reason = ruling.Reason(ruling.CANCELLED, f"by {by.name}")
-        changes: list[Change] = []
-        for before in found:
-            over = ruling.cancelled(before, reason, By.OPERATOR, now)
-            if over is not None:
-                changes.append((before, over))
-        changes, tell = self._courier.as_jobs.keep(connection, changes, now)
-        if not after:
-            details = {"command": batch.name, "batch_id": batch.batch_id}
-            entry = Entry("command.cancel_many", batch.selection, details)
-            audit_queries.insert_entries(connection, tenant_id, [entry], now, by)
-        last = found[-1].command_number if len(found) == PIECE else 0
-        return partial(self._cancelled, changes, tell, partial(kept.append, (len(changes), last)))
-
-    def _cancelled(self, changes: Sequence[Change], tell: Afterwards, answer: Callable[[], None]) -> None:
-        tell()
-        answer()
-        self.changed(changes)
-
     # What is meant.
 
-    def _order(self, new: NewCommand) -> Order:
-        return Order(new, actor().name, self.clock(), self._config)
+    def _wish(self, new: NewCommand) -> Wish:
+        return Wish(new, actor().name, self.clock(), self._config)
 
     def _told(self, tenant_id: int, type_name: str, new: NewCommand) -> NewCommand:
         return check.told(new, self._catalogue.find(tenant_id, type_name, new.name), type_name)
@@ -341,10 +257,6 @@ class Sender:
 
 def _waits(command: Command) -> bool:
     return not command.is_over and command.offered_at is None
-
-
-def _nothing() -> None:
-    """Nothing was asked of jobs."""
 
 
 def _execution_id() -> str:

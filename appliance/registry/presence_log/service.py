@@ -15,7 +15,7 @@ from appliance.registry.presence_log import lifecycle, queries, silence
 from appliance.registry.presence_log.lifecycle import Bearing
 from appliance.registry.presence_log.model import EVENTS_LIMIT, ConnectionEvent, EventKind, LastEvent, NewEvent
 from appliance.registry.service import Registry
-from appliance.store.database import Database, UnwritableError
+from appliance.store.database import FURTHEST, Database, UnwritableError
 from broker.message import Message
 from broker.ports import Connected, Disconnected, Refused, Subscribed
 
@@ -30,8 +30,6 @@ TIDY_S = 3_600.0
 WAITING_LIMIT = 50_000
 """Events that may wait for the disk; beyond it they are dropped and counted."""
 VERSIONS_LIMIT = 50_000
-FURTHEST = 2**63 - 1
-"""A number that no event reaches."""
 
 
 class PresenceLog:

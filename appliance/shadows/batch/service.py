@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from appliance.plane_settings import ShadowsConfig
 from appliance.shadows import queries
 from appliance.shadows.model import Address
+from appliance.shadows.packing.service import Packing
 from appliance.shadows.ruling import Change, Ruling, Standing, refused, rule
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Batch:
         self._config = config
         self._step = max(config.history_changes // 10, 1)
         self._now = now
+        self._packing = Packing(connection, config)
         self._held: dict[Key, _Held] = {}
         self._counts: dict[int, int] = {}
         """Shadows of each tenant to whom one was added, with those that are not written yet."""
@@ -78,6 +80,7 @@ class Batch:
         become: list[tuple[int, int, Standing]] = []
         made: dict[int, list[tuple[int, str, Change]]] = {}
         old: list[tuple[int, int, int]] = []
+        due: list[tuple[int, int, Standing]] = []
         limit = self._config.history_changes
         for key in changed:
             held, tenant_id = self._held[key], key[0]
@@ -87,14 +90,16 @@ class Batch:
             else:
                 become.append((tenant_id, number, held.standing))
             first, last = held.changes[0][1].version, held.standing.version
+            if self._packing.is_due(number, first, last):
+                due.append((tenant_id, number, held.standing))
             # A few at once: to look for one costs as much.
-            if last > limit and (first - 1) // self._step != last // self._step:
+            elif not self._packing.is_on and last > limit and (first - 1) // self._step != last // self._step:
                 old.append((tenant_id, number, last - limit))
             kept = held.changes[-limit:] if limit else []
             made.setdefault(tenant_id, []).extend([(number, author, change) for author, change in kept])
             held.changes = []
         queries.update_shadows(self._connection, become)
-        self._write_history(made, old)
+        self._write_history(made, old, due)
 
     def _add(self, key: Key, standing: Standing) -> int:
         """Write a shadow that there was not, and give its number."""
@@ -103,15 +108,20 @@ class Batch:
         return number
 
     def _write_history(
-        self, made: Mapping[int, Sequence[tuple[int, str, Change]]], old: Sequence[tuple[int, int, int]]
+        self,
+        made: Mapping[int, Sequence[tuple[int, str, Change]]],
+        old: Sequence[tuple[int, int, int]],
+        due: Sequence[tuple[int, int, Standing]],
     ) -> None:
-        """Write changes by tenant, and forget those that are too old: of a tenant's shadow, up to a version."""
+        """Write changes by tenant; forget those of a tenant's shadow up to a version; pack those of others."""
         grown = {
             tenant_id: queries.insert_changes(self._connection, tenant_id, changes)
             for tenant_id, changes in made.items()
         }
         for tenant_id, number, through_version in old:
             grown[tenant_id] -= queries.delete_old_changes(self._connection, tenant_id, number, through_version)
+        for tenant_id, number, standing in due:
+            grown[tenant_id] += self._packing.pack(tenant_id, number, standing)
         for tenant_id, byte_count in grown.items():
             self._trim(tenant_id, byte_count)
 

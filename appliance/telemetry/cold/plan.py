@@ -1,7 +1,8 @@
 """What is due in the cold tier: which days are to be written, taken out of, uploaded and let go."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from operator import itemgetter
 
 from appliance.instant import DAY_MS
@@ -128,6 +129,7 @@ class Ages:
         self._keep_days = [keep_days for _, keep_days in rising]
         self._today = aged_at // DAY_MS
         self._found: dict[int, frozenset[Device]] = {}
+        self._marks: dict[int, str] = {}
 
     def too_old(self, day: int) -> frozenset[Device]:
         """The devices of which this day is older than is to be kept of them."""
@@ -135,6 +137,21 @@ class Ages:
         if count not in self._found:
             self._found[count] = frozenset(self._devices[:count])
         return self._found[count]
+
+    def mark(self, day: int) -> str:
+        """What tells these devices from all others."""
+        count = bisect_left(self._keep_days, self._today - day)
+        if count not in self._marks:
+            self._marks[count] = mark_of(self.too_old(day))
+        return self._marks[count]
+
+
+def mark_of(devices: Collection[Device]) -> str:
+    """What tells some devices from all others."""
+    digest = blake2b(digest_size=16)
+    for tenant_id, device_id in sorted(devices):
+        digest.update(f"{tenant_id}\0{device_id}\0".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def is_forgotten(known: ColdDay, source: str | None) -> bool:

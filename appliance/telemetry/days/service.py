@@ -15,7 +15,9 @@ from appliance.telemetry import queries
 from appliance.telemetry.day_file import DamagedDayError, DayDevice, StoredChunk, day_number
 from appliance.telemetry.days.missing import Missing
 from appliance.telemetry.days.queries import read_chunks_of_many, read_devices, read_order
+from appliance.telemetry.days.recent import RecentGlances
 from appliance.telemetry.glance import Glance
+from appliance.telemetry.keeping.model import Listed
 from appliance.telemetry.merge import Part, Readings, merge, newest
 from appliance.telemetry.model import Report, Series
 from appliance.telemetry.packing import ChunkError
@@ -24,6 +26,8 @@ from appliance.telemetry.wanted import Check
 
 T = TypeVar("T")
 
+RECENT_BYTES = 24 * 1024 * 1024
+"""Of what was asked for lately: enough for a day of one series of twenty devices."""
 _FEW_DAYS = 8
 
 
@@ -54,6 +58,8 @@ class Survey:
     highest_log_id: int
     last_log_ids: dict[int, int]
     """By day: the newest log id of which anything is in its chunks."""
+    returned: set[tuple[int, str]]
+    """Devices that were erased and of which a file still has something, as a copy from a backup does."""
 
 
 class Days:
@@ -67,8 +73,11 @@ class Days:
         """The days whose answers may lack something for it."""
         self.touched: set[int] = set()
         """Days of which something was read."""
+        self._recent = RecentGlances(RECENT_BYTES)
         self.erased: dict[tuple[int, str], int] = {}
         """By tenant and device: the log id up to which nothing is given any more."""
+        self.erased_before: tuple[Listed, ...] = ()
+        """What was erased once and is here again, out of a backup: it is to be erased again."""
 
     def path(self, day: int) -> Path:
         """Where the file of a day lies, whether or not it exists."""
@@ -118,7 +127,7 @@ class Days:
         memory: Sequence[Rows],
     ) -> dict[str, Readings]:
         """The readings of a device on one day within a span, those in memory too."""
-        [(_, sealed)] = self._looked_at(check, [device], day, span, lambda blob: Glance(blob, metrics))
+        [(_, sealed)] = self._looked_at(check, [device], day, span, lambda blob: self._recent.look(blob, metrics))
         return merge([*sealed, *memory], metrics, *span, check)
 
     def looked_at(
@@ -158,6 +167,11 @@ class Days:
     def is_erased(self, report: Report, log_id: int) -> bool:
         """Whether a report of a log record is not given any more."""
         return log_id <= self.erased.get((report.tenant_id, report.device_id), 0)
+
+    def erase(self, device: tuple[int, str], through_log_id: int) -> None:
+        """Give nothing any more of what was received of a device up to a log id."""
+        self.erased[device] = through_log_id
+        self._recent.forget()
 
     def note_damage(self, what: str, day: int | None = None, device: tuple[int, str] | None = None) -> None:
         """Tell of damage, once; of a day, or of one device of it, whose readings are missing for it."""
@@ -206,9 +220,9 @@ class Days:
         return found
 
 
-def surveyed(paths: Sequence[Path], oldest_log_id: int | None) -> Survey:
+def surveyed(paths: Sequence[Path], oldest_log_id: int | None, erased: Mapping[tuple[int, str], Listed]) -> Survey:
     """What the day files know: how far they cover the log, and the newest values. Runs in a thread."""
-    survey = Survey({}, {}, [], 0, {})
+    survey = Survey({}, {}, [], 0, {}, set())
     for path in paths:
         try:
             devices = read_devices(path)
@@ -219,6 +233,9 @@ def surveyed(paths: Sequence[Path], oldest_log_id: int | None) -> Survey:
         survey.last_log_ids[day] = max((device.last_log_id for device in devices), default=0)
         for device in devices:
             survey.highest_log_id = max(survey.highest_log_id, device.latest_log_id)
+            gone = erased.get((device.tenant_id, device.device_id))
+            if gone is not None and device.last_log_id <= gone.through_log_id:
+                survey.returned.add((device.tenant_id, device.device_id))
             if oldest_log_id is not None and device.last_log_id >= oldest_log_id:
                 key = device.tenant_id, device.device_id, day
                 survey.covered[key] = max(survey.covered.get(key, 0), device.last_log_id)

@@ -22,7 +22,7 @@ from appliance.telemetry.days.service import Days
 from appliance.telemetry.open_chunks import OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
-from appliance.telemetry.rollups.queries import DamagedRollUpsError, Stored
+from appliance.telemetry.rollups.model import DamagedRollUpsError, Stored
 from appliance.telemetry.rollups.service import RollUps
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from appliance.telemetry.rows import Rows
@@ -201,7 +201,7 @@ class Hourly:
     def _stored(self, read: Callable[..., Stored], month: str, *arguments: object) -> Stored:
         """What a file of roll-ups says; nothing when it cannot be read."""
         try:
-            return read(self._rollups.path(month), *arguments)
+            return read(self._rollups.file(month), *arguments)
         except DamagedRollUpsError:
             self._rollups.damaged(month)
             self._rollups.note_lost(month)

@@ -55,6 +55,21 @@ class RawMessage(NamedTuple):
         return rest.partition("/")[0] if room == "sensors" else ""
 
 
+class Standing(NamedTuple):
+    """Where a message stands in the journal, whatever its arrival."""
+
+    segment: int
+    number: int
+    """Among all of the segment, from 1."""
+
+
+class StandingMessage(NamedTuple):
+    """A message and where it stands."""
+
+    standing: Standing
+    message: RawMessage
+
+
 class Kept(NamedTuple):
     """What a segment holds, told by its own bytes."""
 

@@ -124,25 +124,30 @@ class Journal:
         """Whether everything that arrived with `start <= arrived_at < end` is here."""
         return plan.has_whole(self._segments(), start, end)
 
-    async def messages(self, tenant_id: int, start: int, end: int) -> AsyncGenerator[Sequence[RawMessage], None]:
-        """What arrived with `start <= arrived_at < end`, in the order of the commits, a block at a time.
+    async def messages(
+        self, tenant_id: int, span: Span, begins_at: int, first_segment: int = 0
+    ) -> AsyncGenerator[Sequence[StandingMessage], None]:
+        """What arrived within a span, in the order of the commits, a block at a time, from a segment on.
 
-        Raises `BrokenOffError` when a part of it is not here, went meanwhile or was damaged.
+        Raises `BrokenOffError` when a part of what arrived from a moment on is not here, went meanwhile or was damaged.
         """
         await self.flush()
-        if not self.has_whole(start, end):
+        if not self.has_whole(begins_at, span.end):
             raise BrokenOffError("the raw journal does not have all of this time")
-        for segment in plan.holding(self._segments(), start, end):
+        for segment in plan.holding(self._segments(), *span):
+            if segment.number < first_segment:
+                continue
             source, left = await asyncio.to_thread(files.opened, self._folder, segment)
             with contextlib.closing(source):
                 reader = frames.blocks(source)
                 while (block := await self._next(segment, reader)) is not None:
+                    first = Standing(segment.number, segment.kept.message_count - left + 1)
                     left -= block.message_count
-                    some = await asyncio.to_thread(self._given, segment, block, tenant_id, (start, end))
+                    some = await asyncio.to_thread(self._given, first, block, tenant_id, span)
                     if some:
                         yield some
             if left > 0:
-                raise self._broken(segment, "it ends before it should")
+                raise self._broken(segment.number, "it ends before it should")
 
     async def flush(self) -> None:
         """Write what waits."""
@@ -363,9 +368,9 @@ class Journal:
         try:
             return await asyncio.to_thread(next, reader, None)
         except ChunkError as error:
-            raise self._broken(segment, str(error)) from error
+            raise self._broken(segment.number, str(error)) from error
 
-    def _given(self, segment: Segment, block: Block, tenant_id: int, span: tuple[int, int]) -> list[RawMessage]:
+    def _given(self, first: Standing, block: Block, tenant_id: int, span: Span) -> list[StandingMessage]:
         """Runs in a thread."""
         start, end = span
         if block.first_at >= end or block.last_at < start:
@@ -373,24 +378,24 @@ class Journal:
         try:
             messages = block.messages()
         except ChunkError as error:
-            raise self._broken(segment, str(error)) from error
+            raise self._broken(first.segment, str(error)) from error
         erased, asked, was_erased = self._erased(), Erased(self._asked()), self._was_erased
         return [
-            message
-            for message in messages
+            StandingMessage(Standing(first.segment, number), message)
+            for number, message in enumerate(messages, first.number)
             if message.tenant_id == tenant_id
             and start <= message.arrived_at < end
             and not (is_through(message, erased) or asked.has(message) or was_erased.has(message))
         ]
 
-    def _broken(self, segment: Segment, why: str) -> BrokenOffError:
-        told = f"{files.path_of(self._folder, segment.number).name}: {why}"
+    def _broken(self, number: int, why: str) -> BrokenOffError:
+        told = f"{files.path_of(self._folder, number).name}: {why}"
         self._note_damage(told)
-        known = self._closed.get(segment.number)
+        known = self._closed.get(number)
         if known is not None:
             # From now on nobody takes it for whole.
             kept = known.kept._replace(whole_until=None, last_at=known.kept.begun_at)
-            self._closed[segment.number] = known._replace(kept=kept)
+            self._closed[number] = known._replace(kept=kept)
         return BrokenOffError(told)
 
     def _note_damage(self, what: str) -> None:

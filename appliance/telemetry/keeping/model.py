@@ -16,6 +16,15 @@ class Erasure(msgspec.Struct, frozen=True):
     """UTC milliseconds."""
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """What the list beside the day files says of a device that was erased."""
+
+    tenant_id: int
+    device_id: str
+    through_log_id: int
+    asked_at: int
+
+
 class StoppedError(Exception):
     """The gateway stops: what was begun is left out."""
 

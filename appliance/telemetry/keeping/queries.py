@@ -8,7 +8,7 @@ from pathlib import Path
 from appliance.store.database import Select, connect_reader
 from appliance.telemetry.day_file import DEVICE_MASK, DEVICE_SHIFT
 from appliance.telemetry.keeping import files, sealed_day
-from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, StoppedError
+from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, Listed, StoppedError
 from appliance.telemetry.keeping.resealing import OpenChunkRow, OpenDevice
 from appliance.telemetry.packing import ChunkError
 
@@ -109,6 +109,28 @@ def select_erasures() -> Select[Erasure]:
         (),
         Erasure,
     )
+
+
+def select_ever_erased() -> Select[Listed]:
+    """What was ever to be erased, of every tenant, done or not."""
+    return Select("SELECT tenant_id, device_id, through_log_id, asked_at FROM erasure", (), Listed)
+
+
+def insert_again(connection: sqlite3.Connection, tenant_id: int, erased: Sequence[Listed]) -> list[Erasure]:
+    """Say once more that what was received of some devices of a tenant is to go, each up to its log id.
+
+    Of a tenant that this file does not know nobody can ask for anything.
+    """
+    erasures = []
+    for each in erased:
+        row = connection.execute(
+            "INSERT INTO erasure (tenant_id, device_id, through_log_id, asked_at)"
+            " SELECT tenant_id, ?, ?, ? FROM tenant WHERE tenant_id = ? RETURNING erasure_number",
+            (each.device_id, each.through_log_id, each.asked_at, tenant_id),
+        ).fetchone()
+        if row is not None:
+            erasures.append(Erasure(row[0], tenant_id, each.device_id, each.through_log_id, each.asked_at))
+    return erasures
 
 
 def insert_erasures(

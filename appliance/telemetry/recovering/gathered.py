@@ -1,30 +1,48 @@
 """Many records of the event log as runs: what each device sent, in columns.
 
 To take a million reports up one by one takes longer than a start may take. Nearly always what one device sent in a row
-differs in moments and values only; then it is one run. What does not is given report by report.
+differs in moments and values only; then it is one run a day. What does not is given report by report.
+
+The reports of a record become rows of 64-bit numbers, side by side in one piece of memory. Cut apart and joined again
+by device, and taken apart again by columns, each of them is touched only in its device's turn.
 """
 
 from array import array
+from bisect import bisect_left
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain, islice, repeat
+from functools import lru_cache
+from itertools import chain, islice
 from operator import itemgetter, le
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from appliance.instant import DAY_MS
 from appliance.telemetry import log_record, naming
-from appliance.telemetry.log_record import Columns, Shape
+from appliance.telemetry.column import Cell
 from appliance.telemetry.model import Report, TimeSource, Value
-from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.packing import as_text, pieces
+from appliance.telemetry.recovering.unpacked import Origin, Packed, Shape, Unpacked, unpack
 from appliance.telemetry.run import LoggedReport, Run
 
 T = TypeVar("T")
 
-_HEAD_CELLS = 8
-"""What a report takes beside its metrics, in values."""
-_LOOSE_CELLS = 8
-"""What it takes beside that where it is in no stack but on its own."""
+_ORIGIN_CELLS = 32
+"""What each different topic, client identifier and source of the moment takes, in values."""
+_TEXT_CELL = 8
+"""So many characters of a text take as much as a value."""
+_LOOSE_CELLS = 32
+"""What it takes beside that where it is in no pile but on its own."""
 _REPORTS_PER_SHAPE = 4
 """A record with fewer of each shape takes longer to part by shapes than runs could save: it is taken one by one."""
+_JOINED_REPORTS = 131_072
+"""Pieces of so many reports are joined by device: until then each takes as much memory again."""
+
+_LOG_ID, _PLACE, _ORIGIN, _AT, _ARRIVED_AT, _SEQUENCE, _FIRST_VALUE = range(7)
+"""The numbers in a row."""
+_CELL = 8
+
+Placed = tuple[tuple[int, int], LoggedReport]
+"""A report, with its record and its place in it."""
 
 
 class Gathered:
@@ -32,189 +50,215 @@ class Gathered:
 
     def __init__(self, tenant_id: int) -> None:
         self._tenant_id = tenant_id
-        self._stacks: dict[tuple[str, ...], _Stack] = {}
-        self._loose: dict[str, list[tuple[int, LoggedReport]]] = {}
-        """What is in no stack: the reports of each device, with their places among all."""
-        self._count = 0
+        self._origins = _Origins()
+        self._piles: dict[tuple[tuple[str, ...], str], _Pile] = {}
+        self._loose: dict[bytes, list[Placed]] = {}
+        """What is in no pile: the reports of each device."""
+        self._unjoined = 0
         self.cell_count = 0
         """How many values there are, about."""
 
-    def add(self, log_id: int, record: Columns) -> None:
+    def add(self, log_id: int, record: bytes) -> None:
         """Take the next record of the log. Raises `ChunkError`, and takes nothing, when memory could not hold it."""
-        try:
-            times = array("q", record.at), array("q", record.arrived_at)
-        except OverflowError as error:
-            raise ChunkError("a moment has more than 64 bits") from error
-        count = len(record.devices)
-        if len(record.shapes) == 1:
-            self._stack(record.shapes[0]).add(log_id, range(self._count, self._count + count), record, times)
-        elif len(record.shapes) * _REPORTS_PER_SHAPE > count:
-            self._add_loose(log_id, record)
+        found = unpack(record)
+        count, origin_count = len(found.devices), len(self._origins)
+        if len(found.shapes) > 1 and len(found.shapes) * _REPORTS_PER_SHAPE > count:
+            self._add_loose(log_id, log_record.decode(record, self._tenant_id))
+        elif count:
+            self._add_piled(log_id, found)
+        self.cell_count += (len(self._origins) - origin_count) * _ORIGIN_CELLS + count * _FIRST_VALUE
+        self.cell_count += sum(_weight_of(column) for shape in found.shapes for column in shape.columns)
+        self._unjoined += count
+        if self._unjoined > _JOINED_REPORTS:
+            self._join()
+
+    def devices(self) -> Iterator[tuple[str, Sequence[Run | LoggedReport]]]:
+        """Each device once, with all that is of it, in the order of the log. What was given is here no more."""
+        self._join()
+        holders: dict[bytes, list[_Pile]] = {device: [] for device in self._loose}
+        for pile in self._piles.values():
+            for device in pile.joined:
+                holders.setdefault(device, []).append(pile)
+        for device, piles in holders.items():
+            device_id, loose = as_text(device), self._loose.pop(device, [])
+            parts = [_Part(self._tenant_id, device_id, pile.taken(device), pile, self._origins) for pile in piles]
+            runs = parts[0].runs() if len(parts) == 1 and not loose else None
+            if runs is None:
+                placed = sorted(chain(loose, *(part.reports() for part in parts)), key=itemgetter(0))
+                yield device_id, [report for _, report in placed]
+            else:
+                yield device_id, runs
+
+    def _join(self) -> None:
+        self._unjoined = 0
+        for pile in self._piles.values():
+            pile.join()
+
+    def _add_piled(self, log_id: int, found: Unpacked) -> None:
+        count = len(found.devices)
+        head: list[Packed] = [array("q", (log_id,)) * count, _places(count)]
+        if len(found.origins) == 1:
+            head.append(array("q", (self._origins[found.origins[0]],)) * count)
         else:
-            self._add_picked(log_id, record, times)
-        self.cell_count += count * _HEAD_CELLS
-        self.cell_count += sum(len(column) for shape in record.shapes for column in shape.columns)
-        self._count += count
-
-    def devices(self) -> Iterator[tuple[str, Run | list[LoggedReport]]]:
-        """Each device once, with all that is of it, in the order of the log: a run, or else every report."""
-        holders: dict[str, list[_Stack]] = {device_id: [] for device_id in self._loose}
-        for stack in self._stacks.values():
-            stack.sort()
-            for device_id in stack.rows:
-                holders.setdefault(device_id, []).append(stack)
-        for device_id, stacks in holders.items():
-            loose = self._loose.get(device_id, [])
-            run = stacks[0].run(device_id) if len(stacks) == 1 and not loose else None
-            if run is None:
-                pieces = chain(loose, *(stack.reports(device_id) for stack in stacks))
-                yield device_id, [report for _, report in sorted(pieces, key=itemgetter(0))]
-            else:
-                yield device_id, run
-
-    def _stack(self, shape: Shape) -> "_Stack":
-        stack = self._stacks.get(shape.metrics)
-        if stack is None:
-            stack = self._stacks[shape.metrics] = _Stack(self._tenant_id, shape.metrics)
-        return stack
-
-    def _add_picked(self, log_id: int, record: Columns, times: "tuple[array[int], array[int]]") -> None:
-        """Take a record of several shapes, each into its stack."""
-        rows_of: list[list[int]] = [[] for _ in record.shapes]
-        for row, number in enumerate(record.shape_numbers):
+            head.append(array("q", map(self._origins.__getitem__, found.origins)))
+        head += found.at, found.arrived_at, found.sequences
+        if len(found.shapes) == 1:
+            self._put(found.shapes[0], found.devices, head)
+            return
+        rows_of: list[list[int]] = [[] for _ in found.shapes]
+        for row, number in enumerate(found.shape_numbers):
             rows_of[number].append(row)
-        for shape, rows in zip(record.shapes, rows_of, strict=True):
+        for shape, rows in zip(found.shapes, rows_of, strict=True):
             if rows:
-                places = [self._count + row for row in rows]
-                at, arrived_at = (array("q", _picked(moments, rows)) for moments in times)
-                self._stack(shape).add(log_id, places, _picked_record(record, shape, rows), (at, arrived_at))
+                self._put(shape, _picked(found.devices, rows), [_picked_column(column, rows) for column in head])
 
-    def _add_loose(self, log_id: int, record: Columns) -> None:
+    def _put(self, shape: Shape, devices: Sequence[bytes], head: list[Packed]) -> None:
+        columns = [*head, *shape.columns]
+        codes = "".join(column.typecode if isinstance(column, array) else _OBJECT for column in columns)
+        pile = self._piles.get((shape.metrics, codes))
+        if pile is None:
+            pile = self._piles[shape.metrics, codes] = _Pile(shape.metrics, codes)
+        pile.add(devices, columns)
+
+    def _add_loose(self, log_id: int, reports: Sequence[Report]) -> None:
         """Take a record report by report."""
-        for place, report in enumerate(log_record.reports_of(record, self._tenant_id), self._count):
-            self._loose.setdefault(report.device_id, []).append((place, LoggedReport(log_id, report)))
-        self.cell_count += len(record.devices) * _LOOSE_CELLS
+        for place, report in enumerate(reports):
+            device = report.device_id.encode("utf-8", "surrogatepass")
+            self._loose.setdefault(device, []).append(((log_id, place), LoggedReport(log_id, report)))
+        self.cell_count += len(reports) * _LOOSE_CELLS
 
 
-class _Stack:
-    """Reports with the same metrics, in columns."""
+class _Origins(dict[Origin, int]):
+    """The number of each origin."""
 
-    def __init__(self, tenant_id: int, metrics: tuple[str, ...]) -> None:
+    def __init__(self) -> None:
+        self.every: list[Origin] = []
+        """By their numbers."""
+
+    def __missing__(self, origin: Origin) -> int:
+        number = self[origin] = len(self.every)
+        self.every.append(origin)
+        return number
+
+
+_OBJECT = "O"
+"""A column of whatever no array holds: in its rows stand places in a list."""
+
+
+class _Pile:
+    """Reports with the same metrics, whose values are of the same kinds: a row of numbers for each of them."""
+
+    def __init__(self, metrics: tuple[str, ...], codes: str) -> None:
+        self.metrics = metrics
+        self.codes = codes
+        """The kinds of the numbers in a row."""
+        self.objects: list[list[Cell]] = [[] for _ in codes]
+        """By column, what stands in no row."""
+        self.joined: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        """The rows of each device, but for the newest."""
+        self._rows: defaultdict[bytes, list[bytes]] = defaultdict(list)
+
+    def add(self, devices: Sequence[bytes], columns: Sequence[Packed]) -> None:
+        """Add a row for each device."""
+        width = len(columns)
+        cells = array("q", bytes(_CELL * width * len(devices)))
+        for place, column in enumerate(columns):
+            cells[place::width] = self._numbers(place, column)
+        # By device at once, and nothing of it in a loop of ours: this is on the way of each of a million reports.
+        deque(map(list.append, map(self._rows.__getitem__, devices), pieces(cells, _CELL * width)), maxlen=0)
+
+    def join(self) -> None:
+        """Put the rows of each device together."""
+        for device, rows in self._rows.items():
+            self.joined[device].append(b"".join(rows))
+        self._rows.clear()
+
+    def taken(self, device: bytes) -> bytes:
+        """All rows of a device, which are here no more."""
+        return b"".join(self.joined.pop(device))
+
+    def _numbers(self, place: int, column: Packed) -> "array[int]":
+        if not isinstance(column, array):
+            objects = self.objects[place]
+            objects += column
+            return array("q", range(len(objects) - len(column), len(objects)))
+        return cast("array[int]", column) if column.typecode == "q" else array("q", column.tobytes())
+
+
+class _Part:
+    """The rows of a device in a pile, by columns."""
+
+    def __init__(self, tenant_id: int, device_id: str, rows: bytes, pile: _Pile, origins: _Origins) -> None:
         self._tenant_id = tenant_id
-        self._metrics = metrics
-        self.rows: dict[str, list[int]] = {}
-        """The rows of each device."""
-        self._starts: dict[str, int] = {}
-        """Where they begin, once they lie side by side."""
-        self._places: list[int] = []
-        self._log_ids: list[int] = []
-        self._topics: list[str] = []
-        self._clients: list[str] = []
-        self._time_sources: list[TimeSource] = []
-        self._at: array[int] = array("q")
-        self._arrived_at: array[int] = array("q")
-        self._sequences: list[int | None] = []
-        self._columns: list[list[Value]] = [[] for _ in metrics]
-
-    def add(self, log_id: int, places: Sequence[int], record: Columns, times: "tuple[array[int], array[int]]") -> None:
-        rows = self.rows
-        for row, device_id in enumerate(record.devices, len(self._log_ids)):
-            if device_id in rows:
-                rows[device_id].append(row)
+        self._device_id = device_id
+        width = len(pile.codes)
+        numbers = array("q", rows)
+        floats = array("d", rows) if "d" in pile.codes else None
+        columns: list[Packed] = []
+        for place, code in enumerate(pile.codes):
+            if code == "d" and floats:
+                columns.append(floats[place::width])
+            elif code == "q":
+                columns.append(numbers[place::width])
             else:
-                rows[device_id] = [row]
-        self._places += places
-        self._log_ids += repeat(log_id, len(record.devices))
-        self._topics += record.topics
-        self._clients += record.clients
-        self._time_sources += record.time_sources
-        self._at += times[0]
-        self._arrived_at += times[1]
-        self._sequences += record.sequences
-        for column, cells in zip(self._columns, record.shapes[0].columns, strict=True):
-            column.extend(cells)
+                columns.append(list(map(pile.objects[place].__getitem__, numbers[place::width])))
+        self._log_ids, self._places, self._origin_numbers, self._at, self._arrived_at = cast(
+            "list[array[int]]", columns[:_SEQUENCE]
+        )
+        self._sequences = cast("Sequence[int | None]", columns[_SEQUENCE])
+        self._columns = dict(zip(pile.metrics, cast("list[Sequence[Value]]", columns[_FIRST_VALUE:]), strict=True))
+        self._origins = origins
 
-    def sort(self) -> None:
-        """Put the reports of each device side by side, in the order of the log."""
-        order = list(chain.from_iterable(self.rows.values()))
-        self._starts = dict(zip(self.rows, accumulate(map(len, self.rows.values()), initial=0), strict=False))
-        self._places = _ordered(self._places, order)
-        self._log_ids = _ordered(self._log_ids, order)
-        self._topics = _ordered_names(self._topics, order)
-        self._clients = _ordered_names(self._clients, order)
-        self._time_sources = _ordered_names(self._time_sources, order)
-        self._at = array("q", _ordered(self._at, order))
-        self._arrived_at = array("q", _ordered(self._arrived_at, order))
-        self._sequences = _ordered(self._sequences, order)
-        self._columns = [_ordered(column, order) for column in self._columns]
-
-    def run(self, device_id: str) -> Run | None:
-        """All that is of a device; None when it is no run."""
-        start = self._starts[device_id]
-        end = start + len(self.rows[device_id])
-        at = self._at[start:end]
-        if at[0] // DAY_MS != at[-1] // DAY_MS or not all(map(le, at, islice(at, 1, None))):
+    def runs(self) -> list[Run] | None:
+        """All of them, day by day; None when they are no runs."""
+        at, origins = self._at, self._origin_numbers
+        if origins != array("q", origins[:1]) * len(at) or not all(map(le, at, islice(at, 1, None))):
             return None
-        if not (
-            _is_same(self._topics, start, end)
-            and _is_same(self._clients, start, end)
-            and _is_same(self._time_sources, start, end)
-        ):
-            return None
-        columns = {name: column[start:end] for name, column in zip(self._metrics, self._columns, strict=True)}
-        arrived_at, sequences = self._arrived_at[start:end], self._sequences[start:end]
-        log_ids = self._log_ids[start:end]
-        return Run(self._report(device_id, start), log_ids, at, arrived_at, sequences, columns)
+        run = Run(self._report(0), self._log_ids, at, self._arrived_at, self._sequences, self._columns)
+        if at[0] // DAY_MS == at[-1] // DAY_MS:
+            return [run]
+        runs, start = [], 0
+        while start < len(at):
+            end = bisect_left(at, (at[start] // DAY_MS + 1) * DAY_MS, start)
+            runs.append(run.cut(start, end))
+            start = end
+        return runs
 
-    def reports(self, device_id: str) -> Iterator[tuple[int, LoggedReport]]:
-        """The same report by report, each with its place among all that were gathered."""
-        start = self._starts[device_id]
-        for row in range(start, start + len(self.rows[device_id])):
-            yield self._places[row], LoggedReport(self._log_ids[row], self._report(device_id, row))
+    def reports(self) -> Iterator[Placed]:
+        """The same report by report."""
+        for row, place in enumerate(zip(self._log_ids, self._places, strict=True)):
+            yield place, LoggedReport(place[0], self._report(row))
 
-    def _report(self, device_id: str, row: int) -> Report:
+    def _report(self, row: int) -> Report:
+        topic, client_id, time_source = self._origins.every[self._origin_numbers[row]]
         return Report(
             self._tenant_id,
-            device_id,
+            self._device_id,
             self._at[row],
             self._arrived_at[row],
-            self._time_sources[row],
-            naming.absolute(self._topics[row], device_id),
-            naming.absolute(self._clients[row], device_id),
-            {name: column[row] for name, column in zip(self._metrics, self._columns, strict=True)},
+            TimeSource(time_source),
+            naming.absolute(topic, self._device_id),
+            naming.absolute(client_id, self._device_id),
+            {name: column[row] for name, column in self._columns.items()},
             self._sequences[row],
         )
 
 
-def _picked_record(record: Columns, shape: Shape, rows: Sequence[int]) -> Columns:
-    """The reports of a record that have one of its shapes; their moments are picked elsewhere."""
-    return Columns(
-        devices=_picked(record.devices, rows),
-        topics=_picked(record.topics, rows),
-        clients=_picked(record.clients, rows),
-        at=[],
-        arrived_at=[],
-        time_sources=_picked(record.time_sources, rows),
-        sequences=_picked(record.sequences, rows),
-        shape_numbers=[],
-        shapes=[shape],
-    )
+def _weight_of(column: Packed) -> int:
+    if isinstance(column, array):
+        return len(column)
+    return len(column) + sum(len(cell) for cell in column if isinstance(cell, str)) // _TEXT_CELL
+
+
+@lru_cache(maxsize=256)
+def _places(count: int) -> "array[int]":
+    return array("q", range(count))
 
 
 def _picked(column: Sequence[T], rows: Sequence[int]) -> list[T]:
     return [column[row] for row in rows]
 
 
-def _is_same(names: Sequence[T], start: int, end: int) -> bool:
-    return names[start:end].count(names[start]) == end - start
-
-
-def _ordered(column: Sequence[T], order: Sequence[int]) -> list[T]:
-    return list(itemgetter(*order)(column)) if len(order) > 1 else list(column)
-
-
-def _ordered_names(column: list[T], order: Sequence[int]) -> list[T]:
-    """The same; mostly they are all equal."""
-    if column[-1] == column[0] and column.count(column[0]) == len(column):
-        return column
-    return _ordered(column, order)
+def _picked_column(column: Packed, rows: Sequence[int]) -> Packed:
+    picked = _picked(cast("Sequence[Any]", column), rows)
+    return array(cast("Any", column.typecode), picked) if isinstance(column, array) else picked

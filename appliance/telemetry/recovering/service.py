@@ -8,7 +8,7 @@ import asyncio
 import gc
 import logging
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,10 @@ from appliance.store.database import Database
 from appliance.telemetry import log_record, queries
 from appliance.telemetry.day_file import DayDevice
 from appliance.telemetry.days.service import Covered, Days, surveyed
+from appliance.telemetry.keeping import erased_list
 from appliance.telemetry.keeping import queries as keeping_queries
+from appliance.telemetry.keeping.erased_list import Device
+from appliance.telemetry.keeping.model import Listed
 from appliance.telemetry.open_chunks import OpenChunks
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.queries import LogRow
@@ -28,8 +31,8 @@ from appliance.telemetry.run import LoggedReport, Run
 log = logging.getLogger(__name__)
 
 _LOG_ROWS_PER_READ = 64
-_CELLS_AT_ONCE = 2_000_000
-"""So many values are taken up together: more of each device at once takes less time, but memory twice for a while."""
+_CELLS_AT_ONCE = 10_000_000
+"""So many values are taken up together, of 8 bytes each: more of each device at once takes less time."""
 
 
 class Recovery:
@@ -61,13 +64,18 @@ class Recovery:
         ]
         for erasure in await self._database.read(keeping_queries.select_erasures()):
             self._days.erased[erasure.tenant_id, erasure.device_id] = erasure.through_log_id
+        listed = await asyncio.to_thread(erased_list.read, folder)
         await asyncio.to_thread(keeping_queries.remove_leftovers, folder)
         paths = await asyncio.to_thread(queries.day_paths, folder)
-        survey = await asyncio.to_thread(surveyed, paths, min(oldest, default=None))
+        survey = await asyncio.to_thread(surveyed, paths, min(oldest, default=None), listed.reach)
+        survey.damages += listed.damages
+        await self._take_erased(folder, listed.reach, survey.returned)
         for damage in survey.damages:
             self._days.note_damage(damage)
         # A gateway.db that was restored from a backup would give log ids again that chunks already name.
         highest_log_id = max(survey.highest_log_id, await self._rollups.recover(survey.last_log_ids))
+        # What is taken from now on must not count as what was erased.
+        highest_log_id = max(highest_log_id, *(each.through_log_id for each in listed.reach.values()), 0)
         last_seen_at = max((known.last_seen_at for known in survey.latest.values()), default=0)
         await self._begin_after(highest_log_id, last_seen_at)
         self._chunks.note_log(highest_log_id)
@@ -79,6 +87,24 @@ class Recovery:
         log.info("log replayed reports=%d devices=%d", sum(counts), len(survey.latest))
         # What a day file holds of the log may be in its WAL only, which a kill leaves there and a power cut does not.
         return dict.fromkeys((day for _, _, day in survey.covered), min(oldest, default=0))
+
+    async def _take_erased(self, folder: Path, listed: Mapping[Device, Listed], returned: Collection[Device]) -> None:
+        """Show nothing of what the list beside the day files says was erased and an older gateway.db does not know.
+
+        Nor of what came back with a day file. And what the list does not say yet is added to it.
+        """
+        known = erased_list.newest(await self._database.read(keeping_queries.select_ever_erased()))
+        again = {(each.tenant_id, each.device_id): each for each in erased_list.beyond(listed, known)}
+        pending = self._days.erased
+        again |= {each: listed[each] for each in returned if pending.get(each, 0) < listed[each].through_log_id}
+        for device, each in again.items():
+            self._days.erased[device] = max(each.through_log_id, self._days.erased.get(device, 0))
+        self._days.erased_before = tuple(again.values())
+        if missing := erased_list.beyond(known, listed):
+            try:
+                await asyncio.to_thread(erased_list.append, folder, missing)
+            except OSError as error:
+                log.warning("list of what was erased cannot be written, it is tried again error=%s", error)
 
     def _take_latest(self, known: DayDevice) -> None:
         try:
@@ -106,7 +132,7 @@ class Recovery:
 
     def _gather(self, gathered: Gathered, row: LogRow) -> None:
         try:
-            gathered.add(row.log_id, log_record.decode_columns(row.record))
+            gathered.add(row.log_id, row.record)
         except ChunkError as error:
             self._days.note_damage(f"log record {row.log_id}: {error}")
 
@@ -114,12 +140,15 @@ class Recovery:
         """Take what log records hold and no day file does; give how many reports that were."""
         before = self._chunks.report_count
         for device_id, found in gathered.devices():
-            key = tenant_id, device_id
-            if isinstance(found, Run) and key not in self._days.erased:
-                self._take_run(found, committed, covered.get((*key, found.first.at // DAY_MS), 0))
-            else:
-                for each in found.logged() if isinstance(found, Run) else found:
+            is_erased = (tenant_id, device_id) in self._days.erased
+            for each in found:
+                if isinstance(each, LoggedReport):
                     self._take(each, committed, covered)
+                elif is_erased:
+                    for logged in each.logged():
+                        self._take(logged, committed, covered)
+                else:
+                    self._take_run(each, committed, covered.get((tenant_id, device_id, each.first.at // DAY_MS), 0))
         return self._chunks.report_count - before
 
     def _take_run(self, run: Run, committed: Mapping[int, int], covered_log_id: int) -> None:

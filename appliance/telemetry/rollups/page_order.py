@@ -5,24 +5,30 @@ other, or one for both, the rows on them are not found, which looks like hours i
 are still there, out of order; so a look at the neighbours of a row that is missing tells.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from operator import lt
 
 LOOKS_LIMIT = 16
-"""For so many gaps, the shortest first, it is looked at the rows around them: there are few where pages were lost."""
+"""In a file that was looked at whole, the rows around so many gaps are looked at, the shortest first."""
 
-AROUND = 128
-"""On each side. More rows than a page holds: what is out of order begins or ends within as many."""
+PAGE_ROWS = 128
+"""More than a page holds."""
+
+AROUND = 2 * PAGE_ROWS
+"""On each side. What is out of order begins or ends within the rows of a page."""
+
+Around = Callable[[int], tuple[Sequence[int], Sequence[int]]]
+"""Gives the keys below one that is not there and those above, `AROUND` of each, in the order in which they lie."""
 
 
 def is_in_order(
-    found: Sequence[int], numbers: Sequence[int], places: Sequence[int], around: Callable[[int], Sequence[int]]
+    found: Sequence[int], numbers: Sequence[int], places: Sequence[int], around: Around, *, is_whole: bool
 ) -> bool:
     """Whether the keys found are those that rise, and none that was asked for seems to be elsewhere.
 
-    Asked for were those of some devices, by their numbers, at some places, which are keys without a device. `around`
-    gives the keys beside one that is not there, `AROUND` on each side, in the order in which they lie in the file.
+    Asked for were those of some devices, by their numbers, at some places, which are keys without a device. Unless
+    the file was looked at whole, each key that is missing must be missing where it would be.
     """
     if not _is_rising(found):
         return False
@@ -30,14 +36,35 @@ def is_in_order(
         # Nearly always: devices side by side, all of whose rows are there.
         return True
     there = set(found)
-    gaps = sorted((gap for number in numbers for gap in _gaps(there, number, places)), key=len)
+    gaps = (gap for number in numbers for gap in _gaps(there, number, places))
+    if not is_whole:
+        return _are_missing(sorted(key for gap in gaps for key in gap), around)
     seen: list[range] = []
-    for gap in islice((gap for gap in gaps if not any(gap[0] in each for each in seen)), LOOKS_LIMIT):
-        beside = around(gap[0])
+    shortest = sorted(gaps, key=len)
+    for gap in islice((gap for gap in shortest if not any(gap[0] in each for each in seen)), LOOKS_LIMIT):
+        below, above = around(gap[0])
+        beside = [*below, *above]
         if not _is_rising(beside):
             return False
         if beside:
             seen.append(range(beside[0], beside[-1] + 1))
+    return True
+
+
+def _are_missing(keys: Iterable[int], around: Around) -> bool:
+    """Whether none of these keys, which rise, is elsewhere."""
+    seen_through = -1
+    for key in keys:
+        if key <= seen_through:
+            continue
+        below, above = around(key)
+        if not _is_rising([*below, *above]):
+            return False
+        if len(above) < AROUND:
+            # That was the end of the table.
+            return True
+        # The last of them may be on a page that is not in its place, of which the end was not seen.
+        seen_through = above[PAGE_ROWS - 1]
     return True
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from appliance.store.database import connect_reader
 from appliance.telemetry import rollup_record
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months
+from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Progress, Stored
 from appliance.telemetry.rollups.months import DEVICE_SHIFT
 from appliance.telemetry.rollups.page_order import AROUND, is_in_order
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
@@ -27,40 +28,6 @@ _NUMBER_MASK = (1 << DEVICE_SHIFT) - 1
 
 _STEPS_BETWEEN = 10_000
 """Of SQLite's own, between two looks at whether the gateway stops: some milliseconds."""
-
-
-class DamagedRollUpsError(ChunkError):
-    """A file of roll-ups cannot be used any more."""
-
-
-class HourRow(NamedTuple):
-    """The roll-up of one device's hour, counted since 1970, on its way into its file."""
-
-    tenant_id: int
-    device_id: str
-    hour: int
-    reading_count: int
-    record: bytes
-
-
-class Progress(NamedTuple):
-    """How far a day is rolled up."""
-
-    day: int
-    last_log_id: int
-    """Every chunk of the day whose last log id is not greater is in the roll-ups."""
-    is_whole: bool
-    """The roll-ups of the day were computed for every device."""
-    is_closed: bool
-    """Nothing is computed for the day any more: its readings were let go."""
-
-
-class Stored(NamedTuple):
-    """Roll-ups out of a file, with the days of which they are all there is."""
-
-    progress: dict[int, Progress]
-    records: list[tuple[str, int, bytes]]
-    """Device, hour or day since 1970, and the roll-up."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:
@@ -196,6 +163,9 @@ def require_whole(path: Path, is_stopping: Callable[[], bool]) -> bool:
         connection.set_progress_handler(lambda: int(is_stopping()), _STEPS_BETWEEN)
         try:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found == "ok":
+                # A device that the index does not find would be one of which nothing was rolled up.
+                (found,) = connection.execute("PRAGMA integrity_check(device)").fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 return False
@@ -212,43 +182,51 @@ def read_progress(path: Path) -> list[Progress]:
 
 
 def read_hours(
-    path: Path, tenant_id: int, device_ids: Sequence[str], first: int, end: int, but_days: Collection[int]
+    file: MonthFile, tenant_id: int, device_ids: Sequence[str], first: int, end: int, but_days: Collection[int]
 ) -> Stored:
     """The roll-ups of some hours of a month, but for those of days that are not closed. Raises `ChunkError`."""
-    month = path.stem
-    with _opened(path) as connection:
+    month = file.path.stem
+    with _opened(file.path) as connection:
         if connection is None:
             return Stored({}, [])
         progress = _progress(connection)
         days = {day for day, each in progress.items() if each.is_closed or day not in but_days}
         hours = [hour for hour in range(first, end) if hour // HOURS_PER_DAY in days]
         first_hour = months.first_day(month) * HOURS_PER_DAY
-        return Stored(progress, _records(connection, "hour", tenant_id, device_ids, hours, first_hour))
+        numbers = _known_numbers(connection, file, tenant_id, device_ids)
+        table = _Table(connection, "hour", tenant_id, file.is_whole)
+        return Stored(progress, _records(table, numbers, hours, first_hour))
 
 
-def read_days(path: Path, tenant_id: int, device_ids: Sequence[str], first: int, end: int) -> Stored:
+def read_days(file: MonthFile, tenant_id: int, device_ids: Sequence[str], first: int, end: int) -> Stored:
     """The roll-ups of some days of a month, of devices that have them. Raises `ChunkError`."""
-    month = path.stem
-    with _opened(path) as connection:
+    month = file.path.stem
+    with _opened(file.path) as connection:
         if connection is None:
             return Stored({}, [])
         progress = _progress(connection)
         days = [day for day in range(first, end) if day in progress]
-        return Stored(progress, _records(connection, "day", tenant_id, device_ids, days, months.first_day(month)))
+        numbers = _known_numbers(connection, file, tenant_id, device_ids)
+        table = _Table(connection, "day", tenant_id, file.is_whole)
+        return Stored(progress, _records(table, numbers, days, months.first_day(month)))
+
+
+class _Table(NamedTuple):
+    """The roll-ups of hours or of days."""
+
+    connection: sqlite3.Connection
+    name: str
+    tenant_id: int
+    is_whole: bool
 
 
 def _records(
-    connection: sqlite3.Connection,
-    table: str,
-    tenant_id: int,
-    device_ids: Sequence[str],
-    places: Sequence[int],
-    first_place: int,
+    stored: _Table, numbers: Mapping[int, str], places: Sequence[int], first_place: int
 ) -> list[tuple[str, int, bytes]]:
-    """Roll-ups of hours or days by their places since 1970; `first_place` is the first one of the month."""
-    numbers = _numbers(connection, tenant_id, device_ids)
+    """Roll-ups by their places since 1970; `first_place` is the first one of the month."""
     if not numbers:
         return []
+    connection, table, tenant_id, is_whole = stored
     shifted = [(place - first_place) << DEVICE_SHIFT for place in places]
     low, high = min(numbers), max(numbers)
     if high - low < len(numbers) * _SPARSE:
@@ -266,7 +244,8 @@ def _records(
         )
     found = rows.fetchall()
     _require_kind(bytes, [record for _, record in found])
-    if not is_in_order([key for key, _ in found], list(numbers), shifted, partial(_around, connection, table)):
+    around = partial(_around, connection, table)
+    if not is_in_order([key for key, _ in found], list(numbers), shifted, around, is_whole=is_whole):
         raise DamagedRollUpsError("rows of a file of roll-ups do not stand in order, so its pages were damaged")
     return [
         (device_id, (key >> DEVICE_SHIFT) + first_place, record)
@@ -275,8 +254,8 @@ def _records(
     ]
 
 
-def _around(connection: sqlite3.Connection, table: str, key: int) -> list[int]:
-    """The keys on both sides of one that is not there, as they lie in the file, whosoever they are."""
+def _around(connection: sqlite3.Connection, table: str, key: int) -> tuple[list[int], list[int]]:
+    """The keys below one that is not there and those above, as they lie in the file, whosoever they are."""
     below, above = (
         connection.execute(
             f"SELECT {table}_id FROM {table} WHERE {table}_id {side} ? ORDER BY {table}_id {direction} LIMIT ?",
@@ -284,7 +263,21 @@ def _around(connection: sqlite3.Connection, table: str, key: int) -> list[int]:
         ).fetchall()
         for side, direction in (("<", "DESC"), (">", "ASC"))
     )
-    return [each for (each,) in [*reversed(below), *above]]
+    return [each for (each,) in reversed(below)], [each for (each,) in above]
+
+
+def _known_numbers(
+    connection: sqlite3.Connection, file: MonthFile, tenant_id: int, device_ids: Sequence[str]
+) -> dict[int, str]:
+    """The devices that the file knows. Raises `DamagedRollUpsError` when one is listed that the index does not find."""
+    numbers = _numbers(connection, tenant_id, device_ids)
+    if not file.is_whole and len(numbers) < len(device_ids):
+        missing = set(device_ids).difference(numbers.values())
+        # Not by the index: that is what is in doubt.
+        listed = connection.execute("SELECT device_id FROM device NOT INDEXED WHERE tenant_id = ?", (tenant_id,))
+        if not missing.isdisjoint(device_id for (device_id,) in listed):
+            raise DamagedRollUpsError(f"{file.path.name} lists a device that is not found, so its pages were damaged")
+    return numbers
 
 
 def _numbers(connection: sqlite3.Connection, tenant_id: int, device_ids: Sequence[str]) -> dict[int, str]:

@@ -14,7 +14,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS, Clock, day_of
 from appliance.store.database import UnwritableError
@@ -26,7 +26,7 @@ from appliance.telemetry.keeping import files as day_files
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
-from appliance.telemetry.rollups.queries import DamagedRollUpsError, HourRow, Progress
+from appliance.telemetry.rollups.model import DamagedRollUpsError, Found, HourRow, MonthFile, Progress
 from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale
 from appliance.telemetry.wanted import Check
 
@@ -41,18 +41,10 @@ OPEN_FILES_LIMIT = 2
 """This month's file, and one more while late readings come in."""
 
 DEVICES_PER_TRANSACTION = 64
+CHECKED_AT_ONCE_BYTES = 64 * 1024 * 1024
+"""A file that is not larger is looked at whole before its first use: that takes a tenth of a second of processor."""
 PATIENCE_MS = 6 * HOUR_MS
 """A day is rolled up as a whole when nothing of it is stale any more, or when it has been over for this long."""
-
-
-class _Found(NamedTuple):
-    """What the chunks of one device and day came to."""
-
-    device: Device
-    rows: list[HourRow]
-    left: set[int]
-    """Hours that are not to be rolled up yet."""
-    log_id: int
 
 
 class RollUps:
@@ -159,14 +151,13 @@ class RollUps:
     async def roll_until(self, stop: asyncio.Event, interval_ms: int) -> None:
         """Compute what is due again and again."""
         trouble = ""
+        is_due = False
         while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
-            if stop.is_set():
-                return
             try:
+                # At once after the start: before they were looked at, files of roll-ups answer slowly.
                 await self.check_files(stop.is_set)
-                await self.roll()
+                if is_due:
+                    await self.roll()
             # What the disk does not give now, or no file descriptor is left for, it may give later.
             except (OSError, UnwritableError) as error:
                 if not trouble:
@@ -174,6 +165,9 @@ class RollUps:
                 trouble = str(error)
             else:
                 trouble = ""
+            is_due = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
 
     async def roll(self) -> None:
         """Compute every roll-up that is due."""
@@ -206,6 +200,16 @@ class RollUps:
             except ChunkError as error:
                 self._days.note_damage(str(error))
             self._checked.add(path.stem)
+
+    def file(self, month: str) -> MonthFile:
+        """The file of a month, to be read. Runs in a thread. Raises `ChunkError` when it cannot be used."""
+        path = self.path(month)
+        if month in self._broken:
+            raise DamagedRollUpsError(f"{path.name} was damaged, and is soon made again")
+        if month not in self._checked and path.exists() and path.stat().st_size <= CHECKED_AT_ONCE_BYTES:
+            queries.require_whole(path, lambda: False)
+            self._checked.add(month)
+        return MonthFile(path, is_whole=month in self._checked)
 
     def damaged(self, month: str) -> None:
         """Take note that the file of a month cannot be used; it is made again."""
@@ -347,7 +351,7 @@ class RollUps:
 
     def _looked_at(
         self, check: Check, day: int, known: int, held: Mapping[Device, Collection[int]], open_from: int
-    ) -> list[_Found]:
+    ) -> list[Found]:
         """The roll-ups of hours that chunks reach into which are newer than a log id. Runs in a thread."""
         found = []
         for device, parts in self._days.glances(check, held, day, (day * DAY_MS, (day + 1) * DAY_MS)):
@@ -355,7 +359,7 @@ class RollUps:
             hours = hours_of(newer)
             left = {hour for hour in hours if hour >= open_from or hour in held[device]}
             rows = _rows(device, computing.rolled_up(parts, hours - left))
-            found.append(_Found(device, rows, left, min((part.last_log_id for part in newer), default=0)))
+            found.append(Found(device, rows, left, min((part.last_log_id for part in newer), default=0)))
         return found
 
     def _paths(self) -> list[Path]:

@@ -110,7 +110,7 @@ class Hall:
         self.commands.answer = lambda message, client_id: self.replies.append((message, client_id))
         self.commands.courier.abandon = self.exchange.abandon
         # A test moves the clock to let time pass.
-        self.commands.jump_ms = 10**15
+        self.commands.tending.jump_ms = 10**15
 
     async def together(self, work: Work) -> None:
         """As ingestion does it, one piece of work at a time."""
@@ -152,7 +152,7 @@ class Hall:
     async def settled(self) -> None:
         """Wait until nothing is left to be offered or kept."""
         courier = self.commands.courier
-        await until(lambda: not (courier._ready or courier._evidence or courier._has_to_offer.is_set()))
+        await until(lambda: not (courier._ready or courier._has_to_offer.is_set() or not courier.keeping.is_done))
         await self.database.read(queries.select_next_due())
 
 

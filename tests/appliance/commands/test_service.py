@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from appliance.commands import ruling
 from appliance.commands.catalogue.model import CommandType
 from appliance.commands.dialects import plain
 from appliance.commands.model import (
@@ -17,11 +16,7 @@ from appliance.commands.model import (
     UnknownBatchError,
     UnknownCommandError,
 )
-from appliance.commands.service import JUMP_MS
 from appliance.errors import NotFoundError
-from appliance.registry.model import DeviceState
-from appliance.registry.service import Registry
-from appliance.store.database import Database
 from broker.message import Message
 from tests.appliance.commands.room import TENANT, Hall, until
 from tests.appliance.registry.examples import FakeClock
@@ -107,65 +102,6 @@ async def test_a_foreign_or_unknown_response_changes_nothing(hall: Hall) -> None
     assert (reply.topic, client_id) == (aws.replace("response/", "response/rejected/"), "lamp")
     assert json.loads(reply.payload)["error"] == "ResourceNotFound"
     assert not hall.commands.takes("cmd/lamp/request/x")
-
-
-async def test_what_is_due_is_found_and_a_retry_is_offered_again(hall: Hall, clock: FakeClock) -> None:
-    line = hall.connect("lamp")
-    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink", retries=1, start_timeout_s=10))
-    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
-    await hall.settled()
-    clock.now += 10_000
-    await hall.commands.tend()
-    again = await hall.commands.command(TENANT, sent.execution_id)
-    assert (again.state, again.attempt, again.reason_code) == (State.QUEUED, 2, ruling.NOT_STARTED)
-    clock.now += 5_000
-    await hall.commands.tend()
-    await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
-    assert [message.topic.rpartition("/")[2] for message in line.written] == [
-        sent.execution_id,
-        f"{sent.execution_id}-2",
-    ]
-
-
-async def test_what_expires_is_never_sent(hall: Hall, clock: FakeClock) -> None:
-    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink", expires_in_s=5))
-    clock.now += 5_000
-    line = hall.connect("lamp")
-    await hall.commands.tend()
-    over = await hall.commands.command(TENANT, sent.execution_id)
-    assert (over.state, over.reason_code, over.sent_at) == (State.TIMED_OUT, ruling.EXPIRED, None)
-    await hall.settled()
-    assert line.written == []
-
-
-async def test_a_clock_that_is_set_moves_what_is_due(hall: Hall, clock: FakeClock) -> None:
-    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink", expires_in_s=60))
-    hall.commands.jump_ms = JUMP_MS
-    clock.now += 3_600_000
-    moved = await hall.until(sent.execution_id, lambda one: one.expires_at != sent.expires_at or one.is_over)
-    assert moved.state is State.QUEUED
-    assert abs(moved.expires_at - sent.expires_at - 3_600_000) < 5_000
-
-
-async def test_nothing_is_left_for_a_device_that_is_gone(hall: Hall) -> None:
-    sent = await hall.commands.send(TENANT, "lamp", BLINK)
-    await hall.registry.set_state(TENANT, "lamp", DeviceState.SUSPENDED)
-    hall.commands.gone(TENANT, "lamp")
-    over = await hall.until(sent.execution_id, lambda one: one.is_over)
-    assert (over.state, over.reason_code, over.ended_by) == (State.CANCELLED, ruling.DEVICE_GONE, By.GATEWAY)
-
-
-async def test_a_device_that_went_while_the_gateway_was_away_is_noticed(
-    database: Database, registry: Registry, clock: FakeClock
-) -> None:
-    hall = Hall(database, registry, clock)
-    await hall.add("lamp")
-    async with hall.commands.running(hall.exchange):
-        sent = await hall.commands.send(TENANT, "lamp", BLINK)
-    await registry.set_state(TENANT, "lamp", DeviceState.RETIRED)
-    again = Hall(database, registry, clock)
-    async with again.commands.running(again.exchange):
-        await again.until(sent.execution_id, lambda one: one.state is State.CANCELLED)
 
 
 async def test_commands_are_listed_page_by_page(hall: Hall) -> None:

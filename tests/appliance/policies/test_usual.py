@@ -13,7 +13,7 @@ DEVICE_IDS = ("a", "b", "a*", "?", "$aws", "cmd", "response", "+", "a/b", "")
 TOPIC_ACTIONS = (Action.PUBLISH, Action.RETAIN_PUBLISH, Action.RECEIVE)
 NAMES = ["cmd", "sensors", "fw", "things", "commands", "shadow", "get", "name", "response", "executions", "jobs"]
 levels = st.sampled_from(
-    [*NAMES, *DEVICE_IDS, "$aws", "$headworks", "devices", "certificate", "renew", "commands", "#"],
+    [*NAMES, *DEVICE_IDS, "$aws", "$headworks", "devices", "certificate", "renew", "commands", "#", "{device_id}"],
 )
 rows = st.sampled_from([text for _, text in TABLE])
 
@@ -22,7 +22,7 @@ rows = st.sampled_from([text for _, text in TABLE])
 def wishes(draw: st.DrawFn) -> tuple[str, str]:
     """A device, and a topic that is nearly one of its own."""
     device_id = draw(st.sampled_from(DEVICE_IDS))
-    own = draw(st.sampled_from([device_id, device_id, device_id, *DEVICE_IDS]))
+    own = draw(st.sampled_from([device_id, device_id, device_id, *DEVICE_IDS, "{device_id}"]))
     parts = draw(rows).replace("{device_id}", own).split("/")
     for position in draw(st.lists(st.integers(0, len(parts) - 1), max_size=2)):
         parts[position] = draw(levels)
@@ -40,3 +40,9 @@ def test_it_allows_what_the_default_table_allows_and_nothing_else(wish: tuple[st
 def test_it_says_nothing_of_what_is_no_topic(action: Action) -> None:
     assert not lets("a", action, "a")
     assert not lets("a", action, "cmd/a/#")
+
+
+def test_what_stands_for_the_device_in_the_table_is_no_name_in_a_topic() -> None:
+    assert lets("a", Action.RECEIVE, "cmd/a/request/x")
+    assert not lets("a", Action.RECEIVE, "cmd/{device_id}/request/x")
+    assert not lets("a", Action.PUBLISH, "sensors/{device_id}/x")

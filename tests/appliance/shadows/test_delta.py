@@ -4,26 +4,26 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from appliance.shadows.delta import difference, times_of
+from appliance.shadows.delta import delta_of, times_of
 from appliance.shadows.merge import merged, mirrored
 from tests.appliance.shadows.documents import DOCUMENTS
 
 
 @given(DOCUMENTS)
 def test_equal_documents_have_no_delta(document: dict[str, Any]) -> None:
-    assert difference(document, copy.deepcopy(document)) is None
+    assert delta_of(document, copy.deepcopy(document)) is None
 
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_who_reports_the_delta_leaves_none(desired: dict[str, Any], reported: dict[str, Any]) -> None:
-    delta = difference(desired, reported)
+    delta = delta_of(desired, reported)
     state, *_ = merged({"reported": reported}, {"reported": mirrored(reported, {})}, {"reported": delta or {}}, 1)
-    assert difference(desired, state.get("reported")) is None or not desired
+    assert delta_of(desired, state.get("reported")) is None or not desired
 
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_each_leaf_of_a_delta_has_its_moment(desired: dict[str, Any], reported: dict[str, Any]) -> None:
-    delta = difference(desired, reported)
+    delta = delta_of(desired, reported)
     if delta is not None:
         assert times_of(delta, mirrored(desired, {"timestamp": 7})) == mirrored(delta, {"timestamp": 7})
 
@@ -50,4 +50,4 @@ def test_each_leaf_of_a_delta_has_its_moment(desired: dict[str, Any], reported: 
 def test_what_is_desired_and_not_reported_so(
     desired: dict[str, Any] | None, reported: dict[str, Any] | None, delta: dict[str, Any] | None
 ) -> None:
-    assert difference(desired, reported) == delta
+    assert delta_of(desired, reported) == delta

@@ -3,7 +3,7 @@ from typing import Any
 
 from hypothesis import given
 
-from appliance.shadows.difference import Kind, PathChange, changes, is_same, leaves, written
+from appliance.shadows.difference import Kind, PathChange, differences, is_same, leaves, written
 from tests.appliance.shadows.documents import DOCUMENTS
 
 
@@ -32,13 +32,13 @@ def without_hollows(value: Any) -> Any:
 
 @given(DOCUMENTS)
 def test_a_document_does_not_differ_from_itself(document: dict[str, Any]) -> None:
-    assert changes(document, copy.deepcopy(document)) == ()
+    assert differences(document, copy.deepcopy(document)) == ()
     assert is_same(document, copy.deepcopy(document))
 
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_what_differs_makes_the_one_of_the_other(before: dict[str, Any], after: dict[str, Any]) -> None:
-    found = changes(before, after)
+    found = differences(before, after)
     assert is_same(without_hollows(applied(before, found)), without_hollows(after))
     assert bool(found) is not is_same(before, after)
 
@@ -48,15 +48,15 @@ def test_looked_at_from_the_other_side_what_was_added_was_removed(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     turned = {Kind.ADDED: Kind.REMOVED, Kind.REMOVED: Kind.ADDED, Kind.CHANGED: Kind.CHANGED}
-    there = {(one.path, one.kind, repr(one.before), repr(one.after)) for one in changes(before, after)}
-    back = {(one.path, turned[one.kind], repr(one.after), repr(one.before)) for one in changes(after, before)}
+    there = {(one.path, one.kind, repr(one.before), repr(one.after)) for one in differences(before, after)}
+    back = {(one.path, turned[one.kind], repr(one.after), repr(one.before)) for one in differences(after, before)}
     assert there == back
 
 
 def test_what_was_added_removed_and_changed_is_told_by_its_path() -> None:
     before = {"config": {"interval": 60, "unit": "s"}, "mode": "auto"}
     after = {"config": {"interval": 30, "window": {"from": 8}}, "mode": "auto", "lamps": [1, 2]}
-    assert changes(before, after) == (
+    assert differences(before, after) == (
         PathChange(("config", "interval"), Kind.CHANGED, 60, 30),
         PathChange(("config", "unit"), Kind.REMOVED, "s", None),
         PathChange(("config", "window", "from"), Kind.ADDED, None, 8),
@@ -65,17 +65,17 @@ def test_what_was_added_removed_and_changed_is_told_by_its_path() -> None:
 
 
 def test_an_object_in_the_place_of_a_value_and_an_empty_one_are_told_whole() -> None:
-    assert changes({"a": 3, "b": {"c": 1}}, {"a": {"x": 1}, "b": {}}) == (
+    assert differences({"a": 3, "b": {"c": 1}}, {"a": {"x": 1}, "b": {}}) == (
         PathChange(("a",), Kind.CHANGED, 3, {"x": 1}),
         PathChange(("b",), Kind.CHANGED, {"c": 1}, {}),
     )
-    assert changes(None, {"a": {}}) == (PathChange(("a",), Kind.ADDED, None, {}),)
-    assert changes({"a": 1}, None) == (PathChange(("a",), Kind.REMOVED, 1, None),)
+    assert differences(None, {"a": {}}) == (PathChange(("a",), Kind.ADDED, None, {}),)
+    assert differences({"a": 1}, None) == (PathChange(("a",), Kind.REMOVED, 1, None),)
 
 
 def test_a_number_is_its_value_and_true_is_no_number() -> None:
-    assert changes({"a": 1, "b": [1, {"c": 2.0}]}, {"a": 1.0, "b": [1, {"c": 2}]}) == ()
-    [change] = changes({"a": 1}, {"a": True})
+    assert differences({"a": 1, "b": [1, {"c": 2.0}]}, {"a": 1.0, "b": [1, {"c": 2}]}) == ()
+    [change] = differences({"a": 1}, {"a": True})
     assert (change.before, change.after) == (1, True)
     assert not is_same([1], [True])
     assert not is_same({"a": 0}, {"a": False})

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.plane_settings import ShadowsConfig
+from appliance.shadows import service
 from appliance.shadows.model import BeforeHistoryError, ShadowChanged, Verb
+from appliance.store.database import UnwritableError, Work
 from tests.appliance.ingestion.examples import turn
 from tests.appliance.ingestion.gateway import ingesting
 from tests.appliance.shadows.room import TENANT, Room, opened, request
@@ -86,7 +89,7 @@ async def test_history_tells_who_changed_what_and_what_was_when(tmp_path: Path) 
 
 
 async def test_a_burst_of_one_device_leaves_no_gap_over_which_a_moment_would_be_told_wrongly(tmp_path: Path) -> None:
-    async with opened(tmp_path) as room:
+    async with opened(tmp_path, ShadowsConfig(history_changes=90)) as room:
         for number in range(100):
             room.now += 1_000
             await room.update({"reported": {"n": number}})
@@ -95,7 +98,7 @@ async def test_a_burst_of_one_device_leaves_no_gap_over_which_a_moment_would_be_
         # More than is trimmed at once: of what was there before some is left, and of the burst only the newest.
         await room.publish(*[request("update", {"state": {"reported": {"n": 100 + n}}}) for n in range(300)])
         history = await room.shadows.history(TENANT, "pump", "", None, 1_000)
-        assert [one.version for one in history] == list(range(400, 300, -1))
+        assert [one.version for one in history] == list(range(400, 310, -1))
         assert all(one.reported == {"n": one.version - 1} for one in history)
         with pytest.raises(BeforeHistoryError, match="begins at"):
             await room.shadows.as_of(TENANT, "pump", "", long_ago)
@@ -168,6 +171,62 @@ async def test_an_erased_device_has_no_shadow_and_one_that_is_made_later_begins_
         assert (await room.update({"reported": {"a": 3}}))["version"] == 1
         await room.shadows.erase(TENANT, "pump", asked_at)
         assert await room.shadows.shadow(TENANT, "pump", "") is not None
+
+
+def _add_devices(connection: sqlite3.Connection) -> None:
+    connection.executemany(
+        "INSERT INTO device (tenant_id, device_id, state, created_at) VALUES (1, ?, ?, 0)",
+        [("pump", "retired"), ("fan", "suspended")],
+    )
+
+
+async def test_the_shadows_of_a_device_that_retired_while_nobody_looked_are_deleted_at_the_start(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as room:
+        for device_id in ("pump", "fan", "stranger"):
+            for name in ("", "config"):
+                await room.update({"reported": {"a": 1}}, device_id, name)
+        await room.database.write(_add_devices)
+        room.published.clear()
+        async with room.shadows.running():
+            async with asyncio.timeout(20):
+                while await room.shadows.names(TENANT, "pump", "", 1) or len(room.published) < 2:
+                    pass
+            assert {one.topic for one in room.published} == {
+                "$aws/things/pump/shadow/delete/accepted",
+                "$aws/things/pump/shadow/name/config/delete/accepted",
+            }
+            assert await room.shadows.shadow(TENANT, "pump", "") is None
+            for device_id in ("fan", "stranger"):
+                assert len(await room.shadows.names(TENANT, device_id, "", 10)) == 1
+            # Whoever may write by the name of a device goes on with its version, and that goes at the next look.
+            assert (await room.update({"reported": {"b": 1}}))["version"] == 3
+            [_, gone, _] = await room.shadows.history(TENANT, "pump", "", None, 10)
+            assert (gone.author, gone.kind, gone.reported_before) == ("gateway", "deleted", {"a": 1})
+            room.shadows.gone(TENANT, "fan")
+            async with asyncio.timeout(20):
+                while await room.shadows.shadow(TENANT, "pump", "") is not None:
+                    pass
+
+
+async def test_while_nothing_can_be_written_they_are_deleted_later(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(service, "AGAIN_S", 0.0)
+    async with opened(tmp_path) as room:
+        await room.update({"reported": {"a": 1}})
+        await room.database.write(_add_devices)
+        together, failures = room.shadows.together, iter((True, True))
+
+        async def full_at_first(work: Work) -> None:
+            if next(failures, False):
+                raise UnwritableError("the disk is full")
+            await together(work)
+
+        room.shadows.together = full_at_first
+        async with room.shadows.running(), asyncio.timeout(20):
+            while await room.shadows.shadow(TENANT, "pump", "") is not None:
+                pass
+        assert next(failures, None) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["update", "delete", "stale"])), max_size=12))

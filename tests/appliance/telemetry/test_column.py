@@ -41,6 +41,31 @@ def test_every_column_comes_back(cells: list[Cell]) -> None:
     reader = Reader(packed(cells))
     assert exact(column.take_column(reader, len(cells))) == exact(cells)
     reader.end()
+    reader.position = 0
+    assert exact(column.take_packed(reader, len(cells))) == exact(cells)
+    reader.end()
+
+
+@pytest.mark.parametrize(("cells", "code"), [([1, 2**60], "q"), ([0.1, 2.5], "d"), ([0.1, 1 / 3], "d")])
+def test_numbers_of_one_kind_are_taken_as_an_array(cells: list[Cell], code: str) -> None:
+    found = column.take_packed(Reader(packed(cells)), len(cells))
+    assert isinstance(found, array)
+    assert (found.typecode, list(found)) == (code, cells)
+
+
+@given(st.lists(st.text(max_size=3) | st.sampled_from(["on", "off", ""]), max_size=9))
+def test_names_are_told_once(names: list[str]) -> None:
+    reader = Reader(packed(names))
+    different, places = column.take_names(reader, len(names))
+    assert [different[place].decode("utf-8", "surrogatepass") for place in places] == names
+    assert len(set(different)) == len(different)
+    reader.end()
+
+
+@pytest.mark.parametrize("cells", [[1], ["a", None], [None, None]])
+def test_names_are_texts_and_nothing_else(cells: list[Cell]) -> None:
+    with pytest.raises(ChunkError, match="another kind"):
+        column.take_names(Reader(packed(cells)), len(cells))
 
 
 @given(st.lists(st.floats(), max_size=40))
@@ -52,6 +77,9 @@ def test_an_array_is_packed_like_a_list(numbers: list[float]) -> None:
 def test_no_bytes_raise_anything_but_a_chunk_error(source: bytes, count: int) -> None:
     with contextlib.suppress(ChunkError):
         column.take_column(Reader(source), count)
+    for take in (column.take_packed, column.take_names):
+        with contextlib.suppress(ChunkError):
+            take(Reader(source), count)
 
 
 @given(columns.filter(len), st.data())

@@ -74,7 +74,11 @@ def test_work_on_many_reports_asks_whether_it_is_wanted() -> None:
 def test_the_limit_keeps_the_newest_and_says_so() -> None:
     days = [Readings([1, 2], [10, 20]), Readings([3], [30])]
     cut = newest("pressure", days, 2)
-    assert (cut.at, cut.values, cut.truncated) == ((2, 3), (20, 30), True)
+    assert (list(cut.at), list(cut.values), cut.truncated) == ([2, 3], [20, 30], True)
     whole = newest("pressure", days, 3)
-    assert (whole.at, whole.values, whole.truncated) == ((1, 2, 3), (10, 20, 30), False)
-    assert newest("pressure", days, 0).at == ()
+    assert (list(whole.at), list(whole.values), whole.truncated) == ([1, 2, 3], [10, 20, 30], False)
+    assert list(newest("pressure", days, 0).at) == []
+
+
+def test_what_nobody_measured_is_nothing() -> None:
+    assert (list(newest("pressure", [], 3).at), list(newest("pressure", [], 3).values)) == ([], [])

@@ -1,6 +1,7 @@
 """Whole numbers and pieces survive packing, and damaged bytes say so."""
 
 import contextlib
+from array import array
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,24 @@ def test_integers_come_back(values: list[int]) -> None:
     reader = Reader(bytes(out))
     assert packing.take_integers(reader, len(values)) == values
     reader.end()
+    reader.position = 0
+    assert list(packing.take_integer_sequence(reader, len(values))) == values
+    reader.position = 0
+    assert packing.take_integer_array(reader, len(values)) == array("q", values)
+    reader.end()
+
+
+@given(
+    st.lists(st.integers(-300, 300), min_size=1)
+    | st.lists(st.integers(-(2**51) + 1, 2**51 - 1), min_size=1)
+    | st.lists(st.integers(2**40, 2**40 + 2**17), min_size=1)
+    | st.lists(st.integers(-5, 5).map(lambda number: number * 2**31 + number), min_size=1)
+)
+def test_whole_numbers_are_the_same_bytes_as_floating_point_ones(values: list[int]) -> None:
+    out, floating = bytearray(), bytearray()
+    packing.put_integers(out, values)
+    packing.put_wholes(floating, list(map(float, values)))
+    assert floating == out
 
 
 @given(st.integers(0, 2**63), st.integers(-(2**62), 2**62))
@@ -50,12 +69,54 @@ def test_doubles_come_back(values: list[float]) -> None:
 
 @given(st.binary(), st.integers(0, 1000))
 def test_no_bytes_raise_anything_but_a_chunk_error(source: bytes, count: int) -> None:
-    for take in (packing.take_integers, packing.take_doubles):
+    for take in (packing.take_integers, packing.take_integer_array, packing.take_doubles):
         with contextlib.suppress(ChunkError):
             take(Reader(source), count)
-    for read in (Reader.varint, Reader.signed, Reader.count, Reader.piece, Reader.text):
+    for read in (packing.take_pieces, Reader.varint, Reader.signed, Reader.count, Reader.piece, Reader.text):
         with contextlib.suppress(ChunkError):
             read(Reader(source))
+
+
+@given(st.lists(st.binary(max_size=3)) | st.integers(0, 5).flatmap(lambda size: st.lists(st.binary(min_size=size))))
+def test_many_pieces_come_back(each: list[bytes]) -> None:
+    out = bytearray()
+    packing.put_varint(out, len(each))
+    packing.put_integers(out, list(map(len, each)))
+    out += b"".join(each)
+    reader = Reader(bytes(out))
+    assert packing.take_pieces(reader) == (each, b"".join(each))
+    reader.end()
+
+
+@given(st.integers(1, 9), st.integers(0, 40))
+def test_bytes_are_cut_into_pieces_of_one_size(size: int, count: int) -> None:
+    joined = bytes(number % 251 for number in range(size * count))
+    assert list(packing.pieces(joined, size)) == [joined[at : at + size] for at in range(0, size * count, size)]
+
+
+def test_a_piece_of_negative_length_is_damage() -> None:
+    out = bytearray()
+    packing.put_varint(out, 2)
+    packing.put_integers(out, [-1, 3])
+    with pytest.raises(ChunkError, match="negative"):
+        packing.take_pieces(Reader(bytes(out) + b"xx"))
+
+
+def test_numbers_are_taken_whose_differences_add_up_to_more_than_64_bits() -> None:
+    values = [(100 - abs(100 - row)) << 54 for row in range(200)]
+    values[1::7] = [each + (1 << 50) for each in values[1::7]]
+    out = bytearray()
+    packing.put_integers(out, values)
+    assert out[0] & 0x10
+    assert packing.take_integer_array(Reader(bytes(out)), len(values)) == array("q", values)
+
+
+def test_an_array_holds_no_more_than_64_bits() -> None:
+    # Constant, and rising evenly: the greatest that a varint can say is more than an array holds.
+    greatest = b"\xff" * 9 + b"\x7f"
+    for source, count in ((b"\0" + greatest, 1), (b"\x10" + greatest + b"\2", 3), (b"\1" + greatest + b"\0\1", 2)):
+        with pytest.raises(ChunkError, match="64 bits"):
+            packing.take_integer_array(Reader(source), count)
 
 
 @given(st.binary())

@@ -54,8 +54,8 @@ STATUSES = {
     "ingestion": Status(ok=True, summary="", details={"committed_messages": 17, "backlog_messages": 18}),
     "telemetry": Status(ok=False, summary="", details={"open_chunks": 19, "reports_in_memory": 20, "damaged": 21}),
     "stream": Status(ok=True, summary="", details={"consumers": 24, "lag_ms": 7_000}),
-    "commands": Status(ok=True, summary="", details={"in_flight": 28, "waiting_devices": 29}),
-    "jobs": Status(ok=True, summary="", details={"jobs": 25, "stuck": 26, "throttled_requests": 27}),
+    "commands": Status(ok=True, summary="", details={"in_flight": 28, "waiting_devices": 29, "set_aside": 30}),
+    "jobs": Status(ok=True, summary="", details={"jobs": 25, "stuck": 26, "throttled_requests": 27, "set_aside": 31}),
     "room": Status(ok=True, summary="", details={"free_bytes": 22}),
     "notifications": Status(ok=True, summary="", details={"sent_count": 23}),
 }

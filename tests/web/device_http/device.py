@@ -27,8 +27,8 @@ class Connection:
 class Device(httpx.AsyncClient):
     """A connection of a device; without a certificate, that of anybody."""
 
-    def __init__(self, house: House, certificate: bytes | None = None, people: Any = None) -> None:
-        app = create_device_app(house.gateway)
+    def __init__(self, house: House, certificate: bytes | None = None, people: Any = None, app: Any = None) -> None:
+        app = app or create_device_app(house.gateway)
         connection = Connection(Fork(people or app, app), certificate)
         transport = httpx.ASGITransport(app=connection, raise_app_exceptions=False)
         super().__init__(transport=transport, base_url="https://gateway.local")

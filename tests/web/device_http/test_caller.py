@@ -1,11 +1,15 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from appliance.registry.model import DeviceState
+from broker.limits import Limits
 from broker.ports import Credentials, Denied, Principal
-from tests.web.device_http.device import Device, certificate_of, refusal
+from tests.web import house as houses
+from tests.web.device_http.device import Device, asking, certificate_of, refusal
 from tests.web.house import House
+from web.device_http.app import create_device_app
 
 TOPIC = "/topics/sensors/pump/telemetry"
 
@@ -50,6 +54,47 @@ async def test_a_number_out_of_its_range_is_refused(pump: Device, query: str) ->
     answer = await pump.get(f"/retainedMessage?{query}")
     assert refusal(answer) == (400, "InvalidRequestException")
     assert "expected 1 to 200" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind", "topic"),
+    [
+        ("GET", "/things/fan/shadow", "publish_denied", "$aws/things/fan/shadow/get"),
+        ("PUT", "/things/fan/jobs/$next", "publish_denied", "$aws/things/fan/jobs/start-next"),
+        ("GET", "/retainedMessage/cmd/fan/last", "subscribe_not_authorized", "cmd/fan/last"),
+    ],
+)
+async def test_what_is_denied_shows_on_its_page_as_over_mqtt(
+    house: House, pump: Device, method: str, path: str, kind: str, topic: str
+) -> None:
+    answer = await pump.request(method, path, content=b"{}")
+    assert refusal(answer) == (403, "ForbiddenException")
+    while not (problems := await house.gateway.ingestion.problems(1, "pump")):
+        await house.send("pump", {"x": 1})
+    assert (problems[-1].kind, problems[-1].reason) == (kind, f"{topic}: {answer.json()['message']}")
+
+
+async def test_a_device_has_one_budget_whatever_it_asks_for_and_over_however_many_connections(tmp_path: Path) -> None:
+    async with houses.opened(tmp_path, limits=Limits(publishes_per_s=4)) as house, asking(house, "fan") as fan:
+        await house.add_device("pump", is_connected=False)
+        certificate, app = await certificate_of(house, "pump"), create_device_app(house.gateway)
+        connections = [Device(house, certificate, app=app) for _ in range(3)]
+        answers = []
+        for number in range(30):
+            path = ("/retainedMessage", "/things/pump/shadow", "/things/pump/jobs")[number % 3]
+            answers.append(await connections[number % 3].get(path))
+        refused = [answer for answer in answers if answer.status_code == 429]
+        # They take less than three seconds, or there would be as many refusals too few.
+        assert len(refused) > 0
+        assert refusal(refused[0]) == (429, "ThrottlingException")
+        assert refused[0].headers["retry-after"] == "1"
+        assert (await fan.get("/retainedMessage")).status_code == 200
+        while not (problems := await house.gateway.ingestion.problems(1, "pump")):
+            await house.send("fan", {"x": 1})
+        assert [problem.kind for problem in problems] == ["message_rate_too_high"]
+        assert "4 requests" in problems[0].reason
+        for each in connections:
+            await each.aclose()
 
 
 async def test_a_plugin_that_lets_nobody_in_lets_nobody_in_here(house: House, pump: Device) -> None:

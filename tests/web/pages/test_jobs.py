@@ -154,3 +154,14 @@ async def test_the_jobs_of_a_device_are_on_the_page_of_its_commands(owner: Clien
     await handed_out(house, 1)
     page = (await owner.get("/devices/pump-0/commands")).text
     assert 'href="/jobs/rotate"' in page
+
+
+async def test_a_job_that_cannot_go_on_says_why(owner: Client, house: House) -> None:
+    await handed_out(house, 1)
+    job = await house.gateway.job_plans.job(1, "rotate")
+    assert "cannot go on" not in (await owner.get("/jobs/rotate")).text
+    tending = house.gateway.job_plans.tending
+    tending._stuck[job.job_number] = f"nobody knows {HOSTILE}"
+    page = (await owner.get("/jobs/rotate")).text
+    assert "It cannot go on now: nobody knows &lt;img" in page
+    assert "<img src=x" not in page

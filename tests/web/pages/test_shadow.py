@@ -2,17 +2,22 @@ import asyncio
 import html
 import re
 import sqlite3
+import threading
 from typing import Any
 
 import pytest
 
+from appliance.instant import to_text
+from appliance.registry.model import DeviceState
+from appliance.shadows import service
 from appliance.shadows.model import Shadow
 from appliance.store.database import Work
 from tests.web.house import Client, House
 from tests.web.shadows import report, say
+from web import shadow_view
 from web.pages import shadow as page
 from web.painting import Stage
-from web.shadow_view import Documents
+from web.shadow_view import LISTED_LINES, Documents
 
 PATH = "/devices/pump/shadow"
 
@@ -325,6 +330,18 @@ async def test_who_may_only_look_is_shown_no_form(owner: Client, house: House) -
     assert (await current(house)).version == 2
 
 
+async def test_a_device_that_has_retired_is_wanted_nothing_of(owner: Client, house: House) -> None:
+    await say(house, "pump", {"desired": {"a": 1}})
+    form = await opened(owner)
+    await house.gateway.registry.set_state(1, "pump", DeviceState.RETIRED)
+    assert "<textarea" not in (await owner.get(PATH)).text
+    answer = await owner.submit(PATH, {**form, "desired": '{"a": 2}'})
+    assert answer.status_code == 409
+    answer = await owner.submit(f"{PATH}/remove", {"name": ""})
+    assert answer.status_code == 409
+    assert (await current(house)).desired == {"a": 1}
+
+
 async def painted(house: House, **parameters: str) -> dict[str, Any]:
     stage = Stage(house.gateway, 1, {"device_id": "pump", **parameters}, house.clock())
     return {name: part.view for name, part in (await page.paint(stage)).parts.items()}
@@ -341,6 +358,34 @@ async def test_the_live_pieces_tell_what_others_desire_since_the_form_was_made(h
     documents: Documents = view["shadow-documents"]
     assert '"a": 2' in documents.desired
     assert (await painted(house, base="nonsense", before="x" * 30))["shadow-news"].changes == ()
+
+
+async def test_a_large_shadow_that_changes_throughout_is_compared_beside_the_loop(
+    owner: Client, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[tuple[str, int]] = []
+
+    def watched(where: Any, name: str) -> None:
+        real = getattr(where, name)
+
+        def watching(*arguments: Any) -> Any:
+            threads.append((name, threading.get_ident()))
+            return real(*arguments)
+
+        monkeypatch.setattr(where, name, watching)
+
+    for where, name in ((shadow_view, "history"), (shadow_view, "documents"), (service, "told"), (service, "as_of")):
+        watched(where, name)
+    began = house.clock() + 1
+    for number in range(40):
+        await report(house, "pump", {f"k{n}": number for n in range(500)})
+    view = await painted(house)
+    text = (await owner.get(PATH, params={"at": to_text(began)})).text
+    assert {name for name, _ in threads} == {"history", "documents", "told", "as_of"}
+    assert threading.get_ident() not in {thread for _, thread in threads}
+    assert {len(change.reported.lines) for change in view["shadow-history"].changes} == {LISTED_LINES}
+    assert "and 400 more" in text
+    assert "and 475 more" in text
 
 
 async def test_an_unknown_device_and_a_name_that_is_none_are_told(owner: Client) -> None:

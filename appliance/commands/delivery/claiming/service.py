@@ -4,7 +4,7 @@ To a device that hears of nothing but its jobs nothing is written: its commands 
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -19,6 +19,9 @@ from appliance.errors import InvalidInputError
 Usual = Callable[[int, str, str], DialectName]
 """Gives the dialect in which a type's command is usually told: of tenant, type and name."""
 
+Waiting = Callable[[sqlite3.Connection, Claimant, int], Iterable[Command]]
+"""Gives what may be offered to a device, in its order, as far as it is asked for."""
+
 
 class Claim(NamedTuple):
     """A command that is on disk as offered, and how it is to be written."""
@@ -28,8 +31,28 @@ class Claim(NamedTuple):
     wire: Wire
 
 
+def all_waiting(connection: sqlite3.Connection, claimant: Claimant, now: int) -> Iterable[Command]:
+    """Whatever waits for a device."""
+    return queries.next_commands(connection, claimant.tenant_id, claimant.device_id, now)
+
+
+def one_waiting(command_number: int) -> Waiting:
+    """One command alone."""
+
+    def waiting(connection: sqlite3.Connection, claimant: Claimant, now: int) -> Iterable[Command]:
+        del now
+        return queries.by_numbers(connection, claimant.tenant_id, [command_number]).values()
+
+    return waiting
+
+
 def claim(
-    claimants: Sequence[Claimant], dialects: Sequence[Dialect], usual: Usual, connection: sqlite3.Connection, now: int
+    claimants: Sequence[Claimant],
+    waiting: Waiting,
+    dialects: Sequence[Dialect],
+    usual: Usual,
+    connection: sqlite3.Connection,
+    now: int,
 ) -> tuple[list[Claim], list[Change], list[Place]]:
     """What each is offered next; what has changed otherwise, not kept yet; and those for whom nothing is left."""
     claims: list[Claim] = []
@@ -38,7 +61,7 @@ def claim(
     for claimant in claimants:
         is_rest = False
         taken: list[Claim] = []
-        for command in queries.next_commands(connection, claimant.tenant_id, claimant.device_id, now):
+        for command in waiting(connection, claimant, now):
             if len(taken) == claimant.room:
                 is_rest = True
                 break

@@ -14,16 +14,16 @@ from appliance.commands.jobs import answers, events, notices, queries, requests,
 from appliance.commands.jobs.answers import Document
 from appliance.commands.jobs.model import (
     PIECE,
-    Change,
+    CommandJob,
     Execution,
+    ExecutionChange,
     ExecutionsChanged,
     ExecutionState,
     Fault,
     HandedOut,
     JobAnswer,
+    JobOutline,
     JobState,
-    Order,
-    Ordered,
     RejectedError,
     Retries,
     Window,
@@ -44,7 +44,7 @@ Announce = Callable[[Sequence[ExecutionsChanged]], object]
 Ended = Callable[[sqlite3.Connection, int, int, int], Afterwards]
 """Told, in the transaction, of a job of which executions have ended: tenant, job number, now."""
 
-Followed = Callable[[sqlite3.Connection, Sequence[Change], int], Afterwards]
+Followed = Callable[[sqlite3.Connection, Sequence[ExecutionChange], int], Afterwards]
 """Told, in the transaction and in their order, of all changes of executions whose jobs were made for commands."""
 
 
@@ -77,8 +77,8 @@ class Ledger:
         """How often devices have asked."""
         self._events: list[tuple[int, str, bytes]] = []
         self._ended: dict[tuple[int, int], None] = {}
-        self._followed: list[Change] = []
-        self._ordered: dict[int, Ordered | None] = {}
+        self._followed: list[ExecutionChange] = []
+        self._outlines: dict[int, JobOutline | None] = {}
         self._has_set_timer = False
 
     # For devices.
@@ -160,16 +160,16 @@ class Ledger:
 
     # For commands.
 
-    def order(self, tenant_id: int, order: Order) -> Execution | None:
+    def order(self, tenant_id: int, job: CommandJob) -> Execution | None:
         """Queue a job of its own for a device; None where another job has the id, or no such device may have work."""
-        if not queries.select_is_there(self._connection, tenant_id, order.device_id):
+        if not queries.select_is_there(self._connection, tenant_id, job.device_id):
             return None
-        job_number = queries.insert_order(self._connection, tenant_id, order, self._now)
+        job_number = queries.insert_command_job(self._connection, tenant_id, job, self._now)
         if job_number is None:
             return None
-        self._queue((tenant_id, job_number, order.device_id, 1))
-        queued = queries.select_try(self._connection, tenant_id, order.job_id, order.device_id, 1)
-        self._followed.append(Change(None, queued))
+        self._queue((tenant_id, job_number, job.device_id, 1))
+        queued = queries.select_try(self._connection, tenant_id, job.job_id, job.device_id, 1)
+        self._followed.append(ExecutionChange(None, queued))
         return queued
 
     def recall(self, tenant_id: int, job_id: str, device_id: str, reason: str, *, force: bool) -> bool:
@@ -190,7 +190,7 @@ class Ledger:
         queries.update_execution(self._connection, changed)
         self._replace(execution, [changed] if changed.state.is_open else [])
         if changed.is_command:
-            self._followed.append(Change(execution, changed))
+            self._followed.append(ExecutionChange(execution, changed))
         if execution.due_ms != changed.due_ms:
             self._has_set_timer = True
         word = events.word_of(changed.state)
@@ -211,7 +211,7 @@ class Ledger:
         self._replace(execution, [])
         self._tell(execution, events.DELETED)
         if execution.is_command:
-            self._followed.append(Change(execution, None))
+            self._followed.append(ExecutionChange(execution, None))
         if execution.state.is_open:
             self._end(execution)
             self._has_set_timer |= execution.due_ms is not None
@@ -311,14 +311,14 @@ class Ledger:
         return answers.described(execution, document, self._running_ms, self._now, request.client_token)
 
     def _document(self, execution: Execution, *, is_quoted: bool) -> Document:
-        ordered = self._job(execution.tenant_id, execution.job_number)
-        return Document(ordered.document if ordered else b"{}", is_quoted)
+        outline = self._job(execution.tenant_id, execution.job_number)
+        return Document(outline.document if outline else b"{}", is_quoted)
 
     def _is_tried_again(self, ended: Execution) -> bool:
         if ended.terms.retries == Retries():
             return False
-        ordered = self._job(ended.tenant_id, ended.job_number)
-        if ordered is None or not ordered.state.is_going_on:
+        outline = self._job(ended.tenant_id, ended.job_number)
+        if outline is None or not outline.state.is_going_on:
             return False
         if not ruling.is_tried_again(ended, queries.select_failures(self._connection, ended)):
             return False
@@ -333,12 +333,12 @@ class Ledger:
             return
         is_off = ended.state.is_open or ended.state in (ExecutionState.CANCELLED, ExecutionState.REMOVED)
         state = JobState.CANCELLED if is_off else JobState.COMPLETED
-        queries.update_order(self._connection, ended.tenant_id, ended.job_number, state, self._now)
+        queries.end_command_job(self._connection, ended.tenant_id, ended.job_number, state, self._now)
 
-    def _job(self, tenant_id: int, job_number: int) -> Ordered | None:
-        if job_number not in self._ordered:
-            self._ordered[job_number] = queries.select_ordered(self._connection, tenant_id, job_number)
-        return self._ordered[job_number]
+    def _job(self, tenant_id: int, job_number: int) -> JobOutline | None:
+        if job_number not in self._outlines:
+            self._outlines[job_number] = queries.select_outline(self._connection, tenant_id, job_number)
+        return self._outlines[job_number]
 
     def _pending(self, tenant_id: int, device_id: str) -> list[Execution]:
         return ruling.pending(self._opened(tenant_id, device_id), self._ports.is_open, self._now)
@@ -393,5 +393,5 @@ class Ledger:
         changed = notices.changed(before, after)
         if not changed.is_list and not changed.is_first:
             return None
-        ordered = self._job(tenant_id, after[0].job_number) if after and changed.is_first else None
-        return Notice(tenant_id, device_id, changed, after, ordered.document if ordered else b"{}")
+        outline = self._job(tenant_id, after[0].job_number) if after and changed.is_first else None
+        return Notice(tenant_id, device_id, changed, after, outline.document if outline else b"{}")

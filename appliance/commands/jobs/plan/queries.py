@@ -59,6 +59,27 @@ def select_now(connection: sqlite3.Connection, tenant_id: int, job_id: str) -> J
     return None if row is None else select.into(*row)
 
 
+def select_numbered(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> Job | None:
+    """One job, by its number; None when there is none."""
+    row = connection.execute(
+        f"{_JOB} WHERE job.tenant_id = ? AND job.job_number = ?", (tenant_id, job_number)
+    ).fetchone()
+    return None if row is None else _job(*row)
+
+
+def mend(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> None:
+    """Forget what nobody can read of a job, so that the rest of it can be read."""
+    for table, column, decoder in (
+        ("job", "config", _CONFIG),
+        ("job", "targets", _TARGETS),
+        ("job_plan", "starts", _STARTS),
+    ):
+        where = "WHERE tenant_id = ? AND job_number = ?"
+        for (text,) in connection.execute(f"SELECT {column} FROM {table} {where}", (tenant_id, job_number)).fetchall():
+            if not _is_readable(text, decoder):
+                connection.execute(f"UPDATE {table} SET {column} = '{{}}' {where}", (tenant_id, job_number))
+
+
 def select_live_count(connection: sqlite3.Connection, tenant_id: int) -> int:
     """How many plans of a tenant are not at their end."""
     sql = "SELECT COUNT(*) FROM job WHERE tenant_id = ? AND ended_at IS NULL AND is_command = 0"
@@ -113,6 +134,15 @@ def select_live() -> Select[Job]:
     return Select(sql, (), _job)
 
 
+def select_live_keys() -> Select[tuple[int, int]]:
+    """The jobs of every tenant that something is left to do for: tenant and number."""
+    sql = """
+        SELECT tenant_id, job_number FROM job WHERE ended_at IS NULL AND is_command = 0
+        UNION SELECT tenant_id, job_number FROM job_plan WHERE sweep <> ''
+    """
+    return Select(sql, (), lambda tenant_id, job_number: (tenant_id, job_number))
+
+
 def select_offered(tenant_id: int, job_number: int) -> Select[str]:
     """The devices that have had the work of a job offered."""
     sql = """
@@ -154,6 +184,14 @@ def select_busy() -> Select[tuple[int, str]]:
 
 def _text(kept: object) -> str:
     return msgspec.json.encode(kept).decode()
+
+
+def _is_readable(text: str, decoder: "msgspec.json.Decoder[Any]") -> bool:
+    try:
+        decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return False
+    return True
 
 
 def _pair(tenant_id: int, device_id: str) -> tuple[int, str]:

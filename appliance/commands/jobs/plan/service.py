@@ -24,12 +24,10 @@ from appliance.health import Status
 from appliance.instant import Clock
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.service import Registry
-from appliance.store.database import Afterwards, Database
+from appliance.store.database import FURTHEST, Afterwards, Database
 
 log = logging.getLogger(__name__)
 
-FURTHEST = 2**63 - 1
-"""A number that no job reaches."""
 LIVE_LIMIT = 200
 """Jobs of a tenant that have not ended: each is looked after all the time."""
 
@@ -55,12 +53,24 @@ class JobPlans:
 
     def status(self) -> Status:
         """How many jobs go on; not well while one cannot."""
-        live, stuck = self.tending.live_count, self.tending.stuck_count
-        details = {"jobs": live, "stuck": stuck, "throttled_requests": self._book.jobs.throttled_count}
+        live, stuck, jobs = self.tending.live_count, self.tending.stuck_count, self._book.jobs
+        details = {"jobs": live, "stuck": stuck, "throttled_requests": jobs.throttled_count}
+        details["set_aside"] = aside_count = jobs.aside.count + self.tending.aside.count
         if stuck:
             summary = f"{stuck} of {live} jobs cannot go on: the log says why"
             return Status(ok=False, summary=summary, details=details, is_serving=True)
-        return Status(ok=True, summary=f"{live} jobs go on", details=details)
+        for mishap in (self.tending.mishap, jobs.mishap):
+            if mishap.trouble:
+                summary = f"{mishap.trouble}: the log says where"
+                return Status(ok=False, summary=summary, details=details, is_serving=True)
+        summary = f"{live} jobs go on"
+        if aside_count:
+            summary += f", {aside_count} set aside since the start: the log says where the gateway failed"
+        return Status(ok=True, summary=summary, details=details)
+
+    def stuck(self, job: Job) -> str:
+        """Why a job cannot go on, as it was seen last; empty while it can."""
+        return self.tending.stuck(job.job_number)
 
     def ended(self, _connection: sqlite3.Connection, _tenant_id: int, job_number: int, _now: int) -> Afterwards:
         """Hear, in the transaction, that executions of a job have ended."""

@@ -11,6 +11,8 @@ from appliance.telemetry.cold.bucket.model import BucketAwayError, BucketError
 from appliance.telemetry.cold.model import ColdDay, ColdError, Erased, HinderedError
 from appliance.telemetry.cold.plan import Device
 from appliance.telemetry.cold.shelf.service import Shelf
+from appliance.telemetry.cold.upkeep import thinned
+from appliance.telemetry.cold.upkeep.thinned import Thinned
 from appliance.telemetry.cold.upload.rounds.service import Rounds, in_words
 from appliance.telemetry.cold.upload.service import Uploads
 
@@ -38,6 +40,8 @@ class Upkeep:
         self._left: dict[int, str] = {}
         """By the day that still has what is to go: why."""
         self._thinned: dict[int, frozenset[Device]] = {}
+        self._known_thinned: dict[int, Thinned] | None = None
+        """The same as it stands on the disk."""
         self._fetched: set[int] = set()
         """The days whose file was fetched for something to be taken out: it goes again."""
         self._adoptions: Attempts[int] = Attempts()
@@ -93,6 +97,7 @@ class Upkeep:
         """Take what is erased, and what is too old, out of files. Raises `ColdError` that tells of what failed."""
         erased, ages = await self._shelf.erased(), plan.Ages(keep_days_of, aged_at)
         newest = plan.newest_erasure(erased)
+        told, found = await self._thinned_before(), dict[int, Thinned]()
         # What is here comes first: the bucket may not answer.
         for day in sorted(self._shelf.known, key=lambda each: (not self._shelf.known[each].is_local, each)):
             # There may be many days and many devices: others have their turn in between.
@@ -101,11 +106,16 @@ class Upkeep:
             if known is None or day in self._shelf.unseen:
                 continue
             gone = plan.erased_since(known, erased) if known.erasure_number < newest else frozenset()
-            thinned, all_old = self._thinned.get(day, frozenset()), ages.too_old(day)
-            old = all_old - thinned
+            all_old = ages.too_old(day)
+            before = self._thinned_of(known, ages, told)
+            old = all_old - before
             is_due = bool(gone or old) and self._takings.is_due(day, self._clock())
             if is_due and await self._take_out(known, gone | old, newest):
-                self._thinned[day] = all_old if thinned <= all_old else thinned | old
+                self._thinned[day] = all_old if before <= all_old else before | old
+                old = frozenset()
+            if day in self._thinned and not old:
+                found[day] = Thinned(self._shelf.known[day].sha256, ages.mark(day))
+        await self._tell_thinned(told, found)
         if self._left:
             raise ColdError(in_words(list(self._left.values())))
 
@@ -141,6 +151,26 @@ class Upkeep:
             if plan.is_forgotten(known, self._shelf.surely_source(known.day)):
                 await self._shelf.forget(known.day)
                 self._left.pop(known.day, None)
+
+    async def _thinned_before(self) -> dict[int, Thinned]:
+        if self._known_thinned is None:
+            self._known_thinned = await asyncio.to_thread(thinned.read, self._shelf.folder)
+        return self._known_thinned
+
+    def _thinned_of(self, known: ColdDay, ages: plan.Ages, told: Mapping[int, Thinned]) -> frozenset[Device]:
+        """What is too old and was taken out of the file of a day, since the start or before it."""
+        if known.day not in self._thinned and told.get(known.day) == Thinned(known.sha256, ages.mark(known.day)):
+            self._thinned[known.day] = ages.too_old(known.day)
+        return self._thinned.get(known.day, frozenset())
+
+    async def _tell_thinned(self, told: dict[int, Thinned], found: Mapping[int, Thinned]) -> None:
+        """Write down of which files nothing is left to be taken out: the next start need not look at them again."""
+        if found.items() <= told.items():
+            return
+        told.update(found)
+        # On a full disk the next start looks again.
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(thinned.write, self._shelf.folder, told.copy(), frozenset(self._shelf.known))
 
     async def _export(self, day: int, source: str, erased: Sequence[Erased]) -> None:
         try:

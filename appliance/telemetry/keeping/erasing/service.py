@@ -8,6 +8,7 @@ Rules:
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from itertools import islice
@@ -19,10 +20,10 @@ from appliance.instant import Clock
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Database, UnwritableError
 from appliance.telemetry import log_record
-from appliance.telemetry.keeping import files, sealed_day
+from appliance.telemetry.keeping import erased_list, files, sealed_day
 from appliance.telemetry.keeping import queries as keeping_queries
 from appliance.telemetry.keeping.erasing import queries
-from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.keeping.model import Erasure, Listed
 from appliance.telemetry.keeping.resealing import LeftOut
 from appliance.telemetry.keeping.writing.service import Writing, noted, require_none
 from appliance.telemetry.packing import ChunkError
@@ -59,7 +60,14 @@ class Erasing:
         """Each erases the same where telemetry does not look."""
 
     async def resume(self) -> None:
-        """Take up what was asked for before the start."""
+        """Take up what was asked for before the start, and ask again for what came back out of a backup."""
+        days = self._telemetry.day_files
+        for tenant_id in {each.tenant_id for each in days.erased_before}:
+            again = [each for each in days.erased_before if each.tenant_id == tenant_id]
+            entries = [Entry("telemetry.erase", each.device_id) for each in again]
+            await self._audit.recorded(tenant_id, entries, keeping_queries.insert_again, tenant_id, again)
+            log.warning("what was erased before is here again and erased again devices=%d", len(again))
+        days.erased_before = ()
         self.pending = tuple(await self._database.read(keeping_queries.select_erasures()))
 
     async def ask(self, tenant_id: int, device_ids: Sequence[str]) -> None:
@@ -75,7 +83,11 @@ class Erasing:
                 tenant_id, entries, keeping_queries.insert_erasures, tenant_id, device_ids, self._clock()
             )
 
-        self.pending += tuple(await self._telemetry.forget(told))
+        asked = tuple(await self._telemetry.forget(told))
+        self.pending += asked
+        # Where the disk has no room for it, it is tried again before anything counts as erased.
+        with contextlib.suppress(OSError):
+            await self._list(asked)
 
     async def steps(self) -> AsyncGenerator[None, None]:
         """Erase what is to be erased, step by step. What cannot be done keeps nothing else from it.
@@ -85,6 +97,8 @@ class Erasing:
         pending, troubles = self.pending, list[Exception]()
         if not pending:
             return
+        with noted(troubles):
+            await self._list(pending)
         left_out = {(each.tenant_id, each.device_id): each.through_log_id for each in pending}
         for erase in self.elsewhere:
             with noted(troubles):
@@ -110,6 +124,14 @@ class Erasing:
             yield
         require_none(troubles)
         await self._finish(pending)
+
+    async def _list(self, erasures: Sequence[Erasure]) -> None:
+        """Have the list beside the day files say this: it outlives gateway.db, and what is put back from a backup."""
+        folder = self._path(0).parent
+        listed = await asyncio.to_thread(erased_list.read, folder)
+        asked = [Listed(each.tenant_id, each.device_id, each.through_log_id, each.asked_at) for each in erasures]
+        if missing := erased_list.beyond(erased_list.newest(asked), listed.reach):
+            await asyncio.to_thread(erased_list.append, folder, missing)
 
     async def _settle(self) -> None:
         try:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.commands.as_jobs.document import DOCUMENT_BYTES, document_of, order_of
+from appliance.commands.as_jobs.document import DOCUMENT_BYTES, document_of, job_of
 from appliance.commands.jobs.topics import is_job_id
 from appliance.commands.model import CBOR, DialectName, InvalidCommandError
 from appliance.instant import MINUTE_MS, to_text
@@ -34,7 +34,7 @@ def test_bytes_travel_in_base64(payload: bytes) -> None:
 
 
 def test_every_attempt_is_a_job_of_its_own_that_may_be_called_so() -> None:
-    ids = [order_of(command(attempt=attempt, dialect=DialectName.JOBS)).job_id for attempt in (1, 2, 21)]
+    ids = [job_of(command(attempt=attempt, dialect=DialectName.JOBS)).job_id for attempt in (1, 2, 21)]
     assert ids == [EXECUTION, f"{EXECUTION}-2", f"{EXECUTION}-21"]
     assert all(is_job_id(one) for one in ids)
 
@@ -43,7 +43,7 @@ def test_every_attempt_is_a_job_of_its_own_that_may_be_called_so() -> None:
     ("timeout_ms", "minutes"), [(1_000, 1), (MINUTE_MS, 1), (MINUTE_MS + 1, 2), (10_081 * MINUTE_MS, None)]
 )
 def test_the_device_is_told_no_shorter_time_than_it_has(timeout_ms: int, minutes: int | None) -> None:
-    terms = order_of(command(finish_timeout_ms=timeout_ms)).terms
+    terms = job_of(command(finish_timeout_ms=timeout_ms)).terms
     assert terms.in_progress_minutes == minutes
     assert terms.retries.failed == terms.retries.timed_out == terms.retries.either == 0
 

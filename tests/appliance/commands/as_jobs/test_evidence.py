@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.commands import ruling
 from appliance.commands.as_jobs import evidence
-from appliance.commands.jobs.model import Change, ExecutionState
+from appliance.commands.jobs.model import ExecutionChange, ExecutionState
 from appliance.commands.model import FINAL, By, Command, DialectName, State
 from tests.appliance.commands.examples import EXECUTION, NOW, command
 from tests.appliance.commands.jobs.executions import execution
@@ -21,10 +21,10 @@ def ordered(**fields: Any) -> Command:
     return ruling.offered(command(dialect=DialectName.JOBS, **fields), NOW)
 
 
-def change(state: ExecutionState | None, *, attempt: int = 1, **fields: Any) -> Change:
+def change(state: ExecutionState | None, *, attempt: int = 1, **fields: Any) -> ExecutionChange:
     job_id = EXECUTION if attempt == 1 else f"{EXECUTION}-{attempt}"
     before = execution(job_id=job_id)
-    return Change(before, None if state is None else execution(state=state, job_id=job_id, **fields))
+    return ExecutionChange(before, None if state is None else execution(state=state, job_id=job_id, **fields))
 
 
 @pytest.mark.parametrize(
@@ -95,5 +95,5 @@ def test_words_beyond_all_bounds_are_cut() -> None:
 
 
 def test_a_change_is_of_its_job() -> None:
-    assert [evidence.job_id_of(one) for one in (Change(None, QUEUED), Change(QUEUED, None))] == [EXECUTION] * 2
-    assert evidence.job_id_of(Change(None, None)) == ""
+    assert [evidence.job_id_of(one) for one in (ExecutionChange(None, QUEUED), ExecutionChange(QUEUED, None))] == [EXECUTION] * 2
+    assert evidence.job_id_of(ExecutionChange(None, None)) == ""

@@ -133,7 +133,7 @@ async def test_what_has_expired_or_was_called_back_is_given_to_nobody(both: Both
     regretted = await both.send()
     await both.hall.commands.cancel(TENANT, regretted)
     both.hall.clock.now += 5_000
-    await both.hall.commands.tend()
+    await both.hall.commands.tending.tend()
     assert (await both.command(expired)).reason_code == ruling.EXPIRED
     assert "execution" not in await both.ask("start-next")
     for one in (expired, regretted):
@@ -154,12 +154,12 @@ async def test_an_attempt_that_came_to_no_end_is_taken_away_and_the_next_one_is_
     command = await both.send(new)
     await both.ask("start-next")
     both.hall.clock.now += 60_000
-    await both.hall.commands.tend()
+    await both.hall.commands.tending.tend()
     waiting = await both.command(command)
     assert (waiting.attempt, waiting.offered_at, waiting.reason_code) == (2, None, ruling.NOT_FINISHED)
     await both.check()
     both.hall.clock.now += ruling.BACKOFF_MS
-    await both.hall.commands.tend()
+    await both.hall.commands.tending.tend()
     assert [one.job_id for one in await both.open()] == [f"{command}-2"]
     assert (await both.ask(f"{command}/update", status="SUCCEEDED"))["code"] == "InvalidStateTransition"
     await both.check()
@@ -233,7 +233,7 @@ async def test_both_ledgers_tell_the_same_whatever_happens(both: Both, seed: int
                 await both.desk.jobs.delete_execution(TENANT, chance.choice(found).job_id, "lamp", 1)
             case _:
                 both.hall.clock.now += chance.choice([1_000, 10_000, 40_000])
-                await both.hall.commands.tend()
+                await both.hall.commands.tending.tend()
 
     for _ in range(60):
         try:
@@ -243,6 +243,6 @@ async def test_both_ledgers_tell_the_same_whatever_happens(both: Both, seed: int
         await both.check()
     # Nothing is left open once its time is over.
     both.hall.clock.now += 10**9
-    await both.hall.commands.tend()
+    await both.hall.commands.tending.tend()
     assert await both.open() == []
     assert {(await both.command(one)).is_over for one in made} == {True}

@@ -1,9 +1,11 @@
 """Evidence of one message, and what a client wants."""
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.commands.delivery.flight import Evidence, Flight, Key, Wants
 from broker.message import Message
+from broker.topics import matches
 
 MESSAGE = Message(1, "", "", "cmd/lamp/request/x", b"", 1, False, 5)
 
@@ -52,8 +54,15 @@ def test_a_client_wants_what_its_filters_match_and_no_share_of_it() -> None:
     assert not Wants({"#": 1})("$aws/x")
 
 
-@pytest.mark.parametrize("topic_filter", ["cmd/lamp/request/x/#", "cmd/lamp/+/x", "+/lamp/#", "cmd/lamp/request/x"])
-def test_a_filter_is_wanted_by_where_it_begins(topic_filter: str) -> None:
-    wants = Wants({topic_filter: 1})
-    assert wants("cmd/lamp/request/x")
-    assert not wants("cmd/bulb/request/x")
+LEVELS = st.sampled_from(["cmd", "lamp", "request", "x", "$aws"])
+TOPICS = st.lists(LEVELS, min_size=1, max_size=4).map("/".join)
+FILTERS = st.tuples(
+    st.lists(LEVELS | st.just("+"), min_size=1, max_size=4).map("/".join), st.sampled_from(["", "/#"])
+).map("".join)
+
+
+@given(granted=st.dictionaries(FILTERS | st.just("#"), st.integers(0, 2), max_size=5), topics=st.lists(TOPICS))
+def test_what_is_wanted_is_what_the_filters_match(granted: dict[str, int], topics: list[str]) -> None:
+    wants = Wants(granted)
+    for topic in topics:
+        assert wants.qos(topic) == max([qos for one, qos in granted.items() if matches(one, topic)], default=None)

@@ -1,12 +1,16 @@
 """The courier: what is written to whom, and what is heard of it."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from appliance.commands import ruling
+from appliance.commands.as_jobs.service import Kept
 from appliance.commands.delivery.service import AGAIN_MS, IMPATIENT_MS
-from appliance.commands.model import NewCommand, State
+from appliance.commands.dialects.dialect import Wire
+from appliance.commands.dialects.plain import Plain
+from appliance.commands.model import Command, NewCommand, State
 from appliance.registry.service import Registry
 from appliance.store.database import Database, UnwritableError
 from broker.message import Message
@@ -98,12 +102,12 @@ async def test_what_waits_too_long_behind_others_is_taken_back_and_offered_later
     sent = await hall.commands.send(TENANT, "lamp", BLINK)
     await until(lambda: len(line.waiting) == 1)
     clock.now += IMPATIENT_MS + 1
-    await hall.commands.tend()
+    await hall.commands.tending.tend()
     released = await hall.until(sent.execution_id, lambda one: one.offered_at is None)
     assert (released.state, released.not_before, line.waiting) == (State.QUEUED, clock.now + AGAIN_MS, [])
     line.is_full = False
     clock.now += AGAIN_MS
-    await hall.commands.tend()
+    await hall.commands.tending.tend()
     await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
 
 
@@ -152,7 +156,7 @@ async def test_a_full_disk_delays_and_loses_nothing(hall: Hall) -> None:
             raise UnwritableError("full")
         await together(work)  # type: ignore[arg-type]
 
-    courier.together = failing
+    courier.together = courier.keeping.together = failing
     sent = await hall.commands.send(TENANT, "lamp", BLINK)
     line = hall.connect("lamp")
     await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
@@ -163,17 +167,17 @@ async def test_a_full_disk_delays_and_loses_nothing(hall: Hall) -> None:
 
 async def test_it_says_how_much_is_under_way_and_that_the_disk_is_full(hall: Hall) -> None:
     await hall.commands.send(TENANT, "lamp", BLINK)
-    assert hall.commands.status().details == {"in_flight": 0, "waiting_devices": 1}
+    assert hall.commands.status().details == {"in_flight": 0, "waiting_devices": 1, "set_aside": 0}
     line = hall.connect("lamp")
     line.acknowledges = False
     await until(lambda: len(line.written) == 1)
-    assert hall.commands.status().details == {"in_flight": 1, "waiting_devices": 0}
+    assert hall.commands.status().details == {"in_flight": 1, "waiting_devices": 0, "set_aside": 0}
     await hall.settled()
 
     async def full(_work: object) -> None:
         raise UnwritableError("no room")
 
-    hall.commands.courier.together = full
+    hall.commands.courier.keeping.together = full
     line.evidence[0].acknowledged("lamp")
     await until(lambda: not hall.commands.status().ok)
     assert "no room" in hall.commands.status().summary
@@ -273,7 +277,7 @@ async def test_a_new_start_knows_what_was_under_way(database: Database, registry
         done = await again.until(made[0].execution_id, lambda one: one.state is State.ACKNOWLEDGED)
         assert done.is_repeated
         clock.now += 60_000
-        await again.commands.tend()
+        await again.commands.tending.tend()
         over = await again.until(made[1].execution_id, lambda one: one.is_over)
         assert (over.state, over.reason_code) == (State.TIMED_OUT, ruling.NOT_CONFIRMED)
         assert [len(line.written) for line in lines] == [1, 0]
@@ -304,3 +308,74 @@ def test_only_commands_are_kept_from_the_next_connection(hall: Hall) -> None:
     assert is_request(published("$aws/commands/things/lamp/executions/x/request/json"))
     assert not is_request(published("cmd/lamp/request/x", "script"))
     assert not is_request(published("fw/lamp/offer"))
+
+
+@pytest.mark.parametrize("is_row", [True, False])
+async def test_a_command_that_cannot_be_offered_keeps_no_other_from_its_device_or_from_others(
+    hall: Hall, is_row: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = Plain.wire
+
+    def broken(self: Plain, command: Command, wants: Callable[[str], bool]) -> Wire | None:
+        if not is_row and command.name == "boom":
+            raise ValueError(command.payload)
+        return wire(self, command, wants)
+
+    monkeypatch.setattr(Plain, "wire", broken)
+    await hall.add("other")
+    first = await hall.commands.send(TENANT, "lamp", NewCommand("blink", priority=9))
+    bad = await hall.commands.send(TENANT, "lamp", NewCommand("boom", b'"secret"'))
+    rest = [await hall.commands.send(TENANT, name, BLINK) for name in ("lamp", "other")]
+    if is_row:
+        sql = "UPDATE command SET dialect = 'nonsense' WHERE tenant_id = ? AND execution_id = ?"
+        await hall.database.write(lambda connection: connection.execute(sql, (TENANT, bad.execution_id)) and None)
+    for name in ("lamp", "other"):
+        hall.connect(name)
+    for one in (first, *rest):
+        await hall.until(one.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    over = await hall.commands.command(TENANT, bad.execution_id)
+    assert (over.state, over.reason_code) == (State.CANCELLED, ruling.GATEWAY_ERROR)
+    # On its page, too.
+    assert [one.reason_code for one in await hall.commands.commands(TENANT, states=(State.CANCELLED,))] == [
+        ruling.GATEWAY_ERROR
+    ]
+    assert "command set aside" in caplog.text
+    assert "secret" not in caplog.text
+    await hall.settled()
+    assert hall.commands.status().ok
+
+
+async def test_a_device_that_cannot_be_looked_at_keeps_no_other_waiting(hall: Hall) -> None:
+    await hall.add("other")
+    made = {name: await hall.commands.send(TENANT, name, BLINK) for name in ("lamp", "other")}
+    courier = hall.commands.courier
+
+    def type_of(_tenant_id: int, device_id: str) -> str:
+        if device_id == "lamp":
+            raise ZeroDivisionError
+        return ""
+
+    known, courier.type_of = courier.type_of, type_of
+    for name in ("lamp", "other"):
+        hall.connect(name)
+    await hall.until(made["other"].execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+    courier.type_of = known
+    hall.connect("lamp", client_id="lamp-2")
+    await hall.until(made["lamp"].execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+
+
+async def test_an_error_that_is_no_command_s_ends_nothing_and_is_told(hall: Hall) -> None:
+    sent = await hall.commands.send(TENANT, "lamp", BLINK)
+    courier = hall.commands.courier
+
+    def keep(*_: object) -> Kept:
+        raise ZeroDivisionError
+
+    kept, courier.as_jobs.keep = courier.as_jobs.keep, keep  # type: ignore[method-assign, assignment]
+    line = hall.connect("lamp")
+    await until(lambda: not hall.commands.status().ok or hall.commands.status().details["set_aside"] == 1)
+    over = await hall.commands.command(TENANT, sent.execution_id)
+    assert (over.state, line.written) == (State.CANCELLED, [])
+    courier.as_jobs.keep = kept  # type: ignore[method-assign]
+    again = await hall.commands.send(TENANT, "lamp", BLINK)
+    await hall.until(again.execution_id, lambda one: one.state is State.ACKNOWLEDGED)

@@ -2,10 +2,7 @@
 
 import pytest
 
-from appliance.commands.dialects.dialect import Address
 from appliance.commands.dialects.jobs import AsJob
-from appliance.commands.model import DialectName
-from appliance.commands.ruling import Refusal
 from broker.topics import matches
 from tests.appliance.commands.examples import command
 
@@ -26,11 +23,3 @@ from tests.appliance.commands.examples import command
 def test_whoever_has_subscribed_to_something_about_its_jobs_does(subscribed: str, speaks: bool) -> None:
     found = AsJob().wire(command(), lambda topic: matches(subscribed, topic))
     assert (found is not None) is speaks
-
-
-def test_nothing_of_a_job_is_told_on_topics_of_commands() -> None:
-    dialect = AsJob()
-    address = Address(DialectName.JOBS, "lamp", "x", "", "")
-    assert dialect.address("$aws/things/lamp/jobs/x/update") is None
-    assert isinstance(dialect.report(address, b"{}"), Refusal)
-    assert dialect.reply(address, None) is None

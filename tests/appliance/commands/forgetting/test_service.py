@@ -1,7 +1,11 @@
 """What is forgotten of commands."""
 
+import asyncio
+
+import pytest
+
 from appliance.commands.model import NewCommand, State
-from tests.appliance.commands.room import TENANT, Hall
+from tests.appliance.commands.room import TENANT, Hall, until
 from tests.appliance.registry.examples import FakeClock
 
 
@@ -29,3 +33,17 @@ async def test_of_an_erased_device_goes_what_has_ended_and_what_it_said_of_the_r
     assert (left["glow"].state, left["glow"].result, left["glow"].reason) == (State.IN_PROGRESS, None, "")
     assert left["later"].result == "7"
     assert (await hall.commands.command(TENANT, foreign.execution_id)).result == "7"
+
+
+async def test_an_error_ends_nothing_and_is_told(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgetting = hall.commands.forgetting
+
+    async def broken(_before: int) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(forgetting, "trim", broken)
+    task = asyncio.create_task(forgetting.run())
+    await until(lambda: not hall.commands.status().ok)
+    assert "forgetting old commands failed (ZeroDivisionError)" in hall.commands.status().summary
+    assert not task.done()
+    task.cancel()

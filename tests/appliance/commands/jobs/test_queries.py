@@ -19,7 +19,7 @@ async def test_a_job_and_its_executions_are_one_tenants_alone(desk: JobsDesk) ->
         assert queries.select_open(connection, OTHER, "pump") == []
         assert queries.select_open_count(connection, OTHER, "pump") == 0
         assert queries.select_try(connection, OTHER, "open", "pump", None) is None
-        assert queries.select_ordered(connection, OTHER, job_number) is None
+        assert queries.select_outline(connection, OTHER, job_number) is None
         assert queries.select_queued_of_job(connection, OTHER, job_number, 0, 10) == []
         assert queries.select_any_of_job(connection, OTHER, job_number, 10) == []
         assert queries.select_counts_now(connection, OTHER, job_number) == {}
@@ -32,9 +32,9 @@ async def test_a_job_and_its_executions_are_one_tenants_alone(desk: JobsDesk) ->
 async def test_what_executions_need_of_a_job_comes_as_it_was_kept(desk: JobsDesk) -> None:
     terms = Terms(in_progress_minutes=5, retries=Retries(failed=2))
     job_number = await desk.offer("open", "pump", terms=terms)
-    ordered = await desk.database.write(queries.select_ordered, T, job_number)
-    assert ordered is not None
-    assert (ordered.job_id, ordered.state, ordered.terms) == ("open", JobState.IN_PROGRESS, terms)
+    outline = await desk.database.write(queries.select_outline, T, job_number)
+    assert outline is not None
+    assert (outline.job_id, outline.state, outline.terms) == ("open", JobState.IN_PROGRESS, terms)
     assert (await desk.execution("open")).terms == terms
 
 

@@ -196,23 +196,52 @@ async def test_while_the_disk_is_full_what_is_due_waits(desk: JobsDesk, monkeypa
         await _until(_is(desk, "open", ExecutionState.TIMED_OUT))
 
 
-async def test_a_device_that_retires_has_nothing_open_any_more_also_after_a_restart(desk: JobsDesk) -> None:
-    await desk.offer("open", "pump", "valve")
-    await desk.ask("start-next")
-    async with _running(desk):
-        await _retire(desk.database, "pump")
-        desk.jobs.gone(T, "pump")
-        await _until(_is(desk, "open", ExecutionState.REMOVED))
-    assert (await desk.states("valve"))["open"] == [ExecutionState.QUEUED]
-    await _retire(desk.database, "valve")
-    again = await _restarted(desk)
-    async with _running(again):
-
-        async def is_removed() -> bool:
-            return (await again.states("valve"))["open"] == [ExecutionState.REMOVED]
-
-        await _until(is_removed)
+async def test_a_device_that_has_retired_is_handed_out_nothing(desk: JobsDesk) -> None:
+    await _retire(desk.database, "pump")
     assert (await desk.hand_out(await desk.add_job("other"), "pump")).device_ids == ()
+
+
+def _spoil(connection: sqlite3.Connection, device_id: str) -> None:
+    sql = "UPDATE job_execution SET details = '{' WHERE tenant_id = ? AND device_id = ?"
+    connection.execute(sql, (T, device_id))
+
+
+async def test_one_execution_that_cannot_be_read_keeps_no_other_from_timing_out(desk: JobsDesk) -> None:
+    async def is_set_aside() -> bool:
+        return desk.jobs.aside.count == 1
+
+    async with _running(desk) as uptime:
+        await desk.offer("open", "pump", "valve", terms=HOUR)
+        for device_id in ("pump", "valve"):
+            await desk.ask("start-next", device_id)
+        await desk.database.write(_spoil, "pump")
+        uptime.passes(60 * MINUTE_MS)
+        await _until(is_set_aside)
+        assert (await desk.states("valve"))["open"] == [ExecutionState.TIMED_OUT]
+    one = await desk.execution("open")
+    assert (one.state, one.details) == (ExecutionState.CANCELLED, {})
+    assert one.reason == "the gateway could not go on with it (DecodeError): its log says where"
+
+
+async def test_an_error_that_is_no_execution_s_ends_nothing_and_is_told(
+    desk: JobsDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    async def is_told() -> bool:
+        return desk.jobs.mishap.trouble == "ending what has run out of time failed (ZeroDivisionError)"
+
+    async with _running(desk) as uptime:
+        await desk.offer("open", "pump", terms=HOUR)
+        monkeypatch.setattr("appliance.commands.jobs.service.AGAIN_S", 0.01)
+        monkeypatch.setattr(desk.jobs, "_see_to_due", broken)
+        await desk.ask("start-next")
+        uptime.passes(60 * MINUTE_MS)
+        await _until(is_told)
+        monkeypatch.undo()
+        await _until(_is(desk, "open", ExecutionState.TIMED_OUT))
+        assert desk.jobs.mishap.trouble == ""
 
 
 async def test_a_person_calls_a_job_back_from_one_device_and_that_is_in_the_audit_log(desk: JobsDesk) -> None:

@@ -9,9 +9,6 @@ from appliance.audit.acting import acting_as
 from appliance.commands import check
 from appliance.commands.catalogue.model import CommandType, Parameter
 from appliance.commands.model import (
-    By,
-    CommandEndedError,
-    CommandSentError,
     DeviceGoneError,
     InvalidCommandError,
     NewCommand,
@@ -19,13 +16,12 @@ from appliance.commands.model import (
     Selection,
     State,
     TooManyCommandsError,
-    UnknownCommandError,
 )
 from appliance.commands.sending import service
 from appliance.registry.model import DeviceState, UnknownDeviceError
 from appliance.registry.service import Registry
 from appliance.store.database import Database, UnwritableError
-from tests.appliance.commands.room import TENANT, Hall, until
+from tests.appliance.commands.room import TENANT, Hall
 from tests.appliance.registry.examples import FakeClock
 
 ONCE = NewCommand("blink", idempotency_key="monday")
@@ -119,51 +115,6 @@ async def test_parameters_are_as_the_type_describes_them(hall: Hall) -> None:
     assert (sent.payload, sent.may_repeat) == (b'{"colour":"red"}', True)
     with pytest.raises(InvalidCommandError, match="a string"):
         await hall.commands.send(TENANT, "lamp", NewCommand("blink", parameters={"colour": 7}))
-
-
-async def test_only_what_was_not_written_is_taken_back(hall: Hall) -> None:
-    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink"))
-    with acting_as("user maria"):
-        over = await hall.commands.cancel(TENANT, sent.execution_id)
-    assert (over.state, over.ended_by, over.reason) == (State.CANCELLED, By.OPERATOR, "by user maria")
-    with pytest.raises(CommandEndedError):
-        await hall.commands.cancel(TENANT, sent.execution_id)
-    with pytest.raises(UnknownCommandError):
-        await hall.commands.cancel(TENANT, "nothing")
-    hall.connect("lamp")
-    other = await hall.commands.send(TENANT, "lamp", NewCommand("blink"))
-    await hall.until(other.execution_id, lambda one: one.offered_at is not None)
-    with pytest.raises(CommandSentError):
-        await hall.commands.cancel(TENANT, other.execution_id)
-
-
-async def test_what_was_offered_since_somebody_looked_is_not_called_back(hall: Hall) -> None:
-    looked_at = await hall.commands.send(TENANT, "lamp", NewCommand("blink"))
-    hall.connect("lamp")
-    await hall.until(looked_at.execution_id, lambda one: one.offered_at is not None)
-    with pytest.raises(CommandSentError):
-        await hall.commands._sender.cancel(TENANT, looked_at)
-    assert (await hall.commands.command(TENANT, looked_at.execution_id)).state is not State.CANCELLED
-
-
-async def test_what_cannot_be_cancelled_for_a_full_disk_is_offered_again(hall: Hall) -> None:
-    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink"))
-    line = hall.connect("lamp")
-    line.is_full = True
-    await hall.until(sent.execution_id, lambda one: one.offered_at is not None)
-    await until(lambda: bool(line.waiting))
-    sender = hall.commands._sender
-    together = sender.together
-
-    async def full(work: object) -> None:
-        raise UnwritableError("full")
-
-    sender.together = full
-    with pytest.raises(UnwritableError):
-        await hall.commands.cancel(TENANT, sent.execution_id)
-    sender.together = together
-    released = await hall.until(sent.execution_id, lambda one: one.offered_at is None)
-    assert (released.state, line.waiting) == (State.QUEUED, [])
 
 
 async def test_who_sent_and_took_back_what_is_in_the_audit_log_without_the_payload(hall: Hall) -> None:

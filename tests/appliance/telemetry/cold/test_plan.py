@@ -133,3 +133,4 @@ def test_a_device_is_too_old_on_a_day_when_more_days_have_passed_than_are_to_be_
     ages = plan.Ages(keep_days_of, today * DAY_MS + 1)
     for day in asked:
         assert ages.too_old(day) == {device for device, keep_days in keep_days_of.items() if today - day > keep_days}
+        assert ages.mark(day) == plan.mark_of(ages.too_old(day))

@@ -18,6 +18,7 @@ from appliance.registry.model import Device, DeviceState
 from appliance.telemetry.cold import plan, service
 from appliance.telemetry.cold.model import ColdError
 from appliance.telemetry.cold.service import Cold
+from appliance.telemetry.cold.worker.model import Written
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.model import Report
 from tests.appliance.telemetry.cold.rig import ColdGateway, needs_bucket, needs_pyarrow, objects, s3, served, until
@@ -196,6 +197,35 @@ async def test_devices_of_which_less_is_kept_are_taken_out(gateway: ColdGateway)
     gateway.now += 4 * DAY_MS
     await gateway.well()
     assert gateway.cold._shelf.known[DAY].reading_count == 2
+
+
+@needs_pyarrow
+async def test_a_start_does_not_look_again_at_files_that_have_nothing_left_to_be_taken_out(tmp_path: Path) -> None:
+    gateway = ColdGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("camera"), report("pump"))
+        await gateway.seal()
+        await gateway.well()
+        await gateway.drop()
+        gateway.now += 4 * DAY_MS
+        gateway.cold.keep_days_of = lambda: {(1, "camera"): 3}
+        await gateway.well()
+        assert gateway.cold._shelf.known[DAY].reading_count == 2
+    looks: list[object] = []
+
+    async def looked_at(*asked: object) -> Written:
+        looks.append(asked)
+        raise ColdError("not now")
+
+    async with gateway.running():
+        gateway.cold._shelf._written = looked_at  # type: ignore[method-assign]
+        gateway.cold.keep_days_of = lambda: {(1, "camera"): 3}
+        await gateway.well()
+        assert looks == []
+        # Of another device it is not known.
+        gateway.cold.keep_days_of = lambda: {(1, "camera"): 3, (1, "pump"): 3}
+        await gateway.cold.look()
+        assert len(looks) == 1
 
 
 @needs_pyarrow

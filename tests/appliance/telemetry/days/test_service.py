@@ -77,7 +77,7 @@ async def test_a_day_that_cannot_be_read_is_named_once(gateway: Gateway, days: D
 
 def test_a_survey_says_how_far_the_log_is_covered(gateway: Gateway) -> None:
     paths = queries.day_paths(gateway.folder / "days")
-    survey = surveyed(paths, oldest_log_id=2)
+    survey = surveyed(paths, oldest_log_id=2, erased={})
     assert survey.covered == {(1, "a", DAY): 2, (1, "a", DAY + 1): 2}
     assert survey.last_log_ids == {DAY: 2, DAY + 1: 2}
     assert survey.highest_log_id == 2

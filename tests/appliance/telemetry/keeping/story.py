@@ -36,7 +36,8 @@ class KeepingGateway(Gateway):
         return await self.keeping.seal_due()
 
     def names(self) -> set[str]:
-        return {path.name for path in (self.folder / "days").iterdir() if path.suffix not in (".db-wal", ".db-shm")}
+        passed_over = (".db-wal", ".db-shm", ".list")
+        return {path.name for path in (self.folder / "days").iterdir() if path.suffix not in passed_over}
 
 
 steps = st.lists(

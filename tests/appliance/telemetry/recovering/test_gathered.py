@@ -1,6 +1,6 @@
 """What a start takes up by runs is in memory exactly as if it had been taken up report by report."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.recovering.gathered import Gathered
-from appliance.telemetry.run import Run
+from appliance.telemetry.run import LoggedReport, Run
 from tests.appliance.telemetry.reports import NOON, exact, report, reports, values
 
 devices = st.sampled_from(["a", "b", "c"])
@@ -63,21 +63,6 @@ def varied(draw: st.DrawFn) -> list[list[Report]]:
     return records
 
 
-class Watched(list[str]):
-    """A column that counts how many of its cells are looked at."""
-
-    looks = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for cell in super().__iter__():
-            self.looks += 1
-            yield cell
-
-    def __getitem__(self, place: Any) -> Any:
-        self.looks += 1
-        return super().__getitem__(place)
-
-
 def of_chunk(chunk: OpenChunk) -> tuple[Any, ...]:
     parts = [
         (
@@ -115,15 +100,18 @@ def taken_up(records: list[list[Report]], config: TelemetryConfig, at_once: int)
     for first in range(0, len(records), at_once):
         gathered = Gathered(1)
         for log_id, each in enumerate(records[first : first + at_once], first + 1):
-            gathered.add(log_id, log_record.decode_columns(log_record.encode(each)))
+            gathered.add(log_id, log_record.encode(each))
         for device_id, found in gathered.devices():
-            assert {each.report.device_id for each in (found.logged() if isinstance(found, Run) else found)} == {
-                device_id
-            }
-            if not isinstance(found, Run) or not chunks.absorb_run(found, NOON + found.log_ids[0]):
-                for log_id, each_report in found.logged() if isinstance(found, Run) else found:
-                    chunks.absorb([each_report], log_id, NOON + log_id)
+            assert {each.report.device_id for each in one_by_one(found)} == {device_id}
+            for piece in found:
+                if not isinstance(piece, Run) or not chunks.absorb_run(piece, NOON + piece.log_ids[0]):
+                    for log_id, each_report in one_by_one([piece]):
+                        chunks.absorb([each_report], log_id, NOON + log_id)
     return chunks
+
+
+def one_by_one(found: Sequence[Run | LoggedReport]) -> list[LoggedReport]:
+    return [each for piece in found for each in (piece.logged() if isinstance(piece, Run) else [piece])]
 
 
 @settings(max_examples=80, deadline=None)
@@ -132,24 +120,24 @@ def test_runs_leave_the_same_in_memory_as_reports(
     records: list[list[Report]], seal_after_reports: int, at_once: int
 ) -> None:
     config = TelemetryConfig(seal_after_reports=seal_after_reports)
-    one_by_one = OpenChunks(config)
+    plainly = OpenChunks(config)
     for log_id, each in enumerate(records, 1):
-        one_by_one.absorb(each, log_id, NOON + log_id)
-    assert memory(taken_up(records, config, at_once)) == memory(one_by_one)
+        plainly.absorb(each, log_id, NOON + log_id)
+    assert memory(taken_up(records, config, at_once)) == memory(plainly)
 
 
 def gathered_of(*records: list[Report]) -> Gathered:
     gathered = Gathered(1)
     for log_id, each in enumerate(records, 1):
-        gathered.add(log_id, log_record.decode_columns(log_record.encode(each)))
+        gathered.add(log_id, log_record.encode(each))
     return gathered
 
 
 def test_what_differs_in_moments_and_values_only_is_one_run() -> None:
     first, second = report("a", NOON), report("a", NOON + 1, values={"pressure": 1.5, "battery": 84})
-    [(device_id, run)] = gathered_of([first], [second]).devices()
+    [(device_id, [run])] = gathered_of([first], [second]).devices()
     assert isinstance(run, Run)
-    assert (device_id, run.log_ids) == ("a", [1, 2])
+    assert (device_id, list(run.log_ids)) == ("a", [1, 2])
     assert [exact(each.report) for each in run.logged()] == [exact(first), exact(second)]
 
 
@@ -157,7 +145,6 @@ def test_what_differs_in_moments_and_values_only_is_one_run() -> None:
     "second",
     [
         report("a", NOON - 1),
-        report("a", NOON + DAY_MS),
         report("a", NOON + 1, topic="other"),
         report("a", NOON + 1, client_id="other"),
         report("a", NOON + 1, time_source=TimeSource.ARRIVAL_NO_CLOCK),
@@ -166,57 +153,65 @@ def test_what_differs_in_moments_and_values_only_is_one_run() -> None:
 )
 def test_what_differs_in_more_comes_report_by_report(second: Report) -> None:
     found = dict(gathered_of([report("a"), report("b")], [second]).devices())
-    assert isinstance(found["b"], Run)
-    assert not isinstance(found["a"], Run)
-    assert [(each.log_id, exact(each.report)) for each in found["a"]] == [(1, exact(report("a"))), (2, exact(second))]
+    assert kinds_of(found["b"]) == [Run]
+    assert kinds_of(found["a"]) == [LoggedReport, LoggedReport]
+    assert [(log_id, exact(each)) for log_id, each in one_by_one(found["a"])] == [
+        (1, exact(report("a"))),
+        (2, exact(second)),
+    ]
+
+
+def test_each_day_is_a_run_of_its_own() -> None:
+    sent = [report("a", NOON + days * DAY_MS + place) for days in (0, 1, 3) for place in range(2)]
+    [(_, found)] = gathered_of(sent[:3], sent[3:]).devices()
+    assert [list(each.at) for each in found if isinstance(each, Run)] == [
+        [each.at for each in sent[first : first + 2]] for first in (0, 2, 4)
+    ]
+    assert [exact(each) for _, each in one_by_one(found)] == list(map(exact, sent))
+
+
+def kinds_of(found: Sequence[Run | LoggedReport]) -> list[type]:
+    return list(map(type, found))
 
 
 def test_a_moment_that_memory_cannot_hold_is_damage_and_nothing_of_its_record_is_taken() -> None:
     gathered = gathered_of([report("a")])
     with pytest.raises(ChunkError, match="64 bits"):
-        gathered.add(2, log_record.decode_columns(log_record.encode([report("b"), report("c", 1 << 70)])))
+        gathered.add(2, log_record.encode([report("b"), report("c", 1 << 70)]))
     assert [device_id for device_id, _ in gathered.devices()] == ["a"]
 
 
 def test_values_are_counted_so_that_memory_is_bounded() -> None:
-    narrow, wide = gathered_of([report("a")]), gathered_of([report("a", values=dict.fromkeys("abcdefgh", 1.0))])
-    assert 0 < narrow.cell_count < wide.cell_count
-    assert gathered_of([report("a")], [report("b")]).cell_count == 2 * narrow.cell_count
+    narrow, wide = report("a"), report("a", values=dict.fromkeys("abcdefgh", 1.0))
+    first = gathered_of([narrow]).cell_count
+    more = gathered_of([narrow], [narrow]).cell_count - first
+    assert 0 < more <= first
+    assert gathered_of([narrow], [report("b")]).cell_count == first + more
+    assert gathered_of([narrow], [narrow, narrow]).cell_count == first + 2 * more
+    assert gathered_of([narrow], [wide]).cell_count == first + more + 6
+    assert gathered_of([report("a", values={"state": "x" * 800})]).cell_count > first + 90
+    assert gathered_of([narrow], [report("a", topic="other")]).cell_count > first + more
 
 
 def test_values_of_a_record_with_several_shapes_are_counted_once() -> None:
     narrow = [report("a", NOON + number) for number in range(5)]
     wide = [report("b", NOON + number, values=dict.fromkeys("abcdefgh", 1.0)) for number in range(5)]
-    assert gathered_of(narrow + wide).cell_count == gathered_of(narrow).cell_count + gathered_of(wide).cell_count
+    assert gathered_of(narrow, narrow + wide).cell_count == gathered_of(narrow, narrow, wide).cell_count
 
 
 @pytest.mark.parametrize("reports_per_shape", [1, 8])
-def test_a_record_of_many_shapes_is_gone_through_once(reports_per_shape: int) -> None:
+def test_reports_of_many_shapes_come_in_their_order(reports_per_shape: int) -> None:
     sent = [
         report("a", NOON + number * reports_per_shape + again, values={f"metric-{number}": 1.0})
         for number in range(30)
         for again in range(reports_per_shape)
     ]
-    record = log_record.decode_columns(log_record.encode(sent))
-    topics = Watched(record.topics)
-    gathered = Gathered(1)
-    gathered.add(1, record._replace(topics=topics))
-    assert len(sent) <= topics.looks <= 2 * len(sent)
-    [(_, found)] = gathered.devices()
-    assert not isinstance(found, Run)
-    assert [exact(each.report) for each in found] == list(map(exact, sent))
+    [(_, found)] = gathered_of(sent).devices()
+    assert kinds_of(found) == [LoggedReport] * len(sent)
+    assert [exact(each) for _, each in one_by_one(found)] == list(map(exact, sent))
 
 
 def test_devices_with_metrics_of_their_own_are_runs_where_a_record_holds_enough_of_each() -> None:
     sent = [report(name, NOON + number, values={name: number}) for number in range(4) for name in "ab"]
-    assert [type(found) for _, found in gathered_of(sent).devices()] == [Run, Run]
-    assert [type(found) for _, found in gathered_of(sent[:4]).devices()] == [list, list]
-
-
-def test_a_shape_of_which_a_record_has_no_report_is_nothing() -> None:
-    sent = [report("a", NOON + number, values={"pressure": 1.0}) for number in range(8)]
-    record = log_record.decode_columns(log_record.encode(sent))
-    gathered = Gathered(1)
-    gathered.add(1, record._replace(shapes=[*record.shapes, log_record.Shape(("unused",), [[]])]))
-    [(device_id, run)] = gathered.devices()
-    assert (device_id, isinstance(run, Run)) == ("a", True)
+    assert [kinds_of(found) for _, found in gathered_of(sent).devices()] == [[Run], [Run]]
+    assert [kinds_of(found) for _, found in gathered_of(sent[:4]).devices()] == [[LoggedReport] * 2] * 2

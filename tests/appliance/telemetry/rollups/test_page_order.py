@@ -11,7 +11,7 @@ from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.rollup_record import RollUp
 from appliance.telemetry.rollups import months, queries
-from appliance.telemetry.rollups.queries import DamagedRollUpsError, HourRow
+from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from tests.appliance.telemetry.reports import DAY
 
@@ -49,8 +49,8 @@ def pages_of_hours(path: Path) -> list[int]:
     return [at for at in pages if content[at] == TABLE_LEAF and b"pressure" in content[at : at + 4096]]
 
 
-def stored(path: Path, names: list[str]) -> set[tuple[str, int]]:
-    records = queries.read_hours(path, 1, names, HOURS[0], HOURS[-1] + 1, ()).records
+def stored(path: Path, names: list[str], *, is_whole: bool = True) -> set[tuple[str, int]]:
+    records = queries.read_hours(MonthFile(path, is_whole), 1, names, HOURS[0], HOURS[-1] + 1, ()).records
     assert len(records) == len(set(records))
     return {(device, hour) for device, hour, _ in records}
 
@@ -78,3 +78,33 @@ def test_pages_that_have_changed_places_or_stand_twice_are_found(whole: Path, tm
                 assert stored(path, names) == set().union(*(expected[name] for name in names))
         with pytest.raises(DamagedRollUpsError):
             stored(path, NAMES)
+
+
+def test_in_a_file_nobody_has_looked_at_yet_no_page_in_a_wrong_place_hides_behind_many_gaps(tmp_path: Path) -> None:
+    path = tmp_path / months.file_name(months.month_of(DAY))
+    record = rollup_record.encode(RollUp({"pressure": Bin(1, 1.0, 1.0, 1.0, 0.0, 0, 1.0, 0, 1.0)}, {}))
+    names = [f"pump-{number:03}" for number in range(600)]
+    rows = [
+        HourRow(1, name, hour, 1, record)
+        for hour in HOURS
+        for number, name in enumerate(names)
+        if (number + hour) % 7 or hour == HOURS[0]
+    ]
+    with contextlib.closing(connect_writer(path, page_bytes=4096, cache_kb=100, synchronous="OFF")) as connection:
+        queries.prepare(connection)
+        connection.execute("BEGIN")
+        queries.insert_hours(connection, DAY, rows)
+        queries.update_progress(connection, DAY, 1)
+        connection.execute("COMMIT")
+    expected = stored(path, names, is_whole=False)
+    assert len(expected) == len(rows)
+    content, pages = path.read_bytes(), pages_of_hours(path)
+    for one, other in [(pages[place], pages[-place]) for place in range(2, len(pages) // 2, 3)]:
+        damaged = bytearray(content)
+        damaged[one : one + 4096] = content[other : other + 4096]
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedRollUpsError):
+            stored(path, names, is_whole=False)
+        for name in names[::40]:
+            with contextlib.suppress(DamagedRollUpsError):
+                assert stored(path, [name], is_whole=False) == {each for each in expected if each[0] == name}

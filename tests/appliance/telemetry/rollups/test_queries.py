@@ -14,7 +14,7 @@ from appliance.telemetry.bins import Bin
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollup_record import RollUp
 from appliance.telemetry.rollups import months, queries
-from appliance.telemetry.rollups.queries import DamagedRollUpsError, HourRow, Progress
+from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Progress
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from tests.appliance.telemetry.reports import DAY
 
@@ -42,14 +42,14 @@ def row(device_id: str = "a", hour: int = FIRST, count: int = 1, tenant_id: int 
 
 
 def counts(path: Path, device_ids: tuple[str, ...] = ("a",), tenant_id: int = 1) -> list[tuple[str, int, int]]:
-    stored = queries.read_hours(path, tenant_id, device_ids, FIRST, FIRST + HOURS_PER_DAY, ())
+    stored = queries.read_hours(MonthFile(path, is_whole=True), tenant_id, device_ids, FIRST, FIRST + HOURS_PER_DAY, ())
     return [
         (device, hour - FIRST, rollup_record.decode(record).reading_count) for device, hour, record in stored.records
     ]
 
 
 def day_counts(path: Path, device_ids: tuple[str, ...] = ("a",)) -> dict[str, int]:
-    stored = queries.read_days(path, 1, device_ids, DAY, DAY + 1)
+    stored = queries.read_days(MonthFile(path, is_whole=True), 1, device_ids, DAY, DAY + 1)
     return {device: rollup_record.decode(record).reading_count for device, _, record in stored.records}
 
 
@@ -59,7 +59,7 @@ def test_hours_come_back_by_device_and_tenant(file: sqlite3.Connection, path: Pa
     queries.update_progress(file, DAY, 5)
     assert counts(path, ("b", "a", "unknown")) == [("a", 0, 1), ("b", 3, 2)]
     assert counts(path, tenant_id=2) == [("a", 0, 9)]
-    assert queries.read_hours(path, 1, ["a"], FIRST, FIRST + 1, {DAY}).records == []
+    assert queries.read_hours(MonthFile(path, is_whole=True), 1, ["a"], FIRST, FIRST + 1, {DAY}).records == []
 
 
 def test_a_roll_up_that_knows_of_fewer_readings_does_not_replace_one_that_knows_of_more(
@@ -78,7 +78,7 @@ def test_what_comes_late_for_a_closed_day_is_added_only_where_nothing_is(file: s
     assert queries.read_progress(path) == [Progress(DAY, 5, is_whole=False, is_closed=True)]
     queries.insert_hours(file, DAY, [row(count=9), row(hour=FIRST + 1, count=7)])
     assert counts(path) == [("a", 0, 3), ("a", 1, 7)]
-    stored = queries.read_hours(path, 1, ["a"], FIRST, FIRST + 1, {DAY})
+    stored = queries.read_hours(MonthFile(path, is_whole=True), 1, ["a"], FIRST, FIRST + 1, {DAY})
     assert len(stored.records) == 1
 
 
@@ -197,3 +197,32 @@ def test_other_trouble_is_not_damage(file: sqlite3.Connection, path: Path) -> No
     with pytest.raises(ChunkError, match="cannot be read") as caught:
         queries.read_progress(path.with_name("folder.db"))
     assert not isinstance(caught.value, DamagedRollUpsError)
+
+
+def test_a_page_of_device_names_in_the_place_of_another_is_found_by_whoever_misses_a_device(
+    file: sqlite3.Connection, path: Path
+) -> None:
+    names = [f"pump-of-the-northern-field-{number:04}" for number in range(400)]
+    queries.insert_hours(file, DAY, [row(name) for name in names])
+    queries.update_progress(file, DAY, 1)
+    queries.checkpoint(file)
+    content = bytearray(path.read_bytes())
+    index_leaf = 0x0A
+    leaves = [
+        at for at in range(4096, len(content), 4096) if content[at] == index_leaf and b"pump" in content[at : at + 4096]
+    ]
+    content[leaves[1] : leaves[1] + 4096] = content[leaves[2] : leaves[2] + 4096]
+    copy = path.with_name(f"{MONTH}.copy")
+    copy.write_bytes(content)
+
+    def found(name: str) -> bool | None:
+        try:
+            return bool(queries.read_hours(MonthFile(copy, is_whole=False), 1, [name], FIRST, FIRST + 1, ()).records)
+        except DamagedRollUpsError:
+            return None
+
+    answers = [found(name) for name in names]
+    assert None in answers
+    assert False not in answers
+    with pytest.raises(DamagedRollUpsError):
+        queries.require_whole(copy, lambda: False)

@@ -12,7 +12,7 @@ import pytest
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.store.database import UnwritableError, connect_reader
 from appliance.telemetry.rollups import months
-from appliance.telemetry.rollups.queries import Progress
+from appliance.telemetry.rollups.model import Progress
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from tests.appliance.telemetry.reports import DAY, NOON, report
 from tests.appliance.telemetry.test_service import Gateway
@@ -359,3 +359,25 @@ async def test_log_ids_that_only_roll_ups_know_are_not_given_again(tmp_path: Pat
         (tmp_path / name).unlink()
     async with gateway.running():
         assert await gateway.commit(report("a", NOON + 9)) == 6
+
+
+async def test_a_file_is_looked_at_whole_before_its_first_use(tmp_path: Path) -> None:
+    names = [f"pump-of-the-northern-field-{number:04}" for number in range(300)]
+    gateway = Gateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(*(report(name) for name in names))
+        await gateway.telemetry.seal_all()
+        gateway.now += 2 * DAY_MS
+        await gateway.telemetry.rollups.roll()
+        path = gateway.telemetry.rollups.path(months.month_of(DAY))
+    content = path.read_bytes()
+    index_leaf = 0x0A
+    leaves = [at for at in range(4_096, len(content), 4_096) if content[at] == index_leaf]
+    one, other = [at for at in leaves if b"pump" in content[at : at + 4_096]][1:3]
+    path.write_bytes(content[:one] + content[other : other + 4_096] + content[one + 4_096 :])
+    gateway = Gateway(tmp_path)
+    gateway.now += 2 * DAY_MS
+    async with gateway.running():
+        assert [name for name in names if await count(gateway, device_id=name) != 1] == []
+        await gateway.telemetry.rollups.roll()
+        assert path.with_name(f"{path.name}.damaged-1").exists()

@@ -24,7 +24,7 @@ from appliance.registry.service import Registry
 from appliance.store.database import Afterwards, Database, Work
 from broker.message import Message
 
-Change = Callable[[Job, sqlite3.Connection, int], Job]
+Step = Callable[[Job, sqlite3.Connection, int], Job]
 """What becomes of a job, in a transaction; whoever has nothing to change gives the job as it is."""
 
 
@@ -56,7 +56,7 @@ class Book:
         """Have work done in the transaction of a batch."""
         await self.jobs.together(work)
 
-    async def change(self, tenant_id: int, job_id: str, change: Change) -> Job:
+    async def change(self, tenant_id: int, job_id: str, change: Step) -> Job:
         """Change a job; gives it as it is then. Raises `UnknownJobError` and what the change raises."""
         changed_to: list[Job] = []
 

@@ -19,15 +19,20 @@ from uuid import uuid4
 
 import msgspec
 
+from appliance.commands.jobs import queries as execution_queries
 from appliance.commands.jobs.model import PIECE, JobState
 from appliance.commands.jobs.plan import pace, queries, ruling, windows
-from appliance.commands.jobs.plan.book.service import Book, Change
+from appliance.commands.jobs.plan.book.service import Book, Step
 from appliance.commands.jobs.plan.events import Told
 from appliance.commands.jobs.plan.membership import View
 from appliance.commands.jobs.plan.model import Job, Sweep, UnknownJobError
+from appliance.commands.jobs.plan.setting_aside.service import JobsAside
+from appliance.commands.jobs.ruling import removed
+from appliance.commands.jobs.setting_aside.queries import select_open_keys
+from appliance.commands.mishaps.service import Key, Mishap, fails, kind_of, place_of
 from appliance.errors import ApplianceError
 from appliance.instant import SECOND_MS
-from appliance.store.database import Afterwards, UnwritableError
+from appliance.store.database import Afterwards, UnwritableError, nothing_left
 from appliance.telemetry.keeping.room.drops.service import boot_id, uptime_s
 from broker.message import Message
 
@@ -38,6 +43,10 @@ LOOK_S = 1.0
 DEVICES = 10
 """Of so many at most everything is taken back in one transaction: each may have a hundred executions."""
 LEFT = "the device is none of the job's any more"
+
+
+Gone = tuple[int, str, str]
+"""A tenant, a device that takes no part, and why."""
 
 
 class Tending:
@@ -56,13 +65,17 @@ class Tending:
         """How many jobs have not come to their end, as it was seen last."""
         self._stuck: dict[int, str] = {}
         """By the numbers of jobs: what keeps them from going on."""
+        self.aside = JobsAside(book.together)
+        self.mishap = Mishap("looking after jobs")
+        self._reading = Mishap("reading jobs")
 
     async def tend(self) -> None:
         """Go on until it is cancelled."""
         while True:
             self._book.changed.clear()
             try:
-                await self.look_after()
+                with self.mishap.tried():
+                    await self.look_after()
             except UnwritableError as error:
                 log.warning("jobs wait for the disk reason=%s", error)
             with contextlib.suppress(TimeoutError):
@@ -74,10 +87,15 @@ class Tending:
         """How many jobs cannot go on; the log says why."""
         return len(self._stuck)
 
+    def stuck(self, job_number: int) -> str:
+        """Why a job cannot go on, as it was seen last; empty while it can."""
+        return self._stuck.get(job_number, "")
+
     async def look_after(self) -> None:
         """Do once whatever is due. Raises `UnwritableError`."""
-        await self._take_back()
-        live = await self._book.database.read(queries.select_live())
+        with self.mishap.noted():
+            await self._take_back()
+        live = await self._live()
         for job in live:
             await self._tried(job)
         self.live_count = len(live)
@@ -93,11 +111,30 @@ class Tending:
         except UnwritableError:
             raise
         except ApplianceError as error:
-            if self._stuck.get(job.job_number) != str(error):
-                log.warning("job cannot go on tenant_id=%s job_id=%s reason=%s", job.tenant_id, job.job_id, error)
-            self._stuck[job.job_number] = str(error)
+            self._stick(job, str(error))
+        except Exception as error:  # noqa: BLE001  one bad job keeps no other from going on
+            if self._stick(job, f"the gateway failed ({kind_of(error)}): its log says where"):
+                log.error("job failed error=%s where=\n%s", kind_of(error), place_of(error))  # noqa: TRY400  no words
+                # What nobody can read must not keep the other devices of the job from it.
+                await self._book.jobs.aside.look_through(job.tenant_id, job.job_number, error)
         else:
             self._stuck.pop(job.job_number, None)
+
+    def _stick(self, job: Job, reason: str) -> bool:
+        """Remember why a job cannot go on; gives whether that is news."""
+        is_news = self._stuck.get(job.job_number) != reason
+        if is_news:
+            log.warning("job cannot go on tenant_id=%s job_id=%s reason=%s", job.tenant_id, job.job_id, reason)
+        self._stuck[job.job_number] = reason
+        return is_news
+
+    async def _live(self) -> list[Job]:
+        """The jobs that something is left to do for; what nobody can read of them is set aside."""
+        keys = await self._book.database.read(queries.select_live_keys())
+        with self._reading.noted():
+            return await self._book.database.read(queries.select_live())
+        await self.aside.sort_out(keys, lambda key: partial(_looked_at, key))
+        return await self._book.database.read(queries.select_live())
 
     async def _go_on(self, job: Job) -> None:
         at = self._book.believed_at()
@@ -210,10 +247,26 @@ class Tending:
         busy = await self._book.database.read(queries.select_busy())
         gone = [(*one, reason) for one in busy if (reason := self._book.refusal(*one))]
         for first in range(0, len(gone), DEVICES):
-            await self._book.together(partial(self._taken_back, gone[first : first + DEVICES]))
+            piece = gone[first : first + DEVICES]
+            if await fails(self._book.together, partial(self._taken_back, piece)):
+                # One bad execution keeps no other from being taken back.
+                for one in piece:
+                    await self._take_back_alone(one)
         self._seen_count = count
 
-    def _taken_back(self, gone: Sequence[tuple[int, str, str]], connection: sqlite3.Connection, now: int) -> Afterwards:
+    async def _take_back_alone(self, gone: Gone) -> None:
+        tenant_id, device_id, reason = gone
+        keys = await self._book.database.read(select_open_keys(tenant_id, device_id))
+        await self._book.jobs.aside.sort_out(keys, lambda key: partial(self._removed, key, reason))
+
+    def _removed(self, key: Key, reason: str, connection: sqlite3.Connection, now: int) -> Afterwards:
+        ledger = self._book.jobs.ledger(connection, now)
+        known = execution_queries.select_numbered(connection, *key)
+        if known is not None and known.state.is_open:
+            ledger.write(known, removed(known, reason, now))
+        return ledger.close()
+
+    def _taken_back(self, gone: Sequence[Gone], connection: sqlite3.Connection, now: int) -> Afterwards:
         ledger = self._book.jobs.ledger(connection, now)
         for tenant_id, device_id, reason in gone:
             ledger.remove_device(tenant_id, device_id, reason)
@@ -246,7 +299,7 @@ class Tending:
         self._open_windows[job.job_number] = is_open
         return is_open
 
-    async def _step(self, job: Job, change: Change) -> None:
+    async def _step(self, job: Job, change: Step) -> None:
         """Change a job unless it has been changed, or made anew, by somebody else."""
 
         def same(kept: Job, connection: sqlite3.Connection, now: int) -> Job:
@@ -255,3 +308,9 @@ class Tending:
         with contextlib.suppress(UnknownJobError):
             stepped = await self._book.change(job.tenant_id, job.job_id, same)
             log.info("job went on tenant_id=%s job_id=%s state=%s", job.tenant_id, job.job_id, stepped.state)
+
+
+def _looked_at(key: Key, connection: sqlite3.Connection, now: int) -> Afterwards:
+    del now
+    queries.select_numbered(connection, *key)
+    return nothing_left

@@ -1,6 +1,6 @@
 """What is offered next, on disk before it is written."""
 
-from appliance.commands.delivery.claiming.service import claim
+from appliance.commands.delivery.claiming.service import all_waiting, claim
 from appliance.commands.delivery.flight import Claimant, Wants
 from appliance.commands.dialects.plain import Plain
 from appliance.commands.model import DialectName, NewCommand
@@ -23,7 +23,7 @@ async def test_the_most_urgent_is_taken_as_far_as_there_is_room(hall: Hall) -> N
     async def claimed() -> tuple[list[str], bool]:
         now = hall.clock()
         claims, unfit, done = await hall.database.write(
-            lambda connection: claim([claimant], [Plain()], usual, connection, now)
+            lambda connection: claim([claimant], all_waiting, [Plain()], usual, connection, now)
         )
         assert unfit == []
         for one in claims:

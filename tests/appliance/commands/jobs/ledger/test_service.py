@@ -8,7 +8,7 @@ import pytest
 
 from appliance.commands.jobs import requests
 from appliance.commands.jobs.ledger.service import ASKED_LIMIT, Ledger
-from appliance.commands.jobs.model import Change, ExecutionState, Order, Retries, Terms, Window
+from appliance.commands.jobs.model import CommandJob, ExecutionChange, ExecutionState, Retries, Terms, Window
 from appliance.plane_settings import CommandsConfig
 from appliance.store.database import Afterwards, Database, Select
 from broker.message import Message
@@ -308,17 +308,17 @@ def _request(desk: JobsDesk, device_id: str, what: str, token: int, **said: obje
 async def test_a_command_that_is_sent_as_a_job_hears_of_every_change(desk: JobsDesk) -> None:
     heard: list[tuple[str, str]] = []
 
-    def followed(_connection: object, changes: Sequence[Change], _now: int) -> Afterwards:
+    def followed(_connection: object, changes: Sequence[ExecutionChange], _now: int) -> Afterwards:
         words = [tuple("" if it is None else it.state.value for it in (one.before, one.after)) for one in changes]
         return lambda: heard.extend((before, after) for before, after in words)
 
     desk.jobs.followed = followed
-    order = Order("c0ffee", "pump", DOCUMENT)
+    order = CommandJob("c0ffee", "pump", DOCUMENT)
     assert (await desk.within(lambda ledger: ledger.order(T, order))).is_command
     assert desk.topics() == ["pump/jobs/notify", "pump/jobs/notify-next"]
     # Its id is taken, and nobody is there to have it.
     assert await desk.within(lambda ledger: ledger.order(T, order)) is None
-    assert await desk.within(lambda ledger: ledger.order(T, Order("other", "nobody", DOCUMENT))) is None
+    assert await desk.within(lambda ledger: ledger.order(T, CommandJob("other", "nobody", DOCUMENT))) is None
     word, said = await desk.ask("start-next")
     assert (word, said["execution"]["jobId"], said["execution"]["jobDocument"]) == (
         "accepted",
@@ -340,12 +340,12 @@ async def test_a_command_that_is_sent_as_a_job_hears_of_every_change(desk: JobsD
 async def test_what_was_ordered_can_be_called_back_and_forgotten(desk: JobsDesk) -> None:
     heard: list[tuple[bool, bool]] = []
 
-    def followed(_connection: object, changes: Sequence[Change], _now: int) -> Afterwards:
+    def followed(_connection: object, changes: Sequence[ExecutionChange], _now: int) -> Afterwards:
         return lambda: heard.extend((one.before is None, one.after is None) for one in changes)
 
     desk.jobs.followed = followed
     for job_id in ("one", "two"):
-        await desk.within(lambda ledger, job_id=job_id: ledger.order(T, Order(job_id, "pump", DOCUMENT)))
+        await desk.within(lambda ledger, job_id=job_id: ledger.order(T, CommandJob(job_id, "pump", DOCUMENT)))
     await desk.ask("start-next")
     assert await desk.within(lambda ledger: ledger.recall(T, "one", "pump", "it is late", force=True))
     assert not await desk.within(lambda ledger: ledger.recall(T, "one", "pump", "again", force=True))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from appliance.commands.jobs import queries as job_queries
-from appliance.commands.jobs.model import JobState, Order
+from appliance.commands.jobs.model import CommandJob, JobState
 from appliance.commands.jobs.plan import queries
 from appliance.commands.jobs.plan.model import Growth, Job, JobExistsError, Schedule, Starts, Sweep, Window
 from tests.appliance.commands.jobs.plan.fleet import Fleet, wanted
@@ -86,7 +86,7 @@ async def test_jobs_of_commands_are_in_nobody_s_way(fleet: Fleet) -> None:
     made = await fleet.create()
 
     def ordered(connection: sqlite3.Connection) -> list[list[str]]:
-        job_queries.insert_order(connection, 1, Order("c0ffee", "pump", "{}"), NOW)
+        job_queries.insert_command_job(connection, 1, CommandJob("c0ffee", "pump", "{}"), NOW)
         asked = (queries.select_jobs(1, None, 1 << 62, 10), queries.select_live())
         return [
             [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {one.sql}", one.parameters)] for one in asked

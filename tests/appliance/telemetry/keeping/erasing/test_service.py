@@ -13,6 +13,7 @@ from appliance.config import IngestionConfig, TelemetryConfig
 from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.store.database import UnwritableError, connect_reader
 from appliance.telemetry import queries as day_queries
+from appliance.telemetry.keeping.erased_list import NAME, read
 from appliance.telemetry.keeping.erasing.service import DEVICES_PER_TRANSACTION
 from appliance.telemetry.keeping.queries import checkpoint, opened_day
 from appliance.telemetry.keeping.service import Keeping
@@ -136,7 +137,7 @@ async def test_a_sealed_day_with_late_readings_loses_the_device_from_both_parts(
     await gateway.keeping.erase(1, ["person"])
     await gateway.keeping.erase_pending()
     assert gateway.names() == {"2026-01-31.sealed", "2026-01-31.db"}
-    assert [path for path in (gateway.folder / "days").iterdir() if b"person" in path.read_bytes()] == []
+    assert [name for name in gateway.names() if b"person" in (gateway.folder / "days" / name).read_bytes()] == []
     assert await gateway.stored("other") == [(NOON, 45.2), (NOON + 1, 45.2)]
 
 
@@ -201,3 +202,81 @@ async def test_while_what_was_accepted_cannot_be_committed_nothing_is_erased_and
         keeping._erasing.settle_timeout_s = 10
         await keeping.erase(1, ["pump"])
         assert [each.device_id for each in keeping.pending] == ["pump"]
+
+
+async def test_what_was_erased_since_the_backup_of_gateway_db_does_not_come_back_with_it(tmp_path: Path) -> None:
+    gateway = KeepingGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"), report("b"))
+    backup = (tmp_path / "gateway.db").read_bytes()
+    async with gateway.running():
+        await gateway.take(report("a", NOON + 1), report("b", NOON + 1))
+        await gateway.telemetry.seal_all()
+        await gateway.keeping.erase(1, ["a"])
+        await gateway.keeping.erase_pending()
+        through = max(each.through_log_id for each in read(tmp_path / "days").reach.values())
+    (tmp_path / "gateway.db").write_bytes(backup)
+    async with gateway.running():
+        # Its log still has the first report.
+        assert await gateway.stored("a") == []
+        assert [each.device_id for each in gateway.keeping.pending] == ["a"]
+        await gateway.take(report("a", NOON + 2))
+        assert max(await gateway.log_ids()) > through
+        await gateway.telemetry.seal_all()
+        await gateway.keeping.erase_pending()
+        assert gateway.keeping.pending == ()
+        assert [at for at, _ in await gateway.stored("a")] == [NOON + 2]
+        assert [at for at, _ in await gateway.stored("b")] == [NOON, NOON + 1]
+        told = [each.action for each in await Audit(gateway.database, lambda: NOON).entries(1)]
+        assert told[:2] == ["telemetry.erased", "telemetry.erase"]
+    async with gateway.running():
+        assert gateway.keeping.pending == ()
+        assert [at for at, _ in await gateway.stored("a")] == [NOON + 2]
+
+
+async def test_a_new_gateway_db_knows_from_the_day_files_what_was_erased(tmp_path: Path) -> None:
+    gateway = KeepingGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"))
+        await gateway.telemetry.seal_all()
+        await gateway.keeping.erase(1, ["a"])
+    for path in tmp_path.glob("gateway.db*"):
+        path.unlink()
+    async with gateway.running():
+        assert await gateway.stored("a") == []
+        await gateway.take(report("a", NOON + 1))
+        await gateway.keeping.erase_pending()
+        assert [at for at, _ in await gateway.stored("a")] == [NOON + 1]
+
+
+async def test_what_was_erased_does_not_come_back_with_a_copy_of_a_day_file(tmp_path: Path) -> None:
+    gateway = KeepingGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"), report("b"))
+        await gateway.telemetry.seal_all()
+    path = tmp_path / "days" / "2026-01-31.db"
+    backup = path.read_bytes()
+    async with gateway.running():
+        await gateway.keeping.erase(1, ["a"])
+        await gateway.keeping.erase_pending()
+    path.write_bytes(backup)
+    async with gateway.running():
+        assert await gateway.stored("a") == []
+        assert len(await gateway.stored("b")) == 1
+        await gateway.keeping.erase_pending()
+        assert len(await gateway.stored("b")) == 1
+    async with gateway.running():
+        assert gateway.keeping.pending == ()
+        assert await gateway.stored("a") == []
+
+
+async def test_what_was_erased_before_there_was_a_list_is_listed_at_the_next_start(tmp_path: Path) -> None:
+    gateway = KeepingGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"))
+        await gateway.keeping.erase(1, ["a"])
+        await gateway.keeping.erase_pending()
+    (tmp_path / "days" / NAME).unlink()
+    async with gateway.running():
+        assert set(read(tmp_path / "days").reach) == {(1, "a")}
+        assert gateway.keeping.pending == ()

@@ -1,0 +1,1 @@
+"""How what is heard of commands gets to the disk."""

@@ -1,0 +1,1 @@
+"""Some wait until others are done who are in a hurry."""

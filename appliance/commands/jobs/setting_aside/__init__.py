@@ -1,0 +1,1 @@
+"""Executions of jobs with which the gateway cannot go on."""

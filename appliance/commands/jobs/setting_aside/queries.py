@@ -1,0 +1,76 @@
+"""What is asked for when executions are gone through one by one: a row may not be readable, or its job's."""
+
+import sqlite3
+from typing import NamedTuple
+
+from appliance.store.database import Select
+
+
+class Texts(NamedTuple):
+    """What of an execution and its job is kept as JSON, as it stands there."""
+
+    tenant_id: int
+    execution_id: int
+    details: str
+    terms: str
+
+
+_TEXTS = """
+    SELECT job_execution.tenant_id, job_execution.execution_id, job_execution.details, job.terms
+    FROM job_execution JOIN job ON job.job_number = job_execution.job_number
+"""
+
+
+def texts_of(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> Texts | None:
+    """The texts of an execution; None when it is gone."""
+    sql = f"{_TEXTS} WHERE job_execution.tenant_id = ? AND job_execution.execution_id = ?"
+    row = connection.execute(sql, (tenant_id, execution_id)).fetchone()
+    return None if row is None else Texts(*row)
+
+
+def empty_details(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> None:
+    """Forget what nobody can read of what a device has said."""
+    sql = "UPDATE job_execution SET details = '{}' WHERE tenant_id = ? AND execution_id = ?"
+    connection.execute(sql, (tenant_id, execution_id))
+
+
+def empty_terms(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> None:
+    """Forget the terms of the job of an execution, which nobody can read."""
+    sql = """
+        UPDATE job SET terms = '{}' WHERE tenant_id = ?1 AND job_number = (
+            SELECT job_number FROM job_execution WHERE tenant_id = ?1 AND execution_id = ?2
+        )
+    """
+    connection.execute(sql, (tenant_id, execution_id))
+
+
+def end_row(connection: sqlite3.Connection, tenant_id: int, execution_id: int, reason: str, now: int) -> int:
+    """End an execution that has not ended, and nothing else; gives whether there was one."""
+    sql = """
+        UPDATE job_execution SET state = 'cancelled', version = version + 1, updated_at = ?4, ended_at = ?4,
+            limit_ms = NULL, due_ms = NULL, reason = ?3
+        WHERE tenant_id = ?1 AND execution_id = ?2 AND ended_at IS NULL
+    """
+    return connection.execute(sql, (tenant_id, execution_id, reason, now)).rowcount
+
+
+def select_due_keys(running_ms: int, limit: int) -> Select[tuple[int, int]]:
+    """Executions of every tenant whose time is over: tenant and number."""
+    sql = "SELECT tenant_id, execution_id FROM job_execution WHERE due_ms <= ? ORDER BY due_ms LIMIT ?"
+    return Select(sql, (running_ms, limit), _key)
+
+
+def select_open_keys(tenant_id: int, device_id: str) -> Select[tuple[int, int]]:
+    """What a device has not ended: tenant and number."""
+    sql = "SELECT tenant_id, execution_id FROM job_execution WHERE tenant_id = ? AND device_id = ? AND ended_at IS NULL"
+    return Select(sql, (tenant_id, device_id), _key)
+
+
+def select_open_texts(tenant_id: int, job_number: int) -> Select[Texts]:
+    """The texts of what devices have not ended of a job."""
+    sql = f"{_TEXTS} WHERE job_execution.tenant_id = ? AND job.job_number = ? AND job_execution.ended_at IS NULL"
+    return Select(sql, (tenant_id, job_number), Texts)
+
+
+def _key(tenant_id: int, execution_id: int) -> tuple[int, int]:
+    return tenant_id, execution_id

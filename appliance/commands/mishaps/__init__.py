@@ -1,0 +1,1 @@
+"""What an unforeseen error does not stop."""

@@ -1,0 +1,125 @@
+"""What an unforeseen error does not stop: what failed together is tried one by one, and whoever works for ever goes on.
+
+It is the manner of ingestion, where one bad message stops nobody. Of an error its kind and its place are told, and
+never its own words: they may be those of a device, or of whoever sent something to one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from appliance.store.database import Together, UnwritableError, Work
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Key = tuple[int, int]
+"""A tenant, and the number of something of it."""
+
+
+class Mishap:
+    """What keeps something from going on that is tried again and again."""
+
+    def __init__(self, what: str) -> None:
+        """`what` it is that does not go on, in a few words."""
+        self._what = what
+        self.trouble = ""
+        """Why it did not go on when it was tried last; empty when it did."""
+        self._told: set[tuple[str, str]] = set()
+
+    @contextlib.contextmanager
+    def tried(self) -> Iterator[None]:
+        """Try once more, and note whatever that raises; a full disk alone is raised, for it is no mishap."""
+        self.trouble = ""
+        with self.noted():
+            yield
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what a part of it raises, so that the other parts go on."""
+        try:
+            yield
+        except UnwritableError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, what comes next may go on
+            self.note(error)
+
+    def note(self, error: Exception) -> None:
+        """It failed. The log is told once of each kind and place, however often it fails so."""
+        self.trouble = f"{self._what} failed ({kind_of(error)})"
+        told = kind_of(error), place_of(error)
+        if told not in self._told:
+            self._told.add(told)
+            log.error("%s failed error=%s where=\n%s", self._what, *told)
+
+
+class Aside(ABC):
+    """Sets aside what the gateway cannot go on with, so that all others go on."""
+
+    def __init__(self, noun: str) -> None:
+        """`noun` is what it sets aside, in a word."""
+        self._noun = noun
+        self.together: Together
+        self.count = 0
+        """So many since the start."""
+
+    @abstractmethod
+    def ways(self, key: Key, reason: str) -> Sequence[Work]:
+        """Ways to end one of them for a reason: the next is gone where one fails. They count what they end."""
+
+    async def sort_out(self, keys: Sequence[Key], work_of: Callable[[Key], Work]) -> bool:
+        """Go on with each alone, and set aside those with which that fails; gives whether all could be.
+
+        Raises `UnwritableError`.
+        """
+        failed = await failures(self.together, keys, work_of)
+        return all([await self.put(key, error) for key, error in failed])
+
+    async def put(self, key: Key, error: Exception) -> bool:
+        """Set one aside; gives whether that could be done. Raises `UnwritableError`."""
+        self._say("set aside", key, error)
+        reason = f"the gateway could not go on with it ({kind_of(error)}): its log says where"
+        for way in self.ways(key, reason):
+            failed = await failures(self.together, [way], lambda one: one)
+            if not failed:
+                return True
+            self._say("not set aside", key, failed[0][1])
+        return False
+
+    def _say(self, what: str, key: Key, error: Exception) -> None:
+        told = (self._noun, what, *key, kind_of(error), place_of(error))
+        log.error("%s %s tenant_id=%s number=%s error=%s where=\n%s", *told)
+
+
+async def fails(together: Together, work: Work) -> bool:
+    """Have work done; gives whether it failed, and by no full disk. Raises `UnwritableError`."""
+    return bool(await failures(together, [work], lambda one: one))
+
+
+async def failures(together: Together, items: Sequence[T], work_of: Callable[[T], Work]) -> list[tuple[T, Exception]]:
+    """Have the work of each done alone, and give those for whom it fails.
+
+    They share a transaction, as far as they can, and none costs another anything. Raises `UnwritableError`.
+    """
+    outcomes = await asyncio.gather(*[together(work_of(one)) for one in items], return_exceptions=True)
+    failed: list[tuple[T, Exception]] = []
+    for item, outcome in zip(items, outcomes, strict=True):
+        if isinstance(outcome, Exception) and not isinstance(outcome, UnwritableError):
+            failed.append((item, outcome))
+        elif outcome is not None:
+            raise outcome
+    return failed
+
+
+def kind_of(error: Exception) -> str:
+    """What kind of error it is."""
+    return type(error).__name__
+
+
+def place_of(error: Exception) -> str:
+    """Where in the gateway it happened."""
+    return "".join(traceback.format_tb(error.__traceback__)).rstrip()

@@ -1,0 +1,1 @@
+"""Commands with which the gateway cannot go on."""

@@ -1,0 +1,45 @@
+"""What is asked for when commands are gone through one by one: their numbers alone, for a row may not be readable."""
+
+import sqlite3
+
+from appliance.store.database import Select
+
+
+def mend(connection: sqlite3.Connection, tenant_id: int, command_number: int) -> None:
+    """Make the words of a command's row such that it can be read, whatever stands there; others stay."""
+    sql = """
+        UPDATE command SET
+            dialect = CASE WHEN dialect IN ('plain', 'aws', 'jobs') THEN dialect ELSE '' END,
+            state = CASE WHEN state IN ('sent', 'acknowledged', 'in_progress') THEN state ELSE 'queued' END,
+            ended_by = ''
+        WHERE tenant_id = ? AND command_number = ? AND ended_at IS NULL
+    """
+    connection.execute(sql, (tenant_id, command_number))
+
+
+def select_waiting_numbers(tenant_id: int, device_id: str) -> Select[int]:
+    """Commands of a device that were not offered, in the order in which they are."""
+    sql = """
+        SELECT command_number FROM command
+        WHERE tenant_id = ? AND device_id = ? AND offered_at IS NULL AND ended_at IS NULL
+        ORDER BY priority DESC, command_number
+    """
+    return Select(sql, (tenant_id, device_id), int)
+
+
+def select_open_keys(tenant_id: int, device_id: str) -> Select[tuple[int, int]]:
+    """Commands of a device that have not ended: tenant and number."""
+    sql = "SELECT tenant_id, command_number FROM command WHERE tenant_id = ? AND device_id = ? AND ended_at IS NULL"
+    return Select(sql, (tenant_id, device_id), _key)
+
+
+def select_due_keys(now: int, limit: int) -> Select[tuple[int, int]]:
+    """Commands of every tenant about which something is to be done, the most urgent first: tenant and number."""
+    sql = """
+        SELECT tenant_id, command_number FROM command WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?
+    """
+    return Select(sql, (now, limit), _key)
+
+
+def _key(tenant_id: int, command_number: int) -> tuple[int, int]:
+    return tenant_id, command_number

@@ -1,0 +1,1 @@
+"""Changes of shadows that are packed."""

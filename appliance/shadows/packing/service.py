@@ -1,0 +1,112 @@
+"""The changes of shadows, packed inside a transaction, and the oldest of a shadow that has too many of them.
+
+Rules:
+- What is packed says the same as before: nothing is merged and nothing left out.
+- A shadow is packed once in so many of its versions, each at another one: a fleet that reports in step is not packed
+  all at once.
+- Where the changes of all shadows leave little room, those of the shadows that change most go first.
+"""
+
+import logging
+import sqlite3
+
+from appliance.plane_settings import ShadowsConfig
+from appliance.shadows import pack, queries
+from appliance.shadows.history import Body
+from appliance.shadows.pack import Label, StoredChange, UnreadableError
+from appliance.shadows.ruling import Standing
+
+log = logging.getLogger(__name__)
+
+PACKED_EVERY = 32
+"""Versions of a shadow after which its changes are packed."""
+PIECE_CHANGES = 64
+"""Changes of a piece at most."""
+READ_AT_ONCE = 512
+"""Changes of a shadow that are packed in one go; of a burst, what is older stays as it is."""
+DROPPED_AT_ONCE = 8
+"""Pieces of a shadow that go when one comes."""
+TIGHT = 0.8
+"""Of the room of all changes: beyond it, no shadow that changes keeps more than its share."""
+SHARED = 0.5
+"""Of the same room, what all shadows share then: what is not packed yet takes room, too."""
+
+
+class Packing:
+    """Packs the changes of shadows in one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, config: ShadowsConfig) -> None:
+        self._connection = connection
+        self._config = config
+
+    @property
+    def is_on(self) -> bool:
+        """Whether so many changes are kept that it is worth it."""
+        return self._config.history_changes > PIECE_CHANGES + PACKED_EVERY
+
+    def is_due(self, number: int, first: int, last: int) -> bool:
+        """Whether a shadow is to be packed that has had these versions since it was looked at."""
+        return self.is_on and (first - 1 + number) // PACKED_EVERY != (last + number) // PACKED_EVERY
+
+    def pack(self, tenant_id: int, number: int, standing: Standing) -> int:
+        """Pack what is not yet, and forget what is too much; gives how many bytes more there are, mostly less."""
+        try:
+            pieces, odometer = self._pieces(tenant_id, number, _body(standing))
+        except UnreadableError as error:
+            # Nobody's request waits for that.
+            log.warning("changes of a shadow not packed tenant_id=%s error=%s", tenant_id, error)
+            return 0
+        grown = 0
+        for some, text in reversed(pieces):
+            odometer += len(text)
+            label = Label(some[0].version, some[0].at, len(text), odometer)
+            grown += self._put(tenant_id, number, some, label, text)
+        return grown - self._dropped(tenant_id, number, odometer, standing.version)
+
+    def _pieces(self, tenant_id: int, number: int, body: Body) -> tuple[list[tuple[list[StoredChange], str]], int]:
+        """What is not packed yet, packed, the newest piece first; and the odometer before. Raises `UnreadableError`."""
+        rows, odometer = queries.select_unpacked(self._connection, tenant_id, number, READ_AT_ONCE)
+        pieces = []
+        for start in range(0, len(rows), PIECE_CHANGES):
+            some = rows[start : start + PIECE_CHANGES]
+            pieces.append((some, pack.packed(some, body)))
+            if start + PIECE_CHANGES < len(rows):
+                body = pack.before(body, some)
+        return pieces, odometer
+
+    def _put(self, tenant_id: int, number: int, some: list[StoredChange], label: Label, text: str) -> int:
+        """Write a piece into the row of its oldest change, whose place among all changes it keeps."""
+        oldest = some[-1]
+        stored = StoredChange(oldest.version, oldest.at, "", pack.PACKED, pack.labelled(label), text)
+        newest_version = some[0].version
+        return queries.update_to_piece(self._connection, tenant_id, number, stored, newest_version)
+
+    def _dropped(self, tenant_id: int, number: int, odometer: int, version: int) -> int:
+        """Forget the oldest pieces of a shadow that has more than it may; gives how many bytes they took."""
+        most = self._most_bytes(tenant_id)
+        last = None
+        for one in queries.select_oldest_pieces(self._connection, tenant_id, number, DROPPED_AT_ONCE):
+            try:
+                label = pack.label(one)
+            except UnreadableError:
+                break
+            # The newest piece stays whatever it takes.
+            is_newest = label.odometer == odometer
+            is_old = label.newest_version <= version - self._config.history_changes
+            if is_newest or not (is_old or odometer - label.odometer + label.byte_count > most):
+                break
+            last = one.version
+        if last is None:
+            return 0
+        return queries.delete_old_changes(self._connection, tenant_id, number, last)
+
+    def _most_bytes(self, tenant_id: int) -> int:
+        """What the pieces of a shadow may take."""
+        most, of_all = self._config.history_kb * 1_000, self._config.history_mb * 1_000_000
+        shadow_count, byte_count = queries.select_totals(self._connection, tenant_id)
+        return min(most, int(SHARED * of_all) // max(shadow_count, 1)) if byte_count > TIGHT * of_all else most
+
+
+def _body(standing: Standing) -> Body:
+    kept = standing.document
+    return Body({}, {}, is_there=False) if kept is None else Body(kept.state, kept.metadata, is_there=True)

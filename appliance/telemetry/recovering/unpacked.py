@@ -1,0 +1,126 @@
+"""A record of the event log in columns, with numbers as they lie in memory: a start goes through a million reports.
+
+What a record holds is what `log_record.decode` tells.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias, cast
+
+from appliance.telemetry import log_record, naming
+from appliance.telemetry.column import MISSING, Cell, take_names, take_numbers, take_packed
+from appliance.telemetry.lanes import added
+from appliance.telemetry.model import TimeSource
+from appliance.telemetry.packing import ChunkError, Reader, as_text, inflate, take_integer_sequence
+
+Packed: TypeAlias = "array[int] | array[float] | list[Cell]"
+"""A column: an array when all its cells are of one kind that an array holds."""
+
+Origin = tuple[str, str, int]
+"""What seldom changes from one report of a device to the next: topic and client as relative names, source of moment."""
+
+_TIME_SOURCES = frozenset(map(int, TimeSource))
+
+
+class Shape(NamedTuple):
+    """Reports of a record that name the same metrics in the same order."""
+
+    metrics: tuple[str, ...]
+    columns: Sequence[Packed]
+    """A column for each metric, with its value in each of these reports."""
+
+
+class Unpacked(NamedTuple):
+    """What a record holds, with a row for each report, in their order."""
+
+    devices: Sequence[bytes]
+    """In UTF-8."""
+    origins: Sequence[Origin]
+    """One, if it is that of every report; else one for each."""
+    at: "array[int]"
+    arrived_at: "array[int]"
+    sequences: Packed
+    shape_numbers: Sequence[int]
+    shapes: Sequence[Shape]
+
+
+def unpack(record: bytes) -> Unpacked:
+    """What a record holds. Raises `ChunkError`, and nothing else, when it is none or memory could not hold it."""
+    if record[:1] != bytes((log_record.VERSION,)):
+        raise ChunkError(f"a log record of version {record[:1].hex()} is not known, expected {log_record.VERSION:02x}")
+    reader = Reader(inflate(record[1:]))
+    count = reader.count()
+    names, numbers = take_names(reader, count)
+    devices = names if numbers == range(len(names)) else list(map(names.__getitem__, numbers))
+    topics = _take_relative_names(reader, count)
+    clients = _take_relative_names(reader, count)
+    at = _take_moments(reader, count)
+    try:
+        arrived_at = added(at, _take_moments(reader, count))
+    except OverflowError as error:
+        raise ChunkError("a moment has more than 64 bits") from error
+    sources = take_numbers(reader, count)
+    if sources.count(0) != count and not _TIME_SOURCES.issuperset(sources):
+        raise ChunkError("a time source is not known")
+    sequences = take_packed(reader, count)
+    if not {int, type(None)}.issuperset(_kinds(sequences)):
+        raise ChunkError("a column holds values of another kind than it may")
+    shape_count = reader.count()
+    shape_numbers = take_integer_sequence(reader, count)
+    counts = Counter(shape_numbers) if shape_count != 1 else {0: shape_numbers.count(0)}
+    shapes = [_take_shape(reader, counts.get(number, 0)) for number in range(shape_count)]
+    if sum([counts.get(number, 0) for number in range(shape_count)]) != count:
+        raise ChunkError("a shape is named that is not there")
+    reader.end()
+    return Unpacked(devices, _origins(topics, clients, sources), at, arrived_at, sequences, shape_numbers, shapes)
+
+
+def _take_relative_names(reader: Reader, count: int) -> list[str]:
+    """One if it is that of all, else one for each."""
+    found, numbers = take_names(reader, count)
+    names = list(map(_relative_name, found))
+    return names if len(names) == 1 else list(map(names.__getitem__, numbers))
+
+
+@lru_cache(maxsize=1_024)
+def _relative_name(name: bytes) -> str:
+    """Most records have the same ones."""
+    found = as_text(name)
+    naming.absolute(found, "")  # raises when it is none
+    return found
+
+
+def _origins(topics: list[str], clients: list[str], sources: list[int]) -> list[Origin]:
+    count = len(sources)
+    if not count:
+        return []
+    if len(topics) == len(clients) == 1 and sources.count(sources[0]) == count:
+        return [(topics[0], clients[0], sources[0])]
+    topics, clients = (names * count if len(names) == 1 else names for names in (topics, clients))
+    return list(zip(topics, clients, sources, strict=True))
+
+
+def _take_moments(reader: Reader, count: int) -> "array[int]":
+    found = take_packed(reader, count)
+    if isinstance(found, array) and found.typecode == "q":
+        return cast("array[int]", found)
+    if not {int}.issuperset(_kinds(found)):
+        raise ChunkError("a column holds values of another kind than it may")
+    try:
+        return array("q", cast("list[int]", found))
+    except OverflowError as error:
+        raise ChunkError("a moment has more than 64 bits") from error
+
+
+def _kinds(column: Packed) -> set[type]:
+    return ({float} if column.typecode == "d" else {int}) if isinstance(column, array) else set(map(type, column))
+
+
+def _take_shape(reader: Reader, count: int) -> Shape:
+    metrics = tuple(reader.text() for _ in range(reader.count()))
+    columns = [take_packed(reader, count) for _ in metrics]
+    if any(MISSING in column for column in columns if isinstance(column, list)):
+        raise ChunkError("a value is missing where its shape says that there is one")
+    return Shape(metrics, columns)

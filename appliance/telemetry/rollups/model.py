@@ -1,0 +1,59 @@
+"""The nouns of roll-ups."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.rollups.stale import Device
+
+
+class DamagedRollUpsError(ChunkError):
+    """A file of roll-ups cannot be used any more."""
+
+
+class HourRow(NamedTuple):
+    """The roll-up of one device's hour, counted since 1970, on its way into its file."""
+
+    tenant_id: int
+    device_id: str
+    hour: int
+    reading_count: int
+    record: bytes
+
+
+class Progress(NamedTuple):
+    """How far a day is rolled up."""
+
+    day: int
+    last_log_id: int
+    """Every chunk of the day whose last log id is not greater is in the roll-ups."""
+    is_whole: bool
+    """The roll-ups of the day were computed for every device."""
+    is_closed: bool
+    """Nothing is computed for the day any more: its readings were let go."""
+
+
+class MonthFile(NamedTuple):
+    """The file of a month, to be read."""
+
+    path: Path
+    is_whole: bool
+    """Each of its pages was looked at since the start; else each answer looks for pages that are not in their place."""
+
+
+class Stored(NamedTuple):
+    """Roll-ups out of a file, with the days of which they are all there is."""
+
+    progress: dict[int, Progress]
+    records: list[tuple[str, int, bytes]]
+    """Device, hour or day since 1970, and the roll-up."""
+
+
+class Found(NamedTuple):
+    """What the chunks of one device and day came to."""
+
+    device: Device
+    rows: list[HourRow]
+    left: set[int]
+    """Hours that are not to be rolled up yet."""
+    log_id: int

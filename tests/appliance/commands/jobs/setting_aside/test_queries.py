@@ -1,0 +1,31 @@
+"""Executions that are gone through one by one."""
+
+from appliance.commands.jobs.model import ExecutionState, Terms
+from appliance.commands.jobs.setting_aside import queries
+from appliance.commands.jobs.setting_aside.queries import Texts
+from tests.appliance.commands.jobs.desk import JobsDesk, T
+
+
+async def test_they_are_found_by_their_numbers_and_mended(desk: JobsDesk) -> None:
+    job_number = await desk.offer("open", "pump", "valve", terms=Terms(in_progress_minutes=1))
+    await desk.ask("start-next")
+    one = await desk.execution("open")
+    other = await desk.execution("open", "valve")
+    read, write, number = desk.database.read, desk.database.write, one.execution_id
+    assert await read(queries.select_open_keys(T, "pump")) == [(T, number)]
+    assert await read(queries.select_due_keys(one.due_ms or 0, 9)) == [(T, number)]
+    assert await read(queries.select_due_keys((one.due_ms or 0) - 1, 9)) == []
+    texts = await read(queries.select_open_texts(T, job_number))
+    assert [found.execution_id for found in texts] == [number, other.execution_id]
+    assert await write(queries.texts_of, T, number) == texts[0]
+    assert (texts[0].details, "in_progress_minutes" in texts[0].terms) == ("{}", True)
+    assert await write(queries.texts_of, T + 1, number) is None
+    await desk.ask("open/update", status="IN_PROGRESS", statusDetails={"a": "b"})
+    await write(queries.empty_details, T, number)
+    await write(queries.empty_terms, T, number)
+    assert await write(queries.texts_of, T, number) == Texts(T, number, "{}", "{}")
+    assert await write(queries.end_row, T, number, "because", desk.clock()) == 1
+    assert await write(queries.end_row, T, number, "again", desk.clock()) == 0
+    ended = await desk.execution("open")
+    assert (ended.state, ended.reason, ended.due_ms) == (ExecutionState.CANCELLED, "because", None)
+    assert (await desk.execution("open", "valve")).state is ExecutionState.QUEUED

@@ -1,0 +1,53 @@
+"""Executions with which the gateway cannot go on."""
+
+import sqlite3
+
+import pytest
+
+from appliance.commands.jobs.ledger.service import Ledger
+from appliance.commands.jobs.model import ExecutionState
+from appliance.commands.jobs.setting_aside.service import ExecutionsAside
+from tests.appliance.commands.jobs.desk import JobsDesk, T
+
+
+def _spoil(connection: sqlite3.Connection, table: str, column: str, job_number: int) -> None:
+    connection.execute(f"UPDATE {table} SET {column} = '[' WHERE tenant_id = ? AND job_number = ?", (T, job_number))
+
+
+@pytest.mark.parametrize(("table", "column"), [("job_execution", "details"), ("job", "terms")])
+async def test_what_nobody_can_read_of_a_job_is_found_and_cancelled(desk: JobsDesk, table: str, column: str) -> None:
+    bad = await desk.offer("bad", "pump")
+    await desk.offer("good", "pump")
+    await desk.database.write(_spoil, table, column, bad)
+    # The device itself is told of none of it, but is answered.
+    word, said = await desk.ask("get")
+    assert (word, said["code"]) == ("rejected", "InternalError")
+    await desk.jobs.aside.look_through(T, bad, ValueError())
+    assert await desk.states() == {"bad": [ExecutionState.CANCELLED], "good": [ExecutionState.QUEUED]}
+    assert (await desk.execution("bad")).reason == (
+        "the gateway could not go on with it (ValueError): its log says where"
+    )
+    word, said = await desk.ask("get")
+    assert [one["jobId"] for one in said["queuedJobs"]] == ["good"]
+    assert "$aws/events/jobExecution/bad/canceled" in [topic for topic, _ in desk.heard()]
+    assert desk.jobs.aside.count == 1
+    await desk.jobs.aside.look_through(T, bad, ValueError())
+    assert desk.jobs.aside.count == 1
+
+
+async def test_where_the_ledger_fails_its_row_ends_all_the_same(desk: JobsDesk) -> None:
+    def broken(_connection: sqlite3.Connection, _now: int) -> Ledger:
+        raise ZeroDivisionError
+
+    aside = ExecutionsAside(desk.database, broken)
+    aside.together = desk.together
+    await desk.offer("open", "pump")
+    one = await desk.execution("open")
+    assert await aside.put((T, one.execution_id), ValueError())
+    assert (await desk.execution("open")).state is ExecutionState.CANCELLED
+    assert aside.count == 1
+    # Once is enough, and what is gone stays gone.
+    assert await desk.jobs.aside.put((T, one.execution_id), ValueError())
+    assert await desk.jobs.aside.put((T, 4_711), ValueError())
+    assert await aside.put((T, 4_711), ValueError())
+    assert (aside.count, desk.jobs.aside.count) == (1, 0)

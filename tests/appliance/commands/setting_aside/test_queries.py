@@ -1,0 +1,44 @@
+"""The rows of commands that are gone through one by one."""
+
+import sqlite3
+
+import pytest
+
+from appliance.commands import queries
+from appliance.commands.model import By, DialectName, NewCommand, State
+from appliance.commands.setting_aside import queries as own
+from tests.appliance.commands.room import TENANT, Hall
+
+
+async def test_a_row_that_was_spoilt_can_be_read_once_it_is_mended(hall: Hall) -> None:
+    bad, good = [await hall.commands.send(TENANT, "lamp", NewCommand("blink", dialect=DialectName.AWS)) for _ in "ab"]
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        sql = "UPDATE command SET dialect = 'x', state = 'y', ended_by = 'z' WHERE tenant_id = 1 AND execution_id = ?"
+        connection.execute(sql, (bad.execution_id,))
+
+    await hall.database.write(spoil)
+    numbers = [bad.command_number, good.command_number]
+    with pytest.raises(KeyError):
+        await hall.database.write(queries.by_numbers, TENANT, numbers)
+    for number in numbers:
+        await hall.database.write(own.mend, TENANT, number)
+    found = await hall.database.write(queries.by_numbers, TENANT, numbers)
+    assert found[good.command_number] == good
+    mended = found[bad.command_number]
+    assert (mended.dialect, mended.state, mended.ended_by) == (DialectName.ANY, State.QUEUED, By.NOBODY)
+
+
+async def test_commands_are_found_by_their_numbers_whatever_else_they_say(hall: Hall) -> None:
+    await hall.add("other")
+    low, high = [await hall.commands.send(TENANT, "lamp", NewCommand("blink", priority=one)) for one in (0, 9)]
+    foreign = await hall.commands.send(TENANT, "other", NewCommand("blink", expires_in_s=1))
+    read = hall.database.read
+    numbers = await read(own.select_waiting_numbers(TENANT, "lamp"))
+    assert numbers == [high.command_number, low.command_number]
+    keys = {(TENANT, low.command_number), (TENANT, high.command_number)}
+    assert set(await read(own.select_open_keys(TENANT, "lamp"))) == keys
+    assert await read(own.select_due_keys(hall.clock() + 1_000, 9)) == [(TENANT, foreign.command_number)]
+    await hall.commands.cancel(TENANT, low.execution_id)
+    assert await read(own.select_waiting_numbers(TENANT, "lamp")) == [high.command_number]
+    assert await read(own.select_open_keys(TENANT, "lamp")) == [(TENANT, high.command_number)]

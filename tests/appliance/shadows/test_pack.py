@@ -1,0 +1,93 @@
+import base64
+import json
+import zlib
+
+import pytest
+from hypothesis import given
+from msgspec import structs
+
+from appliance.shadows import pack
+from appliance.shadows.history import Body, Kept
+from appliance.shadows.pack import Label, StoredChange, UnreadableError
+from tests.appliance.shadows.test_history import STEPS, body_of, lived
+
+
+def stored_of(kept: Kept) -> list[StoredChange]:
+    """Its changes as rows."""
+    return [
+        StoredChange(
+            one.version,
+            one.at,
+            one.author,
+            one.kind.value,
+            json.dumps(one.patch),
+            json.dumps(
+                {
+                    "state": one.way_back.state,
+                    "metadata": one.way_back.metadata,
+                    "is_there": one.way_back.is_there,
+                }
+            ),
+        )
+        for one in kept.changes
+    ]
+
+
+def piece_of(kept: Kept) -> StoredChange:
+    rows = stored_of(kept)
+    text = pack.packed(rows, kept.body)
+    label = Label(kept.version, kept.updated_at, len(text), len(text))
+    return StoredChange(rows[-1].version, rows[-1].at, "", pack.PACKED, pack.labelled(label), text)
+
+
+@given(STEPS)
+def test_what_is_unpacked_is_what_was_packed(steps: list[object]) -> None:
+    kept, _ = lived(steps)  # type: ignore[arg-type]
+    if not kept.changes:
+        return
+    piece = piece_of(kept)
+    assert pack.changes(piece) == list(kept.changes)
+    assert pack.kept(1, piece) == kept
+    assert [change for row in stored_of(kept) for change in pack.changes(row)] == list(kept.changes)
+
+
+@given(STEPS)
+def test_before_its_changes_a_shadow_was_what_it_was(steps: list[object]) -> None:
+    kept, was = lived(steps)  # type: ignore[arg-type]
+    rows = stored_of(kept)
+    for count in range(len(rows) + 1):
+        assert pack.before(kept.body, rows[:count]) == body_of(was[len(rows) - count])
+
+
+def test_a_label_is_read_as_it_was_written() -> None:
+    label = Label(96, 1_800_000_000_000, 3_000, 17_000)
+    stored = StoredChange(65, 1, "", pack.PACKED, pack.labelled(label), "")
+    assert (pack.label(stored), stored.is_packed) == (label, True)
+    assert not StoredChange(65, 1, "", "updated", "{}", "").is_packed
+
+
+def test_what_is_damaged_is_said_to_be() -> None:
+    kept, _ = lived([({"desired": {"a": 1}}, 0), ({"desired": {"a": 2}}, 5)])
+    piece, [row, _] = piece_of(kept), stored_of(kept)
+    for damaged in (
+        structs.replace(piece, way_back=piece.way_back[:-8]),
+        structs.replace(piece, way_back="ä"),
+        structs.replace(piece, way_back=base64.b64encode(zlib.compress(b"{}")).decode()),
+        structs.replace(row, patch="["),
+        structs.replace(row, kind="unheard of"),
+    ):
+        with pytest.raises(UnreadableError):
+            pack.changes(damaged)
+    with pytest.raises(UnreadableError):
+        pack.kept(1, structs.replace(piece, patch="{}"))
+
+
+def test_what_is_large_is_packed_too() -> None:
+    [row] = stored_of(lived([({"desired": {"a": 1}}, 0)])[0])
+    large = json.dumps({"desired": {"a": "x" * 2 * pack.LARGE_BYTES}})
+    text = pack.packed(
+        [StoredChange(1, row.at, "user maria", "updated", large, row.way_back)], Body({}, {}, is_there=True)
+    )
+    assert len(text) < pack.LARGE_BYTES
+    stored = StoredChange(1, row.at, "", pack.PACKED, "", text)
+    assert pack.changes(stored)[0].patch == json.loads(large)
