@@ -12,7 +12,6 @@ from appliance.gateway import Gateway
 from appliance.ingestion.importing.model import InvalidReadingsError, Tally
 from appliance.registry.model import DEFAULT_TENANT, Device
 from appliance.telemetry.exporting.model import Asked, Mark, Piece
-from appliance.telemetry.exporting.request import wanted
 
 NAME = "the command line"
 """Who the audit log says has done it."""
@@ -34,9 +33,7 @@ def calls(gateway: Gateway) -> Mapping[str, Call]:
         """The name of an export: of which devices it is, and which columns it has, is settled here."""
         asked = msgspec.convert(arguments["asked"], Asked)
         devices = selected(gateway, msgspec.convert(arguments["selected"], Selected))
-        metrics_of = gateway.telemetry.metrics
-        request = wanted(DEFAULT_TENANT, asked, devices, lambda device_id: metrics_of(DEFAULT_TENANT, device_id))
-        return gateway.exporting.begin(request)
+        return gateway.exporting.begin(await gateway.exporting.wanted(DEFAULT_TENANT, asked, devices))
 
     async def export(arguments: dict[str, Any]) -> Piece:
         """The text that comes next of an export that was begun."""

@@ -1,5 +1,6 @@
 """What shadows ask of gateway.db, and what they write there."""
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -100,7 +101,10 @@ def select_unpacked(
     for row in connection.execute(sql, (tenant_id, number, limit)):
         one = StoredChange(*row)
         if one.is_packed:
-            return found, pack.label(one).odometer
+            # After one that is damaged it begins anew: what was before counts as nothing until the new ones outgrow it.
+            with contextlib.suppress(pack.UnreadableError):
+                return found, pack.label(one).odometer
+            break
         found.append(one)
     return found, 0
 

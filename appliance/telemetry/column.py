@@ -187,7 +187,7 @@ def _put_floats(out: bytearray, values: Sequence[float]) -> None:
 
 
 def _put_finite(out: bytearray, values: Sequence[float]) -> None:
-    decimal = _as_decimals(values)
+    decimal = _as_decimals(values if isinstance(values, list) else list(values))
     if decimal is None:
         out.append(_Form.DOUBLE)
         put_doubles(out, values)
@@ -201,7 +201,7 @@ def _put_finite(out: bytearray, values: Sequence[float]) -> None:
         put_integers(out, cast("list[int]", scaled))
 
 
-def _as_decimals(values: Sequence[float]) -> tuple[int, list[int] | list[float]] | None:
+def _as_decimals(values: list[float]) -> tuple[int, list[int] | list[float]] | None:
     """Whole numbers which, divided by the power of ten, give exactly the values; None when there are none."""
     largest = max(max(values), -min(values))
     if largest > _EXACT_LIMIT:

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Container, Mapping
 
 from appliance.telemetry import chunk
-from appliance.telemetry.column import take_column
+from appliance.telemetry.column import take_column, take_packed
 from appliance.telemetry.packing import ChunkError, Reader, as_text, inflate, take_integer_array
 from appliance.telemetry.rows import Column, Rows
 
@@ -19,12 +19,11 @@ _DIFFERENCES = 0x10
 _WIDTH = 0x0F
 _MORE = 0x80
 """Is set in every byte of a number but the last."""
-_OWN_BYTES, _MOMENT_BYTES, _CELL_BYTES = 800, 8, 40
+_OWN_BYTES, _NUMBER_BYTES, _CELL_BYTES = 800, 8, 40
 _NULL = 1
 _WHOLE = 4
 _TEXT = 7
-_FLOATING = {2: float, 3: float}
-"""The forms of columns that hold floating-point numbers and nothing else."""
+_KINDS: Mapping[str, type] = {"d": float, "q": int}
 
 
 class Glance:
@@ -48,12 +47,15 @@ class Glance:
             self.columns: Mapping[str, Column] = _columns(raw, reader.position, count, metrics)
         except IndexError as error:
             raise ChunkError("a chunk ends too early") from error
-        self.byte_count = _OWN_BYTES + len(blob) + len(raw) + count * (_MOMENT_BYTES + len(self.columns) * _CELL_BYTES)
+        cell_bytes = sum(_NUMBER_BYTES if each.kind else _CELL_BYTES for each in self.columns.values())
+        texts_bytes = 0 if all(each.kind for each in self.columns.values()) else len(raw)
+        self.byte_count = _OWN_BYTES + len(blob) + texts_bytes + count * (_NUMBER_BYTES + cell_bytes)
         """About what it takes in memory."""
 
     def whole(self) -> Rows:
         """Everything that is in the chunk. Raises `ChunkError`."""
         return chunk.decode(self._blob)
+
 
 def _is_rising(reader: Reader, count: int) -> bool:
     """Whether the integers that come next are stored as differences of which the least is above 0."""
@@ -76,9 +78,9 @@ def _columns(raw: bytes, position: int, count: int, metrics: Container[str]) -> 
         size, position = _number(raw, position)
         if metric in metrics:
             piece = Reader(raw[position : position + size])
-            cells = take_column(piece, count)
+            cells = take_packed(piece, count)
             piece.end()
-            columns[metric] = Column(cells, _FLOATING.get(raw[position]))
+            columns[metric] = Column(cells, _KINDS[cells.typecode] if isinstance(cells, array) else None)
         position += size
     if position != len(raw):
         raise ChunkError(f"a chunk was expected to end at {position}, it ends at {len(raw)}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge as merged
 from itertools import chain, compress, islice, pairwise
 from operator import attrgetter, lt
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar
 
 from appliance.telemetry.column import MISSING
 from appliance.telemetry.glance import Glance
@@ -88,13 +88,13 @@ def _joined(pieces: Sequence[Readings]) -> Readings:
 
 def _concatenated(pieces: Sequence[Sequence[T]]) -> Sequence[T]:
     """Columns as one: those of numbers, which lie side by side, are copied as they lie."""
-    codes = {piece.typecode if isinstance(piece, array) else None for piece in pieces}
-    if len(codes) != 1 or codes == {None}:
+    arrays = [piece for piece in pieces if isinstance(piece, array)]
+    if len(arrays) < len(pieces) or len({piece.typecode for piece in arrays}) != 1:
         return list(chain.from_iterable(pieces))
-    joined = array(codes.pop() or "q")
-    for piece in pieces:
+    joined = arrays[0][:]
+    for piece in arrays[1:]:
         joined.extend(piece)
-    return cast("Sequence[T]", joined)
+    return joined
 
 
 def _is_rising(part: Part) -> bool:

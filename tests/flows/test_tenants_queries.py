@@ -24,6 +24,8 @@ OF_ALL_TENANTS = {
     "commands.due": _SAYS,
     "commands.next_number": _NUMBERS,
     "commands.select_next_due": "when, not whose",
+    "commands.setting_aside.select_due_keys": _SAYS,
+    "commands.jobs.setting_aside.select_due_keys": _SAYS,
     "commands.shift": "the clock is everybody's",
     "accounts.insert_owner": _SECRET,
     "accounts.select_session": _SECRET,

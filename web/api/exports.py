@@ -17,7 +17,7 @@ from appliance.gateway import Gateway
 from appliance.instant import DAY_MS
 from appliance.registry.model import Device
 from appliance.telemetry.exporting.model import Asked, Wanted
-from appliance.telemetry.exporting.request import name_of, wanted
+from appliance.telemetry.exporting.request import name_of
 from appliance.telemetry.tables.layout import Form
 from web.api.telemetry import parsed
 from web.auth import Caller
@@ -89,7 +89,7 @@ def provide_devices(
     ]
 
 
-def provide_wanted(
+async def provide_wanted(
     request: AnyRequest,
     gateway: NamedDependency[Gateway],
     devices: SkipValidation[NamedDependency[list[Device]]],
@@ -122,14 +122,14 @@ def provide_wanted(
         form=form,
         is_detailed=is_detailed,
     )
-    return wanted(tenant_id, asked, devices, lambda device_id: gateway.telemetry.metrics(tenant_id, device_id))
+    return await gateway.exporting.wanted(tenant_id, asked, devices)
 
 
 @get(
     "/v1/telemetry/export",
     dependencies={
         "devices": Provide(provide_devices, sync_to_thread=False),
-        "wanted": Provide(provide_wanted, sync_to_thread=False),
+        "wanted": Provide(provide_wanted),
     },
     responses={200: ResponseSpec(str, description="CSV, a JSON array, or lines of JSON", media_type="text/csv")},
     tags=["telemetry"],

@@ -4,43 +4,38 @@ A chunk never changes, and it is known by all of its bytes: whatever becomes of 
 """
 
 from collections.abc import Collection
-from threading import Lock
 
 from appliance.telemetry.glance import Glance
 
-_Seen = tuple[bytes, frozenset[str]]
-
 
 class RecentGlances:
-    """Glances at chunks, those that were asked for lately. Several threads may ask at once."""
+    """Glances at chunks, those that were asked for lately, in two halves: a full one takes the place of the older one.
+
+    Several threads may ask at once. Each step of theirs leaves something that is good; two at the same moment may lose
+    something that was seen, and it is seen again.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self._half_bytes = limit_bytes // 2
         self._byte_count = 0
-        self._found: dict[_Seen, Glance] = {}
-        """Those that were asked for last at the end."""
-        self._lock = Lock()
+        """Of the younger half."""
+        self._younger: dict[tuple[bytes, frozenset[str]], Glance] = {}
+        self._older: dict[tuple[bytes, frozenset[str]], Glance] = {}
 
     def look(self, blob: bytes, metrics: Collection[str]) -> Glance:
         """Some metrics of a chunk. Nobody changes what is in it. Raises `ChunkError` when the chunk was damaged."""
         key = blob, frozenset(metrics)
-        with self._lock:
-            known = self._found.pop(key, None)
-            if known is not None:
-                self._found[key] = known
-                return known
-        seen = Glance(blob, metrics)
-        with self._lock:
-            if key not in self._found:
-                self._found[key] = seen
-                self._byte_count += seen.byte_count
-            while self._byte_count > self._limit_bytes:
-                oldest = next(iter(self._found))
-                self._byte_count -= self._found.pop(oldest).byte_count
+        known = self._younger.get(key)
+        if known is not None:
+            return known
+        seen = self._older.get(key) or Glance(blob, metrics)
+        if seen.byte_count <= self._half_bytes:
+            if self._byte_count + seen.byte_count > self._half_bytes:
+                self._older, self._younger, self._byte_count = self._younger, {}, 0
+            self._younger[key] = seen
+            self._byte_count += seen.byte_count
         return seen
 
     def forget(self) -> None:
         """Keep nothing of what was seen: some of it may have to be erased."""
-        with self._lock:
-            self._found.clear()
-            self._byte_count = 0
+        self._older, self._younger, self._byte_count = {}, {}, 0

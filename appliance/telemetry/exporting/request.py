@@ -6,7 +6,7 @@ from appliance.errors import InvalidInputError
 from appliance.instant import to_text
 from appliance.registry.model import Device
 from appliance.telemetry.asking.columns import columns_of
-from appliance.telemetry.asking.edges import width_of, zone_of
+from appliance.telemetry.asking.edges import least_ms, width_of, zone_of
 from appliance.telemetry.asking.model import (
     EARLIEST,
     KEYS_LIMIT,
@@ -23,6 +23,9 @@ from appliance.telemetry.exporting.model import Asked, By, InBins, Raw, Wanted
 from appliance.telemetry.tables.layout import Form, Layout, columns_for
 
 KEY_COLUMNS = {By.DEVICE: "device_id", By.GROUP: "group", By.ZONE: "zone", By.TYPE: "type", By.ALL: ""}
+CELLS_LIMIT = 100_000_000
+"""So many values of bins take some minutes and gigabytes; there are few places for exports, and others wait for one."""
+
 _FILLS = (Fill.NONE, Fill.NULL, Fill.ZERO)
 
 Metrics = Callable[[str], Sequence[str]]
@@ -82,19 +85,31 @@ def _in_bins(tenant_id: int, asked: Asked, devices: Sequence[Device]) -> InBins:
             keys.setdefault(key, []).append(device.device_id)
     if len(keys) > KEYS_LIMIT:
         raise InvalidInputError(f"{len(keys):,} devices are asked about, at most {KEYS_LIMIT:,} may be")
+    width = width_of(asked.width)
+    _require_few(len(keys), (asked.end - asked.start) // least_ms(width) + 1, len(columns), asked.width)
     question = Question(
         tenant_id=tenant_id,
         keys={key: tuple(keys[key]) for key in sorted(keys)},
         columns=columns,
         start=asked.start,
         end=asked.end,
-        width=width_of(asked.width),
+        width=width,
         zone=zone_of(asked.zone),
         fill=Fill(asked.fill),
         order=Order.OLDEST,
         limit=ROWS_LIMIT,
     )
     return InBins(question, KEY_COLUMNS[by], Form(asked.form))
+
+
+def _require_few(row_count: int, bin_count: int, column_count: int, width: str) -> None:
+    cell_count = row_count * bin_count * column_count
+    if cell_count > CELLS_LIMIT:
+        raise InvalidInputError(
+            f"{bin_count:,} bins of {width} for each of {row_count:,}, with {column_count:,} columns, are"
+            f" {cell_count:,} values, and an export has at most {CELLS_LIMIT:,}: take longer bins, fewer devices or"
+            " less time, or the readings themselves"
+        )
 
 
 def keys_of(device: Device, by: By) -> tuple[str, ...]:

@@ -19,9 +19,11 @@ from functools import partial
 import msgspec
 
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
+from appliance.registry.model import Device
 from appliance.telemetry.asking.edges import edges, least_ms
 from appliance.telemetry.asking.model import Question, Row, TooManyQuestionsError
 from appliance.telemetry.exporting.model import (
+    Asked,
     Block,
     InBins,
     Mark,
@@ -33,6 +35,7 @@ from appliance.telemetry.exporting.model import (
     Wanted,
 )
 from appliance.telemetry.exporting.reports import STRETCH_CHARACTERS, STRETCH_REPORTS, only, stretch
+from appliance.telemetry.exporting.request import wanted
 from appliance.telemetry.merge import Part
 from appliance.telemetry.model import Report
 from appliance.telemetry.service import Telemetry
@@ -71,6 +74,14 @@ class Exporting:
     def count(self) -> int:
         """How many exports are being written."""
         return self._counts.total()
+
+    async def wanted(self, tenant_id: int, asked: Asked, devices: Sequence[Device]) -> Wanted:
+        """What is to be written of these devices. Raises `InvalidInputError`.
+
+        In a thread: thousands of devices have tens of thousands of metrics.
+        """
+        metrics_of = partial(self._telemetry.metrics, tenant_id)
+        return await asyncio.to_thread(wanted, tenant_id, asked, devices, metrics_of)
 
     async def pieces(self, wanted: Wanted, who: Who) -> AsyncIterator[str]:
         """The whole text for somebody; the first piece tells of everything that is wrong with what is wanted.

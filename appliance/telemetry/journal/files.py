@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from appliance.telemetry.journal import frames
 from appliance.telemetry.journal.frames import Block
-from appliance.telemetry.journal.model import BrokenOffError, Kept, RawMessage, Segment
+from appliance.telemetry.journal.model import BrokenOffError, Kept, RawMessage, Segment, Span, Standing, StandingMessage
 from appliance.telemetry.keeping.model import StoppedError
 from appliance.telemetry.keeping.sealed_day import sync
 from appliance.telemetry.packing import ChunkError
@@ -129,6 +129,31 @@ def survey(folder: Path) -> Survey:
             kept = Kept(moment, is_continued=False, whole_until=None, first_at=moment, last_at=moment, message_count=0)
         found.segments.append(Segment(int(path.stem), size_bytes, kept))
     return found
+
+
+def within(block: Block, first: Standing, tenant_id: int, span: Span) -> list[StandingMessage]:
+    """The messages of a tenant in a block that arrived within a span; `first` is where its first message stands.
+
+    Raises `ChunkError`.
+    """
+    if block.first_at >= span.end or block.last_at < span.start:
+        return []
+    return [
+        StandingMessage(Standing(first.segment, number), message)
+        for number, message in enumerate(block.messages(), first.number)
+        if message.tenant_id == tenant_id and span.start <= message.arrived_at < span.end
+    ]
+
+
+def arrival_of(folder: Path, standing: Standing) -> int | None:
+    """When the message arrived that stands somewhere; None when none does."""
+    with contextlib.suppress(ChunkError, OSError), path_of(folder, standing.segment).open("rb") as source:
+        left = standing.number
+        for block in frames.blocks(source):
+            if left <= block.message_count:
+                return block.messages()[left - 1].arrived_at
+            left -= block.message_count
+    return None
 
 
 def opened(folder: Path, segment: Segment) -> tuple[BinaryIO, int]:

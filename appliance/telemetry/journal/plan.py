@@ -32,6 +32,12 @@ def segment_ms(hours: int) -> int:
     return hours * HOUR_MS // AGE_SHARE
 
 
+def is_over(segment: Segment, now: int, hours: int, limit_bytes: int) -> bool:
+    """Whether the segment that is written ends now."""
+    is_old = abs(now - segment.kept.begun_at) >= segment_ms(hours)
+    return bool(segment.kept.message_count) and (is_old or segment.size_bytes >= segment_bytes(limit_bytes))
+
+
 def due(segments: Sequence[Segment], now: int, hours: int, room_bytes: int, ended_at: int | None = None) -> list[int]:
     """The numbers of the segments that go, of those that nothing is written to: the oldest, by age and by bytes.
 
@@ -89,10 +95,13 @@ def has_whole(segments: Iterable[Segment], start: int, end: int) -> bool:
     return any(span.start <= start and end <= span.end for span in spans(segments))
 
 
-def holding(segments: Iterable[Segment], start: int, end: int) -> list[Segment]:
-    """The segments in which anything of a time can be, in their order."""
+def holding(segments: Iterable[Segment], start: int, end: int, first_number: int = 0) -> list[Segment]:
+    """The segments from a number on in which anything of a time can be, in their order."""
     return [
         each
         for each in sorted(segments)
-        if each.kept.message_count and each.kept.first_at < end and each.kept.last_at >= start
+        if each.number >= first_number
+        and each.kept.message_count
+        and each.kept.first_at < end
+        and each.kept.last_at >= start
     ]

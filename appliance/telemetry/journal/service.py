@@ -21,7 +21,15 @@ from appliance.telemetry.journal import files, frames, plan
 from appliance.telemetry.journal.erased import Erased, is_through
 from appliance.telemetry.journal.files import MESSAGE_BYTES, Writer
 from appliance.telemetry.journal.frames import Block
-from appliance.telemetry.journal.model import BrokenOffError, RawMessage, Segment, Usage
+from appliance.telemetry.journal.model import (
+    BrokenOffError,
+    RawMessage,
+    Segment,
+    Span,
+    Standing,
+    StandingMessage,
+    Usage,
+)
 from appliance.telemetry.keeping.model import Erasure
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.packing import ChunkError
@@ -134,20 +142,23 @@ class Journal:
         await self.flush()
         if not self.has_whole(begins_at, span.end):
             raise BrokenOffError("the raw journal does not have all of this time")
-        for segment in plan.holding(self._segments(), *span):
-            if segment.number < first_segment:
-                continue
-            source, left = await asyncio.to_thread(files.opened, self._folder, segment)
+        for segment in plan.holding(self._segments(), *span, first_segment):
+            taken = 0
+            source, count = await asyncio.to_thread(files.opened, self._folder, segment)
             with contextlib.closing(source):
                 reader = frames.blocks(source)
                 while (block := await self._next(segment, reader)) is not None:
-                    first = Standing(segment.number, segment.kept.message_count - left + 1)
-                    left -= block.message_count
+                    first = Standing(segment.number, taken + 1)
+                    taken += block.message_count
                     some = await asyncio.to_thread(self._given, first, block, tenant_id, span)
                     if some:
                         yield some
-            if left > 0:
+            if taken < count:
                 raise self._broken(segment.number, "it ends before it should")
+
+    async def is_there(self, standing: Standing, arrived_at: int) -> bool:
+        """Whether a message still lies where it was seen; it does not when something was erased since."""
+        return await asyncio.to_thread(files.arrival_of, self._folder, standing) == arrived_at
 
     async def flush(self) -> None:
         """Write what waits."""
@@ -234,7 +245,7 @@ class Journal:
             log.warning("raw journal left messages out, the disk was too slow")
             await self._finish(self._writer.last_at)
             await self._begin(begins_at, is_continued=False)
-        elif self._is_due(self._writer):
+        elif plan.is_over(self._writer.segment, self._clock(), self._config.hours, self._config.bytes):
             await self._turn_over()
 
     async def _write(self, messages: Sequence[RawMessage]) -> None:
@@ -267,12 +278,6 @@ class Journal:
             last_at = max(*moments, self._writer.last_at)
             await self._finish(min(*moments, self._writer.last_at))
             await self._begin(last_at + 1, is_continued=False)
-
-    def _is_due(self, writer: Writer) -> bool:
-        if not writer.message_count:
-            return False
-        is_old = abs(self._clock() - writer.begun_at) >= plan.segment_ms(self._config.hours)
-        return is_old or writer.size_bytes >= plan.segment_bytes(self._config.bytes)
 
     async def _turn_over(self) -> None:
         """End the segment, and go on in the next one: without a break, but when the clock was set back."""
@@ -371,22 +376,13 @@ class Journal:
             raise self._broken(segment.number, str(error)) from error
 
     def _given(self, first: Standing, block: Block, tenant_id: int, span: Span) -> list[StandingMessage]:
-        """Runs in a thread."""
-        start, end = span
-        if block.first_at >= end or block.last_at < start:
-            return []
         try:
-            messages = block.messages()
+            found = files.within(block, first, tenant_id, span)
         except ChunkError as error:
             raise self._broken(first.segment, str(error)) from error
         erased, asked, was_erased = self._erased(), Erased(self._asked()), self._was_erased
-        return [
-            StandingMessage(Standing(first.segment, number), message)
-            for number, message in enumerate(messages, first.number)
-            if message.tenant_id == tenant_id
-            and start <= message.arrived_at < end
-            and not (is_through(message, erased) or asked.has(message) or was_erased.has(message))
-        ]
+        gone = (lambda message: is_through(message, erased), asked.has, was_erased.has)
+        return [each for each in found if not any(is_gone(each.message) for is_gone in gone)]
 
     def _broken(self, number: int, why: str) -> BrokenOffError:
         told = f"{files.path_of(self._folder, number).name}: {why}"

@@ -69,15 +69,18 @@ def select_numbered(connection: sqlite3.Connection, tenant_id: int, job_number: 
 
 def mend(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> None:
     """Forget what nobody can read of a job, so that the rest of it can be read."""
-    for table, column, decoder in (
-        ("job", "config", _CONFIG),
-        ("job", "targets", _TARGETS),
-        ("job_plan", "starts", _STARTS),
-    ):
-        where = "WHERE tenant_id = ? AND job_number = ?"
-        for (text,) in connection.execute(f"SELECT {column} FROM {table} {where}", (tenant_id, job_number)).fetchall():
-            if not _is_readable(text, decoder):
-                connection.execute(f"UPDATE {table} SET {column} = '{{}}' {where}", (tenant_id, job_number))
+    key = tenant_id, job_number
+    sql = """
+        SELECT job.config, job.targets, job_plan.starts FROM job
+        JOIN job_plan ON job_plan.job_number = job.job_number WHERE job.tenant_id = ? AND job.job_number = ?
+    """
+    for config, targets, starts in connection.execute(sql, key).fetchall():
+        if not _is_readable(config, _CONFIG):
+            connection.execute("UPDATE job SET config = '{}' WHERE tenant_id = ? AND job_number = ?", key)
+        if not _is_readable(targets, _TARGETS):
+            connection.execute("UPDATE job SET targets = '{}' WHERE tenant_id = ? AND job_number = ?", key)
+        if not _is_readable(starts, _STARTS):
+            connection.execute("UPDATE job_plan SET starts = '{}' WHERE tenant_id = ? AND job_number = ?", key)
 
 
 def select_live_count(connection: sqlite3.Connection, tenant_id: int) -> int:

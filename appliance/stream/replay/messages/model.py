@@ -8,10 +8,11 @@ import msgspec
 from appliance.stream.model import BadPositionError
 from appliance.stream.replay import ordering
 from appliance.stream.replay.ordering import Place
+from appliance.telemetry.journal.model import Standing
 
 JOURNAL = "journal"
 
-_JOURNAL_PLACE = re.compile(r"j(.+)", re.DOTALL)
+_JOURNAL_PLACE = re.compile(r"j([^-]+)(?:-([1-9][0-9]{0,9})\.([1-9][0-9]{0,9}))?", re.DOTALL)
 
 
 class GivenMessage(msgspec.Struct, frozen=True):
@@ -32,6 +33,8 @@ class Mark(NamedTuple):
     place: Place
     is_raw: bool = False
     """Whether it is a place in the journal: those are counted otherwise than reports are."""
+    standing: Standing | None = None
+    """Where it lies in the journal; None of what was told before that was."""
 
 
 class PlacedMessage(NamedTuple):
@@ -56,13 +59,18 @@ START = Mark(Place(0, 0))
 
 def printed(mark: Mark) -> str:
     """A mark as it is told to readers."""
-    return f"j{ordering.printed(mark.place)}" if mark.is_raw else ordering.printed(mark.place)
+    if not mark.is_raw:
+        return ordering.printed(mark.place)
+    standing = f"-{mark.standing.segment}.{mark.standing.number}" if mark.standing else ""
+    return f"j{ordering.printed(mark.place)}{standing}"
 
 
 def parsed(text: str) -> Mark:
     """The mark that `printed` wrote. Raises `BadPositionError`."""
     found = _JOURNAL_PLACE.fullmatch(text)
     try:
-        return Mark(ordering.parsed(found[1] if found else text), found is not None)
+        place = ordering.parsed(found[1] if found else text)
     except BadPositionError:
         raise BadPositionError(f"{text[:64]!r} is no place in a replay: give one that this gateway has told") from None
+    standing = Standing(int(found[2]), int(found[3])) if found and found[2] else None
+    return Mark(place, found is not None, standing)

@@ -25,7 +25,7 @@ from appliance.stream.replay.model import Interval
 from appliance.stream.replay.ordering import Place
 from appliance.stream.replay.service import Replay
 from appliance.stream.wanted import Wanted
-from appliance.telemetry.journal.model import BrokenOffError, RawMessage
+from appliance.telemetry.journal.model import BrokenOffError, RawMessage, Span, Standing
 from appliance.telemetry.journal.service import Journal
 from broker.topics import matches
 
@@ -65,21 +65,30 @@ class Messages:
 
     async def _raw(self, interval: Interval, after: Mark) -> AsyncGenerator[MessageSlice, None]:
         """What the journal has. Raises `BrokenOffError`."""
-        start = _begins_at(interval, after)
+        start, known = _begins_at(interval, after), await self._standing(after)
+        # What lies behind the one that was told last may have arrived before it.
+        span = Span(interval.start if known else start, interval.end)
         counted, left_out = Place(0, 0), after.place if after.is_raw else START.place
-        # What was told of is there again, in the same order. A mark is an arrival, though: of what was committed after
-        # a later arrival, and of a clock that was set back, who comes back may get some again and not get some.
-        async for some in self._journal.messages(interval.tenant_id, start, interval.end):
+        async for some in self._journal.messages(interval.tenant_id, span, start, known.segment if known else 0):
             placed = []
-            for raw in some:
+            for standing, raw in some:
                 if not _is_wanted(interval.wanted, raw):
                     continue
                 number = counted.number + 1 if raw.arrived_at == counted.arrived_at else 1
                 counted = Place(raw.arrived_at, number)
-                if counted > left_out:
-                    placed.append(PlacedMessage(counted, _given(raw), Mark(counted, is_raw=True)))
+                if standing > known if known else counted > left_out:
+                    placed.append(PlacedMessage(counted, _given(raw), Mark(counted, is_raw=True, standing=standing)))
             yield MessageSlice(JOURNAL, tuple(placed), start)
         yield MessageSlice(JOURNAL, (), interval.end)
+
+    async def _standing(self, after: Mark) -> Standing | None:
+        """Where the message lies that was told last; None when something was erased since, or it never was known.
+
+        Then what arrived after it is left: of what was committed in another order, some is given again or left out.
+        """
+        if after.standing and await self._journal.is_there(after.standing, after.place.arrived_at):
+            return after.standing
+        return None
 
 
 def _begins_at(interval: Interval, after: Mark) -> int:

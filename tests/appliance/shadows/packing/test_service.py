@@ -210,6 +210,8 @@ async def test_a_piece_that_is_damaged_ends_the_history_and_keeps_nobody_from_an
         for number in range(2 * PACKED_EVERY):
             assert (await room.update({"reported": {"n": -number}}))["version"] == 3 * PACKED_EVERY + number + 1
         await check_totals(room)
+        [(loose,)] = room.on_disk("SELECT COUNT(*) FROM shadow_change WHERE kind <> 'packed'")
+        assert loose < PACKED_EVERY
 
 
 async def test_a_piece_says_what_is_in_it(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_what_was_asked_for_lately_is_not_unpacked_again() -> None:
 
 
 def test_what_was_not_asked_for_the_longest_goes_first() -> None:
-    recent = RecentGlances(3 * Glance(BLOBS[0], ["a"]).byte_count + 8)
+    recent = RecentGlances(2 * 2 * Glance(BLOBS[0], ["a"]).byte_count + 8)
     seen = [recent.look(blob, ["a"]) for blob in BLOBS[:3]]
     assert recent.look(BLOBS[0], ["a"]) is seen[0]
     recent.look(BLOBS[3], ["a"])

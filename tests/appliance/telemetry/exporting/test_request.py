@@ -7,7 +7,7 @@ from appliance.errors import InvalidInputError
 from appliance.instant import DAY_MS
 from appliance.telemetry.asking.model import LATEST
 from appliance.telemetry.exporting.model import Asked, By, InBins, Raw
-from appliance.telemetry.exporting.request import keys_of, name_of, wanted
+from appliance.telemetry.exporting.request import CELLS_LIMIT, keys_of, name_of, wanted
 from appliance.telemetry.tables.layout import Form, Layout
 from tests.appliance.telemetry.promql.devices import device
 from tests.appliance.telemetry.reports import NOON
@@ -77,3 +77,12 @@ def test_too_many_rows_are_refused() -> None:
     asked = msgspec.structs.replace(ASKED, width="1h", select=("avg(flow)",))
     with pytest.raises(InvalidInputError, match="10,001"):
         wanted(1, asked, many, metrics_of)
+
+
+def test_more_bins_than_a_few_minutes_of_work_are_refused_with_how_many_they_are() -> None:
+    asked = msgspec.structs.replace(ASKED, start=0, end=CELLS_LIMIT * 500, width="1s", select=("avg(flow)",))
+    one = DEVICES[:1]
+    assert isinstance(wanted(1, asked, one, metrics_of), InBins)
+    two = msgspec.structs.replace(asked, select=("avg(flow)", "max(flow)", "min(flow)"))
+    with pytest.raises(InvalidInputError, match=r"50,000,001 bins of 1s .* 150,000,003 values"):
+        wanted(1, two, one, metrics_of)

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -178,3 +179,19 @@ async def test_an_export_waits_for_those_who_look_at_charts(gateway: Gateway) ->
     assert not done
     asking._asked_count = 0
     assert "count(x)" in await waiting
+
+
+async def test_what_is_to_be_written_is_found_out_beside_the_loop(gateway: Gateway) -> None:
+    threads: list[int] = []
+    metrics = gateway.telemetry.metrics
+
+    def told(tenant_id: int, device_id: str) -> list[str]:
+        threads.append(threading.get_ident())
+        return metrics(tenant_id, device_id)
+
+    gateway.telemetry.metrics = told  # type: ignore[method-assign]
+    found = await Exporting(gateway.telemetry).wanted(1, Asked(0, NOON), [device("a"), device("b")])
+    assert isinstance(found, Raw)
+    assert found.layout.metrics == ("x", "y")
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from appliance.config import JournalConfig
 from appliance.telemetry.journal import files, frames
+from appliance.telemetry.journal.model import Span
 from appliance.telemetry.journal.service import Journal
 from tests.appliance.telemetry.journal.examples import message
 from tests.appliance.telemetry.reports import NOON
@@ -41,7 +42,8 @@ class Story:
 
     async def payloads(self, start: int = NOON, end: int | None = None, tenant_id: int = 1) -> list[bytes]:
         end = self.now + 1 if end is None else end
-        return [each.payload async for some in self.journal.messages(tenant_id, start, end) for each in some]
+        reading = self.journal.messages(tenant_id, Span(start, end), start)
+        return [each.message.payload async for some in reading for each in some]
 
     async def turn_over(self) -> None:
         """Go on in the next segment."""

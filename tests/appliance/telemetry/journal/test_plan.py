@@ -87,3 +87,13 @@ def test_only_segments_that_hold_something_of_a_time_are_read() -> None:
     empty = two._replace(number=3, kept=two.kept._replace(message_count=0))
     assert plan.holding([two, one, empty], 5, 10) == [one]
     assert plan.holding([two, one, empty], 5, 11) == [one, two]
+
+
+def test_a_segment_ends_by_age_and_by_bytes_and_never_empty() -> None:
+    each = segment(1, 0, None)
+    assert not plan.is_over(each, plan.segment_ms(24) - 1, 24, 1 << 30)
+    assert plan.is_over(each, plan.segment_ms(24), 24, 1 << 30)
+    # A clock that was set back ends it, too.
+    assert plan.is_over(segment(1, plan.segment_ms(24), None), 0, 24, 1 << 30)
+    assert plan.is_over(segment(1, 0, None, size=plan.segment_bytes(0)), 1, 24, 0)
+    assert not plan.is_over(each._replace(kept=each.kept._replace(message_count=0)), plan.segment_ms(24), 24, 0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from appliance.config import JournalConfig, TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from appliance.telemetry.journal import files, frames, service
-from appliance.telemetry.journal.model import BrokenOffError
+from appliance.telemetry.journal.model import BrokenOffError, Span
 from appliance.telemetry.keeping.room.service import Room
 from tests.appliance.telemetry.journal.examples import largest_file, message
 from tests.appliance.telemetry.journal.story import Story
@@ -24,7 +24,9 @@ from tests.appliance.telemetry.test_service import Gateway
 async def test_what_came_is_given_back_byte_for_byte(tmp_path: Path) -> None:
     async with Story(tmp_path).running() as story:
         story.take(b'{"a": 1 }', b"\xff\x00", b"")
-        [*found] = [each async for some in story.journal.messages(1, NOON, story.now + 1) for each in some]
+        [*found] = [
+            each.message async for some in story.journal.messages(1, Span(NOON, story.now + 1), NOON) for each in some
+        ]
         assert [each.payload for each in found] == [b'{"a": 1 }', b"\xff\x00", b""]
         first = found[0]
         assert (first.topic, first.client_id, first.content_type) == ("sensors/a/telemetry", "a", "application/json")
@@ -191,7 +193,7 @@ async def test_a_segment_that_goes_while_it_is_read_breaks_it_off(tmp_path: Path
     async with story.running():
         story.take(b"1", b"2")
     async with story.running():
-        reading = story.journal.messages(1, NOON, NOON + 2)
+        reading = story.journal.messages(1, Span(NOON, NOON + 2), NOON)
         files.unlink(story.folder, [1])
         with pytest.raises(BrokenOffError):
             await anext(reading)

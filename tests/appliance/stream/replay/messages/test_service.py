@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.stream.replay.messages.model import START, Mark, MessageSlice, PlacedMessage
+from appliance.stream.replay.messages.model import START, Mark, MessageSlice, PlacedMessage, parsed, printed
 from appliance.stream.replay.model import Interval
 from appliance.stream.wanted import Wanted
 from appliance.telemetry.journal import files, frames
+from appliance.telemetry.keeping.model import Erasure
 from tests.appliance.stream.story import Log
 from tests.appliance.telemetry.journal.examples import message
 from tests.appliance.telemetry.reports import NOON, report
@@ -103,6 +104,34 @@ async def test_whoever_comes_back_with_a_mark_gets_the_rest(
         place = data.draw(st.integers(0, len(whole) - 1))
         rest = await given_of(log, interval(log), whole[place].mark)
         assert payloads(rest) == payloads(whole[place + 1 :])
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=8), st.data())
+async def test_nothing_is_left_out_or_comes_again_where_messages_arrived_in_another_order(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[int], data: st.DataObject
+) -> None:
+    async with journaled(tmp_path_factory.mktemp("log")).running() as log:
+        log.now += 100
+        for number, step in enumerate(steps):
+            log.journal.note([message(b"%d" % number, log.now + step, "pump")], number + 1)
+            if data.draw(st.booleans()):
+                await log.journal.flush()
+        log.now += 10
+        whole = await given_of(log, interval(log))
+        assert payloads(whole) == [b"%d" % number for number in range(len(steps))]
+        place = data.draw(st.integers(0, len(whole) - 1))
+        rest = await given_of(log, interval(log), parsed(printed(whole[place].mark)))
+        assert rest == whole[place + 1 :]
+
+
+async def test_a_mark_of_before_something_was_erased_leaves_what_arrived_later(tmp_path: Path) -> None:
+    async with journaled(tmp_path).running() as log:
+        for number, device_id in enumerate(("fan", "pump", "pump", "pump")):
+            await publish(log, number, device_id)
+        whole = await given_of(log, interval(log))
+        await log.journal.erase([Erasure(1, 1, "fan", 10**6, log.now)], lambda: False)
+        assert payloads(await given_of(log, interval(log), whole[1].mark)) == payloads(whole[2:])
 
 
 async def test_a_journal_that_breaks_off_is_gone_on_with_from_what_was_understood(tmp_path: Path) -> None:

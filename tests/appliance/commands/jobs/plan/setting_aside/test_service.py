@@ -1,17 +1,18 @@
-"""Jobs that nobody can read."""
+"""Jobs that nobody can read, or with which the gateway fails."""
 
 import sqlite3
 
 import pytest
 
 from appliance.commands.jobs.model import JobState
-from appliance.commands.jobs.plan.model import JobConfig, Starts, Targets
+from appliance.commands.jobs.plan.model import Job, JobConfig, Starts, Targets
+from appliance.registry.model import DeviceState
 from tests.appliance.commands.jobs.plan.fleet import Fleet, wanted
 
 _CANNOT = "the gateway could not go on with it (ValidationError): its log says where"
 
 
-def _spoil(connection: sqlite3.Connection, table: str, column: str) -> None:
+def _spoil_job(connection: sqlite3.Connection, table: str, column: str) -> None:
     wrong = '{"per_minute": [], "devices": 3, "recent": 4}'
     connection.execute(f"UPDATE {table} SET {column} = ? WHERE tenant_id = 1 AND job_number = 1", (wrong,))
 
@@ -24,7 +25,7 @@ async def test_a_job_that_nobody_can_read_is_cancelled_and_the_others_go_on(
     await fleet.create(wanted("bad"))
     await fleet.go_on()
     await fleet.create(wanted("good"))
-    await fleet.database.write(_spoil, table, column)
+    await fleet.database.write(_spoil_job, table, column)
     await fleet.go_on(1)
     assert await fleet.state("bad") == JobState.CANCELLED
     bad = await fleet.plans.job(1, "bad")
@@ -47,3 +48,65 @@ async def test_what_has_ended_or_is_gone_stays_so(fleet: Fleet) -> None:
     for number in (1, 2):
         assert await aside.put((1, number), ValueError())
     assert (await fleet.state("done"), aside.count) == ("completed", 0)
+
+
+def _spoil(connection: sqlite3.Connection, device_id: str) -> None:
+    sql = "UPDATE job_execution SET details = '{' WHERE tenant_id = 1 AND device_id = ?"
+    connection.execute(sql, (device_id,))
+
+
+async def test_one_execution_that_cannot_be_read_keeps_no_other_from_being_taken_back(fleet: Fleet) -> None:
+    devices = await fleet.add(3)
+    await fleet.create()
+    await fleet.go_on()
+    await fleet.database.write(_spoil, devices[0])
+    for device_id in devices[:2]:
+        await fleet.registry.set_state(1, device_id, DeviceState.RETIRED)
+    await fleet.go_on()
+    progress = await fleet.progress()
+    assert (progress.removed, progress.cancelled, progress.queued) == (1, 1, 1)
+    assert fleet.plans.status().details["set_aside"] == 1
+
+
+async def test_one_execution_that_cannot_be_read_keeps_its_job_from_nothing(fleet: Fleet) -> None:
+    devices = await fleet.add(3)
+    await fleet.create()
+    await fleet.go_on()
+    await fleet.database.write(_spoil, devices[0])
+    await fleet.plans.cancel(1, "night")
+    await fleet.go_on()
+    await fleet.go_on()
+    assert (await fleet.progress()).cancelled == 3
+    assert fleet.plans.status().ok
+
+
+async def test_a_job_that_fails_keeps_no_other_from_going_on_and_says_so(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    devices = await fleet.add(2)
+    for job_id in ("bad", "good"):
+        await fleet.create(wanted(job_id))
+    jobs = {job_id: await fleet.plans.job(1, job_id) for job_id in ("bad", "good")}
+    tending = fleet.plans.tending
+    go_on = tending._go_on
+
+    async def broken(job: Job) -> None:
+        if job.job_id == "bad":
+            raise ValueError("SECRET".lower())
+        await go_on(job)
+
+    tending._go_on = broken  # type: ignore[method-assign]
+    for _ in range(2):
+        await fleet.go_on()
+    assert [await fleet.begin(device_id) for device_id in devices] == ["good", "good"]
+    reason = "the gateway failed (ValueError): its log says where"
+    assert [fleet.plans.stuck(jobs[job_id]) for job_id in ("bad", "good")] == [reason, ""]
+    told = fleet.plans.status()
+    assert (told.ok, told.is_serving, told.details["stuck"]) == (False, True, 1)
+    assert [record.getMessage().split(" error=")[0] for record in caplog.records if record.levelname == "ERROR"] == [
+        "job failed"
+    ]
+    assert "secret" not in caplog.text
+    tending._go_on = go_on  # type: ignore[method-assign]
+    await fleet.go_on()
+    assert fleet.plans.stuck(jobs["bad"]) == ""

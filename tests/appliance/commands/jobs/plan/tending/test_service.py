@@ -1,7 +1,6 @@
 """What jobs do by themselves."""
 
 import asyncio
-import sqlite3
 
 import pytest
 
@@ -10,7 +9,6 @@ from appliance.commands.jobs.plan.model import (
     EndBehaviour,
     Failure,
     Growth,
-    Job,
     RetryRule,
     Schedule,
     Targets,
@@ -359,68 +357,6 @@ async def test_who_retired_while_the_gateway_was_away_has_everything_taken_back(
     await fleet.go_on()
     assert (await fleet.progress()).removed == 1
     assert await fleet.queued() == devices[1:]
-
-
-def _spoil(connection: sqlite3.Connection, device_id: str) -> None:
-    sql = "UPDATE job_execution SET details = '{' WHERE tenant_id = 1 AND device_id = ?"
-    connection.execute(sql, (device_id,))
-
-
-async def test_one_execution_that_cannot_be_read_keeps_no_other_from_being_taken_back(fleet: Fleet) -> None:
-    devices = await fleet.add(3)
-    await fleet.create()
-    await fleet.go_on()
-    await fleet.database.write(_spoil, devices[0])
-    for device_id in devices[:2]:
-        await fleet.registry.set_state(1, device_id, DeviceState.RETIRED)
-    await fleet.go_on()
-    progress = await fleet.progress()
-    assert (progress.removed, progress.cancelled, progress.queued) == (1, 1, 1)
-    assert fleet.plans.status().details["set_aside"] == 1
-
-
-async def test_one_execution_that_cannot_be_read_keeps_its_job_from_nothing(fleet: Fleet) -> None:
-    devices = await fleet.add(3)
-    await fleet.create()
-    await fleet.go_on()
-    await fleet.database.write(_spoil, devices[0])
-    await fleet.plans.cancel(1, "night")
-    await fleet.go_on()
-    await fleet.go_on()
-    assert (await fleet.progress()).cancelled == 3
-    assert fleet.plans.status().ok
-
-
-async def test_a_job_that_fails_keeps_no_other_from_going_on_and_says_so(
-    fleet: Fleet, caplog: pytest.LogCaptureFixture
-) -> None:
-    devices = await fleet.add(2)
-    for job_id in ("bad", "good"):
-        await fleet.create(wanted(job_id))
-    jobs = {job_id: await fleet.plans.job(1, job_id) for job_id in ("bad", "good")}
-    tending = fleet.plans.tending
-    go_on = tending._go_on
-
-    async def broken(job: Job) -> None:
-        if job.job_id == "bad":
-            raise ValueError("SECRET".lower())
-        await go_on(job)
-
-    tending._go_on = broken  # type: ignore[method-assign]
-    for _ in range(2):
-        await fleet.go_on()
-    assert [await fleet.begin(device_id) for device_id in devices] == ["good", "good"]
-    reason = "the gateway failed (ValueError): its log says where"
-    assert [fleet.plans.stuck(jobs[job_id]) for job_id in ("bad", "good")] == [reason, ""]
-    told = fleet.plans.status()
-    assert (told.ok, told.is_serving, told.details["stuck"]) == (False, True, 1)
-    assert [record.getMessage().split(" error=")[0] for record in caplog.records if record.levelname == "ERROR"] == [
-        "job failed"
-    ]
-    assert "secret" not in caplog.text
-    tending._go_on = go_on  # type: ignore[method-assign]
-    await fleet.go_on()
-    assert fleet.plans.stuck(jobs["bad"]) == ""
 
 
 async def test_an_error_that_is_no_job_s_ends_nothing_and_is_told(
