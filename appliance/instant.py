@@ -12,7 +12,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+_MILLISECOND_US = 1_000
 
 
 def to_text(at: int) -> str:
@@ -32,7 +32,9 @@ def from_text(text: str) -> int:
     try:
         # Mostly it is in UTC: nothing to convert.
         in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-        return (in_utc - _EPOCH) // _MILLISECOND
+        since = in_utc - _EPOCH
+        # Its parts, for to divide it takes three times as long.
+        return since.days * DAY_MS + since.seconds * SECOND_MS + since.microseconds // _MILLISECOND_US
     except OverflowError:
         raise ValueError(f"{text!r} is not a moment of the years 1 to 9999") from None
 

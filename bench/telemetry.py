@@ -55,10 +55,10 @@ FULL = Plan(
     load=Size(10_000, 30.0, before_s=5.0, share=1.0, charted_count=20, charted_hours=24),
 )
 QUICK = Plan(
-    Days(4, DAY, 2, PAST_INTERVAL_MS, hours=1, fleet_count=300, durable_count=4_000),
-    full_count=2,
-    writing=(Writing("", 2_000, 100, before_s=1, seconds=2), Writing("", 20_000, 1_000, before_s=1, seconds=1)),
-    load=Size(30, 2.0, before_s=0.5, share=0.05, charted_count=2, charted_hours=1),
+    Days(2, DAY, 2, PAST_INTERVAL_MS, hours=1, fleet_count=100, durable_count=1_000),
+    full_count=1,
+    writing=(Writing("", 2_000, 100, before_s=1, seconds=1), Writing("", 5_000, 500, before_s=1, seconds=1)),
+    load=Size(10, 0.5, before_s=0.1, share=0.05, charted_count=1, charted_hours=1),
 )
 
 

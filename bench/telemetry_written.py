@@ -15,13 +15,15 @@ import msgspec
 
 from appliance.instant import HOUR_MS, MINUTE_MS, SECOND_MS
 from appliance.registry.model import DEFAULT_TENANT
+from appliance.telemetry.open_chunks import LOOK_INTERVAL_MS
 from bench.message import FIRST_SEQUENCE, PAYLOAD_BYTES, Press, device_ids
 from bench.telemetry_rig import Rig, opened, written_bytes
 from broker.message import Message
 from broker.ports import Turn
 
 COMMIT_MS = 100
-SEAL_MS = 10 * SECOND_MS
+SEAL_MS = LOOK_INTERVAL_MS
+"""As often as the gateway looks for what is due."""
 START = 20_240 * 24 * HOUR_MS + 30 * MINUTE_MS
 PATIENCE_S = 60.0
 READINGS_OF_EVENT = 5

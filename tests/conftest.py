@@ -1,13 +1,19 @@
 """What every test shares: how laws are searched, where coverage is counted, and that what is compiled once is kept."""
 
+import functools
+import importlib
+import itertools
 import os
+import pkgutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine
 
 COUNTING = "COVERAGE_PROCESS_CONFIG"
 """Where a child process reads that it is counted, and how."""
@@ -23,8 +29,11 @@ COUNTED_PROCESSES = frozenset(
     }
 )
 """The files whose child processes are counted too."""
+COUNTED_PACKAGES = ("appliance", "broker", "web", "firmware_store")
 UNCOUNTED = ("tests/bench/", "tests/conformance/", "tests/flows/", "tests/fuzz/")
 """Where tests ask more of code than whether it runs: each of its modules has its own test elsewhere."""
+COUNTED_EXAMPLES = 10
+"""Of a law, which finds faults with the others, and seldom a line that nothing else runs."""
 
 # Stories start the product hundreds of times: where nothing may be kept, each start compiles half a thousand modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -33,13 +42,27 @@ sys.dont_write_bytecode = False
 # A busy machine is not a counter-example, so laws have no deadline; pytest's own time limit ends what hangs.
 settings.register_profile("developer", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
 # Continuous integration looks at the same examples every time: a change must not fail for what another one did.
-settings.register_profile("integration", settings.get_profile("developer"), derandomize=True)
+# To look at new ones is for developers and for the thorough, who have time for more.
+settings.register_profile("integration", settings.get_profile("developer"), derandomize=True, max_examples=30)
 # HEADWORKS_TESTS=thorough looks longer, wherever a law does not say for itself how long.
 settings.register_profile("thorough", settings.get_profile("developer"), max_examples=200)
 if "HEADWORKS_TESTS" in os.environ:
     settings.load_profile(os.environ["HEADWORKS_TESTS"])
 else:
     settings.load_profile("integration" if "CI" in os.environ else "developer")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Iterator[None]:
+    """Import while it is counted what is counted, and collect while nothing is: that makes ten thousand tests."""
+    if sys.gettrace() is None:
+        return (yield)
+    for name in COUNTED_PACKAGES:
+        package = importlib.import_module(name)
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            importlib.import_module(module.name)
+    with _uncounted():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -51,6 +74,38 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         environment.delenv(COUNTING, raising=False)
         with _uncounted() if name.startswith(UNCOUNTED) else nullcontext():
             return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    here, in_threads = sys.gettrace(), threading.gettrace()
+    law = getattr(getattr(item, "obj", None), "hypothesis", None)
+    with pytest.MonkeyPatch.context() as examples:
+        if here is None:
+            return (yield)
+        if law is not None:
+            examples.setattr(law, "inner_test", _counted_at_first(law.inner_test))
+        # A law about every order of steps makes a machine for each example.
+        examples.setattr(RuleBasedStateMachine, "__init__", _counted_at_first(RuleBasedStateMachine.__init__))
+        try:
+            return (yield)
+        finally:
+            sys.settrace(here)
+            threading.settrace(in_threads)
+
+
+def _counted_at_first(test: Callable[..., Any]) -> Callable[..., Any]:
+    numbers = itertools.count()
+
+    @functools.wraps(test)
+    def tried(*arguments: Any, **named: Any) -> Any:
+        if next(numbers) == COUNTED_EXAMPLES:
+            # To choose the next examples is not counted either.
+            sys.settrace(None)
+            threading.settrace(None)
+        return test(*arguments, **named)
+
+    return tried
 
 
 @contextmanager

@@ -5,7 +5,7 @@ over after the commit and which is simply dropped if the commit fails.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -20,15 +20,17 @@ from appliance.ingestion.pieces import (
     PIECE_BYTES,
     PIECE_MESSAGES,
     UNUSUAL_WEIGHT,
+    USUAL_PART,
     USUAL_START,
     Piece,
 )
-from appliance.ingestion.quality import Observation
+from appliance.ingestion.quality import NO_UNITS, Observation
 from appliance.ingestion.repeats import Batch
 from appliance.ingestion.tally import Tally
+from appliance.ingestion.usual import Usual
 from appliance.instant import to_text
 from appliance.registry.catalogue.model import DeviceType
-from appliance.telemetry.model import Report
+from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.rows import Identity
 from broker.message import Message
 
@@ -39,6 +41,9 @@ ReadingKey = tuple[int, str, str]
 
 REQUEST_PREFIXES = ("$", "cmd/")
 """Where clients ask the gateway itself for something, or answer what it asked of them."""
+
+_BEFORE_DEVICE, _AFTER_DEVICE = "sensors/", "/telemetry"
+_DEVICE = TimeSource.DEVICE
 
 
 class Known:
@@ -64,6 +69,8 @@ class Known:
         self.tolerances = tolerances
         self.held_at = held_at
         self.type_of = type_of
+        self.usual = Usual(tolerances)
+        """What most messages are like; nothing that is decided depends on it."""
         self._newest_at = newest_at
 
     def newest(self, key: ReadingKey) -> int:
@@ -97,32 +104,24 @@ class Decision:
         """
         count = size = 0
         compared_count = self._batch.compared_count
+        usual = self._known.usual.report
         for message in messages:
-            payload = message.payload
-            device_id = telemetry_device(message.topic)
-            if device_id is not None:
-                envelope = Envelope(
-                    message.tenant_id,
-                    device_id,
-                    message.topic,
-                    message.client_id,
-                    message.arrived_at,
-                    message.properties.content_type or "",
-                )
-                kept_count = len(self._reports)
-                try:
+            kept_count = len(self._reports)
+            try:
+                report = usual(message)
+                if report is not None:
+                    size += len(message.payload) // USUAL_PART
+                    self._take(report, report.arrived_at - report.at if report.time_source is _DEVICE else None)
+                else:
+                    size += work_of(message)
                     # Few messages have more than one object: for the others nothing is begun that can be interrupted.
-                    if (rest := self._begin(payload, envelope)) is not None:
+                    if (rest := self._begin(message)) is not None:
                         yield from rest
-                except Exception as error:  # one bad message stops nobody: the one broad except
-                    log.exception("message not processed tenant_id=%s device_id=%s", message.tenant_id, device_id)
-                    self._note(envelope, defect(error, is_kept=len(self._reports) > kept_count))
-                if payload[:1] != USUAL_START:
-                    size += len(payload) * UNUSUAL_WEIGHT
-            elif message.topic.startswith(REQUEST_PREFIXES):
-                self.requests.append(message)
+            except Exception as error:  # one bad message stops nobody: the one broad except
+                envelope = envelope_of(message)
+                log.exception("message not processed tenant_id=%s device_id=%s", message.tenant_id, envelope.device_id)
+                self._note(envelope, defect(error, is_kept=len(self._reports) > kept_count))
             count += 1
-            size += len(payload)
             if self._batch.compared_count != compared_count:
                 size += COMPARED_WEIGHT * (self._batch.compared_count - compared_count)
                 compared_count = self._batch.compared_count
@@ -130,26 +129,36 @@ class Decision:
                 count = size = 0
                 yield
 
-    def _begin(self, payload: bytes, envelope: Envelope) -> Iterator[None] | None:
-        """Decide about a message of one object; give what is to be done about any other."""
-        objects, faults = unpack(payload, envelope, self._known.tolerances)
+    def _begin(self, message: Message) -> Iterator[None] | None:
+        """Decide about any message of one object, or of none; give what is to be done about any other."""
+        device_id = telemetry_device(message.topic)
+        if device_id is None:
+            if message.topic.startswith(REQUEST_PREFIXES):
+                self.requests.append(message)
+            return None
+        envelope = envelope_of(message)
+        objects, faults = unpack(message.payload, envelope, self._known.tolerances)
         if faults or len(objects) != 1:
-            return self._deciding_each(objects, faults, envelope, is_large=len(payload) >= LARGE_BYTES)
+            return self._deciding_each(objects, faults, envelope, is_large=len(message.payload) >= LARGE_BYTES)
         parsed, fault = read(objects[0], envelope, self._known.tolerances)
         if fault is not None:
             self._note(envelope, fault)
         if parsed is not None:
-            kind = self._known.type_of(envelope.tenant_id, envelope.device_id)
-            remarks: Sequence[PayloadError] = ()
-            if kind is None:
-                observation = Observation(parsed.report, parsed.behind_ms, parsed.units)
-            else:
-                observation, remarks = observed(parsed, kind, parsed.behind_ms)
-            self._judge(self._keep(observation, envelope))
-            if remarks:
-                for remark in remarks:
-                    self._note(envelope, remark)
+            self._take(parsed.report, parsed.behind_ms, parsed.units)
+            if fault is None and message.payload[:1] == USUAL_START:
+                self._known.usual.learn(message.topic, device_id, objects[0])
         return None
+
+    def _take(self, report: Report, behind_ms: int | None, units: Mapping[str, str] = NO_UNITS) -> None:
+        """Decide about the only report of a message: how far its device's clock is behind, and its declared units."""
+        kind = self._known.type_of(report.tenant_id, report.device_id)
+        if kind is None:
+            self._judge(self._keep(Observation(report, behind_ms, units)))
+            return
+        observation, remarks = observed(Parsed(report, units, behind_ms), kind, behind_ms)
+        self._judge(self._keep(observation))
+        for remark in remarks:
+            self._note(report, remark)
 
     def _deciding_each(
         self, objects: Sequence[object], faults: Sequence[PayloadError], envelope: Envelope, *, is_large: bool
@@ -166,7 +175,7 @@ class Decision:
         for one, observation in understood:
             behind_ms = one.behind_ms if one is newest else None
             compared_count = self._batch.compared_count
-            kept.append(self._keep(msgspec.structs.replace(observation, behind_ms=behind_ms), envelope))
+            kept.append(self._keep(msgspec.structs.replace(observation, behind_ms=behind_ms)))
             if piece.takes(len(one.report.values) + self._batch.compared_count - compared_count):
                 yield
         for report in kept:
@@ -193,7 +202,7 @@ class Decision:
                 yield
         return understood
 
-    def _keep(self, observation: Observation, envelope: Envelope) -> Report:
+    def _keep(self, observation: Observation) -> Report:
         """Keep what did not come before, and give it.
 
         A report is remembered as one that came, and kept, at once: whatever fails afterwards, it is not taken for a
@@ -212,7 +221,7 @@ class Decision:
         if values:
             self._reports.append(left)
         if contradicted:
-            self._note(envelope, contradiction(report, contradicted))
+            self._note(report, contradiction(report, contradicted))
         return left
 
     def outcome(self) -> Outcome:
@@ -221,13 +230,13 @@ class Decision:
             tuple(self._reports), self._tally.mishaps(), tuple(self.overlay.changes()), tuple(self._observations)
         )
 
-    def _note(self, envelope: Envelope, fault: PayloadError) -> None:
-        self._tally.note(mishap(envelope, fault))
+    def _note(self, sent: Envelope | Report, fault: PayloadError) -> None:
+        self._tally.note(mishap(sent, fault))
 
     def _judge(self, report: Report) -> None:
         tenant_id = report.tenant_id
         watched = self._known.book.watched(tenant_id)
-        if watched.isdisjoint(report.values):
+        if not watched or watched.isdisjoint(report.values):
             return
         for metric, value in report.values.items():
             if metric not in watched:
@@ -241,6 +250,18 @@ class Decision:
                 self.newest[key] = report.at
             zone = self._known.zone_of(tenant_id, report.device_id)
             self.overlay.judge(tenant_id, report.device_id, zone, metric, value, report.at, late=late)
+
+
+def envelope_of(message: Message) -> Envelope:
+    """What is known of a telemetry message before its payload is looked at."""
+    return Envelope(
+        message.tenant_id,
+        telemetry_device(message.topic) or "",
+        message.topic,
+        message.client_id,
+        message.arrived_at,
+        message.properties.content_type or "",
+    )
 
 
 def observed(
@@ -270,10 +291,15 @@ def contradiction(report: Report, metric: str) -> PayloadError:
     return PayloadError("came_twice", f"{shown} came again with another value; the first is kept")
 
 
+def work_of(message: Message) -> int:
+    """How much work a message is, in bytes of one that is a single object in JSON."""
+    is_other = message.payload[:1] != USUAL_START and telemetry_device(message.topic) is not None
+    return len(message.payload) * (UNUSUAL_WEIGHT if is_other else 1)
+
+
 def telemetry_device(topic: str) -> str | None:
     """The device whose telemetry topic this is; None for every other topic."""
-    match topic.split("/", 3):
-        case ["sensors", device_id, "telemetry"] if device_id:
-            return device_id
-        case _:
-            return None
+    if not topic.startswith(_BEFORE_DEVICE) or not topic.endswith(_AFTER_DEVICE):
+        return None
+    device_id = topic[len(_BEFORE_DEVICE) : -len(_AFTER_DEVICE)]
+    return device_id if device_id and "/" not in device_id else None

@@ -27,17 +27,20 @@ OBJECTS_LIMIT = forms.OBJECTS_LIMIT
 FAULTS_LIMIT = 100
 """Of the records of a pack that cannot be taken, so many are told."""
 
-_YEAR_2000 = 946_684_800_000
-_SECONDS_END = 100_000_000_000
+YEAR_2000 = 946_684_800_000
+"""A moment before it is of no clock."""
+SECONDS_END = 100_000_000_000
 """A number below this is a moment in seconds (until the year 5138), from here on in milliseconds."""
-_MILLISECONDS_END = _SECONDS_END * 1_000
+MILLISECONDS_END = SECONDS_END * 1_000
+"""A number from here on is no moment."""
 _INT64_END = 2**63
 
 # On the way of every message, where looking into an enum costs as much as a call.
 _DEVICE = TimeSource.DEVICE
 _NO_CLOCK = TimeSource.ARRIVAL_NO_CLOCK
 
-_ENVELOPE = frozenset(("deviceId", "timestamp", "sequence", "readings"))
+ENVELOPE = frozenset(("deviceId", "timestamp", "sequence", "readings"))
+"""What in an object is no reading."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -89,9 +92,9 @@ def read(item: Any, envelope: Envelope, tolerances: Tolerances) -> tuple[Parsed 
         return None, error
 
 
-def mishap(envelope: Envelope, error: PayloadError) -> Mishap:
+def mishap(sent: Envelope | Report, error: PayloadError) -> Mishap:
     """What is wrong with a message as a problem of its device."""
-    return Mishap(envelope.tenant_id, envelope.device_id, error.kind, error.reason, envelope.arrived_at)
+    return Mishap(sent.tenant_id, sent.device_id, error.kind, error.reason, sent.arrived_at)
 
 
 def _objects(
@@ -134,7 +137,7 @@ def _parsed_object(item: Any, envelope: Envelope, tolerances: Tolerances) -> tup
         values,
         None if number is None else _sequence(number),
     )
-    if told_at is None or told_at < _YEAR_2000 or stamp.__class__ is Relative:
+    if told_at is None or told_at < YEAR_2000 or stamp.__class__ is Relative:
         return Parsed(report, units, None), remark
     return Parsed(report, units, arrived_at - told_at), remark
 
@@ -147,8 +150,8 @@ def _values(item: dict[str, Any]) -> tuple[dict[str, Value], Mapping[str, str]]:
         if not isinstance(readings, dict):
             raise PayloadError("wrong_type", f"readings must be an object, got {_name(readings)}")
         gathered.take(readings)
-    if not _ENVELOPE.issuperset(item):
-        gathered.take(item, _ENVELOPE)
+    if not ENVELOPE.issuperset(item):
+        gathered.take(item, ENVELOPE)
     values = gathered.values
     if not values:
         raise PayloadError("no_readings", "no reading in the message")
@@ -158,7 +161,7 @@ def _values(item: dict[str, Any]) -> tuple[dict[str, Value], Mapping[str, str]]:
 
 
 def _moment(at: int | None, arrived_at: int, tolerances: Tolerances) -> tuple[int, TimeSource, PayloadError | None]:
-    if at is None or at < _YEAR_2000:
+    if at is None or at < YEAR_2000:
         return arrived_at, _NO_CLOCK, None
     ahead_ms = at - arrived_at
     if -tolerances.past_ms <= ahead_ms <= tolerances.future_ms:
@@ -174,7 +177,7 @@ def _told_at(stamp: Any) -> int | None:
     """The moment that an object tells; None when it tells none."""
     if stamp is None:
         return None
-    if stamp.__class__ is int and _SECONDS_END <= stamp < _MILLISECONDS_END:
+    if stamp.__class__ is int and SECONDS_END <= stamp < MILLISECONDS_END:
         # What most devices send.
         milliseconds: int = stamp
         return milliseconds
@@ -187,9 +190,9 @@ def _told_at(stamp: Any) -> int | None:
         except ValueError:
             raise PayloadError("wrong_timestamp", f"timestamp {stamp[:64]!r} is not ISO 8601") from None
     if isinstance(stamp, (int, float)) and not isinstance(stamp, bool):
-        if abs(stamp) < _SECONDS_END:
+        if abs(stamp) < SECONDS_END:
             return round(stamp * 1_000)
-        if abs(stamp) < _MILLISECONDS_END:
+        if abs(stamp) < MILLISECONDS_END:
             return round(stamp)
     raise PayloadError("wrong_timestamp", f"timestamp must be ISO 8601 or seconds or milliseconds, got {_name(stamp)}")
 

@@ -18,7 +18,7 @@ UNITS_LIMIT = 64
 
 
 _DEVICE = TimeSource.DEVICE
-_NO_UNITS: Mapping[str, str] = {}
+NO_UNITS: Mapping[str, str] = {}
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -27,7 +27,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     report: Report
     behind_ms: int | None = None
     """How far the device's clock was behind; None for all but the newest report of a message."""
-    units: Mapping[str, str] = _NO_UNITS
+    units: Mapping[str, str] = NO_UNITS
     rejected_count: int = 0
     flagged_count: int = 0
     is_duplicate: bool = False

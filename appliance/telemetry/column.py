@@ -17,6 +17,7 @@ from appliance.telemetry.packing import (
     INTEGER_LIMIT,
     ChunkError,
     Reader,
+    Wholes,
     as_text,
     float_array,
     put_doubles,
@@ -187,57 +188,56 @@ def _put_floats(out: bytearray, values: Sequence[float]) -> None:
 
 
 def _put_finite(out: bytearray, values: Sequence[float]) -> None:
-    decimal = _as_decimals(values if isinstance(values, list) else list(values))
-    if decimal is None:
+    decimals = _as_decimals(values if isinstance(values, list) else list(values))
+    if decimals is None:
         out.append(_Form.DOUBLE)
         put_doubles(out, values)
         return
-    places, scaled = decimal
+    places, scaled = decimals
     out.append(_Form.DECIMAL)
     out.append(places)
-    if type(scaled[0]) is float:
+    if isinstance(scaled, Wholes):
         put_wholes(out, scaled)
     else:
-        put_integers(out, cast("list[int]", scaled))
+        put_integers(out, scaled)
 
 
-def _as_decimals(values: list[float]) -> tuple[int, list[int] | list[float]] | None:
+def _as_decimals(values: list[float]) -> tuple[int, list[int] | Wholes] | None:
     """Whole numbers which, divided by the power of ten, give exactly the values; None when there are none."""
-    largest = max(max(values), -min(values))
-    if largest > _EXACT_LIMIT:
-        return None
-    places = 0
-    for value in values[:_SAMPLE_COUNT]:
-        needed = _places_of(value, places)
-        if needed is None:
-            return None
-        places = needed
-    while True:
+    sample = values[:_SAMPLE_COUNT]
+    places = _places_of(sample, 0) if max(map(abs, sample)) <= _EXACT_LIMIT else None
+    while places is not None:
         scale = _SCALES[places]
-        scaled = _scaled(values, scale, largest)
-        back = [whole / scale for whole in scaled]
-        if back == values:
-            break
-        wrong = next(value for value, told in zip(values, back, strict=True) if told != value)
-        needed = _places_of(wrong, places + 1)
-        if needed is None:
-            return None
-        places = needed
-    return (places, scaled) if -_EXACT_LIMIT <= min(scaled) and max(scaled) <= _EXACT_LIMIT else None
-
-
-def _scaled(values: Sequence[float], scale: float, largest: float) -> list[int] | list[float]:
-    """The values times a power of ten, rounded: as floating-point numbers where that is quicker."""
-    if largest * scale < _ROUNDED_LIMIT:
         # Floating-point numbers of the size of this one are whole: what is added to it is rounded, as `round` does.
-        return [value * scale + _ROUNDER - _ROUNDER for value in values]
-    return [round(value * scale) for value in values]
+        scaled = [value * scale + _ROUNDER - _ROUNDER for value in values]
+        back = [whole / scale for whole in scaled]
+        lowest, highest = min(scaled), max(scaled)
+        if back == values and lowest > -_ROUNDED_LIMIT and highest < _ROUNDED_LIMIT:
+            return places, Wholes(scaled, lowest, highest)
+        largest = max(map(abs, values))
+        if largest * scale >= _ROUNDED_LIMIT - 1:
+            return _as_great_decimals(values, places) if largest <= _EXACT_LIMIT else None
+        wrong = next(value for value, told in zip(values, back, strict=True) if told != value)
+        places = _places_of([wrong], places + 1)
+    return None
 
 
-def _places_of(value: float, least: int) -> int | None:
+def _as_great_decimals(values: list[float], least: int) -> tuple[int, list[int]] | None:
+    places: int | None = least
+    while places is not None:
+        scale = _SCALES[places]
+        scaled = [round(value * scale) for value in values]
+        wrong = next((value for value, whole in zip(values, scaled, strict=True) if whole / scale != value), None)
+        if wrong is None:
+            return (places, scaled) if min(scaled) >= -_EXACT_LIMIT and max(scaled) <= _EXACT_LIMIT else None
+        places = _places_of([wrong], places + 1)
+    return None
+
+
+def _places_of(values: list[float], least: int) -> int | None:
     for places in range(least, _PLACES_LIMIT + 1):
         scale = _SCALES[places]
-        if round(value * scale) / scale == value:
+        if [round(value * scale) / scale for value in values] == values:
             return places
     return None
 

@@ -1,9 +1,10 @@
 """What goes into day files and comes out of them, and where in an open one it lies.
 
-A chunk's key is the ten minutes of its day in which it begins, then its device, then a number: chunks are
-sealed in that order, so a day file grows at its end, and late chunks find room beside the first ones.
+A chunk's key is a turn, then its device, then a number. Devices are sealed one after the other, in the same order
+every time: a turn ends when they begin anew, so a day file grows at its end.
 """
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +12,14 @@ from typing import NamedTuple
 from appliance.instant import DAY_MS, day_of, from_text
 from appliance.telemetry.packing import ChunkError
 
-SLOT_MS = 600_000
-SLOT_SHIFT = 52
+TURN_SHIFT = 52
+TURNS_LIMIT = 2_048
+"""So many turns there are at most; one takes at least a minute."""
+TURN_MS = 60_000
+RANK_BITS = 32
 DEVICE_SHIFT = 24
 NUMBER_MASK = (1 << DEVICE_SHIFT) - 1
-DEVICE_MASK = (1 << SLOT_SHIFT - DEVICE_SHIFT) - 1
+DEVICE_MASK = (1 << TURN_SHIFT - DEVICE_SHIFT) - 1
 
 
 class SealedChunk(NamedTuple):
@@ -52,8 +56,8 @@ class SealedDevice(NamedTuple):
     latest_log_id: int
     """The newest log record when `latest` was taken."""
     last_seen_at: int
-    latest: bytes
-    """A log record with the newest reading of each metric."""
+    latest: bytes | None
+    """A log record with the newest reading of each metric; None when they are the last report of the last chunk."""
     chunks: Sequence[SealedChunk]
 
 
@@ -66,6 +70,7 @@ class DayDevice(NamedTuple):
     latest_log_id: int
     last_seen_at: int
     latest: bytes
+    """A log record with the newest reading of each metric, or the chunk whose last report they are."""
 
 
 def day_number(path: Path) -> int:
@@ -81,6 +86,16 @@ def is_day(path: Path) -> bool:
         return False
 
 
-def key_of(slot: int, device_number: int) -> int:
-    """The first key of the chunks of a device that begin in ten minutes of the day."""
-    return slot << SLOT_SHIFT | device_number << DEVICE_SHIFT
+def rank_of(device_id: str) -> int:
+    """A number drawn from the name of a device: devices are sealed in the order of these."""
+    return zlib.crc32(device_id.encode("utf-8", "surrogatepass"))
+
+
+def key_of(turn: int, device_number: int) -> int:
+    """The first key of the chunks of a device that were sealed in a turn."""
+    return turn << TURN_SHIFT | device_number << DEVICE_SHIFT
+
+
+def turn_of(chunk_id: int) -> int:
+    """The turn in which a chunk was sealed."""
+    return chunk_id >> TURN_SHIFT

@@ -4,8 +4,9 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nlargest
+from itertools import chain, islice, repeat
 from math import isfinite
-from operator import itemgetter
+from operator import itemgetter, le
 from typing import NamedTuple
 
 import msgspec
@@ -28,11 +29,29 @@ METRICS_LIMIT = 1_000
 """Of a device that names more metrics than this, those not heard of for longest are forgotten."""
 
 
+class Numbers(NamedTuple):
+    """Numbers with their moments, oldest first, in two columns of equal length. Nobody changes them."""
+
+    at: "array[int]"
+    values: "array[float]"
+
+
+_NOTHING = Numbers(array("q"), array("d"))
+
+
 class NewestValues(NamedTuple):
     """What `Newest` is restored from."""
 
     reports: list[Report]
     last_seen_at: int
+
+
+class Closed(NamedTuple):
+    """What was known of a device up to a log record."""
+
+    report: Report
+    """It had the newest reading of each metric."""
+    log_id: int
 
 
 class Newest:
@@ -42,7 +61,7 @@ class Newest:
 
     def __init__(self) -> None:
         self._reports: dict[str, Report] = {}
-        self._recent: dict[str, tuple[array[int], array[float]]] = {}
+        self._recent: dict[str, Numbers] = {}
         self._told: bytes | None = None
         """How all of it was told last; None from the next report on."""
         self.at: int | None = None
@@ -117,6 +136,14 @@ class Newest:
         ]
         return NewestValues(held, self.last_seen_at or 0)
 
+    def closed(self, log_id: int) -> Closed | None:
+        """What is known up to a log id, if one report has the newest reading of each metric; else it takes longer."""
+        reports = iter(self._reports.values())
+        first = next(reports, None)
+        if first is None or len(first.values) != len(self._reports) or any(report is not first for report in reports):
+            return None
+        return Closed(first, log_id)
+
     def restore(self, reports: Iterable[Report], last_seen_at: int) -> None:
         """Take what `as_of_now` gave before a restart."""
         for report in reports:
@@ -126,63 +153,94 @@ class Newest:
 
     def recent(self, metric: str, count: int, parts: Iterable[Rows]) -> list[Pair]:
         """The newest numbers of a metric, oldest first: of what was remembered and of these parts."""
-        remembered = list(zip(*self._recent.get(metric, ((), ())), strict=True))
-        return _together(remembered, newest_numbers(metric, count, latest_first(parts)), count)
+        held = newest_numbers(metric, count, map(_Tail.of, _latest_first(parts), repeat(count)))
+        found = _together(self._recent.get(metric, _NOTHING), held, count)
+        return list(zip(found.at, found.values, strict=True))
 
-    def remember(self, last: Mapping[str, Sequence[Pair]]) -> None:
+    def remember(self, last: Mapping[str, Numbers]) -> None:
         """Keep the last numbers of reports that are about to leave memory, as `last_numbers` gives them."""
-        for metric, pairs in last.items():
-            if pairs and metric in self._reports:
-                moments, numbers = self._recent.get(metric, ((), ()))
-                kept = pairs
-                if moments and (len(pairs) < RECENT_COUNT or moments[-1] > pairs[0][0]):
-                    kept = _together(list(zip(moments, numbers, strict=True)), pairs, RECENT_COUNT)
-                self._recent[metric] = (array("q", [at for at, _ in kept]), array("d", [value for _, value in kept]))
+        for metric, numbers in last.items():
+            if numbers.at and metric in self._reports:
+                known = self._recent.get(metric, _NOTHING)
+                is_all = len(numbers.at) >= RECENT_COUNT and (not known.at or known.at[-1] <= numbers.at[0])
+                self._recent[metric] = numbers if is_all else _together(known, numbers, RECENT_COUNT)
 
 
-def latest_first(parts: Iterable[Rows]) -> list[Rows]:
-    """Parts in the order in which their numbers are looked for: the one that ends last is the first."""
-    return sorted((part for part in parts if part.at), key=_last_moment, reverse=True)
+class _Tail(NamedTuple):
+    """The end of a part, where its newest numbers are looked for."""
+
+    part: Rows
+    at: "array[int]"
+    is_rising: bool
+
+    @classmethod
+    def of(cls, part: Rows, count: int) -> "_Tail":
+        """The last so many reports."""
+        at = part.at[-count:]
+        return cls(part, at, _is_rising(at))
+
+    def numbers(self, metric: str) -> Numbers:
+        """The numbers of a metric, oldest first."""
+        column = self.part.columns.get(metric)
+        if column is None:
+            return _NOTHING
+        cells = column.cells[-len(self.at) :]
+        if self.is_rising and column.kind is not None and isfinite(sum(cells)):
+            # Nearly always: no number need be looked at.
+            return Numbers(self.at, array("d", cells))
+        pairs = zip(self.at, map(_number, cells), strict=True)
+        return _of_pairs(sorted([(at, number) for at, number in pairs if number is not None], key=itemgetter(0)))
 
 
-def newest_numbers(metric: str, count: int, parts: Iterable[Rows]) -> list[Pair]:
-    """The newest numbers of a metric, oldest first. The parts are given latest first."""
-    pairs: list[Pair] = []
-    for part in parts:
+def newest_numbers(metric: str, count: int, tails: Iterable[_Tail]) -> Numbers:
+    """The newest numbers of a metric, oldest first. The ends of the parts are given latest first."""
+    found = _NOTHING
+    for tail in tails:
         # Once there are enough, what ended before the oldest of them brings nothing: a device may have thousands.
-        if len(pairs) == count and part.at[-1] <= pairs[0][0]:
+        if len(found.at) == count and tail.at[-1] <= found.at[0]:
             break
-        column = part.columns.get(metric)
-        if column is not None:
-            pairs = _numbers(part.at[-count:], column.cells[-count:]) + pairs
-            if len(pairs) >= count:
-                pairs = _together(pairs, (), count)
-    return _together(pairs, (), count)
+        found = _together(tail.numbers(metric), found, count)
+    return found
 
 
-def last_numbers(parts: Iterable[Rows]) -> dict[str, list[Pair]]:
+def last_numbers(parts: Iterable[Rows]) -> dict[str, Numbers]:
     """The newest numbers of each metric: of very many parts those of the latest, of very many metrics some."""
-    latest = latest_first(parts)[:PARTS_LIMIT]
+    latest = _latest_first(parts)[:PARTS_LIMIT]
     metrics: dict[str, None] = {}
     for part in latest:
         metrics |= dict.fromkeys(part.columns)
         if len(metrics) > METRICS_LIMIT:
             break
-    return {metric: newest_numbers(metric, RECENT_COUNT, latest) for metric in metrics}
+    tails = [_Tail.of(part, RECENT_COUNT) for part in latest]
+    return {metric: newest_numbers(metric, RECENT_COUNT, tails) for metric in metrics}
 
 
-def _together(one: Sequence[Pair], other: Sequence[Pair], count: int) -> list[Pair]:
+def _latest_first(parts: Iterable[Rows]) -> list[Rows]:
+    """Parts in the order in which their numbers are looked for: the one that ends last is the first."""
+    return sorted((part for part in parts if part.at), key=_last_moment, reverse=True)
+
+
+def _together(one: Numbers, other: Numbers, count: int) -> Numbers:
     """The newest of both; at equal moments those of the first one come first."""
-    return sorted([*one, *other], key=itemgetter(0))[-count:]
+    if not other.at:
+        return one if len(one.at) <= count else Numbers(one.at[-count:], one.values[-count:])
+    if not one.at or one.at[-1] <= other.at[0]:
+        return Numbers((one.at + other.at)[-count:], (one.values + other.values)[-count:])
+    pairs = chain(zip(one.at, one.values, strict=True), zip(other.at, other.values, strict=True))
+    return _of_pairs(sorted(pairs, key=itemgetter(0))[-count:])
+
+
+def _of_pairs(pairs: Sequence[Pair]) -> Numbers:
+    return Numbers(array("q", [at for at, _ in pairs]), array("d", [number for _, number in pairs]))
+
+
+def _is_rising(moments: Sequence[int]) -> bool:
+    """Whether none is less than the one before."""
+    return all(map(le, moments, islice(moments, 1, None)))
 
 
 def _last_moment(part: Rows) -> int:
     return part.at[-1]
-
-
-def _numbers(moments: Sequence[int], cells: Sequence[Cell]) -> list[Pair]:
-    pairs = zip(moments, map(_number, cells), strict=True)
-    return [(at, number) for at, number in pairs if number is not None]
 
 
 def _number(cell: Cell) -> float | None:

@@ -5,22 +5,22 @@ Rules:
   records. So whatever the log holds of that device and day up to the chunk's last log id is sealed with it,
   and a restart can skip exactly that.
 - A chunk that is being sealed stays readable here until it is in its day file.
-- Devices are sealed one after the other, spread over the interval by a number drawn from their name, in the
-  same order every time: work comes evenly, and day files grow at their end.
+- Devices are sealed one after the other, in the order that `sealing_order` tells.
 """
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS
+from appliance.telemetry.day_file import rank_of
 from appliance.telemetry.merge import Part
 from appliance.telemetry.model import Latest, Report, Value
 from appliance.telemetry.moments import Moments
-from appliance.telemetry.newest import Newest, Pair, last_numbers
+from appliance.telemetry.newest import Closed, Newest, Numbers, last_numbers
 from appliance.telemetry.rows import Identity, Rows
 from appliance.telemetry.run import Run
+from appliance.telemetry.sealing_order import Turn, oldest, turn_at
 
 METRICS_LIMIT = 64
 """Beyond this many columns a chunk takes no further metrics: a device that names ever new ones costs no more."""
@@ -51,9 +51,20 @@ PRESSING_CELLS = 4_194_304
 class OpenChunk:
     """The reports of one device and day that are not sealed yet."""
 
-    __slots__ = ("_last", "device", "due_at", "extra_cells", "moments", "opened_at", "parts", "rows")
+    __slots__ = (
+        "_last",
+        "age",
+        "closed",
+        "device",
+        "due_at",
+        "extra_cells",
+        "moments",
+        "opened_at",
+        "parts",
+        "rows",
+    )
 
-    def __init__(self, device: "OpenDevice", rows: Rows, opened_at: int, due_at: int) -> None:
+    def __init__(self, device: "OpenDevice", rows: Rows, opened_at: int, turn: Turn) -> None:
         self.device = device
         self.rows = rows
         """Where the next report goes."""
@@ -61,10 +72,12 @@ class OpenChunk:
         """Each becomes one chunk; all of them are sealed in one transaction."""
         self.moments = Moments(self.parts)
         self.opened_at = opened_at
-        self.due_at = due_at
+        self.due_at, self.age = turn
         self.extra_cells = 0
         """What its reports and parts take beyond usual ones, in values."""
-        self._last: Mapping[str, Sequence[Pair]] | None = None
+        self._last: Mapping[str, Numbers] | None = None
+        self.closed: Closed | None = None
+        """What was known when nothing more was taken."""
 
     @property
     def day(self) -> int:
@@ -85,6 +98,11 @@ class OpenChunk:
     def surcharge(self) -> int:
         """As how many more reports it counts for the keys by which they are found, and for what is not usual."""
         return self.moments.key_count // KEYS_PER_REPORT + self.extra_cells // CELLS_PER_REPORT
+
+    @property
+    def weight(self) -> int:
+        """As how many reports it counts towards what memory may hold."""
+        return self.report_count + self.surcharge
 
     def weigh(self, report: Report) -> int:
         """Count, and give, what the report that was taken last takes beyond a usual one, in values."""
@@ -109,7 +127,7 @@ class OpenChunk:
             and self.moments.continues(run.at[0])
         )
 
-    def last_numbers(self) -> Mapping[str, Sequence[Pair]]:
+    def last_numbers(self) -> Mapping[str, Numbers]:
         """The newest numbers of each metric, made once, and when nothing comes any more: it may take a while."""
         if self._last is None:
             self._last = last_numbers(self.parts)
@@ -132,16 +150,17 @@ class OpenChunk:
 class OpenDevice:
     """What memory holds of one device."""
 
-    __slots__ = ("device_id", "newest", "open", "phase", "sealing", "tenant_id")
+    __slots__ = ("device_id", "newest", "open", "rank", "sealed_at", "sealing", "tenant_id")
 
     def __init__(self, tenant_id: int, device_id: str) -> None:
         self.tenant_id = tenant_id
         self.device_id = device_id
-        self.phase = zlib.crc32(device_id.encode("utf-8", "surrogatepass"))
+        self.rank = rank_of(device_id)
         self.newest = Newest()
         self.open: dict[int, OpenChunk] = {}
         """By day."""
         self.sealing: list[OpenChunk] = []
+        self.sealed_at = 0
 
     def parts(self) -> Iterable[Rows]:
         """Every column set in memory, oldest chunk first."""
@@ -310,20 +329,16 @@ class OpenChunks:
         self._pressing_cells = 0
         every = [chunk for device in self._devices.values() for chunk in device.open.values()]
         open_chunks = [chunk for chunk in every if chunk.day not in self.held]
-        waiting = [chunk.report_count + chunk.surcharge for chunk in (*every, *self.sealing) if chunk.day in self.held]
+        waiting = [chunk.weight for chunk in (*every, *self.sealing) if chunk.day in self.held]
         self.is_crowded = sum(waiting) > self._memory_limit_reports // 2
         # A clock that was set back must not keep a chunk open: what was opened later than now is due.
-        due = [chunk for chunk in open_chunks if not chunk.opened_at <= now < chunk.due_at or self._is_full(chunk)]
+        full = self._seal_after_reports
+        due = [each for each in open_chunks if not each.opened_at <= now < each.due_at or len(each.rows.at) >= full]
         held = self.report_count + sum([chunk.surcharge for chunk in (*every, *self.sealing)])
-        excess = held - sum([chunk.report_count + chunk.surcharge for chunk in due]) - self._memory_limit_reports
-        if excess > 0:
-            taken = set(map(id, due))
-            for chunk in sorted(open_chunks, key=lambda chunk: chunk.opened_at):
-                if excess <= 0:
-                    break
-                if id(chunk) not in taken:
-                    due.append(chunk)
-                    excess -= chunk.report_count + chunk.surcharge
+        excess = held - sum([chunk.weight for chunk in due]) - self._memory_limit_reports
+        due += list(oldest(open_chunks, due, excess))
+        for chunk in due:
+            chunk.device.sealed_at = now
         self._seal(due)
 
     def begin_sealing_all(self) -> None:
@@ -360,23 +375,17 @@ class OpenChunks:
         """How many chunks are open."""
         return sum(len(device.open) for device in self._devices.values())
 
-    def _is_full(self, chunk: OpenChunk) -> bool:
-        return len(chunk.rows.at) >= self._seal_after_reports
-
     def _open(self, device: OpenDevice, report: Report, now: int) -> OpenChunk:
-        interval = self._seal_after_ms
-        due_at = now + interval - (now - device.phase) % interval
-        day = report.at // DAY_MS
-        chunk = device.open[day] = OpenChunk(device, Rows(device.tenant_id, device.device_id, day), now, due_at)
-        return chunk
+        turn = turn_at(device.rank, device.sealed_at, now, self._seal_after_ms)
+        rows = Rows(device.tenant_id, device.device_id, report.at // DAY_MS)
+        return device.open.setdefault(rows.day, OpenChunk(device, rows, now, turn))
 
     def _seal(self, chunks: list[OpenChunk]) -> None:
-        chunks = [chunk for chunk in chunks if chunk.day not in self.held]
-        phases: Mapping[int, int] = {id(chunk): chunk.device.phase % self._seal_after_ms for chunk in chunks}
-        chunks.sort(key=lambda chunk: (chunk.day, phases[id(chunk)]))
+        chunks = sorted([chunk for chunk in chunks if chunk.day not in self.held], key=attrgetter("day", "age"))
         for chunk in chunks:
             del chunk.device.open[chunk.day]
             chunk.device.sealing.append(chunk)
+            chunk.closed = chunk.device.newest.closed(self.last_log_id)
         self.sealing += chunks
 
 

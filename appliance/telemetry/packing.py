@@ -8,13 +8,15 @@ reads: bytes that do not fit raise `ChunkError`, never anything else.
 import struct
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate, chain, islice, pairwise, repeat
+from itertools import accumulate, islice, pairwise, repeat
 from operator import add, sub
+from typing import NamedTuple
 
 from appliance.errors import ApplianceError
 from appliance.telemetry.lanes import raised
+from appliance.telemetry.pieces import pieces
 
 INTEGER_LIMIT = 1 << 61
 """Packed integers lie strictly between its negative and itself, so that differences of differences fit 64 bits."""
@@ -33,7 +35,6 @@ _WIDTH = 0x0F
 _BYTE = 0xFF
 _LOWEST_STEP = -128
 _WIDTHS = ((0, 1), (0xFF, 1), (0xFFFF, 2), (0xFFFF_FFFF, 4))
-_AT_ONCE = 16
 _ONES_FROM = float(1 << 52)
 """From here on floating-point numbers differ by one."""
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -180,6 +181,8 @@ def put_integers(out: bytearray, values: Sequence[int]) -> None:
     """
     if not values:
         return
+    if isinstance(values, array):
+        values = values.tolist()  # once, and not each time that it is gone through
     lowest = min(values)
     spread = max(values) - lowest
     if spread == 0:
@@ -200,10 +203,18 @@ def put_integers(out: bytearray, values: Sequence[int]) -> None:
         _put_residuals(out, values, lowest, width)
 
 
-def put_wholes(out: bytearray, values: Sequence[float]) -> None:
-    """Append whole numbers that are floating-point ones, less than 2^51 in size: the same bytes, in less time."""
-    lowest = min(values)
-    spread = max(values) - lowest
+class Wholes(NamedTuple):
+    """Whole numbers as floating-point ones, each less than 2^51 in size; at least one."""
+
+    values: Sequence[float]
+    lowest: float
+    highest: float
+
+
+def put_wholes(out: bytearray, wholes: Wholes) -> None:
+    """Append them as the same bytes as `put_integers` would, in less time."""
+    values, lowest, highest = wholes
+    spread = highest - lowest
     if spread == 0 or spread > _WIDTHS[-1][0]:
         put_integers(out, list(map(int, values)))
         return
@@ -302,20 +313,6 @@ def take_pieces(reader: Reader) -> tuple[list[bytes], bytes]:
         raise ChunkError("a piece has a negative length")
     joined = reader.take(sum(lengths))
     return [joined[start:end] for start, end in pairwise(accumulate(lengths, initial=0))], joined
-
-
-def pieces(joined: "bytes | array[int]", size: int) -> Iterator[bytes]:
-    """Bytes in pieces of one size, of which they are a multiple."""
-    view = memoryview(joined).cast("B")
-    whole = len(view) // (size * _AT_ONCE) * size * _AT_ONCE
-    many, one = _cutters(size)
-    return chain.from_iterable(chain(many.iter_unpack(view[:whole]), one.iter_unpack(view[whole:])))
-
-
-@lru_cache(maxsize=64)
-def _cutters(size: int) -> tuple[struct.Struct, struct.Struct]:
-    """What takes many pieces at once, which is quicker, and one."""
-    return struct.Struct(f"{size}s" * _AT_ONCE), struct.Struct(f"{size}s")
 
 
 def put_doubles(out: bytearray, values: Sequence[float]) -> None:

@@ -12,7 +12,17 @@ from typing import NamedTuple, TypeVar
 from appliance.instant import DAY_MS, day_of
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Select
-from appliance.telemetry.day_file import NUMBER_MASK, SLOT_MS, SealedDevice, is_day, key_of
+from appliance.telemetry import latest_record
+from appliance.telemetry.day_file import (
+    NUMBER_MASK,
+    TURN_MS,
+    TURNS_LIMIT,
+    SealedDevice,
+    is_day,
+    key_of,
+    rank_of,
+    turn_of,
+)
 from appliance.telemetry.keeping import sealed_day
 from appliance.telemetry.keeping.layout import PAGE_BYTES
 from appliance.telemetry.keeping.model import DamagedOpenDayError
@@ -20,11 +30,13 @@ from appliance.telemetry.packing import ChunkError
 
 T = TypeVar("T")
 
-DAY_VERSION = 1
+DAY_VERSION = 2
+"""Version 1 had no chunk in the place of newest values, and the ten minutes in which a chunk begins as its turn."""
 DAY_NAMES = "????-??-??.db"
 """What the names of day files look like."""
 SEALED_NAMES = "????-??-??" + sealed_day.SUFFIX
-DAY_PAGE_BYTES = 16_384
+DAY_PAGE_BYTES = 8_192
+"""Of files that are made from now on."""
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """Kinds of errors. The last one says that a table is not there, or there although the file is new."""
@@ -162,6 +174,9 @@ def prepare_day(connection: sqlite3.Connection) -> None:
         raise ChunkError(f"a day file has version {version}, this release knows {DAY_VERSION}")
     if version == DAY_VERSION:
         return
+    if version:
+        _bring_up_to_date(connection)
+        return
     # Tells this file from the next one of the same day, so that one that was taken into the sealed day is known.
     (identity,) = connection.execute("SELECT 1 + ABS(RANDOM() % 2147483647)").fetchone()
     connection.executescript(
@@ -176,8 +191,9 @@ def prepare_day(connection: sqlite3.Connection) -> None:
             latest_log_id INTEGER NOT NULL,
             last_seen_at INTEGER NOT NULL,
             latest BLOB NOT NULL,
-            UNIQUE (tenant_id, device_id)
+            rank INTEGER NOT NULL
         ) STRICT;
+        CREATE UNIQUE INDEX device_by_rank ON device (rank, tenant_id, device_id);
         CREATE TABLE chunk (
             chunk_id INTEGER PRIMARY KEY,
             tenant_id INTEGER NOT NULL,
@@ -192,24 +208,76 @@ def prepare_day(connection: sqlite3.Connection) -> None:
     )
 
 
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make a file of version 1 one of this version."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("ALTER TABLE device ADD COLUMN rank INTEGER NOT NULL DEFAULT 0")
+        rows = connection.execute("SELECT device_id, tenant_id, device_number FROM device").fetchall()
+        connection.executemany(
+            "UPDATE device SET rank = ? WHERE tenant_id = ? AND device_number = ?",
+            [(rank_of(device_id), tenant_id, number) for device_id, tenant_id, number in rows],
+        )
+        connection.execute("CREATE UNIQUE INDEX device_by_rank ON device (rank, tenant_id, device_id)")
+        connection.execute(f"PRAGMA user_version = {DAY_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def insert_sealed(connection: sqlite3.Connection, devices: Sequence[SealedDevice]) -> None:
     """Put chunks into a day file, with how far the log is covered by them."""
-    for device in devices:
-        (device_number,) = connection.execute(
-            "INSERT INTO device (tenant_id, device_id, last_log_id, latest_log_id, last_seen_at, latest)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, device_id) DO UPDATE SET"
-            " last_log_id = MAX(last_log_id, excluded.last_log_id), latest_log_id = excluded.latest_log_id,"
-            " last_seen_at = excluded.last_seen_at, latest = excluded.latest RETURNING device_number",
-            device[:6],
-        ).fetchone()
+    numbers = [_device_number(connection, device) for device in devices]
+    turn = _turn(connection, devices, numbers)
+    for device, number in zip(devices, numbers, strict=True):
+        key, last = key_of(turn, number), 0
         for chunk in device.chunks:
-            key = key_of(chunk.first_at % DAY_MS // SLOT_MS, device_number)
-            connection.execute(
+            (last,) = connection.execute(
                 "INSERT INTO chunk (chunk_id, tenant_id, report_count, first_at, last_at, record) SELECT"
                 " COALESCE(MAX(chunk_id) + 1, ?), ?, ?, ?, ?, ?"
-                " FROM chunk WHERE tenant_id = ? AND chunk_id BETWEEN ? AND ?",
+                " FROM chunk WHERE tenant_id = ? AND chunk_id BETWEEN ? AND ? RETURNING chunk_id",
                 (key, device.tenant_id, *chunk, device.tenant_id, key, key | NUMBER_MASK),
-            )
+            ).fetchone()
+        latest = latest_record.in_chunk(last) if device.latest is None else device.latest
+        connection.execute(
+            "UPDATE device SET last_log_id = MAX(last_log_id, ?), latest_log_id = ?, last_seen_at = ?, latest = ?"
+            " WHERE tenant_id = ? AND device_number = ?",
+            (*device[2:5], latest, device.tenant_id, number),
+        )
+
+
+def _device_number(connection: sqlite3.Connection, device: SealedDevice) -> int:
+    """The number of a device in a day file, given to it when it has none."""
+    key = (device.tenant_id, device.device_id, rank_of(device.device_id))
+    found = connection.execute(
+        "SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ? AND rank = ?", key
+    ).fetchone()
+    if found is None:
+        found = connection.execute(
+            "INSERT INTO device (tenant_id, device_id, rank, last_log_id, latest_log_id, last_seen_at, latest)"
+            " VALUES (?, ?, ?, 0, 0, 0, x'') RETURNING device_number",
+            key,
+        ).fetchone()
+    return int(found[0])
+
+
+def _turn(connection: sqlite3.Connection, devices: Sequence[SealedDevice], numbers: Sequence[int]) -> int:
+    """The turn in which chunks are sealed: a new one begins when most of their devices have had theirs."""
+    (last,) = connection.execute("SELECT COALESCE(MAX(chunk_id), 0) FROM chunk").fetchone()
+    turn = turn_of(last)
+    minute = max((chunk.last_at % DAY_MS // TURN_MS for device in devices for chunk in device.chunks), default=0)
+    if turn >= min(minute, TURNS_LIMIT - 1):
+        return turn
+    had = 0
+    for device, number in zip(devices, numbers, strict=True):
+        key = key_of(turn, number)
+        had += connection.execute(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM chunk WHERE tenant_id = ? AND chunk_id BETWEEN ? AND ? LIMIT 1)",
+            (device.tenant_id, key, key | NUMBER_MASK),
+        ).fetchone()[0]
+    return turn + (had * 2 > len(devices))
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:

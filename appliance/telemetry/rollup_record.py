@@ -8,7 +8,7 @@ import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import repeat, starmap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from msgspec.structs import astuple
@@ -80,6 +80,8 @@ class Taker:
         self._layouts: dict[tuple[bytes, int], _Layout] = {}
         """By the names in a roll-up, and its length."""
         self._every: list[_Run] = []
+        self._at: tuple[Sequence[int], list[int]] = (), []
+        """Of which hours or days bins were taken last, and at which moments these begin: most devices have the same."""
 
     def take(self, records: Iterable[tuple[str, int, bytes]], unit_ms: int) -> list[tuple[str, int]]:
         """Take roll-ups: of which device, of which hour or day since 1970, and the bytes. Those of a device only rise.
@@ -94,11 +96,14 @@ class Taker:
     def taken(self) -> Iterator[tuple[str, str, BinColumn]]:
         """What was taken: devices, metrics and their bins. Of a device whose metrics changed, some stand twice."""
         for device_id, layout, at, records in self._every:
-            for metric, extent, others in layout.metrics:
-                fields = LaterFields(
-                    partial(_unpacked, extent, EXTENT_COUNT, records), partial(_unpacked, others, OTHERS_COUNT, records)
+            extents = _Unpacked(layout.extents, len(layout.metrics), EXTENT_COUNT, records)
+            others = _Unpacked(layout.others, len(layout.metrics), OTHERS_COUNT, records)
+            for number, metric in enumerate(layout.metrics):
+                yield (
+                    device_id,
+                    metric,
+                    BinColumn(at, LaterFields(partial(extents.of, number), partial(others.of, number))),
                 )
-                yield device_id, metric, BinColumn(at, fields)
 
     def _take(self, device_id: str, places: Sequence[int], records: Sequence[bytes], unit_ms: int) -> list[int]:
         """Take roll-ups of a device; give the places of those that were damaged."""
@@ -106,7 +111,9 @@ class Taker:
         joined = b"".join(records)
         if layout and {layout.size}.issuperset(map(len, records)) and layout.is_of_all(joined):
             # Nearly always: this is on the way of every roll-up of a chart.
-            self._every.append(_Run(device_id, layout, [place * unit_ms for place in places], joined))
+            if places != self._at[0]:
+                self._at = places, [place * unit_ms for place in places]
+            self._every.append(_Run(device_id, layout, self._at[1], joined))
             return []
         if len(records) == 1:
             return list(places)
@@ -124,14 +131,11 @@ class Taker:
         known = self._layouts.get(key)
         if known is None:
             checked = struct.Struct(f"{_CHECK.format}{len(record) - _CHECK.size}s")
-            known = self._layouts[key] = _Layout(*key, checked, [])
-            for number, name in enumerate(names):
-                if name in self._metrics:
-                    before = bodies_from + number * _BIN.size
-                    after = len(record) - before - _BIN.size
-                    extent = f"{before}x{_EXTENT_FORM}{_OTHERS_SIZE + after}x"
-                    others = f"{before + _EXTENT_SIZE}x{_OTHERS_FORM}{after}x"
-                    known.metrics.append((name, extent, others))
+            wanted = [(number, name) for number, name in enumerate(names) if name in self._metrics]
+            places = [bodies_from + number * _BIN.size for number, _ in wanted]
+            extents = _form(places, _EXTENT_FORM, len(record))
+            others = _form([place + _EXTENT_SIZE for place in places], _OTHERS_FORM, len(record))
+            known = self._layouts[key] = _Layout(*key, checked, [name for _, name in wanted], extents, others)
         return known
 
 
@@ -142,8 +146,12 @@ class _Layout(NamedTuple):
     """The names of the metrics, with their size before them."""
     size: int
     checked: struct.Struct
-    metrics: list[tuple[str, str, str]]
-    """Those that are wanted, with the forms of a roll-up of which their extent is taken, and their other fields."""
+    metrics: list[str]
+    """Those that are wanted."""
+    extents: str
+    """The form of a roll-up of which all their extents are taken."""
+    others: str
+    """And that for their other fields."""
 
     def is_of_all(self, records: bytes) -> bool:
         """Whether roll-ups of this size, one after the other, are laid out like this, and none was damaged."""
@@ -164,25 +172,54 @@ class _Run(NamedTuple):
     records: bytes
 
 
+class _Unpacked:
+    """Some fields of every metric that is wanted, out of roll-ups of one form, one after the other."""
+
+    __slots__ = ("_field_count", "_form", "_metric_count", "_records", "_values")
+
+    def __init__(self, form: str, metric_count: int, field_count: int, records: bytes) -> None:
+        self._form = form
+        self._metric_count = metric_count
+        self._field_count = field_count
+        self._records = records
+        self._values: tuple[Any, ...] | None = None
+
+    def of(self, number: int) -> Fields:
+        """The fields of one of the metrics. Who asks for one asks for the others, so all are unpacked at once."""
+        values = self._values
+        if values is None:
+            count = len(self._records) // struct.calcsize(f"<{self._form}")
+            values = self._values = _repeated(self._form, count).unpack(self._records)
+        first, step = number * self._field_count, self._metric_count * self._field_count
+        return [values[place::step] for place in range(first, first + self._field_count)]
+
+
+def _form(places: Sequence[int], fields: str, size: int) -> str:
+    """The form of something of this size that has the same fields at some places."""
+    form, end = "", 0
+    for place in places:
+        form += f"{place - end}x{fields}"
+        end = place + struct.calcsize(f"<{fields}")
+    return f"{form}{size - end}x"
+
+
 def _of_devices(records: Iterable[tuple[str, int, bytes]]) -> Iterable[tuple[str, Sequence[int], Sequence[bytes]]]:
     """The places and roll-ups of each device."""
     found = list(records)
-    devices, places, every = zip(*found, strict=True) if found else ((), (), ())
-    if devices and devices.count(devices[0]) == len(devices):
-        return [(devices[0], places, every)]
+    if not found:
+        return []
+    devices, places, every = zip(*found, strict=True)
+    count = places.count(places[0])
+    first = devices[:count]
+    if len(set(first)) == count and devices == first * (len(devices) // count):
+        # Nearly always: hour by hour, and each has those of the same devices.
+        return [(device_id, places[number::count], every[number::count]) for number, device_id in enumerate(first)]
     of_device: dict[str, tuple[list[int], list[bytes]]] = {device_id: ([], []) for device_id in devices}
     for device_id, place, record in found:
         of_places, of_records = of_device[device_id]
         of_places.append(place)
         of_records.append(record)
     return [(device_id, *each) for device_id, each in of_device.items()]
-
-
-def _unpacked(form: str, field_count: int, records: bytes) -> Fields:
-    """Some fields out of roll-ups of one form, one after the other."""
-    size = struct.calcsize(f"<{form}")
-    values = _repeated(form, len(records) // size).unpack(records)
-    return [values[number::field_count] for number in range(field_count)]
 
 
 @lru_cache(maxsize=64)

@@ -167,7 +167,12 @@ class Rows:
         self.at.append(report.at)
         self.arrived_at.append(report.arrived_at)
         self.sequences.append(report.sequence)
-        self._append_source(report, row)
+        if (
+            report.topic != self._topic
+            or report.client_id != self._client_id
+            or report.time_source is not self._time_source
+        ):
+            self._append_source(report, row)
         self._append_values(report, row)
 
     def extend(self, run: Run) -> None:
@@ -253,7 +258,7 @@ class Rows:
             column = columns.get(name)
             if column is None:
                 column = columns[name] = _column_with_missing(row) if row else new_column(value)
-            if type(value) is float and column.kind is float:
+            if column.kind is float and type(value) is float:
                 column.cells.append(value)
             else:
                 column.append(value)

@@ -35,14 +35,13 @@ from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
 from appliance.telemetry.recovering.service import Recovery
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
 from appliance.telemetry.rows import Identity, Rows
-from appliance.telemetry.sealing import sealed_devices
+from appliance.telemetry.sealing import CHUNKS_AT_ONCE, CHUNKS_PER_TRANSACTION, groups, newest_values, sealed_devices
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-CHUNKS_PER_TRANSACTION = 256
 OPEN_FILES_LIMIT = 3
 """Today's file, yesterday's while late readings come in, and one more."""
 
@@ -349,15 +348,16 @@ class Telemetry:
 
     async def _insert_into(self, day: int, waiting: Sequence[OpenChunk]) -> None:
         file = await self._files.writer(queries.day_name(day))
-        for first in range(0, len(waiting), CHUNKS_PER_TRANSACTION):
-            batch = waiting[first : first + CHUNKS_PER_TRANSACTION]
-            states = [sealed.device.newest.as_of_now() for sealed in batch]
+        for batch in groups(waiting, CHUNKS_PER_TRANSACTION):
+            states = [newest_values(sealed) for sealed in batch]
             devices = await asyncio.to_thread(sealed_devices, batch, states, self._chunks.last_log_id)
             needed = min(sealed.first_log_id for sealed in batch)
             self._unsynced[day] = min(self._unsynced.get(day, needed), needed)
             await file.write(queries.insert_sealed, devices)
-            self.rollups.sealed(batch)
-            self._chunks.finish_sealing(batch)
+            for done in groups(batch, CHUNKS_AT_ONCE):
+                self.rollups.sealed(done)
+                self._chunks.finish_sealing(done)
+                await asyncio.sleep(0)
 
     async def _checkpoint(self) -> None:
         for day in self._unsynced.keys() - self._chunks.held - self.unwritable.keys():

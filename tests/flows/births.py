@@ -77,7 +77,8 @@ class _Nursery:
     def __init__(self) -> None:
         self._wishes, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
-            self._nurse = subprocess.Popen([sys.executable, "-m", "tests.flows.nursery"], cwd=ROOT, stdin=ours)
+            command = [sys.executable, "-m", "tests.flows.nursery"]
+            self._nurse = subprocess.Popen(command, cwd=ROOT, stdin=ours.fileno())
         atexit.register(self._close)
 
     def bear(self, arguments: Sequence[str]) -> Newborn:

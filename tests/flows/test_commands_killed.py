@@ -1,5 +1,6 @@
 """The gateway is killed at any moment: no execution id is done twice, and no answer that was acknowledged is lost."""
 
+import http.client
 import json
 import signal
 import threading
@@ -26,7 +27,7 @@ def keep_sending(operator: Operator, devices: list[CommandDevice], made: list[st
     while not stop.is_set():
         try:
             told = operator.send(devices[number % DEVICES].device_id, start_timeout_s=1)
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return
         made.append(told["execution_id"])
         number += 1

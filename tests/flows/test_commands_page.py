@@ -189,6 +189,8 @@ def test_a_job_that_waits_is_called_back_and_deleted_by_typing_its_id(
     page.get_by_role("button", name="Cancel the job").click()
     expect(entry(page, "worker-3").locator(".pill").first).to_have_text("cancelled")
     expect(page.locator("#job-head")).to_contain_text("the wrong file")
+    # Nothing has to be typed any more, which a page knows that is opened now.
+    page.reload()
     page.locator("#delete summary").click()
     page.get_by_role("button", name="Delete the job").click()
     expect(page.get_by_role("heading", name="Jobs")).to_be_visible()

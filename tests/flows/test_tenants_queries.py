@@ -15,6 +15,7 @@ _START = "read at the start, whole; the numbers in it belong to sessions, which 
 _SAYS = "for every tenant alike; the row says whose it is"
 _GATEWAY = "a CA of the gateway itself issues for every tenant"
 _NUMBERS = "about the numbers that rows will get, which no two tenants share"
+_KEYS = "about the greatest key of a file, which tells how far to look"
 _DAYS = "about the days of a file, which every tenant's rows share; the rows say whose they are"
 
 OF_ALL_TENANTS = {
@@ -58,6 +59,9 @@ OF_ALL_TENANTS = {
     "telemetry.cold.raise_erasures": _NUMBERS,
     "telemetry.keeping.insert_erasures": _NUMBERS,
     "vitals.select_waiting_count": "counted for the gateway as a whole, and names nobody",
+    "telemetry._turn": _KEYS,
+    "telemetry.days._turn_count": _KEYS,
+    "telemetry.keeping.erasing._chunks_of": _KEYS,
     "telemetry.prepare_day": "a number is drawn, no row is read",
     "telemetry.raise_log_id": _NUMBERS,
     "telemetry.rollups._around": "about the order of keys in a file, which tells whether its pages are in their places",

@@ -17,6 +17,8 @@ from appliance.commands.delivery.flight import Change
 from appliance.commands.jobs.ledger.service import Ledger
 from appliance.commands.jobs.model import ExecutionChange
 from appliance.commands.jobs.service import Jobs
+from appliance.commands.jobs.setting_aside.queries import select_texts_of_device
+from appliance.commands.jobs.setting_aside.service import UnreadableError
 from appliance.commands.model import By, Command, InvalidCommandError, read_wire_id
 from appliance.store.database import Afterwards, nothing_left
 
@@ -39,6 +41,11 @@ class AsJobs:
         """None: no device is spoken to by jobs."""
         self.changed: Callable[[Sequence[Change]], None] = lambda _: None
         """Hears what devices have told of their jobs, once it is on disk."""
+
+    async def mend(self, tenant_id: int, device_id: str) -> None:
+        """Set aside what nobody can read of the jobs of a device. Raises `UnwritableError`."""
+        if self.jobs is not None:
+            await self.jobs.aside.look_through(select_texts_of_device(tenant_id, device_id), UnreadableError())
 
     def keep(self, connection: sqlite3.Connection, changes: Sequence[Change], now: int) -> Kept:
         """Keep how far commands have come; make the jobs of those that are to be offered, end those that are over."""

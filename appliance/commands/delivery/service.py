@@ -240,6 +240,7 @@ class Courier:
 
     async def _sort_out(self, place: Place, error: Exception) -> None:
         """Offer to a device one command after the other, and set the first aside with which that fails."""
+        await self.as_jobs.mend(*place)
         for number in await self._database.read(select_waiting_numbers(*place)):
             claimant = self._claimant(place)
             if claimant is None:

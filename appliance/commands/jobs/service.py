@@ -28,8 +28,8 @@ from appliance.commands.jobs.model import (
     UnknownExecutionError,
 )
 from appliance.commands.jobs.ruling import IsOpen
-from appliance.commands.jobs.setting_aside.queries import select_due_keys
-from appliance.commands.jobs.setting_aside.service import ExecutionsAside
+from appliance.commands.jobs.setting_aside.queries import select_due_keys, select_texts_of_device
+from appliance.commands.jobs.setting_aside.service import ExecutionsAside, UnreadableError
 from appliance.commands.jobs.topics import JobAddress
 from appliance.commands.mishaps.service import Key, Mishap, fails
 from appliance.errors import InvalidInputError, UnavailableError
@@ -62,6 +62,8 @@ class Jobs:
         self.throttled_count = 0
         """Requests of devices that asked too often at once."""
         self._timers_changed = asyncio.Event()
+        self._puzzled: list[tuple[int, str]] = []
+        """Devices that could not be answered by a mistake of the gateway."""
         self.aside = ExecutionsAside(database, self.ledger)
         self.mishap = Mishap("ending what has run out of time")
         self.aside.together = self._in_together
@@ -151,6 +153,7 @@ class Jobs:
             self.followed,
             self.announce,
             self._timers_changed.set,
+            self._note_puzzled,
         )
         return Ledger(connection, now, self.running_ms(), ports)
 
@@ -278,6 +281,10 @@ class Jobs:
 
     # Private.
 
+    def _note_puzzled(self, tenant_id: int, device_id: str) -> None:
+        self._puzzled.append((tenant_id, device_id))
+        self._timers_changed.set()
+
     async def _in_together(self, work: Work) -> None:
         """As it is done then: who does it is told later."""
         await self.together(work)
@@ -326,6 +333,10 @@ class Jobs:
 
     async def _see_to_due(self) -> float | None:
         """End what is due; gives how long to wait then, None while no timer runs."""
+        while self._puzzled:
+            # What nobody can read must not keep a device from its other jobs.
+            await self.aside.look_through(select_texts_of_device(*self._puzzled[0]), UnreadableError())
+            del self._puzzled[0]
         while True:
             due = await self._database.read(queries.select_next_due())
             left_ms = max(0, due[0] - self.running_ms()) if due else None

@@ -137,8 +137,9 @@ class Gathered:
         return set().union(*found)
 
     def _column(self, check: Check, key: str, column: Column, fill: Fill) -> list[Told]:
-        told: list[Told] = [None] * (len(self.edges) - 1)
+        bin_count = len(self.edges) - 1
         if isinstance(column, Percentile):
+            told: list[Told] = [None] * bin_count
             for place in self._numbers.get((key, column.metric), {}):
                 told[place] = quantile(
                     self._runs(check, key, column.metric, place), column.numerator, column.denominator
@@ -148,9 +149,10 @@ class Gathered:
             raise TypeError(f"{column.name} is told of readings, not of bins")
         whole = self._whole_of(key, column.metric)
         found = _TELL[column.aggregate](whole.bins.fields)
-        if len(found) == len(told):
+        if len(found) == bin_count:
             # As many as there are: there is no gap.
             return list(found)
+        told = [None] * bin_count
         for place, each in zip(whole.places, found, strict=True):
             told[place] = each
         return [count or 0 for count in told] if column.aggregate is Aggregate.COUNT else filled(told, fill, self.edges)

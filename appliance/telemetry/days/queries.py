@@ -7,22 +7,24 @@ and from front to back for all that lie side by side there.
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from appliance.instant import DAY_MS
 from appliance.store.database import connect_reader
+from appliance.telemetry import latest_record
 from appliance.telemetry.day_file import (
     DEVICE_MASK,
     DEVICE_SHIFT,
     NUMBER_MASK,
-    SLOT_MS,
-    SLOT_SHIFT,
+    TURN_SHIFT,
+    TURNS_LIMIT,
     DamagedDayError,
     DayDevice,
     StoredChunk,
-    day_number,
     key_of,
+    rank_of,
+    turn_of,
 )
 from appliance.telemetry.keeping import sealed_day
 from appliance.telemetry.keeping.layout import DeviceEntry
@@ -43,6 +45,7 @@ class _OpenPart(NamedTuple):
     connection: sqlite3.Connection
     identity: int
     """What tells this open part from every other one of its day."""
+    version: int
 
 
 class _Span(NamedTuple):
@@ -50,8 +53,8 @@ class _Span(NamedTuple):
 
     start: int
     end: int
-    slot_count: int
-    """So many tens of minutes from midnight on may have chunks that begin before the end."""
+    turn_count: int
+    """In so many turns chunks were sealed."""
 
 
 def read_chunks(path: Path, tenant_id: int, device_id: str, start: int, end: int) -> list[StoredChunk]:
@@ -83,11 +86,11 @@ def read_chunks_of_many(path: Path, found: Mapping[Device, list[StoredChunk]], s
                 with _noted(path, troubles):
                     found[device].extend(_sealed_chunks(sealed, *device, start, end))
         if part and not (sealed and sealed.taken == part.identity):
-            span = _Span(start, end, _slot_count(path, end))
+            span = _Span(start, end, _turn_count(part.connection))
             numbers: dict[int, Device] = {}
             for device in found:
                 with _noted(path, troubles):
-                    numbers |= dict.fromkeys(_numbers(part.connection, *device), device)
+                    numbers |= dict.fromkeys(_numbers(part, *device), device)
             for run in _runs(numbers):
                 with _noted(path, troubles):
                     _add_run(part.connection, run, span, found)
@@ -152,14 +155,18 @@ def _opened(path: Path) -> Iterator[_OpenPart | None]:
         with closing(connect_reader(path)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (identity,) = connection.execute("PRAGMA application_id").fetchone()
-            yield _OpenPart(connection, identity) if version else None
+            yield _OpenPart(connection, identity, version) if version else None
     except sqlite3.Error as error:
         raise ChunkError(f"{path.name} cannot be read: {error}") from error
 
 
-def _slot_count(path: Path, end: int) -> int:
-    """In how many tens of minutes of a day chunks may begin before a moment."""
-    return -(-min(max(end - day_number(path) * DAY_MS, 0), DAY_MS) // SLOT_MS)
+def _turn_count(connection: sqlite3.Connection) -> int:
+    """In how many turns chunks were sealed; where it cannot be told, as many as there can be."""
+    try:
+        (last,) = connection.execute("SELECT MAX(chunk_id) FROM chunk").fetchone()
+    except sqlite3.Error:
+        return TURNS_LIMIT
+    return 0 if last is None else turn_of(last) + 1
 
 
 def _runs(devices: Mapping[int, Device]) -> Iterator[dict[int, Device]]:
@@ -207,10 +214,12 @@ def _each_for_itself(
     return rows, troubles
 
 
-def _numbers(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> list[int]:
-    rows = connection.execute(
-        "SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ?", (tenant_id, device_id)
-    )
+def _numbers(part: _OpenPart, tenant_id: int, device_id: str) -> list[int]:
+    sql, key = "SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ?", (tenant_id, device_id)
+    if part.version > 1:
+        rows = part.connection.execute(f"{sql} AND rank = ?", (*key, rank_of(device_id)))
+    else:
+        rows = part.connection.execute(sql, key)
     return [number for (number,) in rows]
 
 
@@ -221,16 +230,16 @@ def _select_chunks(
     first, last = numbers
     # The + keeps SQLite from making an index of the whole day over the tenant, for this one question.
     rows = connection.execute(
-        "WITH RECURSIVE slot (number, first_id) AS (SELECT 1, ? WHERE ? > 0 UNION ALL"
-        " SELECT number + 1, first_id + ? FROM slot WHERE number < ?)"
-        " SELECT chunk.chunk_id, chunk.record FROM slot CROSS JOIN chunk"
-        " ON chunk.chunk_id BETWEEN slot.first_id AND slot.first_id + ?"
+        "WITH RECURSIVE turn (number, first_id) AS (SELECT 1, ? WHERE ? > 0 UNION ALL"
+        " SELECT number + 1, first_id + ? FROM turn WHERE number < ?)"
+        " SELECT chunk.chunk_id, chunk.record FROM turn CROSS JOIN chunk"
+        " ON chunk.chunk_id BETWEEN turn.first_id AND turn.first_id + ?"
         " WHERE +chunk.tenant_id = ? AND chunk.first_at < ? AND chunk.last_at >= ?",
         (
             key_of(0, first),
-            span.slot_count,
-            1 << SLOT_SHIFT,
-            span.slot_count,
+            span.turn_count,
+            1 << TURN_SHIFT,
+            span.turn_count,
             (last - first) << DEVICE_SHIFT | NUMBER_MASK,
             tenant_id,
             span.end,
@@ -247,7 +256,21 @@ def _select_devices(connection: sqlite3.Connection) -> list[DayDevice]:
     devices = [DayDevice(*row) for row in rows]
     if any(tuple(map(type, device)) != _DEVICE_KINDS for device in devices):
         raise ChunkError("a day file names a device as none is named")
-    return devices
+    return [
+        device._replace(latest=latest_record.filled(device.latest, partial(_record_of, connection, device.tenant_id)))
+        for device in devices
+    ]
+
+
+def _record_of(connection: sqlite3.Connection, tenant_id: int, chunk_id: int) -> object:
+    """The chunk of a key; None where there is none, or where it cannot be read."""
+    try:
+        row = connection.execute(
+            "SELECT record FROM chunk WHERE tenant_id = ? AND chunk_id = ?", (tenant_id, chunk_id)
+        ).fetchone()
+    except sqlite3.Error:
+        return None
+    return row[0] if row else None
 
 
 def _sealed_chunks(sealed: SealedDay, tenant_id: int, device_id: str, start: int, end: int) -> list[StoredChunk]:

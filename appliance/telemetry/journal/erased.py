@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from appliance.telemetry.journal.model import RawMessage
 from appliance.telemetry.keeping.model import Erasure
 
+NAMES_LIMIT = 100
+"""To look for more names takes longer than to look at each message."""
+
 
 class Erased:
     """Devices that are erased, each up to a log id and a moment.
@@ -23,6 +26,12 @@ class Erased:
             through, asked_at = self._reach.get((each.tenant_id, each.device_id), (-1, -1))
             reach = max(through, each.through_log_id), max(asked_at, each.asked_at)
             self._reach[each.tenant_id, each.device_id] = reach
+
+    def may_be_in(self, content: bytes) -> bool:
+        """Whether bytes that messages lie in may hold any that is erased: each has its device's name in it."""
+        if len(self._reach) > NAMES_LIMIT:
+            return True
+        return any(device_id.encode("utf-8", "surrogatepass") in content for _, device_id in self._reach)
 
     def has(self, message: RawMessage) -> bool:
         """Whether a device that is erased sent this, or it is on a topic of one."""

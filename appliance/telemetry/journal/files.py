@@ -14,7 +14,7 @@ from appliance.telemetry.journal.frames import Block
 from appliance.telemetry.journal.model import BrokenOffError, Kept, RawMessage, Segment, Span, Standing, StandingMessage
 from appliance.telemetry.keeping.model import StoppedError
 from appliance.telemetry.keeping.sealed_day import sync
-from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.packing import ChunkError, inflate
 
 SUFFIX = ".raw"
 _UNFINISHED = ".part"
@@ -22,6 +22,11 @@ _MODE = 0o600
 _FOLDER_MODE = 0o700
 MESSAGE_BYTES = 200
 """What a message takes in memory without its payload, about."""
+
+
+def _whatever(_content: bytes) -> bool:
+    """Anything may be in any bytes."""
+    return True
 
 
 class Survey(NamedTuple):
@@ -174,26 +179,32 @@ def opened(folder: Path, segment: Segment) -> tuple[BinaryIO, int]:
 
 
 def without(
-    folder: Path, segment: Segment, is_left_out: Callable[[RawMessage], bool], is_stopping: Callable[[], bool]
+    folder: Path,
+    segment: Segment,
+    is_left_out: Callable[[RawMessage], bool],
+    is_stopping: Callable[[], bool],
+    may_hold: Callable[[bytes], bool] = _whatever,
 ) -> Segment | None:
     """Write a segment anew beside itself without some messages, and give what it is once that is `put_in_place`.
 
     It is the same segment when it has none of them and can be read: then nothing is written. What cannot be read may
     be what is to be left out, so it goes; None when the whole segment is to go. Memory holds one block of it at a
-    time. Raises `StoppedError` between two blocks.
+    time. `may_hold` is a quick look at the bytes of a block: only where it says so each message is looked at. Raises
+    `StoppedError` between two blocks.
     """
     path = path_of(folder, segment.number)
+    sieve = _Sieve(is_left_out, may_hold)
     try:
         source = path.open("rb")
     except FileNotFoundError:
         return None
     with source:
-        same_count = _same_count(source, segment, is_left_out, is_stopping)
+        same_count = _same_count(source, segment, sieve, is_stopping)
         if same_count is None:
             return segment
         source.seek(0)
         left = (
-            _Sifted(block.message_count, block) if place < same_count else _sifted(block, is_left_out)
+            _Sifted(block.message_count, block) if place < same_count else _sifted(block, sieve)
             for place, block in enumerate(_blocks(source, is_stopping))
         )
         try:
@@ -223,6 +234,13 @@ def unlink(folder: Path, numbers: Sequence[int]) -> None:
         sync(folder)
 
 
+class _Sieve(NamedTuple):
+    """What is to be left out."""
+
+    has: Callable[[RawMessage], bool]
+    may_be_in: Callable[[bytes], bool]
+
+
 class _Sifted(NamedTuple):
     """What is left of a block."""
 
@@ -239,14 +257,12 @@ def _blocks(source: BinaryIO, is_stopping: Callable[[], bool]) -> Iterator[Block
             yield block
 
 
-def _same_count(
-    source: BinaryIO, segment: Segment, is_left_out: Callable[[RawMessage], bool], is_stopping: Callable[[], bool]
-) -> int | None:
+def _same_count(source: BinaryIO, segment: Segment, sieve: _Sieve, is_stopping: Callable[[], bool]) -> int | None:
     """How many blocks at the beginning stay as they are; None when all of the segment does."""
     place = message_count = 0
     read_until = frames.HEAD_BYTES
     for block in _blocks(source, is_stopping):
-        if _sifted(block, is_left_out).left is not block:
+        if _sifted(block, sieve).left is not block:
             return place
         place += 1
         message_count += block.message_count
@@ -258,12 +274,14 @@ def _same_count(
     return None if is_same else place
 
 
-def _sifted(block: Block, is_left_out: Callable[[RawMessage], bool]) -> _Sifted:
+def _sifted(block: Block, sieve: _Sieve) -> _Sifted:
     try:
+        if not sieve.may_be_in(inflate(block.packed)):
+            return _Sifted(block.message_count, block)
         messages = block.messages()
     except ChunkError:
         return _Sifted(0, None)
-    left = [message for message in messages if not is_left_out(message)]
+    left = [message for message in messages if not sieve.has(message)]
     if len(left) == len(messages):
         return _Sifted(len(messages), block)
     return _Sifted(len(messages), frames.packed(left) if left else None)

@@ -177,11 +177,11 @@ class Journal:
             if self._writer is not None and self._writer.message_count:
                 await self._turn_over()
         for number in sorted(self._closed):
-            segment = self._closed.get(number)
-            if segment is None:
+            if (segment := self._closed.get(number)) is None:
                 continue
             # Nothing is written to it any more, so nobody has to wait.
-            left = await asyncio.to_thread(files.without, self._folder, segment, erased.has, is_stopping)
+            sieve = (erased.has, is_stopping, erased.may_be_in)
+            left = await asyncio.to_thread(files.without, self._folder, segment, *sieve)
             if left is not segment:
                 async with self._work:
                     await self._replace(number, left)

@@ -165,12 +165,15 @@ def take_index(foot: bytes) -> Index:
     end = index_bytes(entries, pages)
     if len(foot) < end or zlib.crc32(memoryview(foot)[_FOOT.size : end]) != _FOOT.unpack_from(foot)[2]:
         raise ChunkError("the directory of a sealed day does not match its checksum")
-    offset = _FOOT.size
-    keys = struct.unpack_from(f"<{entries}Q", foot, offset)
-    offset += _KEY.size * entries
-    places = struct.unpack_from(f"<{entries + 1}I", foot, offset)
-    offset += _PLACE.size * (entries + 1)
-    return Index(keys, places, struct.unpack_from(f"<{pages}I", foot, offset))
+    places_from = _FOOT.size + _KEY.size * entries
+    checks_from = places_from + _PLACE.size * (entries + 1)
+    # As they lie there: whoever asks for one device needs few of these thousands of numbers.
+    view = memoryview(foot)
+    return Index(
+        view[_FOOT.size : places_from].cast("Q"),
+        view[places_from:checks_from].cast("I"),
+        view[checks_from : checks_from + _PLACE.size * pages].cast("I"),
+    )
 
 
 def take_entry(record: bytes) -> DeviceEntry:

@@ -3,9 +3,11 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from appliance.store.database import Select, connect_reader
+from appliance.telemetry import latest_record
 from appliance.telemetry.day_file import DEVICE_MASK, DEVICE_SHIFT
 from appliance.telemetry.keeping import files, sealed_day
 from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, Listed, StoppedError
@@ -56,7 +58,13 @@ class OpenDay:
             "SELECT device_number, tenant_id, device_id, last_log_id, latest_log_id, last_seen_at, latest FROM device"
             " ORDER BY device_number"
         )
-        return [OpenDevice(*row) for row in rows]
+        devices = [OpenDevice(*row) for row in rows]
+        return [
+            each._replace(
+                latest=latest_record.filled(each.latest, partial(_record_of, self._connection, each.tenant_id))
+            )
+            for each in devices
+        ]
 
     def chunks(self, first: int, last: int) -> Sequence[OpenChunkRow]:
         """The chunks of the devices with numbers from `first` to `last`. Reads the file from front to back."""
@@ -66,6 +74,17 @@ class OpenDay:
             (DEVICE_SHIFT, DEVICE_MASK, DEVICE_SHIFT, DEVICE_MASK, first, last),
         )
         return [OpenChunkRow(*row) for row in rows]
+
+
+def _record_of(connection: sqlite3.Connection, tenant_id: int, chunk_id: int) -> object:
+    """The chunk of a key; None where there is none, or where it cannot be read."""
+    try:
+        row = connection.execute(
+            "SELECT record FROM chunk WHERE tenant_id = ? AND chunk_id = ?", (tenant_id, chunk_id)
+        ).fetchone()
+    except sqlite3.Error:
+        return None
+    return row[0] if row else None
 
 
 @contextmanager

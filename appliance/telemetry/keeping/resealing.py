@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from appliance.telemetry import chunk, log_record
+from appliance.telemetry import chunk, latest_record, log_record
 from appliance.telemetry.keeping.joining import joined
 from appliance.telemetry.keeping.layout import DeviceEntry
 from appliance.telemetry.keeping.sealed_day import KeptDevice, Piece, SealedDay
@@ -33,6 +33,7 @@ class OpenDevice(NamedTuple):
     latest_log_id: int
     last_seen_at: int
     latest: bytes
+    """A log record with the newest reading of each metric, or the chunk whose last report they are."""
 
 
 class OpenChunkRow(NamedTuple):
@@ -77,7 +78,7 @@ def kept_devices(parts: Parts, left_out: LeftOut, breathe: Callable[[], None]) -
     known = {(entry.tenant_id, entry.device_id): entry for entry in _entries(parts)}
     for device, late in _open_devices(parts.open):
         entry = known.pop((device.tenant_id, device.device_id), None)
-        latest, pieces = device.latest, late
+        latest, pieces = latest_record.as_record(device.latest, device.tenant_id), late
         if entry is not None and sealed is not None:
             pieces = [*_pieces(sealed, entry), *late]
             if entry.latest_log_id > device.latest_log_id:

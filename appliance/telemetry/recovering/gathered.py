@@ -20,7 +20,8 @@ from appliance.instant import DAY_MS
 from appliance.telemetry import log_record, naming
 from appliance.telemetry.column import Cell
 from appliance.telemetry.model import Report, TimeSource, Value
-from appliance.telemetry.packing import as_text, pieces
+from appliance.telemetry.packing import as_text
+from appliance.telemetry.pieces import pieces
 from appliance.telemetry.recovering.unpacked import Origin, Packed, Shape, Unpacked, unpack
 from appliance.telemetry.run import LoggedReport, Run
 
@@ -81,7 +82,10 @@ class Gathered:
                 holders.setdefault(device, []).append(pile)
         for device, piles in holders.items():
             device_id, loose = as_text(device), self._loose.pop(device, [])
-            parts = [_Part(self._tenant_id, device_id, pile.taken(device), pile, self._origins) for pile in piles]
+            alike: defaultdict[tuple[str, ...], list[list[Packed]]] = defaultdict(list)
+            for pile in piles:
+                alike[pile.metrics].append(pile.taken(device))
+            parts = [_Part(self._tenant_id, device_id, each, _together(alike[each]), self._origins) for each in alike]
             runs = parts[0].runs() if len(parts) == 1 and not loose else None
             if runs is None:
                 placed = sorted(chain(loose, *(part.reports() for part in parts)), key=itemgetter(0))
@@ -173,9 +177,20 @@ class _Pile:
             self.joined[device].append(b"".join(rows))
         self._rows.clear()
 
-    def taken(self, device: bytes) -> bytes:
-        """All rows of a device, which are here no more."""
-        return b"".join(self.joined.pop(device))
+    def taken(self, device: bytes) -> list[Packed]:
+        """All rows of a device, by columns. They are here no more."""
+        rows, width = b"".join(self.joined.pop(device)), len(self.codes)
+        numbers = array("q", rows)
+        columns: list[Packed] = []
+        for place, code in enumerate(self.codes):
+            column = numbers[place::width]
+            if code == "q":
+                columns.append(column)
+            elif code == "d":
+                columns.append(array("d", column.tobytes()))
+            else:
+                columns.append(list(map(self.objects[place].__getitem__, column)))
+        return columns
 
     def _numbers(self, place: int, column: Packed) -> "array[int]":
         if not isinstance(column, array):
@@ -186,27 +201,18 @@ class _Pile:
 
 
 class _Part:
-    """The rows of a device in a pile, by columns."""
+    """The reports of a device that have the same metrics, by columns."""
 
-    def __init__(self, tenant_id: int, device_id: str, rows: bytes, pile: _Pile, origins: _Origins) -> None:
+    def __init__(
+        self, tenant_id: int, device_id: str, metrics: Sequence[str], columns: Sequence[Packed], origins: _Origins
+    ) -> None:
         self._tenant_id = tenant_id
         self._device_id = device_id
-        width = len(pile.codes)
-        numbers = array("q", rows)
-        floats = array("d", rows) if "d" in pile.codes else None
-        columns: list[Packed] = []
-        for place, code in enumerate(pile.codes):
-            if code == "d" and floats:
-                columns.append(floats[place::width])
-            elif code == "q":
-                columns.append(numbers[place::width])
-            else:
-                columns.append(list(map(pile.objects[place].__getitem__, numbers[place::width])))
         self._log_ids, self._places, self._origin_numbers, self._at, self._arrived_at = cast(
             "list[array[int]]", columns[:_SEQUENCE]
         )
         self._sequences = cast("Sequence[int | None]", columns[_SEQUENCE])
-        self._columns = dict(zip(pile.metrics, cast("list[Sequence[Value]]", columns[_FIRST_VALUE:]), strict=True))
+        self._columns = dict(zip(metrics, cast("list[Sequence[Value]]", columns[_FIRST_VALUE:]), strict=True))
         self._origins = origins
 
     def runs(self) -> list[Run] | None:
@@ -242,6 +248,17 @@ class _Part:
             {name: column[row] for name, column in self._columns.items()},
             self._sequences[row],
         )
+
+
+def _together(parts: Sequence[list[Packed]]) -> list[Packed]:
+    """Rows of one device out of several piles, in the order of the log."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = [list(chain.from_iterable(cast("Any", pieces_of))) for pieces_of in zip(*parts, strict=True)]
+    placed = list(zip(columns[_LOG_ID], columns[_PLACE], strict=True))
+    order = sorted(range(len(placed)), key=placed.__getitem__)
+    ordered = [_picked(column, order) for column in columns]
+    return [*(array("q", column) for column in ordered[:_SEQUENCE]), *ordered[_SEQUENCE:]]
 
 
 def _weight_of(column: Packed) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from appliance.instant import DAY_MS
 from appliance.store.database import Database
-from appliance.telemetry import log_record, queries
+from appliance.telemetry import latest_record, queries
 from appliance.telemetry.day_file import DayDevice
 from appliance.telemetry.days.service import Covered, Days, surveyed
 from appliance.telemetry.keeping import erased_list
@@ -108,7 +108,7 @@ class Recovery:
 
     def _take_latest(self, known: DayDevice) -> None:
         try:
-            reports = log_record.decode(known.latest, known.tenant_id)
+            reports = latest_record.reports_of(known.latest, known.tenant_id)
         except ChunkError as error:
             self._days.note_damage(f"newest values of {known.device_id}: {error}")
             return

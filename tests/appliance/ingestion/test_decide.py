@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from appliance.alerts.model import AlertState, Phase
 from appliance.ingestion.decide import Decision, newest_of, telemetry_device
 from appliance.ingestion.model import Outcome
+from appliance.ingestion.usual import OFTEN, Usual
 from appliance.registry.catalogue.model import DeviceType, MetricKind, MetricRule, Violation
 from broker.message import Message
 from broker.packets import Properties
 from tests.appliance.ingestion.deciding import BROKEN, LIMITS, Gateway, pieces_of, untold
-from tests.appliance.ingestion.examples import NOW, message
+from tests.appliance.ingestion.examples import NOW, TOLERANCES, message
 
 
 class Sent(NamedTuple):
@@ -91,6 +92,27 @@ def test_one_bad_message_changes_nothing_for_the_others(
     assert (others, outcome.changes) == (expected.reports, expected.changes)
     assert [mishap.device_id for mishap in outcome.mishaps] == [device_id]
     assert gateway.book.states() == clean.book.states()
+
+
+@settings(deadline=None, max_examples=40)
+@given(sent, st.lists(st.tuples(bad, st.integers(0, 30)), max_size=3), st.lists(st.integers(0, 30), max_size=5))
+def test_what_was_usual_before_changes_nothing_that_is_decided(
+    steps: list[Sent], others: list[tuple[bytes, int]], again: list[int]
+) -> None:
+    before = messages_of([Sent(device_id, 1, 1) for device_id in ("pump", "valve") * OFTEN])
+    messages = messages_of(steps)
+    for payload, place in others:
+        messages.insert(place, message(payload))
+    # Some come twice.
+    messages += [messages[place] for place in again if place < len(messages)]
+    used, fresh = Gateway(), Gateway()
+    for gateway in (used, fresh):
+        gateway.commit(before)
+    assert used.known.usual.report(before[-1]) is not None
+    fresh.known.usual = Usual(TOLERANCES)
+    outcome = used.commit(messages)
+    assert outcome == fresh.commit(messages)
+    assert list(map(repr, outcome.reports)) == list(map(repr, fresh.outcomes[-1].reports))
 
 
 def test_a_defect_is_told_to_the_owner_of_the_device_and_logged(caplog: pytest.LogCaptureFixture) -> None:

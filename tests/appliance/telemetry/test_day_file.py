@@ -6,22 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.telemetry.day_file import DEVICE_SHIFT, NUMBER_MASK, SLOT_SHIFT, day_number, is_day, key_of
+from appliance.telemetry.day_file import (
+    DEVICE_SHIFT,
+    NUMBER_MASK,
+    RANK_BITS,
+    TURNS_LIMIT,
+    day_number,
+    is_day,
+    key_of,
+    rank_of,
+    turn_of,
+)
 from appliance.telemetry.queries import day_name
 from tests.appliance.telemetry.reports import DAY
 
-slots = st.integers(0, 143)
+turns = st.integers(0, TURNS_LIMIT - 1)
 numbers = st.integers(1, (1 << 28) - 1)
 
 
-@given(slots, numbers, slots, numbers)
-def test_chunks_lie_in_the_order_of_their_ten_minutes_and_then_of_their_devices(
-    slot: int, number: int, other_slot: int, other_number: int
+@given(turns, numbers, turns, numbers)
+def test_chunks_lie_in_the_order_of_their_turns_and_then_of_their_devices(
+    turn: int, number: int, other_turn: int, other_number: int
 ) -> None:
-    key, other = key_of(slot, number), key_of(other_slot, other_number)
-    assert (key < other) == ((slot, number) < (other_slot, other_number))
-    assert (key >> SLOT_SHIFT, key >> DEVICE_SHIFT & (1 << 28) - 1, key & NUMBER_MASK) == (slot, number, 0)
+    key, other = key_of(turn, number), key_of(other_turn, other_number)
+    assert (key < other) == ((turn, number) < (other_turn, other_number))
+    assert (turn_of(key), key >> DEVICE_SHIFT & (1 << 28) - 1, key & NUMBER_MASK) == (turn, number, 0)
     assert key | NUMBER_MASK < 1 << 63
+
+
+@given(st.text(max_size=9))
+def test_the_rank_of_a_device_is_that_of_its_name(device_id: str) -> None:
+    assert 0 <= rank_of(device_id) < 1 << RANK_BITS
+    assert rank_of("device-1") == 0xB72FE279
 
 
 def test_a_day_file_is_named_for_its_day() -> None:

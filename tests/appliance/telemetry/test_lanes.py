@@ -39,7 +39,7 @@ def test_each_is_added_to_the_other_in_its_place(pairs: list[tuple[int, int]]) -
         assert added(one, other) == expected
 
 
-@pytest.mark.parametrize("count", [LANES_LIMIT, LANES_LIMIT + 1])
+@pytest.mark.parametrize("count", [LANES_LIMIT, LANES_LIMIT + 1, 3 * LANES_LIMIT + 5])
 def test_very_many_are_added_as_well(count: int) -> None:
     values = array("q", range(0, 7 * count, 7))
     assert list(raised(values, 5, 2)) == [5 + 9 * place for place in range(count)]

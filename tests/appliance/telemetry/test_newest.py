@@ -53,6 +53,14 @@ def test_what_is_kept_of_it_gives_it_again(reports: list[Report], chance: object
     assert restored.last_seen_at == newest.last_seen_at
 
 
+@given(st.lists(small, max_size=6))
+def test_one_report_may_have_all_of_it(reports: list[Report]) -> None:
+    newest = noted(reports)
+    closed, kept = newest.closed(7), newest.as_of_now().reports
+    assert (closed is None) == (len(kept) != 1 or kept[0] not in reports)
+    assert closed is None or closed == (kept[0], 7)
+
+
 @given(st.lists(small, max_size=8), st.lists(st.booleans(), min_size=8, max_size=8))
 def test_what_is_told_is_of_now_and_made_once(reports: list[Report], asked: list[bool]) -> None:
     made = []
@@ -142,7 +150,7 @@ def test_of_thousands_of_parts_only_the_latest_are_looked_at() -> None:
     newest = Newest()
     assert [at - NOON for at, _ in newest.recent("pressure", 3, parts)] == [len(parts) + n for n in (-3, -2, -1)]
     assert len(looked_at) == 3
-    assert len(last_numbers(parts)["pressure"]) == RECENT_COUNT
+    assert len(last_numbers(parts)["pressure"].at) == RECENT_COUNT
     assert last_numbers([*parts, Rows.of([report(at=NOON - 1, values={"old": 1})], 0)]).keys() == {
         "pressure",
         "battery",

@@ -1,5 +1,7 @@
 """Open chunks are sealed in time, stay readable while they are, and cost bounded memory."""
 
+from array import array
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,11 +84,48 @@ def test_a_chunk_never_spans_days() -> None:
 def test_beyond_the_memory_limit_the_oldest_chunks_go_first() -> None:
     chunks = OpenChunks(TelemetryConfig(memory_limit_reports=10, seal_after_ms=10**9))
     for row, device in enumerate("abcd"):
-        chunks.absorb([report(device, NOON + tick) for tick in range(4)], row + 1, NOON + row)
-    assert seal(chunks, NOON + 10) == 2
+        chunks.absorb([report(device, NOON + tick) for tick in range(4)], row + 1, NOON + row * MINUTE_MS)
+    assert seal(chunks, NOON + 10 * MINUTE_MS) == 2
     assert found(chunks, "a") == found(chunks, "b") == []
     assert len(found(chunks, "c")) == 4
     assert chunks.report_count == 8
+
+
+def test_a_chunk_after_one_that_was_let_go_early_is_not_cut_short() -> None:
+    chunks = OpenChunks(TelemetryConfig(memory_limit_reports=1, seal_after_ms=10 * MINUTE_MS))
+    names = [f"sensor-{number:03}" for number in range(100)]
+    chunks.absorb([report(name) for name in names], 1, NOON)
+    early = seal(chunks, NOON + 1)
+    assert early == 99
+    chunks.absorb([report(name) for name in names], 2, NOON + 1)
+    opened = {device.open[NOON // DAY_MS] for device in chunks._devices.values()}
+    again = [chunk for chunk in opened if chunk.age[0] == NOON + 1]
+    assert len(again) == early
+    assert all(5 * MINUTE_MS <= chunk.due_at - NOON <= 15 * MINUTE_MS for chunk in again)
+    assert {chunk.device.rank * 10 * MINUTE_MS >> 32 == chunk.due_at % (10 * MINUTE_MS) for chunk in again} == {True}
+
+
+def test_what_was_sealed_together_is_sealed_together_again_in_the_same_order() -> None:
+    chunks = OpenChunks(TelemetryConfig(memory_limit_reports=100, seal_after_ms=DAY_MS))
+    names = [f"sensor-{number:03}" for number in range(100)]
+    orders = []
+    for turn in range(4):
+        order: list[str] = []
+        for step in range(10):
+            now = NOON + (turn * 10 + step) * MINUTE_MS
+            # Each time they come in another order.
+            chunks.absorb([report(name, now) for name in names[turn::3] + names[:turn] + names], turn + 1, now)
+            chunks.begin_sealing(now)
+            order += [chunk.device.device_id for chunk in chunks.sealing]
+            chunks.finish_sealing(list(chunks.sealing))
+        orders.append(order)
+    turns = [order for each in orders for order in each]
+    positions = {name: [place for place, each in enumerate(turns) if each == name] for name in names}
+    laps = [[name for name in names if len(positions[name]) > lap] for lap in (1, 2)]
+    for lap, there in zip((1, 2), laps, strict=True):
+        assert sorted(there, key=lambda name: positions[name][lap]) == sorted(
+            there, key=lambda name: positions[name][lap - 1]
+        )
 
 
 def test_what_is_due_counts_towards_the_memory_limit_once() -> None:
@@ -241,8 +280,8 @@ def test_memory_that_few_heavy_reports_fill_is_let_go() -> None:
     heavy, light = report("a", values={"text": "x" * 1_000_000}), report("b", NOON)
     chunks = OpenChunks(TelemetryConfig(memory_limit_reports=10_000, seal_after_ms=DAY_MS))
     chunks.absorb([heavy], 1, NOON)
-    chunks.absorb([light], 2, NOON + 1)
-    assert seal(chunks, NOON + 2) == 1
+    chunks.absorb([light], 2, NOON + MINUTE_MS)
+    assert seal(chunks, NOON + MINUTE_MS) == 1
     assert (found(chunks, "a"), found(chunks, "b")) == ([], [NOON])
 
 
@@ -274,7 +313,7 @@ def test_the_last_numbers_of_a_chunk_are_made_once() -> None:
     chunks.absorb([report(values={"pressure": 1})], 1, NOON)
     chunks.begin_sealing_all()
     [chunk] = chunks.sealing
-    assert chunk.last_numbers() == {"pressure": [(NOON, 1.0)]}
+    assert chunk.last_numbers() == {"pressure": (array("q", [NOON]), array("d", [1.0]))}
     assert chunk.last_numbers() is chunk.last_numbers()
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from array import array
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -36,8 +37,19 @@ def test_integers_come_back(values: list[int]) -> None:
 def test_whole_numbers_are_the_same_bytes_as_floating_point_ones(values: list[int]) -> None:
     out, floating = bytearray(), bytearray()
     packing.put_integers(out, values)
-    packing.put_wholes(floating, list(map(float, values)))
+    floats = list(map(float, values))
+    packing.put_wholes(floating, packing.Wholes(floats, min(floats), max(floats)))
     assert floating == out
+
+
+@given(st.integers(-(2**40), 2**40), st.lists(st.integers(-130, 130), min_size=1), st.integers(0, 130))
+def test_numbers_that_go_up_and_down_by_small_steps_come_back(first: int, steps: list[int], most: int) -> None:
+    values = list(accumulate((max(min(step, most), -most) for step in steps), initial=first))
+    out = bytearray()
+    packing.put_integers(out, values)
+    reader = Reader(bytes(out))
+    assert packing.take_integers(reader, len(values)) == values
+    reader.end()
 
 
 @given(st.integers(0, 2**63), st.integers(-(2**62), 2**62))
@@ -86,12 +98,6 @@ def test_many_pieces_come_back(each: list[bytes]) -> None:
     reader = Reader(bytes(out))
     assert packing.take_pieces(reader) == (each, b"".join(each))
     reader.end()
-
-
-@given(st.integers(1, 9), st.integers(0, 40))
-def test_bytes_are_cut_into_pieces_of_one_size(size: int, count: int) -> None:
-    joined = bytes(number % 251 for number in range(size * count))
-    assert list(packing.pieces(joined, size)) == [joined[at : at + size] for at in range(0, size * count, size)]
 
 
 def test_a_piece_of_negative_length_is_damage() -> None:

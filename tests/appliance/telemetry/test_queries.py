@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS
 from appliance.store.database import connect_writer
-from appliance.telemetry import chunk, queries
-from appliance.telemetry.day_file import DamagedDayError, SealedChunk, SealedDevice
+from appliance.telemetry import chunk, latest_record, queries
+from appliance.telemetry.day_file import DamagedDayError, SealedChunk, SealedDevice, key_of, turn_of
 from appliance.telemetry.days.queries import read_chunks, read_devices
 from appliance.telemetry.packing import ChunkError
 from tests.appliance.store.tables import up_to_date
@@ -26,7 +26,9 @@ FOREVER = (START, START + DAY_MS)
 @pytest.fixture
 def day(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     path = tmp_path / "2026-01-31.db"
-    with closing(connect_writer(path, page_bytes=16_384, cache_kb=100, synchronous="NORMAL")) as connection:
+    with closing(
+        connect_writer(path, page_bytes=queries.DAY_PAGE_BYTES, cache_kb=100, synchronous="NORMAL")
+    ) as connection:
         queries.prepare_day(connection)
         yield connection
 
@@ -77,6 +79,92 @@ def test_a_second_chunk_of_the_same_ten_minutes_does_not_replace_the_first(
     queries.insert_sealed(day, [sealed("a", 1, (0, 5), (1, 6))])
     queries.insert_sealed(day, [sealed("a", 2, (0, 5))])
     assert len(read(tmp_path, 1, *FOREVER)) == 3
+
+
+def turns(day: sqlite3.Connection) -> list[int]:
+    return [turn_of(key) for (key,) in day.execute("SELECT chunk_id FROM chunk ORDER BY chunk_id")]
+
+
+def test_a_turn_ends_when_most_have_had_theirs_and_takes_a_minute_at_least(day: sqlite3.Connection) -> None:
+    def seal(names: str, minute: int) -> None:
+        queries.insert_sealed(day, [sealed(name, 1, (minute * 60_000, minute * 60_000 + 5)) for name in names])
+
+    seal("abc", 9)
+    seal("de", 9)
+    assert turns(day) == [0] * 5
+    # One comes before its time, it finds room beside its first one.
+    seal("af", 10)
+    assert turns(day) == [0] * 7
+    seal("ab", 10)
+    assert turns(day) == [0] * 7 + [1] * 2
+    for _ in range(20):
+        seal("ab", 11)
+    assert max(turns(day)) <= 11
+
+
+def test_a_file_grows_at_its_end_and_not_between(day: sqlite3.Connection) -> None:
+    names = [f"device-{number:03}" for number in range(300)]
+    for minute in range(30):
+        for first in range(0, 300, 100):
+            batch = names[first : first + 100]
+            (last,) = day.execute("SELECT COALESCE(MAX(chunk_id), 0) FROM chunk").fetchone()
+            queries.insert_sealed(day, [sealed(name, 1, (minute * 60_000, minute * 60_000 + 5)) for name in batch])
+            (count,) = day.execute("SELECT COUNT(*) FROM chunk WHERE chunk_id > ?", (last,)).fetchone()
+            assert count == 100
+    assert turns(day) == sorted(list(range(30)) * 300)
+
+
+def test_the_newest_values_are_found_in_the_last_chunk(tmp_path: Path, day: sqlite3.Connection) -> None:
+    path = tmp_path / "2026-01-31.db"
+    queries.insert_sealed(day, [sealed("a", 1, (0, 5), (6, 9))._replace(latest=None)])
+    (known,) = read_devices(path)
+    assert known.latest == latest_record.with_chunk(b"a 6 9")
+    (stored,) = day.execute("SELECT LENGTH(latest) FROM device").fetchone()
+    assert stored < 10
+    queries.insert_sealed(day, [sealed("a", 2, (9, 9))._replace(latest=b"record")])
+    (known,) = read_devices(path)
+    assert known.latest == b"record"
+    # Where the chunk was lost, so are they, and nothing else.
+    queries.insert_sealed(day, [sealed("a", 3, (11, 12))._replace(latest=None)])
+    day.execute("DELETE FROM chunk")
+    (known,) = read_devices(path)
+    assert (known.last_log_id, known.latest) == (3, b"")
+
+
+def test_a_file_of_version_1_is_read_and_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-31.db"
+    with closing(connect_writer(path, page_bytes=16_384, cache_kb=100, synchronous="NORMAL")) as day:
+        day.executescript(
+            """
+            CREATE TABLE device (
+                device_number INTEGER PRIMARY KEY AUTOINCREMENT, tenant_id INTEGER NOT NULL, device_id TEXT NOT NULL,
+                last_log_id INTEGER NOT NULL, latest_log_id INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
+                latest BLOB NOT NULL, UNIQUE (tenant_id, device_id)
+            ) STRICT;
+            CREATE TABLE chunk (
+                chunk_id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL, report_count INTEGER NOT NULL,
+                first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, record BLOB NOT NULL
+            ) STRICT;
+            INSERT INTO device VALUES (1, 1, 'b', 7, 8, 9, x'01'), (2, 1, 'a', 7, 8, 9, x'01');
+            PRAGMA user_version = 1;
+            PRAGMA application_id = 77;
+            """
+        )
+        # The ten minutes in which each begins: 12:00 and 12:10.
+        for turn, first in ((72, DAY_MS // 2), (73, DAY_MS // 2 + 600_000)):
+            row = (key_of(turn, 2), START + first, START + first + 5, f"a {first}".encode())
+            day.execute("INSERT INTO chunk VALUES (?, 1, 1, ?, ?, ?)", row)
+        before = read(tmp_path, 1, *FOREVER)
+        assert before == [b"a 43200000", b"a 43800000"]
+        queries.prepare_day(day)
+        queries.prepare_day(day)
+        assert read(tmp_path, 1, *FOREVER) == before
+        queries.insert_sealed(day, [sealed("a", 9, (DAY_MS // 2 + 9, DAY_MS // 2 + 10)), sealed("c", 9, (0, 5))])
+        assert read(tmp_path, 1, *FOREVER) == [*before, b"a 43200009 43200010"]
+        assert read(tmp_path, 1, START, START + 43_200_008) == before[:1]
+        assert [known[:4] for known in read_devices(path)] == [(1, "b", 7, 8), (1, "a", 9, 9), (1, "c", 9, 9)]
+        assert day.execute("PRAGMA application_id").fetchone() == (77,)
+        assert day.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_tenants_do_not_see_each_other(tmp_path: Path, day: sqlite3.Connection) -> None:

@@ -47,6 +47,27 @@ def test_some_metrics_are_those_of_all(found: list[RollUp], others: set[str], ch
     assert taken.keys() == expected.keys()
 
 
+@given(st.integers(1, 4), st.integers(1, 4), st.sets(st.integers(0, 15), max_size=2), rollups, rollups)
+def test_many_devices_are_taken_as_each_is_alone(
+    device_count: int, hour_count: int, missing: set[int], usual: RollUp, other: RollUp
+) -> None:
+    places = [(f"d{device}", hour) for hour in range(hour_count) for device in range(device_count)]
+    records = [
+        (device, hour, rollup_record.encode(other if hour == 2 else usual))
+        for place, (device, hour) in enumerate(places)
+        if place not in missing
+    ]
+    together, alone = (rollup_record.Taker([*usual.bins, *other.bins]) for _ in range(2))
+    assert not together.take(records, 3_600)
+    for record in sorted(records):
+        assert not alone.take([record], 3_600)
+    taken: list[dict[tuple[str, str], dict[int, Bin]]] = [{}, {}]
+    for found, taker in zip(taken, (together, alone), strict=True):
+        for device_id, metric, bins in taker.taken():
+            found.setdefault((device_id, metric), {}).update(bins)
+    assert repr(dict(sorted(taken[0].items()))) == repr(dict(sorted(taken[1].items())))
+
+
 @given(rollups, st.data())
 def test_damage_is_always_found(rollup: RollUp, data: st.DataObject) -> None:
     record = rollup_record.encode(rollup)

@@ -22,6 +22,8 @@ DEVICES = 300
 SOME = [f"s-{number}" for number in range(0, DEVICES, 37)]
 NAME = "2026-01-31.db"
 LATER = NOON + 60_000
+NUMBERS_PAGE = 2
+"""Where SQLite keeps the highest number of the table of devices."""
 
 
 def damage(path: Path, page: int) -> None:
@@ -81,6 +83,7 @@ async def test_an_open_chunk_goes_into_its_day_file_whole_with_the_newest_values
         [sealed] = device.chunks
         assert sealed[:3] == (2, NOON + 2, NOON + 5)
         assert [each.at for each in chunk.decode(sealed.blob).reports()] == [NOON + 5, NOON + 2]
+        assert device.latest is not None
         assert {metric for each in log_record.decode(device.latest, 1) for metric in each.values} == {
             "battery",
             "pressure",
@@ -126,7 +129,8 @@ async def test_a_day_that_was_damaged_before_a_start_is_saved(tmp_path: Path, pa
         await require_there(gateway)
         before = {device: await gateway.stored(device) for device in SOME}
         await gateway.telemetry.seal_all()
-        assert not gateway.telemetry.status().ok
+        # The highest number that a device had is asked for only when there is a new one.
+        assert page == NUMBERS_PAGE or not gateway.telemetry.status().ok
         if gateway.telemetry.unwritable:
             await require_saved(gateway, before)
         else:

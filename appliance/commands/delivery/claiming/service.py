@@ -101,13 +101,24 @@ def at_once(
         claimant = claimants.get((command.tenant_id, command.device_id))
         offered = command
         if claimant is not None and ruling.is_offerable(command, now):
-            found = _found(command, claimant, dialects, usual)
-            if found is not None and not isinstance(found, ruling.Reason) and found[0] is not DialectName.JOBS:
+            found = _found_now(command, claimant, dialects, usual)
+            if found is not None and found[0] is not DialectName.JOBS:
                 # That it is new and that it is offered is one change.
                 offered = replace(ruling.offered(command, now), version=command.version)
                 claims.append(Claim(offered, claimant, found[1]))
         kept.append(offered)
     return kept, claims
+
+
+def _found_now(
+    command: Command, claimant: Claimant, dialects: Sequence[Dialect], usual: Usual
+) -> tuple[DialectName, Wire] | None:
+    """How it is told at once; None where it waits: whoever offers what waits tells, too, why it cannot be written."""
+    try:
+        found = _found(command, claimant, dialects, usual)
+    except Exception:  # noqa: BLE001  one bad command keeps no other from being sent; it is met again and set aside
+        return None
+    return None if isinstance(found, ruling.Reason) else found
 
 
 def _found(

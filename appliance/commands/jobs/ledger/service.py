@@ -7,6 +7,7 @@ gives. Devices hear once per transaction what has become of their list, events a
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -59,6 +60,8 @@ class Ports(msgspec.Struct, frozen=True):
     announce: Announce
     timer_set: Afterwards
     """Called where a timer was set, or ended before its time."""
+    puzzled: Callable[[int, str], object]
+    """Told of a device that could not be answered by a mistake of the gateway."""
 
 
 class Ledger:
@@ -80,6 +83,7 @@ class Ledger:
         self._followed: list[ExecutionChange] = []
         self._outlines: dict[int, JobOutline | None] = {}
         self._has_set_timer = False
+        self._puzzled: dict[tuple[int, str], None] = {}
 
     # For devices.
 
@@ -102,6 +106,7 @@ class Ledger:
         except Exception:
             # One bad request stops nobody, and its own words are not logged.
             log.exception("request for jobs not served tenant_id=%s device_id=%s", tenant_id, address.device_id)
+            self._puzzled[tenant_id, address.device_id] = None
             failed = RejectedError(Fault.INTERNAL, "the gateway could not do this")
             return JobAnswer(failed.fault.value, answers.rejected(failed, self._now, token))
 
@@ -232,15 +237,15 @@ class Ledger:
         """What is to be done on the loop once all of this is on disk."""
         if self._has_set_timer:
             queries.save_running_time(self._connection, DEFAULT_TENANT, self._running_ms)
-        rest = [self._ports.followed(self._connection, self._followed, self._now)] if self._followed else []
-        rest += [
-            self._ports.ended(self._connection, tenant_id, job_number, self._now)
-            for tenant_id, job_number in self._ended
-        ]
+        told, ports, now, running_ms = self._events, self._ports, self._now, self._running_ms
+        rest: list[Callable[[], object]] = []
+        if self._followed:
+            rest.append(ports.followed(self._connection, self._followed, now))
+        rest += [ports.ended(self._connection, *job, now) for job in self._ended]
         heard = [found for key, before in self._before.items() if (found := self._heard(*key, before)) is not None]
-        told, ports, has_set_timer = self._events, self._ports, self._has_set_timer
-        now, running_ms = self._now, self._running_ms
-        changed = self._changed()
+        rest += [partial(ports.announce, changed)] if (changed := self._changed()) else []
+        rest += [ports.timer_set] if self._has_set_timer else []
+        rest += [partial(ports.puzzled, *device) for device in self._puzzled]
 
         def afterwards() -> None:
             for event in told:
@@ -249,10 +254,6 @@ class Ledger:
                 one.tell(ports.publish, running_ms, now)
             for step in rest:
                 step()
-            if changed:
-                ports.announce(changed)
-            if has_set_timer:
-                ports.timer_set()
 
         return afterwards
 

@@ -66,10 +66,18 @@ def select_open_keys(tenant_id: int, device_id: str) -> Select[tuple[int, int]]:
     return Select(sql, (tenant_id, device_id), _key)
 
 
-def select_open_texts(tenant_id: int, job_number: int) -> Select[Texts]:
-    """The texts of what devices have not ended of a job."""
-    sql = f"{_TEXTS} WHERE job_execution.tenant_id = ? AND job.job_number = ? AND job_execution.ended_at IS NULL"
-    return Select(sql, (tenant_id, job_number), Texts)
+def select_texts(tenant_id: int) -> Select[Texts]:
+    """The texts of whatever has not ended."""
+    sql = f"{_TEXTS} WHERE job_execution.tenant_id = ? AND job_execution.ended_at IS NULL"
+    return Select(sql, (tenant_id,), Texts)
+
+
+def select_texts_of_device(tenant_id: int, device_id: str) -> Select[Texts]:
+    """The texts of what a device has not ended."""
+    sql = f"""{_TEXTS}
+        WHERE job_execution.tenant_id = ? AND job_execution.device_id = ? AND job_execution.ended_at IS NULL
+    """
+    return Select(sql, (tenant_id, device_id), Texts)
 
 
 def _key(tenant_id: int, execution_id: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ that fails, too, its row alone ends. What nobody can read of it is forgotten. Th
 the start, and the log where the gateway failed.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,13 +15,17 @@ import msgspec
 from appliance.commands.jobs import queries as execution_queries
 from appliance.commands.jobs import ruling
 from appliance.commands.jobs.ledger.service import Ledger
-from appliance.commands.jobs.model import Terms
+from appliance.commands.jobs.model import PIECE, Terms
 from appliance.commands.jobs.setting_aside import queries
 from appliance.commands.jobs.setting_aside.queries import Texts
 from appliance.commands.mishaps.service import Aside, Key
-from appliance.store.database import Afterwards, Database, Work, nothing_left
+from appliance.store.database import Afterwards, Database, Select, Work, nothing_left
 
 LedgerOf = Callable[[sqlite3.Connection, int], Ledger]
+
+
+class UnreadableError(Exception):
+    """The row of an execution, or of its job, cannot be read."""
 
 
 class ExecutionsAside(Aside):
@@ -35,11 +40,14 @@ class ExecutionsAside(Aside):
         """As if somebody had cancelled it, or its row alone."""
         return [partial(self._cancel, key, reason), partial(self._end_row, key, reason)]
 
-    async def look_through(self, tenant_id: int, job_number: int, error: Exception) -> None:
-        """Set aside what nobody can read of a job that cannot go on. Raises `UnwritableError`."""
-        for texts in await self._database.read(queries.select_open_texts(tenant_id, job_number)):
+    async def look_through(self, select: Select[Texts], error: Exception) -> None:
+        """Set aside what of some executions nobody can read. Raises `UnwritableError`."""
+        for place, texts in enumerate(await self._database.read(select)):
+            if place % PIECE == 0:
+                # There may be very many.
+                await asyncio.sleep(0)
             if not (_is_readable(texts.details, dict[str, str]) and _is_readable(texts.terms, Terms)):
-                await self.put((tenant_id, texts.execution_id), error)
+                await self.put((texts.tenant_id, texts.execution_id), error)
 
     def _cancel(self, key: Key, reason: str, connection: sqlite3.Connection, now: int) -> Afterwards:
         _mend(connection, queries.texts_of(connection, *key))

@@ -5,10 +5,9 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from appliance.instant import DAY_MS
 from appliance.store.database import connect_reader, will_pass
-from appliance.telemetry import chunk, log_record
-from appliance.telemetry.day_file import DEVICE_SHIFT, NUMBER_MASK, SLOT_MS, SLOT_SHIFT
+from appliance.telemetry import chunk, latest_record, log_record
+from appliance.telemetry.day_file import NUMBER_MASK, key_of, turn_of
 from appliance.telemetry.keeping.model import DamagedOpenDayError
 from appliance.telemetry.keeping.resealing import LeftOut
 from appliance.telemetry.packing import ChunkError
@@ -44,11 +43,11 @@ def may_hold(path: Path, devices: Collection[tuple[int, str]]) -> bool:
 
 def _delete_device(connection: sqlite3.Connection, key: tuple[int, str], through: int) -> None:
     row = connection.execute(
-        "SELECT device_number, latest_log_id FROM device WHERE tenant_id = ? AND device_id = ?", key
+        "SELECT device_number, latest_log_id, latest FROM device WHERE tenant_id = ? AND device_id = ?", key
     ).fetchone()
     if row is None:
         return
-    number, latest_log_id = row
+    number, latest_log_id, latest = row
     gone, is_anything_kept = [], False
     for chunk_id, record in _chunks_of(connection, key[0], number):
         if _last_log_id(record) <= through:
@@ -58,7 +57,7 @@ def _delete_device(connection: sqlite3.Connection, key: tuple[int, str], through
     connection.executemany("DELETE FROM chunk WHERE tenant_id = ? AND chunk_id = ?", gone)
     if not is_anything_kept:
         connection.execute("DELETE FROM device WHERE tenant_id = ? AND device_number = ?", (key[0], number))
-    elif latest_log_id <= through:
+    elif latest_log_id <= through or (key[0], latest_record.chunk_of(latest)) in gone:
         connection.execute(
             "UPDATE device SET latest = ?, last_seen_at = 0 WHERE tenant_id = ? AND device_number = ?",
             (log_record.encode(()), key[0], number),
@@ -66,8 +65,9 @@ def _delete_device(connection: sqlite3.Connection, key: tuple[int, str], through
 
 
 def _chunks_of(connection: sqlite3.Connection, tenant_id: int, number: int) -> Iterator[tuple[int, bytes]]:
-    for slot in range(DAY_MS // SLOT_MS):
-        first = slot << SLOT_SHIFT | number << DEVICE_SHIFT
+    (last,) = connection.execute("SELECT COALESCE(MAX(chunk_id), 0) FROM chunk").fetchone()
+    for turn in range(turn_of(last) + 1):
+        first = key_of(turn, number)
         yield from connection.execute(
             "SELECT chunk_id, record FROM chunk WHERE tenant_id = ? AND chunk_id BETWEEN ? AND ?",
             (tenant_id, first, first | NUMBER_MASK),

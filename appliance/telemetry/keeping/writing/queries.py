@@ -4,16 +4,17 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from appliance.store.database import connect_reader
-from appliance.telemetry import chunk, log_record
-from appliance.telemetry.day_file import DEVICE_MASK, DEVICE_SHIFT
+from appliance.telemetry import chunk, latest_record, log_record
+from appliance.telemetry.day_file import DEVICE_MASK, DEVICE_SHIFT, TURN_SHIFT, TURNS_LIMIT
 from appliance.telemetry.keeping.resealing import OpenChunkRow, OpenDevice
 from appliance.telemetry.packing import ChunkError
 
-_HIGHEST_KEY = (1 << 60) - 1
+_HIGHEST_KEY = (TURNS_LIMIT << TURN_SHIFT) - 1
 """Of a chunk: docs/reference/chunks.md."""
 
 _FRUITLESS_SPLITS = 8
@@ -71,8 +72,10 @@ class SavedPart:
         )
         kinds = (int, int, str, int, int, int, bytes)
         for row in self._readable(sql, DEVICE_MASK):
-            if tuple(map(type, row)) == kinds:
-                yield OpenDevice(*row)
+            if tuple(map(type, row)) == kinds and self._connection is not None:
+                device = OpenDevice(*row)
+                find = partial(_record_of, self._connection, device.tenant_id)
+                yield device._replace(latest=latest_record.filled(device.latest, find))
 
     def _chunks(self) -> Iterator[OpenChunkRow]:
         sql = "SELECT chunk_id, record FROM chunk WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id"
@@ -122,6 +125,17 @@ class SavedPart:
         except sqlite3.DatabaseError:
             return False
         return True
+
+
+def _record_of(connection: sqlite3.Connection, tenant_id: int, chunk_id: int) -> object:
+    """The chunk of a key; None where there is none, or where it cannot be read."""
+    try:
+        row = connection.execute(
+            "SELECT record FROM chunk WHERE tenant_id = ? AND chunk_id = ?", (tenant_id, chunk_id)
+        ).fetchone()
+    except sqlite3.Error:
+        return None
+    return row[0] if row else None
 
 
 @contextmanager

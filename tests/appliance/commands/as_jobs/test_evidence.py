@@ -95,5 +95,7 @@ def test_words_beyond_all_bounds_are_cut() -> None:
 
 
 def test_a_change_is_of_its_job() -> None:
-    assert [evidence.job_id_of(one) for one in (ExecutionChange(None, QUEUED), ExecutionChange(QUEUED, None))] == [EXECUTION] * 2
+    assert [evidence.job_id_of(one) for one in (ExecutionChange(None, QUEUED), ExecutionChange(QUEUED, None))] == [
+        EXECUTION
+    ] * 2
     assert evidence.job_id_of(ExecutionChange(None, None)) == ""

@@ -1,6 +1,7 @@
 """Commands and their jobs, in step with each other whatever happens."""
 
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -246,3 +247,19 @@ async def test_both_ledgers_tell_the_same_whatever_happens(both: Both, seed: int
     await both.hall.commands.tending.tend()
     assert await both.open() == []
     assert {(await both.command(one)).is_over for one in made} == {True}
+
+
+async def test_a_job_that_nobody_can_read_costs_its_device_no_command(both: Both) -> None:
+    job_number = await both.desk.offer("old", "lamp")
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "UPDATE job_execution SET details = '{' WHERE tenant_id = 1 AND job_number = ?", (job_number,)
+        )
+
+    await both.desk.database.write(spoil)
+    command = await both.send(NewCommand("blink"))
+    both.hall.connect("lamp", NEWS)
+    await both.hall.until(command, lambda one: one.dialect is DialectName.JOBS)
+    assert [one.job_id for one in await both.open()] == [command]
+    assert both.hall.commands.status().details["set_aside"] == 0

@@ -3,9 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.telemetry.journal.erased import Erased, is_through
+from appliance.telemetry.journal import frames
+from appliance.telemetry.journal.erased import NAMES_LIMIT, Erased, is_through
 from appliance.telemetry.journal.model import RawMessage
 from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.packing import inflate
 from tests.appliance.telemetry.journal.examples import raw_messages
 from tests.appliance.telemetry.reports import NOON
 
@@ -34,3 +36,17 @@ def test_what_the_log_gives_no_more_is_not_shown(message: RawMessage, through_of
         message.tenant_id == tenant_id and message.is_of([device_id]) and message.log_id <= through
         for (tenant_id, device_id), through in through_of.items()
     )
+
+
+@given(raw_messages, st.lists(erasures, max_size=4))
+def test_bytes_without_the_name_of_a_device_hold_nothing_that_is_erased(
+    message: RawMessage, asked: list[Erasure]
+) -> None:
+    erased = Erased(asked)
+    content = inflate(frames.packed([message]).packed)
+    assert erased.may_be_in(content) or not erased.has(message)
+    assert not Erased().may_be_in(content)
+
+
+def test_of_many_names_each_message_is_looked_at() -> None:
+    assert Erased(Erasure(1, 1, f"d{number}", 1, 1) for number in range(NAMES_LIMIT + 1)).may_be_in(b"")

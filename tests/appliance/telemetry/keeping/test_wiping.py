@@ -15,6 +15,7 @@ from appliance.telemetry.keeping import queries, wiping
 from appliance.telemetry.keeping.erasing.queries import delete_devices
 from appliance.telemetry.keeping.resealing import EVERYTHING
 from appliance.telemetry.packing import ChunkError
+from appliance.telemetry.queries import DAY_PAGE_BYTES
 from tests.appliance.telemetry.keeping.open_days import fill, rows, writing
 
 
@@ -107,7 +108,7 @@ def test_a_page_that_is_none_of_sqlites_is_refused_and_nothing_written(tmp_path:
         fill(connection, 3, 10, 100)
         (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'chunk'").fetchone()
     content = bytearray(path.read_bytes())
-    at = (root - 1) * 16_384 + offset
+    at = (root - 1) * DAY_PAGE_BYTES + offset
     content[at : at + len(bad)] = bad
     path.write_bytes(content)
     with path.open("r+b", 0) as file, pytest.raises(ChunkError, match=r"page|free block"):
@@ -121,7 +122,7 @@ def test_pages_that_lead_back_to_themselves_are_refused(tmp_path: Path) -> None:
         fill(connection, 3, 200, 3_000)
         (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'chunk'").fetchone()
     content = bytearray(path.read_bytes())
-    struct.pack_into(">I", content, (root - 1) * 16_384 + 8, root)
+    struct.pack_into(">I", content, (root - 1) * DAY_PAGE_BYTES + 8, root)
     path.write_bytes(content)
     with path.open("r+b", 0) as file, pytest.raises(ChunkError, match="belongs to two places"):
         wiping.wipe(file, [root], lambda: None)

@@ -170,6 +170,21 @@ def test_each_day_is_a_run_of_its_own() -> None:
     assert [exact(each) for _, each in one_by_one(found)] == list(map(exact, sent))
 
 
+def test_values_of_several_kinds_are_one_run() -> None:
+    kinds: list[list[Any]] = [[1.5, 2.5], [1, 2], [3.5, 4], [None, "x"], [2**70, 1]]
+    records = [
+        [report("ab"[place % 2], NOON + 9 * number + place, values={"v": each[place % 2]}) for place in range(4)]
+        for number, each in enumerate(kinds)
+    ]
+    for _, found in gathered_of(*records).devices():
+        assert kinds_of(found) == [Run]
+        [device_id] = {each.device_id for _, each in one_by_one(found)}
+        sent = [(log_id, each) for log_id, record in enumerate(records, 1) for each in record]
+        assert [(log_id, exact(each)) for log_id, each in one_by_one(found)] == [
+            (log_id, exact(each)) for log_id, each in sent if each.device_id == device_id
+        ]
+
+
 def kinds_of(found: Sequence[Run | LoggedReport]) -> list[type]:
     return list(map(type, found))
 

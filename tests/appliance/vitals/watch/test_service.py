@@ -2,12 +2,14 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.alerts.book import Book
+from appliance.alerts.book import Book, Overlay
 from appliance.alerts.model import AlertOpened, AlertResolved, NewRule
 from appliance.notifications.model import NoticesQueued
+from appliance.vitals.watch import service
 from appliance.vitals.watch.service import WAITING_LIMIT, Measured, Watch, _judge
 from tests.appliance.alerts.examples import COOLDOWNS, limit
 from tests.appliance.full_disk import full_disk
@@ -109,6 +111,36 @@ async def test_while_nothing_can_be_written_figures_wait_and_are_then_judged_wit
         assert (alert.breached_at, alert.opened_at) == (NOW + 5_000, NOW + 65_000)
         assert alert.resolved_at == NOW + 75_000
         assert len(lagging.watch._waiting) == 0
+
+
+async def test_while_nothing_can_be_written_nothing_is_judged_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Measured] = []
+
+    def noted(overlay: Overlay, measured: Measured) -> None:
+        judged.append(measured)
+        _judge(overlay, measured)
+
+    monkeypatch.setattr(service, "_judge", noted)
+    async with built(tmp_path) as gateway:
+        lagging = Lagging(gateway)
+        await gateway.alerts.add_rule(1, LAGS)
+        async with full_disk(gateway.database):
+            for _ in range(20):
+                await lagging.measure(20)
+                assert not await lagging.watch.judge()
+                assert not await lagging.watch.judge()
+            assert len(judged) == 20
+            # By another rule each is judged differently.
+            rules = gateway.alerts.book.rules(1)
+            gateway.alerts.book.put(msgspec.structs.replace(rules[0], threshold=19.0))
+            assert not await lagging.watch.judge()
+            assert len(judged) == 40
+            gateway.alerts.book.put(rules[0])
+        await lagging.see(0)
+        [alert] = await gateway.alerts.alerts(1)
+        assert alert.opened_at == NOW + 65_000
 
 
 async def test_a_disk_that_hangs_does_not_keep_the_gateway_from_measuring(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from appliance.commands.jobs.plan.membership import View
 from appliance.commands.jobs.plan.model import Job, Sweep, UnknownJobError
 from appliance.commands.jobs.plan.setting_aside.service import JobsAside
 from appliance.commands.jobs.ruling import removed
-from appliance.commands.jobs.setting_aside.queries import select_open_keys
+from appliance.commands.jobs.setting_aside.queries import select_open_keys, select_texts
 from appliance.commands.mishaps.service import Key, Mishap, fails, kind_of, place_of
 from appliance.errors import ApplianceError
 from appliance.instant import SECOND_MS
@@ -115,8 +115,8 @@ class Tending:
         except Exception as error:  # noqa: BLE001  one bad job keeps no other from going on
             if self._stick(job, f"the gateway failed ({kind_of(error)}): its log says where"):
                 log.error("job failed error=%s where=\n%s", kind_of(error), place_of(error))  # noqa: TRY400  no words
-                # What nobody can read must not keep the other devices of the job from it.
-                await self._book.jobs.aside.look_through(job.tenant_id, job.job_number, error)
+                # What nobody can read, of this job or another of the same devices, must not keep the others from it.
+                await self._book.jobs.aside.look_through(select_texts(job.tenant_id), error)
         else:
             self._stuck.pop(job.job_number, None)
 

@@ -7,7 +7,7 @@ from tests.appliance.commands.jobs.desk import JobsDesk, T
 
 
 async def test_they_are_found_by_their_numbers_and_mended(desk: JobsDesk) -> None:
-    job_number = await desk.offer("open", "pump", "valve", terms=Terms(in_progress_minutes=1))
+    await desk.offer("open", "pump", "valve", terms=Terms(in_progress_minutes=1))
     await desk.ask("start-next")
     one = await desk.execution("open")
     other = await desk.execution("open", "valve")
@@ -15,7 +15,8 @@ async def test_they_are_found_by_their_numbers_and_mended(desk: JobsDesk) -> Non
     assert await read(queries.select_open_keys(T, "pump")) == [(T, number)]
     assert await read(queries.select_due_keys(one.due_ms or 0, 9)) == [(T, number)]
     assert await read(queries.select_due_keys((one.due_ms or 0) - 1, 9)) == []
-    texts = await read(queries.select_open_texts(T, job_number))
+    texts = await read(queries.select_texts(T))
+    assert await read(queries.select_texts_of_device(T, "pump")) == texts[:1]
     assert [found.execution_id for found in texts] == [number, other.execution_id]
     assert await write(queries.texts_of, T, number) == texts[0]
     assert (texts[0].details, "in_progress_minutes" in texts[0].terms) == ("{}", True)

@@ -1,11 +1,13 @@
 """Executions with which the gateway cannot go on."""
 
+import asyncio
 import sqlite3
 
 import pytest
 
 from appliance.commands.jobs.ledger.service import Ledger
 from appliance.commands.jobs.model import ExecutionState
+from appliance.commands.jobs.setting_aside.queries import select_texts
 from appliance.commands.jobs.setting_aside.service import ExecutionsAside
 from tests.appliance.commands.jobs.desk import JobsDesk, T
 
@@ -22,7 +24,7 @@ async def test_what_nobody_can_read_of_a_job_is_found_and_cancelled(desk: JobsDe
     # The device itself is told of none of it, but is answered.
     word, said = await desk.ask("get")
     assert (word, said["code"]) == ("rejected", "InternalError")
-    await desk.jobs.aside.look_through(T, bad, ValueError())
+    await desk.jobs.aside.look_through(select_texts(T), ValueError())
     assert await desk.states() == {"bad": [ExecutionState.CANCELLED], "good": [ExecutionState.QUEUED]}
     assert (await desk.execution("bad")).reason == (
         "the gateway could not go on with it (ValueError): its log says where"
@@ -31,7 +33,7 @@ async def test_what_nobody_can_read_of_a_job_is_found_and_cancelled(desk: JobsDe
     assert [one["jobId"] for one in said["queuedJobs"]] == ["good"]
     assert "$aws/events/jobExecution/bad/canceled" in [topic for topic, _ in desk.heard()]
     assert desk.jobs.aside.count == 1
-    await desk.jobs.aside.look_through(T, bad, ValueError())
+    await desk.jobs.aside.look_through(select_texts(T), ValueError())
     assert desk.jobs.aside.count == 1
 
 
@@ -51,3 +53,16 @@ async def test_where_the_ledger_fails_its_row_ends_all_the_same(desk: JobsDesk) 
     assert await desk.jobs.aside.put((T, 4_711), ValueError())
     assert await aside.put((T, 4_711), ValueError())
     assert (aside.count, desk.jobs.aside.count) == (1, 0)
+
+
+async def test_a_device_that_cannot_be_answered_is_once_its_jobs_were_looked_through(desk: JobsDesk) -> None:
+    async with desk.jobs.running(), asyncio.timeout(10):
+        bad = await desk.offer("bad", "pump")
+        await desk.offer("good", "pump")
+        await desk.database.write(_spoil, "job_execution", "details", bad)
+        assert (await desk.ask("start-next"))[0] == "rejected"
+        while desk.jobs.aside.count == 0:  # noqa: ASYNC110  nobody is told of it
+            await asyncio.sleep(0.01)
+        word, said = await desk.ask("start-next")
+        assert (word, said["execution"]["jobId"]) == ("accepted", "good")
+    assert (await desk.execution("bad")).reason.startswith("the gateway could not go on with it (UnreadableError)")

@@ -11,6 +11,7 @@ from appliance.telemetry.keeping.erasing import queries
 from appliance.telemetry.keeping.model import DamagedOpenDayError
 from appliance.telemetry.keeping.queries import opened_day
 from appliance.telemetry.keeping.resealing import EVERYTHING
+from appliance.telemetry.queries import DAY_PAGE_BYTES
 from tests.appliance.telemetry.keeping.open_days import fill, put, writing
 
 Kept = dict[str, tuple[int, int, bytes, list[int]]]
@@ -76,7 +77,8 @@ def damage_root(path: Path, table: str) -> None:
     with writing(path) as connection:
         (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
     content = bytearray(path.read_bytes())
-    content[(root - 1) * 16_384 : root * 16_384 - 9_000] = b"\xff" * 7_384
+    start, half = (root - 1) * DAY_PAGE_BYTES, DAY_PAGE_BYTES // 2
+    content[start : start + half] = b"\xff" * half
     path.write_bytes(content)
 
 

@@ -7,6 +7,7 @@ import pytest
 from appliance.telemetry import chunk
 from appliance.telemetry.keeping.sealed_day import at_once
 from appliance.telemetry.keeping.writing.queries import saved_day
+from appliance.telemetry.queries import DAY_PAGE_BYTES
 from tests.appliance.telemetry.keeping.open_days import put, writing
 
 DEVICES = [f"device-{number:02}" for number in range(60)]
@@ -49,14 +50,14 @@ def test_a_whole_day_is_saved_whole(tmp_path: Path) -> None:
 def test_a_page_that_is_lost_costs_what_lies_on_it(tmp_path: Path) -> None:
     path = made(tmp_path / "2026-01-31.db")
     good = path.read_bytes()
-    pages = len(good) // 16_384
+    pages = len(good) // DAY_PAGE_BYTES
     with writing(path) as connection:
         roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0"))
     assert pages > 10
     most = len(DEVICES) * len(LOG_IDS)
     for page in range(pages):
-        bad = bytes(16_384) if page % 2 else b"\xff" * 16_384
-        path.write_bytes(good[: page * 16_384] + bad + good[(page + 1) * 16_384 :])
+        bad = bytes(DAY_PAGE_BYTES) if page % 2 else b"\xff" * DAY_PAGE_BYTES
+        path.write_bytes(good[: page * DAY_PAGE_BYTES] + bad + good[(page + 1) * DAY_PAGE_BYTES :])
         count = len(saved(path))
         # Without the first page it is no database, without the root of the chunks nothing leads to them.
         if page + 1 in (1, roots["chunk"]):

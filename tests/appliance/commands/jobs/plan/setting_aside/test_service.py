@@ -110,3 +110,16 @@ async def test_a_job_that_fails_keeps_no_other_from_going_on_and_says_so(
     tending._go_on = go_on  # type: ignore[method-assign]
     await fleet.go_on()
     assert fleet.plans.stuck(jobs["bad"]) == ""
+
+
+async def test_what_nobody_can_read_of_one_job_keeps_no_other_from_the_same_devices(fleet: Fleet) -> None:
+    devices = await fleet.add(2)
+    await fleet.create(wanted("old"))
+    await fleet.go_on()
+    await fleet.database.write(_spoil, devices[0])
+    await fleet.create(wanted("new"))
+    for _ in range(2):
+        await fleet.go_on()
+    assert (await fleet.progress("new")).queued == 2
+    assert (await fleet.progress("old")).cancelled == 1
+    assert fleet.plans.status().ok

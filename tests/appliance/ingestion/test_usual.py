@@ -1,0 +1,248 @@
+"""What is usual is told in one pass, and is what is told of any message that is looked at closely."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from appliance.ingestion.gathered import METRIC_NAME_LIMIT, TEXT_LIMIT
+from appliance.ingestion.usual import NAMES_LIMIT, OFTEN, SENDERS_LIMIT, SHAPES_LIMIT, Usual
+from appliance.instant import to_text
+from appliance.telemetry.model import Report, TimeSource
+from broker.message import Message
+from broker.packets import Properties
+from tests.appliance.ingestion.examples import FUTURE_MS, NOW, PAST_MS, TOLERANCES, envelope, message, read_reports
+
+TOPIC = "sensors/pump/telemetry"
+TOLD = {"deviceId": "pump", "timestamp": NOW, "sequence": 7, "readings": {"flow": 1.5, "level": 3}, "battery": 85}
+
+names = st.sampled_from(["flow", "level", "battery", "deviceId", "sequence", 'a"b', "\u00fc", "x" * 128, "x" * 129, ""])
+plain = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=8),
+)
+odd = st.one_of(
+    st.integers(2**63 - 2, 2**65),
+    st.integers(-(2**65), -(2**63) + 2),
+    st.just("\U0001f4a7" * TEXT_LIMIT),
+    st.just("x" * (TEXT_LIMIT + 1)),
+    st.lists(st.integers(), max_size=1),
+    st.dictionaries(st.sampled_from(["value", "unit"]), st.integers(), max_size=2),
+)
+values = plain | odd
+stamps = st.one_of(
+    st.integers(NOW - PAST_MS - 2, NOW - PAST_MS + 2),
+    st.integers(NOW + FUTURE_MS - 2, NOW + FUTURE_MS + 2),
+    st.integers(NOW - PAST_MS, NOW + FUTURE_MS).map(to_text),
+    st.integers(NOW - PAST_MS, NOW + FUTURE_MS).map(lambda at: at / 1_000),
+    st.sampled_from(["2027-01-15T08:00:00+01:00", "2027-01-15", "20270115T080000Z", "yesterday", "1999-01-01", 5]),
+    values,
+)
+readings = st.dictionaries(names, values, max_size=3)
+objects = st.fixed_dictionaries(
+    {},
+    optional={
+        "deviceId": st.sampled_from(["pump", "valve", None, 7]),
+        "timestamp": stamps,
+        "sequence": st.integers(-1, 2**64) | values,
+        "readings": readings | values,
+    },
+).flatmap(lambda told: readings.map(lambda beside: {**beside, **told}))
+plain_objects = st.fixed_dictionaries(
+    {"readings": st.dictionaries(st.sampled_from(["flow", "level", "deviceId"]), plain, min_size=1)},
+    optional={
+        "deviceId": st.just("pump"),
+        "timestamp": st.integers(NOW - PAST_MS, NOW + FUTURE_MS).flatmap(lambda at: st.sampled_from([at, to_text(at)])),
+        "sequence": st.none() | st.integers(0, 2**63 - 1),
+        "battery": plain,
+        "\u00fc": plain,
+    },
+)
+
+
+def json_of(value: object) -> bytes:
+    """JSON with numbers of any size, which the encoder of the product refuses to write."""
+    if isinstance(value, dict):
+        return b"{" + b",".join(msgspec.json.encode(key) + b":" + json_of(one) for key, one in value.items()) + b"}"
+    if isinstance(value, list):
+        return b"[" + b",".join(map(json_of, value)) + b"]"
+    return str(value).encode() if value.__class__ is int else msgspec.json.encode(value)
+
+
+def learned(told: Iterable[Mapping[str, Any]], times: int = OFTEN, senders: int = 9, shapes: int = 9) -> Usual:
+    """What each of these objects made usual, one after the other."""
+    usual = Usual(TOLERANCES, senders, shapes)
+    for one in told:
+        for _ in range(times):
+            usual.learn(TOPIC, "pump", one)
+    return usual
+
+
+def exactly(report: Report) -> str:
+    """With 1, 1.0 and true apart, and -0.0 from 0.0; the order of metrics means nothing."""
+    return repr(msgspec.structs.replace(report, values=dict(sorted(report.values.items()))))
+
+
+def check(usual: Usual, payload: bytes) -> Report | None:
+    """What is told of a message at once, which is nothing else than what is told of it otherwise."""
+    found = usual.report(message(payload))
+    if found is not None:
+        reports, mishaps = read_reports(payload, envelope())
+        assert mishaps == []
+        assert list(map(exactly, reports)) == [exactly(found)]
+    return found
+
+
+@settings(deadline=None)
+@given(objects, st.data())
+def test_what_is_told_at_once_is_what_is_told_otherwise(told: dict[str, Any], data: st.DataObject) -> None:
+    usual = learned([told])
+    check(usual, json_of(told))
+    for name in told:
+        check(usual, json_of({**told, name: data.draw(values | stamps)}))
+    within = told.get("readings")
+    if isinstance(within, dict):
+        for name in within:
+            check(usual, json_of({**told, "readings": {**within, name: data.draw(values)}}))
+    check(usual, json_of(data.draw(objects)))
+
+
+@settings(deadline=None)
+@given(plain_objects)
+def test_what_is_plain_is_told_at_once_when_it_was_met_often(told: dict[str, Any]) -> None:
+    assert check(learned([told]), json_of(told)) is not None
+    assert learned([told], OFTEN - 1).report(message(json_of(told))) is None
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60) | st.binary(max_size=9).map(lambda rest: msgspec.json.encode(TOLD) + rest))
+@example(b'{"flow":1,"flow":[2]}')
+@example(b'{"flow":[1],"flow":2}')
+@example(b'{"flow":1,"\\u0066low":2,"level":3}')
+@example(b'{"level":1e400,"flow":1}')
+@example(b'{"level":-0,"flow":-0.0}')
+@example(b' {"level":1E2,"flow":2.0}\n')
+@example(b'{"level":"\\ud800","flow":1}')
+@example(b'{"level":"\xff","flow":1}')
+@example(b'[{"level":1,"flow":2}]')
+@example(b'{"level":' + b"[" * 5_000 + b"]" * 5_000 + b',"flow":1}')
+def test_no_bytes_raise_or_are_told_to_be_something_else(payload: bytes) -> None:
+    check(learned([TOLD]), payload)
+    check(learned([{"flow": 1, "level": 2}]), payload)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sequence": 5.0},
+        {"sequence": -1},
+        {"sequence": 2**63},
+        {"sequence": True},
+        {"deviceId": "valve"},
+        {"deviceId": None},
+        {"timestamp": "yesterday"},
+        {"timestamp": NOW + FUTURE_MS + 1},
+        {"timestamp": NOW - PAST_MS - 1},
+        {"timestamp": 5},
+        {"readings": None},
+        {"readings": {}},
+        {"readings": {"flow": 1}},
+        {"readings": {"flow": 1, "level": [2]}},
+        {"readings": {"flow": 1, "level": "x" * (TEXT_LIMIT + 1)}},
+        {"readings": {"flow": 1, "level": 2**63}},
+        {"pressure": 1},
+    ],
+)
+def test_what_is_not_plain_is_not_told_at_once(changed: dict[str, Any]) -> None:
+    usual = learned([TOLD])
+    assert check(usual, json_of(TOLD)) is not None
+    assert usual.report(message(json_of({**TOLD, **changed}))) is None
+
+
+def test_a_message_of_another_form_or_size_or_topic_is_not_told_at_once() -> None:
+    usual = learned([TOLD])
+    sent = message(TOLD)
+    assert usual.report(sent) is not None
+    assert usual.report(typed(sent, "application/json")) == usual.report(sent)
+    assert usual.report(typed(sent, "application/cbor")) is None
+    assert usual.report(msgspec.structs.replace(sent, topic="sensors/valve/telemetry")) is None
+    blank = b" " * TOLERANCES.payload_bytes
+    assert usual.report(message(sent.payload + blank[len(sent.payload) :])) is not None
+    assert usual.report(message(sent.payload + blank)) is None
+
+
+def test_without_a_timestamp_a_report_is_filed_under_its_arrival() -> None:
+    told = {"flow": 1}
+    found = check(learned([told]), json_of(told))
+    assert found is not None
+    assert (found.at, found.time_source) == (NOW, TimeSource.ARRIVAL_NO_CLOCK)
+
+
+def test_what_comes_now_and_then_only_leaves_usual_what_comes_mostly() -> None:
+    rare = {"flow": 1, "alarm": True}
+    usual = learned([rare, TOLD], OFTEN + 1)
+    for _ in range(3):
+        assert usual.report(message(TOLD)) is not None
+        assert usual.report(message(rare)) is None
+        usual.learn(TOPIC, "pump", rare)
+        assert usual.report(message(TOLD)) is not None
+        usual.learn(TOPIC, "pump", TOLD)
+    usual.learn(TOPIC, "pump", rare)
+    usual.learn(TOPIC, "pump", rare)
+    assert usual.report(message(rare)) is not None
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"deviceId": "pump"},
+        {"readings": {}},
+        {"": 1},
+        {'a"b': 1},
+        {"a\\b": 1},
+        {"a\nb": 1},
+        {"x" * (METRIC_NAME_LIMIT + 1): 1},
+        {"flow": 1, "readings": {"flow": 2}},
+        {"flow": [1]},
+        {"readings": {"flow": {"value": 1, "unit": "bar"}}},
+        {str(number): number for number in range(NAMES_LIMIT + 1)},
+    ],
+)
+def test_what_needs_a_close_look_never_becomes_usual(told: dict[str, Any]) -> None:
+    assert learned([told]).report(message(told)) is None
+
+
+def test_ever_new_names_do_not_fill_memory_and_what_is_usual_comes_back() -> None:
+    assert SHAPES_LIMIT <= 1_000
+    usual = learned([TOLD], shapes=4)
+    for number in range(4):
+        assert usual.report(message(TOLD)) is not None
+        for _ in range(OFTEN):
+            usual.learn(f"sensors/{number}/telemetry", str(number), {f"m{number}": 1})
+    assert usual.report(message(TOLD)) is None
+    # Nor do those that never come often.
+    for number in range(100):
+        usual.learn(TOPIC, "pump", {f"n{number}": 1})
+    for _ in range(OFTEN):
+        usual.learn(TOPIC, "pump", TOLD)
+    assert usual.report(message(TOLD)) is not None
+
+
+def test_of_too_many_topics_the_first_are_forgotten() -> None:
+    assert SENDERS_LIMIT >= 100_000
+    usual = learned([TOLD], senders=2)
+    for name in ("valve", "tank"):
+        usual.learn(f"sensors/{name}/telemetry", name, TOLD)
+    told = {name: value for name, value in TOLD.items() if name != "deviceId"}
+    found = [usual.report(message(told, name)) is not None for name in ("pump", "valve", "tank")]
+    assert found == [False, True, True]
+
+
+def typed(sent: Message, content_type: str) -> Message:
+    return msgspec.structs.replace(sent, properties=Properties(content_type=content_type))
