@@ -50,7 +50,7 @@ FULL = Plan(
     full_count=20,
     writing=(
         Writing("", 2_000, 10_000, before_s=600, seconds=600),
-        Writing("", 20_000, 100_000, before_s=120, seconds=60),
+        Writing("", 20_000, 100_000, before_s=240, seconds=60),
     ),
     load=Size(10_000, 30.0, before_s=5.0, share=1.0, charted_count=20, charted_hours=24),
 )

@@ -89,13 +89,21 @@ class QualityBook:
         devices = self._devices
         for observation in observations:
             report = observation.report
-            key = (report.tenant_id, report.device_id)
-            device = devices.get(key)
-            if device is None:
-                if len(devices) >= self._devices_limit:
-                    del devices[next(iter(devices))]
-                device = devices[key] = _Device(report.arrived_at)
-            _count(device, observation)
+            device = devices.get((report.tenant_id, report.device_id)) or self._begin(report)
+            device.reports += 1
+            number = report.sequence
+            if number is not None:
+                if device.numbers is None:
+                    device.numbers = Numbers(number, report.at)
+                else:
+                    has_clock = report.time_source is _DEVICE
+                    device.numbers.take(number, report.at, report.arrived_at, has_clock=has_clock)
+            if observation.behind_ms is not None:
+                if device.skew is None:
+                    device.skew = Skew()
+                device.skew.note(observation.behind_ms)
+            if observation.is_duplicate or observation.rejected_count or observation.flagged_count or observation.units:
+                _count(device, observation)
 
     def quality(self, tenant_id: int, device_id: str) -> Quality | None:
         """How well a device reports; None when it was not heard of."""
@@ -118,29 +126,22 @@ class QualityBook:
         device = self._devices.get((tenant_id, device_id))
         return device.units.get(metric, "") if device else ""
 
+    def _begin(self, report: Report) -> _Device:
+        devices = self._devices
+        if len(devices) >= self._devices_limit:
+            del devices[next(iter(devices))]
+        device = devices[report.tenant_id, report.device_id] = _Device(report.arrived_at)
+        return device
+
 
 def _count(device: _Device, observation: Observation) -> None:
-    report = observation.report
-    device.reports += 1
-    if observation.is_duplicate or observation.rejected_count or observation.flagged_count:
-        device.duplicates += observation.is_duplicate
-        device.rejected += observation.rejected_count
-        device.flagged += observation.flagged_count
-    number = report.sequence
-    if number is not None:
-        if device.numbers is None:
-            device.numbers = Numbers(number, report.at)
-        else:
-            has_clock = report.time_source is _DEVICE
-            device.numbers.take(number, report.at, report.arrived_at, has_clock=has_clock)
-    if observation.behind_ms is not None:
-        if device.skew is None:
-            device.skew = Skew()
-        device.skew.note(observation.behind_ms)
-    if observation.units:
-        for metric, unit in observation.units.items():
-            if metric in device.units or len(device.units) < UNITS_LIMIT:
-                device.units[metric] = unit
+    """Count what few reports tell."""
+    device.duplicates += observation.is_duplicate
+    device.rejected += observation.rejected_count
+    device.flagged += observation.flagged_count
+    for metric, unit in observation.units.items():
+        if metric in device.units or len(device.units) < UNITS_LIMIT:
+            device.units[metric] = unit
 
 
 def _numbering(numbers: Numbers) -> Numbering:

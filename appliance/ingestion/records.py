@@ -10,8 +10,8 @@ from typing import NamedTuple
 from appliance.telemetry.model import Report
 
 RECORD_WEIGHT = 24_576
-"""What a record holds at most, unless a single report is heavier. A commit of usual messages holds less, even at 20,000 a
-second: several records take more room, and more pages, than one."""
+"""What a record holds at most, unless a single report is heavier. A commit of usual messages holds less, even at 20,000
+a second: several records take more room, and more pages, than one."""
 REPORT_WEIGHT = 3
 """What a report weighs without its values, each of which weighs one."""
 

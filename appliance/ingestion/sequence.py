@@ -51,7 +51,8 @@ class Sequence(msgspec.Struct, gc=False):
             elif not self._fall_back(-step, number, at, has_clock=has_clock):
                 return
         self.highest = number
-        self.newest_at = max(self.newest_at, at)
+        if at > self.newest_at:  # noqa: PLR1730  max() takes as long as all the rest
+            self.newest_at = at
 
     def _end_run(self) -> None:
         length = min(self.run, LOOK_BACK)

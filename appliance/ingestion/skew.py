@@ -21,11 +21,12 @@ class Skew:
         """Take how far a message's moment was behind its arrival; negative when it was ahead."""
         if not -LIMIT_MS <= behind_ms <= LIMIT_MS:
             behind_ms = LIMIT_MS if behind_ms > 0 else -LIMIT_MS
-        if len(self._window) < WINDOW:
-            self._window.append(behind_ms)
-            return
-        self._window[self._next] = behind_ms
-        self._next = (self._next + 1) % WINDOW
+        window, place = self._window, self._next
+        if place == len(window):
+            window.append(behind_ms)
+        else:
+            window[place] = behind_ms
+        self._next = place + 1 if place < WINDOW - 1 else 0
 
     @property
     def count(self) -> int:

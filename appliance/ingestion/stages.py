@@ -81,7 +81,10 @@ class Lap:
         acknowledge_us = round((loop_s - self._committed_s) * MICROSECONDS_PER_S)
         decided_at, after_us = self._decided_at, commit_us + acknowledge_us
         waited_ms = [decided_at - message.arrived_at for message in self._messages]
-        stages.whole.observe_all([max(waited, 0) * MICROSECONDS_PER_MS + after_us for waited in waited_ms])
+        if min(waited_ms) < 0:
+            # A clock was set.
+            waited_ms = [max(waited, 0) for waited in waited_ms]
+        stages.whole.observe_all([waited * MICROSECONDS_PER_MS + after_us for waited in waited_ms])
         stages.each[Stage.DECIDED].observe_all(waited_ms, MICROSECONDS_PER_MS)
         stages.each[Stage.COMMITTED].observe(commit_us, count)
         stages.each[Stage.ACKNOWLEDGED].observe(acknowledge_us, count)

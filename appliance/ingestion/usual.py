@@ -3,8 +3,8 @@
 Rules:
 - What a message says is told by `payload.py`. Here stands what is plainly usual, and comes to the same there; of
   whatever else nothing is told here, and it is looked at closely there.
-- What a message names is its shape: its readings, and those beside the envelope. A shape that is met often gets a
-  decoder of its own, which takes plain values under just these names: nothing of it needs to be looked at any more.
+- What a message names beside its envelope is its shape. A shape that is met often gets a decoder of its own, which
+  takes just these names, and plain values only under them and in `readings`: none needs to be looked at any more.
 - What is remembered changes how long a message takes, and nothing else.
 """
 
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from appliance.ingestion.gathered import METRIC_NAME_LIMIT, TEXT_LIMIT
-from appliance.ingestion.payload import ENVELOPE, MILLISECONDS_END, SECONDS_END, YEAR_2000, Tolerances
+from appliance.ingestion.payload import ENVELOPE, METRICS_LIMIT, MILLISECONDS_END, SECONDS_END, YEAR_2000, Tolerances
 from appliance.instant import from_text
 from appliance.telemetry.model import Report, TimeSource
 from broker.message import Message
@@ -25,7 +25,7 @@ OFTEN = 8
 SHAPES_LIMIT = 512
 """Of more shapes all are forgotten: a device that names ever new metrics costs time now and then, and no memory."""
 NAMES_LIMIT = 64
-"""A shape has at most so many metrics."""
+"""A shape has at most so many names."""
 SENDERS_LIMIT = 200_000
 """Of more topics, those are forgotten that were first heard of."""
 
@@ -37,6 +37,7 @@ _NEEDS_ESCAPE = re.compile(r'["\\\x00-\x1f]')
 
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Counter = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=METRIC_NAME_LIMIT)]
 _Text = Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
 _Plain = float | _Whole | bool | _Text | None
 # Each may be left out. A float is no sequence number, but a decoder of whole numbers alone would take 5.0 as one.
@@ -44,24 +45,28 @@ _ENVELOPE_FIELDS: Sequence[tuple[str, Any, None]] = (
     ("deviceId", str, None),
     ("timestamp", str | float | _Whole | None, None),
     ("sequence", float | _Counter | None, None),
+    ("readings", dict[_Name, _Plain], None),
 )
-
-_Names = tuple[frozenset[str] | None, frozenset[str]]
-"""Of the readings, None where they do not stand in their own object, and of those beside the envelope."""
 
 _fields_of = msgspec.structs.astuple
 
 
 class _Shape:
-    """The metrics of a message, and what reads such a message."""
+    """What a message names beside its envelope, and what reads such a message."""
 
-    __slots__ = ("decode", "is_nested", "metrics")
+    __slots__ = ("decode", "names")
 
-    def __init__(self, within: Sequence[str] | None, beside: Sequence[str]) -> None:
-        self.metrics = (*(within or ()), *beside)
-        self.is_nested = within is not None
-        nested = [("readings", _told("Readings", (), within or (), ()))] if self.is_nested else []
-        told = _told("Told", _ENVELOPE_FIELDS, beside, nested)
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        fields = [f"beside_{number}" for number in range(len(names))]
+        told = msgspec.defstruct(
+            "Told",
+            [*_ENVELOPE_FIELDS, *((field, _Plain) for field in fields)],
+            rename=dict(zip(fields, names, strict=True)),
+            kw_only=True,
+            forbid_unknown_fields=True,
+            gc=False,
+        )
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(told).decode
 
 
@@ -90,8 +95,8 @@ class Usual:
         self._future_ms = tolerances.future_ms
         self._past_ms = tolerances.past_ms
         self._senders: dict[str, _Sender] = {}
-        self._shapes: dict[_Names, _Shape] = {}
-        self._met: dict[_Names, int] = {}
+        self._shapes: dict[frozenset[str], _Shape] = {}
+        self._met: dict[frozenset[str], int] = {}
         """How often the names were met that have no decoder yet."""
 
     def report(self, message: Message) -> Report | None:
@@ -104,18 +109,23 @@ class Usual:
             return None
         arrived_at, device_id, shape = message.arrived_at, sender.device_id, sender.shape
         try:
-            claimed, stamp, number, *cells = _fields_of(shape.decode(message.payload))
+            claimed, stamp, number, values, *beside = _fields_of(shape.decode(message.payload))
             at = arrived_at if stamp is None else self._moment(stamp, arrived_at)
         except (ValueError, RecursionError):
             # Not in JSON, of another shape, or at a moment that is not taken as it is.
             return None
         if (claimed != device_id and claimed is not None) or number.__class__ is float:
             return None
+        if values is None:
+            values = dict(zip(shape.names, beside, strict=True))
+        else:
+            for name, value in zip(shape.names, beside, strict=True):
+                if name not in values:
+                    values[name] = value
+        if not 0 < len(values) <= METRICS_LIMIT:
+            return None
         if sender.other is not None:
             sender.other = None
-        if shape.is_nested:
-            within = cells.pop()
-            cells[:0] = _fields_of(within)
         return Report(
             message.tenant_id,
             device_id,
@@ -124,16 +134,16 @@ class Usual:
             _NO_CLOCK if stamp is None else _DEVICE,
             sender.topic,
             message.client_id,
-            dict(zip(shape.metrics, cells, strict=True)),
+            values,
             number,
         )
 
     def learn(self, topic: str, device_id: str, told: Mapping[str, Any]) -> None:
         """Take note of the object of a message that was understood: the next one of this topic may be like it."""
-        names = _names_of(told)
-        if names is None:
+        if not _is_plain(told):
             return
-        shape = self._shapes.get(names) or self._met_again(names, told)
+        names = [name for name in told if name not in ENVELOPE]
+        shape = self._shapes.get(frozenset(names)) or self._met_again(names)
         if shape is None:
             return
         sender = self._senders.get(topic)
@@ -146,20 +156,22 @@ class Usual:
         else:
             sender.other = shape
 
-    def _met_again(self, names: _Names, told: Mapping[str, Any]) -> _Shape | None:
-        """The shape of an object, with metrics in its order, once its names were met often enough."""
-        count = self._met.get(names, 0) + 1
+    def _met_again(self, names: Sequence[str]) -> _Shape | None:
+        """The shape of these names, once they were met often enough."""
+        if len(names) > NAMES_LIMIT or not all(map(_may_be_field, names)):
+            return None
+        key = frozenset(names)
+        count = self._met.get(key, 0) + 1
         if count < OFTEN:
             if len(self._met) >= self._shapes_limit:
                 self._met.clear()
-            self._met[names] = count
+            self._met[key] = count
             return None
-        self._met.pop(names, None)
+        self._met.pop(key, None)
         if len(self._shapes) >= self._shapes_limit:
             self._shapes.clear()
             self._senders.clear()
-        beside = [name for name in told if name in names[1]]
-        shape = self._shapes[names] = _Shape(None if names[0] is None else tuple(told["readings"]), beside)
+        shape = self._shapes[key] = _Shape(names)
         return shape
 
     def _moment(self, stamp: Any, arrived_at: int) -> int:
@@ -175,33 +187,16 @@ class Usual:
         return at
 
 
-def _told(name: str, before: Sequence[Any], metrics: Sequence[str], after: Sequence[Any]) -> type[msgspec.Struct]:
-    """What a decoder makes of an object that has all of these metrics, between other fields, and nothing else."""
-    numbered = [f"metric_{number}" for number in range(len(metrics))]
-    return msgspec.defstruct(
-        name,
-        [*before, *((number, _Plain) for number in numbered), *after],
-        rename=dict(zip(numbered, metrics, strict=True)),
-        kw_only=True,
-        forbid_unknown_fields=True,
-        gc=False,
-    )
-
-
-def _names_of(told: Mapping[str, Any]) -> _Names | None:
-    """What an object names; None when messages like it are not usual."""
+def _is_plain(told: Mapping[str, Any]) -> bool:
+    """Whether nothing in an object is nested but its readings, and nothing in these."""
     readings = told.get("readings")
     if any(value.__class__ in _NESTED and value is not readings for value in told.values()):
-        return None
-    beside = frozenset(told) - ENVELOPE
-    if "readings" not in told:
-        within = None
-    elif not isinstance(readings, dict) or any(value.__class__ in _NESTED for value in readings.values()):
-        return None
-    else:
-        within = frozenset(readings)
-    metrics = beside | within if within else beside
-    is_usual = 0 < len(metrics) <= NAMES_LIMIT and len(metrics) == len(beside) + len(within or ())
-    if not is_usual or any(not 0 < len(name) <= METRIC_NAME_LIMIT or _NEEDS_ESCAPE.search(name) for name in metrics):
-        return None
-    return within, beside
+        return False
+    if not isinstance(readings, dict):
+        return "readings" not in told
+    return not any(value.__class__ in _NESTED for value in readings.values())
+
+
+def _may_be_field(name: str) -> bool:
+    """Whether a decoder can look for a name."""
+    return 0 < len(name) <= METRIC_NAME_LIMIT and not _NEEDS_ESCAPE.search(name)

@@ -1,16 +1,15 @@
 """What shadows ask of gateway.db, and what they write there."""
 
-import contextlib
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from appliance.shadows import document, pack
+from appliance.shadows import document
 from appliance.shadows.history import Body, Kept
 from appliance.shadows.model import Shadow, ShadowSummary
-from appliance.shadows.pack import StoredChange
+from appliance.shadows.pack import Loose, StoredChange
 from appliance.shadows.ruling import Change, Standing
 from appliance.store.database import Select
 
@@ -89,39 +88,43 @@ def delete_old_changes(connection: sqlite3.Connection, tenant_id: int, number: i
     return sum([byte_count for (byte_count,) in rows])
 
 
-def select_unpacked(
-    connection: sqlite3.Connection, tenant_id: int, number: int, limit: int
-) -> tuple[list[StoredChange], int]:
-    """The newest changes of a shadow that are not packed, the newest first, and the odometer of the piece before."""
-    sql = """
-        SELECT version, at, author, kind, patch, IIF(kind = 'packed', '', way_back) FROM shadow_change
-        WHERE tenant_id = ? AND shadow_number = ? ORDER BY version DESC LIMIT ?
+def select_loose(
+    connection: sqlite3.Connection, tenant_id: int, number: int, between: tuple[int, int], limit: int
+) -> Loose | None:
+    """The newest changes of a shadow after one version and up to another; None when there are none.
+
+    SQLite makes one text of them: to make an object of each would take longer than to pack them.
     """
-    found: list[StoredChange] = []
-    for row in connection.execute(sql, (tenant_id, number, limit)):
-        one = StoredChange(*row)
-        if one.is_packed:
-            # After one that is damaged it begins anew: what was before counts as nothing until the new ones outgrow it.
-            with contextlib.suppress(pack.UnreadableError):
-                return found, pack.label(one).odometer
-            break
-        found.append(one)
-    return found, 0
+    sql = """
+        SELECT COUNT(*), MIN(version), MAX(version), MIN(at), MAX(at), SUM(byte_count),
+            '[' || group_concat(told) || ']'
+        FROM (
+            SELECT version, at, byte_count, '[' || version || ',' || at || ',' || json_quote(author) || ','
+                || json_quote(kind) || ',' || patch || ',' || way_back || ']' AS told
+            FROM shadow_change WHERE tenant_id = ? AND shadow_number = ? AND version > ? AND version <= ?
+            ORDER BY version DESC LIMIT ?
+        )
+    """
+    row = connection.execute(sql, (tenant_id, number, *between, limit)).fetchone()
+    return Loose(*row) if row[0] else None
+
+
+def select_newest_piece(connection: sqlite3.Connection, tenant_id: int, number: int) -> StoredChange | None:
+    """The newest piece of a shadow, without what is in it."""
+    sql = """
+        SELECT version, at, author, kind, patch, '' FROM shadow_change
+        WHERE tenant_id = ? AND shadow_number = ? AND kind = 'packed' ORDER BY version DESC LIMIT 1
+    """
+    row = connection.execute(sql, (tenant_id, number)).fetchone()
+    return None if row is None else StoredChange(*row)
 
 
 def update_to_piece(
     connection: sqlite3.Connection, tenant_id: int, number: int, piece: StoredChange, newest_version: int
 ) -> int:
-    """Put a piece in the place of its changes; gives how many bytes more there are."""
-    sql = """
-        DELETE FROM shadow_change
-        WHERE tenant_id = ? AND shadow_number = ? AND version > ? AND version <= ? RETURNING byte_count
-    """
-    rows = connection.execute(sql, (tenant_id, number, piece.version, newest_version)).fetchall()
-    gone: int = sum([byte_count for (byte_count,) in rows])
-    sql = "SELECT byte_count FROM shadow_change WHERE tenant_id = ? AND shadow_number = ? AND version = ?"
-    [(was,)] = connection.execute(sql, (tenant_id, number, piece.version)).fetchall()
-    gone += was
+    """Put a piece into the row of its oldest change and forget the others; gives how many bytes the piece takes."""
+    sql = "DELETE FROM shadow_change WHERE tenant_id = ? AND shadow_number = ? AND version > ? AND version <= ?"
+    connection.execute(sql, (tenant_id, number, piece.version, newest_version))
     sql = """
         UPDATE shadow_change SET author = ?, kind = ?, patch = ?, way_back = ?, byte_count = ?
         WHERE tenant_id = ? AND shadow_number = ? AND version = ?
@@ -129,7 +132,7 @@ def update_to_piece(
     byte_count = len(piece.patch) + len(piece.way_back)
     told = (piece.author, piece.kind, piece.patch, piece.way_back, byte_count)
     connection.execute(sql, (*told, tenant_id, number, piece.version))
-    return byte_count - gone
+    return byte_count
 
 
 def select_oldest_pieces(connection: sqlite3.Connection, tenant_id: int, number: int, limit: int) -> list[StoredChange]:

@@ -109,7 +109,8 @@ def connect_writer(path: Path, *, page_bytes: int, cache_kb: int, synchronous: s
             # What is deleted is overwritten where that costs no page more; who erases asks for the rest.
             "secure_delete = FAST",
         ):
-            connection.execute(f"PRAGMA {pragma}")
+            with _quotes_told(path):
+                connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()
         raise
@@ -122,10 +123,29 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     try:
         for pragma in READER_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
+        with _quotes_told(path):
+            _read_tables(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _read_tables(connection: sqlite3.Connection) -> None:
+    """Have SQLite take in what tables there are; what is wrong with them is told to whoever reads them."""
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+
+
+@contextlib.contextmanager
+def _quotes_told(path: Path) -> Iterator[None]:
+    """Tell of damage that SQLite quotes where it lies, in bytes that are no text, as of any other."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        damage = sqlite3.DatabaseError(f"{path.name}: malformed database schema")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage from error
 
 
 class Database:

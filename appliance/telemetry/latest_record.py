@@ -7,6 +7,7 @@ more with each chunk would take as much as the chunk itself, so then only the ch
 from collections.abc import Callable
 
 from appliance.telemetry import chunk, log_record
+from appliance.telemetry.column import MISSING
 from appliance.telemetry.model import Report
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rows import Rows
@@ -53,8 +54,7 @@ def reports_of(latest: bytes, tenant_id: int) -> list[Report]:
     """
     if latest[:1] != _IN_CHUNK:
         return log_record.decode(latest, tenant_id)
-    rows = chunk.decode(latest[1:])
-    return rows.reports([False] * (rows.count - 1) + [True])
+    return [_last_of(chunk.decode(latest[1:]))]
 
 
 def as_record(latest: bytes, tenant_id: int) -> bytes:
@@ -78,4 +78,19 @@ def is_last(report: Report, rows: Rows) -> bool:
         return False
     return rows.columns.keys() == report.values.keys() and all(
         column.cells[-1] == report.values[name] for name, column in rows.columns.items()
+    )
+
+
+def _last_of(rows: Rows) -> Report:
+    cells = {name: column.cells[-1] for name, column in rows.columns.items()}
+    return Report(
+        rows.tenant_id,
+        rows.device_id,
+        rows.at[-1],
+        rows.arrived_at[-1],
+        rows.time_sources.values[-1],
+        rows.topics.values[-1],
+        rows.client_ids.values[-1],
+        {name: cell for name, cell in cells.items() if cell is not MISSING},
+        rows.sequences.cells[-1],
     )

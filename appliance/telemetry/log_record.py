@@ -5,7 +5,7 @@ metrics) share columns. The format is in docs/reference/chunks.md.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import add
 from typing import NamedTuple, cast
@@ -39,13 +39,7 @@ def encode(reports: Sequence[Report]) -> bytes:
     """The reports of one tenant in one commit as bytes; the tenant itself is not in them."""
     out = bytearray()
     put_varint(out, len(reports))
-    shapes: dict[tuple[str, ...], list[Report]] = {}
-    shape_of: dict[tuple[str, ...], int] = {}
-    shape_numbers = []
-    for report in reports:
-        shape = tuple(report.values)
-        shapes.setdefault(shape, []).append(report)
-        shape_numbers.append(shape_of.setdefault(shape, len(shape_of)))
+    shapes, shape_numbers = _shapes_of([report.values for report in reports])
     devices = [report.device_id for report in reports]
     put_column(out, devices)
     put_column(out, naming.relative_all([report.topic for report in reports], devices))
@@ -60,7 +54,7 @@ def encode(reports: Sequence[Report]) -> bytes:
         put_varint(out, len(shape))
         for metric in shape:
             put_text(out, metric)
-        for cells in zip(*[report.values.values() for report in alike], strict=True):
+        for cells in zip(*[values.values() for values in alike], strict=True):
             put_column(out, cells)
     return bytes((VERSION,)) + deflate(out)
 
@@ -138,6 +132,21 @@ def decode_columns(record: bytes) -> Columns:
         raise ChunkError("a shape is named that is not there")
     reader.end()
     return Columns(devices, topics, clients, moments, arrivals, sources, sequences, numbers, shapes)
+
+
+def _shapes_of(
+    every: Sequence[Mapping[str, Value]],
+) -> tuple[dict[tuple[str, ...], Sequence[Mapping[str, Value]]], list[int]]:
+    """The values of reports by the metrics that they name, and for each report the number of these."""
+    named = [tuple(values) for values in every]
+    numbers = {metrics: number for number, metrics in enumerate(dict.fromkeys(named))}
+    if len(numbers) == 1:
+        # Mostly all are alike.
+        return {named[0]: every}, [0] * len(every)
+    alike: dict[tuple[str, ...], list[Mapping[str, Value]]] = {metrics: [] for metrics in numbers}
+    for metrics, values in zip(named, every, strict=True):
+        alike[metrics].append(values)
+    return dict(alike), [numbers[metrics] for metrics in named]
 
 
 def _take_shape(reader: Reader, count: int) -> Shape:

@@ -25,6 +25,9 @@ PARTS_LIMIT = 512
 Pair = tuple[int, float]
 """A moment and a number."""
 
+FEW_METRICS = 64
+"""A device that names more may send each in a report of its own, wide or long: of so many reports all is kept."""
+
 METRICS_LIMIT = 1_000
 """Of a device that names more metrics than this, those not heard of for longest are forgotten."""
 
@@ -57,11 +60,13 @@ class Closed(NamedTuple):
 class Newest:
     """The newest report of each metric. At equal moments the first that came stays."""
 
-    __slots__ = ("_recent", "_reports", "_told", "at", "last_seen_at")
+    __slots__ = ("_noted", "_recent", "_reports", "_told", "at", "last_seen_at")
 
     def __init__(self) -> None:
         self._reports: dict[str, Report] = {}
         self._recent: dict[str, Numbers] = {}
+        self._noted = 0
+        """How many reports came since all were rid of what newer ones tell."""
         self._told: bytes | None = None
         """How all of it was told last; None from the next report on."""
         self.at: int | None = None
@@ -84,10 +89,20 @@ class Newest:
                 known = reports.get(metric)
                 if known is None or report.at > known.at:
                     reports[metric] = report
-        if len(reports) > METRICS_LIMIT:
-            kept = nlargest(METRICS_LIMIT // 2, reports.items(), key=lambda item: item[1].at)
+        if len(reports) > FEW_METRICS:
+            self._forget_some()
+
+    def _forget_some(self) -> None:
+        """Let go of metrics that are too many, and now and then of what newer reports have told since."""
+        if len(self._reports) > METRICS_LIMIT:
+            kept = nlargest(METRICS_LIMIT // 2, self._reports.items(), key=lambda item: item[1].at)
             self._reports = dict(kept)
             self._recent = {metric: self._recent[metric] for metric in self._reports if metric in self._recent}
+        self._noted += 1
+        if self._noted >= FEW_METRICS:
+            self._noted = 0
+            for report in self.as_of_now().reports:
+                self._reports.update(dict.fromkeys(report.values, report))
 
     def note_run(self, run: Run) -> None:
         """Take several reports: only the first of those with the newest moment can stay."""

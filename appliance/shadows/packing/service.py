@@ -7,13 +7,14 @@ Rules:
 - Where the changes of all shadows leave little room, those of the shadows that change most go first.
 """
 
+import contextlib
 import logging
 import sqlite3
 
 from appliance.plane_settings import ShadowsConfig
 from appliance.shadows import pack, queries
 from appliance.shadows.history import Body
-from appliance.shadows.pack import Label, StoredChange, UnreadableError
+from appliance.shadows.pack import Label, Loose, StoredChange, UnreadableError
 from appliance.shadows.ruling import Standing
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,8 @@ PACKED_EVERY = 32
 """Versions of a shadow after which its changes are packed."""
 PIECE_CHANGES = 64
 """Changes of a piece at most."""
-READ_AT_ONCE = 512
-"""Changes of a shadow that are packed in one go; of a burst, what is older stays as it is."""
+PIECES_AT_ONCE = 8
+"""Of a shadow; of a burst that comes to more, what is older stays as it is."""
 DROPPED_AT_ONCE = 8
 """Pieces of a shadow that go when one comes."""
 TIGHT = 0.8
@@ -50,36 +51,42 @@ class Packing:
 
     def pack(self, tenant_id: int, number: int, standing: Standing) -> int:
         """Pack what is not yet, and forget what is too much; gives how many bytes more there are, mostly less."""
-        try:
-            pieces, odometer = self._pieces(tenant_id, number, _body(standing))
-        except UnreadableError as error:
-            # Nobody's request waits for that.
-            log.warning("changes of a shadow not packed tenant_id=%s error=%s", tenant_id, error)
-            return 0
+        last = queries.select_newest_piece(self._connection, tenant_id, number)
+        odometer = 0
+        if last is not None:
+            # After one that is damaged it begins anew: what was before counts as nothing until the new ones outgrow it.
+            with contextlib.suppress(UnreadableError):
+                odometer = pack.label(last).odometer
         grown = 0
-        for some, text in reversed(pieces):
+        for loose, text in reversed(self._pieces(tenant_id, number, 0 if last is None else last.version, standing)):
             odometer += len(text)
-            label = Label(some[0].version, some[0].at, len(text), odometer)
-            grown += self._put(tenant_id, number, some, label, text)
+            label = pack.labelled(Label(loose.newest_version, loose.newest_at, len(text), odometer))
+            # Its place among all changes is that of its oldest.
+            piece = StoredChange(loose.oldest_version, loose.oldest_at, "", pack.PACKED, label, text)
+            through = loose.newest_version
+            grown += queries.update_to_piece(self._connection, tenant_id, number, piece, through) - loose.byte_count
         return grown - self._dropped(tenant_id, number, odometer, standing.version)
 
-    def _pieces(self, tenant_id: int, number: int, body: Body) -> tuple[list[tuple[list[StoredChange], str]], int]:
-        """What is not packed yet, packed, the newest piece first; and the odometer before. Raises `UnreadableError`."""
-        rows, odometer = queries.select_unpacked(self._connection, tenant_id, number, READ_AT_ONCE)
-        pieces = []
-        for start in range(0, len(rows), PIECE_CHANGES):
-            some = rows[start : start + PIECE_CHANGES]
-            pieces.append((some, pack.packed(some, body)))
-            if start + PIECE_CHANGES < len(rows):
-                body = pack.before(body, some)
-        return pieces, odometer
-
-    def _put(self, tenant_id: int, number: int, some: list[StoredChange], label: Label, text: str) -> int:
-        """Write a piece into the row of its oldest change, whose place among all changes it keeps."""
-        oldest = some[-1]
-        stored = StoredChange(oldest.version, oldest.at, "", pack.PACKED, pack.labelled(label), text)
-        newest_version = some[0].version
-        return queries.update_to_piece(self._connection, tenant_id, number, stored, newest_version)
+    def _pieces(self, tenant_id: int, number: int, after_version: int, standing: Standing) -> list[tuple[Loose, str]]:
+        """What is not packed yet, packed, the newest piece first."""
+        pieces: list[tuple[Loose, str]] = []
+        body, through = _body(standing), standing.version
+        while len(pieces) < PIECES_AT_ONCE:
+            between = (after_version, through)
+            loose = queries.select_loose(self._connection, tenant_id, number, between, PIECE_CHANGES)
+            if loose is None:
+                break
+            pieces.append((loose, pack.packed(loose.listed, body)))
+            if loose.count < PIECE_CHANGES:
+                break
+            try:
+                body = pack.undone(loose.listed, body)
+            except UnreadableError as error:
+                # Nobody's request waits for that.
+                log.warning("older changes of a shadow not packed tenant_id=%s error=%s", tenant_id, error)
+                break
+            through = loose.oldest_version - 1
+        return pieces
 
     def _dropped(self, tenant_id: int, number: int, odometer: int, version: int) -> int:
         """Forget the oldest pieces of a shadow that has more than it may; gives how many bytes they took."""

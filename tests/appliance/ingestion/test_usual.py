@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.ingestion.gathered import METRIC_NAME_LIMIT, TEXT_LIMIT
+from appliance.ingestion.payload import METRICS_LIMIT
 from appliance.ingestion.usual import NAMES_LIMIT, OFTEN, SENDERS_LIMIT, SHAPES_LIMIT, Usual
 from appliance.instant import to_text
 from appliance.telemetry.model import Report, TimeSource
@@ -151,8 +152,8 @@ def test_no_bytes_raise_or_are_told_to_be_something_else(payload: bytes) -> None
         {"timestamp": NOW - PAST_MS - 1},
         {"timestamp": 5},
         {"readings": None},
-        {"readings": {}},
-        {"readings": {"flow": 1}},
+        {"readings": {"flow": 1, "": 2}},
+        {"readings": {str(number): number for number in range(METRICS_LIMIT)}},
         {"readings": {"flow": 1, "level": [2]}},
         {"readings": {"flow": 1, "level": "x" * (TEXT_LIMIT + 1)}},
         {"readings": {"flow": 1, "level": 2**63}},
@@ -184,6 +185,14 @@ def test_without_a_timestamp_a_report_is_filed_under_its_arrival() -> None:
     assert (found.at, found.time_source) == (NOW, TimeSource.ARRIVAL_NO_CLOCK)
 
 
+def test_readings_in_their_own_object_come_and_go_and_stay_what_they_are_beside_it() -> None:
+    usual = learned([TOLD])
+    for within in ({"flow": 1}, {"battery": 1}, {"battery": None, "level": True, "deviceId": "valve"}):
+        assert check(usual, json_of({**TOLD, "readings": within})) is not None
+    told = {name: value for name, value in TOLD.items() if name != "readings"}
+    assert check(usual, json_of(told)) is not None
+
+
 def test_what_comes_now_and_then_only_leaves_usual_what_comes_mostly() -> None:
     rare = {"flow": 1, "alarm": True}
     usual = learned([rare, TOLD], OFTEN + 1)
@@ -204,11 +213,11 @@ def test_what_comes_now_and_then_only_leaves_usual_what_comes_mostly() -> None:
         {"deviceId": "pump"},
         {"readings": {}},
         {"": 1},
+        {"readings": 5},
         {'a"b': 1},
         {"a\\b": 1},
         {"a\nb": 1},
         {"x" * (METRIC_NAME_LIMIT + 1): 1},
-        {"flow": 1, "readings": {"flow": 2}},
         {"flow": [1]},
         {"readings": {"flow": {"value": 1, "unit": "bar"}}},
         {str(number): number for number in range(NAMES_LIMIT + 1)},

@@ -33,9 +33,18 @@ def stored_of(kept: Kept) -> list[StoredChange]:
     ]
 
 
+def listed(rows: list[StoredChange]) -> str:
+    """As SQLite lists them."""
+    told = [
+        f"[{one.version},{one.at},{json.dumps(one.author)},{json.dumps(one.kind)},{one.patch},{one.way_back}]"
+        for one in rows
+    ]
+    return f"[{','.join(told)}]"
+
+
 def piece_of(kept: Kept) -> StoredChange:
     rows = stored_of(kept)
-    text = pack.packed(rows, kept.body)
+    text = pack.packed(listed(rows), kept.body)
     label = Label(kept.version, kept.updated_at, len(text), len(text))
     return StoredChange(rows[-1].version, rows[-1].at, "", pack.PACKED, pack.labelled(label), text)
 
@@ -56,7 +65,9 @@ def test_before_its_changes_a_shadow_was_what_it_was(steps: list[object]) -> Non
     kept, was = lived(steps)  # type: ignore[arg-type]
     rows = stored_of(kept)
     for count in range(len(rows) + 1):
-        assert pack.before(kept.body, rows[:count]) == body_of(was[len(rows) - count])
+        assert pack.undone(listed(rows[:count]), kept.body) == body_of(was[len(rows) - count])
+    with pytest.raises(UnreadableError):
+        pack.undone("[[]]", kept.body)
 
 
 def test_a_label_is_read_as_it_was_written() -> None:
@@ -85,9 +96,8 @@ def test_what_is_damaged_is_said_to_be() -> None:
 def test_what_is_large_is_packed_too() -> None:
     [row] = stored_of(lived([({"desired": {"a": 1}}, 0)])[0])
     large = json.dumps({"desired": {"a": "x" * 2 * pack.LARGE_BYTES}})
-    text = pack.packed(
-        [StoredChange(1, row.at, "user maria", "updated", large, row.way_back)], Body({}, {}, is_there=True)
-    )
+    changed = StoredChange(1, row.at, "user maria", "updated", large, row.way_back)
+    text = pack.packed(listed([changed]), Body({}, {}, is_there=True))
     assert len(text) < pack.LARGE_BYTES
     stored = StoredChange(1, row.at, "", pack.PACKED, "", text)
     assert pack.changes(stored)[0].patch == json.loads(large)

@@ -20,6 +20,7 @@ from appliance.store.database import (
     Select,
     UnwritableError,
     connect_reader,
+    connect_writer,
     opened,
     will_pass,
 )
@@ -352,3 +353,18 @@ async def test_who_only_reads_sees_what_was_committed_and_changes_nothing(tmp_pa
                 insert(reader, "not written")
     with pytest.raises(sqlite3.OperationalError):
         connect_reader(tmp_path / "not there.db")
+
+
+def test_tables_that_are_described_in_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "words.db"
+    with contextlib.closing(connect_writer(path, page_bytes=4096, cache_kb=100, synchronous="NORMAL")) as writer:
+        writer.execute("CREATE TABLE word (word_id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"text TEXT", b"t\x80@@ TEXT"))
+    for connect in (
+        connect_reader,
+        functools.partial(connect_writer, page_bytes=4096, cache_kb=100, synchronous="NORMAL"),
+    ):
+        with pytest.raises(sqlite3.DatabaseError, match="malformed") as raised:
+            connect(path)
+        assert raised.value.sqlite_errorcode == sqlite3.SQLITE_CORRUPT

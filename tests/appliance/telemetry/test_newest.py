@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.telemetry.model import Latest, Report, TimeSource
-from appliance.telemetry.newest import METRICS_LIMIT, PARTS_LIMIT, RECENT_COUNT, Newest, last_numbers
+from appliance.telemetry.newest import FEW_METRICS, METRICS_LIMIT, PARTS_LIMIT, RECENT_COUNT, Newest, last_numbers
 from appliance.telemetry.rows import Column, Rows
 from tests.appliance.telemetry.reports import NOON, report
 
@@ -171,3 +171,17 @@ def test_a_device_that_names_ever_new_metrics_stays_small() -> None:
     assert newest.recent("metric-0", 60, []) == []
     assert len(newest.metrics()) <= METRICS_LIMIT
     assert f"metric-{3 * METRICS_LIMIT - 1}" in newest.metrics()
+
+
+def test_of_reports_that_are_kept_for_one_metric_the_rest_is_let_go() -> None:
+    newest = Newest()
+    for number in range(500):
+        values = {**{f"usual-{each}": "x" * 100 for each in range(50)}, f"own-{number}": number}
+        newest.note(report(at=NOON + number, values=values))
+    held = {id(each): each for each in newest._reports.values()}
+    assert len(newest.metrics()) == 550
+    assert sum(len(each.values) for each in held.values()) < 550 + FEW_METRICS * 51
+    assert {metric: latest.value for metric, latest in newest.latest().items()} == {
+        **{f"usual-{each}": "x" * 100 for each in range(50)},
+        **{f"own-{number}": number for number in range(500)},
+    }
