@@ -53,9 +53,10 @@ else:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection() -> Iterator[None]:
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Import while it is counted what is counted, and collect while nothing is: that makes ten thousand tests."""
-    if sys.gettrace() is None:
+    # Who only deals tests out to other processes collects none.
+    if sys.gettrace() is None or session.config.pluginmanager.hasplugin("dsession"):
         return (yield)
     for name in COUNTED_PACKAGES:
         package = importlib.import_module(name)

@@ -360,7 +360,7 @@ def test_tables_that_are_described_in_bytes_that_are_no_text_are_damage(tmp_path
     with contextlib.closing(connect_writer(path, page_bytes=4096, cache_kb=100, synchronous="NORMAL")) as writer:
         writer.execute("CREATE TABLE word (word_id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"text TEXT", b"t\x80@@ TEXT"))
+    path.write_bytes(content.replace(b"CREATE TABLE", b"CREATE TABL\x80"))
     for connect in (
         connect_reader,
         functools.partial(connect_writer, page_bytes=4096, cache_kb=100, synchronous="NORMAL"),

@@ -171,7 +171,7 @@ def test_each_day_is_a_run_of_its_own() -> None:
 
 
 def test_values_of_several_kinds_are_one_run() -> None:
-    kinds: list[list[Any]] = [[1.5, 2.5], [1, 2], [3.5, 4], [None, "x"], [2**70, 1]]
+    kinds: list[list[Any]] = [[1.5, 2.5], [1, 2], [3.5, 4], [7.5, 8.5], [3, 4], [None, "x"], [2**70, 1]]
     records = [
         [report("ab"[place % 2], NOON + 9 * number + place, values={"v": each[place % 2]}) for place in range(4)]
         for number, each in enumerate(kinds)
