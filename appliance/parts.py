@@ -255,6 +255,7 @@ class Parts:
         commands.speak_jobs(jobs)
         commands.publish, commands.answer, commands.note = self.broker.publish, self.broker.answer, ingestion.note
         commands.bus, commands.courier.abandon = self.bus, partial(abandon, self.broker.exchange)
+        commands.read_less(self.broker.traffic.poller.hurry)
         ingestion.company.rooms += (commands,)
         ingestion.noted = both(ingestion.noted, commands.heard)
         desk.heard = both(desk.heard, commands.heard_subscribed)

@@ -41,7 +41,7 @@ from appliance.commands.model import (
     read_wire_id,
 )
 from appliance.commands.ruling import Refusal
-from appliance.commands.sending.service import IN_SERVICE, Sender
+from appliance.commands.sending.service import IN_SERVICE, ReadLess, Sender
 from appliance.commands.setting_aside.service import SettingAside
 from appliance.commands.tending.service import Tending
 from appliance.health import Status
@@ -104,6 +104,10 @@ class Commands:
         self._sender.first = first or together
         self._dialects = (Aws(cbor), Plain())
         self.courier.dialects = self.courier.answered = self._dialects
+
+    def read_less(self, read_less: ReadLess) -> None:
+        """Be told how clients are listened to less while orders to many go out."""
+        self._sender.read_less = read_less
 
     def speak_jobs(self, jobs: Jobs) -> None:
         """Be given the ledger of jobs, for devices that ask for nothing else."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from broker.gathering import LOOKS, WORTH_WHILE
-from broker.poller import READABLE, READY_PER_LOOK, READY_PER_TURN, WRITABLE, Poller
+from broker.poller import HURRIED_PER_TURN, READABLE, READY_PER_LOOK, READY_PER_TURN, WRITABLE, Poller
 from tests.broker.doorway import some_turns
 
 
@@ -213,3 +213,27 @@ async def test_the_time_at_which_somebody_was_ready_is_known_to_them() -> None:
         home.ends[0].send(b"x")
         await home.hears(lambda: bool(home.told))
         assert before <= home.poller.now <= asyncio.get_running_loop().time()
+
+
+async def test_while_something_urgent_goes_out_few_are_served_and_then_all() -> None:
+    with house(3 * HURRIED_PER_TURN) as home:
+        for place, end in enumerate(home.ends):
+            home.watch(place, READABLE)
+            end.send(b"x")
+        with home.poller.hurry(60.0):
+            await home.hears(lambda: len(home.told) >= HURRIED_PER_TURN)
+            await some_turns()
+            assert len(home.told) == HURRIED_PER_TURN
+            await home.hears(lambda: len(home.told) == 2 * HURRIED_PER_TURN)
+        await home.hears(lambda: len(home.told) == 3 * HURRIED_PER_TURN)
+        assert home.poller._pause is None
+
+
+async def test_a_hurry_that_takes_too_long_keeps_nobody_waiting() -> None:
+    with house(2 * HURRIED_PER_TURN) as home:
+        for place, end in enumerate(home.ends):
+            home.watch(place, READABLE)
+            end.send(b"x")
+        with home.poller.hurry(0.0), home.poller.hurry(0.0):
+            await home.hears(lambda: len(home.told) == 2 * HURRIED_PER_TURN)
+            assert home.poller._pause is None

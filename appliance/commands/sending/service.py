@@ -4,6 +4,7 @@ Rules: what has an idempotency key is written down once, however often it is ask
 on when it is asked for again. What was sent is in the audit log, with its names and without its payload.
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -24,6 +25,7 @@ from appliance.commands.catalogue.service import TypeCommands
 from appliance.commands.check import Wish
 from appliance.commands.delivery.claiming.service import Claim
 from appliance.commands.delivery.flight import Change, Claimant, Place
+from appliance.commands.delivery.keeping.service import LONGEST_HURRY_S
 from appliance.commands.delivery.service import Courier
 from appliance.commands.model import (
     Batch,
@@ -50,6 +52,8 @@ PIECE = 1_000
 IN_SERVICE = (DeviceState.ACTIVE, DeviceState.PENDING)
 
 
+ReadLess = Callable[[float], contextlib.AbstractContextManager[None]]
+"""Has the broker listen less to clients meanwhile, for so many seconds at most."""
 Reserved = Mapping[Place, Claimant]
 """Devices that can be offered something at once."""
 
@@ -85,6 +89,7 @@ class Sender:
         self.together: Together
         self.first: Together
         """Ahead of what devices tell: all of a batch are on their way before the answers of some are looked into."""
+        self.read_less: ReadLess = lambda _: contextlib.nullcontext()
         self.changed: Callable[[Sequence[Change]], None] = lambda _: None
 
     async def send(self, tenant_id: int, device_id: str, new: NewCommand) -> Command:
@@ -126,7 +131,8 @@ class Sender:
             return batch
         piece = JOBS_PIECE if any(wish.new.dialect is DialectName.JOBS for wish in wishes.values()) else PIECE
         forms = {name: check.command_of(wish, tenant_id, "", "") for name, wish in wishes.items()}
-        with self._courier.keeping.lull.hurry():
+        # All are told before anybody is listened to as usual, and before it is written down what was heard.
+        with self._courier.keeping.lull.hurry(), self.read_less(LONGEST_HURRY_S):
             for first in range(0, len(devices), piece):
                 commands = [
                     replace(forms[device.type], device_id=device.device_id, execution_id=_execution_id())

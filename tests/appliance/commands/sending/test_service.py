@@ -1,6 +1,8 @@
 """What people send and take back."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from appliance.audit.acting import acting_as
 from appliance.commands import check
 from appliance.commands.catalogue.model import CommandType, Parameter
+from appliance.commands.delivery.keeping.service import LONGEST_HURRY_S
 from appliance.commands.model import (
     DeviceGoneError,
     InvalidCommandError,
@@ -132,3 +135,23 @@ async def test_who_sent_and_took_back_what_is_in_the_audit_log_without_the_paylo
         ("command.send", "lamp", "user maria"),
     ]
     assert "secret" not in "".join(one.details for one in entries)
+
+
+async def test_while_an_order_to_many_goes_out_clients_are_listened_to_less(hall: Hall) -> None:
+    heard: list[str] = []
+
+    @contextlib.contextmanager
+    def read_less(longest_s: float) -> Iterator[None]:
+        assert longest_s == LONGEST_HURRY_S
+        heard.append("less")
+        yield
+        heard.append("as usual")
+
+    await hall.add("bell", groups=("choir",))
+    line = hall.connect("bell")
+    hall.commands.read_less(read_less)
+    await hall.commands.send_to_many(TENANT, Selection(group="choir"), ONCE)
+    assert heard == ["less", "as usual"]
+    assert len(line.written) == 1
+    await hall.commands.send(TENANT, "bell", NewCommand("blink"))
+    assert heard == ["less", "as usual"], "one command is over at once"
