@@ -7,7 +7,7 @@ from appliance.commands.model import Command
 from broker.message import Message
 from broker.publication import Publication
 from broker.session import Session
-from broker.topics import matches, shared_parts
+from broker.topics import SHARED, matches
 
 Change = tuple[Command | None, Command]
 """A command as it was, None if it is new, and as it is."""
@@ -102,29 +102,18 @@ class Evidence:
 class Wants:
     """What a connected client has subscribed to, as it was at a moment."""
 
-    __slots__ = ("_anywhere", "_below", "_last")
+    __slots__ = ("_filters", "_heads", "_last")
 
     def __init__(self, granted: Mapping[str, int]) -> None:
         """`granted` is the QoS of each topic filter. Shared subscriptions want nothing for one device alone."""
-        # By their first two levels: with thousands of devices at once, nothing else about a command would take as
-        # long as to look into filters that are about something else.
-        self._below: dict[tuple[str, ...], list[tuple[str, int]]] = {}
-        self._anywhere: list[tuple[str, int]] = []
-        """Filters with a wildcard in these levels."""
+        self._filters = [(_head(one), one, qos) for one, qos in granted.items() if not one.startswith(SHARED)]
+        self._heads = tuple([head for head, _, _ in self._filters])
         self._last: tuple[str, int | None] = ("", None)
         """What was asked last: whoever has found that a topic is wanted asks at which QoS."""
-        for one, qos in granted.items():
-            if shared_parts(one)[0]:
-                continue
-            head = _head(one)
-            if "+" in head or "#" in head:
-                self._anywhere.append((one, qos))
-            else:
-                self._below.setdefault(head, []).append((one, qos))
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self._below or self._anywhere)
+        return bool(self._filters)
 
     def __call__(self, topic: str) -> bool:
         """Whether it wants a topic."""
@@ -132,18 +121,21 @@ class Wants:
 
     def qos(self, topic: str) -> int | None:
         """The highest QoS at which it wants a topic; None where it does not."""
+        # Most topics that are asked about are wanted by nobody, and most filters are about others, which their
+        # beginnings tell: with thousands of devices at once, nothing else about a command would take as long.
+        if not topic.startswith(self._heads):
+            return None
         known, highest = self._last
         if known != topic:
-            near = self._below.get(_head(topic), ())
-            found = [qos for one, qos in (*near, *self._anywhere) if matches(one, topic)]
+            found = [qos for head, one, qos in self._filters if topic.startswith(head) and matches(one, topic)]
             highest = max(found, default=None)
             self._last = (topic, highest)
         return highest
 
 
-def _head(topic: str) -> tuple[str, ...]:
-    """The first two levels of a topic name or filter."""
-    return tuple(topic.split("/", 2)[:2])
+def _head(topic_filter: str) -> str:
+    """With what every topic begins that a filter matches: `a/#` matches `a`, too."""
+    return topic_filter.partition("+")[0].partition("#")[0].rstrip("/")
 
 
 class Claimant(NamedTuple):

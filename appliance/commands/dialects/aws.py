@@ -32,14 +32,14 @@ class Aws:
 
     def wire(self, command: Command, wants: Callable[[str], bool]) -> Wire | None:
         """The request, in the first form that the device wants."""
+        forms = self._forms(command)
         for kind in _KINDS:
             base = f"{PREFIX}{kind}/{command.device_id}/executions/{command.wire_id}"
-            for form in self._forms(command):
+            for form in forms:
                 topic = f"{base}/request/{form}" if form else f"{base}/request"
                 if wants(topic):
-                    return self._request(
-                        command, topic, form, f"{base}/response/{form}" if form else f"{base}/response"
-                    )
+                    response_topic = f"{base}/response/{form}" if form else f"{base}/response"
+                    return self._request(command, topic, form, response_topic)
         return None
 
     def address(self, topic: str) -> Address | None:

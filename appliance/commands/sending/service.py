@@ -125,7 +125,7 @@ class Sender:
         batch = Batch(0, secrets.token_hex(16), new.name, words, len(devices), actor().name, now, None)
         begun: list[Batch] = []
         once = _Once(new.idempotency_key, digest, actor())
-        await self.together(partial(self._begin, tenant_id, batch, once, begun))
+        await self.first(partial(self._begin, tenant_id, batch, once, begun))
         batch = begun[0]
         if batch.completed_at is not None:
             return batch
