@@ -49,8 +49,8 @@ class Poller:
         self._gathering = Gathering()
         self._pause: asyncio.TimerHandle | None = None
         self._hurry_count = 0
-        self._hurried_until = 0.0
-        """While it is hurried, in the seconds of the loop; 0 is never."""
+        self._hurried_until = self._leisure_until = 0.0
+        """Until when few are served, and until when nothing is urgent enough for that, in the seconds of the loop."""
         self.now = 0.0
         """When it was last found out who is ready, in the seconds of the loop."""
         self.is_busy = False
@@ -81,14 +81,22 @@ class Poller:
 
     @contextlib.contextmanager
     def hurry(self, longest_s: float) -> Iterator[None]:
-        """Serve few meanwhile, for so many seconds at most: what is urgent goes out before others are listened to."""
+        """Serve few meanwhile, for so many seconds at most: what is urgent goes out before others are listened to.
+
+        After that everybody is served as usual for as long, whatever is urgent by then.
+        """
+        loop = asyncio.get_running_loop()
+        begins_at = loop.time()
+        if not self._hurry_count and begins_at >= self._leisure_until:
+            self._hurried_until = begins_at + longest_s
         self._hurry_count += 1
-        self._hurried_until = max(self._hurried_until, asyncio.get_running_loop().time() + longest_s)
         try:
             yield
         finally:
             self._hurry_count -= 1
-            if not self._hurry_count:
+            if not self._hurry_count and self._hurried_until:
+                now = loop.time()
+                self._leisure_until = now + min(now, self._hurried_until) - begins_at
                 self._hurried_until = 0.0
 
     def _rest(self) -> None:
@@ -141,7 +149,7 @@ class Poller:
             loop.add_reader(self._epoll, self._turn)
 
     def _is_hurried(self, loop: asyncio.AbstractEventLoop) -> bool:
-        return self._hurry_count > 0 and loop.time() < self._hurried_until
+        return loop.time() < self._hurried_until
 
     def _serve(self, ready: list[tuple[int, int]]) -> None:
         watched = self._watched

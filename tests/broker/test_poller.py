@@ -237,3 +237,15 @@ async def test_a_hurry_that_takes_too_long_keeps_nobody_waiting() -> None:
         with home.poller.hurry(0.0), home.poller.hurry(0.0):
             await home.hears(lambda: len(home.told) == 2 * HURRIED_PER_TURN)
             assert home.poller._pause is None
+
+
+async def test_after_a_hurry_everybody_is_served_for_as_long() -> None:
+    with house(2 * HURRIED_PER_TURN) as home:
+        for place, end in enumerate(home.ends):
+            home.watch(place, READABLE)
+            end.send(b"x")
+        with home.poller.hurry(60.0):
+            await home.hears(lambda: len(home.told) >= HURRIED_PER_TURN)
+        with home.poller.hurry(60.0):
+            await home.hears(lambda: len(home.told) == 2 * HURRIED_PER_TURN)
+            assert home.poller._hurried_until == 0.0

@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 
 PIECE = 1_000
 """Commands that are written down in one transaction."""
+HURRIED_FROM = 200
+"""Fewer commands than these are on their way before anybody has to wait for them."""
 IN_SERVICE = (DeviceState.ACTIVE, DeviceState.PENDING)
 
 
@@ -131,8 +133,7 @@ class Sender:
             return batch
         piece = JOBS_PIECE if any(wish.new.dialect is DialectName.JOBS for wish in wishes.values()) else PIECE
         forms = {name: check.command_of(wish, tenant_id, "", "") for name, wish in wishes.items()}
-        # All are told before anybody is listened to as usual, and before it is written down what was heard.
-        with self._courier.keeping.lull.hurry(), self.read_less(LONGEST_HURRY_S):
+        with self._hurry(len(devices)):
             for first in range(0, len(devices), piece):
                 commands = [
                     replace(forms[device.type], device_id=device.device_id, execution_id=_execution_id())
@@ -142,6 +143,15 @@ class Sender:
         completed: list[Batch] = []
         await self.together(partial(self._complete, tenant_id, batch, completed))
         return completed[0]
+
+    @contextlib.contextmanager
+    def _hurry(self, count: int) -> Iterator[None]:
+        """All are told before anybody is listened to as usual, and before it is written down what was heard."""
+        if count < HURRIED_FROM:
+            yield
+            return
+        with self._courier.keeping.lull.hurry(), self.read_less(LONGEST_HURRY_S):
+            yield
 
     async def _send_piece(self, batch: Batch, digest: str, commands: Sequence[Command]) -> None:
         """Write down some commands of a batch, and have them on their way."""
