@@ -154,7 +154,7 @@ async def run(config: Config, started: Callable[[Started], None], *, demo: bool 
                 claim = None
                 if not await foundation.accounts.has_owner(DEFAULT_TENANT):
                     claim = await foundation.accounts.open_claim(DEFAULT_TENANT)
-                _settle_memory()
+                settle_memory()
                 parts.health.ready = True
                 notify_systemd("READY=1")
                 started(
@@ -194,7 +194,7 @@ def _job_failed(name: str, error: BaseException) -> None:
     log.error("scheduled work failed name=%r", name, exc_info=error)
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Keep the collector off what lives as long as the process: full collections paused it for seconds."""
     gc.collect()
     gc.freeze()

@@ -12,7 +12,7 @@ from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.folder_lock import folder_locked
 from appliance.ingestion.service import Ingestion, Rooms
-from appliance.process import foundation_opened
+from appliance.process import foundation_opened, settle_memory
 from appliance.telemetry.keeping.service import Keeping
 from appliance.telemetry.service import Telemetry
 
@@ -68,6 +68,8 @@ async def opened(folder: Path, now: int) -> AsyncIterator[Rig]:
             at_once = msgspec.structs.replace(settings.ingestion, commit_interval_ms=0)
             rig.ingestion = Ingestion(database, rooms, Bus(), at_once, rig.clock)
             async with rig.telemetry.opened(), alerts.opened():
+                # As in the gateway: full collections would be in the figures of whatever they meet.
+                settle_memory()
                 yield rig
 
 
