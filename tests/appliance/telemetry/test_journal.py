@@ -8,6 +8,7 @@ import pytest
 
 from appliance.config import JournalConfig, TelemetryConfig
 from appliance.instant import HOUR_MS
+from appliance.telemetry.journal.model import Span
 from appliance.telemetry.keeping.model import StoppedError
 from appliance.telemetry.keeping.room.service import Room
 from tests.appliance.telemetry.journal.examples import erasure, going_on, message
@@ -48,11 +49,11 @@ async def test_whoever_is_reading_meanwhile_is_shown_nothing_of_it_either(tmp_pa
         for payload, principal in ((b"other-1", "b"), (b"person", "a"), (b"other-2", "b")):
             story.take(payload, principal=principal)
             await story.journal.flush()
-        reading = story.journal.messages(1, NOON, story.now + 1)
+        reading = story.journal.messages(1, Span(NOON, story.now + 1), NOON)
         found = list(await anext(reading))
         await story.journal.erase([erasure("a", story.log_id - 1)], going_on)
         found += [each async for some in reading for each in some]
-        assert [each.payload for each in found] == [b"other-1", b"other-2"]
+        assert [each.message.payload for each in found] == [b"other-1", b"other-2"]
 
 
 async def test_erasing_reaches_what_an_earlier_life_kept_though_it_is_switched_off(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ async def test_a_start_does_not_look_again_at_files_that_have_nothing_left_to_be
         raise ColdError("not now")
 
     async with gateway.running():
-        gateway.cold._shelf._written = looked_at  # type: ignore[method-assign]
+        gateway.cold._shelf._written = looked_at  # type: ignore[method-assign, assignment]
         gateway.cold.keep_days_of = lambda: {(1, "camera"): 3}
         await gateway.well()
         assert looks == []
