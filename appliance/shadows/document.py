@@ -36,8 +36,6 @@ def of(state: dict[str, Any], metadata: dict[str, Any]) -> Document:
     return Document(state, metadata, state_json, _encode(metadata), len(state_json) - around)
 
 
-def read(state_json: str, metadata_json: str) -> Document:
+def read(state_json: bytes, metadata_json: bytes) -> Document:
     """A document as it was written. Its size is of no concern any more."""
-    return Document(
-        _DECODER.decode(state_json), _DECODER.decode(metadata_json), state_json.encode(), metadata_json.encode(), 0
-    )
+    return Document(_DECODER.decode(state_json), _DECODER.decode(metadata_json), state_json, metadata_json, 0)

@@ -6,15 +6,18 @@ takes about a sixth of what they took.
 
 import base64
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from appliance.shadows.history import Body, Kept, KeptChange, WayBack
+from appliance.shadows.history import Body, Kept, KeptChange, WayBack, continued
 from appliance.shadows.model import ChangeKind, Section
 
 PACKED = "packed"
 """The kind of a piece, where a change has its own; what would be written otherwise needs another word."""
+DAMAGED = "damaged"
+"""The kind that a row is given whose bytes are no text."""
 LARGE_BYTES = 131_072
 """What is larger is compressed in haste: it would take the writer longer than the changes themselves did."""
 
@@ -63,8 +66,9 @@ class Loose(msgspec.Struct, frozen=True, gc=False):
     oldest_at: int
     newest_at: int
     byte_count: int
-    listed: str
-    """All of them as JSON: an array of version, moment, author, kind, patch and way back for each."""
+    listed: bytes
+    """All of them as JSON: an array of version, moment, author, kind, patch and way back for each. It may be damaged:
+    nobody has looked at it."""
 
 
 class _Written(msgspec.Struct, frozen=True, gc=False):
@@ -92,20 +96,35 @@ _WAY_BACK = msgspec.json.Decoder(WayBack)
 _encode = msgspec.json.Encoder().encode
 
 
-def packed(listed: str, after: Body) -> str:
+def stored(version: int, at: int, author: bytes, kind: bytes, patch: bytes, way_back: bytes) -> StoredChange:
+    """A row as it lies on the disk. One whose bytes are no text is damaged, and says nothing more."""
+    try:
+        return StoredChange(version, at, author.decode(), kind.decode(), patch.decode(), way_back.decode())
+    except UnicodeDecodeError:
+        return StoredChange(version, at, "", DAMAGED, "", "")
+
+
+def packed(listed: bytes, after: Body) -> str:
     """The piece of changes that are listed; `after` is what the newest has made of the shadow."""
-    data = _encode(_Written(after.state, after.metadata, after.is_there, msgspec.Raw(listed.encode())))
+    data = _encode(_Written(after.state, after.metadata, after.is_there, msgspec.Raw(listed)))
     level = _HASTY if len(data) > LARGE_BYTES else _THOROUGH
     return base64.b64encode(zlib.compress(data, level)).decode()
 
 
-def undone(listed: str, after: Body) -> Body:
-    """What a shadow was before changes that have made this of it. Raises `UnreadableError`."""
+def unlisted(loose: Loose, newest_version: int) -> list[KeptChange]:
+    """The changes that are listed, the newest first. Raises `UnreadableError` where one is missing up to a version."""
     try:
-        changes = _LISTED.decode(listed)
-    except msgspec.MsgspecError as error:
+        changes = _kept(_LISTED.decode(loose.listed))
+    except (msgspec.MsgspecError, ValueError) as error:
         raise UnreadableError("changes that are not packed yet are damaged") from error
-    for change in _kept(changes):
+    if [one.version for one in changes] != list(range(newest_version, newest_version - loose.count, -1)):
+        raise UnreadableError("of the changes that are not packed yet some are missing")
+    return changes
+
+
+def undone(changes: Sequence[KeptChange], after: Body) -> Body:
+    """What a shadow was before changes that have made this of it, the newest first."""
+    for change in changes:
         after = after.before(change)
     return after
 
@@ -139,7 +158,8 @@ def kept(shadow_number: int, stored: StoredChange) -> Kept:
     """A shadow as it was after the newest change of a piece, with those of the piece. Raises `UnreadableError`."""
     told, piece = label(stored), _piece(stored)
     body = Body(piece.state, piece.metadata, piece.is_there)
-    return Kept(shadow_number, told.newest_version, told.newest_at, body, _kept(piece.changes))
+    # A piece may have been made of changes between which some were never kept.
+    return continued(Kept(shadow_number, told.newest_version, told.newest_at, body, ()), _kept(piece.changes))
 
 
 def _piece(stored: StoredChange) -> _Read:

@@ -1,4 +1,9 @@
-"""What shadows ask of gateway.db, and what they write there."""
+"""What shadows ask of gateway.db, and what they write there.
+
+Rules:
+- Of a history and of a document the bytes are asked for: of text that is damaged Python would make an error that nobody
+  can tell from one of the disk.
+"""
 
 import sqlite3
 from collections.abc import Sequence
@@ -6,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from appliance.shadows import document
+from appliance.shadows import document, pack
 from appliance.shadows.history import Body, Kept
 from appliance.shadows.model import Shadow, ShadowSummary
 from appliance.shadows.pack import Loose, StoredChange
@@ -28,7 +33,7 @@ def select_standing(
 ) -> tuple[int | None, Standing]:
     """A shadow as it is inside this transaction, and its number; None where there never was one."""
     sql = """
-        SELECT shadow_number, version, updated_at, has_delta, state, metadata FROM shadow
+        SELECT shadow_number, version, updated_at, has_delta, CAST(state AS BLOB), CAST(metadata AS BLOB) FROM shadow
         WHERE tenant_id = ? AND device_id = ? AND name = ?
     """
     row = connection.execute(sql, (tenant_id, device_id, name)).fetchone()
@@ -38,7 +43,7 @@ def select_standing(
 def select_standing_of(tenant_id: int, device_id: str, name: str) -> Select[Standing]:
     """The same as it is on the disk."""
     sql = """
-        SELECT version, updated_at, has_delta, state, metadata FROM shadow
+        SELECT version, updated_at, has_delta, CAST(state AS BLOB), CAST(metadata AS BLOB) FROM shadow
         WHERE tenant_id = ? AND device_id = ? AND name = ?
     """
     return Select(sql, (tenant_id, device_id, name), _standing)
@@ -97,7 +102,7 @@ def select_loose(
     """
     sql = """
         SELECT COUNT(*), MIN(version), MAX(version), MIN(at), MAX(at), SUM(byte_count),
-            '[' || group_concat(told) || ']'
+            CAST('[' || group_concat(told) || ']' AS BLOB)
         FROM (
             SELECT version, at, byte_count, '[' || version || ',' || at || ',' || json_quote(author) || ','
                 || json_quote(kind) || ',' || patch || ',' || way_back || ']' AS told
@@ -112,11 +117,11 @@ def select_loose(
 def select_newest_piece(connection: sqlite3.Connection, tenant_id: int, number: int) -> StoredChange | None:
     """The newest piece of a shadow, without what is in it."""
     sql = """
-        SELECT version, at, author, kind, patch, '' FROM shadow_change
+        SELECT version, at, CAST(author AS BLOB), CAST(kind AS BLOB), CAST(patch AS BLOB), X'' FROM shadow_change
         WHERE tenant_id = ? AND shadow_number = ? AND kind = 'packed' ORDER BY version DESC LIMIT 1
     """
     row = connection.execute(sql, (tenant_id, number)).fetchone()
-    return None if row is None else StoredChange(*row)
+    return None if row is None else pack.stored(*row)
 
 
 def update_to_piece(
@@ -138,10 +143,10 @@ def update_to_piece(
 def select_oldest_pieces(connection: sqlite3.Connection, tenant_id: int, number: int, limit: int) -> list[StoredChange]:
     """The oldest pieces of a shadow, the oldest first, without what is in them."""
     sql = """
-        SELECT version, at, author, kind, patch, '' FROM shadow_change
+        SELECT version, at, CAST(author AS BLOB), CAST(kind AS BLOB), CAST(patch AS BLOB), X'' FROM shadow_change
         WHERE tenant_id = ? AND shadow_number = ? AND kind = 'packed' ORDER BY version LIMIT ?
     """
-    return [StoredChange(*row) for row in connection.execute(sql, (tenant_id, number, limit))]
+    return [pack.stored(*row) for row in connection.execute(sql, (tenant_id, number, limit))]
 
 
 def select_totals(connection: sqlite3.Connection, tenant_id: int) -> tuple[int, int]:
@@ -238,7 +243,7 @@ def erase_some(connection: sqlite3.Connection, tenant_id: int, device_id: str, t
 def select_shadow(tenant_id: int, device_id: str, name: str) -> Select[Shadow]:
     """A shadow that is there."""
     sql = """
-        SELECT device_id, name, version, updated_at, state, metadata FROM shadow
+        SELECT device_id, name, version, updated_at, CAST(state AS BLOB), CAST(metadata AS BLOB) FROM shadow
         WHERE tenant_id = ? AND device_id = ? AND name = ? AND state IS NOT NULL
     """
     return Select(sql, (tenant_id, device_id, name), _shadow)
@@ -266,7 +271,7 @@ def select_of_retired(limit: int) -> Select[tuple[int, str, str]]:
 def select_kept(tenant_id: int, device_id: str, name: str) -> Select[Kept]:
     """A shadow as it is, deleted ones too, without its changes."""
     sql = """
-        SELECT shadow_number, version, updated_at, state, metadata FROM shadow
+        SELECT shadow_number, version, updated_at, CAST(state AS BLOB), CAST(metadata AS BLOB) FROM shadow
         WHERE tenant_id = ? AND device_id = ? AND name = ?
     """
     return Select(sql, (tenant_id, device_id, name), _kept)
@@ -282,19 +287,20 @@ def select_changes(
     by any of its versions, and the first may hold higher ones.
     """
     sql = """
-        SELECT version, at, author, kind, IIF(version < ? OR kind = 'packed', patch, '{}'), way_back FROM shadow_change
+        SELECT version, at, CAST(author AS BLOB), CAST(kind AS BLOB),
+            CAST(IIF(version < ? OR kind = 'packed', patch, '{}') AS BLOB), CAST(way_back AS BLOB) FROM shadow_change
         WHERE tenant_id = ? AND shadow_number = ? AND version <= ? ORDER BY version DESC LIMIT ?
     """
-    return Select(sql, (told_below, tenant_id, number, through_version, limit), StoredChange)
+    return Select(sql, (told_below, tenant_id, number, through_version, limit), pack.stored)
 
 
 def select_change_at(tenant_id: int, number: int, at: int) -> Select[StoredChange]:
     """The last change of a shadow up to a moment, or the piece that it may be in."""
     sql = """
-        SELECT version, at, author, kind, patch, way_back FROM shadow_change
-        WHERE tenant_id = ? AND shadow_number = ? AND at <= ? ORDER BY version DESC LIMIT 1
+        SELECT version, at, CAST(author AS BLOB), CAST(kind AS BLOB), CAST(patch AS BLOB), CAST(way_back AS BLOB)
+        FROM shadow_change WHERE tenant_id = ? AND shadow_number = ? AND at <= ? ORDER BY version DESC LIMIT 1
     """
-    return Select(sql, (tenant_id, number, at), StoredChange)
+    return Select(sql, (tenant_id, number, at), pack.stored)
 
 
 def select_oldest_change(tenant_id: int, number: int) -> Select[tuple[int, int]]:
@@ -305,7 +311,7 @@ def select_oldest_change(tenant_id: int, number: int) -> Select[tuple[int, int]]
     return Select(sql, (tenant_id, number), lambda version, at: (version, at))
 
 
-def _standing(version: int, updated_at: int, has_delta: int, state: str | None, metadata: str | None) -> Standing:
+def _standing(version: int, updated_at: int, has_delta: int, state: bytes | None, metadata: bytes | None) -> Standing:
     kept = None if state is None or metadata is None else document.read(state, metadata)
     return Standing(version, updated_at, kept, bool(has_delta))
 
@@ -322,7 +328,7 @@ def _change_row(tenant_id: int, number: int, author: str, change: Change) -> tup
     return (tenant_id, number, *told, len(patch) + len(way_back) + len(author))
 
 
-def _shadow(device_id: str, name: str, version: int, updated_at: int, state: str, metadata: str) -> Shadow:
+def _shadow(device_id: str, name: str, version: int, updated_at: int, state: bytes, metadata: bytes) -> Shadow:
     kept = document.read(state, metadata)
     sections = (kept.state.get("desired"), kept.state.get("reported"))
     return Shadow(device_id, name, version, *sections, kept.metadata, updated_at)
@@ -332,7 +338,7 @@ def _summary(name: str, version: int, updated_at: int, has_delta: int) -> Shadow
     return ShadowSummary(name, version, updated_at, bool(has_delta))
 
 
-def _kept(number: int, version: int, updated_at: int, state: str | None, metadata: str | None) -> Kept:
+def _kept(number: int, version: int, updated_at: int, state: bytes | None, metadata: bytes | None) -> Kept:
     body = Body({}, {}, is_there=False)
     if state is not None and metadata is not None:
         body = Body(_OBJECT.decode(state), _OBJECT.decode(metadata), is_there=True)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Self
 
@@ -41,7 +42,6 @@ GATEWAY = "gateway"
 """How a history names the gateway itself."""
 DELETED_AT_ONCE = 100
 AGAIN_S = 60.0
-NOT_FOUND = 404
 WALKED_AT_ONCE = 32
 """Changes of a history that are looked at in one piece."""
 
@@ -63,6 +63,7 @@ class Shadows:
         self._has_gone = asyncio.Event()
         # Who retired while the gateway was away, or just before it went, is found as well.
         self._has_gone.set()
+        self._told_failures: set[tuple[str, ...]] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -182,13 +183,25 @@ class Shadows:
     async def delete_retired(self) -> None:
         """Delete the shadows of devices that are retired, as anybody may delete one: history and versions stay.
 
-        Raises `UnwritableError` while the disk is full.
+        One that cannot be deleted keeps no other. Raises `UnwritableError` while the disk is full, and else the last
+        that one raised.
         """
-        while found := await self._database.read(queries.select_of_retired(DELETED_AT_ONCE)):
+        failure: Exception | None = None
+        has_gone = True
+        # What is left when nothing goes any more has a defect, which is in the log: once more the next time.
+        while has_gone and (found := await self._database.read(queries.select_of_retired(DELETED_AT_ONCE))):
+            has_gone = False
             for tenant_id, device_id, name in found:
-                answer = await self.ask(tenant_id, Address(device_id, name, Verb.DELETE), b"", GATEWAY)
-                if not answer.is_accepted and answer.code != NOT_FOUND:
-                    return  # A defect, which is in the log: once more the next time.
+                try:
+                    answer = await self.ask(tenant_id, Address(device_id, name, Verb.DELETE), b"", GATEWAY)
+                except UnwritableError:
+                    raise
+                except Exception as error:  # noqa: BLE001  raised below, once the others are gone
+                    failure = error
+                else:
+                    has_gone = has_gone or answer.is_accepted
+        if failure is not None:
+            raise failure
 
     async def erase(self, tenant_id: int, device_id: str, through_at: int) -> None:
         """Forget every shadow of a device that was made up to a moment, its history and its version, step by step.
@@ -206,8 +219,19 @@ class Shadows:
                 await self.delete_retired()
             except UnwritableError as error:
                 log.warning("shadows of retired devices not deleted yet error=%s", error)
-                self._has_gone.set()
-                await asyncio.sleep(AGAIN_S)
+            except Exception as error:  # noqa: BLE001  a shadow that is damaged ends nothing
+                # Never its own words: they may be those of a device.
+                self._tell_failure(type(error).__name__, "".join(traceback.format_tb(error.__traceback__)).rstrip())
+            else:
+                continue
+            self._has_gone.set()
+            await asyncio.sleep(AGAIN_S)
+
+    def _tell_failure(self, *told: str) -> None:
+        """Of each kind of error and its place the log is told once, however often it fails so."""
+        if told not in self._told_failures:
+            self._told_failures.add(told)
+            log.error("shadows of retired devices not deleted yet error=%s where=\n%s", *told)
 
     async def _got(self, tenant_id: int, address: Address, payload: bytes) -> Answer:
         found = await self._database.read(queries.select_standing_of(tenant_id, address.device_id, address.name))

@@ -253,6 +253,14 @@ def will_pass(error: sqlite3.Error) -> bool:
     return code & 0xFF in _PASSING or code in _PASSING_EXACTLY
 
 
+def is_sqlites(error: Exception) -> bool:
+    """Whether SQLite itself says so, with a number.
+
+    That bytes of a row are no text is said by Python, without one, and it concerns nothing but that row.
+    """
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) is not None
+
+
 @contextlib.contextmanager
 def _passing_told(path: Path) -> Iterator[None]:
     try:

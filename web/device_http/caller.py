@@ -39,7 +39,7 @@ async def caller(request: AnyRequest, gateway: Gateway) -> Principal:
     except PermissionDeniedException as error:
         raise RefusedError(HTTPStatus.UNAUTHORIZED, error.detail) from error
     principal = Principal(bound.tenant_id, bound.device_id)
-    _charge(request, gateway, principal)
+    _charge(request, gateway, principal, await _byte_count(request))
     # Plugins have a say in who is let in, too.
     denied = await _heard(partial(gateway.broker.proxy.admit, shown_by(request.scope, gateway)))
     if denied is not None:
@@ -47,11 +47,19 @@ async def caller(request: AnyRequest, gateway: Gateway) -> Principal:
     return principal
 
 
-def _charge(request: AnyRequest, gateway: Gateway, principal: Principal) -> None:
+async def _byte_count(request: AnyRequest) -> int:
+    """How large a request says it is; one that comes in chunks says nothing true, and is read as far as it may be."""
+    length = request.headers.get("content-length")
+    if length is None or "transfer-encoding" in request.headers:
+        return len(await request.body())
+    return int(length)
+
+
+def _charge(request: AnyRequest, gateway: Gateway, principal: Principal, byte_count: int) -> None:
     """Count a request, and raise `RefusedError` for what is too much."""
     budget: Budget = request.app.state[BUDGET]
     who, now = (principal.tenant_id, principal.name), asyncio.get_running_loop().time()
-    if budget.charge(who, int(request.headers.get("content-length", "0")), now):
+    if budget.charge(who, byte_count, now):
         if budget.is_to_be_noted(who, now):
             gateway.broker.proxy.note_refused(principal, "message_rate_too_high", budget.reason)
         raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, budget.reason)

@@ -19,7 +19,7 @@ from appliance.commands.delivery.flight import Change, Claimant, Evidence, Fligh
 from appliance.commands.delivery.keeping.service import Keeping
 from appliance.commands.dialects.choice import addressed
 from appliance.commands.dialects.dialect import Answered, Dialect
-from appliance.commands.mishaps.service import Mishap, fails, failures
+from appliance.commands.mishaps.service import Later, Mishap, fails, failures
 from appliance.commands.model import Command, DialectName
 from appliance.commands.setting_aside.queries import select_waiting_numbers
 from appliance.commands.setting_aside.service import SettingAside
@@ -45,8 +45,7 @@ class Courier:
     def __init__(self, database: Database, clock: Clock, in_flight: int, as_jobs: AsJobs, aside: SettingAside) -> None:
         """`in_flight` commands of a device may be written and not yet answered for."""
         self._database = database
-        self.as_jobs = as_jobs
-        self._aside = aside
+        self.as_jobs, self._aside = as_jobs, aside
         self.keeping = Keeping(database, clock, aside, self._settled)
         self._clock = clock
         self.dialects: Sequence[Dialect] = ()
@@ -73,6 +72,7 @@ class Courier:
         """The devices behind client identifiers that are not their own."""
         self._has_to_offer = asyncio.Event()
         self.mishap = Mishap("offering commands")
+        self._later = Later(AGAIN_MS / SECOND_MS, self._look_at)
 
     @contextlib.asynccontextmanager
     async def running(self, post: Post) -> AsyncIterator[None]:
@@ -231,12 +231,17 @@ class Courier:
         for place in places:
             with self.mishap.noted():
                 claimants += [] if (one := self._claimant(place)) is None else [one]
+                continue
+            self._later.add(place)
         if not claimants:
             return
         if await fails(self.together, partial(self._claim, claimants, all_waiting)):
             alone = await failures(self.together, claimants, lambda one: partial(self._claim, [one], all_waiting))
             for claimant, error in alone:
-                await self._sort_out((claimant.tenant_id, claimant.device_id), error)
+                place = (claimant.tenant_id, claimant.device_id)
+                self._later.add(place)
+                with self.mishap.noted():
+                    await self._sort_out(place, error)
 
     async def _sort_out(self, place: Place, error: Exception) -> None:
         """Offer to a device one command after the other, and set the first aside with which that fails."""
@@ -249,7 +254,7 @@ class Courier:
             if failed and await self._aside.put((place[0], number), failed[0][1]):
                 self.expect([place])
                 return
-        # More may wait than what was just looked at; it is offered when the device comes again.
+        # More may wait than what was just looked at; it is offered a little later.
         self._waiting.add(place)
         self.mishap.note(error)
 

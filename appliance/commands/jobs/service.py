@@ -62,7 +62,7 @@ class Jobs:
         self.throttled_count = 0
         """Requests of devices that asked too often at once."""
         self._timers_changed = asyncio.Event()
-        self._puzzled: list[tuple[int, str]] = []
+        self._puzzled: dict[tuple[int, str], None] = {}
         """Devices that could not be answered by a mistake of the gateway."""
         self.aside = ExecutionsAside(database, self.ledger)
         self.mishap = Mishap("ending what has run out of time")
@@ -282,7 +282,7 @@ class Jobs:
     # Private.
 
     def _note_puzzled(self, tenant_id: int, device_id: str) -> None:
-        self._puzzled.append((tenant_id, device_id))
+        self._puzzled[tenant_id, device_id] = None
         self._timers_changed.set()
 
     async def _in_together(self, work: Work) -> None:
@@ -333,10 +333,11 @@ class Jobs:
 
     async def _see_to_due(self) -> float | None:
         """End what is due; gives how long to wait then, None while no timer runs."""
-        while self._puzzled:
-            # What nobody can read must not keep a device from its other jobs.
-            await self.aside.look_through(select_texts_of_device(*self._puzzled[0]), UnreadableError())
-            del self._puzzled[0]
+        for device in list(self._puzzled):
+            # What nobody can read must not keep a device from its other jobs, nor any timer from its end.
+            with self.mishap.noted():
+                await self.aside.look_through(select_texts_of_device(*device), UnreadableError())
+            self._puzzled.pop(device, None)
         while True:
             due = await self._database.read(queries.select_next_due())
             left_ms = max(0, due[0] - self.running_ms()) if due else None

@@ -10,7 +10,7 @@ import logging
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from appliance.store.database import Together, UnwritableError, Work
 
@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Key = tuple[int, int]
 """A tenant, and the number of something of it."""
+LEFT_S = 60.0
+"""So long what cannot even be set aside is left alone."""
+LEFT_LIMIT = 10_000
+"""Of so many it is known that they could not be set aside."""
 
 
 class Mishap:
@@ -57,6 +61,26 @@ class Mishap:
             log.error("%s failed error=%s where=\n%s", self._what, *told)
 
 
+class Later(Generic[T]):
+    """What did not go on, and is tried again a little later."""
+
+    def __init__(self, after_s: float, again: Callable[[T], object]) -> None:
+        self._after_s = after_s
+        self._again = again
+        self._items: set[T] = set()
+
+    def add(self, item: T) -> None:
+        """Try it later; once, however often it is added meanwhile. On the loop."""
+        if not self._items:
+            asyncio.get_running_loop().call_later(self._after_s, self._try_all)
+        self._items.add(item)
+
+    def _try_all(self) -> None:
+        items, self._items = self._items, set()
+        for item in items:
+            self._again(item)
+
+
 class Aside(ABC):
     """Sets aside what the gateway cannot go on with, so that all others go on."""
 
@@ -66,6 +90,8 @@ class Aside(ABC):
         self.together: Together
         self.count = 0
         """So many since the start."""
+        self._left: dict[Key, float] = {}
+        """What could not be set aside, and until when it is left alone, by the time of the loop."""
 
     @abstractmethod
     def ways(self, key: Key, reason: str) -> Sequence[Work]:
@@ -74,21 +100,40 @@ class Aside(ABC):
     async def sort_out(self, keys: Sequence[Key], work_of: Callable[[Key], Work]) -> bool:
         """Go on with each alone, and set aside those with which that fails; gives whether all could be.
 
-        Raises `UnwritableError`.
+        What could not be set aside a moment ago is left alone. Raises `UnwritableError`.
         """
-        failed = await failures(self.together, keys, work_of)
-        return all([await self.put(key, error) for key, error in failed])
+        tried = [key for key in keys if not self._is_left(key)]
+        failed = await failures(self.together, tried, work_of)
+        return all([await self.put(key, error) for key, error in failed]) and len(tried) == len(keys)
 
     async def put(self, key: Key, error: Exception) -> bool:
-        """Set one aside; gives whether that could be done. Raises `UnwritableError`."""
-        self._say("set aside", key, error)
+        """Set one aside; gives whether that could be done. Raises `UnwritableError`.
+
+        Where it cannot be done, that is told once, and not tried again for a while.
+        """
+        if self._is_left(key):
+            return False
+        is_news = key not in self._left
+        if is_news:
+            self._say("set aside", key, error)
         reason = f"the gateway could not go on with it ({kind_of(error)}): its log says where"
         for way in self.ways(key, reason):
             failed = await failures(self.together, [way], lambda one: one)
             if not failed:
+                self._left.pop(key, None)
                 return True
-            self._say("not set aside", key, failed[0][1])
+            if is_news:
+                self._say("not set aside", key, failed[0][1])
+        self._leave(key)
         return False
+
+    def _is_left(self, key: Key) -> bool:
+        return self._left.get(key, 0) > asyncio.get_running_loop().time()
+
+    def _leave(self, key: Key) -> None:
+        self._left[key] = asyncio.get_running_loop().time() + LEFT_S
+        if len(self._left) > LEFT_LIMIT:
+            del self._left[next(iter(self._left))]
 
     def _say(self, what: str, key: Key, error: Exception) -> None:
         told = (self._noun, what, *key, kind_of(error), place_of(error))

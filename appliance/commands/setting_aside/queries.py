@@ -4,9 +4,20 @@ import sqlite3
 
 from appliance.store.database import Select
 
+_WORDS = ("name", "content_type", "reason_code", "reason", "result", "author")
+"""Columns of text by which nothing is found."""
+
 
 def mend(connection: sqlite3.Connection, tenant_id: int, command_number: int) -> None:
     """Make the words of a command's row such that it can be read, whatever stands there; others stay."""
+    columns = ", ".join(f"CAST({one} AS BLOB)" for one in _WORDS)
+    sql = f"SELECT {columns} FROM command WHERE tenant_id = ? AND command_number = ? AND ended_at IS NULL"
+    for row in connection.execute(sql, (tenant_id, command_number)).fetchall():
+        for column, words in zip(_WORDS, row, strict=True):
+            mended = None if words is None else words.decode(errors="replace")
+            if mended is not None and mended.encode() != words:
+                sql = f"UPDATE command SET {column} = ? WHERE tenant_id = ? AND command_number = ?"
+                connection.execute(sql, (mended, tenant_id, command_number))
     sql = """
         UPDATE command SET
             dialect = CASE WHEN dialect IN ('plain', 'aws', 'jobs') THEN dialect ELSE '' END,
@@ -15,6 +26,18 @@ def mend(connection: sqlite3.Connection, tenant_id: int, command_number: int) ->
         WHERE tenant_id = ? AND command_number = ? AND ended_at IS NULL
     """
     connection.execute(sql, (tenant_id, command_number))
+
+
+def end_row(
+    connection: sqlite3.Connection, tenant_id: int, command_number: int, reason_code: str, reason: str, now: int
+) -> int:
+    """End a command that has not ended, and nothing else; gives whether there was one."""
+    sql = """
+        UPDATE command SET state = 'cancelled', version = version + 1, ended_at = ?5, ended_by = 'gateway',
+            reason_code = ?3, reason = ?4
+        WHERE tenant_id = ?1 AND command_number = ?2 AND ended_at IS NULL
+    """
+    return connection.execute(sql, (tenant_id, command_number, reason_code, reason, now)).rowcount
 
 
 def select_waiting_numbers(tenant_id: int, device_id: str) -> Select[int]:

@@ -27,8 +27,9 @@ class SettingAside(Aside):
         """Hears what was set aside, once that is on disk."""
 
     def ways(self, key: Key, reason: str) -> Sequence[Work]:
-        """With its job, or its row alone."""
-        return [partial(self._end, key, reason, keep) for keep in (self._as_jobs.keep, _keep_bare)]
+        """With its job, or alone, or its row unread."""
+        ends = [partial(self._end, key, reason, keep) for keep in (self._as_jobs.keep, _keep_bare)]
+        return [*ends, partial(self._end_row, key, reason)]
 
     def _end(
         self,
@@ -46,6 +47,11 @@ class SettingAside(Aside):
             if over is not None:
                 return partial(self._ended, keep(connection, [(before, over)], now))
         return nothing_left
+
+    def _end_row(self, key: Key, reason: str, connection: sqlite3.Connection, now: int) -> Afterwards:
+        own_queries.mend(connection, *key)
+        is_there = own_queries.end_row(connection, *key, ruling.GATEWAY_ERROR, reason, now)
+        return partial(self._ended, Kept([], nothing_left)) if is_there else nothing_left
 
     def _ended(self, kept: Kept) -> None:
         self.count += 1

@@ -22,7 +22,7 @@ from appliance.ingestion.model import Outcome
 from appliance.ingestion.records import Record, records_of
 from appliance.notifications import queries as outbox_queries
 from appliance.sessions import queries as session_queries
-from appliance.store.database import Afterwards, Work
+from appliance.store.database import Afterwards, Work, is_sqlites
 from appliance.telemetry import log_record
 from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.model import Report
@@ -177,9 +177,9 @@ def _done(connection: sqlite3.Connection, work: Work, now: int) -> Afterwards | 
     connection.execute("SAVEPOINT errand")
     try:
         afterwards = work(connection, now)
-    except sqlite3.OperationalError:
-        raise  # The disk, not the work: the whole batch waits.
-    except Exception as error:  # noqa: BLE001  one bad request stops nobody; it is logged or raised where it is told
+    except Exception as error:  # one bad request stops nobody; it is logged or raised where it is told
+        if isinstance(error, sqlite3.OperationalError) and is_sqlites(error):
+            raise  # The disk, not the work: the whole batch waits.
         connection.execute("ROLLBACK TO errand")
         connection.execute("RELEASE errand")
         return error

@@ -54,11 +54,13 @@ class Batch:
     def settle(self, tenant_id: int, address: Address, payload: bytes, author: str) -> Ruling:
         """Decide about one request, and keep in hand what comes of it."""
         key = (tenant_id, address.device_id, address.name)
-        held = self._held.get(key)
-        if held is None:
-            held = self._held[key] = _Held(*queries.select_standing(self._connection, *key))
         try:
+            held = self._held.get(key)
+            if held is None:
+                held = self._held[key] = _Held(*queries.select_standing(self._connection, *key))
             ruling = rule(address, payload, held.standing, self._config.document_bytes, self._now)
+        except sqlite3.Error:
+            raise
         except Exception:
             # One bad request stops nobody, and its own words are not logged.
             log.exception("request to a shadow not served tenant_id=%s device_id=%s", tenant_id, address.device_id)

@@ -2,6 +2,7 @@
 
 Rules:
 - What is packed says the same as before: nothing is merged and nothing left out.
+- Changes that cannot be read, or between which some are missing, stay as they are.
 - A shadow is packed once in so many of its versions, each at another one: a fleet that reports in step is not packed
   all at once.
 - Where the changes of all shadows leave little room, those of the shadows that change most go first.
@@ -76,15 +77,16 @@ class Packing:
             loose = queries.select_loose(self._connection, tenant_id, number, between, PIECE_CHANGES)
             if loose is None:
                 break
+            try:
+                changes = pack.unlisted(loose, through)
+            except UnreadableError as error:
+                # Nobody's request waits for that, and a piece would take with it what can be read one by one.
+                log.warning("older changes of a shadow not packed tenant_id=%s error=%s", tenant_id, error)
+                break
             pieces.append((loose, pack.packed(loose.listed, body)))
             if loose.count < PIECE_CHANGES:
                 break
-            try:
-                body = pack.undone(loose.listed, body)
-            except UnreadableError as error:
-                # Nobody's request waits for that.
-                log.warning("older changes of a shadow not packed tenant_id=%s error=%s", tenant_id, error)
-                break
+            body = pack.undone(changes, body)
             through = loose.oldest_version - 1
         return pieces
 

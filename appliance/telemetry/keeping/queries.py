@@ -121,10 +121,10 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def select_erasures() -> Select[Erasure]:
-    """The erasing of devices that is not done yet, of every tenant, oldest first."""
+    """The erasing of devices that is not done yet, of every tenant; of each device what reaches furthest is last."""
     return Select(
         "SELECT erasure_number, tenant_id, device_id, through_log_id, asked_at FROM erasure"
-        " WHERE done_at IS NULL ORDER BY erasure_number",
+        " WHERE done_at IS NULL ORDER BY through_log_id, erasure_number",
         (),
         Erasure,
     )

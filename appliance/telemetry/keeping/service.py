@@ -73,7 +73,7 @@ class Keeping:
         # A gateway that is switched off every night would never come to it.
         a_day_ago = self._clock() - DAY_MS
         self._is_night = bool(plan.due_for_sealing(await self.uses(), a_day_ago, self._config.late_grace_ms))
-        if self.pending or self._is_night:
+        if self.pending or self._telemetry.day_files.erased_before or self._is_night:
             self._asked.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._work_until_stopped(), name="keeping")
@@ -220,7 +220,7 @@ class Keeping:
         """Do what is due. What fails is told and tried again: none of it keeps readings from being taken."""
         troubles: list[Exception] = []
         try:
-            for step in (self.save_unwritable, self.check_opened, self.erase_pending):
+            for step in (self.save_unwritable, self.check_opened, self._erasing.ask_again, self.erase_pending):
                 with noted(troubles):
                     await step()
             troubles += await self._night_tried()

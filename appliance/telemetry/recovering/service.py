@@ -8,7 +8,7 @@ import asyncio
 import gc
 import logging
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,39 +64,47 @@ class Recovery:
         ]
         for erasure in await self._database.read(keeping_queries.select_erasures()):
             self._days.erased[erasure.tenant_id, erasure.device_id] = erasure.through_log_id
+        known = erased_list.newest(await self._database.read(keeping_queries.select_ever_erased()))
         listed = await asyncio.to_thread(erased_list.read, folder)
+        # The day files may have come back with an older list, as gateway.db may have come back without the days.
+        ever = erased_list.newest([*listed.reach.values(), *known.values()])
         await asyncio.to_thread(keeping_queries.remove_leftovers, folder)
         paths = await asyncio.to_thread(queries.day_paths, folder)
-        survey = await asyncio.to_thread(surveyed, paths, min(oldest, default=None), listed.reach)
+        survey = await asyncio.to_thread(surveyed, paths, min(oldest, default=None), ever)
         survey.damages += listed.damages
-        await self._take_erased(folder, listed.reach, survey.returned)
+        await self._take_erased(folder, listed.reach, known, {each: ever[each] for each in survey.returned})
         for damage in survey.damages:
             self._days.note_damage(damage)
         # A gateway.db that was restored from a backup would give log ids again that chunks already name.
         highest_log_id = max(survey.highest_log_id, await self._rollups.recover(survey.last_log_ids))
         # What is taken from now on must not count as what was erased.
-        highest_log_id = max(highest_log_id, *(each.through_log_id for each in listed.reach.values()), 0)
-        last_seen_at = max((known.last_seen_at for known in survey.latest.values()), default=0)
+        highest_log_id = max(highest_log_id, *(each.through_log_id for each in ever.values()), 0)
+        last_seen_at = max((device.last_seen_at for device in survey.latest.values()), default=0)
         await self._begin_after(highest_log_id, last_seen_at)
         self._chunks.note_log(highest_log_id)
-        for known in survey.latest.values():
-            if known.latest_log_id > self._days.erased.get((known.tenant_id, known.device_id), 0):
-                self._take_latest(known)
+        for device in survey.latest.values():
+            if device.latest_log_id > self._days.erased.get((device.tenant_id, device.device_id), 0):
+                self._take_latest(device)
         with _collector_paused():
             counts = [await self._replay(tenant, survey.covered) for tenant in tenants]
         log.info("log replayed reports=%d devices=%d", sum(counts), len(survey.latest))
         # What a day file holds of the log may be in its WAL only, which a kill leaves there and a power cut does not.
         return dict.fromkeys((day for _, _, day in survey.covered), min(oldest, default=0))
 
-    async def _take_erased(self, folder: Path, listed: Mapping[Device, Listed], returned: Collection[Device]) -> None:
+    async def _take_erased(
+        self,
+        folder: Path,
+        listed: Mapping[Device, Listed],
+        known: Mapping[Device, Listed],
+        returned: Mapping[Device, Listed],
+    ) -> None:
         """Show nothing of what the list beside the day files says was erased and an older gateway.db does not know.
 
         Nor of what came back with a day file. And what the list does not say yet is added to it.
         """
-        known = erased_list.newest(await self._database.read(keeping_queries.select_ever_erased()))
         again = {(each.tenant_id, each.device_id): each for each in erased_list.beyond(listed, known)}
         pending = self._days.erased
-        again |= {each: listed[each] for each in returned if pending.get(each, 0) < listed[each].through_log_id}
+        again |= {device: each for device, each in returned.items() if pending.get(device, 0) < each.through_log_id}
         for device, each in again.items():
             self._days.erased[device] = max(each.through_log_id, self._days.erased.get(device, 0))
         self._days.erased_before = tuple(again.values())

@@ -4,7 +4,7 @@ from appliance.shadows import document
 def test_a_document_is_written_once_and_read_as_it_was() -> None:
     made = document.of({"reported": {"b": "ü"}, "desired": {"a": 1.0}}, {"desired": {"a": {"timestamp": 1}}})
     assert made.state_json.decode() == '{"desired":{"a":1.0},"reported":{"b":"ü"}}'
-    kept = document.read(made.state_json.decode(), made.metadata_json.decode())
+    kept = document.read(made.state_json, made.metadata_json)
     assert (kept.state, kept.metadata, kept.json) == (made.state, made.metadata, made.json)
     assert made.json + b"}" == b'{"state":%b,"metadata":%b}' % (made.state_json, made.metadata_json)
 

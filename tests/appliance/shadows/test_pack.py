@@ -8,7 +8,7 @@ from msgspec import structs
 
 from appliance.shadows import pack
 from appliance.shadows.history import Body, Kept
-from appliance.shadows.pack import Label, StoredChange, UnreadableError
+from appliance.shadows.pack import Label, Loose, StoredChange, UnreadableError
 from tests.appliance.shadows.test_history import STEPS, body_of, lived
 
 
@@ -33,13 +33,19 @@ def stored_of(kept: Kept) -> list[StoredChange]:
     ]
 
 
-def listed(rows: list[StoredChange]) -> str:
+def listed(rows: list[StoredChange]) -> bytes:
     """As SQLite lists them."""
     told = [
         f"[{one.version},{one.at},{json.dumps(one.author)},{json.dumps(one.kind)},{one.patch},{one.way_back}]"
         for one in rows
     ]
-    return f"[{','.join(told)}]"
+    return f"[{','.join(told)}]".encode()
+
+
+def loose_of(rows: list[StoredChange]) -> Loose:
+    """As they are before they are packed."""
+    newest, oldest = rows[0], rows[-1]
+    return Loose(len(rows), oldest.version, newest.version, oldest.at, newest.at, 0, listed(rows))
 
 
 def piece_of(kept: Kept) -> StoredChange:
@@ -64,10 +70,45 @@ def test_what_is_unpacked_is_what_was_packed(steps: list[object]) -> None:
 def test_before_its_changes_a_shadow_was_what_it_was(steps: list[object]) -> None:
     kept, was = lived(steps)  # type: ignore[arg-type]
     rows = stored_of(kept)
-    for count in range(len(rows) + 1):
-        assert pack.undone(listed(rows[:count]), kept.body) == body_of(was[len(rows) - count])
-    with pytest.raises(UnreadableError):
-        pack.undone("[[]]", kept.body)
+    assert pack.undone([], kept.body) == kept.body
+    for count in range(1, len(rows) + 1):
+        changes = pack.unlisted(loose_of(rows[:count]), kept.version)
+        assert changes == kept.changes[:count]
+        assert pack.undone(changes, kept.body) == body_of(was[len(rows) - count])
+
+
+def test_changes_that_are_damaged_or_do_not_follow_each_other_are_not_read() -> None:
+    rows = stored_of(lived([({"desired": {"a": n}}, 5) for n in range(4)])[0])
+    whole = loose_of(rows)
+    assert len(pack.unlisted(whole, 4)) == 4
+    for damaged, newest_version in (
+        (structs.replace(whole, listed=b"[[]]"), 4),
+        (structs.replace(whole, listed=whole.listed.replace(b'"pump"', b'"p\xf5mp"').replace(b"device", b"d\xe5")), 4),
+        (structs.replace(whole, count=3), 4),
+        (loose_of([rows[0], *rows[2:]]), 4),
+        (whole, 5),
+    ):
+        with pytest.raises(UnreadableError):
+            pack.unlisted(damaged, newest_version)
+
+
+def test_a_piece_that_was_made_over_a_gap_ends_there() -> None:
+    kept, _ = lived([({"desired": {"a": n}}, 5) for n in range(6)])
+    gappy = structs.replace(kept, changes=[*kept.changes[:2], *kept.changes[3:]])
+    assert [one.version for one in pack.kept(1, piece_of(gappy)).changes] == [6, 5]
+
+
+def test_a_row_whose_bytes_are_no_text_is_damaged() -> None:
+    told = (b"device pump", b"updated", b"{}", b"{}")
+    assert pack.stored(3, 7, *told) == StoredChange(3, 7, "device pump", "updated", "{}", "{}")
+    for place in range(len(told)):
+        columns = list(told)
+        columns[place] = b"\xe1"
+        row = pack.stored(3, 7, *columns)
+        assert not row.is_packed
+        for read in (pack.changes, pack.label):
+            with pytest.raises(UnreadableError):
+                read(row)
 
 
 def test_a_label_is_read_as_it_was_written() -> None:

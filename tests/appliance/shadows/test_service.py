@@ -229,6 +229,49 @@ async def test_while_nothing_can_be_written_they_are_deleted_later(tmp_path: Pat
         assert next(failures, None) is None
 
 
+async def test_whatever_else_fails_they_are_deleted_later_and_the_log_says_so_once(
+    tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "AGAIN_S", 0.0)
+    async with opened(tmp_path) as room:
+        for name in ("", "a", "b"):
+            await room.update({"reported": {"a": 1}}, name=name)
+        await room.database.write(_add_devices)
+        room.published.clear()
+        together, asked, words = room.shadows.together, 0, "words of a device"
+
+        async def failing(work: Work) -> None:
+            nonlocal asked
+            asked += 1
+            if asked in (1, 4, 5):
+                raise ZeroDivisionError(words)
+            await together(work)
+
+        room.shadows.together = failing
+        async with room.shadows.running(), asyncio.timeout(20):
+            while len(room.published) < 3:
+                await room.shadows.names(TENANT, "pump", "", 10)
+        # One that fails keeps no other in its round.
+        assert asked == 6
+        assert room.on_disk("SELECT 1 FROM shadow WHERE state IS NOT NULL") == []
+    assert caplog.text.count("not deleted yet error=ZeroDivisionError") == 1
+    assert words not in caplog.text
+
+
+async def test_one_that_cannot_be_deleted_is_not_tried_without_a_pause(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        for name in ("", "a"):
+            await room.update({"reported": {"a": 1}}, name=name)
+        await room.database.write(_add_devices)
+        # There is a state, and so it is found; there are no times to it, and so it is not there.
+        await room.database.write(
+            lambda connection: connection.execute("UPDATE shadow SET metadata = NULL WHERE name = ''")
+        )
+        async with asyncio.timeout(20):
+            await room.shadows.delete_retired()
+        assert room.on_disk("SELECT name FROM shadow WHERE state IS NOT NULL") == [("",)]
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["update", "delete", "stale"])), max_size=12))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_every_accepted_version_is_in_the_history_once_whoever_writes(

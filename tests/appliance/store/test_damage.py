@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.errors import ApplianceError
@@ -50,6 +51,59 @@ def test_whatever_a_damaged_file_ended_with_people_are_told_what_to_do(
     assert "backup" in said
     assert f"{path.parent}/days" in said
     assert "\n" not in said
+
+
+def caused(outer: Exception, cause: Exception | None) -> Exception:
+    outer.__cause__ = cause
+    return outer
+
+
+def changed(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+UNDECODED = UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid continuation byte")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (TypeError("a defect"), False),
+        (ExceptionGroup("parts", [TypeError("a defect"), ApplianceError("no")]), False),
+        (ExceptionGroup("parts", [TypeError("a defect"), caused(ApplianceError("no"), sqlite3.Error("full"))]), False),
+        (sqlite3.DatabaseError("malformed"), True),
+        (ExceptionGroup("parts", [caused(TypeError("a row"), UNDECODED)]), True),
+        (msgspec.ValidationError("expected int"), True),
+    ],
+)
+def test_all_of_the_file_is_looked_at_only_where_what_was_read_ended_something(
+    path: Path, error: Exception, is_told: bool
+) -> None:
+    # An index lacks a row: only who compares all of it with its table finds that.
+    indexed = "CREATE INDEX device_by_name ON device (name)"
+    changed(path, indexed)
+    changed(
+        path,
+        "PRAGMA writable_schema = ON",
+        f"UPDATE sqlite_schema SET sql = '{indexed} WHERE 0' WHERE sql LIKE '% INDEX %'",
+    )
+    changed(path, "INSERT INTO device VALUES ('a pump more')")
+    changed(
+        path, "PRAGMA writable_schema = ON", f"UPDATE sqlite_schema SET sql = '{indexed}' WHERE sql LIKE '% INDEX %'"
+    )
+    with pytest.raises(DamagedDatabaseError if is_told else type(error)), damage_told(path):
+        raise error
+
+
+def test_where_nothing_points_to_the_file_it_is_looked_at_for_so_long_only(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4_096] + b"\xa5" * 4_096)
+    assert damage_of(path, patience_s=60)
+    assert damage_of(path, patience_s=0) == ""
+    with pytest.raises(TypeError), damage_told(path, patience_s=0):
+        raise TypeError("a defect")
 
 
 def test_a_defect_beside_a_whole_file_stays_one(path: Path) -> None:

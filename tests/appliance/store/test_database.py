@@ -21,6 +21,7 @@ from appliance.store.database import (
     UnwritableError,
     connect_reader,
     connect_writer,
+    is_sqlites,
     opened,
     will_pass,
 )
@@ -368,3 +369,15 @@ def test_tables_that_are_described_in_bytes_that_are_no_text_are_damage(tmp_path
         with pytest.raises(sqlite3.DatabaseError, match="malformed") as raised:
             connect(path)
         assert raised.value.sqlite_errorcode == sqlite3.SQLITE_CORRUPT
+
+
+def test_what_sqlite_says_has_a_number_and_what_python_says_of_a_row_has_none() -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        said: list[bool] = []
+        for sql in ("SELECT 1 FROM nowhere", "SELECT CAST(x'c1c1' AS TEXT)"):
+            try:
+                connection.execute(sql).fetchall()
+            except sqlite3.OperationalError as error:
+                said.append(is_sqlites(error))
+        assert said == [True, False]
+    assert not is_sqlites(ValueError())

@@ -1,3 +1,4 @@
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -107,3 +108,18 @@ async def test_a_plugin_that_lets_nobody_in_lets_nobody_in_here(house: House, pu
         answer = await pump.request(method, path)
         assert refusal(answer) == (401, "UnauthorizedException"), path
         assert "Bouncer" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"transfer-encoding": "chunked", "content-length": "1"}])
+async def test_what_comes_in_chunks_counts_with_all_its_bytes(tmp_path: Path, headers: dict[str, str]) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b"x" * 1_000
+
+    async with houses.opened(tmp_path, limits=Limits(bytes_per_s=4_500)) as house, asking(house) as pump:
+        answers = [await pump.post(TOPIC, content=chunks(), headers=headers) for _ in range(12)]
+        told = [answer.status_code for answer in answers]
+        # The first of each second is taken, whatever comes next.
+        assert set(told) == {200, 429}
+        refused = answers[told.index(429)]
+        assert "4500 bytes" in refused.json()["message"]

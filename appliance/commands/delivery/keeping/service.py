@@ -91,10 +91,11 @@ class Keeping:
         known, self._evidence = self._evidence, {}
         waiting = list(known.items())
         for first in range(0, len(waiting), PIECE):
+            piece = dict(waiting[first : first + PIECE])
             try:
-                await self._keep_piece(waiting[first : first + PIECE])
+                await self._keep_piece(piece)
             except BaseException:
-                for key, evidence in waiting[first:]:
+                for key, evidence in [*piece.items(), *waiting[first + PIECE :]]:
                     self.about(key).add(evidence)
                 raise
 
@@ -108,10 +109,21 @@ class Keeping:
             if not self._mishap.trouble and piece is heard:
                 return
 
-    async def _keep_piece(self, piece: Sequence[Heard]) -> None:
-        if await fails(self.together, partial(self._settle, piece)):
-            for (key, _), error in await failures(self.together, piece, lambda one: partial(self._settle, [one])):
+    async def _keep_piece(self, piece: dict[Key, Evidence]) -> None:
+        """Bring a piece to the disk; what is there is taken out of it, for it must not be heard twice."""
+        if await fails(self.together, partial(self._settle, piece, [*piece.items()])):
+            alone = [*piece.items()]
+            failed = await failures(self.together, alone, lambda one: partial(self._settle, piece, [one]))
+            for (key, _), error in failed:
                 await self._aside.put((key.tenant_id, key.command_number), error)
+                piece.pop(key, None)
 
-    def _settle(self, heard: Sequence[Heard], connection: sqlite3.Connection, now: int) -> Afterwards:
-        return partial(self._settled, settle(connection, heard, now))
+    def _settle(
+        self, piece: dict[Key, Evidence], heard: Sequence[Heard], connection: sqlite3.Connection, now: int
+    ) -> Afterwards:
+        return partial(self._kept, piece, heard, settle(connection, heard, now))
+
+    def _kept(self, piece: dict[Key, Evidence], heard: Sequence[Heard], changes: Sequence[Change]) -> None:
+        for key, _ in heard:
+            piece.pop(key, None)
+        self._settled(changes)

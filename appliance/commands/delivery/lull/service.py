@@ -28,5 +28,6 @@ class Lull:
     async def come(self, longest_s: float) -> bool:
         """Wait until nobody is in a hurry, or so many seconds; whether nobody is."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._is_quiet.wait(), longest_s)
+            async with asyncio.timeout(longest_s):
+                await self._is_quiet.wait()
         return self._is_quiet.is_set()

@@ -33,8 +33,9 @@ from appliance.commands.jobs.notices import Notice, Publish
 from appliance.commands.jobs.requests import Request
 from appliance.commands.jobs.ruling import IsOpen
 from appliance.commands.jobs.topics import NEXT, Api, JobAddress
+from appliance.commands.mishaps.service import kind_of, place_of
 from appliance.registry.model import DEFAULT_TENANT
-from appliance.store.database import Afterwards
+from appliance.store.database import Afterwards, is_sqlites
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +102,12 @@ class Ledger:
             return JobAnswer(None, self._answered(tenant_id, address, request, is_quoted=is_quoted))
         except RejectedError as error:
             return JobAnswer(error.fault.value, answers.rejected(error, self._now, token))
-        except sqlite3.Error:
-            raise
-        except Exception:
+        except Exception as error:
+            if is_sqlites(error):
+                raise
             # One bad request stops nobody, and its own words are not logged.
-            log.exception("request for jobs not served tenant_id=%s device_id=%s", tenant_id, address.device_id)
+            told = (tenant_id, address.device_id, kind_of(error), place_of(error))
+            log.error("request for jobs not served tenant_id=%s device_id=%s error=%s where=\n%s", *told)  # noqa: TRY400
             self._puzzled[tenant_id, address.device_id] = None
             failed = RejectedError(Fault.INTERNAL, "the gateway could not do this")
             return JobAnswer(failed.fault.value, answers.rejected(failed, self._now, token))

@@ -71,7 +71,7 @@ def mend(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> Non
     """Forget what nobody can read of a job, so that the rest of it can be read."""
     key = tenant_id, job_number
     sql = """
-        SELECT job.config, job.targets, job_plan.starts FROM job
+        SELECT CAST(job.config AS BLOB), CAST(job.targets AS BLOB), CAST(job_plan.starts AS BLOB) FROM job
         JOIN job_plan ON job_plan.job_number = job.job_number WHERE job.tenant_id = ? AND job.job_number = ?
     """
     for config, targets, starts in connection.execute(sql, key).fetchall():
@@ -189,9 +189,9 @@ def _text(kept: object) -> str:
     return msgspec.json.encode(kept).decode()
 
 
-def _is_readable(text: str, decoder: "msgspec.json.Decoder[Any]") -> bool:
+def _is_readable(text: bytes, decoder: "msgspec.json.Decoder[Any]") -> bool:
     try:
-        decoder.decode(text)
+        decoder.decode(text.decode())
     except (msgspec.DecodeError, UnicodeError):
         return False
     return True

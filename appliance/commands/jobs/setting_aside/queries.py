@@ -7,16 +7,18 @@ from appliance.store.database import Select
 
 
 class Texts(NamedTuple):
-    """What of an execution and its job is kept as JSON, as it stands there."""
+    """What of an execution and its job is kept as text, byte by byte as it stands there."""
 
     tenant_id: int
     execution_id: int
-    details: str
-    terms: str
+    details: bytes
+    terms: bytes
+    job_id: bytes
 
 
 _TEXTS = """
-    SELECT job_execution.tenant_id, job_execution.execution_id, job_execution.details, job.terms
+    SELECT job_execution.tenant_id, job_execution.execution_id, CAST(job_execution.details AS BLOB),
+        CAST(job.terms AS BLOB), CAST(job.job_id AS BLOB)
     FROM job_execution JOIN job ON job.job_number = job_execution.job_number
 """
 

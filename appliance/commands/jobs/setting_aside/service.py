@@ -46,7 +46,8 @@ class ExecutionsAside(Aside):
             if place % PIECE == 0:
                 # There may be very many.
                 await asyncio.sleep(0)
-            if not (_is_readable(texts.details, dict[str, str]) and _is_readable(texts.terms, Terms)):
+            is_json = _is_readable(texts.details, dict[str, str]) and _is_readable(texts.terms, Terms)
+            if not (is_json and _is_text(texts.job_id)):
                 await self.put((texts.tenant_id, texts.execution_id), error)
 
     def _cancel(self, key: Key, reason: str, connection: sqlite3.Connection, now: int) -> Afterwards:
@@ -77,9 +78,17 @@ def _mend(connection: sqlite3.Connection, texts: Texts | None) -> None:
         queries.empty_terms(connection, texts.tenant_id, texts.execution_id)
 
 
-def _is_readable(text: str, kind: type[object]) -> bool:
+def _is_text(words: bytes) -> bool:
     try:
-        msgspec.json.decode(text, type=kind)
+        words.decode()
+    except UnicodeError:
+        return False
+    return True
+
+
+def _is_readable(text: bytes, kind: type[object]) -> bool:
+    try:
+        msgspec.json.decode(text.decode(), type=kind)
     except (msgspec.DecodeError, UnicodeError):
         return False
     return True

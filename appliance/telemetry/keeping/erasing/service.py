@@ -61,14 +61,25 @@ class Erasing:
 
     async def resume(self) -> None:
         """Take up what was asked for before the start, and ask again for what came back out of a backup."""
+        self.pending = tuple(await self._database.read(keeping_queries.select_erasures()))
+        try:
+            await self.ask_again()
+        except UnwritableError as error:
+            log.warning("what was erased before is here again, its erasing waits for the disk error=%s", error)
+
+    async def ask_again(self) -> None:
+        """Ask for what was erased once and came back out of a backup, of which nothing is shown meanwhile.
+
+        Raises `UnwritableError`: what could not be written down is asked for the next time.
+        """
         days = self._telemetry.day_files
         for tenant_id in {each.tenant_id for each in days.erased_before}:
-            again = [each for each in days.erased_before if each.tenant_id == tenant_id]
-            entries = [Entry("telemetry.erase", each.device_id) for each in again]
-            await self._audit.recorded(tenant_id, entries, keeping_queries.insert_again, tenant_id, again)
-            log.warning("what was erased before is here again and erased again devices=%d", len(again))
-        days.erased_before = ()
-        self.pending = tuple(await self._database.read(keeping_queries.select_erasures()))
+            back = [each for each in days.erased_before if each.tenant_id == tenant_id]
+            again = await self._audit.told(tenant_id, _told, keeping_queries.insert_again, tenant_id, back)
+            days.erased_before = tuple(each for each in days.erased_before if each.tenant_id != tenant_id)
+            self.pending += tuple(again)
+            if again:
+                log.warning("what was erased before is here again and erased again devices=%d", len(again))
 
     async def ask(self, tenant_id: int, device_ids: Sequence[str]) -> None:
         """Let nobody see what was received of these devices up to now; when this returns, it is written down.
@@ -99,7 +110,9 @@ class Erasing:
             return
         with noted(troubles):
             await self._list(pending)
-        left_out = {(each.tenant_id, each.device_id): each.through_log_id for each in pending}
+        # Of one device more than one may be pending, and the one that was written down last need not reach furthest.
+        by_reach = sorted(pending, key=lambda each: each.through_log_id)
+        left_out = {(each.tenant_id, each.device_id): each.through_log_id for each in by_reach}
         for erase in self.elsewhere:
             with noted(troubles):
                 await erase(pending, lambda: self._writing.is_stopping)
@@ -220,6 +233,10 @@ class Erasing:
 
 async def _all_is_settled() -> None:
     """Stand in while nobody takes anything from devices."""
+
+
+def _told(erasures: Sequence[Erasure]) -> list[Entry]:
+    return [Entry("telemetry.erase", each.device_id) for each in erasures]
 
 
 def _aside_with(days: Path, rollups: Path, left_out: LeftOut) -> list[Path]:

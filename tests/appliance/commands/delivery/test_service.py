@@ -346,6 +346,7 @@ async def test_a_command_that_cannot_be_offered_keeps_no_other_from_its_device_o
 
 
 async def test_a_device_that_cannot_be_looked_at_keeps_no_other_waiting(hall: Hall) -> None:
+    hall.commands.courier._later._after_s = 0.01
     await hall.add("other")
     made = {name: await hall.commands.send(TENANT, name, BLINK) for name in ("lamp", "other")}
     courier = hall.commands.courier
@@ -360,7 +361,7 @@ async def test_a_device_that_cannot_be_looked_at_keeps_no_other_waiting(hall: Ha
         hall.connect(name)
     await hall.until(made["other"].execution_id, lambda one: one.state is State.ACKNOWLEDGED)
     courier.type_of = known
-    hall.connect("lamp", client_id="lamp-2")
+    # It need not come again.
     await hall.until(made["lamp"].execution_id, lambda one: one.state is State.ACKNOWLEDGED)
 
 
@@ -379,3 +380,20 @@ async def test_an_error_that_is_no_command_s_ends_nothing_and_is_told(hall: Hall
     courier.as_jobs.keep = kept  # type: ignore[method-assign]
     again = await hall.commands.send(TENANT, "lamp", BLINK)
     await hall.until(again.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
+
+
+async def test_devices_whose_offering_failed_unforeseen_are_tried_again_by_themselves(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courier = hall.commands.courier
+    courier._later._after_s = 0.01
+    await hall.add("other")
+    made = [await hall.commands.send(TENANT, name, BLINK) for name in ("lamp", "other")]
+    for part, name in ((courier, "_claim"), (courier.as_jobs, "mend")):
+        monkeypatch.setattr(part, name, lambda *_: 1 / 0)
+    for name in ("lamp", "other"):
+        hall.connect(name)
+    await until(lambda: not hall.commands.status().ok)
+    monkeypatch.undo()
+    for one in made:
+        await hall.until(one.execution_id, lambda one: one.state is State.ACKNOWLEDGED)

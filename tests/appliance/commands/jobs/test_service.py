@@ -363,3 +363,23 @@ async def test_with_what_a_device_sent_goes_what_it_said_of_its_jobs(desk: JobsD
     # Of another device, and what was said later, stays.
     assert (await desk.execution("first", "valve")).details == {"owner": "Maria"}
     assert (await desk.execution("second")).details == {"owner": "Maria"}
+
+
+async def test_what_cannot_be_looked_through_keeps_no_timer_from_its_end(
+    desk: JobsDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+
+    async def broken(select: object, _error: Exception) -> None:
+        looked.append(select)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(desk.jobs.aside, "look_through", broken)
+    async with _running(desk) as uptime:
+        await desk.offer("open", "pump", terms=HOUR)
+        await desk.ask("start-next")
+        for device_id in ("valve", "valve", "pump"):
+            desk.jobs._note_puzzled(T, device_id)
+        uptime.passes(60 * MINUTE_MS)
+        await _until(_is(desk, "open", ExecutionState.TIMED_OUT))
+    assert len(looked) == 2

@@ -1,12 +1,14 @@
 """What failed together is tried one by one, and who works for ever goes on."""
 
 import sqlite3
+from collections.abc import Sequence
 
 import pytest
 
-from appliance.commands.mishaps.service import Mishap, fails, failures
+from appliance.commands.mishaps import service
+from appliance.commands.mishaps.service import Aside, Key, Later, Mishap, fails, failures
 from appliance.store.database import Afterwards, UnwritableError, Work, nothing_left
-from tests.appliance.commands.room import Hall
+from tests.appliance.commands.room import Hall, until
 
 
 def _work_of(text: str) -> Work:
@@ -56,3 +58,63 @@ def _fail(words: str) -> None:
 
 def _notes(connection: sqlite3.Connection) -> list[tuple[str]]:
     return connection.execute("SELECT notes FROM device WHERE tenant_id = 1").fetchall()
+
+
+class Stubborn(Aside):
+    """What it holds cannot be set aside, until it can."""
+
+    def __init__(self, hall: Hall) -> None:
+        super().__init__("stone")
+        self.together = hall.together
+        self.is_stuck = True
+        self.tries: list[Key] = []
+
+    def ways(self, key: Key, reason: str) -> Sequence[Work]:
+        def work(_connection: sqlite3.Connection, _now: int) -> Afterwards:
+            self.tries.append(key)
+            if self.is_stuck:
+                raise ValueError(reason)
+            return nothing_left
+
+        return [work]
+
+
+async def test_what_cannot_be_set_aside_is_told_once_and_left_alone_for_a_while(
+    hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = Stubborn(hall)
+    asked: list[Key] = []
+
+    def work_of(key: Key) -> Work:
+        asked.append(key)
+        return _work_of("b")
+
+    for _ in range(3):
+        assert not await aside.sort_out([(1, 7)], work_of)
+        assert not await aside.put((1, 7), ValueError())
+    assert (asked, aside.tries) == ([(1, 7)], [(1, 7)])
+    assert caplog.text.count("stone not set aside") == 1
+    # Later it is tried once more; that is no news.
+    monkeypatch.setattr(service, "LEFT_S", -1.0)
+    monkeypatch.setattr(service, "LEFT_LIMIT", 2)
+    for number in (8, 9):
+        assert not await aside.put((1, number), ValueError())
+    told = len(caplog.records)
+    assert not await aside.put((1, 9), ValueError())
+    assert len(caplog.records) == told
+    assert set(aside._left) == {(1, 8), (1, 9)}
+    aside.is_stuck = False
+    assert await aside.sort_out([(1, 9)], work_of)
+    assert set(aside._left) == {(1, 8)}
+
+
+async def test_what_did_not_go_on_is_tried_a_little_later_and_once() -> None:
+    tried: list[str] = []
+    later = Later(0.0, tried.append)
+    for item in "aab":
+        later.add(item)
+    assert tried == []
+    await until(lambda: bool(tried))
+    assert sorted(tried) == ["a", "b"]
+    later.add("a")
+    await until(lambda: len(tried) == 3)

@@ -42,3 +42,23 @@ async def test_commands_are_found_by_their_numbers_whatever_else_they_say(hall: 
     await hall.commands.cancel(TENANT, low.execution_id)
     assert await read(own.select_waiting_numbers(TENANT, "lamp")) == [high.command_number]
     assert await read(own.select_open_keys(TENANT, "lamp")) == [(TENANT, high.command_number)]
+
+
+async def test_words_that_are_no_text_are_mended_and_a_row_ends_unread(hall: Hall) -> None:
+    bad, good = [await hall.commands.send(TENANT, "lamp", NewCommand("blink")) for _ in "ab"]
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        sql = "UPDATE command SET name = CAST(x'62ec' AS TEXT), result = CAST(x'c1' AS TEXT) WHERE command_number = ?"
+        connection.execute(sql, (bad.command_number,))
+
+    await hall.database.write(spoil)
+    for one in (bad, good):
+        await hall.database.write(own.mend, TENANT, one.command_number)
+    found = await hall.database.write(queries.by_numbers, TENANT, [bad.command_number, good.command_number])
+    assert (found[bad.command_number].name, found[bad.command_number].result) == ("b\ufffd", "\ufffd")
+    assert found[good.command_number] == good
+    end = (own.end_row, TENANT, bad.command_number, "code", "words", 7)
+    assert [await hall.database.write(*end) for _ in range(2)] == [1, 0]
+    ended = await hall.commands.command(TENANT, bad.execution_id)
+    assert (ended.state, ended.ended_at, ended.ended_by) == (State.CANCELLED, 7, By.GATEWAY)
+    assert (ended.reason_code, ended.reason, ended.version) == ("code", "words", bad.version + 1)

@@ -7,6 +7,7 @@ import pytest
 from appliance.commands import ruling
 from appliance.commands.as_jobs.service import AsJobs
 from appliance.commands.model import By, DialectName, NewCommand, State
+from appliance.commands.setting_aside.queries import select_open_keys
 from appliance.commands.setting_aside.service import SettingAside
 from appliance.store.database import Afterwards, UnwritableError, Work, nothing_left
 from tests.appliance.commands.as_jobs.test_service import AS_JOB, Both, both
@@ -77,5 +78,18 @@ async def test_what_cannot_even_be_set_aside_is_said_and_a_full_disk_is_raised(h
     assert not await aside.put((TENANT, 1), ValueError())
     aside.together = full
     with pytest.raises(UnwritableError):
-        await aside.put((TENANT, 1), ValueError())
+        await aside.put((TENANT, 2), ValueError())
     assert aside.count == 0
+
+
+async def test_of_a_row_of_which_nothing_can_be_read_the_row_ends(hall: Hall) -> None:
+    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink"))
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        sql = "UPDATE command SET execution_id = CAST(x'c1c1' AS TEXT) WHERE command_number = ?"
+        connection.execute(sql, (sent.command_number,))
+
+    await hall.database.write(spoil)
+    assert await hall.commands._aside.put((TENANT, sent.command_number), ValueError())
+    assert hall.commands._aside.count == 1
+    assert await hall.database.read(select_open_keys(TENANT, "lamp")) == []

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.commands import ruling
 from appliance.commands.model import By, NewCommand, State
+from appliance.commands.setting_aside.queries import select_due_keys
 from appliance.commands.tending import service
 from appliance.commands.tending.service import JUMP_MS
 from appliance.registry.model import DeviceState
@@ -144,3 +145,21 @@ async def test_an_error_that_is_no_command_s_ends_nothing_and_is_told(
     clock.now += 5_000
     assert (await hall.until(sent.execution_id, lambda one: one.is_over)).reason_code == ruling.EXPIRED
     await until(lambda: hall.commands.status().ok)
+
+
+@pytest.mark.parametrize("column", ["name", "state", "reason", "execution_id"])
+async def test_a_command_whose_row_is_no_text_ends_and_no_other_waits(
+    hall: Hall, clock: FakeClock, column: str
+) -> None:
+    bad, good = [await hall.commands.send(TENANT, "lamp", NewCommand("blink", expires_in_s=5)) for _ in range(2)]
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        sql = f"UPDATE command SET {column} = CAST(x'c1c1' AS TEXT) WHERE command_number = ?"
+        connection.execute(sql, (bad.command_number,))
+
+    await hall.database.write(spoil)
+    clock.now += 5_000
+    await hall.commands.tending.tend()
+    assert (await hall.commands.command(TENANT, good.execution_id)).reason_code == ruling.EXPIRED
+    assert hall.commands.status().details["set_aside"] == 1
+    assert await hall.database.read(select_due_keys(clock(), 9)) == []

@@ -144,3 +144,18 @@ async def test_whoever_comes_first_may_go_on_before_the_messages_that_came_meanw
             await gateway.ingestion.first(lambda _, __, rest=rest: rest)  # type: ignore[misc]
         await gateway.broker.until(lambda broker: len(broker.receipts) == 3)
     assert seen == [[], [], []]
+
+
+async def test_a_row_that_is_no_text_ends_one_errand_and_not_the_gateway(tmp_path: Path) -> None:
+    def unreadable(connection: sqlite3.Connection, _: int) -> Afterwards:
+        connection.execute("CREATE TABLE errand (at INTEGER)")
+        connection.execute("SELECT CAST(x'c1c1' AS TEXT)").fetchall()
+        raise AssertionError
+
+    async with ingesting(tmp_path) as gateway:
+        with pytest.raises(sqlite3.OperationalError, match="decode"):
+            await gateway.ingestion.together(unreadable)
+        assert gateway.on_disk("SELECT name FROM sqlite_master WHERE name = 'errand'") == []
+        gateway.ingestion.accept(turn([message({"flow": 1})], ["one"]))
+        await gateway.broker.until(lambda broker: broker.receipts == ["one"])
+    assert gateway.messages_on_disk() == 1

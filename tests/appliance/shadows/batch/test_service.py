@@ -170,3 +170,20 @@ async def test_a_defect_answers_one_request_and_keeps_the_others(tmp_path: Path,
         )
         assert [body["message"] for topic, body in told if topic.endswith("rejected")] == ["Internal service failure"]
         assert json.loads((await room.ask(Verb.GET)).payload)["state"] == {"reported": {"a": 1, "b": 1}}
+
+
+async def test_a_shadow_that_is_damaged_keeps_no_other_of_its_batch(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        for device_id in ("pump", "fan"):
+            await room.update({"reported": {"a": 1}}, device_id)
+        await room.database.write(
+            lambda connection: connection.execute(
+                "UPDATE shadow SET state = CAST(X'7B22E1227D' AS TEXT) WHERE device_id = 'pump'"
+            )
+        )
+        told = await room.publish(
+            request("update", {"state": {"reported": {"a": 2}}}),
+            request("update", {"state": {"reported": {"a": 2}}}, "fan"),
+        )
+    assert [topic for topic, _ in told] == ["update/rejected", "update/accepted", "update/documents"]
+    assert told[0][1]["code"] == 500

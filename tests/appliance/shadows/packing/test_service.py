@@ -32,6 +32,11 @@ def damage(connection: sqlite3.Connection, column: str, version: int) -> None:
     connection.execute(f"UPDATE shadow_change SET {column} = '~' WHERE version = ?", (version,))
 
 
+def spoil(connection: sqlite3.Connection, column: str, version: int, written: bytes) -> None:
+    """The same with bytes, which may be no text."""
+    connection.execute(f"UPDATE shadow_change SET {column} = CAST(? AS TEXT) WHERE version = ?", (written, version))
+
+
 async def check_totals(room: Room) -> None:
     """What is counted is what is there."""
     assert room.on_disk("SELECT COALESCE(SUM(byte_count), 0) FROM shadow_change") == room.on_disk(
@@ -224,3 +229,102 @@ async def test_a_piece_says_what_is_in_it(tmp_path: Path) -> None:
         label = pack.label(stored)
         assert (stored.author, label.byte_count, label.newest_at) == ("", len(stored.way_back), room.now)
         assert [one.version for one in pack.changes(stored)] == list(range(label.newest_version, 0, -1))
+
+
+@pytest.mark.parametrize(
+    ("column", "written"),
+    [
+        ("patch", b'{"reported":{"n":"\xe1"}}'),
+        ("patch", b"["),
+        ("way_back", b'{"state":{"\xe1":1},"metadata":{},"is_there":true}'),
+        ("author", b"device p\xf5mp"),
+        ("kind", b"\xf5pdated"),
+    ],
+)
+async def test_a_change_that_is_damaged_is_not_packed_and_keeps_nobody_from_anything(
+    tmp_path: Path, column: str, written: bytes
+) -> None:
+    async with opened(tmp_path) as room:
+        moments = []
+        for number in range(PACKED_EVERY // 2):
+            room.now += 1_000
+            moments.append(room.now)
+            await room.update({"reported": {"n": number}})
+        await room.database.write(spoil, column, 5, written)
+        page = await room.shadows.history(TENANT, "pump", "", None, 1_000)
+        assert [one.version for one in page] == list(range(PACKED_EVERY // 2, 5, -1))
+        for number in range(PACKED_EVERY // 2, 5 * PACKED_EVERY):
+            room.now += 1_000
+            assert (await room.update({"reported": {"n": number}}))["version"] == number + 1
+        assert room.on_disk("SELECT COUNT(*) FROM shadow_change WHERE kind = 'packed'") != [(0,)]
+        page = await room.shadows.history(TENANT, "pump", "", None, 1_000)
+        assert [one.version for one in page] == list(range(5 * PACKED_EVERY, 5, -1))
+        assert all(one.reported == {"n": one.version - 1} for one in page)
+        # What was asked for is not needed to know what was.
+        for version in (3, 5) if column != "patch" else ():
+            with pytest.raises(BeforeHistoryError):
+                await room.shadows.as_of(TENANT, "pump", "", moments[version - 1])
+        await check_totals(room)
+
+
+@pytest.mark.parametrize("column", ["patch", "way_back"])
+async def test_a_piece_whose_bytes_are_no_text_is_one_that_is_damaged(tmp_path: Path, column: str) -> None:
+    async with opened(tmp_path) as room:
+        for number in range(3 * PACKED_EVERY):
+            await room.update({"reported": {"n": number}})
+        [_, (second,), (third,)] = room.on_disk(
+            "SELECT version FROM shadow_change WHERE kind = 'packed' ORDER BY version"
+        )
+        await room.database.write(spoil, column, second, b"\xe1")
+        page = await room.shadows.history(TENANT, "pump", "", None, 1_000)
+        assert [one.version for one in page][-1] <= third
+        assert await room.shadows.history(TENANT, "pump", "", second + 2, 5) == []
+        await room.database.write(spoil, "patch", third, b"\xe1")
+        for number in range(2 * PACKED_EVERY):
+            assert (await room.update({"reported": {"n": -number}}))["version"] == 3 * PACKED_EVERY + number + 1
+        await check_totals(room)
+
+
+@pytest.mark.parametrize("history_changes", [97, 2 * PIECE_CHANGES])
+async def test_a_burst_larger_than_what_is_kept_is_not_packed_with_what_was_long_before(
+    tmp_path: Path, history_changes: int
+) -> None:
+    async with opened(tmp_path, ShadowsConfig(history_changes=history_changes)) as room:
+        moments = []
+        for number in range(20):
+            room.now += 1_000
+            moments.append(room.now)
+            await room.update({"reported": {"n": number, f"k{number}": 1}})
+        room.now += 1_000
+        await room.publish(*[request("update", {"state": {"reported": {"n": 20 + n}}}) for n in range(300)])
+        pieces = room.on_disk("SELECT version, patch FROM shadow_change WHERE kind = 'packed'")
+        assert all(version > 320 - history_changes for version, _ in pieces)
+        assert pieces
+        page = await room.shadows.history(TENANT, "pump", "", None, 1_000)
+        assert [one.version for one in page] == list(range(320, 320 - history_changes, -1))
+        for before in (20, 15, 2):
+            assert await room.shadows.history(TENANT, "pump", "", before, 5) == []
+        for at in moments:
+            with pytest.raises(BeforeHistoryError):
+                await room.shadows.as_of(TENANT, "pump", "", at)
+        await check_totals(room)
+
+
+async def test_before_a_change_that_is_missing_nothing_is_packed(tmp_path: Path) -> None:
+    async with opened(tmp_path, ShadowsConfig(history_changes=90)) as room:
+        moments = []
+        for number in range(PACKED_EVERY + PIECE_CHANGES):
+            if number == PIECE_CHANGES:
+                # Right before what becomes the newest piece.
+                await room.database.write(
+                    lambda connection: connection.execute("DELETE FROM shadow_change WHERE version = 31")
+                )
+                room.shadows._config = ShadowsConfig()
+            room.now += 1_000
+            moments.append(room.now)
+            await room.update({"reported": {"n": number}})
+        pieces = room.on_disk("SELECT version FROM shadow_change WHERE kind = 'packed'")
+        assert pieces == [(32,)]
+        assert len(await room.shadows.history(TENANT, "pump", "", None, 1_000)) == len(moments) - 31
+        with pytest.raises(BeforeHistoryError):
+            await room.shadows.as_of(TENANT, "pump", "", moments[29])

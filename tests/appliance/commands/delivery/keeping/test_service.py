@@ -70,3 +70,27 @@ async def test_at_the_end_one_that_cannot_be_kept_costs_no_other_its_evidence(ha
     assert not keeping.is_done
     await asyncio.wait_for(keeping.finish(), 10)
     assert (await hall.commands.command(TENANT, good.execution_id)).state is State.SENT
+
+
+async def test_what_is_on_the_disk_is_not_heard_again_when_the_disk_fills_halfway(hall: Hall) -> None:
+    await hall.add("other")
+    bad, good = [await hall.commands.send(TENANT, name, NewCommand("blink")) for name in ("lamp", "other")]
+    await hall.database.write(_spoil, bad.execution_id)
+
+    async def full(_work: object) -> None:
+        raise UnwritableError("no room")
+
+    hall.commands._aside.together = full
+    keeping = service.Keeping(hall.database, hall.clock, hall.commands._aside, lambda _: None)
+    keeping.together = hall.together
+    keys = [Key(TENANT, one.device_id, one.command_number, 1) for one in (bad, good)]
+    for key in keys:
+        keeping.about(key).sent_at = hall.clock()
+    with pytest.raises(UnwritableError):
+        await keeping.keep()
+    assert (await hall.commands.command(TENANT, good.execution_id)).state is State.SENT
+    assert set(keeping._evidence) == {keys[0]}
+    hall.commands._aside.together = hall.together
+    await keeping.keep()
+    assert keeping.is_done
+    assert (await hall.commands.command(TENANT, bad.execution_id)).state is State.CANCELLED

@@ -35,3 +35,17 @@ async def test_a_hurry_that_fails_is_over() -> None:
     with pytest.raises(RuntimeError), lull.hurry():
         raise RuntimeError
     assert await lull.come(0)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_who_is_called_off_just_as_it_gets_quiet_is_called_off(turns: int) -> None:
+    lull = Lull()
+    with lull.hurry():
+        waiting = asyncio.create_task(lull.come(9.0))
+        for _ in range(4):
+            await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    is_called_off = waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled() is is_called_off

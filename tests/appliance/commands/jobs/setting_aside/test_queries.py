@@ -19,12 +19,12 @@ async def test_they_are_found_by_their_numbers_and_mended(desk: JobsDesk) -> Non
     assert await read(queries.select_texts_of_device(T, "pump")) == texts[:1]
     assert [found.execution_id for found in texts] == [number, other.execution_id]
     assert await write(queries.texts_of, T, number) == texts[0]
-    assert (texts[0].details, "in_progress_minutes" in texts[0].terms) == ("{}", True)
+    assert (texts[0].details, b"in_progress_minutes" in texts[0].terms, texts[0].job_id) == (b"{}", True, b"open")
     assert await write(queries.texts_of, T + 1, number) is None
     await desk.ask("open/update", status="IN_PROGRESS", statusDetails={"a": "b"})
     await write(queries.empty_details, T, number)
     await write(queries.empty_terms, T, number)
-    assert await write(queries.texts_of, T, number) == Texts(T, number, "{}", "{}")
+    assert await write(queries.texts_of, T, number) == Texts(T, number, b"{}", b"{}", b"open")
     assert await write(queries.end_row, T, number, "because", desk.clock()) == 1
     assert await write(queries.end_row, T, number, "again", desk.clock()) == 0
     ended = await desk.execution("open")

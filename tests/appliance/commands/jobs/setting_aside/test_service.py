@@ -37,6 +37,29 @@ async def test_what_nobody_can_read_of_a_job_is_found_and_cancelled(desk: JobsDe
     assert desk.jobs.aside.count == 1
 
 
+@pytest.mark.parametrize(("table", "column"), [("job_execution", "details"), ("job", "terms"), ("job", "job_id")])
+async def test_bytes_that_are_no_text_end_one_execution(
+    desk: JobsDesk, table: str, column: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = await desk.offer("bad", "pump")
+    await desk.offer("good", "pump")
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            f"UPDATE {table} SET {column} = CAST('secret' || x'c1' AS TEXT) WHERE job_number = ?", (bad,)
+        )
+
+    await desk.database.write(spoil)
+    word, said = await desk.ask("get")
+    assert (word, said["code"]) == ("rejected", "InternalError")
+    assert "request for jobs not served" in caplog.text
+    assert "secret" not in caplog.text
+    await desk.jobs.aside.look_through(select_texts(T), ValueError())
+    assert desk.jobs.aside.count == 1
+    word, said = await desk.ask("get")
+    assert [one["jobId"] for one in said["queuedJobs"]] == ["good"]
+
+
 async def test_where_the_ledger_fails_its_row_ends_all_the_same(desk: JobsDesk) -> None:
     def broken(_connection: sqlite3.Connection, _now: int) -> Ledger:
         raise ZeroDivisionError

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,15 +14,17 @@ from appliance.config import IngestionConfig, TelemetryConfig
 from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.store.database import UnwritableError, connect_reader
 from appliance.telemetry import queries as day_queries
-from appliance.telemetry.keeping.erased_list import NAME, read
+from appliance.telemetry.keeping.erased_list import NAME, append, read
 from appliance.telemetry.keeping.erasing.service import DEVICES_PER_TRANSACTION
+from appliance.telemetry.keeping.model import Listed
 from appliance.telemetry.keeping.queries import checkpoint, opened_day
 from appliance.telemetry.keeping.service import Keeping
 from appliance.telemetry.model import Report
 from tests.appliance.ingestion.examples import NOW, message, turn
-from tests.appliance.ingestion.gateway import ingesting
+from tests.appliance.ingestion.gateway import ingesting, until
 from tests.appliance.telemetry.keeping.story import AFTER, KeepingGateway
 from tests.appliance.telemetry.reports import DAY, NOON, report
+from tests.appliance.telemetry.test_service import Gateway
 
 
 @pytest.fixture
@@ -249,7 +252,10 @@ async def test_a_new_gateway_db_knows_from_the_day_files_what_was_erased(tmp_pat
         assert [at for at, _ in await gateway.stored("a")] == [NOON + 1]
 
 
-async def test_what_was_erased_does_not_come_back_with_a_copy_of_a_day_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_list_older", [False, True])
+async def test_what_was_erased_does_not_come_back_with_a_copy_of_a_day_file(
+    tmp_path: Path, *, is_list_older: bool
+) -> None:
     gateway = KeepingGateway(tmp_path)
     async with gateway.running():
         await gateway.take(report("a"), report("b"))
@@ -260,9 +266,13 @@ async def test_what_was_erased_does_not_come_back_with_a_copy_of_a_day_file(tmp_
         await gateway.keeping.erase(1, ["a"])
         await gateway.keeping.erase_pending()
     path.write_bytes(backup)
+    if is_list_older:
+        # It came back with the day file; gateway.db is what still knows.
+        (tmp_path / "days" / NAME).unlink()
     async with gateway.running():
         assert await gateway.stored("a") == []
         assert len(await gateway.stored("b")) == 1
+        assert [each.device_id for each in gateway.keeping.pending] == ["a"]
         await gateway.keeping.erase_pending()
         assert len(await gateway.stored("b")) == 1
     async with gateway.running():
@@ -280,3 +290,70 @@ async def test_what_was_erased_before_there_was_a_list_is_listed_at_the_next_sta
     async with gateway.running():
         assert set(read(tmp_path / "days").reach) == {(1, "a")}
         assert gateway.keeping.pending == ()
+
+
+async def test_while_the_disk_takes_nothing_a_gateway_starts_and_shows_nothing_of_what_came_back(
+    tmp_path: Path,
+) -> None:
+    gateway = Gateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"), report("b"))
+        await gateway.telemetry.seal_all()
+    append(tmp_path / "days", [Listed(1, "a", 1, NOON)])
+    async with gateway.running():
+        await gateway.database.maintain(lambda connection: connection.execute("PRAGMA busy_timeout = 1"))
+        keeping = Keeping(gateway.database, gateway.telemetry, TelemetryConfig(), lambda: gateway.now)
+        with contextlib.closing(sqlite3.connect(gateway.database.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            async with keeping.running():
+                assert await gateway.stored("a") == []
+                assert len(await gateway.stored("b")) == 1
+                await until(lambda: "cannot be written" in keeping.status().summary)
+                other.execute("ROLLBACK")
+                await keeping.tend()
+                path = gateway.telemetry.day_files.path(DAY)
+                await until(lambda: keeping.status().ok and not keeping.pending and not has_device(path, "a"))
+        assert await gateway.stored("a") == []
+        assert len(await gateway.stored("b")) == 1
+        told = [each.action for each in await Audit(gateway.database, lambda: NOON).entries(1)]
+        assert told == ["telemetry.erased", "telemetry.erase"]
+
+
+async def test_what_the_list_says_of_a_tenant_that_gateway_db_does_not_know_keeps_none_from_starting(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "days").mkdir()
+    append(tmp_path / "days", [Listed(2, "x", 7, NOON), Listed(1, "a", 7, NOON)])
+    gateway = KeepingGateway(tmp_path)
+    async with gateway.running():
+        assert [(each.tenant_id, each.device_id) for each in gateway.keeping.pending] == [(1, "a")]
+        audit = Audit(gateway.database, lambda: NOON)
+        assert [(each.action, each.subject) for each in await audit.entries(1)] == [("telemetry.erase", "a")]
+        assert await audit.entries(2) == []
+        assert gateway.telemetry.day_files.erased_before == ()
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_what_is_asked_for_again_late_does_not_shorten_a_later_erasing(
+    tmp_path: Path, *, is_restarted: bool
+) -> None:
+    gateway = KeepingGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"))
+        await gateway.take(report("a", NOON + 1))
+        await gateway.keeping.erase(1, ["a"])
+        gateway.telemetry.day_files.erased_before = (Listed(1, "a", 1, NOON),)
+        await gateway.keeping._erasing.ask_again()
+        assert [each.through_log_id for each in gateway.keeping.pending] == [2, 1]
+        if not is_restarted:
+            await gateway.keeping.erase_pending()
+    async with gateway.running():
+        assert await gateway.stored("a") == []
+        await gateway.keeping.erase_pending()
+        assert await gateway.stored("a") == []
+        assert gateway.keeping.pending == ()
+
+
+def has_device(path: Path, device_id: str) -> bool:
+    with opened_day(path) as part:
+        return part is not None and device_id in [each.device_id for each in part.devices()]

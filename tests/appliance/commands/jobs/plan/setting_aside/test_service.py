@@ -41,6 +41,19 @@ async def test_a_job_that_nobody_can_read_is_cancelled_and_the_others_go_on(
     assert await fleet.begin(devices[0]) == "good"
 
 
+@pytest.mark.parametrize(("table", "column"), [("job", "config"), ("job", "targets"), ("job_plan", "starts")])
+async def test_a_job_of_bytes_that_are_no_text_is_cancelled(fleet: Fleet, table: str, column: str) -> None:
+    await fleet.create(wanted("bad"))
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        sql = f"UPDATE {table} SET {column} = CAST(x'7bc1c17d' AS TEXT) WHERE tenant_id = 1 AND job_number = 1"
+        connection.execute(sql)
+
+    await fleet.database.write(spoil)
+    assert await fleet.plans.tending.aside.put((1, 1), ValueError())
+    assert await fleet.state("bad") == JobState.CANCELLED
+
+
 async def test_what_has_ended_or_is_gone_stays_so(fleet: Fleet) -> None:
     await fleet.create(wanted("done"))
     await fleet.go_on()
