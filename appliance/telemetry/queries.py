@@ -209,7 +209,10 @@ def prepare_day(connection: sqlite3.Connection) -> None:
 
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Make a file of version 1 one of this version."""
+    """Make a file of version 1 one of this version.
+
+    Raises `DamagedOpenDayError` when the names in it cannot be read: then what can be is saved, as from any such file.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute("ALTER TABLE device ADD COLUMN rank INTEGER NOT NULL DEFAULT 0")
@@ -221,9 +224,11 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         connection.execute("CREATE UNIQUE INDEX device_by_rank ON device (rank, tenant_id, device_id)")
         connection.execute(f"PRAGMA user_version = {DAY_VERSION}")
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        if _is_damage(error) or isinstance(error, AttributeError):
+            raise DamagedOpenDayError(f"a day file of an earlier release was damaged: {error}") from error
         raise
 
 
@@ -292,7 +297,16 @@ def damage_told(name: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0)
-        if code & 0xFF not in _DAMAGE and code not in _DAMAGE_EXACTLY:
+        if not _is_damage(error):
             raise
         raise DamagedOpenDayError(f"{name} was damaged: {error}") from error
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether an error of SQLite says that a file is damaged; a text that is none has no number at all."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return isinstance(error, sqlite3.OperationalError)
+    return code & 0xFF in _DAMAGE or code in _DAMAGE_EXACTLY

@@ -51,11 +51,9 @@ def append(folder: Path, erased: Iterable[Listed]) -> None:
     is_new = not path.exists()
     added = b"".join(map(_line, erased))
     with path.open("ab+") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(end - 1, 0))
-        if end and file.read(1) != b"\n":
-            # A line that a power cut left without its end.
-            added = b"\n" + added
+        file.seek(0)
+        # A line that a power cut, or a full disk, left without its end: nobody was told that it is there.
+        file.truncate(file.read().rfind(b"\n") + 1)
         file.write(added)
         file.flush()
         os.fsync(file.fileno())

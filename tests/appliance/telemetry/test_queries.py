@@ -14,6 +14,7 @@ from appliance.store.database import connect_writer
 from appliance.telemetry import chunk, latest_record, queries
 from appliance.telemetry.day_file import DamagedDayError, SealedChunk, SealedDevice, key_of, turn_of
 from appliance.telemetry.days.queries import read_chunks, read_devices
+from appliance.telemetry.keeping.model import DamagedOpenDayError
 from appliance.telemetry.packing import ChunkError
 from tests.appliance.store.tables import up_to_date
 from tests.appliance.telemetry.keeping import days as keeping_days
@@ -131,25 +132,38 @@ def test_the_newest_values_are_found_in_the_last_chunk(tmp_path: Path, day: sqli
     assert (known.last_log_id, known.latest) == (3, b"")
 
 
+VERSION_1 = """
+    CREATE TABLE device (
+        device_number INTEGER PRIMARY KEY AUTOINCREMENT, tenant_id INTEGER NOT NULL, device_id TEXT NOT NULL,
+        last_log_id INTEGER NOT NULL, latest_log_id INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
+        latest BLOB NOT NULL, UNIQUE (tenant_id, device_id)
+    ) STRICT;
+    CREATE TABLE chunk (
+        chunk_id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL, report_count INTEGER NOT NULL,
+        first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, record BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO device VALUES (1, 1, 'b', 7, 8, 9, x'01'), (2, 1, 'a', 7, 8, 9, x'01');
+    PRAGMA user_version = 1;
+    PRAGMA application_id = 77;
+"""
+
+
+def test_a_file_of_version_1_whose_names_cannot_be_read_is_left_to_be_saved(tmp_path: Path) -> None:
+    with closing(
+        connect_writer(tmp_path / "2026-01-31.db", page_bytes=16_384, cache_kb=100, synchronous="NORMAL")
+    ) as day:
+        day.executescript(VERSION_1)
+        day.execute("UPDATE device SET device_id = CAST(x'ff61' AS TEXT) WHERE device_number = 2")
+        with pytest.raises(DamagedOpenDayError):
+            queries.prepare_day(day)
+        assert not day.in_transaction
+        assert day.execute("PRAGMA user_version").fetchone() == (1,)
+
+
 def test_a_file_of_version_1_is_read_and_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "2026-01-31.db"
     with closing(connect_writer(path, page_bytes=16_384, cache_kb=100, synchronous="NORMAL")) as day:
-        day.executescript(
-            """
-            CREATE TABLE device (
-                device_number INTEGER PRIMARY KEY AUTOINCREMENT, tenant_id INTEGER NOT NULL, device_id TEXT NOT NULL,
-                last_log_id INTEGER NOT NULL, latest_log_id INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
-                latest BLOB NOT NULL, UNIQUE (tenant_id, device_id)
-            ) STRICT;
-            CREATE TABLE chunk (
-                chunk_id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL, report_count INTEGER NOT NULL,
-                first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, record BLOB NOT NULL
-            ) STRICT;
-            INSERT INTO device VALUES (1, 1, 'b', 7, 8, 9, x'01'), (2, 1, 'a', 7, 8, 9, x'01');
-            PRAGMA user_version = 1;
-            PRAGMA application_id = 77;
-            """
-        )
+        day.executescript(VERSION_1)
         # The ten minutes in which each begins: 12:00 and 12:10.
         for turn, first in ((72, DAY_MS // 2), (73, DAY_MS // 2 + 600_000)):
             row = (key_of(turn, 2), START + first, START + first + 5, f"a {first}".encode())

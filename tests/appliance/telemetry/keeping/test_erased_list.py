@@ -45,7 +45,7 @@ def test_a_line_that_a_power_cut_left_without_its_end_costs_nothing_that_comes_a
     assert read(tmp_path) == ({(1, "a"): Listed(1, "a", 7, 100)}, ())
     append(tmp_path, [Listed(1, "b", 7, 100)])
     found = read(tmp_path)
-    assert set(found.reach) == {(1, "a"), (1, "b")}
+    assert (set(found.reach), found.damages) == ({(1, "a"), (1, "b")}, ())
 
 
 def test_a_damaged_line_is_named_and_costs_itself(tmp_path: Path) -> None:
