@@ -44,6 +44,12 @@ class House:
         ear = self.ears[place]
         self.poller.watch(ear.sock.fileno(), ear, events, asyncio.get_running_loop())
 
+    def all_say_something(self) -> None:
+        """Have something to be read of everyone."""
+        for place, end in enumerate(self.ends):
+            self.watch(place, READABLE)
+            end.send(b"x")
+
     def end(self, place: int) -> None:
         """Let one hear nothing more."""
         self.told.append(("ends", place))
@@ -217,9 +223,7 @@ async def test_the_time_at_which_somebody_was_ready_is_known_to_them() -> None:
 
 async def test_while_something_urgent_goes_out_few_are_served_and_then_all() -> None:
     with house(3 * HURRIED_PER_TURN) as home:
-        for place, end in enumerate(home.ends):
-            home.watch(place, READABLE)
-            end.send(b"x")
+        home.all_say_something()
         with home.poller.hurry(60.0):
             await home.hears(lambda: len(home.told) >= HURRIED_PER_TURN)
             await some_turns()
@@ -231,9 +235,7 @@ async def test_while_something_urgent_goes_out_few_are_served_and_then_all() -> 
 
 async def test_a_hurry_that_takes_too_long_keeps_nobody_waiting() -> None:
     with house(2 * HURRIED_PER_TURN) as home:
-        for place, end in enumerate(home.ends):
-            home.watch(place, READABLE)
-            end.send(b"x")
+        home.all_say_something()
         with home.poller.hurry(0.0), home.poller.hurry(0.0):
             await home.hears(lambda: len(home.told) == 2 * HURRIED_PER_TURN)
             assert home.poller._pause is None
@@ -241,9 +243,7 @@ async def test_a_hurry_that_takes_too_long_keeps_nobody_waiting() -> None:
 
 async def test_after_a_hurry_everybody_is_served_for_as_long() -> None:
     with house(2 * HURRIED_PER_TURN) as home:
-        for place, end in enumerate(home.ends):
-            home.watch(place, READABLE)
-            end.send(b"x")
+        home.all_say_something()
         with home.poller.hurry(60.0):
             await home.hears(lambda: len(home.told) >= HURRIED_PER_TURN)
         with home.poller.hurry(60.0):
