@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from appliance.ingestion.model import REQUEST_PREFIXES
 from broker.changes import Change, ChangeKey, DeliveryKept, RetainedKept
 from broker.message import Message
 from broker.ports import Turn
@@ -37,6 +38,7 @@ class _Waiting(msgspec.Struct, frozen=True):
     arrived_at: int
     weight: int
     payload_bytes: int
+    is_asking: bool
 
 
 class Backlog:
@@ -45,6 +47,8 @@ class Backlog:
     def __init__(self, limit: int) -> None:
         self.weight = 0
         self.message_count = 0
+        self.asked_at: int | None = None
+        """When the oldest turn came by which somebody asks the gateway for something; None when there is none."""
         self._payload_bytes = 0
         self._limit = limit
         self._waiting: deque[_Waiting] = deque()
@@ -62,9 +66,12 @@ class Backlog:
         """Put a turn behind the others."""
         # A turn that only waits for those before it weighs something too: their number is bounded as well.
         weight = max(1, len(turn.messages) + len(turn.changes) // CHANGES_PER_MESSAGE)
-        waiting = _Waiting(turn, now, weight, _payload_bytes(turn))
+        is_asking = any(message.topic.startswith(REQUEST_PREFIXES) for message in turn.messages)
+        waiting = _Waiting(turn, now, weight, _payload_bytes(turn), is_asking)
         self._waiting.append(waiting)
         self._count(waiting, 1)
+        if is_asking and self.asked_at is None:
+            self.asked_at = now
 
     def take(self, weight: int) -> Batch:
         """Take out the oldest turns, until they weigh so much, have too many bytes or none is left."""
@@ -81,6 +88,7 @@ class Backlog:
             messages += waiting.turn.messages
             changes |= waiting.turn.changes
             receipts += waiting.turn.receipts
+        self.asked_at = next((waiting.arrived_at for waiting in self._waiting if waiting.is_asking), None)
         return Batch(messages, changes, receipts, arrived_at)
 
     def is_filled(self, part: int) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from appliance.alerts.book import Book, Overlay
 from appliance.ingestion.fault import PayloadError
-from appliance.ingestion.model import Outcome
+from appliance.ingestion.model import REQUEST_PREFIXES, Outcome
 from appliance.ingestion.normalise import normalise
 from appliance.ingestion.payload import Envelope, Parsed, Tolerances, mishap, read, unpack
 from appliance.ingestion.pieces import (
@@ -38,9 +38,6 @@ log = logging.getLogger(__name__)
 
 ReadingKey = tuple[int, str, str]
 """Tenant, device, metric."""
-
-REQUEST_PREFIXES = ("$", "cmd/")
-"""Where clients ask the gateway itself for something, or answer what it asked of them."""
 
 _BEFORE_DEVICE, _AFTER_DEVICE = "sensors/", "/telemetry"
 _DEVICE = TimeSource.DEVICE

@@ -43,6 +43,15 @@ class Meter:
             return 0.0
         return min(median(self._works_ms), interval_ms / 2)
 
+    def left_ms(self, waited_ms: int, interval_ms: float) -> float:
+        """How long a batch may still wait for company whose oldest message has waited so long.
+
+        It is closed early enough for that message to be on disk when the interval is over.
+        """
+        wait_ms = interval_ms - self.expected_work_ms(interval_ms)
+        # Never longer than that: a clock that was set back must not keep a batch waiting.
+        return min(wait_ms, wait_ms - waited_ms)
+
     def per_second(self, now: int) -> float:
         """Messages a second, over the last whole seconds."""
         current = now // 1_000

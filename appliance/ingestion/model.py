@@ -8,6 +8,9 @@ from appliance.alerts.model import Change
 from appliance.ingestion.quality import Observation
 from appliance.telemetry.model import Report
 
+REQUEST_PREFIXES = ("$", "cmd/")
+"""Where clients ask the gateway itself for something, or answer what it asked of them."""
+
 
 class Problem(msgspec.Struct, frozen=True):
     """Something of a device that was refused or not understood, counted since it was first seen."""

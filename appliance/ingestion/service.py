@@ -110,12 +110,13 @@ class Ingestion:
 
     def accept(self, turn: Turn) -> None:
         """Take what one loop turn brought. When too much waits, reading pauses on every connection."""
-        was_empty = not self._backlog
+        was_empty, had_asked = not self._backlog, self._backlog.asked_at is not None
         now = self._clock()
         self._turns_accepted += 1
         self._backlog.add(turn, now)
         self._meter.count(len(turn.messages), now)
-        if was_empty or self._backlog.weight >= self._config.batch_messages:
+        has_asked = not had_asked and self._backlog.asked_at is not None
+        if was_empty or has_asked or self._backlog.weight >= self._config.batch_messages:
             self._arrived.set()
         if not self._is_paused and self._backlog.is_filled(1):
             self._is_paused = True
@@ -236,15 +237,22 @@ class Ingestion:
         await self._wait_until(lambda: bool(self._backlog or self._mishaps or self.company), None)
         if not self._backlog and not self.company:
             await self._wait_until(lambda: bool(self._backlog or self.company), MISHAP_INTERVAL_S)
-        oldest_at = self._backlog.oldest_at
-        if oldest_at is not None:
-            # Closed early enough for the oldest turn to be on disk when the interval is over.
-            wait_ms = self._config.commit_interval_ms - self._meter.expected_work_ms(self._config.commit_interval_ms)
-            # Never longer than that: a clock that was set back must not keep a batch waiting.
-            left_ms = min(wait_ms, oldest_at + wait_ms - self._clock())
-            await self._wait_until(
-                lambda: self._backlog.weight >= self._config.batch_messages or self.company.has_first, left_ms / 1_000
-            )
+        if self._backlog.asked_at is None:
+            await self._wait_until(lambda: self._is_enough() or self._backlog.asked_at is not None, self._left_s())
+        if self._backlog.asked_at is not None:
+            # Somebody waits for an answer.
+            await self._wait_until(self._is_enough, self._left_s())
+
+    def _left_s(self) -> float:
+        """How long the batch may still wait for company."""
+        backlog, config, now = self._backlog, self._config, self._clock()
+        begun = ((backlog.oldest_at, config.commit_interval_ms), (backlog.asked_at, config.answer_interval_ms))
+        left_ms = [self._meter.left_ms(now - at, interval_ms) for at, interval_ms in begun if at is not None]
+        return min(left_ms, default=0) / 1_000
+
+    def _is_enough(self) -> bool:
+        """Whether a batch waits no longer for company."""
+        return self._backlog.weight >= self._config.batch_messages or self.company.has_first
 
     async def _wait_until(self, is_enough: Callable[[], bool], timeout_s: float | None) -> None:
         """Wait for enough to have arrived, for the time to be over or for the process to stop."""

@@ -53,7 +53,9 @@ configs = st.builds(
         names=st.lists(texts, max_size=3).map(tuple),
         body_limit_bytes=positive,
     ),
-    ingestion=st.builds(IngestionConfig, commit_interval_ms=st.integers(0, 10_000)),
+    ingestion=st.builds(
+        IngestionConfig, commit_interval_ms=st.integers(0, 10_000), answer_interval_ms=st.integers(0, 10_000)
+    ),
     telemetry=st.builds(TelemetryConfig, seal_after_ms=positive),
     alerts=st.builds(AlertsConfig, cooldown_ms=st.integers(0, 10_000)),
     email=st.builds(EmailConfig, server=texts, username=texts, password_file=texts.map(lambda text: f"/run/{text}")),

@@ -234,6 +234,7 @@ def _numbers() -> list[tuple[str, str]]:
     """Every number of the settings, by section and key, for which nothing is meant by zero."""
     may_be_zero = {
         ("ingestion", "commit_interval_ms"),  # at once, for an SSD
+        ("ingestion", "answer_interval_ms"),
         ("ingestion", "future_tolerance_ms"),
         ("ingestion", "past_tolerance_ms"),
         ("alerts", "high_cooldown_ms"),  # told every time

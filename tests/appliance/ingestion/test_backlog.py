@@ -47,6 +47,21 @@ def batches(backlog: Backlog, weights: Sequence[int]) -> list[Batch]:
     return found
 
 
+@given(
+    st.lists(
+        st.sampled_from(["sensors/pump/telemetry", "plain", "cmd/pump/response/1", "$aws/things/pump/shadow/get"])
+    ),
+    st.lists(st.integers(0, 3)),
+)
+def test_who_asks_is_known_as_long_as_it_waits(topics: list[str], weights: list[int]) -> None:
+    asking = [topic.startswith(("$", "cmd/")) for topic in topics]
+    backlog = filled([turn([message(b"", topic=topic)]) for topic in topics])
+    gone = 0
+    for weight in [0, *weights]:
+        gone += len(backlog.take(weight).messages)
+        assert backlog.asked_at == next((NOW + place for place in range(gone, len(topics)) if asking[place]), None)
+
+
 @settings(deadline=None)
 @given(many_turns(), st.lists(st.integers(1, 20), max_size=5))
 def test_batches_of_any_size_are_the_turns_in_their_order(turns: list[Turn], weights: list[int]) -> None:

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,18 @@ def test_the_expected_work_lies_among_those_seen_and_is_half_of_the_interval_at_
     recent = works[-15:]
     assert expected == interval_ms / 2 or min(recent, default=0) <= expected <= max(recent, default=0)
     assert works or expected == 0
+
+
+@given(st.floats(0, 200), st.integers(-3_600_000, 1_000), st.floats(0, 1_000))
+def test_a_batch_waits_so_long_that_its_oldest_message_is_on_disk_when_the_interval_is_over(
+    work_ms: float, waited_ms: int, interval_ms: float
+) -> None:
+    meter = Meter()
+    meter.committed(1, 1, work_ms)
+    left_ms = meter.left_ms(waited_ms, interval_ms)
+    assert left_ms <= interval_ms  # Whatever the clock says.
+    if waited_ms >= 0:
+        assert waited_ms + left_ms + meter.expected_work_ms(interval_ms) == pytest.approx(interval_ms)
 
 
 def test_one_slow_write_does_not_change_what_is_expected() -> None:

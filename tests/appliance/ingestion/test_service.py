@@ -105,17 +105,6 @@ async def test_what_nobody_waits_for_is_kept_and_what_is_no_telemetry_is_acknowl
     assert gateway.messages_on_disk() == 1
 
 
-async def test_requests_are_heard_of_in_their_order_once_they_are_acknowledged(tmp_path: Path) -> None:
-    heard: list[tuple[str, list[object]]] = []
-    topics = ("$aws/certificates/create/json", "sensors/pump/telemetry", "other", "$aws/things/pump/jobs/get")
-    async with ingesting(tmp_path) as gateway:
-        gateway.ingestion.requested = lambda messages: heard.extend(
-            (each.topic, list(gateway.broker.receipts)) for each in messages
-        )
-        gateway.ingestion.accept(turn([message({"flow": 1}, topic=topic) for topic in topics], ["receipt"]))
-    assert heard == [(topics[0], ["receipt"]), (topics[3], ["receipt"])]
-
-
 async def test_what_a_turn_changes_is_on_disk_exactly_when_it_is_acknowledged(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     async with ingesting(tmp_path) as gateway:

@@ -1,3 +1,4 @@
+import asyncio
 import secrets
 import sqlite3
 from collections.abc import Sequence
@@ -159,3 +160,26 @@ async def test_a_row_that_is_no_text_ends_one_errand_and_not_the_gateway(tmp_pat
         gateway.ingestion.accept(turn([message({"flow": 1})], ["one"]))
         await gateway.broker.until(lambda broker: broker.receipts == ["one"])
     assert gateway.messages_on_disk() == 1
+
+
+async def test_requests_are_heard_of_in_their_order_once_they_are_acknowledged(tmp_path: Path) -> None:
+    heard: list[tuple[str, list[object]]] = []
+    topics = ("$aws/certificates/create/json", "sensors/pump/telemetry", "other", "$aws/things/pump/jobs/get")
+    async with ingesting(tmp_path) as gateway:
+        gateway.ingestion.requested = lambda messages: heard.extend(
+            (each.topic, list(gateway.broker.receipts)) for each in messages
+        )
+        gateway.ingestion.accept(turn([message({"flow": 1}, topic=topic) for topic in topics], ["receipt"]))
+    assert heard == [(topics[0], ["receipt"]), (topics[3], ["receipt"])]
+
+
+@pytest.mark.parametrize(("commit_ms", "answer_ms"), [(60_000, 1), (1, 60_000)])
+async def test_a_batch_with_a_request_waits_for_the_shorter_interval(
+    tmp_path: Path, commit_ms: int, answer_ms: int
+) -> None:
+    config = IngestionConfig(commit_interval_ms=commit_ms, answer_interval_ms=answer_ms)
+    async with ingesting(tmp_path, config) as gateway:
+        gateway.ingestion.accept(turn([message({"flow": 1})], ["told"]))
+        await asyncio.sleep(0)
+        gateway.ingestion.accept(turn([asking("$aws/things/pump/shadow/get")], ["asked"]))
+        await gateway.broker.until(lambda broker: broker.receipts == ["told", "asked"])
