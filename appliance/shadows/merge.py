@@ -11,6 +11,7 @@ from appliance.shadows.undoing import EXACT, way_back
 SECTIONS = ("desired", "reported")
 
 _NESTED = (dict, list)
+_LEAVES = (*EXACT, float)
 
 Object = dict[str, Any]
 
@@ -72,7 +73,7 @@ def _merged(state: Object, metadata: Object, patch: Object, stamp: dict[str, int
         if type(wish) is not type(old) or wish != old or type(old) not in EXACT:
             state_back[key] = old  # None where nothing was: the patch that takes it away.
         if old_times != times:
-            metadata_back[key] = old_times if type(old) in EXACT else _times_back(times, old_times)
+            metadata_back[key] = old_times if type(old) in _LEAVES else _times_back(times, old_times)
     return made
 
 

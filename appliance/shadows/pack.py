@@ -18,10 +18,9 @@ PACKED = "packed"
 """The kind of a piece, where a change has its own; what would be written otherwise needs another word."""
 DAMAGED = "damaged"
 """The kind that a row is given whose bytes are no text."""
-LARGE_BYTES = 131_072
-"""What is larger is compressed in haste: it would take the writer longer than the changes themselves did."""
 
-_THOROUGH, _HASTY = 4, 1
+_LEVEL = 1
+"""Of compression: more effort takes a twelfth off a piece, and keeps all who wait for the writer waiting longer."""
 
 
 class UnreadableError(Exception):
@@ -88,7 +87,17 @@ class _Read(msgspec.Struct, frozen=True):
     changes: _Listed
 
 
+class _Loose(msgspec.Struct, frozen=True, gc=False):
+    """A way back that nobody goes."""
+
+    state: dict[str, msgspec.Raw]
+    metadata: dict[str, msgspec.Raw]
+    is_there: bool
+
+
 _READ = msgspec.json.Decoder(_Read)
+# Looked through, but nothing is made of what is in it.
+_CHECKED = msgspec.json.Decoder(list[tuple[int, int, str, ChangeKind, dict[str, msgspec.Raw], _Loose]])
 _LISTED = msgspec.json.Decoder(_Listed)
 _LABEL = msgspec.json.Decoder(Label)
 _SECTION = msgspec.json.Decoder(dict[str, Any])
@@ -107,19 +116,27 @@ def stored(version: int, at: int, author: bytes, kind: bytes, patch: bytes, way_
 def packed(listed: bytes, after: Body) -> str:
     """The piece of changes that are listed; `after` is what the newest has made of the shadow."""
     data = _encode(_Written(after.state, after.metadata, after.is_there, msgspec.Raw(listed)))
-    level = _HASTY if len(data) > LARGE_BYTES else _THOROUGH
-    return base64.b64encode(zlib.compress(data, level)).decode()
+    return base64.b64encode(zlib.compress(data, _LEVEL)).decode()
 
 
-def unlisted(loose: Loose, newest_version: int) -> list[KeptChange]:
-    """The changes that are listed, the newest first. Raises `UnreadableError` where one is missing up to a version."""
+def check(loose: Loose, newest_version: int) -> None:
+    """Raise `UnreadableError` where changes cannot be read, or one is missing up to a version.
+
+    Only a number beyond all range is not noticed: to be sure of that, all of them would have to be made.
+    """
     try:
-        changes = _kept(_LISTED.decode(loose.listed))
-    except (msgspec.MsgspecError, ValueError) as error:
+        # What is skipped is not looked at as text.
+        loose.listed.decode()
+        versions = [one[0] for one in _CHECKED.decode(loose.listed)]
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnreadableError("changes that are not packed yet are damaged") from error
-    if [one.version for one in changes] != list(range(newest_version, newest_version - loose.count, -1)):
+    if sorted(versions) != list(range(newest_version - loose.count + 1, newest_version + 1)):
         raise UnreadableError("of the changes that are not packed yet some are missing")
-    return changes
+
+
+def unlisted(loose: Loose) -> list[KeptChange]:
+    """The changes that are listed and were checked, the newest first."""
+    return _kept(_LISTED.decode(loose.listed))
 
 
 def undone(changes: Sequence[KeptChange], after: Body) -> Body:

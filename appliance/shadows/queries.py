@@ -27,17 +27,30 @@ ERASED_AT_ONCE = 256
 _ANY_VERSION = 2**62
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
+Found = tuple[int, int, int, int, bytes | None, bytes | None]
+"""A shadow as it lies on the disk: number, version, moment, whether it has a delta, state, metadata."""
 
-def select_standing(
-    connection: sqlite3.Connection, tenant_id: int, device_id: str, name: str
-) -> tuple[int | None, Standing]:
-    """A shadow as it is inside this transaction, and its number; None where there never was one."""
+
+def select_standings(
+    connection: sqlite3.Connection, tenant_id: int, addresses: Sequence[tuple[str, str]]
+) -> list[Found | None]:
+    """Shadows of devices and names, as they are inside this transaction; None where there never was one."""
+    # By their place: of names that are damaged Python would make an error.
     sql = """
-        SELECT shadow_number, version, updated_at, has_delta, CAST(state AS BLOB), CAST(metadata AS BLOB) FROM shadow
-        WHERE tenant_id = ? AND device_id = ? AND name = ?
+        SELECT wanted.key, shadow_number, version, updated_at, has_delta, CAST(state AS BLOB), CAST(metadata AS BLOB)
+        FROM json_each(?) AS wanted CROSS JOIN shadow
+        WHERE tenant_id = ? AND device_id = json_extract(wanted.value, '$[0]')
+            AND name = json_extract(wanted.value, '$[1]')
     """
-    row = connection.execute(sql, (tenant_id, device_id, name)).fetchone()
-    return (None, Standing()) if row is None else (row[0], _standing(*row[1:]))
+    found: list[Found | None] = [None] * len(addresses)
+    for place, *row in connection.execute(sql, (msgspec.json.encode(addresses).decode(), tenant_id)):
+        found[place] = tuple(row)
+    return found
+
+
+def standing(found: Found | None) -> tuple[int | None, Standing]:
+    """A shadow and its number, from what was found. Raises what comes of a document that is damaged."""
+    return (None, Standing()) if found is None else (found[0], _standing(*found[1:]))
 
 
 def select_standing_of(tenant_id: int, device_id: str, name: str) -> Select[Standing]:

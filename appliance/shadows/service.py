@@ -20,7 +20,7 @@ from appliance.audit.model import Entry
 from appliance.instant import Clock
 from appliance.plane_settings import ShadowsConfig
 from appliance.shadows import pack, queries, topics
-from appliance.shadows.batch.service import Batch
+from appliance.shadows.batch.service import Batch, Key
 from appliance.shadows.history import Kept, as_of, check_began, continued, told
 from appliance.shadows.model import (
     Address,
@@ -88,17 +88,17 @@ class Shadows:
     def apply(self, messages: Sequence[Message], connection: sqlite3.Connection, now: int) -> Afterwards:
         """Do what is asked for, in its order; the answers are published afterwards."""
         batch = Batch(connection, self._config, now)
+        asked = [(message, address) for message in messages if (address := topics.address(message.topic)) is not None]
+        batch.look_up((message.tenant_id, address.device_id, address.name) for message, address in asked)
         answers: list[Message] = []
-        changed: set[ShadowChanged] = set()
-        for message in messages:
-            address = topics.address(message.topic)
-            if address is not None:
-                ruling = batch.settle(message.tenant_id, address, message.payload, _author(message))
-                answers += _messages(message.tenant_id, message.topic, ruling, now)
-                if ruling.change is not None:
-                    changed.add(ShadowChanged(message.tenant_id, address.device_id, address.name))
+        changed: dict[Key, None] = {}
+        for message, address in asked:
+            ruling = batch.settle(message.tenant_id, address, message.payload, _author(message))
+            answers += _messages(message.tenant_id, message.topic, ruling, now)
+            if ruling.change is not None:
+                changed[message.tenant_id, address.device_id, address.name] = None
         batch.write()
-        return lambda: self._tell(answers, list(changed))
+        return lambda: self._tell(answers, [ShadowChanged(*key) for key in changed])
 
     # For everybody else.
 

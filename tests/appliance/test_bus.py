@@ -62,6 +62,17 @@ async def test_a_slow_listener_takes_nothing_from_another() -> None:
         assert await slow.next_batch() == [Rain(4)]
 
 
+async def test_who_asks_for_a_kind_gets_those_that_are_made_of_it() -> None:
+    class Drizzle(Rain):
+        pass
+
+    bus = Bus()
+    with bus.subscribe(Rain) as rain, bus.subscribe(Drizzle) as drizzle:
+        bus.announce([Drizzle(1), Rain(2), Sun(3)])
+        assert await rain.next_batch() == [Drizzle(1), Rain(2)]
+        assert await drizzle.next_batch() == [Drizzle(1)]
+
+
 async def test_a_listener_that_has_left_hears_nothing_more() -> None:
     bus = Bus()
     with bus.subscribe(Rain) as subscription:

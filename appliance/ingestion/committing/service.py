@@ -104,7 +104,7 @@ class Company:
 
     def __init__(self) -> None:
         self.rooms: tuple[Room, ...] = ()
-        """Those that clients ask for something."""
+        """Those that clients ask for something. No two take the same topic."""
         self._load = Load([], [])
         self._first: list[Errand] = []
 
@@ -138,9 +138,13 @@ class Company:
         """What goes with a batch of these requests; what its messages ask for comes first."""
         load, self._load = self._load, Load([], [])
         load.errands.extend(self.take_first().errands)
-        if requests:
-            asked = ((room, [one for one in requests if room.takes(one.topic)]) for room in self.rooms)
-            load.errands[:0] = [Errand(partial(room.apply, messages)) for room, messages in asked if messages]
+        asked: list[tuple[Room, list[Message]]] = [(room, []) for room in self.rooms]
+        for one in requests:
+            for room, messages in asked:
+                if room.takes(one.topic):
+                    messages.append(one)
+                    break
+        load.errands[:0] = [Errand(partial(room.apply, messages)) for room, messages in asked if messages]
         return load
 
 

@@ -8,7 +8,7 @@ Rules:
 
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from appliance.plane_settings import ShadowsConfig
 from appliance.shadows import queries
@@ -50,6 +50,17 @@ class Batch:
         self._counts: dict[int, int] = {}
         """Shadows of each tenant to whom one was added, with those that are not written yet."""
         self._changed: dict[Key, None] = {}
+        self._found: dict[Key, queries.Found | None] = {}
+        """What was looked up and not asked for yet."""
+
+    def look_up(self, keys: Iterable[Key]) -> None:
+        """Look up at once what will be asked for: one by one takes twice as long."""
+        by_tenant: dict[int, list[Key]] = {}
+        for key in dict.fromkeys(keys):
+            by_tenant.setdefault(key[0], []).append(key)
+        for tenant_id, wanted in by_tenant.items():
+            found = queries.select_standings(self._connection, tenant_id, [key[1:] for key in wanted])
+            self._found.update(zip(wanted, found, strict=True))
 
     def settle(self, tenant_id: int, address: Address, payload: bytes, author: str) -> Ruling:
         """Decide about one request, and keep in hand what comes of it."""
@@ -57,7 +68,9 @@ class Batch:
         try:
             held = self._held.get(key)
             if held is None:
-                held = self._held[key] = _Held(*queries.select_standing(self._connection, *key))
+                if key not in self._found:
+                    self.look_up([key])
+                held = self._held[key] = _Held(*queries.standing(self._found.pop(key)))
             ruling = rule(address, payload, held.standing, self._config.document_bytes, self._now)
         except sqlite3.Error:
             raise
@@ -183,6 +196,7 @@ class Batch:
         queries.delete_shadow(self._connection, tenant_id, number)
         queries.update_totals(self._connection, tenant_id, shadow_count=-1, byte_count=-gone)
         self._held.pop((tenant_id, device_id, name), None)
+        self._found.pop((tenant_id, device_id, name), None)
         if tenant_id in self._counts:
             self._counts[tenant_id] -= 1
         return True

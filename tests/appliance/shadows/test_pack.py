@@ -4,12 +4,15 @@ import zlib
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from appliance.shadows import pack
 from appliance.shadows.history import Body, Kept
 from appliance.shadows.pack import Label, Loose, StoredChange, UnreadableError
 from tests.appliance.shadows.test_history import STEPS, body_of, lived
+
+LARGE_BYTES = 262_144
 
 
 def stored_of(kept: Kept) -> list[StoredChange]:
@@ -72,7 +75,9 @@ def test_before_its_changes_a_shadow_was_what_it_was(steps: list[object]) -> Non
     rows = stored_of(kept)
     assert pack.undone([], kept.body) == kept.body
     for count in range(1, len(rows) + 1):
-        changes = pack.unlisted(loose_of(rows[:count]), kept.version)
+        loose = loose_of(rows[:count])
+        pack.check(loose, kept.version)
+        changes = pack.unlisted(loose)
         assert changes == kept.changes[:count]
         assert pack.undone(changes, kept.body) == body_of(was[len(rows) - count])
 
@@ -80,7 +85,7 @@ def test_before_its_changes_a_shadow_was_what_it_was(steps: list[object]) -> Non
 def test_changes_that_are_damaged_or_do_not_follow_each_other_are_not_read() -> None:
     rows = stored_of(lived([({"desired": {"a": n}}, 5) for n in range(4)])[0])
     whole = loose_of(rows)
-    assert len(pack.unlisted(whole, 4)) == 4
+    pack.check(whole, 4)
     for damaged, newest_version in (
         (structs.replace(whole, listed=b"[[]]"), 4),
         (structs.replace(whole, listed=whole.listed.replace(b'"pump"', b'"p\xf5mp"').replace(b"device", b"d\xe5")), 4),
@@ -89,7 +94,26 @@ def test_changes_that_are_damaged_or_do_not_follow_each_other_are_not_read() -> 
         (whole, 5),
     ):
         with pytest.raises(UnreadableError):
-            pack.unlisted(damaged, newest_version)
+            pack.check(damaged, newest_version)
+
+
+@given(STEPS, st.data())
+def test_what_is_found_readable_can_be_read_as_a_piece(steps: list[object], data: st.DataObject) -> None:
+    kept, _ = lived(steps)  # type: ignore[arg-type]
+    if not kept.changes:
+        return
+    loose = loose_of(stored_of(kept))
+    place = data.draw(st.integers(0, len(loose.listed) - 1))
+    damaged = bytearray(loose.listed)
+    damaged[place] = data.draw(st.integers(0, 255))
+    loose = structs.replace(loose, listed=bytes(damaged))
+    try:
+        pack.check(loose, kept.version)
+    except UnreadableError:
+        return
+    assert len(pack.unlisted(loose)) == len(kept.changes)
+    stored = StoredChange(1, kept.updated_at, "", pack.PACKED, "", pack.packed(loose.listed, kept.body))
+    assert len(pack.changes(stored)) == len(kept.changes)
 
 
 def test_a_piece_that_was_made_over_a_gap_ends_there() -> None:
@@ -136,9 +160,9 @@ def test_what_is_damaged_is_said_to_be() -> None:
 
 def test_what_is_large_is_packed_too() -> None:
     [row] = stored_of(lived([({"desired": {"a": 1}}, 0)])[0])
-    large = json.dumps({"desired": {"a": "x" * 2 * pack.LARGE_BYTES}})
+    large = json.dumps({"desired": {"a": "x" * LARGE_BYTES}})
     changed = StoredChange(1, row.at, "user maria", "updated", large, row.way_back)
     text = pack.packed(listed([changed]), Body({}, {}, is_there=True))
-    assert len(text) < pack.LARGE_BYTES
+    assert len(text) < LARGE_BYTES // 2
     stored = StoredChange(1, row.at, "", pack.PACKED, "", text)
     assert pack.changes(stored)[0].patch == json.loads(large)

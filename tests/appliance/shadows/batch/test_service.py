@@ -187,3 +187,22 @@ async def test_a_shadow_that_is_damaged_keeps_no_other_of_its_batch(tmp_path: Pa
         )
     assert [topic for topic, _ in told] == ["update/rejected", "update/accepted", "update/documents"]
     assert told[0][1]["code"] == 500
+
+
+async def test_what_is_asked_for_together_is_each_its_own(tmp_path: Path) -> None:
+    names = ['a"b', "ä", "[0]", "pump"]
+    async with opened(tmp_path) as room:
+        await room.database.write(_add_tenant)
+        await room.publish(
+            request("update", {"state": {"reported": {"at": "pump"}}}),
+            request("update", {"state": {"reported": {"at": "other"}}}, tenant_id=2),
+            request("name/pump/update", {"state": {"reported": {"at": "named"}}}),
+        )
+        told = await room.publish(
+            *[request("get", device_id=name) for name in names],
+            request("get", tenant_id=2),
+            request("name/pump/get"),
+            request("get"),
+        )
+    found = [body["state"]["reported"]["at"] if "state" in body else body["code"] for _, body in told]
+    assert found == [400, 400, 400, "pump", "other", "named", "pump"]
