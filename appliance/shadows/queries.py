@@ -24,6 +24,9 @@ OLDEST_AT_ONCE = 16
 """The same of all shadows: each may be a piece of many changes."""
 ERASED_AT_ONCE = 256
 
+BEFORE_ALL = (0, "", "")
+"""A tenant, device and name that come before any other."""
+
 _ANY_VERSION = 2**62
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -271,14 +274,16 @@ def select_names(tenant_id: int, device_id: str, after: str, limit: int) -> Sele
     return Select(sql, (tenant_id, device_id, after, limit), _summary)
 
 
-def select_of_retired(limit: int) -> Select[tuple[int, str, str]]:
-    """Some of the shadows that are there of devices that are retired: tenant, device and name."""
+def select_of_retired(after: tuple[int, str, str], limit: int) -> Select[tuple[int, str, str]]:
+    """Some of the shadows that are there of devices that are retired, those after one: tenant, device and name."""
     sql = """
         SELECT shadow.tenant_id, shadow.device_id, shadow.name FROM device
         JOIN shadow ON shadow.tenant_id = device.tenant_id AND shadow.device_id = device.device_id
-        WHERE device.state = 'retired' AND shadow.state IS NOT NULL LIMIT ?
+        WHERE device.state = 'retired' AND shadow.state IS NOT NULL
+            AND (shadow.tenant_id, shadow.device_id, shadow.name) > (?, ?, ?)
+        ORDER BY shadow.tenant_id, shadow.device_id, shadow.name LIMIT ?
     """
-    return Select(sql, (limit,), lambda tenant_id, device_id, name: (tenant_id, device_id, name))
+    return Select(sql, (*after, limit), lambda tenant_id, device_id, name: (tenant_id, device_id, name))
 
 
 def select_kept(tenant_id: int, device_id: str, name: str) -> Select[Kept]:

@@ -258,7 +258,8 @@ async def test_whatever_else_fails_they_are_deleted_later_and_the_log_says_so_on
     assert words not in caplog.text
 
 
-async def test_one_that_cannot_be_deleted_is_not_tried_without_a_pause(tmp_path: Path) -> None:
+async def test_those_that_cannot_be_deleted_are_tried_once_and_keep_no_other(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(service, "DELETED_AT_ONCE", 1)
     async with opened(tmp_path) as room:
         for name in ("", "a"):
             await room.update({"reported": {"a": 1}}, name=name)
