@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from broker.answering import PUBACK_BYTES, acknowledged, answered, take_alone
 from broker.changes import Delivery
 from broker.codec import PINGRESP, Decoder
 from broker.encode import encode
@@ -36,7 +37,6 @@ from broker.taker import Taker
 from broker.trace import Watcher
 
 _AT_QOS_0 = 0x30
-_EXACTLY_ONCE = 2
 
 
 class Client:
@@ -115,7 +115,12 @@ class Client:
         limits = self._exchange.limits
         publisher = self._publisher
         self._read_bytes += len(data)
-        if publisher.familiar and self._stalled is None and not self._watchers and publisher.publish_again(data):
+        # One packet of the two kinds that most reads bring is taken at once; it changes nothing for the next one.
+        if (
+            self._stalled is None
+            and not self._watchers
+            and (publisher.publish_again(data) if len(data) != PUBACK_BYTES else take_alone(self, self._exchange, data))
+        ):
             self._read_packets += 1
             packets = None
         else:
@@ -216,7 +221,8 @@ class Client:
         """Send what waited for a commit."""
         self.owed_count -= 1
         self.waiting_count -= receipt.is_delivery
-        self._publisher.unanswered_count -= receipt.answered_count
+        if receipt.answered_count:
+            self._publisher.unanswered_count -= receipt.answered_count
         self.send(receipt.data)
         if self._is_held:
             self._is_held = False
@@ -292,7 +298,7 @@ class Client:
                 if type(packet) is Publish and self.session is not None:
                     publisher.publish(self.session, packet, now)
                 elif type(packet) is Puback and self.session is not None:
-                    self._acknowledged(self.session, packet)
+                    acknowledged(self._exchange, self.session, packet)
                 else:
                     self._take_other(packet)
                     if not self.stream.is_open:
@@ -323,7 +329,7 @@ class Client:
             return
         match packet:
             case Pubrec() | Pubcomp():
-                self._answered(session, packet)
+                answered(self, self._exchange, session, packet)
             case Pubrel(packet_id):
                 self._publisher.release(session, packet_id)
             case Pingreq():
@@ -336,34 +342,6 @@ class Client:
                 self._goodbye(session, packet)
             case _:
                 raise ProtocolError(ReasonCode.PROTOCOL_ERROR, _misplaced(packet))
-
-    def _acknowledged(self, session: Session, packet: Puback) -> None:
-        """PUBACK, which answers for a delivery at QoS 1 [4.3.2]."""
-        delivery = session.deliveries.find(packet.packet_id)
-        if delivery is None:
-            return
-        if delivery.qos != 1:
-            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"PUBACK does not answer a message of QoS {delivery.qos}")
-        self._exchange.answered(session, packet.packet_id)
-
-    def _answered(self, session: Session, packet: Pubrec | Pubcomp) -> None:
-        """The client answers for a delivery at QoS 2 [4.3.3]."""
-        delivery = session.deliveries.find(packet.packet_id)
-        is_fault = packet.code >= ReasonCode.UNSPECIFIED_ERROR
-        if delivery is None:
-            if isinstance(packet, Pubrec) and not is_fault:
-                code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND if self.level == V5 else 0
-                self.answer(Pubrel(packet.packet_id, code))
-            return
-        if not _is_expected(delivery, packet):
-            name = type(packet).__name__.upper()
-            raise ProtocolError(
-                ReasonCode.PROTOCOL_ERROR, f"{name} does not answer a message of QoS {delivery.qos} now"
-            )
-        if isinstance(packet, Pubrec) and not is_fault:
-            self._exchange.recorded(session, delivery)
-        else:
-            self._exchange.answered(session, packet.packet_id)
 
     def _goodbye(self, session: Session, packet: Disconnect) -> None:
         """DISCONNECT: no will, unless the client asks for it [MQTT-3.14.4-3]."""
@@ -379,14 +357,6 @@ class Client:
             session.will = None
         self.ended_by = ReasonCode.SUCCESS
         self.stream.close("the client disconnected")
-
-
-def _is_expected(delivery: Delivery, packet: Pubrec | Pubcomp) -> bool:
-    match packet:
-        case Pubrec():
-            return delivery.qos == _EXACTLY_ONCE
-        case Pubcomp():
-            return delivery.is_released
 
 
 def _misplaced(packet: Packet) -> str:

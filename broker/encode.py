@@ -65,18 +65,23 @@ def publish_bytes(first: int, topic: bytes, packet_id: int, properties: bytes, p
     `first` is the whole first byte; `packet_id` is 0 at QoS 0; `properties` begins with its length, and
     is empty in 3.1.1. Raises `ValueError` when the packet does not fit on the wire.
     """
+    if packet_id:
+        properties = write_two_bytes(packet_id) + properties
+    return publish_head(first, topic, len(properties) + len(payload)) + properties + payload
+
+
+def publish_head(first: int, topic: bytes, rest_bytes: int) -> bytes:
+    """PUBLISH up to its topic, with so many bytes after it. Raises `ValueError` when it does not fit on the wire."""
     try:
-        if packet_id:
-            properties = TWO_BYTES.pack(packet_id) + properties
         topic_bytes = len(topic)
-        length = topic_bytes + len(properties) + len(payload) + 2
+        length = topic_bytes + rest_bytes + 2
         if LARGEST_ONE_BYTE < length <= _LARGEST_TWO_BYTES:
             head = _HEAD.pack(first, length & MASK_7 | 0x80, length >> 7, topic_bytes)
         else:
             head = write_byte(first) + write_variable(length) + TWO_BYTES.pack(topic_bytes)
     except struct.error as error:
         raise ValueError(f"PUBLISH with a field that does not fit: {error}") from None
-    return head + topic + properties + payload
+    return head + topic
 
 
 def encode_puback(packet_id: int) -> bytes:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from broker.changes import Delivery
-from broker.encode import publish_bytes
+from broker.encode import publish_bytes, publish_head
 from broker.message import Message
 from broker.packets import NO_PROPERTIES, V5, Properties, Will
 from broker.ports import Evidence
@@ -18,22 +18,20 @@ if TYPE_CHECKING:
 
 QOS_0 = 0x30
 """The first byte of a PUBLISH without any flag."""
+IDENTIFIER_BYTES = 2
 
 
-class Publication:
+class Publication(msgspec.Struct, eq=False):
     """A message of the owner on its way; it can be withdrawn while it waits."""
 
-    __slots__ = ("_deliveries", "_evidence", "_exchange", "_held_count", "is_taken", "is_withdrawn")
-
-    def __init__(self, exchange: "Exchange", evidence: Evidence | None = None) -> None:
-        self.is_taken = False
-        """Whether any session took it."""
-        self.is_withdrawn = False
-        """Whether it was taken back while it was held: it is delivered to nobody any more."""
-        self._evidence = evidence
-        self._held_count = 0
-        self._exchange = exchange
-        self._deliveries: list[tuple[Session, Delivery]] = []
+    _exchange: "Exchange"
+    _evidence: Evidence | None = None
+    is_taken: bool = False
+    """Whether any session took it."""
+    is_withdrawn: bool = False
+    """Whether it was taken back while it was held: it is delivered to nobody any more."""
+    _held_count: int = 0
+    _deliveries: list[tuple[Session, Delivery]] = []
 
     def was_written(self, session: Session, evidence: Evidence | None) -> None:
         """It was sent at QoS 0, for which nobody will answer."""
@@ -67,35 +65,31 @@ class Publication:
         return held_count + sum([self._exchange.withdraw(session, delivery) for session, delivery in self._deliveries])
 
 
-class Rendering:
+class Rendering(msgspec.Struct, eq=False, gc=False):
     """The PUBLISH packets of one message for everyone for whom nothing special holds, made once for all of them."""
 
-    __slots__ = ("_around", "_message", "_whole")
-
-    def __init__(self, message: Message) -> None:
-        self._message = message
-        self._whole: dict[int, bytes] = {}
-        self._around: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+    _message: Message
+    _whole: dict[int, bytes] = {}
+    _around: dict[tuple[int, int], tuple[bytes, bytes]] = {}
 
     def at_qos_0(self, level: int) -> bytes:
         """The PUBLISH at QoS 0, not as a retained one: the same for everyone of a version."""
         data = self._whole.get(level)
         if data is None:
-            data = self._whole[level] = publish_bytes(QOS_0, *self._fields(level, 0))
+            message = self._message
+            data = publish_bytes(QOS_0, message.topic.encode(), 0, self._properties(level), message.payload)
+            self._whole[level] = data
         return data
 
     def with_identifier(self, level: int, first: int, packet_id: int) -> bytes:
         """The PUBLISH that begins with this byte; only the packet identifier is each client's own."""
         around = self._around.get((level, first))
         if around is None:
-            data = publish_bytes(first, *self._fields(level, 1))
-            tail = len(data) - len(self._message.payload) - len(self._properties(level))
-            around = self._around[level, first] = (data[: tail - 2], data[tail:])
+            message = self._message
+            after = self._properties(level) + message.payload if level == V5 else message.payload
+            head = publish_head(first, message.topic.encode(), IDENTIFIER_BYTES + len(after))
+            around = self._around[level, first] = (head, after)
         return packet_id.to_bytes(2, "big").join(around)
-
-    def _fields(self, level: int, packet_id: int) -> tuple[bytes, int, bytes, bytes]:
-        message = self._message
-        return message.topic.encode(), packet_id, self._properties(level), message.payload
 
     def _properties(self, level: int) -> bytes:
         return encode_properties(self._message.properties) if level == V5 else b""

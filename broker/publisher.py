@@ -50,7 +50,10 @@ class Publisher:
         self.unanswered_count = 0
         """QoS 1 messages of a client of MQTT 5 that no PUBACK was sent for."""
         self.familiar = b""
-        """The topic name, as in a packet, of a client that may go on as it did: see `publish_again`."""
+        """The topic name, as in a packet, of a client that may go on as it did: see `publish_again`.
+
+        It is empty when the last read brought anything but such a PUBLISH, or one PUBACK.
+        """
         self._carried: set[int] = set()
         """Identifiers of QoS 2 messages that were taken over earlier connections of the session."""
         self._client = client
@@ -132,7 +135,7 @@ class Publisher:
         one that need not be fetched from memory. Whatever is out of the ordinary is left to them.
         """
         exchange = self._exchange
-        if self._topic_version != exchange.permissions.version:
+        if not self.familiar or self._topic_version != exchange.permissions.version:
             return False
         position = identifier_at(data, self.familiar, exchange.limits.packet_bytes)
         session, topic = self._client.session, self._topic

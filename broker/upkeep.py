@@ -155,7 +155,10 @@ class Upkeep:
         """Sessions, connections, subscriptions of each tenant, and what they did not get; a slice at a time."""
         counted: dict[TenantId, Counter[str]] = {}
         for index, session in enumerate(list(self._exchange.sessions), 1):
-            of_tenant = counted.setdefault(session.principal.tenant_id, Counter())
+            tenant_id = session.principal.tenant_id
+            of_tenant = counted.get(tenant_id)
+            if of_tenant is None:
+                of_tenant = counted[tenant_id] = Counter()
             of_tenant["sessions"] += 1
             of_tenant["connections"] += session.client is not None
             of_tenant["subscriptions"] += len(session.subscriptions)

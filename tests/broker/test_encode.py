@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from broker.codec import LARGEST_REMAINING_LENGTH
-from broker.encode import PINGRESP, encode, encode_puback, publish_bytes
+from broker.encode import PINGRESP, encode, encode_puback, publish_bytes, publish_head
 from broker.packets import (
     V4,
     V5,
@@ -39,6 +39,8 @@ def test_the_parts_of_a_publish_give_the_same_bytes(publish: Publish, level: int
     properties = encode_properties(publish.properties) if level == V5 else b""
     parts = publish_bytes(first, publish.topic.encode(), publish.packet_id, properties, publish.payload)
     assert parts == encode(publish, level)
+    rest = publish.packet_id.to_bytes(2, "big") * (publish.qos > 0) + properties + publish.payload
+    assert publish_head(first, publish.topic.encode(), len(rest)) + rest == parts
 
 
 EXAMPLES_OF_4: list[tuple[Packet, str]] = [
