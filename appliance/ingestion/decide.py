@@ -5,7 +5,7 @@ over after the commit and which is simply dropped if the commit fails.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -24,13 +24,13 @@ from appliance.ingestion.pieces import (
     USUAL_START,
     Piece,
 )
-from appliance.ingestion.quality import NO_UNITS, Observation
+from appliance.ingestion.quality import NO_UNITS, Observation, behind_of, briefly
 from appliance.ingestion.repeats import Batch
 from appliance.ingestion.tally import Tally
 from appliance.ingestion.usual import Usual
 from appliance.instant import to_text
 from appliance.registry.catalogue.model import DeviceType
-from appliance.telemetry.model import Report, TimeSource
+from appliance.telemetry.model import Report
 from appliance.telemetry.rows import Identity
 from broker.message import Message
 
@@ -40,7 +40,6 @@ ReadingKey = tuple[int, str, str]
 """Tenant, device, metric."""
 
 _BEFORE_DEVICE, _AFTER_DEVICE = "sensors/", "/telemetry"
-_DEVICE = TimeSource.DEVICE
 
 
 class Known:
@@ -91,7 +90,7 @@ class Decision:
         self._known = known
         self._reports: list[Report] = []
         self._tally = Tally()
-        self._observations: list[Observation] = []
+        self._told: list[Report | Observation] = []
         self._batch = Batch(known.held_at)
 
     def deciding(self, messages: Sequence[Message]) -> Iterator[None]:
@@ -100,15 +99,15 @@ class Decision:
         A piece ends between two messages, or within one that has very many objects.
         """
         count = size = 0
-        compared_count = self._batch.compared_count
-        usual = self._known.usual.report
+        batch, usual = self._batch, self._known.usual.report
+        compared_count = batch.compared_count
         for message in messages:
             kept_count = len(self._reports)
             try:
                 report = usual(message)
                 if report is not None:
                     size += len(message.payload) // USUAL_PART
-                    self._take(report, report.arrived_at - report.at if report.time_source is _DEVICE else None)
+                    self._take_plain(report)
                 else:
                     size += work_of(message)
                     # Few messages have more than one object: for the others nothing is begun that can be interrupted.
@@ -119,9 +118,9 @@ class Decision:
                 log.exception("message not processed tenant_id=%s device_id=%s", message.tenant_id, envelope.device_id)
                 self._note(envelope, defect(error, is_kept=len(self._reports) > kept_count))
             count += 1
-            if self._batch.compared_count != compared_count:
-                size += COMPARED_WEIGHT * (self._batch.compared_count - compared_count)
-                compared_count = self._batch.compared_count
+            if batch.compared_count != compared_count:
+                size += COMPARED_WEIGHT * (batch.compared_count - compared_count)
+                compared_count = batch.compared_count
             if count >= PIECE_MESSAGES or size >= PIECE_BYTES:
                 count = size = 0
                 yield
@@ -146,7 +145,21 @@ class Decision:
                 self._known.usual.learn(message.topic, device_id, objects[0])
         return None
 
-    def _take(self, report: Report, behind_ms: int | None, units: Mapping[str, str] = NO_UNITS) -> None:
+    def _take_plain(self, report: Report) -> None:
+        """Decide about the only report of a message, of which there is nothing else to tell."""
+        if self._known.type_of(report.tenant_id, report.device_id) is not None:
+            self._take(report, behind_of(report), NO_UNITS)
+            return
+        repeated, _ = found = self._batch.take(report)
+        if repeated:
+            report = self._keep_rest(Observation(report, behind_of(report)), *found)
+        else:
+            # Nearly every report: nothing is made for it.
+            self._told.append(report)
+            self._reports.append(report)
+        self._judge(report)
+
+    def _take(self, report: Report, behind_ms: int | None, units: Mapping[str, str]) -> None:
         """Decide about the only report of a message: how far its device's clock is behind, and its declared units."""
         kind = self._known.type_of(report.tenant_id, report.device_id)
         if kind is None:
@@ -207,14 +220,19 @@ class Decision:
         """
         report = observation.report
         repeated, contradicted = self._batch.take(report)
-        if not repeated:
-            self._observations.append(observation)
-            if report.values:
-                self._reports.append(report)
-            return report
+        if repeated:
+            return self._keep_rest(observation, repeated, contradicted)
+        self._told.append(briefly(observation))
+        if report.values:
+            self._reports.append(report)
+        return report
+
+    def _keep_rest(self, observation: Observation, repeated: Collection[str], contradicted: str) -> Report:
+        """Keep what of a report is none of the metrics that came before, and give it."""
+        report = observation.report
         values = {metric: value for metric, value in report.values.items() if metric not in repeated}
         left = msgspec.structs.replace(report, values=values)
-        self._observations.append(msgspec.structs.replace(observation, report=left, is_duplicate=not values))
+        self._told.append(briefly(msgspec.structs.replace(observation, report=left, is_duplicate=not values)))
         if values:
             self._reports.append(left)
         if contradicted:
@@ -223,9 +241,7 @@ class Decision:
 
     def outcome(self) -> Outcome:
         """What the messages taken so far come to."""
-        return Outcome(
-            tuple(self._reports), self._tally.mishaps(), tuple(self.overlay.changes()), tuple(self._observations)
-        )
+        return Outcome(tuple(self._reports), self._tally.mishaps(), tuple(self.overlay.changes()), tuple(self._told))
 
     def _note(self, sent: Envelope | Report, fault: PayloadError) -> None:
         self._tally.note(mishap(sent, fault))

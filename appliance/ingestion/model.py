@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from appliance.alerts.model import Change
-from appliance.ingestion.quality import Observation
+from appliance.ingestion.quality import Observation, plainly
 from appliance.telemetry.model import Report
 
 REQUEST_PREFIXES = ("$", "cmd/")
@@ -46,8 +46,13 @@ class Outcome(msgspec.Struct, frozen=True):
     reports: tuple[Report, ...]
     mishaps: tuple[Mishap, ...]
     changes: tuple[Change, ...]
-    observations: tuple[Observation, ...] = ()
-    """What the messages tell of how well their devices report."""
+    told: tuple[Report | Observation, ...] = ()
+    """What the messages tell of how well their devices report. A report stands for itself when that is all."""
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        """What the messages tell of how well their devices report."""
+        return tuple([one if isinstance(one, Observation) else plainly(one) for one in self.told])
 
     def extended(self, reports: Iterable[Report], mishaps: Iterable[Mishap]) -> "Outcome":
         """The same, and what no message carried."""

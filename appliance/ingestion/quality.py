@@ -33,6 +33,22 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     is_duplicate: bool = False
 
 
+def behind_of(report: Report) -> int | None:
+    """How far a device's clock was behind, as far as a report itself tells."""
+    return report.arrived_at - report.at if report.time_source is _DEVICE else None
+
+
+def plainly(report: Report) -> Observation:
+    """What a report that stands for itself tells."""
+    return Observation(report, behind_of(report))
+
+
+def briefly(observation: Observation) -> Report | Observation:
+    """A report instead of what it tells, when that is all."""
+    report = observation.report
+    return report if observation == plainly(report) else observation
+
+
 class Numbering(msgspec.Struct, frozen=True):
     """What the sequence numbers of a device told."""
 
@@ -73,7 +89,7 @@ class _Device:
         self.rejected = 0
         self.flagged = 0
         self.numbers: Numbers | None = None
-        self.skew: Skew | None = None
+        self.skew = Skew()
         self.units: dict[str, str] = {}
 
 
@@ -84,26 +100,31 @@ class QualityBook:
         self._devices: dict[tuple[int, str], _Device] = {}
         self._devices_limit = devices_limit
 
-    def take(self, observations: Sequence[Observation]) -> None:
-        """Take what came of a batch, after its commit."""
+    def take(self, told: Sequence[Report | Observation]) -> None:
+        """Take what came of a batch, after its commit. A report stands for itself when that is all it tells."""
         devices = self._devices
-        for observation in observations:
-            report = observation.report
+        more: Observation | None
+        for one in told:
+            # On the way of every report: for nearly all of them no observation is made.
+            if isinstance(one, Report):
+                report, more = one, None
+            else:
+                report, more = one.report, one
             device = devices.get((report.tenant_id, report.device_id)) or self._begin(report)
             device.reports += 1
-            number = report.sequence
+            at, arrived_at, number = report.at, report.arrived_at, report.sequence
+            has_clock = report.time_source is _DEVICE
             if number is not None:
-                if device.numbers is None:
-                    device.numbers = Numbers(number, report.at)
+                numbers = device.numbers
+                if numbers is None:
+                    device.numbers = Numbers(number, at)
                 else:
-                    has_clock = report.time_source is _DEVICE
-                    device.numbers.take(number, report.at, report.arrived_at, has_clock=has_clock)
-            if observation.behind_ms is not None:
-                if device.skew is None:
-                    device.skew = Skew()
-                device.skew.note(observation.behind_ms)
-            if observation.is_duplicate or observation.rejected_count or observation.flagged_count or observation.units:
-                _count(device, observation)
+                    numbers.take(number, at, arrived_at, has_clock=has_clock)
+            if more is None:
+                if has_clock:
+                    device.skew.note(arrived_at - at)
+            else:
+                _count(device, more)
 
     def quality(self, tenant_id: int, device_id: str) -> Quality | None:
         """How well a device reports; None when it was not heard of."""
@@ -116,8 +137,8 @@ class QualityBook:
             duplicate_reports=device.duplicates,
             rejected_readings=device.rejected,
             flagged_readings=device.flagged,
-            clock_behind_ms=device.skew.median_ms() if device.skew else None,
-            clock_sample_count=device.skew.count if device.skew else 0,
+            clock_behind_ms=device.skew.median_ms(),
+            clock_sample_count=device.skew.count,
             numbering=_numbering(device.numbers) if device.numbers else None,
         )
 
@@ -136,6 +157,8 @@ class QualityBook:
 
 def _count(device: _Device, observation: Observation) -> None:
     """Count what few reports tell."""
+    if observation.behind_ms is not None:
+        device.skew.note(observation.behind_ms)
     device.duplicates += observation.is_duplicate
     device.rejected += observation.rejected_count
     device.flagged += observation.flagged_count

@@ -4,7 +4,7 @@ A record is remembered in one go, as it is skipped whole or not at all at a rest
 turn, and chunks may be sealed. What that takes grows with the values, so a record is bounded by these.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from appliance.telemetry.model import Report
@@ -25,10 +25,11 @@ class Record(NamedTuple):
 
 def records_of(reports: Sequence[Report]) -> Iterator[Record]:
     """The records of a commit: the reports of each tenant in their order."""
-    by_tenant: dict[int, list[Report]] = {}
-    for report in reports:
-        by_tenant.setdefault(report.tenant_id, []).append(report)
-    for tenant_id, all_reports in by_tenant.items():
+    for tenant_id, all_reports in _by_tenant(reports).items():
+        # A usual commit is one record: its reports are not looked at one by one.
+        if REPORT_WEIGHT * len(all_reports) + sum([len(report.values) for report in all_reports]) <= RECORD_WEIGHT:
+            yield Record(tenant_id, all_reports)
+            continue
         first = weight = 0
         for place, report in enumerate(all_reports):
             weight += weight_of(report)
@@ -36,6 +37,16 @@ def records_of(reports: Sequence[Report]) -> Iterator[Record]:
                 yield Record(tenant_id, all_reports[first:place])
                 first, weight = place, weight_of(report)
         yield Record(tenant_id, all_reports[first:])
+
+
+def _by_tenant(reports: Sequence[Report]) -> Mapping[int, Sequence[Report]]:
+    tenant_ids = {report.tenant_id for report in reports}
+    if len(tenant_ids) == 1:
+        return {tenant_ids.pop(): reports}
+    by_tenant: dict[int, list[Report]] = {}
+    for report in reports:
+        by_tenant.setdefault(report.tenant_id, []).append(report)
+    return by_tenant
 
 
 def weight_of(report: Report) -> int:

@@ -353,10 +353,10 @@ class Ingestion:
             if place:
                 await asyncio.sleep(0)
             self._rooms.telemetry.absorb(record.reports, log_id)
-        for first in range(0, len(outcome.observations), OBSERVATIONS_AT_ONCE):
+        for first in range(0, len(outcome.told), OBSERVATIONS_AT_ONCE):
             if first:
                 await asyncio.sleep(0)
-            self.quality.take(outcome.observations[first : first + OBSERVATIONS_AT_ONCE])
+            self.quality.take(outcome.told[first : first + OBSERVATIONS_AT_ONCE])
 
     def _announce(self, outcome: Outcome, committed: Committed) -> None:
         events: list[object] = []

@@ -30,6 +30,7 @@ from appliance.telemetry.packing import (
     take_integers,
     take_pieces,
 )
+from appliance.telemetry.tenths import take_tenths
 
 
 class Missing(Enum):
@@ -49,6 +50,8 @@ _EXACT_LIMIT = 1 << 53
 _ROUNDED_LIMIT = float(1 << 51)
 _ROUNDER = 3 * _ROUNDED_LIMIT
 _SAMPLE_COUNT = 8
+_KINDS: dict[str, type] = {"d": float, "q": int}
+"""Of arrays."""
 _TIME_SOURCES = {int(source): source for source in TimeSource}
 
 
@@ -71,8 +74,10 @@ def put_column(out: bytearray, cells: Sequence[Cell]) -> None:
     if not cells:
         return
     if isinstance(cells, array):
+        kinds: set[type] = {_KINDS[cells.typecode]}
         cells = cells.tolist()  # once, and not each time that it is gone through
-    kinds = set(map(type, cells))
+    else:
+        kinds = set(map(type, cells))
     if kinds == {float}:
         _put_floats(out, cast("Sequence[float]", cells))
     elif kinds == {int} and _is_packable(cast("Sequence[int]", cells)):
@@ -100,7 +105,7 @@ def take_packed(reader: Reader, count: int) -> "array[int] | array[float] | list
         case _Form.INTEGER:
             return take_integer_array(reader, count)
         case _Form.DECIMAL:
-            return float_array(_take_decimals(reader, count))
+            return _take_decimal_array(reader, count)
         case _Form.DOUBLE:
             return take_doubles(reader, count)
         case _:
@@ -299,11 +304,23 @@ def _take_uniform(reader: Reader, form: int, count: int) -> list[Cell]:
 
 
 def _take_decimals(reader: Reader, count: int) -> list[float]:
+    scale = _take_scale(reader)
+    return [whole / scale for whole in take_integer_sequence(reader, count)]
+
+
+def _take_decimal_array(reader: Reader, count: int) -> "array[float]":
+    scale = _take_scale(reader)
+    tenths = take_tenths(reader, count, scale)
+    if tenths is not None:
+        return tenths
+    return float_array([whole / scale for whole in take_integer_sequence(reader, count)])
+
+
+def _take_scale(reader: Reader) -> float:
     places = reader.byte()
     if places > _PLACES_LIMIT:
         raise ChunkError(f"{places} decimal places are not known")
-    scale = _SCALES[places]
-    return [whole / scale for whole in take_integer_sequence(reader, count)]
+    return _SCALES[places]
 
 
 def _put_wide(out: bytearray, values: Sequence[int]) -> None:
@@ -319,12 +336,22 @@ def _take_wide(reader: Reader, count: int) -> list[int]:
 
 def _put_texts(out: bytearray, texts: Sequence[str]) -> None:
     """Each different text once, then for each cell the number of its text."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    encoded = [text.encode("utf-8", "surrogatepass") for text in numbers]
-    put_varint(out, len(encoded))
-    put_integers(out, list(map(len, encoded)))
-    out += b"".join(encoded)
-    put_integers(out, list(map(numbers.__getitem__, texts)))
+    different = list(dict.fromkeys(texts))
+    put_varint(out, len(different))
+    joined = "".join(different)
+    if joined.isascii():
+        # A character is a byte: nearly always so, and much quicker than text by text.
+        put_integers(out, list(map(len, different)))
+        out += joined.encode("ascii")
+    else:
+        encoded = [text.encode("utf-8", "surrogatepass") for text in different]
+        put_integers(out, list(map(len, encoded)))
+        out += b"".join(encoded)
+    if len(different) == len(texts):
+        put_integers(out, range(len(texts)))
+    else:
+        numbers = {text: number for number, text in enumerate(different)}
+        put_integers(out, list(map(numbers.__getitem__, texts)))
 
 
 def _take_texts(reader: Reader, count: int) -> list[str]:

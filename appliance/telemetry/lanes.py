@@ -2,6 +2,10 @@
 
 One addition of two numbers of 200 times 64 bits adds 200 numbers in the time in which Python adds three. Each sum has
 its own 64 bits as long as it lies from 0 to 2^63: where that is not known beforehand, numbers are added one by one.
+
+A walk is numbers of which the steps between them are known. They are added up by doubling: to each the one before it is
+added, then to each the one two places before it, then four: twelve additions are enough for thousands of numbers. A
+great number has its first lane at its top there: what a shift moves past the last lane is gone.
 """
 
 from array import array
@@ -12,9 +16,20 @@ from typing import NamedTuple
 
 LANES_LIMIT = 1_024
 """Of more numbers at once nothing is gained, and each count of them costs memory."""
+WALK_FEW, WALK_LIMIT = 48, 4_096
+"""Walks of no more numbers than the first are sooner added up one by one, those of more than the second are, too."""
+SMALL_STEPS = 8
+"""Of steps smaller than this, `near` adds up numbers that stay within 256 of each other."""
 
 _LANE_BYTES = 8
 _GREATEST = (1 << 63) - 1
+_WALK_LANE_BYTES = 4
+_NEAR_LANE_BYTES = 2
+_LOW = (1 << 32) - 1
+_SMALL = bytes(range(SMALL_STEPS))
+_ROOM = 112
+_ROOM_STEP = 32
+"""Where 256 numbers begin that a walk may stay within: somewhat below the first, and at few different places."""
 
 
 def raised(numbers: "array[int]", first: int, step: int) -> "array[int]":
@@ -49,6 +64,95 @@ def added(numbers: "array[int]", others: "array[int]") -> "array[int]":
             if sums is not None:
                 return sums
     return array("q", map(add, numbers, others))
+
+
+def walked(steps: bytes, width: int, first: int, least: int) -> "array[int] | None":
+    """A number, then each as much greater than the one before it as `least` and a step more.
+
+    Steps have one or two bytes: the lowest of each come first, then the next of each. None where they are sooner
+    added up one by one, or where it is not sure that in all of them only the lowest 32 bits change. Raises
+    `OverflowError` when they have more than 64 bits.
+    """
+    count = len(steps) // width + 1
+    if not WALK_FEW < count <= WALK_LIMIT:
+        return None
+    path = _path_of(count, _WALK_LANE_BYTES)
+    low = first & _LOW
+    numbers = _sums_of_steps(low, steps, width, path)
+    greatest, line = numbers & _LOW, least * (count - 1)
+    # The sums of steps alone rise: if the last one has not left its lane, none has.
+    is_within = greatest + line <= _LOW if least >= 0 else max(greatest, -line) <= _LOW >> 1
+    if greatest < low or not is_within:
+        return None
+    numbers += least * path.places
+    if least < 0 and numbers & path.outside:
+        return None
+    lows = array("I", numbers.to_bytes(count * _WALK_LANE_BYTES, "big"))
+    lows.byteswap()
+    found = array("q", (first - low,)) * count
+    memoryview(found).cast("B").cast("I")[::2] = memoryview(lows)
+    return found
+
+
+def near(steps: bytes, first: int, least: int) -> tuple[int, bytes] | None:
+    """The same of steps of one byte, if all the numbers lie near each other.
+
+    Gives the lowest that they may be, and by how much each of them is greater: one byte each.
+    """
+    count = len(steps) + 1
+    if not WALK_FEW < count <= WALK_LIMIT or abs(least) >= SMALL_STEPS or steps.translate(None, _SMALL):
+        return None
+    path = _path_of(count, _NEAR_LANE_BYTES)
+    lowest = (first - _ROOM) // _ROOM_STEP * _ROOM_STEP
+    beyond = _sums_of_steps(first - lowest, steps, 1, path) + least * path.places
+    # No sum is so great that it reaches beyond its lane, and one below 0 has bits above a byte.
+    if beyond & path.outside:
+        return None
+    return lowest, beyond.to_bytes(count * _NEAR_LANE_BYTES, "big")[1::2]
+
+
+class _Path(NamedTuple):
+    """Great numbers for so many lanes, the first of which is the highest, as in `_Line`, and how to add them up."""
+
+    lane_bytes: int
+    places: int
+    outside: int
+    """The bits that only a number has which is below 0, or greater than may be: of two bytes one is for numbers."""
+    shifts: tuple[int, ...]
+    """By one lane, by two, by four …"""
+
+
+def _sums_of_steps(first: int, steps: bytes, width: int, path: _Path) -> int:
+    """A number, then each as much greater than the one before it as the next step, each in a lane."""
+    count = len(steps) // width
+    size = path.lane_bytes
+    raw = bytearray((count + 1) * size)
+    for plane in range(width):
+        raw[2 * size - 1 - plane :: size] = steps[plane * count : (plane + 1) * count]
+    raw[:size] = first.to_bytes(size, "big")
+    sums = int.from_bytes(raw, "big")
+    for shift in path.shifts:
+        sums += sums >> shift
+    return sums
+
+
+@lru_cache(maxsize=64)
+def _path_of(count: int, lane_bytes: int) -> _Path:
+    whole = _longest_path(lane_bytes)
+    beyond = (WALK_LIMIT - count) * lane_bytes * 8
+    shifts = [shift for shift in whole.shifts if shift < count * lane_bytes * 8]
+    return _Path(lane_bytes, whole.places >> beyond, whole.outside >> beyond, tuple(shifts))
+
+
+@lru_cache(maxsize=2)
+def _longest_path(lane_bytes: int) -> _Path:
+    outside = 0xFF00 if lane_bytes == _NEAR_LANE_BYTES else 1 << 31
+    all_outside, places = (
+        int.from_bytes(b"".join(each.to_bytes(lane_bytes, "big") for each in numbers), "big")
+        for numbers in ((outside,) * WALK_LIMIT, range(WALK_LIMIT))
+    )
+    shifts = [lane_bytes * 8 << times for times in range((WALK_LIMIT - 1).bit_length())]
+    return _Path(lane_bytes, places, all_outside, tuple(shifts))
 
 
 class _Line(NamedTuple):

@@ -60,14 +60,14 @@ class Closed(NamedTuple):
 class Newest:
     """The newest report of each metric. At equal moments the first that came stays."""
 
-    __slots__ = ("_noted", "_recent", "_reports", "_told", "at", "last_seen_at")
+    __slots__ = ("_noted", "_recent", "_reports", "at", "last_seen_at", "last_told")
 
     def __init__(self) -> None:
         self._reports: dict[str, Report] = {}
         self._recent: dict[str, Numbers] = {}
         self._noted = 0
         """How many reports came since all were rid of what newer ones tell."""
-        self._told: bytes | None = None
+        self.last_told: bytes | None = None
         """How all of it was told last; None from the next report on."""
         self.at: int | None = None
         """The newest moment of all."""
@@ -76,7 +76,7 @@ class Newest:
 
     def note(self, report: Report) -> None:
         """Take a report, in whatever order they come."""
-        self._told = None
+        self.last_told = None
         if self.last_seen_at is None or report.arrived_at > self.last_seen_at:
             self.last_seen_at = report.arrived_at
         reports = self._reports
@@ -124,9 +124,9 @@ class Newest:
         It is made once and kept until the next report: whoever looks at all devices sees most of them as before. So
         there is one way of telling, whoever asks.
         """
-        told = self._told
+        told = self.last_told
         if told is None:
-            told = self._told = tell(name, self._reports, self.last_seen_at)
+            told = self.last_told = tell(name, self._reports, self.last_seen_at)
         return told
 
     def moment_of(self, metric: str) -> int | None:
@@ -164,7 +164,7 @@ class Newest:
         for report in reports:
             self.note(report)
         self.last_seen_at = max(self.last_seen_at or 0, last_seen_at)
-        self._told = None
+        self.last_told = None
 
     def recent(self, metric: str, count: int, parts: Iterable[Rows]) -> list[Pair]:
         """The newest numbers of a metric, oldest first: of what was remembered and of these parts."""

@@ -15,7 +15,7 @@ from operator import add, sub
 from typing import NamedTuple
 
 from appliance.errors import ApplianceError
-from appliance.telemetry.lanes import raised
+from appliance.telemetry.lanes import WALK_FEW, WALK_LIMIT, raised, walked
 from appliance.telemetry.pieces import pieces
 
 INTEGER_LIMIT = 1 << 61
@@ -38,6 +38,7 @@ _WIDTHS = ((0, 1), (0xFF, 1), (0xFFFF, 2), (0xFFFF_FFFF, 4))
 _ONES_FROM = float(1 << 52)
 """From here on floating-point numbers differ by one."""
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_WALK_WIDTHS = (1, 2)
 
 
 class ChunkError(ApplianceError):
@@ -292,6 +293,12 @@ def _take_array(reader: Reader, count: int) -> "array[int]":
         first, lowest = reader.signed(), reader.signed()
         if not width:
             return raised(array("q", bytes(8 * count)), first, lowest)
+        if width in _WALK_WIDTHS and WALK_FEW < count <= WALK_LIMIT:
+            position = reader.position
+            numbers = walked(reader.take((count - 1) * width), width, first, lowest)
+            if numbers is not None:
+                return numbers
+            reader.position = position
         return raised(_array(list(accumulate(_take_residuals(reader, count - 1, width), initial=0))), first, lowest)
     lowest = reader.signed()
     if not width:

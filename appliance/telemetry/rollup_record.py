@@ -47,6 +47,19 @@ class RollUp(NamedTuple):
         return sum(each.count for each in self.bins.values()) + sum(self.others.values())
 
 
+class Pieces(NamedTuple):
+    """What the bytes of a roll-up are made of."""
+
+    names: bytes
+    """Of the metrics that have bins."""
+    bins: bytes
+    others: bytes
+    """`NO_OTHERS`, or what is known of values that are no numbers."""
+
+
+NO_OTHERS = b"\0"
+
+
 def encode(rollup: RollUp) -> bytes:
     """A roll-up as bytes."""
     names = bytearray()
@@ -58,8 +71,19 @@ def encode(rollup: RollUp) -> bytes:
     for metric, count in rollup.others.items():
         put_text(others, metric)
         put_varint(others, count)
-    checked = b"".join((_NAMES_SIZE.pack(len(names)), names, *bodies, others))
+    return record_of(Pieces(bytes(names), b"".join(bodies), bytes(others)))
+
+
+def record_of(pieces: Pieces) -> bytes:
+    """The bytes of a roll-up out of their pieces."""
+    checked = _NAMES_SIZE.pack(len(pieces.names)) + b"".join(pieces)
     return _CHECK.pack(VERSION, crc32(checked)) + checked
+
+
+def pieces_of(record: bytes) -> Pieces:
+    """The pieces of the bytes of a roll-up. Raises `ChunkError` as `decode` does."""
+    _, bodies_from, others_from = _places(record)
+    return Pieces(record[_NAMES_FROM:bodies_from], record[bodies_from:others_from], record[others_from:])
 
 
 def decode(record: bytes) -> RollUp:
@@ -79,6 +103,8 @@ class Taker:
         self._metrics = metrics
         self._layouts: dict[tuple[bytes, int], _Layout] = {}
         """By the names in a roll-up, and its length."""
+        self._layouts_of_bins: dict[tuple[bytes, int], _Layout] = {}
+        """By the names of the metrics, and how many bytes the bins of one hour take."""
         self._every: list[_Run] = []
         self._at: tuple[Sequence[int], list[int]] = (), []
         """Of which hours or days bins were taken last, and at which moments these begin: most devices have the same."""
@@ -92,6 +118,17 @@ class Taker:
         for device_id, places, each in _of_devices(records):
             damaged += [(device_id, place) for place in self._take(device_id, places, each, unit_ms)]
         return damaged
+
+    def take_bins(self, device_id: str, names: bytes, at: list[int], bins: bytes) -> None:
+        """Take bins of `Pieces` of a device: for each of these moments, which rise, those of all names.
+
+        They are known not to be damaged.
+        """
+        key = names, len(bins) // len(at)
+        layout = self._layouts_of_bins.get(key)
+        if layout is None:
+            layout = self._layouts_of_bins[key] = self._layout(*key, 0, struct.Struct(f"{key[1]}s"))
+        self._every.append(_Run(device_id, layout, at, bins))
 
     def taken(self) -> Iterator[tuple[str, str, BinColumn]]:
         """What was taken: devices, metrics and their bins. Of a device whose metrics changed, some stand twice."""
@@ -124,19 +161,23 @@ class Taker:
     def _layout_of(self, record: bytes) -> "_Layout | None":
         """How a roll-up is laid out; None when it was damaged."""
         try:
-            names, bodies_from, _ = _places(record)
+            _, bodies_from, _ = _places(record)
         except ChunkError:
             return None
         key = record[_CHECK.size : bodies_from], len(record)
         known = self._layouts.get(key)
         if known is None:
             checked = struct.Struct(f"{_CHECK.format}{len(record) - _CHECK.size}s")
-            wanted = [(number, name) for number, name in enumerate(names) if name in self._metrics]
-            places = [bodies_from + number * _BIN.size for number, _ in wanted]
-            extents = _form(places, _EXTENT_FORM, len(record))
-            others = _form([place + _EXTENT_SIZE for place in places], _OTHERS_FORM, len(record))
-            known = self._layouts[key] = _Layout(*key, checked, [name for _, name in wanted], extents, others)
+            known = self._layouts[key] = self._layout(*key, bodies_from, checked)
         return known
+
+    def _layout(self, names: bytes, size: int, bins_from: int, checked: struct.Struct) -> "_Layout":
+        block = names[_NAMES_SIZE.size :] if bins_from else names
+        wanted = [(number, name) for number, name in enumerate(_names(block)) if name in self._metrics]
+        places = [bins_from + number * _BIN.size for number, _ in wanted]
+        extents = _form(places, _EXTENT_FORM, size)
+        others = _form([place + _EXTENT_SIZE for place in places], _OTHERS_FORM, size)
+        return _Layout(names, size, checked, [name for _, name in wanted], extents, others)
 
 
 class _Layout(NamedTuple):
@@ -256,7 +297,7 @@ def _names(block: bytes) -> tuple[str, ...]:
 
 
 def _others(block: bytes) -> dict[str, int]:
-    if block == b"\0":
+    if block == NO_OTHERS:
         return {}
     reader = Reader(block)
     others = {}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from appliance.telemetry import chunk, latest_record, log_record
 from appliance.telemetry.day_file import SealedChunk, SealedDevice
 from appliance.telemetry.newest import NewestValues
-from appliance.telemetry.open_chunks import OpenChunk
+from appliance.telemetry.open_chunk import OpenChunk
 
 CHUNKS_PER_TRANSACTION = 1_024
 """Each transaction begins and ends in pages that others write, too."""

@@ -31,7 +31,8 @@ from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure
 from appliance.telemetry.merge import Part, Readings, newest
 from appliance.telemetry.model import Latest, Report, Series
 from appliance.telemetry.newest import Newest
-from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
+from appliance.telemetry.open_chunk import OpenChunk
+from appliance.telemetry.open_chunks import OpenChunks
 from appliance.telemetry.recovering.service import Recovery
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
 from appliance.telemetry.rows import Identity, Rows
@@ -124,7 +125,7 @@ class Telemetry:
         """The newest reading of each metric of every device of a tenant that was ever heard of."""
         return self._chunks.latest_of_all(tenant_id)
 
-    def newest_of_all(self, tenant_id: int) -> list[tuple[str, Newest]]:
+    def newest_of_all(self, tenant_id: int) -> Sequence[tuple[str, Newest]]:
         """The newest values of every device of a tenant that was ever heard of, in the order of their names."""
         return self._chunks.newest_of_all(tenant_id)
 
@@ -144,11 +145,8 @@ class Telemetry:
 
     def status(self) -> Status:
         """What telemetry says of itself."""
-        details = {
-            "open_chunks": self._chunks.open_count,
-            "reports_in_memory": self._chunks.report_count,
-            "damaged": len(self._days.damages),
-        }
+        details = {"open_chunks": self._chunks.open_count, "reports_in_memory": self._chunks.report_count}
+        details["damaged"] = len(self._days.damages)
         if self._trouble or self.unwritable:
             waiting = [f"{told}; what comes for it waits until it was saved" for told in self.unwritable.values()]
             return Status(ok=False, summary=self._trouble or "; ".join(waiting), details=details)

@@ -12,6 +12,7 @@ Rules:
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 from appliance.instant import DAY_MS, HOUR_MS
@@ -21,7 +22,7 @@ from appliance.telemetry.bin_column import BinColumn, joined
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.open_chunks import OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.rollups import computing, months, queries
+from appliance.telemetry.rollups import computing, months, packed_hours, queries
 from appliance.telemetry.rollups.model import DamagedRollUpsError, Stored
 from appliance.telemetry.rollups.service import RollUps
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
@@ -169,10 +170,10 @@ class Hourly:
         if unknown or closed:
             for device in devices:
                 asked.raw[device] |= unknown | closed
-        records = stored.records
+        taker = rollup_record.Taker(asked.metrics)
+        records = _one_by_one(taker, asked, stored, span)
         if any(asked.raw[device] for device in devices):
             records = [each for each in records if asked.may_take(each[0], each[1], closed)]
-        taker = rollup_record.Taker(asked.metrics)
         damaged = taker.take(records, HOUR_MS)
         for device, hour, _ in records if closed else ():
             asked.raw[device].discard(hour)
@@ -207,7 +208,7 @@ class Hourly:
             self._rollups.note_lost(month)
         except ChunkError as error:
             self._days.note_damage(str(error))
-        return Stored({}, [])
+        return Stored({}, [], [])
 
     def _add_readings(self, check: Check, asked: _Asked, device: str, day: int) -> None:
         """Compute the bins of hours of a device and day from readings."""
@@ -218,6 +219,23 @@ class Hourly:
         for metric, bins in computing.binned(readings, hours).items():
             check()
             asked.add(device, metric, BinColumn.of(bins))
+
+
+def _one_by_one(
+    taker: rollup_record.Taker, asked: _Asked, stored: Stored, span: tuple[int, int]
+) -> list[tuple[str, int, bytes]]:
+    """Have every packed day taken that may be taken whole; give the roll-ups of all other hours, which rise."""
+    whole = range(-(-span[0] // HOURS_PER_DAY), span[1] // HOURS_PER_DAY)
+    raw = {device: {hour // HOURS_PER_DAY for hour in hours} for device, hours in asked.raw.items() if hours}
+    free: list[packed_hours.PackedDay] = []
+    left: list[packed_hours.PackedDay] = []
+    for each in stored.packed:
+        device, day, _ = each
+        (free if day in whole and day not in raw.get(device, ()) else left).append(each)
+    left += packed_hours.take(taker, free)
+    if not left:
+        return stored.records
+    return sorted([*stored.records, *packed_hours.unpacked(left, *span)], key=itemgetter(1))
 
 
 def _combined(check: Check, asked: _Asked, metrics: Sequence[str], missing: dict[str, set[int]], hours: Bins) -> Bins:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from appliance.telemetry.column import MISSING
-from appliance.telemetry.open_chunks import METRICS_LIMIT
+from appliance.telemetry.open_chunk import METRICS_LIMIT
 from appliance.telemetry.rows import Column, Rows, Runs
 
 T = TypeVar("T")

@@ -1,12 +1,14 @@
 """Roll-ups out of readings."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from appliance.instant import HOUR_MS
 from appliance.telemetry.bins import Bin, bin_of, combined
 from appliance.telemetry.merge import Part, Readings, merge
-from appliance.telemetry.rollup_record import RollUp
+from appliance.telemetry.rollup_record import RollUp, encode
+from appliance.telemetry.rollups.model import HourRow
+from appliance.telemetry.rollups.stale import Device
 
 
 def rolled_up(parts: Sequence[Part], hours: Iterable[int]) -> dict[int, RollUp]:
@@ -29,6 +31,21 @@ def rolled_up(parts: Sequence[Part], hours: Iterable[int]) -> dict[int, RollUp]:
             if (other_count := len(at) - (each.count if each else 0)) > 0:
                 others[hour][metric] = other_count
     return {hour: RollUp(bins[hour], others[hour]) for hour in wanted if bins[hour] or others[hour]}
+
+
+def hour_rows(device: Device, parts: Sequence[Part], hours: Collection[int]) -> list[HourRow]:
+    """The same as rows, and one without a record for each of the hours that has no readings."""
+    found = rolled_up(parts, hours)
+    rows = [HourRow(*device, hour, each.reading_count, encode(each)) for hour, each in found.items()]
+    return rows + [HourRow(*device, hour, 0, b"") for hour in hours if hour not in found]
+
+
+def by_device(rows: Iterable[HourRow]) -> dict[Device, list[HourRow]]:
+    """The rows of each device."""
+    found: dict[Device, list[HourRow]] = {}
+    for row in rows:
+        found.setdefault((row.tenant_id, row.device_id), []).append(row)
+    return found
 
 
 def binned(readings: Mapping[str, Readings], hours: Iterable[int]) -> dict[str, dict[int, Bin]]:

@@ -19,6 +19,7 @@ class HourRow(NamedTuple):
     hour: int
     reading_count: int
     record: bytes
+    """Empty when the hour was found to have no readings."""
 
 
 class Progress(NamedTuple):
@@ -31,6 +32,8 @@ class Progress(NamedTuple):
     """The roll-ups of the day were computed for every device."""
     is_closed: bool
     """Nothing is computed for the day any more: its readings were let go."""
+    is_packed: bool
+    """Hours of the day are packed; when it is whole too, all of them are."""
 
 
 class MonthFile(NamedTuple):
@@ -47,6 +50,8 @@ class Stored(NamedTuple):
     progress: dict[int, Progress]
     records: list[tuple[str, int, bytes]]
     """Device, hour or day since 1970, and the roll-up."""
+    packed: list[tuple[str, int, bytes]]
+    """Device, day since 1970, and the roll-ups of its hours, in one piece."""
 
 
 class Found(NamedTuple):

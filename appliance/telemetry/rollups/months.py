@@ -57,6 +57,12 @@ def hour_key(hour: int, month: str, device_number: int) -> int:
     return (hour - first_day(month) * HOURS_PER_DAY) << DEVICE_SHIFT | device_number
 
 
+def hour_keys(day: int, device_number: int) -> list[int]:
+    """Where the roll-ups of the hours of a day, counted since 1970, lie."""
+    hours, month = range(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY), month_of(day)
+    return [hour_key(hour, month, device_number) for hour in hours]
+
+
 def day_key(day: int, month: str, device_number: int) -> int:
     """Where the roll-up of a day, counted since 1970, lies."""
     return (day - first_day(month)) << DEVICE_SHIFT | device_number

@@ -5,19 +5,19 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from appliance.store.database import connect_reader
 from appliance.telemetry import rollup_record
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.rollups import computing, months
+from appliance.telemetry.rollups import computing, months, packed_hours, schema
 from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Progress, Stored
 from appliance.telemetry.rollups.months import DEVICE_SHIFT
 from appliance.telemetry.rollups.page_order import AROUND, is_in_order
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 
-VERSION = 1
 PAGE_BYTES = 4_096
 """Small, because a chart of one device reads one roll-up of each page."""
 
@@ -31,41 +31,14 @@ _STEPS_BETWEEN = 10_000
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables of a file that has none yet. Raises `ChunkError` when a later release wrote it."""
+    """Make the tables that a file does not have yet. Raises `ChunkError` when a later release wrote it."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise ChunkError(f"a file of roll-ups has version {version}, this release knows {VERSION}")
-    if version == VERSION:
+    if version > schema.VERSION:
+        raise ChunkError(f"a file of roll-ups has version {version}, this release knows {schema.VERSION}")
+    if version == schema.VERSION:
         return
     connection.executescript(
-        f"""
-        BEGIN IMMEDIATE;
-        CREATE TABLE device (
-            device_number INTEGER PRIMARY KEY AUTOINCREMENT,
-            tenant_id INTEGER NOT NULL,
-            device_id TEXT NOT NULL,
-            UNIQUE (tenant_id, device_id)
-        ) STRICT;
-        CREATE TABLE hour (
-            hour_id INTEGER PRIMARY KEY,
-            tenant_id INTEGER NOT NULL,
-            reading_count INTEGER NOT NULL,
-            record BLOB NOT NULL
-        ) STRICT;
-        CREATE TABLE day (
-            day_id INTEGER PRIMARY KEY,
-            tenant_id INTEGER NOT NULL,
-            record BLOB NOT NULL
-        ) STRICT;
-        CREATE TABLE progress (
-            day INTEGER PRIMARY KEY,
-            last_log_id INTEGER NOT NULL,
-            is_whole INTEGER NOT NULL DEFAULT 0,
-            is_closed INTEGER NOT NULL DEFAULT 0
-        ) STRICT;
-        PRAGMA user_version = {VERSION};
-        COMMIT;
-        """
+        "\n".join(("BEGIN IMMEDIATE;", *schema.STEPS[version:], f"PRAGMA user_version = {schema.VERSION};", "COMMIT;"))
     )
 
 
@@ -78,34 +51,47 @@ def insert_hours(connection: sqlite3.Connection, day: int, rows: Sequence[HourRo
     """
     with _damage_told():
         month = months.month_of(day)
-        devices: dict[int, int] = {}
-        states = connection.execute("SELECT is_whole, is_closed FROM progress WHERE day = ?", (day,)).fetchall()
-        is_whole, is_closed = states[0] if states else (0, 0)
-        for row in rows:
-            number = _number_of(connection, row.tenant_id, row.device_id)
-            devices[number] = row.tenant_id
-            connection.execute(
-                "INSERT INTO hour (hour_id, tenant_id, reading_count, record) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (hour_id) DO UPDATE SET reading_count = excluded.reading_count, record = excluded.record"
-                " WHERE excluded.reading_count >= reading_count AND NOT ?",
-                (months.hour_key(row.hour, month, number), row.tenant_id, row.reading_count, row.record, is_closed),
-            )
-        for number, tenant_id in devices.items():
-            if is_whole or _has_day(connection, tenant_id, months.day_key(day, month, number)):
-                _put_day(connection, tenant_id, day, number)
+        states = connection.execute(
+            "SELECT is_whole, is_packed, is_closed FROM progress WHERE day = ?", (day,)
+        ).fetchall()
+        is_whole, is_packed, is_closed = states[0] if states else (False,) * 3
+        for device, each in computing.by_device(rows).items():
+            if not any(row.record for row in each) and not _numbers(connection, device[0], [device[1]]):
+                continue
+            number = _number_of(connection, *device)
+            key = months.day_key(day, month, number)
+            known = _packed(connection, device[0], key) if is_packed else {}
+            if known or (is_packed and is_whole):
+                _put_packed(connection, device[0], key, packed_hours.merged(known, each, is_closed=bool(is_closed)))
+            else:
+                _put_hours(connection, number, each, is_closed)
+            has_day = "SELECT 1 FROM day WHERE tenant_id = ? AND day_id = ?"
+            if is_whole or connection.execute(has_day, (device[0], key)).fetchone():
+                _put_day(connection, device[0], day, number)
 
 
 def insert_days(connection: sqlite3.Connection, day: int, after_number: int, count: int) -> int | None:
-    """Compute the roll-ups of a day of some devices out of those of its hours, in the order of their numbers.
+    """Compute the roll-ups of a day of some devices out of those of its hours, and pack these.
 
-    Gives the number to go on after; None when there are no more. Raises `DamagedRollUpsError`.
+    Goes by the order of the devices' numbers, and gives the number to go on after; None when there are no more.
+    Raises `DamagedRollUpsError`.
     """
     with _damage_told():
+        # What is deleted is not to stay in pages that are free.
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("UPDATE progress SET is_packed = 1 WHERE day = ?", (day,))
         rows = connection.execute(
             "SELECT device_number, tenant_id FROM device WHERE device_number > ? ORDER BY device_number LIMIT ?",
             (after_number, count),
         ).fetchall()
         for number, tenant_id in rows:
+            if records := _loose(connection, tenant_id, day, number):
+                key = months.day_key(day, months.month_of(day), number)
+                _put_packed(connection, tenant_id, key, _packed(connection, tenant_id, key) | records)
+                connection.execute(
+                    "DELETE FROM hour WHERE tenant_id = ? AND hour_id IN (SELECT value FROM json_each(?))",
+                    (tenant_id, json.dumps(months.hour_keys(day, number))),
+                )
             _put_day(connection, tenant_id, day, number)
         if len(rows) == count:
             return int(rows[-1][0])
@@ -139,7 +125,7 @@ def delete_device(connection: sqlite3.Connection, tenant_id: int, device_id: str
         # What is deleted is not to stay in pages that are free.
         connection.execute("PRAGMA secure_delete = ON")
         for number in _numbers(connection, tenant_id, [device_id]):
-            for table, places in (("hour", 31 * HOURS_PER_DAY), ("day", 31)):
+            for table, places in (("hour", 31 * HOURS_PER_DAY), ("day", 31), ("packed", 31)):
                 keys = json.dumps([place << DEVICE_SHIFT | number for place in range(places)])
                 connection.execute(
                     f"DELETE FROM {table} WHERE tenant_id = ? AND {table}_id IN (SELECT value FROM json_each(?))",
@@ -184,18 +170,25 @@ def read_progress(path: Path) -> list[Progress]:
 def read_hours(
     file: MonthFile, tenant_id: int, device_ids: Sequence[str], first: int, end: int, but_days: Collection[int]
 ) -> Stored:
-    """The roll-ups of some hours of a month, but for those of days that are not closed. Raises `ChunkError`."""
+    """The roll-ups of some hours of a month, but for those of days that are not closed. Raises `ChunkError`.
+
+    Of days that are packed there are all hours. Those of a device rise.
+    """
     month = file.path.stem
     with _opened(file.path) as connection:
         if connection is None:
-            return Stored({}, [])
+            return Stored({}, [], [])
         progress = _progress(connection)
-        days = {day for day, each in progress.items() if each.is_closed or day not in but_days}
-        hours = [hour for hour in range(first, end) if hour // HOURS_PER_DAY in days]
-        first_hour = months.first_day(month) * HOURS_PER_DAY
+        days = [progress[day] for day in range(first // HOURS_PER_DAY, -(-end // HOURS_PER_DAY)) if day in progress]
+        asked = [each for each in days if each.is_closed or each.day not in but_days]
+        loose = {each.day for each in asked if not (each.is_packed and each.is_whole)}
         numbers = _known_numbers(connection, file, tenant_id, device_ids)
+        hours = [hour for hour in range(first, end) if hour // HOURS_PER_DAY in loose]
         table = _Table(connection, "hour", tenant_id, file.is_whole)
-        return Stored(progress, _records(table, numbers, hours, first_hour))
+        found = _records(table, numbers, hours, months.first_day(month) * HOURS_PER_DAY)
+        packed_days = [each.day for each in asked if each.is_packed]
+        table = _Table(connection, "packed", tenant_id, file.is_whole)
+        return Stored(progress, found, _records(table, numbers, packed_days, months.first_day(month)))
 
 
 def read_days(file: MonthFile, tenant_id: int, device_ids: Sequence[str], first: int, end: int) -> Stored:
@@ -203,12 +196,12 @@ def read_days(file: MonthFile, tenant_id: int, device_ids: Sequence[str], first:
     month = file.path.stem
     with _opened(file.path) as connection:
         if connection is None:
-            return Stored({}, [])
+            return Stored({}, [], [])
         progress = _progress(connection)
         days = [day for day in range(first, end) if day in progress]
         numbers = _known_numbers(connection, file, tenant_id, device_ids)
         table = _Table(connection, "day", tenant_id, file.is_whole)
-        return Stored(progress, _records(table, numbers, days, months.first_day(month)))
+        return Stored(progress, _records(table, numbers, days, months.first_day(month)), [])
 
 
 class _Table(NamedTuple):
@@ -224,7 +217,7 @@ def _records(
     stored: _Table, numbers: Mapping[int, str], places: Sequence[int], first_place: int
 ) -> list[tuple[str, int, bytes]]:
     """Roll-ups by their places since 1970; `first_place` is the first one of the month."""
-    if not numbers:
+    if not numbers or not places:
         return []
     connection, table, tenant_id, is_whole = stored
     shifted = [(place - first_place) << DEVICE_SHIFT for place in places]
@@ -243,7 +236,7 @@ def _records(
             (json.dumps([place | number for place in shifted for number in numbers]), tenant_id),
         )
     found = rows.fetchall()
-    _require_kind(bytes, [record for _, record in found])
+    schema.require_kind(bytes, [record for _, record in found])
     around = partial(_around, connection, table)
     if not is_in_order([key for key, _ in found], list(numbers), shifted, around, is_whole=is_whole):
         raise DamagedRollUpsError("rows of a file of roll-ups do not stand in order, so its pages were damaged")
@@ -291,9 +284,14 @@ def _numbers(connection: sqlite3.Connection, tenant_id: int, device_ids: Sequenc
 
 
 def _progress(connection: sqlite3.Connection) -> dict[int, Progress]:
-    rows = connection.execute("SELECT day, last_log_id, is_whole, is_closed FROM progress").fetchall()
-    _require_kind(int, [value for row in rows for value in row])
-    return {day: Progress(day, log_id, bool(is_whole), bool(is_closed)) for day, log_id, is_whole, is_closed in rows}
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    rows = connection.execute(
+        "SELECT day, last_log_id, is_whole, is_closed, 0 FROM progress"
+        if version == 1
+        else "SELECT day, last_log_id, is_whole, is_closed, is_packed FROM progress"
+    ).fetchall()
+    schema.require_kind(int, [value for row in rows for value in row])
+    return {day: Progress(day, log_id, *map(bool, states)) for day, log_id, *states in rows}
 
 
 def _number_of(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> int:
@@ -307,27 +305,30 @@ def _number_of(connection: sqlite3.Connection, tenant_id: int, device_id: str) -
     return int(known[0])
 
 
-def _has_day(connection: sqlite3.Connection, tenant_id: int, key: int) -> bool:
-    rows = connection.execute("SELECT 1 FROM day WHERE tenant_id = ? AND day_id = ?", (tenant_id, key))
-    return rows.fetchone() is not None
+def _put_hours(connection: sqlite3.Connection, number: int, rows: Sequence[HourRow], is_closed: int) -> None:
+    """Put roll-ups of hours of a device each in a row of its own."""
+    month = months.month_of(rows[0].hour // HOURS_PER_DAY)
+    # One that was damaged stays, which tells that it was, until there is a good one.
+    connection.executemany(
+        "INSERT INTO hour (hour_id, tenant_id, reading_count, record) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (hour_id) DO UPDATE SET reading_count = excluded.reading_count, record = excluded.record"
+        " WHERE excluded.reading_count >= reading_count AND NOT ?",
+        [
+            (months.hour_key(row.hour, month, number), row.tenant_id, row.reading_count, row.record, is_closed)
+            for row in rows
+            if row.record
+        ],
+    )
 
 
 def _put_day(connection: sqlite3.Connection, tenant_id: int, day: int, number: int) -> None:
     """Compute the roll-up of a day; it has none while that of an hour is damaged."""
-    month = months.month_of(day)
-    key = months.day_key(day, month, number)
-    hours = range(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY)
-    keys = json.dumps([months.hour_key(hour, month, number) for hour in hours])
-    rows = connection.execute(
-        "SELECT record FROM json_each(?) AS asked CROSS JOIN hour ON hour.hour_id = asked.value"
-        " WHERE hour.tenant_id = ?",
-        (keys, tenant_id),
-    ).fetchall()
-    if not rows:
+    key = months.day_key(day, months.month_of(day), number)
+    records = _packed(connection, tenant_id, key) | _loose(connection, tenant_id, day, number)
+    if not records:
         return
-    _require_kind(bytes, [record for (record,) in rows])
     try:
-        rollup = computing.of_day(rollup_record.decode(record) for (record,) in rows)
+        rollup = computing.of_day(rollup_record.decode(records[hour]) for hour in sorted(records))
     except ChunkError:
         # Whoever asks for the day asks for its hours then, and so finds the damage.
         connection.execute("DELETE FROM day WHERE tenant_id = ? AND day_id = ?", (tenant_id, key))
@@ -339,10 +340,31 @@ def _put_day(connection: sqlite3.Connection, tenant_id: int, day: int, number: i
     )
 
 
-def _require_kind(kind: type, values: Sequence[object]) -> None:
-    """Raise `DamagedRollUpsError` unless all values are of a kind: the tables let no others in, a damaged page does."""
-    if not {kind}.issuperset(map(type, values)):
-        raise DamagedRollUpsError("a row of a file of roll-ups lacks a value, so its page was damaged")
+def _put_packed(connection: sqlite3.Connection, tenant_id: int, key: int, records: Mapping[int, bytes]) -> None:
+    connection.execute(
+        "INSERT INTO packed (packed_id, tenant_id, record) VALUES (?, ?, ?)"
+        " ON CONFLICT (packed_id) DO UPDATE SET record = excluded.record",
+        (key, tenant_id, packed_hours.pack(records)),
+    )
+
+
+def _packed(connection: sqlite3.Connection, tenant_id: int, key: int) -> dict[int, bytes]:
+    """What is packed of a device's day, by the hour of the day."""
+    rows = connection.execute("SELECT record FROM packed WHERE tenant_id = ? AND packed_id = ?", (tenant_id, key))
+    records = [record for (record,) in rows.fetchall()]
+    schema.require_kind(bytes, records)
+    return dict(chain.from_iterable(map(packed_hours.unpack, records)))
+
+
+def _loose(connection: sqlite3.Connection, tenant_id: int, day: int, number: int) -> dict[int, bytes]:
+    """What lies of a device's day in rows of single hours, by the hour of the day."""
+    rows = connection.execute(
+        "SELECT asked.key, record FROM json_each(?) AS asked CROSS JOIN hour ON hour.hour_id = asked.value"
+        " WHERE hour.tenant_id = ?",
+        (json.dumps(months.hour_keys(day, number)), tenant_id),
+    ).fetchall()
+    schema.require_kind(bytes, [record for _, record in rows])
+    return dict(rows)
 
 
 @contextmanager
@@ -355,8 +377,8 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection | None]:
         with closing(connect_reader(path)) as connection:
             connection.execute("BEGIN")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > VERSION:
-                raise ChunkError(f"{path.name} has version {version}, this release knows {VERSION}")
+            if version > schema.VERSION:
+                raise ChunkError(f"{path.name} has version {version}, this release knows {schema.VERSION}")
             yield connection if version else None
     except sqlite3.Error as error:
         kind = DamagedRollUpsError if _is_damage(error) else ChunkError

@@ -20,10 +20,10 @@ from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS, Clock, day_of
 from appliance.store.database import UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.store.readers import Readers
-from appliance.telemetry import rollup_record
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.keeping import files as day_files
-from appliance.telemetry.open_chunks import OpenChunk, OpenChunks, hours_of
+from appliance.telemetry.open_chunk import OpenChunk
+from appliance.telemetry.open_chunks import OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
 from appliance.telemetry.rollups.model import DamagedRollUpsError, Found, HourRow, MonthFile, Progress
@@ -107,8 +107,7 @@ class RollUps:
     def sealed(self, chunks: Iterable[OpenChunk]) -> None:
         """Take note of chunks that are in their day file now and about to leave memory."""
         for chunk in chunks:
-            device = (chunk.device.tenant_id, chunk.device.device_id)
-            self.stale.mark(device, hours_of(chunk.parts), chunk.first_log_id)
+            self.stale.mark(chunk.device.key, hours_of(chunk.parts), chunk.first_log_id)
 
     async def is_complete(self, day: int) -> bool:
         """Whether the roll-ups of a day know all that is known of it, and are on disk."""
@@ -346,7 +345,7 @@ class RollUps:
         span = (min(map(min, wanted.values())) * HOUR_MS, (max(map(max, wanted.values())) + 1) * HOUR_MS)
         rows = []
         for device, parts in self._days.glances(check, wanted, day, span):
-            rows += _rows(device, computing.rolled_up(parts, wanted[device]))
+            rows += computing.hour_rows(device, parts, wanted[device])
         return rows
 
     def _looked_at(
@@ -358,7 +357,7 @@ class RollUps:
             newer = [part for part in parts if part.last_log_id > known]
             hours = hours_of(newer)
             left = {hour for hour in hours if hour >= open_from or hour in held[device]}
-            rows = _rows(device, computing.rolled_up(parts, hours - left))
+            rows = computing.hour_rows(device, parts, hours - left)
             found.append(Found(device, rows, left, min((part.last_log_id for part in newer), default=0)))
         return found
 
@@ -392,9 +391,3 @@ class RollUps:
         except ChunkError as error:
             self._days.note_damage(str(error))
         return {}
-
-
-def _rows(device: Device, rollups: Mapping[int, rollup_record.RollUp]) -> list[HourRow]:
-    return [
-        HourRow(*device, hour, rollup.reading_count, rollup_record.encode(rollup)) for hour, rollup in rollups.items()
-    ]

@@ -99,7 +99,7 @@ def test_one_bad_message_changes_nothing_for_the_others(
 def test_what_was_usual_before_changes_nothing_that_is_decided(
     steps: list[Sent], others: list[tuple[bytes, int]], again: list[int]
 ) -> None:
-    before = messages_of([Sent(device_id, 1, 1) for device_id in ("pump", "valve") * OFTEN])
+    before = messages_of([Sent(device_id, 1, 1) for device_id in ("pump", "valve") * (2 * OFTEN)])
     messages = messages_of(steps)
     for payload, place in others:
         messages.insert(place, message(payload))

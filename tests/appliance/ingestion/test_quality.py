@@ -2,9 +2,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.ingestion import quality
-from appliance.ingestion.quality import Observation, QualityBook
+from appliance.ingestion.quality import Observation, QualityBook, briefly, plainly
 from appliance.telemetry.model import Report, TimeSource
 from tests.appliance.ingestion.examples import NOW
 
@@ -13,6 +15,48 @@ def observed(number: int | None, place: int = 0, device_id: str = "pump", **told
     at = NOW + place
     report = Report(1, device_id, at, at + 40, TimeSource.DEVICE, "t", device_id, {"a": 1}, number)
     return Observation(report, **told)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Report,
+            st.integers(1, 2),
+            st.sampled_from(["pump", "valve"]),
+            st.integers(NOW, NOW + 9),
+            st.integers(NOW, NOW + 9),
+            st.sampled_from(TimeSource),
+            st.just("t"),
+            st.just("pump"),
+            st.just({"a": 1}),
+            st.none() | st.integers(0, 9),
+        )
+    )
+)
+def test_a_report_stands_for_what_it_tells_itself(reports: list[Report]) -> None:
+    brief, long = QualityBook(), QualityBook()
+    brief.take(reports)
+    long.take([plainly(report) for report in reports])
+    for tenant_id in (1, 2):
+        for device_id in ("pump", "valve"):
+            assert brief.quality(tenant_id, device_id) == long.quality(tenant_id, device_id)
+
+
+def test_only_what_a_report_does_not_tell_itself_is_an_observation() -> None:
+    report = observed(1).report
+    assert briefly(plainly(report)) is report
+    without_clock = msgspec.structs.replace(report, time_source=TimeSource.ARRIVAL_NO_CLOCK)
+    assert briefly(Observation(without_clock)) is without_clock
+    for more in (
+        Observation(report),
+        Observation(report, 41),
+        Observation(report, 40, {"a": "bar"}),
+        Observation(report, 40, rejected_count=1),
+        Observation(report, 40, flagged_count=1),
+        Observation(report, 40, is_duplicate=True),
+        Observation(without_clock, 40),
+    ):
+        assert briefly(more) is more
 
 
 def test_counts_are_those_of_the_device_since_it_was_first_heard_of() -> None:

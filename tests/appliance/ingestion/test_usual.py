@@ -85,6 +85,22 @@ def learned(told: Iterable[Mapping[str, Any]], times: int = OFTEN, senders: int 
     return usual
 
 
+def followed(told: Mapping[str, Any], times: int = OFTEN + 1) -> Usual:
+    """What became usual where a sender kept to all that it names, within its readings, too."""
+    usual = learned([told])
+    for _ in range(times):
+        usual.report(message(json_of(told)))
+    return usual
+
+
+def keeps_to(usual: Usual, told: Mapping[str, Any]) -> bool:
+    """Whether the names in a message are not read anew."""
+    first, second = (usual.report(message(json_of(told))) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    return all(one is other for one, other in zip(first.values, second.values, strict=True))
+
+
 def exactly(report: Report) -> str:
     """With 1, 1.0 and true apart, and -0.0 from 0.0; the order of metrics means nothing."""
     return repr(msgspec.structs.replace(report, values=dict(sorted(report.values.items()))))
@@ -122,6 +138,71 @@ def test_what_is_plain_is_told_at_once_when_it_was_met_often(told: dict[str, Any
 
 
 @settings(deadline=None)
+@given(objects, st.data())
+def test_what_is_told_of_a_sender_that_kept_to_its_readings_is_what_is_told_otherwise(
+    told: dict[str, Any], data: st.DataObject
+) -> None:
+    within = told.get("readings")
+    changed = [told, data.draw(objects), *({**told, name: data.draw(values | stamps)} for name in told)]
+    if isinstance(within, dict):
+        changed += [{**told, "readings": {**within, name: data.draw(values)}} for name in within]
+        changed += [{**told, "readings": {**within, data.draw(names): data.draw(values)}}]
+        changed += [{**told, "readings": {name: value for name, value in within.items() if name != "flow"}}]
+    for one in changed:
+        check(followed(told), json_of(one))
+    usual = followed(told)
+    for one in (*changed, *changed):
+        check(usual, json_of(one))
+
+
+@settings(deadline=None)
+@given(plain_objects)
+def test_the_names_are_not_read_anew_of_a_sender_that_keeps_to_them(told: dict[str, Any]) -> None:
+    assert check(followed(told), json_of(told)) is not None
+    # A name that stands both in the readings and beside them is looked at each time.
+    assert keeps_to(followed(told), told) or not told["readings"].keys().isdisjoint(told)
+
+
+def test_a_sender_keeps_to_its_readings_again_once_they_came_twice_in_a_row() -> None:
+    usual, more = followed(TOLD), {**TOLD, "readings": {"flow": 1, "level": 2, "alarm": True}}
+    assert keeps_to(usual, TOLD)
+    for told in (more, TOLD) * OFTEN:
+        assert check(usual, json_of(told)) is not None
+    assert not keeps_to(usual, TOLD)
+    assert keeps_to(usual, TOLD)
+    for _ in range(2):
+        assert check(usual, json_of(more)) is not None
+    assert keeps_to(usual, more)
+
+
+def test_readings_of_ever_new_names_do_not_fill_memory_and_cost_no_decoder_each() -> None:
+    usual = learned([TOLD], shapes=4)
+    for _ in range(OFTEN + 1):
+        usual.report(message(TOLD))
+    assert keeps_to(usual, TOLD)
+    for number in range(100):
+        assert check(usual, json_of({**TOLD, "readings": {f"m{number}": 1}})) is not None
+    for number in range(3):
+        for _ in range(OFTEN):
+            assert usual.report(message({**TOLD, "readings": {f"n{number}": 1}})) is not None
+    for _ in range(OFTEN):
+        usual.report(message({**TOLD, "readings": {"one more": 1}}))
+    # Everything was forgotten.
+    assert usual.report(message(TOLD)) is None
+    for _ in range(OFTEN):
+        usual.learn(TOPIC, "pump", TOLD)
+    for _ in range(2):
+        assert not keeps_to(usual, TOLD)
+
+
+def test_of_a_metric_in_the_readings_and_beside_them_the_one_in_the_readings_is_taken() -> None:
+    told = {"readings": {"flow": 1, "level": 2}, "flow": 3}
+    found = check(followed(told), json_of(told))
+    assert found is not None
+    assert found.values == {"flow": 1, "level": 2}
+
+
+@settings(deadline=None)
 @given(st.binary(max_size=60) | st.binary(max_size=9).map(lambda rest: msgspec.json.encode(TOLD) + rest))
 @example(b'{"flow":1,"flow":[2]}')
 @example(b'{"flow":[1],"flow":2}')
@@ -136,6 +217,8 @@ def test_what_is_plain_is_told_at_once_when_it_was_met_often(told: dict[str, Any
 def test_no_bytes_raise_or_are_told_to_be_something_else(payload: bytes) -> None:
     check(learned([TOLD]), payload)
     check(learned([{"flow": 1, "level": 2}]), payload)
+    check(followed({"flow": 1, "level": 2}), payload)
+    check(followed({"readings": {"flow": 1, "level": 2}}), b'{"readings":' + payload + b"}")
 
 
 @pytest.mark.parametrize(
@@ -160,8 +243,9 @@ def test_no_bytes_raise_or_are_told_to_be_something_else(payload: bytes) -> None
         {"pressure": 1},
     ],
 )
-def test_what_is_not_plain_is_not_told_at_once(changed: dict[str, Any]) -> None:
-    usual = learned([TOLD])
+@pytest.mark.parametrize("kept_to", [False, True])
+def test_what_is_not_plain_is_not_told_at_once(changed: dict[str, Any], *, kept_to: bool) -> None:
+    usual = followed(TOLD) if kept_to else learned([TOLD])
     assert check(usual, json_of(TOLD)) is not None
     assert usual.report(message(json_of({**TOLD, **changed}))) is None
 

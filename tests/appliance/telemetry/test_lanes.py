@@ -1,12 +1,14 @@
 """Numbers that are added at once come to what they come to one by one."""
 
+import random
 from array import array
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.telemetry.lanes import LANES_LIMIT, added, raised
+from appliance.telemetry.lanes import LANES_LIMIT, SMALL_STEPS, WALK_FEW, WALK_LIMIT, added, near, raised, walked
 
 GREATEST = (1 << 63) - 1
 numbers = st.integers(-(1 << 62), 1 << 62) | st.integers(0, 300) | st.sampled_from([0, 1, GREATEST, -GREATEST - 1])
@@ -44,3 +46,75 @@ def test_very_many_are_added_as_well(count: int) -> None:
     values = array("q", range(0, 7 * count, 7))
     assert list(raised(values, 5, 2)) == [5 + 9 * place for place in range(count)]
     assert list(added(values, values)) == [14 * place for place in range(count)]
+
+
+def walk_of(first: int, least: int, steps: list[int]) -> list[int]:
+    return list(accumulate((least + step for step in steps), initial=first))
+
+
+def planes(steps: list[int], width: int) -> bytes:
+    raw = b"".join(step.to_bytes(width, "little") for step in steps)
+    return b"".join(raw[plane::width] for plane in range(width))
+
+
+firsts = (
+    st.sampled_from([0, 5, -5, (1 << 32) - 1, (1 << 32) - 70_000, (1 << 31) - 90, 1_700_000_000_000, -1_000, GREATEST])
+    | st.integers(-GREATEST - 1, GREATEST)
+    | st.integers(0, 1 << 33)
+)
+counts = st.integers(0, 150) | st.sampled_from([511, 512, 513, WALK_LIMIT - 1, WALK_LIMIT])
+
+
+@given(st.data(), firsts, st.integers(-70_000, 70_000) | st.integers(-9, 9), st.sampled_from([1, 2]), counts)
+def test_a_walk_is_what_it_is_step_by_step_or_nothing(
+    data: st.DataObject, first: int, least: int, width: int, count: int
+) -> None:
+    chance = random.Random(data.draw(st.integers(0, 1 << 30)))  # noqa: S311  no secret
+    highest = data.draw(st.sampled_from([0, 1, 200, 256**width - 1]))
+    steps = [chance.randint(0, min(highest, 256**width - 1)) for _ in range(count)]
+    expected = walk_of(first, least, steps)
+    try:
+        found = walked(planes(steps, width), width, first, least)
+    except OverflowError:
+        assert min(expected) < -GREATEST - 1 or max(expected) > GREATEST
+        return
+    assert found is None or list(found) == expected
+
+
+@pytest.mark.parametrize("first", [1_700_000_000_000, (1 << 32) - 7_300_000, 0])
+def test_moments_of_two_hours_are_added_up_at_once(first: int) -> None:
+    chance = random.Random(1)  # noqa: S311  no secret
+    steps = [chance.randrange(400) for _ in range(1_439)]
+    found = walked(planes(steps, 2), 2, first, 4_800)
+    assert found is not None
+    assert list(found) == walk_of(first, 4_800, steps)
+
+
+def test_moments_of_which_more_than_32_bits_change_are_left_to_others() -> None:
+    for first, count in (((1 << 32) - 1_000, 100), ((1 << 32) - 1, 1_000), ((1 << 33) - 65_535 * 60, 100)):
+        assert walked(planes([65_535] * count, 2), 2, first, 0) is None
+    for first, least in (((1 << 32) - 1_000, 100), (1 << 32, -1), (1_000, -(1 << 31)), ((1 << 32) - 1, 1 << 32)):
+        assert walked(bytes(99), 1, first, least) is None
+
+
+@given(st.data(), firsts, st.integers(-9, 9), counts)
+def test_numbers_near_each_other_are_what_they_are_step_by_step_or_nothing(
+    data: st.DataObject, first: int, least: int, count: int
+) -> None:
+    chance = random.Random(data.draw(st.integers(0, 1 << 30)))  # noqa: S311  no secret
+    highest = data.draw(st.sampled_from([0, 1, -2 * least, SMALL_STEPS - 1, 255]))
+    steps = [chance.randint(0, max(min(highest, 255), 0)) for _ in range(count)]
+    expected = walk_of(first, least, steps)
+    found = near(planes(steps, 1), first, least)
+    if found is not None:
+        lowest, beyond = found
+        assert [lowest + each for each in beyond] == expected
+    elif WALK_FEW <= count < WALK_LIMIT and max(steps) < SMALL_STEPS and abs(least) < SMALL_STEPS:
+        assert max(expected) - first > 100 or first - min(expected) > 100
+
+
+@pytest.mark.parametrize(("least", "step"), [(-7, 0), (-7, 7), (0, 7), (7, 7), (-1, 0)])
+def test_numbers_that_go_too_far_are_left_to_others(least: int, step: int) -> None:
+    for count in (WALK_LIMIT - 1, 500):
+        found = near(bytes((step,)) * count, 40, least)
+        assert (found is None) == (least + step != 0)

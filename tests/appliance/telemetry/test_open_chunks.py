@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.telemetry.model import Report
-from appliance.telemetry.open_chunks import (
-    CELLS_PER_REPORT,
-    IDENTITIES_LIMIT,
-    KEYS_PER_REPORT,
-    METRICS_LIMIT,
-    PRESSING_CELLS,
-    TEXT_CELL,
-    OpenChunks,
-)
+from appliance.telemetry.open_chunk import CELLS_PER_REPORT, KEYS_PER_REPORT, METRICS_LIMIT, TEXT_CELL
+from appliance.telemetry.open_chunks import IDENTITIES_LIMIT, PRESSING_CELLS, OpenChunks
 from appliance.telemetry.rows import identity_of
 from tests.appliance.telemetry.reports import NOON, report
 
@@ -330,3 +323,24 @@ def test_very_much_in_little_time_is_pressing_until_sealing_begins() -> None:
 @pytest.mark.parametrize(("after_ms", "interval_ms"), [(600_000, 30_000), (7_200_000, 30_000), (20_000, 1_000), (1, 1)])
 def test_what_is_due_is_looked_for_often_while_it_is_open(after_ms: int, interval_ms: int) -> None:
     assert OpenChunks(TelemetryConfig(seal_after_ms=after_ms)).look_interval_ms == interval_ms
+
+
+def test_who_asks_for_all_devices_sees_those_that_came_and_not_those_that_went() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+
+    def names(tenant_id: int = 1) -> list[str]:
+        return [name for name, _ in chunks.newest_of_all(tenant_id)]
+
+    assert names() == []
+    chunks.absorb([report("b"), report("a")], 1, NOON)
+    assert names() == ["a", "b"]
+    chunks.device(2, "c")
+    chunks.absorb([report("a", at=NOON + 1)], 2, NOON)
+    assert (names(), names(2)) == (["a", "b"], ["c"])
+    assert dict(chunks.newest_of_all(1))["a"].at == NOON + 1
+    chunks.forget(1, "a")
+    chunks.absorb([report("0")], 3, NOON)
+    assert names() == ["0", "b"]
+    chunks.absorb([report("a", at=5)], 4, NOON)
+    assert names() == ["0", "a", "b"]
+    assert dict(chunks.newest_of_all(1))["a"].at == 5

@@ -13,7 +13,8 @@ from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, SECOND_MS
 from appliance.telemetry import chunk, log_record, queries
 from appliance.telemetry.keeping.model import DamagedOpenDayError
-from appliance.telemetry.open_chunks import LOOK_INTERVAL_MS, PRESSING_CELLS, TEXT_CELL
+from appliance.telemetry.open_chunk import TEXT_CELL
+from appliance.telemetry.open_chunks import LOOK_INTERVAL_MS, PRESSING_CELLS
 from appliance.telemetry.sealing import sealed_devices
 from tests.appliance.telemetry.keeping.story import KeepingGateway
 from tests.appliance.telemetry.reports import DAY, NOON, report

@@ -255,11 +255,16 @@ async def test_unknown_devices_and_metrics_have_nothing_and_tenants_see_their_ow
 async def test_a_damaged_roll_up_is_not_believed_and_made_again(gateway: Gateway) -> None:
     await rolled(gateway, report("a"), report("a", NOON + HOUR_MS))
     file = await gateway.telemetry.rollups._files.writer(months.file_name(months.month_of(DAY)))
-    await file.write(lambda connection: connection.execute("UPDATE hour SET record = x'0100'"))
+    whole = await file.write(lambda connection: connection.execute("SELECT record FROM packed").fetchall())
+    await file.write(lambda connection: connection.execute("UPDATE packed SET record = x'0100'"))
     await file.write(lambda connection: connection.execute("UPDATE day SET record = x'0100'"))
     assert await counts(gateway) == [(0, 1), (1, 1)]
     await assert_answers_are_raw(gateway)
+    # Of a part of the day first, and then of all of it: also hours without readings were damaged.
     await gateway.telemetry.rollups.roll()
+    await gateway.telemetry.hours(1, ["a"], ["pressure"], DAY * DAY_MS, (DAY + 1) * DAY_MS)
+    await gateway.telemetry.rollups.roll()
+    assert await file.write(lambda connection: connection.execute("SELECT record FROM packed").fetchall()) == whole
     let_day_files_go(gateway)
     assert await counts(gateway) == [(0, 1), (1, 1)]
     days = await gateway.telemetry.days(1, ["a"], ["pressure"], *SPAN)
@@ -286,7 +291,9 @@ async def test_days_are_named_whose_roll_ups_were_damaged_after_their_readings_w
     telemetry.day_files.path(DAY).unlink()
     path = telemetry.rollups.path(months.month_of(DAY))
     file = await telemetry.rollups._files.writer(path.name)
-    await file.write(lambda connection: connection.execute("UPDATE hour SET record = x'0100' WHERE hour_id & 1 = 1"))
+    await file.write(
+        lambda connection: connection.execute("UPDATE packed SET record = x'0100' WHERE packed_id & 1 = 1")
+    )
     found = await telemetry.hours(1, ["a", "b"], ["pressure"], *span)
     missing = telemetry.day_files.missing
     lost = [device for device in "ab" if missing.between(1, [device], *span) == [DAY]]

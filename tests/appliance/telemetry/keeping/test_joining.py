@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from appliance.telemetry import chunk
 from appliance.telemetry.keeping.joining import joined
 from appliance.telemetry.model import Report
-from appliance.telemetry.open_chunks import METRICS_LIMIT
+from appliance.telemetry.open_chunk import METRICS_LIMIT
 from appliance.telemetry.rows import Rows
 from tests.appliance.telemetry.reports import NOON, exact, report, reports
 

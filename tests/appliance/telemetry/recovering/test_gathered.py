@@ -11,7 +11,8 @@ from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS
 from appliance.telemetry import log_record
 from appliance.telemetry.model import Report, TimeSource
-from appliance.telemetry.open_chunks import OpenChunk, OpenChunks
+from appliance.telemetry.open_chunk import OpenChunk
+from appliance.telemetry.open_chunks import OpenChunks
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.recovering.gathered import Gathered
 from appliance.telemetry.run import LoggedReport, Run

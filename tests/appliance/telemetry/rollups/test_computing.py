@@ -4,10 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS, HOUR_MS
+from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import bin_of, combined, number_of
 from appliance.telemetry.merge import Readings
 from appliance.telemetry.model import Report
 from appliance.telemetry.rollups import computing
+from appliance.telemetry.rollups.model import HourRow
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from appliance.telemetry.rows import Rows
 from tests.appliance.telemetry.reports import DAY, NOON, report, reports
@@ -45,6 +47,28 @@ def test_every_reading_of_the_hours_counts_once(found: list[Report], hours: set[
 def test_nothing_gives_no_roll_up() -> None:
     assert computing.rolled_up([], [FIRST]) == {}
     assert computing.rolled_up([Rows.of([report()], 1)], []) == {}
+
+
+def test_each_hour_that_is_asked_for_has_a_row_and_one_without_readings_no_record() -> None:
+    parts = [Rows.of([report(at=NOON), report(at=NOON + HOUR_MS)], 1)]
+    noon = NOON // HOUR_MS
+    rows = {row.hour: row for row in computing.hour_rows((3, "a"), parts, {noon, noon + 2})}
+    rollup = computing.rolled_up(parts, [noon])[noon]
+    assert rows == {
+        noon: HourRow(3, "a", noon, rollup.reading_count, rollup_record.encode(rollup)),
+        noon + 2: HourRow(3, "a", noon + 2, 0, b""),
+    }
+
+
+def test_rows_stand_by_their_device() -> None:
+    rows = [HourRow(tenant_id, name, FIRST, 1, b"x") for tenant_id in (1, 2) for name in "aba"]
+    found = computing.by_device(rows)
+    assert found == {
+        (1, "a"): [rows[0], rows[2]],
+        (1, "b"): [rows[1]],
+        (2, "a"): [rows[3], rows[5]],
+        (2, "b"): [rows[4]],
+    }
 
 
 def test_a_day_is_what_its_hours_combine_into() -> None:

@@ -44,5 +44,11 @@ def test_keys_tell_the_place_and_the_device(day: int, hour: int, number: int) ->
     assert (key >> 40) == (months.day_key(day, month, number) >> 40) * HOURS_PER_DAY + hour
 
 
+@given(days, st.integers(0, 2**40 - 1))
+def test_a_day_has_24_places_for_its_hours(day: int, number: int) -> None:
+    month, first = months.month_of(day), day * HOURS_PER_DAY
+    assert months.hour_keys(day, number) == [months.hour_key(first + hour, month, number) for hour in range(24)]
+
+
 def test_names() -> None:
     assert months.file_name(months.month_of(0)) == "1970-01.db"

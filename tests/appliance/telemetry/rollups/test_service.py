@@ -66,7 +66,7 @@ async def test_an_hour_is_rolled_up_when_it_is_over_and_nothing_of_it_is_in_memo
     gateway.now = NOON + 2 * HOUR_MS
     await rollups.roll()
     assert rolled_hours(gateway) == [0, 0, 1]
-    assert progress(gateway) == {DAY: Progress(DAY, 2, is_whole=False, is_closed=False)}
+    assert progress(gateway) == {DAY: Progress(DAY, 2, is_whole=False, is_closed=False, is_packed=False)}
 
 
 async def test_progress_stays_behind_what_is_in_memory_stale_or_not_on_disk(gateway: Gateway) -> None:
