@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from appliance.alerts.model import Change
-from appliance.ingestion.quality import Observation, plainly
+from appliance.ingestion.quality import Observation
 from appliance.telemetry.model import Report
 
 REQUEST_PREFIXES = ("$", "cmd/")
@@ -48,11 +48,6 @@ class Outcome(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...]
     told: tuple[Report | Observation, ...] = ()
     """What the messages tell of how well their devices report. A report stands for itself when that is all."""
-
-    @property
-    def observations(self) -> tuple[Observation, ...]:
-        """What the messages tell of how well their devices report."""
-        return tuple([one if isinstance(one, Observation) else plainly(one) for one in self.told])
 
     def extended(self, reports: Iterable[Report], mishaps: Iterable[Mishap]) -> "Outcome":
         """The same, and what no message carried."""

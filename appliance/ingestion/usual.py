@@ -25,6 +25,8 @@ OFTEN = 8
 """A shape that was met so many times gets its decoder."""
 SHAPES_LIMIT = 512
 """Of more shapes all are forgotten: a device that names ever new metrics costs time now and then, and no memory."""
+LEFT_OUT_LIMIT = 1_024
+"""So many patterns are not made for want of room; then all are forgotten."""
 NAMES_LIMIT = 64
 """A shape has at most so many names."""
 SENDERS_LIMIT = 200_000
@@ -117,6 +119,8 @@ class Usual:
         self._patterns: dict[_Names, _Pattern] = {}
         self._followed: dict[_Names, int] = {}
         """How often a pattern was met that has no decoder yet."""
+        self._left_out = 0
+        """Patterns that were met often enough and have no decoder for want of room."""
 
     def report(self, message: Message) -> Report | None:
         """The report that a message is, with nothing wrong with it; None when it is not plainly so."""
@@ -195,6 +199,8 @@ class Usual:
 
     def _expect(self, sender: _Sender, within: Collection[str]) -> None:
         """Take note of the names in the readings of a message: the next one may have just these, too."""
+        if len(within) > NAMES_LIMIT:
+            return
         beside = sender.shape.names
         key = (frozenset(beside), frozenset(within))
         pattern = self._patterns.get(key)
@@ -206,14 +212,25 @@ class Usual:
                 self._followed[key] = count
                 return
             self._followed.pop(key, None)
-            if len(within) > NAMES_LIMIT or not key[0].isdisjoint(within) or not all(map(_may_be_field, within)):
+            if not key[0].isdisjoint(within) or not all(map(_may_be_field, within)):
                 return
-            if len(self._patterns) >= self._shapes_limit:
-                self._forget()
+            if len(self._patterns) >= self._shapes_limit and not self._forgets_patterns():
+                return
             pattern = self._patterns[key] = _Pattern(list(within), beside)
         if sender.expected is pattern:
             sender.pattern = pattern
         sender.expected = pattern
+
+    def _forgets_patterns(self) -> bool:
+        """Whether all patterns were forgotten, of which there are too many. Each takes long to make: that is seldom."""
+        self._left_out += 1
+        if self._left_out < LEFT_OUT_LIMIT:
+            return False
+        self._left_out = 0
+        self._patterns.clear()
+        for sender in self._senders.values():
+            sender.pattern = sender.expected = None
+        return True
 
     def _forget(self) -> None:
         self._shapes.clear()

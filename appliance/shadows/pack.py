@@ -87,17 +87,7 @@ class _Read(msgspec.Struct, frozen=True):
     changes: _Listed
 
 
-class _Loose(msgspec.Struct, frozen=True, gc=False):
-    """A way back that nobody goes."""
-
-    state: dict[str, msgspec.Raw]
-    metadata: dict[str, msgspec.Raw]
-    is_there: bool
-
-
 _READ = msgspec.json.Decoder(_Read)
-# Looked through, but nothing is made of what is in it.
-_CHECKED = msgspec.json.Decoder(list[tuple[int, int, str, ChangeKind, dict[str, msgspec.Raw], _Loose]])
 _LISTED = msgspec.json.Decoder(_Listed)
 _LABEL = msgspec.json.Decoder(Label)
 _SECTION = msgspec.json.Decoder(dict[str, Any])
@@ -119,24 +109,15 @@ def packed(listed: bytes, after: Body) -> str:
     return base64.b64encode(zlib.compress(data, _LEVEL)).decode()
 
 
-def check(loose: Loose, newest_version: int) -> None:
-    """Raise `UnreadableError` where changes cannot be read, or one is missing up to a version.
-
-    Only a number beyond all range is not noticed: to be sure of that, all of them would have to be made.
-    """
+def unlisted(loose: Loose, newest_version: int) -> list[KeptChange]:
+    """The changes that are listed, the newest first. Raises `UnreadableError` where one is missing up to a version."""
     try:
-        # What is skipped is not looked at as text.
-        loose.listed.decode()
-        versions = [one[0] for one in _CHECKED.decode(loose.listed)]
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        changes = _kept(_LISTED.decode(loose.listed))
+    except (msgspec.MsgspecError, ValueError) as error:
         raise UnreadableError("changes that are not packed yet are damaged") from error
-    if sorted(versions) != list(range(newest_version - loose.count + 1, newest_version + 1)):
+    if [one.version for one in changes] != list(range(newest_version, newest_version - loose.count, -1)):
         raise UnreadableError("of the changes that are not packed yet some are missing")
-
-
-def unlisted(loose: Loose) -> list[KeptChange]:
-    """The changes that are listed and were checked, the newest first."""
-    return _kept(_LISTED.decode(loose.listed))
+    return changes
 
 
 def undone(changes: Sequence[KeptChange], after: Body) -> Body:

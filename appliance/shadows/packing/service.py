@@ -78,7 +78,7 @@ class Packing:
             if loose is None:
                 break
             try:
-                pack.check(loose, through)
+                changes = pack.unlisted(loose, through)
             except UnreadableError as error:
                 # Nobody's request waits for that, and a piece would take with it what can be read one by one.
                 log.warning("older changes of a shadow not packed tenant_id=%s error=%s", tenant_id, error)
@@ -86,7 +86,7 @@ class Packing:
             pieces.append((loose, pack.packed(loose.listed, body)))
             if loose.count < PIECE_CHANGES:
                 break
-            body = pack.undone(pack.unlisted(loose), body)
+            body = pack.undone(changes, body)
             through = loose.oldest_version - 1
         return pieces
 

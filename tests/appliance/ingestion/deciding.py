@@ -6,6 +6,7 @@ from appliance.alerts.book import Book
 from appliance.alerts.model import Severity
 from appliance.ingestion.decide import Decision, Known, ReadingKey
 from appliance.ingestion.model import Outcome
+from appliance.ingestion.quality import Observation, plainly
 from appliance.ingestion.tally import Tally
 from appliance.registry.catalogue.model import DeviceType
 from appliance.telemetry.rows import Identity, identity_of
@@ -68,6 +69,11 @@ class Gateway:
             tally.mishaps(),
             tuple(change for outcome in self.outcomes for change in outcome.changes),
         )
+
+
+def observations(outcome: Outcome) -> list[Observation]:
+    """What is told of how well devices report, whether a report stands for itself or not."""
+    return [one if isinstance(one, Observation) else plainly(one) for one in outcome.told]
 
 
 def untold(_: int, device_id: str) -> DeviceType | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.ingestion.gathered import METRIC_NAME_LIMIT, TEXT_LIMIT
 from appliance.ingestion.payload import METRICS_LIMIT
-from appliance.ingestion.usual import NAMES_LIMIT, OFTEN, SENDERS_LIMIT, SHAPES_LIMIT, Usual
+from appliance.ingestion.usual import LEFT_OUT_LIMIT, NAMES_LIMIT, OFTEN, SENDERS_LIMIT, SHAPES_LIMIT, Usual
 from appliance.instant import to_text
 from appliance.telemetry.model import Report, TimeSource
 from broker.message import Message
@@ -185,14 +185,26 @@ def test_readings_of_ever_new_names_do_not_fill_memory_and_cost_no_decoder_each(
     for number in range(3):
         for _ in range(OFTEN):
             assert usual.report(message({**TOLD, "readings": {f"n{number}": 1}})) is not None
-    for _ in range(OFTEN):
-        usual.report(message({**TOLD, "readings": {"one more": 1}}))
-    # Everything was forgotten.
-    assert usual.report(message(TOLD)) is None
-    for _ in range(OFTEN):
-        usual.learn(TOPIC, "pump", TOLD)
+    # There is no room for another, and those that are there stay until very many were left out.
+    more = {**TOLD, "readings": {"one more": 1}}
+    for _ in range(OFTEN * (LEFT_OUT_LIMIT - 1)):
+        assert usual.report(message(more)) is not None
+    assert not keeps_to(usual, more)
     for _ in range(2):
-        assert not keeps_to(usual, TOLD)
+        assert check(usual, json_of(TOLD)) is not None
+    assert keeps_to(usual, TOLD)
+    for _ in range(OFTEN + 2):
+        assert usual.report(message(more)) is not None
+    assert keeps_to(usual, more)
+    assert len(usual._patterns) == 1
+
+
+def test_of_more_names_than_a_pattern_may_have_nothing_is_remembered() -> None:
+    usual = learned([TOLD])
+    wide = {**TOLD, "readings": {f"m{number}": 1 for number in range(NAMES_LIMIT + 1)}}
+    for _ in range(2 * OFTEN):
+        assert check(usual, json_of(wide)) is not None
+    assert not usual._followed
 
 
 def test_of_a_metric_in_the_readings_and_beside_them_the_one_in_the_readings_is_taken() -> None:
