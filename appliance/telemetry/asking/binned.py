@@ -177,13 +177,19 @@ class Gathered:
         """The place of each of some moments, which rise, and which of them are the first of their place."""
         if at != self._placed[0]:
             places = self._places_of(at)
-            starts = [row for row, place in enumerate(places) if row == 0 or place != places[row - 1]]
+            if len(set(places)) == len(places):
+                starts = list(range(len(places)))
+            else:
+                starts = [row for row, place in enumerate(places) if row == 0 or place != places[row - 1]]
             # Most devices have the same hours.
             self._placed = at, (places, starts)
         return self._placed[1]
 
     def _places_of(self, at: Sequence[int]) -> list[int]:
         known = self._place_of
+        if len(at) == len(self.edges) - 1 and list(at) == list(self.edges[:-1]):
+            # A bin of each, and no gap.
+            return list(range(len(at)))
         if known.keys() >= set(at):
             return [known[moment] for moment in at]
         return [bisect_right(self.edges, moment) - 1 for moment in at]

@@ -30,6 +30,7 @@ from appliance.telemetry.asking.model import (
     Row,
     TooManyQuestionsError,
     TooMuchError,
+    Width,
 )
 from appliance.telemetry.asking.paging import first_of, page
 from appliance.telemetry.asking.pieces import Pieces, Span, clipped, cut, pieces_of, shorter
@@ -37,7 +38,7 @@ from appliance.telemetry.asking.readings import longest_window_ms, rows_of
 from appliance.telemetry.bin_column import BinColumn
 from appliance.telemetry.merge import Readings
 from appliance.telemetry.model import Series
-from appliance.telemetry.wanted import Check
+from appliance.telemetry.wanted import Check, is_wanted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +46,9 @@ T = TypeVar("T")
 QUESTIONS_AT_ONCE = 2
 WAITING_LIMIT = 8
 TIME_LIMIT_S = 30.0
+
+SMALL_CELLS = 1_000
+"""Bins of so many are counted on the loop: hardly a millisecond, and less than threads take to be woken for it."""
 
 DEVICES_AT_ONCE = 250
 """Of how many devices roll-ups are asked for in one go."""
@@ -140,18 +144,19 @@ class _Work:
         self._question = question
         self._reading_count = 0
         self._read_count = 0
+        self._is_small = _is_small(question)
 
     async def bins(self) -> Answer:
         """Rows of bins."""
         question = self._question
-        gathered, bins, pieces = await self._source.aside(_planned, question)
+        gathered, bins, pieces = await self._counted(_planned, question)
         metrics = {column.metric for column in question.columns}
         exact = {column.metric for column in question.columns if isinstance(column, Percentile)}
         if exact:
             await self._gather_raw(gathered, sorted(exact), bins, is_exact=True)
         if metrics - exact:
             await self._gather(gathered, sorted(metrics - exact), pieces)
-        return page(await self._source.aside(gathered.rows, question), question.limit)
+        return page(await self._counted(gathered.rows, question), question.limit)
 
     async def gathered(self, bounds: Sequence[int]) -> Gathered:
         """What is known of the numbers between bounds."""
@@ -168,7 +173,7 @@ class _Work:
             for start, end in shorter(spans, _MONTH_MS):
                 for devices in self._some_devices():
                     found = await ask(tenant_id, devices, metrics, start, end)
-                    await self._source.aside(_take_bins, gathered, keys, found)
+                    await self._counted(_take_bins, gathered, keys, found)
         await self._gather_raw(gathered, metrics, pieces.raw, is_exact=False)
 
     async def _gather_raw(
@@ -269,6 +274,12 @@ class _Work:
             )
         return {series.metric: Readings(series.at, series.values) for series in found}
 
+    async def _counted(self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+        """What `function(check, …)` makes of bins; in a thread, unless there are few."""
+        if self._is_small:
+            return function(is_wanted, *arguments, **named)
+        return await self._source.aside(function, *arguments, **named)
+
     def _keys_by_device(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for key, devices in self._question.keys.items():
@@ -282,12 +293,25 @@ class _Work:
             yield devices[first : first + DEVICES_AT_ONCE]
 
 
+def _is_small(question: Question) -> bool:
+    """Whether what is done with the bins of a question takes about as long as to wake a thread for it."""
+    if question.width is None or any(isinstance(column, Percentile) for column in question.columns):
+        return False
+    column_count = sum(map(len, question.keys.values())) * len(question.columns)
+    return column_count * _bin_count(question, question.width) <= SMALL_CELLS
+
+
+def _bin_count(question: Question, width: Width) -> int:
+    """How many bins a series has, roughly."""
+    return (question.end - question.start) // least_ms(width) + 1
+
+
 def _planned(check: Check, question: Question) -> tuple[Gathered, list[Span], Pieces]:
     """The bins of a question, empty yet, and what each is to be combined from. Raises `TooMuchError`."""
     if question.width is None:
         raise TypeError("a question without a width has no bins")
     series_count = len(question.keys) * len({column.metric for column in question.columns})
-    bin_count = (question.end - question.start) // least_ms(question.width) + 1
+    bin_count = _bin_count(question, question.width)
     if series_count * bin_count > CELLS_LIMIT:
         raise TooMuchError(
             f"{bin_count:,} bins of {series_count:,} series are more than {CELLS_LIMIT:,}:"

@@ -23,6 +23,7 @@ class Listed:
         self.sent = sorted(sent, key=lambda each: each[2])
         self.read_count = 0
         self.before_read: Callable[[], Any] | None = None
+        self.aside_count = 0
 
     def readings(self, device: str, metric: str, start: int, end: int) -> list[tuple[int, Value]]:
         return [(at, value) for *named, at, value in self.sent if named == [device, metric] and start <= at < end]
@@ -48,6 +49,7 @@ class Listed:
         return self._whole(device_ids, metrics, span, DAY_MS)
 
     async def aside(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        self.aside_count += 1
         return function(is_wanted, *arguments, **named)
 
     def _whole(self, device_ids: Sequence[str], metrics: Sequence[str], span: Sequence[int], length: int) -> Bins:

@@ -26,7 +26,7 @@ from appliance.telemetry.asking.model import (
     TooManyQuestionsError,
     TooMuchError,
 )
-from appliance.telemetry.asking.service import QUESTIONS_AT_ONCE, WAITING_LIMIT, Asking
+from appliance.telemetry.asking.service import QUESTIONS_AT_ONCE, SMALL_CELLS, WAITING_LIMIT, Asking
 from appliance.telemetry.bins import number_of
 from appliance.telemetry.model import Value
 from tests.appliance.telemetry.asking.source import Listed, Sent, question
@@ -194,6 +194,25 @@ async def test_a_store_answers_as_its_readings_do(gateway: Gateway) -> None:
         for row, other in zip(found.rows, expected.rows, strict=True):
             pairs = [(one, two) for one, two in zip(row.values, other.values, strict=True) if two is not None]
             assert all(close(one, float(two)) for one, two in pairs), (name, text)
+
+
+@pytest.mark.parametrize(
+    ("columns", "hours", "devices", "is_aside"),
+    [
+        ("avg(p)", SMALL_CELLS - 1, 1, False),
+        ("avg(p)", SMALL_CELLS, 1, True),
+        ("avg(p)", SMALL_CELLS - 1, 2, True),
+        ("avg(p),min(p)", SMALL_CELLS - 1, 1, True),
+        ("p90(p)", 2, 1, True),
+    ],
+)
+async def test_only_few_bins_are_counted_on_the_loop(columns: str, hours: int, devices: int, *, is_aside: bool) -> None:
+    source = Listed([("a", "p", 5, 1.0)])
+    keys = {"all": ("a", "b")[:devices]}
+    asked = question(columns=columns_of([columns]), end=hours * HOUR_MS, width=width_of("1h"), keys=keys)
+    [row] = (await Asking(source).answer(asked)).rows
+    assert row.values[0] == 1.0
+    assert (source.aside_count > 0) == is_aside
 
 
 # --- what a question may cost --------------------------------------------------------------------
