@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from appliance.instant import DAY_MS
 from appliance.store.folder import DatabaseFolder
@@ -45,6 +45,15 @@ log = logging.getLogger(__name__)
 
 Covered = dict[tuple[int, str, int], int]
 """By tenant, device and day: the log id up to which everything is in the day file."""
+
+
+class Seen(NamedTuple):
+    """What is seen of a device in its chunks of a day."""
+
+    device: tuple[int, str]
+    glances: list[Glance]
+    is_whole: bool
+    """The day is there, and all of its chunks that were asked for could be read."""
 
 
 @dataclass
@@ -127,8 +136,8 @@ class Days:
         memory: Sequence[Rows],
     ) -> dict[str, Readings]:
         """The readings of a device on one day within a span, those in memory too."""
-        [(_, sealed)] = self._looked_at(check, [device], day, span, lambda blob: self._recent.look(blob, metrics))
-        return merge([*sealed, *memory], metrics, *span, check)
+        [sealed] = self._looked_at(check, [device], day, span, lambda blob: self._recent.look(blob, metrics))
+        return merge([*sealed.glances, *memory], metrics, *span, check)
 
     def looked_at(
         self,
@@ -143,8 +152,8 @@ class Days:
 
         Of chunks the moments are unpacked, and the rest of those that it asks for.
         """
-        [(_, sealed)] = self._looked_at(check, [device], day, span, lambda blob: Glance(blob, ()))
-        return look(check, [*sealed, *memory])
+        [sealed] = self._looked_at(check, [device], day, span, lambda blob: Glance(blob, ()))
+        return look(check, [*sealed.glances, *memory])
 
     def in_order(self, _check: Check, day: int, devices: Collection[tuple[int, str]]) -> list[tuple[int, str]]:
         """Devices in the order in which their chunks lie on a day: those side by side are quickly read together."""
@@ -152,8 +161,8 @@ class Days:
 
     def glances(
         self, check: Check, devices: Collection[tuple[int, str]], day: int, span: tuple[int, int]
-    ) -> Iterator[tuple[tuple[int, str], list[Glance]]]:
-        """Each of many devices with what is seen of every metric in its chunks of a day that reach into a span."""
+    ) -> Iterator[Seen]:
+        """Of each of many devices what is seen of every metric in its chunks of a day that reach into a span."""
         return self._looked_at(check, devices, day, span, lambda blob: Glance(blob, _EVERY_METRIC))
 
     def last_log_ids(self, day: int) -> dict[tuple[int, str], int]:
@@ -188,13 +197,15 @@ class Days:
         day: int,
         span: tuple[int, int],
         look: Callable[[bytes], Glance],
-    ) -> Iterator[tuple[tuple[int, str], list[Glance]]]:
+    ) -> Iterator[Seen]:
         """Devices with what is seen in their chunks, but for those that are damaged or being erased."""
         check()
         path = self.path(day)
         self.touched.add(day)
-        for device, chunks in self._chunks(day, devices, span).items():
+        found, is_day_whole = self._chunks(day, devices, span)
+        for device, chunks in found.items():
             seen: list[Glance] = []
+            is_whole = is_day_whole
             erased_through = self.erased.get(device, 0)
             for chunk_id, blob in chunks:
                 check()
@@ -202,22 +213,26 @@ class Days:
                     each = look(blob)
                 except ChunkError as error:
                     self.note_damage(f"{queries.place_of(path, chunk_id)}: {error}", day, device)
+                    is_whole = False
                     continue
                 if each.last_log_id > erased_through:
                     seen.append(each)
-            yield device, seen
+            yield Seen(device, seen, is_whole)
 
     def _chunks(
         self, day: int, devices: Collection[tuple[int, str]], span: tuple[int, int]
-    ) -> Mapping[tuple[int, str], list[StoredChunk]]:
+    ) -> tuple[Mapping[tuple[int, str], list[StoredChunk]], bool]:
+        """The chunks of devices, and whether the day is there and these are all."""
         found: dict[tuple[int, str], list[StoredChunk]] = {device: [] for device in devices}
         path = self.path(day)
-        if queries.has_day(path):
-            try:
-                read_chunks_of_many(path, found, *span)
-            except DamagedDayError as error:
-                self.note_damage(str(error), day)
-        return found
+        if not queries.has_day(path):
+            return found, False
+        try:
+            read_chunks_of_many(path, found, *span)
+        except DamagedDayError as error:
+            self.note_damage(str(error), day)
+            return found, False
+        return found, True
 
 
 def surveyed(paths: Sequence[Path], oldest_log_id: int | None, erased: Mapping[tuple[int, str], Listed]) -> Survey:

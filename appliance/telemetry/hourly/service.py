@@ -147,6 +147,10 @@ class Hourly:
             there = set(self._days.between(check, first * HOUR_MS, stop * HOUR_MS, []))
             for device, day in _device_days(asked.raw, there, asked.memory):
                 self._add_readings(check, asked, device, day)
+            for known, hour in damaged:
+                if hour // HOURS_PER_DAY not in there:
+                    # There is nothing left to compute it from.
+                    self._days.missing.note(hour // HOURS_PER_DAY, known)
         return asked.found(check, metrics), damaged
 
     def _days_of(self, check: Check, asked: _Asked, first: int, stop: int) -> dict[str, set[int]]:

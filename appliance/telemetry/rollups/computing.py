@@ -33,11 +33,16 @@ def rolled_up(parts: Sequence[Part], hours: Iterable[int]) -> dict[int, RollUp]:
     return {hour: RollUp(bins[hour], others[hour]) for hour in wanted if bins[hour] or others[hour]}
 
 
-def hour_rows(device: Device, parts: Sequence[Part], hours: Collection[int]) -> list[HourRow]:
-    """The same as rows, and one without a record for each of the hours that has no readings."""
+def hour_rows(device: Device, parts: Sequence[Part], hours: Collection[int], *, is_certain: bool) -> list[HourRow]:
+    """The same as rows, and one without a record for each of the hours that has no readings.
+
+    Where not every chunk could be read, nobody knows which hours have none.
+    """
     found = rolled_up(parts, hours)
-    rows = [HourRow(*device, hour, each.reading_count, encode(each)) for hour, each in found.items()]
-    return rows + [HourRow(*device, hour, 0, b"") for hour in hours if hour not in found]
+    rows = [HourRow(*device, hour, each.reading_count, encode(each), is_certain) for hour, each in found.items()]
+    if not is_certain:
+        return rows
+    return rows + [HourRow(*device, hour, 0, b"", is_certain) for hour in hours if hour not in found]
 
 
 def by_device(rows: Iterable[HourRow]) -> dict[Device, list[HourRow]]:

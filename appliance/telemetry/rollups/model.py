@@ -20,6 +20,8 @@ class HourRow(NamedTuple):
     reading_count: int
     record: bytes
     """Empty when the hour was found to have no readings."""
+    is_certain: bool
+    """Every chunk of the device and day that reaches into the hour could be read."""
 
 
 class Progress(NamedTuple):

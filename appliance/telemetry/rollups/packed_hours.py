@@ -96,11 +96,14 @@ def merged(known: Mapping[int, bytes], rows: Iterable[HourRow], *, is_closed: bo
     """What is known of the hours of a day, by the hour of the day, with roll-ups that were computed since.
 
     One that knows of fewer readings than the one before does not take its place, nor does any when the day is closed.
+    In the place of one that was damaged comes only what was computed of every chunk: of how many nobody knows any more.
     """
     records = dict(known)
     for row in rows:
         hour = row.hour % HOURS_PER_DAY
         before = known.get(hour)
+        if before == DAMAGED and not row.is_certain:
+            continue
         if not row.record:
             if before == DAMAGED and not is_closed:
                 del records[hour]

@@ -32,6 +32,8 @@ _STEPS_BETWEEN = 10_000
 
 def prepare(connection: sqlite3.Connection) -> None:
     """Make the tables that a file does not have yet. Raises `ChunkError` when a later release wrote it."""
+    # What is deleted, or makes room for something newer, is not to stay in pages that are free.
+    connection.execute("PRAGMA secure_delete = ON")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > schema.VERSION:
         raise ChunkError(f"a file of roll-ups has version {version}, this release knows {schema.VERSION}")
@@ -47,22 +49,23 @@ def insert_hours(connection: sqlite3.Connection, day: int, rows: Sequence[HourRo
 
     Readings are only ever added to an hour, so a roll-up that knows of fewer than the one before was computed
     without some that were lost since: the older one stays. So it does when the readings of the day were let go.
-    Raises `DamagedRollUpsError`.
+    Where nothing is better than before, nothing is written. Raises `DamagedRollUpsError`.
     """
     with _damage_told():
         month = months.month_of(day)
-        states = connection.execute(
-            "SELECT is_whole, is_packed, is_closed FROM progress WHERE day = ?", (day,)
-        ).fetchall()
-        is_whole, is_packed, is_closed = states[0] if states else (False,) * 3
+        states = "SELECT is_whole, is_packed, is_closed FROM progress WHERE day = ?"
+        is_whole, is_packed, is_closed = connection.execute(states, (day,)).fetchone() or (False,) * 3
         for device, each in computing.by_device(rows).items():
             if not any(row.record for row in each) and not _numbers(connection, device[0], [device[1]]):
                 continue
             number = _number_of(connection, *device)
             key = months.day_key(day, month, number)
             known = _packed(connection, device[0], key) if is_packed else {}
+            records = packed_hours.merged(known, each, is_closed=bool(is_closed))
+            if records == known:
+                continue
             if known or (is_packed and is_whole):
-                _put_packed(connection, device[0], key, packed_hours.merged(known, each, is_closed=bool(is_closed)))
+                _put_packed(connection, device[0], key, records)
             else:
                 _put_hours(connection, number, each, is_closed)
             has_day = "SELECT 1 FROM day WHERE tenant_id = ? AND day_id = ?"
@@ -77,8 +80,6 @@ def insert_days(connection: sqlite3.Connection, day: int, after_number: int, cou
     Raises `DamagedRollUpsError`.
     """
     with _damage_told():
-        # What is deleted is not to stay in pages that are free.
-        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("UPDATE progress SET is_packed = 1 WHERE day = ?", (day,))
         rows = connection.execute(
             "SELECT device_number, tenant_id FROM device WHERE device_number > ? ORDER BY device_number LIMIT ?",
@@ -122,8 +123,6 @@ def close_day(connection: sqlite3.Connection, day: int) -> None:
 def delete_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> None:
     """Delete whatever is there of a device. Raises `DamagedRollUpsError`."""
     with _damage_told():
-        # What is deleted is not to stay in pages that are free.
-        connection.execute("PRAGMA secure_delete = ON")
         for number in _numbers(connection, tenant_id, [device_id]):
             for table, places in (("hour", 31 * HOURS_PER_DAY), ("day", 31), ("packed", 31)):
                 keys = json.dumps([place << DEVICE_SHIFT | number for place in range(places)])
@@ -295,14 +294,11 @@ def _progress(connection: sqlite3.Connection) -> dict[int, Progress]:
 
 
 def _number_of(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> int:
-    known = connection.execute(
-        "SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ?", (tenant_id, device_id)
-    ).fetchone()
-    if known is None:
-        known = connection.execute(
-            "INSERT INTO device (tenant_id, device_id) VALUES (?, ?) RETURNING device_number", (tenant_id, device_id)
-        ).fetchone()
-    return int(known[0])
+    known = next(iter(_numbers(connection, tenant_id, [device_id])), None)
+    if known is not None:
+        return known
+    insert = "INSERT INTO device (tenant_id, device_id) VALUES (?, ?) RETURNING device_number"
+    return int(connection.execute(insert, (tenant_id, device_id)).fetchone()[0])
 
 
 def _put_hours(connection: sqlite3.Connection, number: int, rows: Sequence[HourRow], is_closed: int) -> None:
@@ -322,7 +318,7 @@ def _put_hours(connection: sqlite3.Connection, number: int, rows: Sequence[HourR
 
 
 def _put_day(connection: sqlite3.Connection, tenant_id: int, day: int, number: int) -> None:
-    """Compute the roll-up of a day; it has none while that of an hour is damaged."""
+    """Compute the roll-up of a day; it has none while that of an hour is damaged, unless its readings were let go."""
     key = months.day_key(day, months.month_of(day), number)
     records = _packed(connection, tenant_id, key) | _loose(connection, tenant_id, day, number)
     if not records:
@@ -330,8 +326,9 @@ def _put_day(connection: sqlite3.Connection, tenant_id: int, day: int, number: i
     try:
         rollup = computing.of_day(rollup_record.decode(records[hour]) for hour in sorted(records))
     except ChunkError:
-        # Whoever asks for the day asks for its hours then, and so finds the damage.
-        connection.execute("DELETE FROM day WHERE tenant_id = ? AND day_id = ?", (tenant_id, key))
+        # Whoever asks for the day asks for its hours then, and so finds the damage. Of a closed day it is all there is.
+        is_open = "NOT EXISTS (SELECT 1 FROM progress WHERE day = ? AND is_closed)"
+        connection.execute(f"DELETE FROM day WHERE tenant_id = ? AND day_id = ? AND {is_open}", (tenant_id, key, day))
         return
     connection.execute(
         "INSERT INTO day (day_id, tenant_id, record) VALUES (?, ?, ?)"
@@ -341,6 +338,9 @@ def _put_day(connection: sqlite3.Connection, tenant_id: int, day: int, number: i
 
 
 def _put_packed(connection: sqlite3.Connection, tenant_id: int, key: int, records: Mapping[int, bytes]) -> None:
+    if not records:
+        connection.execute("DELETE FROM packed WHERE tenant_id = ? AND packed_id = ?", (tenant_id, key))
+        return
     connection.execute(
         "INSERT INTO packed (packed_id, tenant_id, record) VALUES (?, ?, ?)"
         " ON CONFLICT (packed_id) DO UPDATE SET record = excluded.record",

@@ -344,8 +344,8 @@ class RollUps:
         """The roll-ups of hours of some devices. Runs in a thread."""
         span = (min(map(min, wanted.values())) * HOUR_MS, (max(map(max, wanted.values())) + 1) * HOUR_MS)
         rows = []
-        for device, parts in self._days.glances(check, wanted, day, span):
-            rows += computing.hour_rows(device, parts, wanted[device])
+        for device, parts, is_whole in self._days.glances(check, wanted, day, span):
+            rows += computing.hour_rows(device, parts, wanted[device], is_certain=is_whole)
         return rows
 
     def _looked_at(
@@ -353,11 +353,11 @@ class RollUps:
     ) -> list[Found]:
         """The roll-ups of hours that chunks reach into which are newer than a log id. Runs in a thread."""
         found = []
-        for device, parts in self._days.glances(check, held, day, (day * DAY_MS, (day + 1) * DAY_MS)):
+        for device, parts, is_whole in self._days.glances(check, held, day, (day * DAY_MS, (day + 1) * DAY_MS)):
             newer = [part for part in parts if part.last_log_id > known]
             hours = hours_of(newer)
             left = {hour for hour in hours if hour >= open_from or hour in held[device]}
-            rows = computing.hour_rows(device, parts, hours - left)
+            rows = computing.hour_rows(device, parts, hours - left, is_certain=is_whole)
             found.append(Found(device, rows, left, min((part.last_log_id for part in newer), default=0)))
         return found
 

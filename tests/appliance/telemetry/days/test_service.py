@@ -75,6 +75,25 @@ async def test_a_day_that_cannot_be_read_is_named_once(gateway: Gateway, days: D
     assert {each.split()[0] for each in days.damages} == {"2026-01-31.db", "more"}
 
 
+async def test_a_device_is_not_seen_whole_when_not_all_of_its_chunks_can_be_read(gateway: Gateway, days: Days) -> None:
+    devices = [(1, "a"), (1, "b")]
+
+    def seen(day: int) -> dict[str, tuple[int, bool]]:
+        found = days.glances(is_wanted, devices, day, (day * DAY_MS, (day + 1) * DAY_MS))
+        return {each.device[1]: (len(each.glances), each.is_whole) for each in found}
+
+    assert seen(DAY) == {"a": (2, True), "b": (1, True)}
+    assert seen(DAY - 1) == {"a": (0, False), "b": (0, False)}
+    file = await gateway.telemetry._files.writer(queries.day_name(DAY))
+    await file.write(
+        lambda connection: connection.execute("UPDATE chunk SET record = x'00' WHERE first_at = ?", (NOON,))
+    )
+    assert seen(DAY) == {"a": (1, False), "b": (1, True)}
+    await gateway.telemetry._files.close(queries.day_name(DAY))
+    days.path(DAY).write_bytes(b"no database" * 5000)
+    assert seen(DAY) == {"a": (0, False), "b": (0, False)}
+
+
 def test_a_survey_says_how_far_the_log_is_covered(gateway: Gateway) -> None:
     paths = queries.day_paths(gateway.folder / "days")
     survey = surveyed(paths, oldest_log_id=2, erased={})

@@ -52,16 +52,20 @@ def test_nothing_gives_no_roll_up() -> None:
 def test_each_hour_that_is_asked_for_has_a_row_and_one_without_readings_no_record() -> None:
     parts = [Rows.of([report(at=NOON), report(at=NOON + HOUR_MS)], 1)]
     noon = NOON // HOUR_MS
-    rows = {row.hour: row for row in computing.hour_rows((3, "a"), parts, {noon, noon + 2})}
     rollup = computing.rolled_up(parts, [noon])[noon]
-    assert rows == {
-        noon: HourRow(3, "a", noon, rollup.reading_count, rollup_record.encode(rollup)),
-        noon + 2: HourRow(3, "a", noon + 2, 0, b""),
-    }
+    record = rollup_record.encode(rollup)
+    assert computing.hour_rows((3, "a"), parts, {noon, noon + 2}, is_certain=True) == [
+        HourRow(3, "a", noon, rollup.reading_count, record, is_certain=True),
+        HourRow(3, "a", noon + 2, 0, b"", is_certain=True),
+    ]
+    # Where chunks could not be read, what is not found may be in these.
+    assert computing.hour_rows((3, "a"), parts, {noon, noon + 2}, is_certain=False) == [
+        HourRow(3, "a", noon, rollup.reading_count, record, is_certain=False)
+    ]
 
 
 def test_rows_stand_by_their_device() -> None:
-    rows = [HourRow(tenant_id, name, FIRST, 1, b"x") for tenant_id in (1, 2) for name in "aba"]
+    rows = [HourRow(tenant_id, name, FIRST, 1, b"x", is_certain=True) for tenant_id in (1, 2) for name in "aba"]
     found = computing.by_device(rows)
     assert found == {
         (1, "a"): [rows[0], rows[2]],

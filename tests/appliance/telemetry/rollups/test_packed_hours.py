@@ -112,7 +112,8 @@ def test_days_with_anything_unusual_are_left_to_be_looked_at_hour_by_hour() -> N
 def test_a_roll_up_of_more_readings_takes_the_place_of_one_of_fewer() -> None:
     known = {0: record(3), 1: record(3), 2: record(3), 3: packed_hours.DAMAGED}
     rows = [
-        HourRow(1, "a", 48 + hour, count, record(count)) for hour, count in ((0, 2), (1, 3), (2, 4), (3, 1), (4, 1))
+        HourRow(1, "a", 48 + hour, count, record(count), is_certain=True)
+        for hour, count in ((0, 2), (1, 3), (2, 4), (3, 1), (4, 1))
     ]
     merged = packed_hours.merged(known, rows, is_closed=False)
     assert merged == {0: record(3), 1: record(3), 2: record(4), 3: record(1), 4: record(1)}
@@ -121,6 +122,15 @@ def test_a_roll_up_of_more_readings_takes_the_place_of_one_of_fewer() -> None:
 
 def test_a_damaged_hour_that_has_no_readings_goes_and_no_other_does() -> None:
     known = {0: record(), 1: packed_hours.DAMAGED}
-    rows = [HourRow(1, "a", 48 + hour, 0, b"") for hour in range(3)]
+    rows = [HourRow(1, "a", 48 + hour, 0, b"", is_certain=True) for hour in range(3)]
     assert packed_hours.merged(known, rows, is_closed=False) == {0: record()}
     assert packed_hours.merged(known, rows, is_closed=True) == known
+
+
+def test_in_the_place_of_a_damaged_hour_comes_only_what_was_computed_of_every_chunk() -> None:
+    known = {0: record(2), 1: packed_hours.DAMAGED, 2: packed_hours.DAMAGED}
+    rows = [HourRow(1, "a", 48 + hour, 3, record(3), is_certain=False) for hour in (0, 1, 3)]
+    rows.append(HourRow(1, "a", 50, 0, b"", is_certain=False))
+    assert packed_hours.merged(known, rows, is_closed=False) == known | {0: record(3), 3: record(3)}
+    certain = [row._replace(is_certain=True) for row in rows]
+    assert packed_hours.merged(known, certain, is_closed=False) == dict.fromkeys((0, 1, 3), record(3))

@@ -28,7 +28,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("whole") / months.file_name(months.month_of(DAY))
     record = rollup_record.encode(RollUp({"pressure": Bin(1, 1.0, 1.0, 1.0, 0.0, 0, 1.0, 0, 1.0)}, {}))
     rows = [
-        HourRow(1, name, hour, 1, record)
+        HourRow(1, name, hour, 1, record, is_certain=True)
         for hour in HOURS
         for name in NAMES
         if hour != HOURS[2] or name not in EVERY_DEVICE_BUT
@@ -85,7 +85,7 @@ def test_in_a_file_nobody_has_looked_at_yet_no_page_in_a_wrong_place_hides_behin
     record = rollup_record.encode(RollUp({"pressure": Bin(1, 1.0, 1.0, 1.0, 0.0, 0, 1.0, 0, 1.0)}, {}))
     names = [f"pump-{number:03}" for number in range(600)]
     rows = [
-        HourRow(1, name, hour, 1, record)
+        HourRow(1, name, hour, 1, record, is_certain=True)
         for hour in HOURS
         for number, name in enumerate(names)
         if (number + hour) % 7 or hour == HOURS[0]

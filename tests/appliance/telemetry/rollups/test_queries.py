@@ -38,7 +38,12 @@ def file(path: Path) -> Iterator[sqlite3.Connection]:
 def row(device_id: str = "a", hour: int = FIRST, count: int = 1, tenant_id: int = 1) -> HourRow:
     at = hour * HOUR_MS
     each = Bin(count, 1.0, 1.0, float(count), 0.0, at, 1.0, at, 1.0)
-    return HourRow(tenant_id, device_id, hour, count, rollup_record.encode(RollUp({"pressure": each}, {})))
+    record = rollup_record.encode(RollUp({"pressure": each}, {}))
+    return HourRow(tenant_id, device_id, hour, count, record, is_certain=True)
+
+
+def no_row(device_id: str, hour: int) -> HourRow:
+    return HourRow(1, device_id, hour, 0, b"", is_certain=True)
 
 
 def records(
@@ -148,7 +153,7 @@ def test_another_tenant_sees_and_changes_nothing_that_is_packed(file: sqlite3.Co
 def test_a_device_of_which_nothing_was_found_stays_unknown(file: sqlite3.Connection, path: Path) -> None:
     for is_packed in (False, True):
         queries.update_progress(file, DAY, 5)
-        queries.insert_hours(file, DAY, [row("a"), HourRow(1, "a", FIRST + 1, 0, b""), HourRow(1, "b", FIRST, 0, b"")])
+        queries.insert_hours(file, DAY, [row("a"), no_row("a", FIRST + 1), no_row("b", FIRST)])
         assert counts(path, ("a", "b")) == [("a", 0, 1)]
         assert file.execute("SELECT device_id FROM device").fetchall() == [("a",)]
         queries.insert_days(file, DAY, 0, 9)
@@ -241,7 +246,7 @@ def test_pages_of_packed_hours_that_changed_places_are_found(file: sqlite3.Conne
     for day in range(DAY - 2, DAY + 1):
         first = day * HOURS_PER_DAY
         queries.update_progress(file, day, 5)
-        hours = [HourRow(1, name, first + hour, 2, each) for hour in range(24) for name in names]
+        hours = [HourRow(1, name, first + hour, 2, each, is_certain=True) for hour in range(24) for name in names]
         queries.insert_hours(file, day, hours)
         queries.insert_days(file, day, 0, 99)
     queries.checkpoint(file)
