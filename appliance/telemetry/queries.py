@@ -227,7 +227,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     except BaseException as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        if _is_damage(error) or isinstance(error, AttributeError):
+        if is_damage(error) or isinstance(error, AttributeError):
             raise DamagedOpenDayError(f"a day file of an earlier release was damaged: {error}") from error
         raise
 
@@ -297,13 +297,13 @@ def damage_told(name: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if not _is_damage(error):
+        if not is_damage(error):
             raise
         raise DamagedOpenDayError(f"{name} was damaged: {error}") from error
 
 
-def _is_damage(error: BaseException) -> bool:
-    """Whether an error of SQLite says that a file is damaged; a text that is none has no number at all."""
+def is_damage(error: BaseException) -> bool:
+    """Whether an error is one of SQLite that says that a file is damaged; a text that is none has no number at all."""
     if not isinstance(error, sqlite3.DatabaseError):
         return False
     code = getattr(error, "sqlite_errorcode", None)

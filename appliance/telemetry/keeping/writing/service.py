@@ -18,6 +18,7 @@ from typing import NamedTuple
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, day_of
 from appliance.store.database import UnwritableError
+from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.keeping import files, sealed_day, wiping
 from appliance.telemetry.keeping import queries as keeping_queries
 from appliance.telemetry.keeping.model import CrowdedError, StoppedError
@@ -39,6 +40,14 @@ class _Saved(NamedTuple):
     unfinished: Path | None
     damaged: list[Path]
     chunk_count: int
+
+
+class _Trouble(NamedTuple):
+    """What is wrong with the open part of a day; empty when nothing is."""
+
+    told: str
+    is_damage: bool
+    """Whether that is what lies on the disk; else it may be read the next time."""
 
 
 class Writing:
@@ -125,9 +134,15 @@ class Writing:
                 return await asyncio.to_thread(files.drop, days.path(day))
 
     async def check(self, day: int) -> None:
-        """Check every page of a day, both parts of it, and name what is damaged."""
+        """Check every page of a day, both parts of it, and name what is damaged.
+
+        A damaged open part takes no more: until it was saved, what came for it might not be found.
+        """
         days = self._telemetry.day_files
-        for damage in await asyncio.to_thread(self._damages, days.path(day)):
+        trouble, damages = await asyncio.to_thread(self._damages, days.path(day))
+        if trouble.is_damage:
+            self._telemetry.unwritable.setdefault(day, trouble.told)
+        for damage in damages:
             days.note_damage(damage, day)
         self.checked.add(day)
 
@@ -183,31 +198,32 @@ class Writing:
             roots = part.root_pages() if part else ()
         wiping.wipe(file, roots, self._breather(None))
 
-    def _damages(self, path: Path) -> list[str]:
-        """What is damaged of a day, in words: every page of its sealed part. Runs in a thread."""
+    def _damages(self, path: Path) -> tuple["_Trouble", list[str]]:
+        """What is wrong with the open part of a day, and all that is damaged of the day, in words. Runs in a thread."""
         # A damaged page of the open part may say that there is nothing, and no reader would know.
         trouble = self._trouble_of(path)
-        told = [trouble] if trouble else []
+        told = [trouble.told] if trouble.told else []
         target = sealed_day.sealed_path(path)
         try:
             with sealed_day.opened_if_there(target) as sealed:
                 found = sealed.damages(self._breather(None)) if sealed else []
-                return told + [damage.told(target.name) for damage in found]
+                return trouble, told + [damage.told(target.name) for damage in found]
         except ChunkError as error:
-            return [*told, str(error)]
+            return trouble, [*told, str(error)]
 
     def _is_whole(self, path: Path) -> bool:
-        return not self._trouble_of(path)
+        return not self._trouble_of(path).told
 
-    def _trouble_of(self, path: Path) -> str:
+    def _trouble_of(self, path: Path) -> "_Trouble":
         """What is wrong with the open part of a day; nothing when it is whole, or when there is none."""
         try:
             with keeping_queries.opened_day(path) as part:
                 if part:
                     part.require_whole(path.name, lambda: self.is_stopping)
         except ChunkError as error:
-            return str(error)
-        return ""
+            cause = error.__cause__
+            return _Trouble(str(error), is_damage=cause is None or telemetry_queries.is_damage(cause))
+        return _Trouble("", is_damage=False)
 
     def _require_room(self, path: Path) -> None:
         """Raise `UnwritableError` when the day might not find room beside itself. It never takes more than before."""
