@@ -376,8 +376,9 @@ async def test_a_large_shadow_that_changes_throughout_is_compared_beside_the_loo
 
     for where, name in ((shadow_view, "history"), (shadow_view, "documents"), (service, "told"), (service, "as_of")):
         watched(where, name)
-    began = house.clock() + 1
-    for number in range(40):
+    await report(house, "pump", {f"k{n}": 0 for n in range(500)})
+    began = house.clock()
+    for number in range(1, 40):
         await report(house, "pump", {f"k{n}": number for n in range(500)})
     view = await painted(house)
     text = (await owner.get(PATH, params={"at": to_text(began)})).text
