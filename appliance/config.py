@@ -119,7 +119,7 @@ class IngestionConfig(_Section, frozen=True):
     commit_interval_ms: NotNegative = 100
     """How long a message waits for its place on the disk while its batch collects; 0 on an SSD."""
     answer_interval_ms: NotNegative = 40
-    """The same of a message by which a client asks the gateway for something, if that is shorter."""
+    """The same of a message to which its client waits for an answer, if that is shorter."""
     batch_messages: Positive = 2_000
     """A batch of this many messages, about 64 kB of encoded log, is committed at once."""
     backlog_messages: Positive = 10_000

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from appliance.ingestion.model import REQUEST_PREFIXES
+from appliance.ingestion.model import is_waited_for
 from broker.changes import Change, ChangeKey, DeliveryKept, RetainedKept
 from broker.message import Message
 from broker.ports import Turn
@@ -48,7 +48,7 @@ class Backlog:
         self.weight = 0
         self.message_count = 0
         self.asked_at: int | None = None
-        """When the oldest turn came by which somebody asks the gateway for something; None when there is none."""
+        """When the oldest turn came to which somebody waits for an answer; None when there is none."""
         self._payload_bytes = 0
         self._limit = limit
         self._waiting: deque[_Waiting] = deque()
@@ -66,7 +66,7 @@ class Backlog:
         """Put a turn behind the others."""
         # A turn that only waits for those before it weighs something too: their number is bounded as well.
         weight = max(1, len(turn.messages) + len(turn.changes) // CHANGES_PER_MESSAGE)
-        is_asking = any(message.topic.startswith(REQUEST_PREFIXES) for message in turn.messages)
+        is_asking = any(is_waited_for(message.topic) for message in turn.messages)
         waiting = _Waiting(turn, now, weight, _payload_bytes(turn), is_asking)
         self._waiting.append(waiting)
         self._count(waiting, 1)

@@ -12,6 +12,11 @@ REQUEST_PREFIXES = ("$", "cmd/")
 """Where clients ask the gateway itself for something, or answer what it asked of them."""
 
 
+def is_waited_for(topic: str) -> bool:
+    """Whether whoever published on a topic waits for the answer. Who responds to a command does not."""
+    return topic.startswith("$") and not topic.startswith("$aws/commands/")
+
+
 class Problem(msgspec.Struct, frozen=True):
     """Something of a device that was refused or not understood, counted since it was first seen."""
 
