@@ -49,12 +49,19 @@ def batches(backlog: Backlog, weights: Sequence[int]) -> list[Batch]:
 
 @given(
     st.lists(
-        st.sampled_from(["sensors/pump/telemetry", "plain", "cmd/pump/response/1", "$aws/things/pump/shadow/get"])
+        st.sampled_from(
+            [
+                "sensors/pump/telemetry",
+                "cmd/pump/response/1",
+                "$aws/commands/things/pump/executions/1/response/json",
+                "$aws/things/pump/shadow/get",
+            ]
+        )
     ),
     st.lists(st.integers(0, 3)),
 )
 def test_who_asks_is_known_as_long_as_it_waits(topics: list[str], weights: list[int]) -> None:
-    asking = [topic.startswith(("$", "cmd/")) for topic in topics]
+    asking = [topic.endswith("/shadow/get") for topic in topics]
     backlog = filled([turn([message(b"", topic=topic)]) for topic in topics])
     gone = 0
     for weight in [0, *weights]:
