@@ -10,7 +10,7 @@ import pytest
 from broker.codec import encode
 from broker.limits import Limits
 from broker.packets import Connack, Properties, Publish, ReturnCode, Suback, Subscribe, Subscription, Will
-from tests.flows.attacks import besieged, growing_less_than, hello, send_as_far_as_taken
+from tests.flows.attacks import besieged, growing_less_than, hello, memory_bytes, send_as_far_as_taken
 
 MIB = 1_048_576
 WELCOME = Connack(session_present=False, code=ReturnCode.ACCEPTED)
@@ -158,7 +158,8 @@ async def test_b_17_thousands_of_wills_with_broken_properties_leave_nothing_behi
     broken = CASES["B-17 a will with a property of CONNECT"][0]
     async with besieged() as house:
 
-        async def attack(count: int) -> None:
+        async def attack(count: int) -> int:
+            before = memory_bytes()
             for _ in range(count):
                 wire = await house.knock()
                 await send_as_far_as_taken(wire, broken)
@@ -166,10 +167,12 @@ async def test_b_17_thousands_of_wills_with_broken_properties_leave_nothing_behi
                 wire.abort()
                 house.clients.pop_all()
                 house.owner.events.clear()
+            return memory_bytes() - before
 
         await attack(200)
-        with growing_less_than(4 * MIB):
-            await attack(count)
+        # What an attacker leaves behind is left behind in every third; what the allocator takes once is not.
+        grown = [await attack(count // 3) for _ in range(3)]
+        assert min(grown) < MIB, f"{grown} bytes more"
         assert house.broker.connection_count == 0
         assert list(house.broker.sessions(1)) == []
 
