@@ -20,9 +20,9 @@ READY_PER_LOOK = 32
 message touches on its way, those of more connections would have left the processor's cache before they are written."""
 
 
-HURRIED_PER_TURN = 32
+HURRIED_PER_TURN = 16
 HURRY_PAUSE_S = 0.02
-"""While something urgent goes out, so many are served and so long is paused: some 1,600 a second are still read."""
+"""While something urgent goes out, so many are served and so long is paused: some 800 a second are still read."""
 
 
 class Watched(Protocol):
@@ -116,7 +116,7 @@ class Poller:
         gathering = self._gathering
         left = share = HURRIED_PER_TURN if self._is_hurried(loop) else READY_PER_TURN
         try:
-            while left > 0 and (ready := self._epoll.poll(0, READY_PER_LOOK)):
+            while left > 0 and (ready := self._epoll.poll(0, min(left, READY_PER_LOOK))):
                 self.now = loop.time()
                 self._serve(ready)
                 served = len(ready)

@@ -11,7 +11,11 @@ from broker.ports import Denied
 from broker.publication import Publication
 from broker.router import Route, Router
 from broker.session import Session
-from broker.subscriptions import Group, Matches, Target
+from broker.subscriptions import Group, Matches, Target, own_target
+
+FEW = 16
+"""So many subscriptions of one client are looked at one by one; more are looked for in the tree."""
+NOBODY: Matches[Session] = Matches((), (), {})
 
 
 class Routing:
@@ -52,7 +56,11 @@ class Routing:
         Nobody else is asked about, and nothing is remembered: what one client is told has, as a rule, a topic that
         comes once.
         """
-        wanted = router.subscriptions.match(message.topic).only(session)
+        if len(session.subscriptions) <= FEW:
+            target = own_target(session, session.subscriptions, message.topic)
+            wanted = NOBODY if target is None else Matches((target,), (), {})
+        else:
+            wanted = router.subscriptions.match(message.topic).only(session)
         if not wanted.targets and is_due:
             wanted = Matches((Target(session, Subscription(message.topic, 1)),), (), {})
         denied = None
@@ -62,7 +70,7 @@ class Routing:
             except Undecided:
                 # It gets this message, and those after it, when the answer is there.
                 session.held = deque()
-        return wanted if denied is None else Matches((), (), {})
+        return wanted if denied is None else NOBODY
 
     def chosen(self, message: Message, wanted: Matches[Session]) -> Sequence[Target[Session]]:
         """The targets, without those who do not want their own messages, and one of each shared subscription."""

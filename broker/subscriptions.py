@@ -4,11 +4,11 @@ Filters without a wildcard, which are nearly all, lie in a dictionary; the other
 levels. `version` grows with every change, so that whoever remembers a match knows when it is stale.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 from broker.packets import Subscription
-from broker.topics import shared_parts
+from broker.topics import SHARED, matches, shared_parts
 
 S = TypeVar("S")
 
@@ -35,6 +35,24 @@ def _joined(first: Target[S], second: Target[S]) -> Target[S]:
     both.identifiers = first.identifiers + second.identifiers
     both.no_local = False
     return both
+
+
+def own_target(subscriber: S, subscriptions: Mapping[str, Subscription], name: str) -> Target[S] | None:
+    """What all of a subscriber's own subscriptions to a topic name, beside any group, come to; None without one.
+
+    The same as what the tree finds of it. Of few subscriptions one after the other is quicker to look at than a path
+    through the tree, which has gone cold since somebody took it for this subscriber.
+    """
+    found: Target[S] | None = None
+    for topic_filter, subscription in subscriptions.items():
+        first = topic_filter[0]
+        # Most filters of a device are about something else, which the first character tells.
+        if first != name[0] and first not in "+#":
+            continue
+        if not topic_filter.startswith(SHARED) and matches(topic_filter, name):
+            target = Target(subscriber, subscription)
+            found = target if found is None else _joined(found, target)
+    return found
 
 
 class Group(Generic[S]):

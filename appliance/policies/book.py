@@ -17,6 +17,7 @@ RIGHTS_LIMIT = 1_024
 """For how many devices the compiled policy is remembered."""
 LEAST_SHARE = 64
 """However many tenants there are, each may have this part of either remembered."""
+_RECEIVE = Action.RECEIVE
 REMEMBERED_LENGTH = 512
 """A longer topic is decided anew each time: what clients choose must not fill the memory."""
 
@@ -97,6 +98,10 @@ class PolicyBook:
 
     def refusal(self, device: Described, action: Action, wish: str) -> str | None:
         """None when the device may do this, else why not."""
+        # What a device is told has, as a rule, a topic that comes once, or a route of the broker, which is remembered
+        # there: to look is quicker than to remember. It keeps what is remembered for what is asked for again.
+        if action is _RECEIVE and not self._policies.get(device.tenant_id) and lets(device.device_id, action, wish):
+            return None
         decisions = self._decided.get(device.tenant_id)
         if decisions is None:
             decisions = self._begin(device.tenant_id)[1]

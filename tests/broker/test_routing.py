@@ -13,7 +13,7 @@ from broker.packets import Puback, Publish, Subscription
 from broker.permissions import Permissions
 from broker.ports import ALLOWED, Decision, Denied, Pending, Principal
 from broker.router import Route, Router
-from broker.routing import Routing
+from broker.routing import FEW, Routing
 from broker.session import Session
 from broker.subscriptions import Target
 from tests.broker.house import House
@@ -37,7 +37,8 @@ class Switchboard:
     def session(self, name: str, *topic_filters: str, allowed: str = "", is_connected: bool = True) -> Session:
         made = session(name, is_connected=is_connected)
         for topic_filter in topic_filters:
-            self.router.subscribe(made, Subscription(topic_filter, 1))
+            made.subscriptions[topic_filter] = Subscription(topic_filter, 1)
+            self.router.subscribe(made, made.subscriptions[topic_filter])
         for topic in allowed:
             self.thinker.allow(name, "receive", topic)
         return made
@@ -109,6 +110,17 @@ def test_for_one_client_nobody_else_is_asked_about_and_nothing_is_remembered() -
     assert (target.subscriber, target.qos) == (receiver, 1)
     assert len(board.thinker.asked) == 1
     assert board.router.known_route("x") is None
+
+
+@pytest.mark.parametrize("count", [FEW, FEW + 1])
+def test_of_few_subscriptions_and_of_many_one_client_gets_the_same(count: int) -> None:
+    board = Switchboard()
+    receiver = board.session("a", "x", "+", *[f"y/{number}" for number in range(count - 2)], allowed="x")
+    board.session("b", "#", allowed="x")
+    assert len(receiver.subscriptions) == count
+    one = partial(board.routing.one, board.router, session=receiver, is_due=False)
+    assert [target.subscriber for target in one(message("x")).targets] == [receiver]
+    assert one(message("z/z")).targets == ()
 
 
 questions = st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from(["publish", "allow", "deny"])), max_size=25)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broker.packets import Subscription
-from broker.subscriptions import Group, Matches, SubscriptionTree, Target
+from broker.subscriptions import Group, Matches, SubscriptionTree, Target, own_target
 from broker.topics import matches, shared_parts
 from tests.broker.strategies import filters, names
 
@@ -100,6 +100,10 @@ class TreeAgainstPlainMatching(RuleBasedStateMachine):
         for group in found.groups:
             wanted = f"$share/{'/'.join(group.name)}"
             assert group.members == {who: each for (who, topic), each in self.model.items() if topic == wanted}
+        for subscriber in range(4):
+            own = {topic: each for (who, topic), each in self.model.items() if who == subscriber}
+            target = own_target(subscriber, own, name)
+            assert plain(Matches((target,) if target else (), (), {}))[0] == plain(found.only(subscriber))[0]
 
     @invariant()
     def the_tree_finds_what_matches_finds(self) -> None:

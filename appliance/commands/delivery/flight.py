@@ -102,40 +102,48 @@ class Evidence:
 class Wants:
     """What a connected client has subscribed to, as it was at a moment."""
 
-    __slots__ = ("_filters", "_heads", "_last")
+    __slots__ = ("_granted", "_last")
 
     def __init__(self, granted: Mapping[str, int]) -> None:
-        """`granted` is the QoS of each topic filter. Shared subscriptions want nothing for one device alone."""
-        self._filters = [(_head(one), one, qos) for one, qos in granted.items() if not one.startswith(SHARED)]
-        self._heads = tuple([head for head, _, _ in self._filters])
+        """`granted`, which nobody changes any more, is the QoS of each topic filter.
+
+        Shared subscriptions want nothing for one device alone; no topic of a command begins as they do.
+        """
+        self._granted = granted
         self._last: tuple[str, int | None] = ("", None)
         """What was asked last: whoever has found that a topic is wanted asks at which QoS."""
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self._filters)
+        return any(not one.startswith(SHARED) for one in self._granted)
 
     def __call__(self, topic: str) -> bool:
         """Whether it wants a topic."""
         return self.qos(topic) is not None
 
+    def reaches(self, beginning: str) -> bool:
+        """Whether it may want a topic that begins so; where it says no, none of these has to be asked about."""
+        # With thousands of devices at once, nothing else about a command would take as long as asking about each.
+        return any(one.startswith(beginning) or _is_open(one[: len(beginning)], beginning) for one in self._granted)
+
     def qos(self, topic: str) -> int | None:
         """The highest QoS at which it wants a topic; None where it does not."""
-        # Most topics that are asked about are wanted by nobody, and most filters are about others, which their
-        # beginnings tell: with thousands of devices at once, nothing else about a command would take as long.
-        if not topic.startswith(self._heads):
-            return None
         known, highest = self._last
         if known != topic:
-            found = [qos for head, one, qos in self._filters if topic.startswith(head) and matches(one, topic)]
-            highest = max(found, default=None)
+            first = topic[0]
+            highest = None
+            for one, qos in self._granted.items():
+                # Most filters are about something else, which their first character tells.
+                if (one[0] == first or one[0] in "+#") and (highest is None or qos > highest) and matches(one, topic):
+                    highest = qos
             self._last = (topic, highest)
         return highest
 
 
-def _head(topic_filter: str) -> str:
-    """With what every topic begins that a filter matches: `a/#` matches `a`, too."""
-    return topic_filter.partition("+")[0].partition("#")[0].rstrip("/")
+def _is_open(beginning_of_filter: str, beginning: str) -> bool:
+    """Whether a wildcard stands in it, and before that nothing else than in the beginning of a topic."""
+    head = beginning_of_filter.partition("#")[0].partition("+")[0]
+    return len(head) < len(beginning_of_filter) and beginning.startswith(head)
 
 
 class Claimant(NamedTuple):
@@ -143,12 +151,18 @@ class Claimant(NamedTuple):
 
     tenant_id: int
     device_id: str
-    client_id: str
+    session: Session
     connection: object
     """The client's connection as it was when it was asked; it counts only while it is the same."""
     wants: Wants
     room: int
     type_name: str
+
+    @property
+    def is_still_there(self) -> bool:
+        """Whether the connection is still the one for which it was chosen: nothing may wait for another."""
+        client = self.session.client
+        return client is not None and client is self.connection and client.stream.is_open
 
 
 class Post(Protocol):

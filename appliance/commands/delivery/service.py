@@ -272,7 +272,7 @@ class Courier:
             wants = Wants({one: subscription.qos for one, subscription in session.subscriptions.items()})
             if wants:
                 type_name = self.type_of(tenant_id, device_id)
-                return Claimant(tenant_id, device_id, session.client_id, client, wants, room, type_name)
+                return Claimant(tenant_id, device_id, session, client, wants, room, type_name)
         return None
 
     def _claim(
@@ -309,27 +309,19 @@ class Courier:
             properties=properties,
             expires_at=command.expires_at,
         )
-        flight = Flight(key, claimant.client_id, message, self)
+        flight = Flight(key, claimant.session.client_id, message, self)
         flights = self._flights.setdefault(place, {})
         has_room = len(flights) < self._in_flight
         flights[command.command_number] = flight
-        if not (has_room and self._is_still_there(claimant)):
+        if not (has_room and claimant.is_still_there):
             self._lost(flight)
             return
-        flight.publication = self._post.answer(message, claimant.client_id, flight)
+        flight.publication = self._post.answer(message, claimant.session.client_id, flight)
         if flight.publication is None:
             self._lost(flight)
         elif not qos and flight.is_written:
             # Nobody will answer for it.
             self._forget(flight)
-
-    def _is_still_there(self, claimant: Claimant) -> bool:
-        """Whether the connection is still the one for which it was chosen: nothing may wait for another."""
-        assert self._post is not None  # noqa: S101  it runs
-        for session in self._post.sessions(claimant.tenant_id, claimant.device_id):
-            if session.client is not None and session.client is claimant.connection:
-                return session.client.stream.is_open
-        return False
 
     # What becomes of flights.
 

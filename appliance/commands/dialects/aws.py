@@ -3,12 +3,11 @@
 The payload is the operator's own. Where the device wants CBOR and the payload is JSON, it is written as CBOR.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from appliance.commands.dialects.dialect import Address, Cbor, Wire, report_of, state_of
+from appliance.commands.dialects.dialect import Address, Cbor, Wanted, Wire, report_of, state_of
 from appliance.commands.model import CBOR, JSON, Command, DialectName
 from appliance.commands.ruling import INVALID, Refusal, Report
 from appliance.errors import InvalidInputError
@@ -30,8 +29,10 @@ class Aws:
     def __init__(self, cbor: Cbor) -> None:
         self._cbor = cbor
 
-    def wire(self, command: Command, wants: Callable[[str], bool]) -> Wire | None:
+    def wire(self, command: Command, wants: Wanted) -> Wire | None:
         """The request, in the first form that the device wants."""
+        if not wants.reaches(PREFIX):
+            return None
         forms = self._forms(command)
         for kind in _KINDS:
             base = f"{PREFIX}{kind}/{command.device_id}/executions/{command.wire_id}"

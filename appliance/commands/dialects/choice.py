@@ -1,13 +1,13 @@
 """In which dialect a device is told of a command."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from appliance.commands.dialects.dialect import Address, Answered, Dialect, Wire
+from appliance.commands.dialects.dialect import Address, Answered, Dialect, Wanted, Wire
 from appliance.commands.model import Command, DialectName
 
 
 def chosen(
-    dialects: Sequence[Dialect], command: Command, wants: Callable[[str], bool], usual: DialectName
+    dialects: Sequence[Dialect], command: Command, wants: Wanted, usual: DialectName
 ) -> tuple[DialectName, Wire] | None:
     """The request as it is to be written: in the command's own dialect, else in one that the device wants.
 

@@ -46,6 +46,16 @@ class Cbor(NamedTuple):
     """Raises `InvalidInputError`."""
 
 
+class Wanted(Protocol):
+    """Tells which topics a device wants."""
+
+    def __call__(self, topic: str) -> bool:
+        """Whether it wants this one."""
+
+    def reaches(self, beginning: str) -> bool:
+        """Whether it may want one that begins so."""
+
+
 class Dialect(Protocol):
     """One way to speak with devices about commands."""
 
@@ -53,7 +63,7 @@ class Dialect(Protocol):
     def name(self) -> DialectName:
         """By which it is chosen."""
 
-    def wire(self, command: Command, wants: Callable[[str], bool]) -> Wire | None:
+    def wire(self, command: Command, wants: Wanted) -> Wire | None:
         """The request to a device that `wants` some topics; None where it wants none of this dialect."""
 
 

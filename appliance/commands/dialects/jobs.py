@@ -1,8 +1,6 @@
 """Commands as jobs of AWS IoT: whether a device speaks so. All else is the ledger's of jobs."""
 
-from collections.abc import Callable
-
-from appliance.commands.dialects.dialect import Wire
+from appliance.commands.dialects.dialect import Wanted, Wire
 from appliance.commands.jobs import topics
 from appliance.commands.jobs.topics import Api, JobAddress
 from appliance.commands.model import Command, DialectName
@@ -13,7 +11,7 @@ class AsJob:
 
     name = DialectName.JOBS
 
-    def wire(self, command: Command, wants: Callable[[str], bool]) -> Wire | None:
+    def wire(self, command: Command, wants: Wanted) -> Wire | None:
         """Where the device would hear of it; None where it has subscribed to nothing about its jobs."""
         device_id = command.device_id
         asked = JobAddress(device_id, Api.START_NEXT).answered(is_accepted=True)

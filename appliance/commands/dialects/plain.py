@@ -4,13 +4,12 @@ Clients of MQTT 5 find the response topic and correlation data in the properties
 the topic, and in a JSON payload.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from appliance.commands.dialects.dialect import Address, Wire, report_of, state_of
+from appliance.commands.dialects.dialect import Address, Wanted, Wire, report_of, state_of
 from appliance.commands.model import JSON, Command, DialectName, State
 from appliance.commands.ruling import INVALID, Refusal, Report
 from appliance.instant import to_text
@@ -26,7 +25,7 @@ class Plain:
 
     name = DialectName.PLAIN
 
-    def wire(self, command: Command, wants: Callable[[str], bool]) -> Wire | None:
+    def wire(self, command: Command, wants: Wanted) -> Wire | None:
         """The request, if the device wants it."""
         base = f"cmd/{command.device_id}"
         topic = f"{base}/request/{command.wire_id}"

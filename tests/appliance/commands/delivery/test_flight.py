@@ -52,6 +52,9 @@ def test_a_client_wants_what_its_filters_match_and_no_share_of_it() -> None:
     assert not Wants({"$share/a/cmd/lamp/request/x": 1})
     assert Wants({"#": 1})("cmd/x")
     assert not Wants({"#": 1})("$aws/x")
+    assert [wants.reaches(one) for one in ("cmd/l", "cmd/lamp/x/", "$aws/", "$aws/commands/", "fw/")] == [
+        *(True, True, True, False, False)
+    ]
 
 
 LEVELS = st.sampled_from(["cmd", "lamp", "request", "x", "$aws"])
@@ -66,3 +69,6 @@ def test_what_is_wanted_is_what_the_filters_match(granted: dict[str, int], topic
     wants = Wants(granted)
     for topic in topics:
         assert wants.qos(topic) == max([qos for one, qos in granted.items() if matches(one, topic)], default=None)
+        for length in range(len(topic) + 1):
+            # What it is said not to reach it does not want.
+            assert wants.reaches(topic[:length]) or not wants(topic)

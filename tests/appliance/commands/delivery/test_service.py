@@ -1,14 +1,13 @@
 """The courier: what is written to whom, and what is heard of it."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
 from appliance.commands import ruling
 from appliance.commands.as_jobs.service import Kept
 from appliance.commands.delivery.service import AGAIN_MS, IMPATIENT_MS
-from appliance.commands.dialects.dialect import Wire
+from appliance.commands.dialects.dialect import Wanted, Wire
 from appliance.commands.dialects.plain import Plain
 from appliance.commands.model import Command, NewCommand, State
 from appliance.registry.service import Registry
@@ -316,7 +315,7 @@ async def test_a_command_that_cannot_be_offered_keeps_no_other_from_its_device_o
 ) -> None:
     wire = Plain.wire
 
-    def broken(self: Plain, command: Command, wants: Callable[[str], bool]) -> Wire | None:
+    def broken(self: Plain, command: Command, wants: Wanted) -> Wire | None:
         if not is_row and command.name == "boom":
             raise ValueError(command.payload)
         return wire(self, command, wants)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from appliance.commands.delivery.flight import Wants
 from appliance.commands.dialects.aws import Aws
 from appliance.commands.dialects.dialect import Cbor
 from appliance.commands.model import CBOR, JSON, State
@@ -17,8 +18,8 @@ AWS = Aws(Cbor(cbor.encode, cbor.decode))
 BASE = f"$aws/commands/things/lamp/executions/{EXECUTION}"
 
 
-def wanting(*topics: str) -> Any:
-    return lambda topic: topic in topics
+def wanting(*topics: str) -> Wants:
+    return Wants(dict.fromkeys(topics, 1))
 
 
 @pytest.mark.parametrize("kind", ["things", "clients"])
@@ -47,7 +48,7 @@ def test_json_comes_first_and_another_content_has_no_form() -> None:
     both = AWS.wire(command(), wanting(f"{BASE}/request/cbor", f"{BASE}/request/json", f"{BASE}/request"))
     assert both is not None
     assert both.topic == f"{BASE}/request/json"
-    text = AWS.wire(command(payload=b"go", content_type="text/plain"), lambda _: True)
+    text = AWS.wire(command(payload=b"go", content_type="text/plain"), wanting("$aws/#"))
     assert text is not None
     assert (text.topic, text.properties.response_topic) == (f"{BASE}/request", f"{BASE}/response")
     assert AWS.wire(command(payload=b"go", content_type="text/plain"), wanting(f"{BASE}/request/json")) is None

@@ -2,6 +2,7 @@
 
 import pytest
 
+from appliance.commands.delivery.flight import Wants
 from appliance.commands.dialects.aws import Aws
 from appliance.commands.dialects.choice import addressed, chosen
 from appliance.commands.dialects.dialect import Cbor
@@ -37,7 +38,7 @@ ANY, PLAIN, AWS, JOBS = DialectName.ANY, DialectName.PLAIN, DialectName.AWS, Dia
 def test_the_command_says_then_the_device_then_its_type(
     own: DialectName, usual: DialectName, wanted: tuple[str, ...], told: DialectName | None
 ) -> None:
-    found = chosen(DIALECTS, command(dialect=own), lambda topic: bool(wanted) and topic.startswith(wanted), usual)
+    found = chosen(DIALECTS, command(dialect=own), Wants({f"{one}#": 1 for one in wanted}), usual)
     assert (None if found is None else found[0]) == told
 
 

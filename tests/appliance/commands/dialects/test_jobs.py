@@ -2,8 +2,8 @@
 
 import pytest
 
+from appliance.commands.delivery.flight import Wants
 from appliance.commands.dialects.jobs import AsJob
-from broker.topics import matches
 from tests.appliance.commands.examples import command
 
 
@@ -21,5 +21,5 @@ from tests.appliance.commands.examples import command
     ],
 )
 def test_whoever_has_subscribed_to_something_about_its_jobs_does(subscribed: str, speaks: bool) -> None:
-    found = AsJob().wire(command(), lambda topic: matches(subscribed, topic))
+    found = AsJob().wire(command(), Wants({subscribed: 1}))
     assert (found is not None) is speaks

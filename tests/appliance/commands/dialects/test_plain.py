@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from appliance.commands.delivery.flight import Wants
 from appliance.commands.dialects.plain import Plain
 from appliance.commands.model import DialectName, State
 from appliance.commands.ruling import Refusal, Report
@@ -13,7 +14,7 @@ RESPONSE = f"cmd/lamp/response/{EXECUTION}"
 
 
 def test_the_request_says_everything_in_its_properties_and_in_its_payload() -> None:
-    wire = Plain().wire(command(is_repeated=True), lambda topic: topic == REQUEST)
+    wire = Plain().wire(command(is_repeated=True), Wants({REQUEST: 1}))
     assert wire is not None
     assert wire.topic == REQUEST
     told = msgspec.json.decode(wire.payload)
@@ -31,14 +32,14 @@ def test_the_request_says_everything_in_its_properties_and_in_its_payload() -> N
 
 
 def test_what_is_no_json_travels_as_it_is() -> None:
-    wire = Plain().wire(command(payload=b"\x00\x01", content_type="application/octet-stream"), lambda _: True)
+    wire = Plain().wire(command(payload=b"\x00\x01", content_type="application/octet-stream"), Wants({"#": 1}))
     assert wire is not None
     assert (wire.payload, wire.properties.content_type) == (b"\x00\x01", "application/octet-stream")
     assert "is_repeated" not in dict(wire.properties.user_properties)
 
 
 def test_a_device_that_has_not_subscribed_is_told_nothing() -> None:
-    assert Plain().wire(command(), lambda _: False) is None
+    assert Plain().wire(command(), Wants({})) is None
 
 
 def test_the_topic_of_a_response_says_whose_it_is() -> None:

@@ -1,18 +1,21 @@
 """What is offered next, on disk before it is written."""
 
-from collections.abc import Callable
-
 import pytest
 
 from appliance.commands import ruling
 from appliance.commands.delivery.claiming.service import all_waiting, claim
 from appliance.commands.delivery.flight import Claimant, Wants
-from appliance.commands.dialects.dialect import Wire
+from appliance.commands.dialects.dialect import Wanted, Wire
 from appliance.commands.dialects.plain import Plain
 from appliance.commands.model import Command, DialectName, NewCommand, Selection, State
+from broker.deliveries import Budget
+from broker.limits import Limits
+from broker.ports import Principal
+from broker.session import Session
 from tests.appliance.commands.room import TENANT, Hall, until
 
 WANTS = Wants({"cmd/lamp/request/+": 1})
+SESSION = Session(1, Principal(TENANT, "lamp"), "lamp", Limits(), Budget(0))
 
 
 def usual(*_: object) -> DialectName:
@@ -24,7 +27,7 @@ async def test_the_most_urgent_is_taken_as_far_as_there_is_room(hall: Hall) -> N
         await hall.commands.send(TENANT, "lamp", NewCommand("blink", priority=priority, dialect=dialect))
         for priority, dialect in ((0, DialectName.ANY), (9, DialectName.AWS), (5, DialectName.ANY))
     ]
-    claimant = Claimant(TENANT, "lamp", "lamp", object(), WANTS, 1, "light")
+    claimant = Claimant(TENANT, "lamp", SESSION, object(), WANTS, 1, "light")
 
     async def claimed() -> tuple[list[str], bool]:
         now = hall.clock()
@@ -50,7 +53,7 @@ async def test_of_a_command_to_many_one_that_cannot_be_written_keeps_no_other_fr
 ) -> None:
     wire = Plain.wire
 
-    def broken(self: Plain, command: Command, wants: Callable[[str], bool]) -> Wire | None:
+    def broken(self: Plain, command: Command, wants: Wanted) -> Wire | None:
         if command.device_id == "lamp":
             raise ZeroDivisionError
         return wire(self, command, wants)
