@@ -13,8 +13,8 @@ REQUEST_PREFIXES = ("$", "cmd/")
 
 
 def is_waited_for(topic: str) -> bool:
-    """Whether whoever published on a topic waits for the answer. Who responds to a command does not."""
-    return topic.startswith("$") and not topic.startswith("$aws/commands/")
+    """Whether whoever published on a topic waits for the answer. Who responds to a command, or reports, does not."""
+    return topic.startswith("$") and not topic.startswith(("$aws/commands/", "$aws/rules/"))
 
 
 class Problem(msgspec.Struct, frozen=True):

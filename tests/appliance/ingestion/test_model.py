@@ -1,4 +1,6 @@
-from appliance.ingestion.model import Mishap, Outcome
+import pytest
+
+from appliance.ingestion.model import Mishap, Outcome, is_waited_for
 from appliance.telemetry.model import Report, TimeSource
 
 
@@ -8,3 +10,20 @@ def test_what_no_message_carried_comes_after_what_one_did_and_the_rest_stays() -
     outcome = Outcome((first,), (refused,), ())
     assert outcome.extended([second], [forgotten]) == Outcome((first, second), (refused, forgotten), ())
     assert outcome.extended([], []) == outcome
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_so"),
+    [
+        ("$aws/things/pump-1/shadow/get", True),
+        ("$aws/things/pump-1/jobs/start-next", True),
+        ("$aws/certificates/create/json", True),
+        ("$headworks/devices/pump-1/certificate/renew", True),
+        ("$aws/commands/things/pump-1/executions/x/response", False),
+        ("$aws/rules/store/sensors/pump-1/telemetry", False),
+        ("cmd/pump-1/response/x", False),
+        ("sensors/pump-1/telemetry", False),
+    ],
+)
+def test_who_asks_waits_and_who_responds_or_reports_does_not(topic: str, is_so: bool) -> None:
+    assert is_waited_for(topic) is is_so
