@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 
 from bench import faults_damage, faults_death, faults_full, faults_replay
-from bench.faults_death import Deaths
+from bench.children import BenchError
+from bench.faults_death import Deaths, NoCardError
 from bench.numbers import table
 
 HEAD = ("what", "measured", "target", "met")
+LOG_LENGTH = 4_000
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -44,15 +46,26 @@ def measure(folder: Path, *, quick: bool) -> str:
         "damage": lambda place: _damage(place, quick=quick),
         "replay": lambda place: _replay(place, extent.replay_seconds),
     }
-    told = []
+    told, failed = [], []
     for name, part in parts.items():
         place = folder / name
         place.mkdir()
         try:
             told.append(part(place))
-        except OSError as error:
+        except NoCardError as error:
             told.append(f"{name}: not done, because no file system can be mounted here: {error}")
+        except Exception as error:  # noqa: BLE001  what the other parts have found is told all the same
+            failed.append(name)
+            told.append(f"{name}: FAILED: {error!r}\n{_end_of_log(place)}")
+    if failed:
+        raise BenchError("\n\n".join([*told, f"failed: {', '.join(failed)}"]))
     return "\n\n".join(told)
+
+
+def _end_of_log(place: Path) -> str:
+    """What the gateway said last: its folder does not outlive the run."""
+    log = place / "log"
+    return log.read_text(encoding="utf-8", errors="replace")[-LOG_LENGTH:] if log.exists() else ""
 
 
 def _deaths(title: str, deaths: Deaths) -> str:

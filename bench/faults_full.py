@@ -45,7 +45,7 @@ class Full(msgspec.Struct, frozen=True):
 async def filled(folder: Path, count: int) -> Full:
     """Fill the disk of a gateway after so many acknowledgements, free it, and wait for as many again.
 
-    Raises `OSError` where no loop device can be mounted.
+    Raises `NoCardError` where no loop device can be mounted.
     """
     card = made_card(folder / "card.img", CARD_BYTES)
     place = folder / "card"

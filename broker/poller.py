@@ -49,8 +49,9 @@ class Poller:
         self._gathering = Gathering()
         self._pause: asyncio.TimerHandle | None = None
         self._hurry_count = 0
-        self._hurried_until = self._leisure_until = 0.0
-        """Until when few are served, and until when nothing is urgent enough for that, in the seconds of the loop."""
+        self._hurry_began_at = self._hurried_until = self._leisure_until = 0.0
+        """Since when and until when few are served, and until when nothing is urgent enough for that, in the seconds
+        of the loop."""
         self.now = 0.0
         """When it was last found out who is ready, in the seconds of the loop."""
         self.is_busy = False
@@ -87,8 +88,9 @@ class Poller:
         """
         loop = asyncio.get_running_loop()
         begins_at = loop.time()
+        # One that begins while another goes on is a part of that.
         if not self._hurry_count and begins_at >= self._leisure_until:
-            self._hurried_until = begins_at + longest_s
+            self._hurry_began_at, self._hurried_until = begins_at, begins_at + longest_s
         self._hurry_count += 1
         try:
             yield
@@ -96,7 +98,7 @@ class Poller:
             self._hurry_count -= 1
             if not self._hurry_count and self._hurried_until:
                 now = loop.time()
-                self._leisure_until = now + min(now, self._hurried_until) - begins_at
+                self._leisure_until = now + min(now, self._hurried_until) - self._hurry_began_at
                 self._hurried_until = 0.0
 
     def _rest(self) -> None:

@@ -201,6 +201,9 @@ class Evidence(Protocol):
     def written(self, client_id: str) -> None:
         """It was written to a live connection of this client."""
 
+    def unanswerable(self, client_id: str) -> None:
+        """It was written at QoS 0: this client will not answer for it."""
+
     def acknowledged(self, client_id: str) -> None:
         """This client has answered for it (QoS 1 and 2)."""
 

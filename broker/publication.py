@@ -38,6 +38,7 @@ class Publication(msgspec.Struct, eq=False):
         self.is_taken = True
         if evidence is not None:
             evidence.written(session.client_id)
+            evidence.unanswerable(session.client_id)
 
     def was_taken(self, session: Session, delivery: Delivery) -> None:
         """A session took it at QoS 1 or 2."""

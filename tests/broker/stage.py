@@ -155,6 +155,9 @@ class Hearing:
     def written(self, client_id: str) -> None:
         self.heard.append(f"written {client_id}")
 
+    def unanswerable(self, client_id: str) -> None:
+        self.heard.append(f"unanswerable {client_id}")
+
     def acknowledged(self, client_id: str) -> None:
         self.heard.append(f"acknowledged {client_id}")
 

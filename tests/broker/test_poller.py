@@ -255,3 +255,19 @@ async def test_after_a_hurry_everybody_is_served_for_as_long(monkeypatch: pytest
         with home.poller.hurry(60.0):
             await home.hears(lambda: len(home.told) == 2 * HURRIED_PER_TURN)
             assert home.poller._hurried_until == 0.0
+
+
+async def test_of_hurries_that_overlap_the_first_begins_what_everybody_is_served_for_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    with house(0) as home, contextlib.ExitStack() as second:
+        with home.poller.hurry(2.0):
+            now = 101.85
+            second.enter_context(home.poller.hurry(2.0))
+            assert home.poller._hurried_until == 102.0
+            now = 101.9
+        now = 102.5
+        second.close()
+        assert home.poller._leisure_until == 104.5

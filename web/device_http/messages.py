@@ -73,6 +73,9 @@ class _Hearing:
         if not self._is_confirmed:
             self._tell(is_taken=True)
 
+    def unanswerable(self, client_id: str) -> None:
+        """The client will not answer for it, and whoever wants to hear of an answer hears of none."""
+
     def acknowledged(self, client_id: str) -> None:
         """The client has answered for it."""
         del client_id

@@ -30,6 +30,9 @@ class Listener(Protocol):
     def was_written(self, flight: "Flight") -> None:
         """It was written to the connection."""
 
+    def was_unanswerable(self, flight: "Flight") -> None:
+        """The device will not answer for it."""
+
     def was_acknowledged(self, flight: "Flight") -> None:
         """The device has answered for it."""
 
@@ -58,6 +61,11 @@ class Flight:
         if not self.is_written:
             self.is_written = True
             self.listener.was_written(self)
+
+    def unanswerable(self, client_id: str) -> None:
+        """It was written at QoS 0."""
+        del client_id
+        self.listener.was_unanswerable(self)
 
     def acknowledged(self, client_id: str) -> None:
         """This client has answered for it."""

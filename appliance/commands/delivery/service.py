@@ -196,6 +196,10 @@ class Courier:
         """It was written to the connection."""
         self._about(flight.key).sent_at = self._clock()
 
+    def was_unanswerable(self, flight: Flight) -> None:
+        """Nobody will answer for it: there is room for the next one."""
+        self._forget(flight)
+
     def was_acknowledged(self, flight: Flight) -> None:
         """The device has answered for it: there is room for the next one."""
         self._about(flight.key).acknowledged_at = self._clock()
@@ -301,7 +305,6 @@ class Courier:
         place = (command.tenant_id, command.device_id)
         key = Key(*place, command.command_number, command.attempt)
         topic, payload, properties = claim.wire
-        qos = min(command.qos, claimant.wants.qos(topic) or 0)
         message = Message(
             *(command.tenant_id, "", "", topic, payload, command.qos),
             retain=False,
@@ -319,9 +322,6 @@ class Courier:
         flight.publication = self._post.answer(message, claimant.session.client_id, flight)
         if flight.publication is None:
             self._lost(flight)
-        elif not qos and flight.is_written:
-            # Nobody will answer for it.
-            self._forget(flight)
 
     # What becomes of flights.
 

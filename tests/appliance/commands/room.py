@@ -80,7 +80,9 @@ class Exchange:
             line.written.append(message)
             line.evidence.append(evidence)
             evidence.written(client_id)
-            if line.acknowledges and line.qos:
+            if not line.qos:
+                evidence.unanswerable(client_id)
+            elif line.acknowledges:
                 evidence.acknowledged(client_id)
         return cast("Publication", Taken(line, message))
 

@@ -78,6 +78,9 @@ class _Taken:
     def written(self, client_id: str) -> None:
         """It was on its way, which is all that counts."""
 
+    def unanswerable(self, client_id: str) -> None:
+        """The device will not say that it has it."""
+
     def acknowledged(self, client_id: str) -> None:
         """The device has it."""
 

@@ -17,6 +17,9 @@ class Heard:
     def was_written(self, flight: Flight) -> None:
         self.words.append(f"written {flight.is_written}")
 
+    def was_unanswerable(self, flight: Flight) -> None:
+        self.words.append(f"unanswerable {flight.is_written}")
+
     def was_acknowledged(self, flight: Flight) -> None:
         self.words.append(f"acknowledged {flight.is_answered_for}")
 
