@@ -1,8 +1,10 @@
 """Outcomes that a caller must hear of.
 
-Each kind has a stable `code`, which scripts may rely on; the message is for people.
+Each kind has a stable `code`, which scripts may rely on; the message is for people. Of an error that nobody foresaw the
+log is told its kind and its place, and never its own words: they may be those of a device, or of what a row has.
 """
 
+import traceback
 from typing import ClassVar
 
 
@@ -57,3 +59,13 @@ class TooManyAttemptsError(ApplianceError):
         """`wait_s` is after how many seconds it is worth trying again."""
         super().__init__(message)
         self.wait_s = wait_s
+
+
+def kind_of(error: Exception) -> str:
+    """What kind of error it is."""
+    return type(error).__name__
+
+
+def place_of(error: Exception) -> str:
+    """Where in the gateway it happened."""
+    return "".join(traceback.format_tb(error.__traceback__)).rstrip()

@@ -31,6 +31,10 @@ reserve_mb = 4
 SEED = 20_260_131
 
 
+class NoCardError(OSError):
+    """No file system can be mounted here."""
+
+
 class Deaths(msgspec.Struct, frozen=True):
     """What so many deaths came to."""
 
@@ -60,7 +64,7 @@ async def killed(folder: Path, rounds: int, largest_round: int) -> Deaths:
 
 
 async def cut_off(folder: Path, rounds: int, largest_round: int) -> Deaths:
-    """Cut the power of a gateway under load so often. Raises `OSError` where no loop device can be mounted."""
+    """Cut the power of a gateway under load so often. Raises `NoCardError` where no loop device can be mounted."""
     card = made_card(folder / "card.img")
     place = folder / "card"
     place.mkdir()
@@ -128,19 +132,20 @@ class _Course:
 
 
 def made_card(path: Path, size: int = CARD_BYTES) -> Path:
-    """A file that holds an empty file system. Raises `OSError` where that is not possible."""
+    """A file that holds an empty file system. Raises `NoCardError` where that is not possible."""
     if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
-        raise OSError("only root may mount, and mkfs.ext4 is needed")
+        raise NoCardError("only root may mount, and mkfs.ext4 is needed")
     with path.open("wb") as file:
         file.truncate(size)
-    # None of it is kept for root alone: it would be full for others sooner than for the gateway.
-    _run("mkfs.ext4", "-q", "-F", "-m", "0", str(path))
+    # None of it is kept for root alone: it would be full for others sooner than for the gateway. Blocks as cards of
+    # today have them: a file system as small as this would get smaller ones, on which a full disk can end the gateway.
+    _run("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", str(path))
     return path
 
 
 @contextmanager
 def mounted(image: Path, folder: Path) -> Iterator[Path]:
-    """A file system while it is mounted. Raises `OSError` where that is not possible."""
+    """A file system while it is mounted. Raises `NoCardError` where that is not possible."""
     folder.mkdir(exist_ok=True)
     # The longest interval between syncs of its own, so that the file system does not do our work.
     _run("mount", "-o", "loop,noatime,commit=300", str(image), str(folder))
@@ -163,4 +168,4 @@ def _inserted(card: Path, gateway: Patient) -> Iterator[None]:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  named above
     if done.returncode:
-        raise OSError(f"{command[0]} failed: {done.stderr.strip()}")
+        raise NoCardError(f"{command[0]} failed: {done.stderr.strip()}")

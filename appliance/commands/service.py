@@ -44,6 +44,7 @@ from appliance.commands.ruling import Refusal
 from appliance.commands.sending.service import IN_SERVICE, ReadLess, Sender
 from appliance.commands.setting_aside.service import SettingAside
 from appliance.commands.tending.service import Tending
+from appliance.errors import kind_of, place_of
 from appliance.health import Status
 from appliance.instant import Clock
 from appliance.plane_settings import CommandsConfig
@@ -315,9 +316,10 @@ def _ruled(
         if before is None or not before.device_id == address.device_id == message.principal:
             return Refusal(ruling.NOT_FOUND, "this device was sent no such execution")
         return ruling.told(before, attempt, report, now)
-    except Exception:
-        # One bad response stops nobody, and its own words are not logged.
-        log.exception("response not taken tenant_id=%s device_id=%s", message.tenant_id, address.device_id)
+    except Exception as error:  # noqa: BLE001  one bad response stops nobody
+        # Its own words are not logged.
+        told = (message.tenant_id, address.device_id, kind_of(error), place_of(error))
+        log.error("response not taken tenant_id=%s device_id=%s error=%s where=\n%s", *told)  # noqa: TRY400
         return Refusal("InternalError", "the gateway could not take this response")
 
 

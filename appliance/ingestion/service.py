@@ -307,7 +307,7 @@ class Ingestion:
 
     def _tell(self, load: Load, requests: Sequence[Message], committed: Committed) -> None:
         """Have requests answered."""
-        load.finish(committed.afterwards)
+        load.finish(committed.results)
         if requests:
             self.requested(requests)
 

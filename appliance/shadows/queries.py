@@ -114,14 +114,15 @@ def select_loose(
 ) -> Loose | None:
     """The newest changes of a shadow after one version and up to another; None when there are none.
 
-    SQLite makes one text of them: to make an object of each would take longer than to pack them.
+    SQLite makes one text of them: to make an object of each would take longer than to pack them. A text that damage has
+    made bytes is taken for the text that it was, as whoever reads them one by one takes it.
     """
     sql = """
         SELECT COUNT(*), MIN(version), MAX(version), MIN(at), MAX(at), SUM(byte_count),
             CAST('[' || group_concat(told) || ']' AS BLOB)
         FROM (
-            SELECT version, at, byte_count, '[' || version || ',' || at || ',' || json_quote(author) || ','
-                || json_quote(kind) || ',' || patch || ',' || way_back || ']' AS told
+            SELECT version, at, byte_count, '[' || version || ',' || at || ',' || json_quote(CAST(author AS TEXT))
+                || ',' || json_quote(CAST(kind AS TEXT)) || ',' || patch || ',' || way_back || ']' AS told
             FROM shadow_change WHERE tenant_id = ? AND shadow_number = ? AND version > ? AND version <= ?
             ORDER BY version DESC LIMIT ?
         )

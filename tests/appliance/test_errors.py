@@ -5,7 +5,7 @@ import pytest
 
 import appliance
 import web
-from appliance.errors import ApplianceError, ConflictError, InvalidInputError, NotFoundError
+from appliance.errors import ApplianceError, ConflictError, InvalidInputError, NotFoundError, kind_of, place_of
 
 
 def kinds(kind: type[ApplianceError] = ApplianceError) -> list[type[ApplianceError]]:
@@ -36,3 +36,15 @@ def test_every_kind_of_error_says_what_it_is() -> None:
 def test_no_two_kinds_below_one_have_the_same_code(kind: type[ApplianceError]) -> None:
     codes = [below.code for below in kinds(kind)]
     assert sorted(codes) == sorted(set(codes))
+
+
+def test_of_an_error_its_kind_and_its_place_are_told_and_not_its_words() -> None:
+    def fail(words: str) -> None:
+        raise ValueError(words)
+
+    with pytest.raises(ValueError, match="secret") as raised:
+        fail("SECRET".lower())
+    assert kind_of(raised.value) == "ValueError"
+    assert "in fail" in place_of(raised.value)
+    assert "secret" not in place_of(raised.value)
+    assert place_of(KeyError("secret")) == ""

@@ -7,11 +7,11 @@ never its own words: they may be those of a device, or of whoever sent something
 import asyncio
 import contextlib
 import logging
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from appliance.errors import kind_of, place_of
 from appliance.store.database import Together, UnwritableError, Work
 
 log = logging.getLogger(__name__)
@@ -158,13 +158,3 @@ async def failures(together: Together, items: Sequence[T], work_of: Callable[[T]
         elif outcome is not None:
             raise outcome
     return failed
-
-
-def kind_of(error: Exception) -> str:
-    """What kind of error it is."""
-    return type(error).__name__
-
-
-def place_of(error: Exception) -> str:
-    """Where in the gateway it happened."""
-    return "".join(traceback.format_tb(error.__traceback__)).rstrip()

@@ -3,11 +3,15 @@
 A room that clients ask for something (shadows, commands, jobs) does what they ask in the transaction of their
 batch: a request that is acknowledged is on disk together with what came of it. What the gateway itself or a person
 asks for goes the same way, so that nothing of such a room is ever changed in two places at once.
+
+Rules: what clients ask a room for is done together; where that fails, each of them is served alone, so that one row
+that is damaged costs only whoever asks about it. Of what failed the log is told the kind and the place.
 """
 
 import asyncio
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -17,6 +21,7 @@ import msgspec
 from appliance.alerts import queries as alert_queries
 from appliance.alerts.message import write_notice
 from appliance.alerts.model import AlertEvent
+from appliance.errors import kind_of, place_of
 from appliance.ingestion import queries
 from appliance.ingestion.model import Outcome
 from appliance.ingestion.records import Record, records_of
@@ -42,11 +47,17 @@ class Room(Protocol):
         """Do what these messages ask for, in their order, as a `Work` does. A bad message is answered, not raised."""
 
 
+Results = Sequence[Afterwards | Exception]
+"""What came of an errand; of one that failed as a whole, what came of each of its parts."""
+
+
 class Errand(NamedTuple):
     """Work of one batch, and who waits for it."""
 
     work: Work
     waiting: asyncio.Future[None] | None = None
+    parts: Callable[[], Sequence[Work]] = tuple
+    """The same work in parts that need each other not, in their order; nobody waits for an errand that has some."""
 
     def is_given_up(self, error: Exception) -> bool:
         """Tell whoever waits that it cannot be done now; whether somebody does."""
@@ -64,8 +75,8 @@ class Committed(msgspec.Struct, frozen=True):
     """By log id, in the order of the log."""
     events: tuple[AlertEvent, ...]
     notice_tenants: tuple[int, ...]
-    afterwards: tuple[Afterwards | Exception, ...] = ()
-    """What came of each errand."""
+    results: tuple[Results, ...] = ()
+    """Of each errand."""
 
 
 class Load(NamedTuple):
@@ -79,18 +90,18 @@ class Load(NamedTuple):
         """Those that no message carried."""
         return [report for reports, _ in self.brought for report in reports]
 
-    def finish(self, afterwards: Sequence[Afterwards | Exception]) -> None:
+    def finish(self, results: Sequence[Results]) -> None:
         """Tell those who brought reports, do what is left to do of the errands, and tell those who wait for them."""
         for _, waiting in self.brought:
             if not waiting.done():
                 waiting.set_result(None)
-        for errand, rest in zip(self.errands, afterwards, strict=True):
-            failure = rest if isinstance(rest, Exception) else _told(rest)
+        for errand, parts in zip(self.errands, results, strict=True):
+            told = [part if isinstance(part, Exception) else _told(part) for part in parts]
+            failures = [failure for failure in told if failure is not None]
             if errand.waiting is None or errand.waiting.done():
-                if failure is not None:
-                    log.error("request failed", exc_info=failure)
-            elif failure is not None:
-                errand.waiting.set_exception(failure)
+                _log(failures)
+            elif failures:
+                errand.waiting.set_exception(failures[0])
             else:
                 errand.waiting.set_result(None)
 
@@ -144,7 +155,11 @@ class Company:
                 if room.takes(one.topic):
                     messages.append(one)
                     break
-        load.errands[:0] = [Errand(partial(room.apply, messages)) for room, messages in asked if messages]
+        load.errands[:0] = [
+            Errand(partial(room.apply, messages), parts=partial(_one_by_one, room, messages))
+            for room, messages in asked
+            if messages
+        ]
         return load
 
 
@@ -172,8 +187,19 @@ def write(
         records,
         tuple(events),
         tuple({event.alert.tenant_id for event in noticed}),
-        tuple([_done(connection, errand.work, now) for errand in errands]),
+        tuple([_results(connection, errand, now) for errand in errands]),
     )
+
+
+def _one_by_one(room: Room, messages: Sequence[Message]) -> list[Work]:
+    return [partial(room.apply, [message]) for message in messages]
+
+
+def _results(connection: sqlite3.Connection, errand: Errand, now: int) -> Results:
+    """Run an errand; where it fails as a whole, run its parts, and one that fails alone costs no other anything."""
+    whole = _done(connection, errand.work, now)
+    parts = errand.parts() if isinstance(whole, Exception) else ()
+    return [_done(connection, part, now) for part in parts] if len(parts) > 1 else [whole]
 
 
 def _done(connection: sqlite3.Connection, work: Work, now: int) -> Afterwards | Exception:
@@ -182,13 +208,21 @@ def _done(connection: sqlite3.Connection, work: Work, now: int) -> Afterwards | 
     try:
         afterwards = work(connection, now)
     except Exception as error:  # one bad request stops nobody; it is logged or raised where it is told
-        if isinstance(error, sqlite3.OperationalError) and is_sqlites(error):
-            raise  # The disk, not the work: the whole batch waits.
+        if _is_the_disks(error):
+            raise  # The whole batch waits.
         connection.execute("ROLLBACK TO errand")
         connection.execute("RELEASE errand")
         return error
     connection.execute("RELEASE errand")
     return afterwards
+
+
+def _is_the_disks(error: Exception) -> bool:
+    """Whether the disk is to blame, and not the work or what it found in a row."""
+    if not (isinstance(error, sqlite3.OperationalError) and is_sqlites(error)):
+        return False
+    # That a statement cannot be done with such values is said without a kind of its own.
+    return error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR
 
 
 def _told(rest: Afterwards) -> Exception | None:
@@ -197,6 +231,12 @@ def _told(rest: Afterwards) -> Exception | None:
     except Exception as error:  # noqa: BLE001  whoever tells of one request must not keep others from theirs
         return error
     return None
+
+
+def _log(failures: Sequence[Exception]) -> None:
+    """Tell the log once of each kind and place, and never in the errors' own words."""
+    for (kind, place), count in Counter((kind_of(error), place_of(error)) for error in failures).items():
+        log.error("requests failed count=%s error=%s where=\n%s", count, kind, place)
 
 
 def _queue_notices(

@@ -10,6 +10,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
+from appliance.errors import kind_of, place_of
 from appliance.plane_settings import ShadowsConfig
 from appliance.shadows import queries
 from appliance.shadows.model import Address
@@ -74,9 +75,10 @@ class Batch:
             ruling = rule(address, payload, held.standing, self._config.document_bytes, self._now)
         except sqlite3.Error:
             raise
-        except Exception:
-            # One bad request stops nobody, and its own words are not logged.
-            log.exception("request to a shadow not served tenant_id=%s device_id=%s", tenant_id, address.device_id)
+        except Exception as error:  # noqa: BLE001  one bad request stops nobody
+            # Its own words are not logged.
+            told = (tenant_id, address.device_id, kind_of(error), place_of(error))
+            log.error("request to a shadow not served tenant_id=%s device_id=%s error=%s where=\n%s", *told)  # noqa: TRY400
             return refused(500, "Internal service failure", self._now, None)
         if ruling.standing is None or ruling.change is None:
             return ruling

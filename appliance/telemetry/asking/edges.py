@@ -94,6 +94,9 @@ def _even(start: int, end: int, width: Width, zone: tzinfo) -> list[int] | None:
     step = least_ms(width)
     if width.unit is Unit.MONTH or (width.unit in _CLOCK_MS and DAY_MS % step):
         return None
+    if zone is not UTC and step > DAY_MS:
+        # There are fewer edges to ask the zone about than days.
+        return None
     offset = _offset(start, zone)
     origin = (0 if width.unit in _CLOCK_MS else _FIRST_MONDAY * DAY_MS) - offset
     first = (start - origin) // step * step + origin

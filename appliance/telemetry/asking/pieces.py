@@ -1,7 +1,7 @@
 """Of what a range of bins is answered: whole UTC days, whole UTC hours, and readings at the edges."""
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from appliance.instant import DAY_MS, HOUR_MS
@@ -54,18 +54,15 @@ def _add_each(found: Pieces, bins: Iterable[Span]) -> None:
         _add(found.raw, (stop, end))
 
 
-def cut(spans: Iterable[Span], length_ms: int) -> list[Span]:
+def cut(spans: Iterable[Span], length_ms: int) -> Iterator[Span]:
     """The same in parts, each within one stretch of this length since 1970."""
-    parts: list[Span] = []
     for start, end in spans:
-        edges = [start, *range((start // length_ms + 1) * length_ms, end, length_ms), end]
-        parts += pairwise(edges)
-    return parts
+        yield from pairwise(chain([start], range((start // length_ms + 1) * length_ms, end, length_ms), [end]))
 
 
-def shorter(spans: Iterable[Span], length_ms: int) -> list[Span]:
+def shorter(spans: Iterable[Span], length_ms: int) -> Iterator[Span]:
     """The same in parts, none of which is longer than this."""
-    return [(first, min(first + length_ms, end)) for start, end in spans for first in range(start, end, length_ms)]
+    return ((first, min(first + length_ms, end)) for start, end in spans for first in range(start, end, length_ms))
 
 
 def _whole(span: Span, length_ms: int) -> Span:

@@ -10,10 +10,10 @@ Rules:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import product
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS
 from appliance.telemetry.asking.binned import Gathered
@@ -48,7 +48,8 @@ WAITING_LIMIT = 8
 TIME_LIMIT_S = 30.0
 
 SMALL_CELLS = 1_000
-"""Bins of so many are counted on the loop: hardly a millisecond, and less than threads take to be woken for it."""
+"""Bins of so many hours and columns are counted on the loop, those of each device counted: about a millisecond, which
+is less than threads take to be woken for it."""
 
 DEVICES_AT_ONCE = 250
 """Of how many devices roll-ups are asked for in one go."""
@@ -149,40 +150,42 @@ class _Work:
     async def bins(self) -> Answer:
         """Rows of bins."""
         question = self._question
-        gathered, bins, pieces = await self._counted(_planned, question)
+        if not question.keys:
+            return page([], question.limit)
+        plan = await self._counted(_planned, question)
         metrics = {column.metric for column in question.columns}
         exact = {column.metric for column in question.columns if isinstance(column, Percentile)}
         if exact:
-            await self._gather_raw(gathered, sorted(exact), bins, is_exact=True)
+            await self._gather_raw(plan, sorted(exact), plan.whole, is_exact=True)
         if metrics - exact:
-            await self._gather(gathered, sorted(metrics - exact), pieces)
-        return page(await self._counted(gathered.rows, question), question.limit)
+            await self._gather(plan, sorted(metrics - exact))
+        return page(await self._counted(plan.gathered.rows, question), question.limit)
 
     async def gathered(self, bounds: Sequence[int]) -> Gathered:
         """What is known of the numbers between bounds."""
-        gathered = Gathered(bounds)
-        metrics = sorted({column.metric for column in self._question.columns})
-        await self._gather(gathered, metrics, await self._source.aside(_pieces_between, bounds))
-        return gathered
+        plan = await self._source.aside(_planned_between, self._question, bounds)
+        await self._gather(plan, sorted({column.metric for column in self._question.columns}))
+        return plan.gathered
 
-    async def _gather(self, gathered: Gathered, metrics: Sequence[str], pieces: Pieces) -> None:
+    async def _gather(self, plan: "_Plan", metrics: Sequence[str]) -> None:
         """Bins out of roll-ups, and out of readings where these do not reach."""
-        tenant_id = self._question.tenant_id
-        keys = self._keys_by_device()
-        for ask, spans in ((self._source.days, pieces.days), (self._source.hours, pieces.hours)):
+        devices = list(plan.keys)
+        if not devices:
+            return
+        groups = [devices[first : first + DEVICES_AT_ONCE] for first in range(0, len(devices), DEVICES_AT_ONCE)]
+        for ask, spans in ((self._source.days, plan.pieces.days), (self._source.hours, plan.pieces.hours)):
             for start, end in shorter(spans, _MONTH_MS):
-                for devices in self._some_devices():
-                    found = await ask(tenant_id, devices, metrics, start, end)
-                    await self._counted(_take_bins, gathered, keys, found)
-        await self._gather_raw(gathered, metrics, pieces.raw, is_exact=False)
+                for group in groups:
+                    found = await ask(self._question.tenant_id, group, metrics, start, end)
+                    await self._counted(_take_bins, plan.gathered, plan.keys, found)
+        await self._gather_raw(plan, metrics, plan.pieces.raw, is_exact=False)
 
     async def _gather_raw(
-        self, gathered: Gathered, metrics: Sequence[str], spans: Iterable[Span], *, is_exact: bool
+        self, plan: "_Plan", metrics: Sequence[str], spans: Sequence[Span], *, is_exact: bool
     ) -> None:
-        parts = cut(_joined(spans), DAY_MS)
-        for device, keys in self._keys_by_device().items():
-            for span in parts:
-                await self._gather_span(gathered, keys, (device, metrics, span), is_exact=is_exact)
+        for device, keys in plan.keys.items():
+            for span in cut(spans, DAY_MS):
+                await self._gather_span(plan.gathered, keys, (device, metrics, span), is_exact=is_exact)
 
     async def _gather_span(
         self, gathered: Gathered, keys: Sequence[str], asked: tuple[str, Sequence[str], Span], *, is_exact: bool
@@ -275,30 +278,36 @@ class _Work:
         return {series.metric: Readings(series.at, series.values) for series in found}
 
     async def _counted(self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs) -> T:
-        """What `function(check, …)` makes of bins; in a thread, unless there are few."""
+        """What `function(check, …)` makes of bins; in a thread, unless little is behind them."""
         if self._is_small:
             return function(is_wanted, *arguments, **named)
         return await self._source.aside(function, *arguments, **named)
 
-    def _keys_by_device(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for key, devices in self._question.keys.items():
-            for device in devices:
-                found.setdefault(device, []).append(key)
-        return found
 
-    def _some_devices(self) -> Iterable[list[str]]:
-        devices = list(self._keys_by_device())
-        for first in range(0, len(devices), DEVICES_AT_ONCE):
-            yield devices[first : first + DEVICES_AT_ONCE]
+class _Plan(NamedTuple):
+    """What a question about bins is answered from."""
+
+    gathered: Gathered
+    """Nothing yet."""
+    keys: dict[str, list[str]]
+    """By device: the rows that it counts for."""
+    whole: list[Span]
+    """All that the bins cover, in one."""
+    pieces: Pieces
+    """What each bin is to be combined from."""
 
 
 def _is_small(question: Question) -> bool:
-    """Whether what is done with the bins of a question takes about as long as to wake a thread for it."""
+    """Whether all that is done with the bins of a question takes about as long as to wake a thread for it.
+
+    It is done with those that are asked for and with the hours, or days, that these are combined from.
+    """
     if question.width is None or any(isinstance(column, Percentile) for column in question.columns):
         return False
-    column_count = sum(map(len, question.keys.values())) * len(question.columns)
-    return column_count * _bin_count(question, question.width) <= SMALL_CELLS
+    device_count = max(len(question.keys), sum(map(len, question.keys.values())))
+    hour_count = (question.end - question.start) // HOUR_MS + 1
+    bin_count = max(_bin_count(question, question.width), hour_count)
+    return device_count * len(question.columns) * bin_count <= SMALL_CELLS
 
 
 def _bin_count(question: Question, width: Width) -> int:
@@ -306,7 +315,7 @@ def _bin_count(question: Question, width: Width) -> int:
     return (question.end - question.start) // least_ms(width) + 1
 
 
-def _planned(check: Check, question: Question) -> tuple[Gathered, list[Span], Pieces]:
+def _planned(check: Check, question: Question) -> _Plan:
     """The bins of a question, empty yet, and what each is to be combined from. Raises `TooMuchError`."""
     if question.width is None:
         raise TypeError("a question without a width has no bins")
@@ -319,13 +328,20 @@ def _planned(check: Check, question: Question) -> tuple[Gathered, list[Span], Pi
         )
     bounds = edges(question.start, question.end, question.width, question.zone)
     check()
-    bins = clipped(bounds, question.start, question.end)
-    return Gathered(bounds), bins, pieces_of(bins)
+    return _plan(question, bounds, clipped(bounds, question.start, question.end))
 
 
-def _pieces_between(check: Check, bounds: Sequence[int]) -> Pieces:
+def _planned_between(check: Check, question: Question, bounds: Sequence[int]) -> _Plan:
     check()
-    return pieces_of(clipped(bounds, bounds[0], bounds[-1]))
+    return _plan(question, bounds, clipped(bounds, bounds[0], bounds[-1]))
+
+
+def _plan(question: Question, bounds: Sequence[int], bins: Sequence[Span]) -> _Plan:
+    keys: dict[str, list[str]] = {}
+    for key, devices in question.keys.items():
+        for device in devices:
+            keys.setdefault(device, []).append(key)
+    return _Plan(Gathered(bounds), keys, [(bins[0][0], bins[-1][1])] if bins else [], pieces_of(bins))
 
 
 def _take_bins(check: Check, gathered: Gathered, keys: Mapping[str, Sequence[str]], found: Bins) -> None:
@@ -364,14 +380,3 @@ def _rest(question: Question, at: int) -> Span:
     if question.order is Order.NEWEST:
         return question.start, min(question.end, at + 1)
     return max(question.start, at), question.end
-
-
-def _joined(spans: Iterable[Span]) -> list[Span]:
-    """The same with those that touch each other as one."""
-    joined: list[Span] = []
-    for span in spans:
-        if joined and joined[-1][1] == span[0]:
-            joined[-1] = (joined[-1][0], span[1])
-        else:
-            joined.append(span)
-    return joined

@@ -114,9 +114,9 @@ class Hourly:
         for device in asked.raw:
             hours = self._unusable(asked, device, first * HOURS_PER_DAY, stop * HOURS_PER_DAY)
             asked.raw[device] = {hour // HOURS_PER_DAY for hour in hours | self._chunks.hours(tenant_id, device)}
-        missing = await self._readers.run(self._days_of, asked, first, stop)
+        missing, found = await self._readers.run(self._days_of, asked, metrics, (first, stop))
         if not missing:
-            return asked.found(is_wanted, metrics)
+            return found
         # The days that have no roll-up of their own, out of their hours.
         low, high = min(map(min, missing.values())), max(map(max, missing.values()))
         in_hours = await self.hours(asked.tenant_id, list(missing), metrics, low * DAY_MS, (high + 1) * DAY_MS)
@@ -153,15 +153,18 @@ class Hourly:
                     self._days.missing.note(hour // HOURS_PER_DAY, known)
         return asked.found(check, metrics), damaged
 
-    def _days_of(self, check: Check, asked: _Asked, first: int, stop: int) -> dict[str, set[int]]:
-        """Answer for days as far as roll-ups of days do; give the days that have none. Runs in a thread."""
-        missing = {device: set(range(first, stop)) for device in asked.raw}
-        for month, low, high in months.spans(first, stop):
+    def _days_of(
+        self, check: Check, asked: _Asked, metrics: Sequence[str], days: tuple[int, int]
+    ) -> tuple[dict[str, set[int]], Bins]:
+        """Give the days that have no roll-up of their own; when there are none, the answer too. Runs in a thread."""
+        missing = {device: set(range(*days)) for device in asked.raw}
+        for month, low, high in months.spans(*days):
             for devices in _groups(list(asked.raw), ROLLUPS_AT_ONCE // (high - low) + 1):
                 check()
                 for device, day in self._roll_ups_of_days(month, asked, devices, (low, high)):
                     missing[device].discard(day)
-        return {device: days for device, days in missing.items() if days}
+        left = {device: of_device for device, of_device in missing.items() if of_device}
+        return left, {} if left else asked.found(check, metrics)
 
     def _roll_ups(
         self, month: str, asked: _Asked, devices: Sequence[str], span: tuple[int, int], doubts: set[int]
@@ -230,12 +233,14 @@ def _one_by_one(
 ) -> list[tuple[str, int, bytes]]:
     """Have every packed day taken that may be taken whole; give the roll-ups of all other hours, which rise."""
     whole = range(-(-span[0] // HOURS_PER_DAY), span[1] // HOURS_PER_DAY)
-    raw = {device: {hour // HOURS_PER_DAY for hour in hours} for device, hours in asked.raw.items() if hours}
+    # Of those that were read, which are few at a time of all that are asked about.
+    devices = {device for device, _, _ in stored.packed}
+    raw = {device: {hour // HOURS_PER_DAY for hour in asked.raw[device]} for device in devices}
     free: list[packed_hours.PackedDay] = []
     left: list[packed_hours.PackedDay] = []
     for each in stored.packed:
         device, day, _ = each
-        (free if day in whole and day not in raw.get(device, ()) else left).append(each)
+        (free if day in whole and day not in raw[device] else left).append(each)
     left += packed_hours.take(taker, free)
     if not left:
         return stored.records

@@ -3,6 +3,7 @@
 Rules:
 - It is only ever added to, a line for each device that was erased: a checksum, and what gateway.db knows of it.
 - What of a line cannot be read costs that line and nothing else.
+- A line that lacks nothing but its end counts: what was read once is read ever after.
 """
 
 import os
@@ -33,14 +34,14 @@ class Found(NamedTuple):
 def read(folder: Path) -> Found:
     """What was erased, from the list in the folder of day files."""
     path = folder / NAME
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
     reach: dict[Device, Listed] = {}
     damages = []
     for number, line in enumerate(lines, 1):
         listed = _taken(line)
         if listed is not None:
             _add(reach, listed)
-        elif line.endswith(b"\n"):
+        elif number < len(lines):
             damages.append(f"{NAME} line {number} was damaged: it says what was erased")
     return Found(reach, tuple(damages))
 
@@ -52,8 +53,13 @@ def append(folder: Path, erased: Iterable[Listed]) -> None:
     added = b"".join(map(_line, erased))
     with path.open("ab+") as file:
         file.seek(0)
-        # A line that a power cut, or a full disk, left without its end: nobody was told that it is there.
-        file.truncate(file.read().rfind(b"\n") + 1)
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if _taken(content[whole:]) is None:
+            # What a power cut, or a full disk, left of a line: nobody was told that it is there.
+            file.truncate(whole)
+        else:
+            file.write(b"\n")
         file.write(added)
         file.flush()
         os.fsync(file.fileno())

@@ -176,6 +176,8 @@ class Keeping:
         Raises `UnwritableError` or `ChunkError` that tells of each that could not be; what comes for it waits on.
         """
         troubles: list[Exception] = []
+        with noted(troubles):
+            await self._writing.close_damaged()
         for day in list(self._telemetry.unwritable):
             with noted(troubles):
                 await self._writing.save(day, {})

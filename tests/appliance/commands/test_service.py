@@ -1,9 +1,11 @@
 """The ledger and the room: what people send, what devices say, and what time does."""
 
 import json
+import sqlite3
 
 import pytest
 
+from appliance.commands import ruling
 from appliance.commands.catalogue.model import CommandType
 from appliance.commands.dialects import plain
 from appliance.commands.model import (
@@ -19,6 +21,7 @@ from appliance.commands.model import (
 from appliance.errors import NotFoundError
 from broker.message import Message
 from tests.appliance.commands.room import TENANT, Hall, until
+from tests.appliance.ingestion.gateway import commit_requests
 from tests.appliance.registry.examples import FakeClock
 
 BLINK = NewCommand("blink", b'{"times": 3}')
@@ -84,6 +87,55 @@ async def test_a_response_that_cannot_be_taken_costs_nobody_else_theirs(
     await hall.together(lambda connection, now: hall.commands.apply(messages, connection, now))
     assert (await hall.commands.command(TENANT, sent.execution_id)).state is State.SUCCEEDED
     assert [(problem.principal, problem.kind) for problem in hall.problems] == [("other", "command_response")]
+
+
+async def test_the_words_of_a_response_that_cannot_be_taken_are_not_logged(
+    hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def state_of(told: object) -> State | None:
+        raise ValueError(told)
+
+    monkeypatch.setattr(plain, "state_of", state_of)
+    await hall.respond(done("x"), b'{"status": "secret"}')
+    assert "response not taken tenant_id=1 device_id=lamp error=ValueError where=" in caplog.text
+    assert "in state_of" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(("column", "written"), [("reason", b"secret\xc1"), ("result", b"\xc1"), ("state", b"sent?")])
+async def test_a_command_that_nobody_can_read_costs_no_other_its_response(
+    hall: Hall, caplog: pytest.LogCaptureFixture, column: str, written: bytes
+) -> None:
+    names = ("lamp", "fan", "other")
+    await hall.add("fan", "other")
+    sent = {}
+    for name in names:
+        hall.connect(name)
+        sent[name] = (await hall.commands.send(TENANT, name, BLINK)).execution_id
+        await hall.until(sent[name], lambda one: one.state is State.ACKNOWLEDGED)
+    await hall.settled()
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        sql = f"UPDATE command SET {column} = CAST(? AS TEXT) WHERE tenant_id = 1 AND execution_id = ?"
+        connection.execute(sql, (written, sent["fan"]))
+
+    await hall.database.write(spoil)
+    messages = [
+        Message(TENANT, name, name, done(sent[name], name), b'{"status": "succeeded"}', 1, False, hall.clock())
+        for name in names
+    ]
+    hall.told.clear()
+    await commit_requests(hall.database, hall.commands, messages, hall.clock())
+    for name in ("lamp", "other"):
+        assert (await hall.commands.command(TENANT, sent[name])).state is State.SUCCEEDED
+    assert [json.loads(one.payload)["executionId"] for one in hall.told] == [sent["lamp"], sent["other"]]
+    assert "requests failed count=1 error=" in caplog.text
+    assert "secret" not in caplog.text
+    # What nobody can read ends once it is due, and with a reason.
+    hall.clock.now += 10**9
+    await until(lambda: hall.commands.status().details["set_aside"] == 1)
+    over = await hall.commands.command(TENANT, sent["fan"])
+    assert (over.is_over, over.reason_code) == (True, ruling.GATEWAY_ERROR)
 
 
 async def test_a_foreign_or_unknown_response_changes_nothing(hall: Hall) -> None:

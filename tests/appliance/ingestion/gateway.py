@@ -11,10 +11,13 @@ from typing import Any
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.config import AlertsConfig, IngestionConfig, TelemetryConfig
+from appliance.ingestion.committing.service import Company, Room, write
+from appliance.ingestion.model import Outcome
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.registry.service import Registry
 from appliance.store.database import Database
 from appliance.telemetry.service import Telemetry
+from broker.message import Message
 from tests.appliance.examples import registered, stored
 from tests.appliance.ingestion.examples import NOW
 
@@ -110,6 +113,16 @@ class Gateway:
             connection.execute(f"PRAGMA max_page_count = {1_000_000 if room is None else count + room}")
 
         await self.database.maintain(limit)
+
+
+async def commit_requests(database: Database, room: Room, messages: Sequence[Message], now: int) -> None:
+    """Have a room do what messages of one batch ask for, and tell of it."""
+    company = Company()
+    company.rooms = (room,)
+    load = company.take(messages)
+    errands = tuple(load.errands)
+    committed = await database.write(write, Outcome((), (), ()), {}, errands, lambda *_: "", now)
+    load.finish(committed.results)
 
 
 @contextlib.asynccontextmanager

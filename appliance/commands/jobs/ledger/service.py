@@ -33,7 +33,7 @@ from appliance.commands.jobs.notices import Notice, Publish
 from appliance.commands.jobs.requests import Request
 from appliance.commands.jobs.ruling import IsOpen
 from appliance.commands.jobs.topics import NEXT, Api, JobAddress
-from appliance.commands.mishaps.service import kind_of, place_of
+from appliance.errors import kind_of, place_of
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Afterwards, is_sqlites
 

@@ -6,7 +6,7 @@ from appliance.instant import DAY_MS, day_of
 from appliance.telemetry.keeping import plan
 from appliance.telemetry.keeping.plan import FREE_SHARE, Limits, Present
 from appliance.telemetry.keeping.room.measurement import Measured
-from appliance.telemetry.keeping.room.reserve import GIGABYTE, MEGABYTE
+from appliance.telemetry.keeping.room.reserve import GIGABYTE, LEAST_BLOCK_BYTES, MEGABYTE, Disk
 
 
 class Outlook(NamedTuple):
@@ -26,6 +26,16 @@ def outlook(measured: Measured, limits: Limits, today: Present, *, is_aged: bool
     is_told = waiting > plan.handful(len(measured.days))
     clock = _of_clock(waiting if is_told else 0, today) if is_aged else ""
     return Outlook(tuple(filter(None, (budget, excess, clock))), is_well=not budget and not is_told)
+
+
+def of_blocks(disk: Disk) -> str:
+    """What is said of a file system on which a full disk is more than full; empty of any other."""
+    if disk.block_bytes >= LEAST_BLOCK_BYTES:
+        return ""
+    return (
+        f"the file system of the data folder has blocks of {disk.block_bytes:,} bytes: a full disk can end the "
+        f"gateway. Make that file system anew with blocks of {LEAST_BLOCK_BYTES:,} bytes"
+    )
 
 
 def _of_budget(measured: Measured, limits: Limits, today: Present) -> str:

@@ -11,6 +11,9 @@ LEAST_BYTES = MEGABYTE
 """With less than this, SQLite cannot even put aside what it is about to change."""
 PATIENCE_MS = 60_000
 """A file system may give room back only a while after a file is gone; or others take it at once."""
+LEAST_BLOCK_BYTES = 4_096
+"""SQLite maps the index of its log, and takes room for it by one byte in each so many: of smaller blocks most are
+missing, and to touch one of them on a full disk ends the process."""
 
 
 class Disk(NamedTuple):
@@ -20,6 +23,8 @@ class Disk(NamedTuple):
     total_bytes: int
     reserve_bytes: int
     """What the reserve file takes; 0 when there is none."""
+    block_bytes: int = LEAST_BLOCK_BYTES
+    """What the file system gives out at once."""
 
 
 class Dropped(NamedTuple):
@@ -84,4 +89,4 @@ def look(folder: Path, path: Path) -> Disk:
     """How it stands with the room of a folder whose reserve lies at this path."""
     room = os.statvfs(folder)
     reserve = path.stat().st_blocks * 512 if path.exists() else 0
-    return Disk(room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize, reserve)
+    return Disk(room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize, reserve, room.f_frsize)

@@ -21,7 +21,7 @@ from appliance.telemetry.keeping.room import queries, reserve
 from appliance.telemetry.keeping.room.drops.service import Drops, uptime_s
 from appliance.telemetry.keeping.room.measurement import RESERVE_NAME, Measured, sizes
 from appliance.telemetry.keeping.room.model import Usage
-from appliance.telemetry.keeping.room.outlook import Outlook, outlook
+from appliance.telemetry.keeping.room.outlook import Outlook, of_blocks, outlook
 from appliance.telemetry.keeping.room.reserve import GIGABYTE, MEGABYTE, Disk, Dropped, Step
 from appliance.telemetry.keeping.service import Keeping
 from appliance.telemetry.keeping.writing.service import noted, require_none
@@ -78,6 +78,8 @@ class Room:
         stop = asyncio.Event()
         await self._drops.remember(self._uptime_ms())
         await self._tried(self.look_after)
+        if told := of_blocks(self._disk):
+            log.warning(told)
         # Keeping stops first: whoever looks may wait for a day that is being written.
         async with asyncio.TaskGroup() as tasks, self.keeping.running():
             tasks.create_task(self._look_until(stop), name="room")
@@ -177,7 +179,11 @@ class Room:
     def status(self) -> Status:
         """What room says of itself."""
         free = self._disk.free_bytes
-        details = {"free_bytes": free, "reserve_bytes": self._disk.reserve_bytes}
+        details = {
+            "free_bytes": free,
+            "reserve_bytes": self._disk.reserve_bytes,
+            "block_bytes": self._disk.block_bytes,
+        }
         if self._is_full:
             summary = "the disk is full: messages are not acknowledged until there is room, devices keep them meanwhile"
             return Status(ok=False, summary=summary, details=details)
@@ -186,7 +192,8 @@ class Room:
             return Status(ok=False, summary=summary, details=details, is_serving=True)
         if self._trouble:
             return Status(ok=False, summary=self._trouble, details=details, is_serving=True)
-        summary = "; ".join((f"{free / GIGABYTE:.1f} GB of the disk are free", *self._outlook.notices))
+        told = (f"{free / GIGABYTE:.1f} GB of the disk are free", *self._outlook.notices, of_blocks(self._disk))
+        summary = "; ".join(filter(None, told))
         return Status(ok=self._outlook.is_well, summary=summary, details=details, is_serving=True)
 
     async def _look_until(self, stop: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import FileIO
 from itertools import chain
 from pathlib import Path
@@ -61,6 +61,10 @@ class Writing:
         self.is_stopping = False
         self.checked: set[int] = set()
         """Days of which every page was looked at since they were written."""
+        self._damaged: dict[int, str] = {}
+        """Days whose open part was found damaged by looking, and what is wrong with it; until they are written anew."""
+        self._closed: set[int] = set()
+        """Those of them that take nothing because of that. One into which nothing could be written is none of these."""
 
     async def write_anew(self, day: int, left_out: LeftOut) -> None:
         """Seal what there is of a day, without what is left out or being erased.
@@ -73,7 +77,7 @@ class Writing:
             unfinished = await asyncio.to_thread(self._written, path, day, {**days.erased, **left_out})
             async with self._telemetry.readers_kept_out():
                 await asyncio.to_thread(files.settle, path, unfinished)
-            self.checked.discard(day)
+            self._forget(day)
         log.info("day sealed day=%s", day_of(day * DAY_MS))
 
     async def write_sealed(self, day: int, left_out: LeftOut) -> None:
@@ -119,7 +123,7 @@ class Writing:
             saved = await asyncio.to_thread(self._saved, path, day, {**days.erased, **left_out})
             async with self._telemetry.readers_kept_out():
                 aside = await asyncio.to_thread(files.settle_saved, path, saved.unfinished, saved.damaged)
-            self.checked.discard(day)
+            self._forget(day)
             for part, name in zip(saved.damaged, aside, strict=True):
                 days.note_damage(
                     f"{part.name} was damaged: what can be read was saved, the file is kept as {name.name}", day
@@ -129,22 +133,43 @@ class Writing:
     async def unlink(self, day: int) -> int:
         """Unlink a day with what was set aside of it, and give how many bytes that freed."""
         async with self.lock, self._telemetry.held(day, is_kept=False) as days:
-            self.checked.discard(day)
+            self._forget(day)
             async with self._telemetry.readers_kept_out():
                 return await asyncio.to_thread(files.drop, days.path(day))
 
     async def check(self, day: int) -> None:
-        """Check every page of a day, both parts of it, and name what is damaged.
-
-        A damaged open part takes no more: until it was saved, what came for it might not be found.
-        """
+        """Check every page of a day, both parts of it, and name what is damaged."""
         days = self._telemetry.day_files
         trouble, damages = await asyncio.to_thread(self._damages, days.path(day))
         if trouble.is_damage:
-            self._telemetry.unwritable.setdefault(day, trouble.told)
+            self._damaged[day] = trouble.told
         for damage in damages:
             days.note_damage(damage, day)
         self.checked.add(day)
+        await self.close_damaged()
+
+    async def close_damaged(self) -> None:
+        """Have damaged open parts take no more where there is room to save them: what comes might not be found there.
+
+        Without room nobody knows how long it would wait in memory: then it is written where it can be.
+        """
+        unwritable = self._telemetry.unwritable
+        paths = {day: self._telemetry.day_files.path(day) for day in self._damaged}
+        without_room = await asyncio.to_thread(self._without_room, paths)
+        # A day may have been written anew, or have gone, meanwhile.
+        for day in self._damaged.keys() & paths.keys():
+            if day in without_room and day in self._closed:
+                self._closed.discard(day)
+                unwritable.pop(day, None)
+            elif day not in without_room and day not in unwritable:
+                self._closed.add(day)
+                unwritable[day] = self._damaged[day]
+
+    def _forget(self, day: int) -> None:
+        """Know nothing any more of the pages of a day: other ones take their place."""
+        self.checked.discard(day)
+        self._damaged.pop(day, None)
+        self._closed.discard(day)
 
     def _written(self, path: Path, day: int, left_out: LeftOut) -> Path | None:
         """The day written beside itself; None when nothing of it is left. Runs in a thread."""
@@ -231,6 +256,16 @@ class Writing:
         if free - needed < self._low_bytes:
             told = f"that may take {needed // MEGABYTE + 1} MB, and {free // MEGABYTE} MB are free"
             raise UnwritableError(f"{path.stem} is not sealed: {told}")
+
+    def _without_room(self, paths: Mapping[int, Path]) -> set[int]:
+        """The days that might not find room beside themselves. Runs in a thread."""
+        found = set()
+        for day, path in paths.items():
+            try:
+                self._require_room(path)
+            except UnwritableError:
+                found.add(day)
+        return found
 
     def _breather(self, path: Path | None, *, is_patient: bool = False) -> Callable[[], None]:
         """Sleeps as long as was worked since it was called last, and raises when the work is to be broken off.

@@ -28,6 +28,7 @@ from appliance.store.database import Database
 from broker.message import Message
 from tests.appliance.commands.jobs.desk import JobsDesk
 from tests.appliance.commands.room import TENANT, Hall, until
+from tests.appliance.ingestion.gateway import commit_requests
 from tests.appliance.registry.examples import FakeClock
 
 NEWS = "$aws/things/lamp/jobs/notify-next"
@@ -263,3 +264,35 @@ async def test_a_job_that_nobody_can_read_costs_its_device_no_command(both: Both
     await both.hall.until(command, lambda one: one.dialect is DialectName.JOBS)
     assert [one.job_id for one in await both.open()] == [command]
     assert both.hall.commands.status().details["set_aside"] == 0
+
+
+async def test_a_command_that_nobody_can_read_costs_no_other_what_its_device_says_of_the_job(both: Both) -> None:
+    commands, names = both.hall.commands, ("lamp", "fan", "other")
+    await both.hall.add("fan", "other")
+    sent = {name: (await commands.send(TENANT, name, AS_JOB)).execution_id for name in names}
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        sql = "UPDATE command SET reason = CAST(x'c1' AS TEXT) WHERE tenant_id = 1 AND execution_id = ?"
+        connection.execute(sql, (sent["fan"],))
+
+    await both.desk.database.write(spoil)
+    now = both.hall.clock()
+    messages = [
+        Message(
+            TENANT,
+            name,
+            name,
+            f"$aws/things/{name}/jobs/{sent[name]}/update",
+            b'{"status": "SUCCEEDED"}',
+            1,
+            False,
+            now,
+        )
+        for name in names
+    ]
+    await commit_requests(both.desk.database, both.desk.jobs, messages, now)
+    assert [client_id for client_id, _ in both.desk.replies] == ["lamp", "other"]
+    for name in ("lamp", "other"):
+        assert (await both.command(sent[name])).state is State.SUCCEEDED
+    [left] = await both.desk.jobs.executions_of_device(TENANT, "fan")
+    assert left.state.is_open

@@ -12,7 +12,7 @@ from appliance.store.database import Afterwards, UnwritableError
 from broker.message import Message
 from broker.ports import Turn
 from tests.appliance.ingestion.examples import message, turn
-from tests.appliance.ingestion.gateway import TOGETHER, ingesting
+from tests.appliance.ingestion.gateway import TOGETHER, ingesting, until
 
 
 class Desk:
@@ -30,7 +30,7 @@ class Desk:
             connection.execute("CREATE TABLE IF NOT EXISTS asked (topic TEXT, at INTEGER)")
             connection.execute("INSERT INTO asked VALUES (?, ?)", (topic, now))
         if any(one.payload == b"fail" for one in messages):
-            raise ValueError("asked to fail")
+            raise ValueError(f"asked to fail at {topics[0]}")
         return lambda: self.told.extend(topics)
 
 
@@ -62,6 +62,56 @@ async def test_a_room_that_fails_loses_what_it_wrote_and_nobody_else_anything(tm
     assert desk.told == []
     assert gateway.messages_on_disk() == 1
     assert gateway.on_disk("SELECT name FROM sqlite_master WHERE name = 'asked'") == []
+
+
+async def test_what_fails_together_is_done_one_by_one_and_costs_nobody_else_anything(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk()
+    payloads = {"1": b"", "2": b"fail", "3": b"", "4": b"fail", "5": b""}
+    seen: list[list[str]] = []
+    async with ingesting(tmp_path) as gateway:
+        gateway.ingestion.company.rooms = (desk,)
+        gateway.broker.on_acknowledge = lambda: seen.append(list(desk.told))
+        asked = [asking(f"$aws/desk/{name}", payload) for name, payload in payloads.items()]
+        gateway.ingestion.accept(turn([*asked, message({"flow": 1})], ["all"]))
+        await gateway.broker.until(lambda broker: broker.receipts == ["all"])
+        await gateway.ingestion.together(lambda _, __: lambda: None)
+        good = ["$aws/desk/1", "$aws/desk/3", "$aws/desk/5"]
+        assert gateway.on_disk("SELECT topic FROM asked ORDER BY rowid") == [(topic,) for topic in good]
+    assert seen == [[]]
+    assert desk.told == good
+    assert gateway.messages_on_disk() == 1
+    [record] = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert "requests failed count=2 error=ValueError" in record.getMessage()
+    assert "in apply" in record.getMessage()
+    assert "desk/2" not in caplog.text
+
+
+async def test_while_the_disk_is_full_requests_wait_and_are_not_done_one_by_one(tmp_path: Path) -> None:
+    desk = Desk()
+    tried: list[int] = []
+    apply = desk.apply
+
+    def counted(messages: Sequence[Message], connection: sqlite3.Connection, now: int) -> Afterwards:
+        tried.append(len(messages))
+        for _ in messages:
+            connection.execute("INSERT INTO bulk VALUES (?)", (secrets.token_bytes(30_000),))
+        return apply(messages, connection, now)
+
+    desk.apply = counted  # type: ignore[method-assign]
+    async with ingesting(tmp_path) as gateway:
+        await gateway.database.write(lambda connection: connection.execute("CREATE TABLE bulk (bytes BLOB)"))
+        gateway.ingestion.company.rooms = (desk,)
+        await gateway.limit_pages(2)
+        gateway.ingestion.accept(turn([asking("$aws/desk/1"), asking("$aws/desk/2")], ["late"]))
+        await until(lambda: not gateway.ingestion.status().ok)
+        assert (gateway.broker.receipts, desk.told) == ([], [])
+        await gateway.limit_pages(None)
+        await gateway.broker.until(lambda broker: broker.receipts == ["late"])
+        await gateway.ingestion.together(lambda _, __: lambda: None)
+    assert set(tried) == {2}
+    assert desk.told == ["$aws/desk/1", "$aws/desk/2"]
 
 
 async def test_an_errand_is_done_in_the_transaction_and_its_rest_afterwards(tmp_path: Path) -> None:
@@ -156,6 +206,21 @@ async def test_a_row_that_is_no_text_ends_one_errand_and_not_the_gateway(tmp_pat
     async with ingesting(tmp_path) as gateway:
         with pytest.raises(sqlite3.OperationalError, match="decode"):
             await gateway.ingestion.together(unreadable)
+        assert gateway.on_disk("SELECT name FROM sqlite_master WHERE name = 'errand'") == []
+        gateway.ingestion.accept(turn([message({"flow": 1})], ["one"]))
+        await gateway.broker.until(lambda broker: broker.receipts == ["one"])
+    assert gateway.messages_on_disk() == 1
+
+
+async def test_a_value_with_which_a_statement_cannot_be_done_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+    def impossible(connection: sqlite3.Connection, _: int) -> Afterwards:
+        connection.execute("CREATE TABLE errand (at INTEGER)")
+        connection.execute("SELECT json_quote(x'70')").fetchall()
+        raise AssertionError
+
+    async with ingesting(tmp_path) as gateway:
+        with pytest.raises(sqlite3.OperationalError, match="JSON"):
+            await gateway.ingestion.together(impossible)
         assert gateway.on_disk("SELECT name FROM sqlite_master WHERE name = 'errand'") == []
         gateway.ingestion.accept(turn([message({"flow": 1})], ["one"]))
         await gateway.broker.until(lambda broker: broker.receipts == ["one"])

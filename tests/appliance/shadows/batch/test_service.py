@@ -3,6 +3,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from appliance.plane_settings import ShadowsConfig
 from appliance.shadows import ruling
 from appliance.shadows.batch import service
@@ -153,23 +155,28 @@ async def test_the_shadow_that_was_deleted_first_is_found_without_looking_at_the
         assert len(plan) == 1
 
 
-async def test_a_defect_answers_one_request_and_keeps_the_others(tmp_path: Path, monkeypatch: Any) -> None:
+async def test_a_defect_answers_one_request_and_keeps_the_others(
+    tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     real = read
 
     def failing(address: Any, payload: bytes) -> Any:
         if b"fail" in payload:
-            raise ZeroDivisionError
+            raise ZeroDivisionError(payload)
         return real(address, payload)
 
     monkeypatch.setattr(ruling, "read", failing)
     async with opened(tmp_path) as room:
         told = await room.publish(
             request("update", {"state": {"reported": {"a": 1}}}),
-            request("update", {"state": {"reported": {"a": "fail"}}}),
+            request("update", {"state": {"reported": {"a": "fail", "b": "secret"}}}),
             request("update", {"state": {"reported": {"b": 1}}}),
         )
         assert [body["message"] for topic, body in told if topic.endswith("rejected")] == ["Internal service failure"]
         assert json.loads((await room.ask(Verb.GET)).payload)["state"] == {"reported": {"a": 1, "b": 1}}
+    assert "tenant_id=1 device_id=pump error=ZeroDivisionError where=" in caplog.text
+    assert "in failing" in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_a_shadow_that_is_damaged_keeps_no_other_of_its_batch(tmp_path: Path) -> None:

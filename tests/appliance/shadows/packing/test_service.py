@@ -37,6 +37,16 @@ def spoil(connection: sqlite3.Connection, column: str, version: int, written: by
     connection.execute(f"UPDATE shadow_change SET {column} = CAST(? AS TEXT) WHERE version = ?", (written, version))
 
 
+def make_bytes(path: Path, column: str, author: bytes = b"user maria") -> None:
+    """Flip one bit of a closed file: what a row says of a text is then that it is bytes."""
+    data = bytearray(path.read_bytes())
+    # The header of a record tells the kind and the length of each value, and what follows it are the values.
+    author_kind, kind_kind = 13 + 2 * len(author), 13 + 2 * len(b"updated")
+    place = data.index(bytes([author_kind, kind_kind]), data.index(author + b"updated") - 32)
+    data[place + (column == "kind")] ^= 1
+    path.write_bytes(data)
+
+
 async def check_totals(room: Room) -> None:
     """What is counted is what is there."""
     assert room.on_disk("SELECT COALESCE(SUM(byte_count), 0) FROM shadow_change") == room.on_disk(
@@ -328,3 +338,37 @@ async def test_before_a_change_that_is_missing_nothing_is_packed(tmp_path: Path)
         assert len(await room.shadows.history(TENANT, "pump", "", None, 1_000)) == len(moments) - 31
         with pytest.raises(BeforeHistoryError):
             await room.shadows.as_of(TENANT, "pump", "", moments[29])
+
+
+@pytest.mark.parametrize("column", ["author", "kind"])
+async def test_a_text_that_damage_made_bytes_is_packed_as_it_is_told(tmp_path: Path, column: str) -> None:
+    async with opened(tmp_path) as room:
+        for number in range(PACKED_EVERY // 2):
+            await room.update({"reported": {"n": number}})
+    make_bytes(room.database.path, column)
+    async with opened(tmp_path) as room:
+        assert room.on_disk(f"SELECT COUNT(*) FROM shadow_change WHERE typeof({column}) = 'blob'") == [(1,)]
+        before = await room.shadows.history(TENANT, "pump", "", None, 1_000)
+        assert [one.version for one in before] == list(range(PACKED_EVERY // 2, 0, -1))
+        for number in range(PACKED_EVERY // 2, 2 * PACKED_EVERY):
+            assert (await room.update({"reported": {"n": number}}))["version"] == number + 1
+        assert room.on_disk(f"SELECT COUNT(*) FROM shadow_change WHERE typeof({column}) = 'blob'") == [(0,)]
+        page = await room.shadows.history(TENANT, "pump", "", None, 1_000)
+        assert [one.version for one in page] == list(range(2 * PACKED_EVERY, 0, -1))
+        assert page[-len(before) :] == before
+        await check_totals(room)
+
+
+async def test_bytes_that_are_no_text_are_not_packed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as room:
+        for number in range(PACKED_EVERY // 2):
+            await room.update({"reported": {"n": number}})
+        await room.database.write(spoil, "author", 5, b"user mar\xe1a")
+    make_bytes(room.database.path, "author", b"user mar\xe1a")
+    async with opened(tmp_path) as room:
+        for number in range(PACKED_EVERY // 2, 2 * PACKED_EVERY):
+            assert (await room.update({"reported": {"n": number}}))["version"] == number + 1
+        assert room.on_disk("SELECT hex(author) FROM shadow_change WHERE typeof(author) = 'blob'") == [
+            (b"user mar\xe1a".hex().upper(),)
+        ]
+        await check_totals(room)

@@ -12,7 +12,7 @@ from appliance.errors import InvalidInputError
 from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS, from_text
 from appliance.telemetry.asking.edges import edges, least_ms, width_of, zone_of
 from appliance.telemetry.asking.model import EARLIEST, LATEST
-from tests.appliance.telemetry.asking.wall import ZONES, label, shown
+from tests.appliance.telemetry.asking.wall import ZONES, Asked, label, shown
 
 # Leaped over a whole day; shown midnight twice; had no midnight; put back at another time every year.
 ODD_ZONES = ["Pacific/Apia", "America/St_Johns", "America/Havana", "Africa/Casablanca", "America/Sao_Paulo"]
@@ -114,6 +114,11 @@ def test_the_ends_of_time_have_bins_too(text: str) -> None:
     for name in ("Pacific/Kiritimati", "America/Los_Angeles"):
         for start in (EARLIEST, LATEST - SECOND_MS):
             assert len(edges(start, start + SECOND_MS, width, zone_of(name))) >= 2
+
+
+@pytest.mark.parametrize(("text", "days"), [("366d", 366_000), ("2w", 14_000), ("1d", 1_000), ("1h", 1_000)])
+def test_a_zone_is_asked_about_bins_and_not_about_every_day_of_wide_ones(text: str, days: int) -> None:
+    assert len(edges(0, days * DAY_MS, width_of(text), Asked(10_000))) > 1_000
 
 
 def test_an_empty_range_has_no_bins() -> None:

@@ -23,6 +23,7 @@ def test_pieces_are_the_range_cut_where_bins_are(found: list[int]) -> None:
     assert spans[0][0] == found[0]
     assert spans[-1][1] == found[-1]
     assert all(one[1] == other[0] for one, other in pairwise(spans))
+    assert all(one[1] < other[0] for kind in pieces for one, other in pairwise(kind))
     for kind, length in ((pieces.days, DAY_MS), (pieces.hours, HOUR_MS)):
         assert all(moment % length == 0 for span in kind for moment in span)
         # What is whole lies in one bin: no edge falls inside an hour or day that is taken whole.
@@ -50,14 +51,14 @@ def test_bins_are_clipped_to_the_range() -> None:
 
 @given(edges, st.integers(HOUR_MS, 3 * DAY_MS))
 def test_what_is_cut_is_still_all_there(found: list[int], length: int) -> None:
-    parts = cut([(found[0], found[-1])], length)
+    parts = list(cut([(found[0], found[-1])], length))
     assert [parts[0][0], *(end for _, end in parts)] == [*(start for start, _ in parts), found[-1]]
     assert all(start // length == (end - 1) // length for start, end in parts)
 
 
 @given(edges, st.integers(HOUR_MS, 3 * DAY_MS))
 def test_shorter_spans_are_still_all_there_and_no_more_than_it_takes(found: list[int], length: int) -> None:
-    parts = shorter(pairwise(found), length)
+    parts = list(shorter(pairwise(found), length))
     assert [parts[0][0], *(end for _, end in parts)] == [*(start for start, _ in parts), found[-1]]
     assert all(0 < end - start <= length for start, end in parts)
     assert len(parts) == sum(-(-(high - low) // length) for low, high in pairwise(found))

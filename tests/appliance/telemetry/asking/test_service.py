@@ -2,7 +2,7 @@
 
 import asyncio
 import statistics
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import product
 from math import isclose
 from pathlib import Path
@@ -16,6 +16,7 @@ from appliance.telemetry.asking.columns import columns_of
 from appliance.telemetry.asking.edges import width_of, zone_of
 from appliance.telemetry.asking.model import (
     CELLS_LIMIT,
+    LATEST,
     READINGS_AT_ONCE_LIMIT,
     READINGS_LIMIT,
     READS_LIMIT,
@@ -30,7 +31,7 @@ from appliance.telemetry.asking.service import QUESTIONS_AT_ONCE, SMALL_CELLS, W
 from appliance.telemetry.bins import number_of
 from appliance.telemetry.model import Value
 from tests.appliance.telemetry.asking.source import Listed, Sent, question
-from tests.appliance.telemetry.asking.wall import ZONES, label
+from tests.appliance.telemetry.asking.wall import ZONES, Asked, label
 from tests.appliance.telemetry.reports import report
 from tests.appliance.telemetry.test_service import Gateway
 
@@ -197,22 +198,59 @@ async def test_a_store_answers_as_its_readings_do(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "hours", "devices", "is_aside"),
+    ("columns", "hours", "text", "devices", "is_aside"),
     [
-        ("avg(p)", SMALL_CELLS - 1, 1, False),
-        ("avg(p)", SMALL_CELLS, 1, True),
-        ("avg(p)", SMALL_CELLS - 1, 2, True),
-        ("avg(p),min(p)", SMALL_CELLS - 1, 1, True),
-        ("p90(p)", 2, 1, True),
+        ("avg(p)", SMALL_CELLS - 1, "1h", 1, False),
+        ("avg(p)", SMALL_CELLS, "1h", 1, True),
+        ("avg(p)", SMALL_CELLS - 1, "1h", 2, True),
+        ("avg(p),min(p)", SMALL_CELLS - 1, "1h", 1, True),
+        ("p90(p)", 2, "1h", 1, True),
+        # However few bins are asked for, what they are combined from is hours and days.
+        ("avg(p)", SMALL_CELLS - 1, "60d", 1, False),
+        ("avg(p)", SMALL_CELLS, "60d", 1, True),
+        ("avg(p)", 30 * 24, "1d", 33, True),
+        ("avg(p)", 365 * 24, "366d", 100, True),
     ],
 )
-async def test_only_few_bins_are_counted_on_the_loop(columns: str, hours: int, devices: int, *, is_aside: bool) -> None:
+async def test_only_few_bins_are_counted_on_the_loop(
+    columns: str, hours: int, text: str, devices: int, *, is_aside: bool
+) -> None:
     source = Listed([("a", "p", 5, 1.0)])
-    keys = {"all": ("a", "b")[:devices]}
-    asked = question(columns=columns_of([columns]), end=hours * HOUR_MS, width=width_of("1h"), keys=keys)
+    keys = {"all": ("a", *map(str, range(devices - 1)))}
+    asked = question(columns=columns_of([columns]), end=hours * HOUR_MS, width=width_of(text), keys=keys)
     [row] = (await Asking(source).answer(asked)).rows
     assert row.values[0] == 1.0
     assert (source.aside_count > 0) == is_aside
+
+
+@pytest.mark.parametrize("select", ["avg(p)", "p90(p)"])
+@pytest.mark.parametrize("fill", Fill)
+async def test_a_question_about_no_device_is_answered_without_its_bins(select: str, fill: Fill) -> None:
+    source = Listed([])
+    asked = question(columns=columns_of([select]), keys={}, end=LATEST, width=width_of("1s"), zone=Asked(0), fill=fill)
+    assert await Asking(source).answer(asked) == Answer((), None)
+    assert (source.aside_count, source.read_count) == (0, 0)
+
+
+async def test_many_bins_of_a_row_without_devices_are_filled_in_a_thread() -> None:
+    source = Listed([])
+    asked = question(columns=columns_of(["avg(p)"]), keys={"all": ()}, width=width_of("1m"), fill=Fill.ZERO)
+    assert [row.values for row in (await Asking(source).answer(asked)).rows] == [(0,)] * (DAY_MS // MINUTE_MS)
+    assert source.aside_count > 0
+
+
+async def test_bounds_are_gone_through_in_a_thread_and_those_of_no_device_lead_to_nothing() -> None:
+    source = Listed([])
+
+    class Bounds(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            assert source.aside_count
+            return super().__iter__()
+
+    asked = question(columns=columns_of(["avg(p)"]), keys={}, end=LATEST, width=width_of("1h"))
+    gathered = await Asking(source).gathered(asked, Bounds([0, 1, LATEST]))
+    assert gathered.whole("a", "p") == {}
+    assert (source.aside_count, source.read_count) == (1, 0)
 
 
 # --- what a question may cost --------------------------------------------------------------------

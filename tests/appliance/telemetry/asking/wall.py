@@ -27,3 +27,21 @@ def label(at: int, text: str, zone: tzinfo) -> object:
     since_midnight = (local.hour * 3600 + local.minute * 60 + local.second) * 1000 + local.microsecond // 1000
     place = local.date(), since_midnight // least_ms(width)
     return (local.utcoffset(), *place) if least_ms(width) <= HOUR_MS else place
+
+
+class Asked(tzinfo):
+    """A zone an hour ahead, which is to be asked only so often."""
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+    def utcoffset(self, _at: datetime | None) -> timedelta:
+        assert self.left > 0
+        self.left -= 1
+        return timedelta(hours=1)
+
+    def dst(self, _at: datetime | None) -> timedelta:
+        return timedelta()
+
+    def tzname(self, _at: datetime | None) -> str:
+        return "ahead"

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
-from appliance.telemetry import queries
+from appliance.telemetry import queries, rollup_record
 from appliance.telemetry.bins import Bin, bin_of, combined
+from appliance.telemetry.hourly.service import _Asked, _one_by_one
 from appliance.telemetry.model import Report, Value
 from appliance.telemetry.rollups import months
+from appliance.telemetry.rollups.model import Stored
 from tests.appliance.telemetry.reports import DAY, NOON, report
 from tests.appliance.telemetry.test_service import Gateway
 
@@ -324,6 +326,22 @@ async def test_many_devices_are_answered_in_one_call(gateway: Gateway) -> None:
         device: [2, 1, 1] for device in devices
     }
     assert list(found["sensor-3"]["pressure"]) == [NOON, NOON + HOUR_MS, NOON + 2 * HOUR_MS]
+
+
+class Untouched(set[int]):
+    """Hours that nobody is to go through."""
+
+    def __iter__(self) -> Iterator[int]:
+        raise AssertionError("the hours of a device were gone through that was not read")
+
+
+def test_a_few_packed_days_are_not_held_against_all_devices_that_are_asked_about() -> None:
+    span = (DAY * 24, (DAY + 1) * 24)
+    raw = {"a": {DAY * 24 + 3}, **{f"other-{number}": Untouched([DAY * 24]) for number in range(9)}}
+    asked = _Asked(1, frozenset(METRICS), raw, frozenset(), {}, {})
+    # Of a day of which an hour may not be taken every hour is looked at.
+    found = _one_by_one(rollup_record.Taker(METRICS), asked, Stored({}, [], [("a", DAY, b"")]), span)
+    assert [(device, hour) for device, hour, _ in found] == [("a", hour) for hour in range(*span)]
 
 
 def test_the_names_of_day_files_are_those_of_the_month_of_their_roll_ups() -> None:

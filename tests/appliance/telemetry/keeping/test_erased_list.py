@@ -1,5 +1,6 @@
 """The list of what was erased is read whole, whatever a power cut or a damaged card left of one line."""
 
+import tempfile
 from pathlib import Path
 
 from hypothesis import given
@@ -46,6 +47,31 @@ def test_a_line_that_a_power_cut_left_without_its_end_costs_nothing_that_comes_a
     append(tmp_path, [Listed(1, "b", 7, 100)])
     found = read(tmp_path)
     assert (set(found.reach), found.damages) == ({(1, "a"), (1, "b")}, ())
+
+
+def test_a_line_that_lacks_only_its_end_stays(tmp_path: Path) -> None:
+    append(tmp_path, [Listed(1, "a", 7, 100), Listed(1, "b", 7, 100)])
+    path = tmp_path / NAME
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert set(read(tmp_path).reach) == {(1, "a"), (1, "b")}
+    append(tmp_path, [])
+    assert path.read_bytes() == whole
+
+
+@given(st.lists(LISTED, min_size=1, max_size=4), st.integers(0, 60), st.lists(LISTED, max_size=2))
+def test_whatever_a_power_cut_leaves_what_was_read_once_is_read_after_more_was_added(
+    there: list[Listed], lost: int, added: list[Listed]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        append(folder, there)
+        path = folder / NAME
+        content = path.read_bytes()
+        path.write_bytes(content[: max(0, len(content) - lost)])
+        before = read(folder)
+        append(folder, added)
+        assert read(folder) == (newest([*before.reach.values(), *added]), ())
 
 
 def test_a_damaged_line_is_named_and_costs_itself(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from appliance.commands.jobs.plan.model import Job, Sweep, UnknownJobError
 from appliance.commands.jobs.plan.setting_aside.service import JobsAside
 from appliance.commands.jobs.ruling import removed
 from appliance.commands.jobs.setting_aside.queries import select_open_keys, select_texts
-from appliance.commands.mishaps.service import Key, Mishap, fails, kind_of, place_of
-from appliance.errors import ApplianceError
+from appliance.commands.mishaps.service import Key, Mishap, fails
+from appliance.errors import ApplianceError, kind_of, place_of
 from appliance.instant import SECOND_MS
 from appliance.store.database import Afterwards, UnwritableError, nothing_left
 from appliance.telemetry.keeping.room.drops.service import boot_id, uptime_s

@@ -1,5 +1,7 @@
 """What keeps days from going is told to who can change it."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +9,9 @@ from hypothesis import strategies as st
 from appliance.telemetry.keeping import plan
 from appliance.telemetry.keeping.plan import DayUse, Limits, Present, Spent
 from appliance.telemetry.keeping.room.measurement import Measured
-from appliance.telemetry.keeping.room.outlook import Outlook, outlook
+from appliance.telemetry.keeping.room.outlook import Outlook, of_blocks, outlook
 from appliance.telemetry.keeping.room.reserve import GIGABYTE, MEGABYTE, Disk
+from tests.appliance.telemetry.keeping.room.test_service import opened
 from tests.appliance.telemetry.reports import DAY
 
 TODAY = Present(DAY, DAY)
@@ -73,3 +76,29 @@ def test_a_clock_that_nobody_vouches_for_is_told_to_who_keeps_days_for_a_time() 
     assert found.is_well
     assert "counts from 2026-01-30" in found.notices[0]
     assert "headworks clock reset" in found.notices[0]
+
+
+def test_blocks_that_are_too_small_are_told_with_what_to_do_and_any_others_are_not() -> None:
+    told = of_blocks(Disk(1, 2, 0, 1024))
+    assert "blocks of 1,024 bytes: a full disk can end the gateway" in told
+    assert told.endswith("with blocks of 4,096 bytes")
+    assert [of_blocks(Disk(1, 2, 0, size)) for size in (4096, 65536)] == ["", ""]
+
+
+@pytest.mark.parametrize("block_bytes", [1024, 4096])
+async def test_a_file_system_on_which_a_full_disk_can_end_the_gateway_is_named_at_the_start_and_in_the_status(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, block_bytes: int
+) -> None:
+    async with opened(tmp_path).running() as gateway:
+        gateway.room.look = lambda: Disk(3 * 10**9, 32 * 10**9, 0, block_bytes)
+        async with gateway.room.running():
+            await gateway.room.look_after()
+            status = gateway.room.status()
+    told = [each.message for each in caplog.records if "blocks of" in each.message]
+    assert (status.ok, status.details["block_bytes"]) == (True, block_bytes)
+    if block_bytes == 1024:
+        assert len(told) == 1
+        assert "blocks of 1,024 bytes: a full disk can end the gateway" in told[0]
+        assert status.summary == f"3.0 GB of the disk are free; {told[0]}"
+    else:
+        assert (told, status.summary) == ([], "3.0 GB of the disk are free")

@@ -1,5 +1,6 @@
 """What is done about the room that is left, and the file that is given up first."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def test_the_reserve_takes_room_that_is_really_there(tmp_path: Path) -> None:
     disk = reserve.look(tmp_path, path)
     assert disk.reserve_bytes >= 2 * MEGABYTE
     assert 0 < disk.free_bytes < disk.total_bytes
+    assert disk.block_bytes == os.statvfs(tmp_path).f_frsize
     with pytest.raises(OSError, match="space"):
         reserve.make(path, disk.total_bytes * 2)
     assert not path.exists()

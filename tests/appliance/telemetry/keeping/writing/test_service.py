@@ -295,3 +295,62 @@ async def test_half_a_page_of_an_open_day_that_is_lost_is_named_before_the_night
     await writer.check(DAY)
     assert any("2026-01-31.db was damaged" in told for told in gateway.telemetry.day_files.damages)
     assert not gateway.telemetry.status().ok
+
+
+MORE_THAN_THERE_IS = 10**18
+ASIDE_PAGE = 8
+"""What comes for one device more is not written there."""
+
+
+async def test_a_damaged_open_day_that_finds_no_room_to_be_saved_takes_what_comes_until_there_is_room(
+    keeping: KeepingGateway,
+) -> None:
+    path = await filled_and_damaged(keeping, ASIDE_PAGE)
+    writing = keeping.keeping._writing
+    low_bytes, writing._low_bytes = writing._low_bytes, MORE_THAN_THERE_IS
+    keeping.telemetry.day_files.touched.add(DAY)
+    await keeping.keeping._tried()
+    assert any("2026-01-31.db was damaged" in told for told in keeping.keeping.damages)
+    assert await comes_through(keeping, 1)
+    # The day is looked at once, and closed as soon as there is room.
+    writing._low_bytes = low_bytes
+    await writing.close_damaged()
+    assert not await comes_through(keeping, 2)
+    # Others take the room before it was saved.
+    writing._low_bytes = MORE_THAN_THERE_IS
+    await keeping.keeping._tried()
+    assert await comes_through(keeping, 3)
+    writing._low_bytes = low_bytes
+    await keeping.keeping._tried()
+    assert path.with_name("2026-01-31.db.damaged-1").exists()
+    assert await comes_through(keeping, 4)
+    assert [at for at, _ in await keeping.stored("s-7")][:5] == [NOON + number for number in range(5)]
+    # Another part stands in its place: room or none, it takes what comes.
+    await keeping.keeping._tried()
+    assert await comes_through(keeping, 5)
+    writing._low_bytes = MORE_THAN_THERE_IS
+    await keeping.keeping._tried()
+    assert await comes_through(keeping, 6)
+    assert not path.with_name("2026-01-31.db.damaged-2").exists()
+
+
+async def comes_through(keeping: KeepingGateway, later: int) -> bool:
+    """Whether a reading that comes for the first day leaves memory and the log for its file."""
+    await keeping.take(report("s-7", NOON + later, values={"pressure": later}))
+    await keeping.telemetry.seal_all()
+    return not keeping.telemetry.status().details["reports_in_memory"] and not await keeping.log_ids()
+
+
+async def test_a_damaged_open_day_into_which_nothing_can_be_written_stays_closed_without_room(
+    keeping: KeepingGateway,
+) -> None:
+    await filled_and_damaged(keeping)
+    keeping.keeping._writing._low_bytes = MORE_THAN_THERE_IS
+    keeping.telemetry.day_files.touched.add(DAY)
+    await keeping.keeping._tried()
+    assert not await comes_through(keeping, 1)
+    told = dict(keeping.telemetry.unwritable)
+    await keeping.keeping._tried()
+    assert (keeping.telemetry.unwritable, list(told)) == (told, [DAY])
+    assert "2026-01-31 is not sealed: that may take 1 MB" in keeping.keeping.status().summary
+    assert [at for at, _ in await keeping.stored("s-7")][:2] == [NOON + 1, NOON + DAY_MS]
