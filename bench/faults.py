@@ -63,7 +63,7 @@ def measure(folder: Path, *, quick: bool) -> str:
 
 
 def _end_of_log(place: Path) -> str:
-    """What the gateway said last: its folder does not outlive the run."""
+    """What the gateway said last."""
     log = place / "log"
     return log.read_text(encoding="utf-8", errors="replace")[-LOG_LENGTH:] if log.exists() else ""
 

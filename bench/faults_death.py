@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.children import BenchError
 from bench.faults_gateway import Patient, patient
 from bench.faults_load import Crowd, Verdict
 
@@ -152,7 +153,7 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _run("umount", str(folder))
+        _run("umount", str(folder), failed=BenchError)
 
 
 @contextmanager
@@ -165,7 +166,7 @@ def _inserted(card: Path, gateway: Patient) -> Iterator[None]:
             gateway.kill()
 
 
-def _run(*command: str) -> None:
+def _run(*command: str, failed: type[Exception] = NoCardError) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  named above
     if done.returncode:
-        raise NoCardError(f"{command[0]} failed: {done.stderr.strip()}")
+        raise failed(f"{command[0]} failed: {done.stderr.strip()}")

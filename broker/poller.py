@@ -89,7 +89,7 @@ class Poller:
         loop = asyncio.get_running_loop()
         begins_at = loop.time()
         # One that begins while another goes on is a part of that.
-        if not self._hurry_count and begins_at >= self._leisure_until:
+        if not self._hurried_until and begins_at >= self._leisure_until:
             self._hurry_began_at, self._hurried_until = begins_at, begins_at + longest_s
         self._hurry_count += 1
         try:

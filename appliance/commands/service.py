@@ -59,6 +59,8 @@ log = logging.getLogger(__name__)
 
 HIGHEST_LIMIT = 1_000
 
+_UNFORESEEN = Refusal("InternalError", "the gateway could not take this response")
+
 
 class _Told(NamedTuple):
     """What came of responses."""
@@ -174,13 +176,25 @@ class Commands:
         kept = self.as_jobs.keep(connection, told.changes, now)
         return partial(self._answered, told, kept)
 
+    def unserved(self, message: Message) -> None:
+        """Tell a device that the gateway could not take its response."""
+        told = _Told([], [], [])
+        found = addressed(self._dialects, message.topic)
+        if found is not None:
+            dialect, address = found
+            _answer(message, address, dialect.reply(address, _UNFORESEEN), _UNFORESEEN, told)
+        self._report(told)
+
     def _answered(self, told: _Told, kept: Kept) -> None:
         kept.tell()
+        self._report(told)
+        self._changed(told.changes)
+
+    def _report(self, told: _Told) -> None:
         for message, client_id in told.replies:
             self.answer(message, client_id)
         for problem in told.problems:
             self.note(problem)
-        self._changed(told.changes)
 
     # What people ask.
 
@@ -320,7 +334,7 @@ def _ruled(
         # Its own words are not logged.
         told = (message.tenant_id, address.device_id, kind_of(error), place_of(error))
         log.error("response not taken tenant_id=%s device_id=%s error=%s where=\n%s", *told)  # noqa: TRY400
-        return Refusal("InternalError", "the gateway could not take this response")
+        return _UNFORESEEN
 
 
 def _answer(request: Message, address: Address, reply: Wire | None, refusal: Refusal | None, told: _Told) -> None:

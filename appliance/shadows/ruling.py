@@ -81,6 +81,11 @@ def refused(code: int, message: str, at: int, token: str | None) -> Ruling:
     return Ruling(Answer(code, told), ((REJECTED, told),))
 
 
+def unforeseen(at: int) -> Ruling:
+    """The ruling where the gateway itself has failed."""
+    return refused(500, "Internal service failure", at, None)
+
+
 def unknown(address: Address) -> RefusedError:
     """There is no such shadow."""
     name = f"{address.device_id}~{address.name}" if address.name else address.device_id

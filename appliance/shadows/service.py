@@ -32,7 +32,7 @@ from appliance.shadows.model import (
     Verb,
 )
 from appliance.shadows.pack import StoredChange, UnreadableError
-from appliance.shadows.ruling import Ruling, Standing, rule
+from appliance.shadows.ruling import Ruling, Standing, rule, unforeseen
 from appliance.store.database import Afterwards, Database, Together, UnwritableError, Work
 from broker.message import Message
 
@@ -99,6 +99,11 @@ class Shadows:
                 changed[message.tenant_id, address.device_id, address.name] = None
         batch.write()
         return lambda: self._tell(answers, [ShadowChanged(*key) for key in changed])
+
+    def unserved(self, message: Message) -> None:
+        """Tell a client that the gateway could not do what it asked for."""
+        now = self._clock()
+        self._tell(_messages(message.tenant_id, message.topic, unforeseen(now), now), [])
 
     # For everybody else.
 

@@ -5,7 +5,7 @@ import pytest
 
 import appliance
 import web
-from appliance.errors import ApplianceError, ConflictError, InvalidInputError, NotFoundError, kind_of, place_of
+from appliance.errors import ApplianceError, ConflictError, InvalidInputError, NotFoundError, kind_of, place_of, spot_of
 
 
 def kinds(kind: type[ApplianceError] = ApplianceError) -> list[type[ApplianceError]]:
@@ -48,3 +48,19 @@ def test_of_an_error_its_kind_and_its_place_are_told_and_not_its_words() -> None
     assert "in fail" in place_of(raised.value)
     assert "secret" not in place_of(raised.value)
     assert place_of(KeyError("secret")) == ""
+
+
+def test_errors_of_one_line_are_told_apart_from_those_of_another() -> None:
+    def fail(number: int) -> None:
+        if number > 1:
+            raise ValueError(number)
+        raise ValueError(number)
+
+    errors = []
+    for number in (1, 2, 3):
+        with pytest.raises(ValueError, match=str(number)) as raised:
+            fail(number)
+        errors.append(raised.value)
+    one, two, three = map(spot_of, errors)
+    assert one != two == three
+    assert spot_of(KeyError()) is None

@@ -271,3 +271,19 @@ async def test_of_hurries_that_overlap_the_first_begins_what_everybody_is_served
         now = 102.5
         second.close()
         assert home.poller._leisure_until == 104.5
+
+
+async def test_a_hurry_that_begins_while_everybody_is_served_keeps_no_later_one_from_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    with house(0) as home:
+        with home.poller.hurry(2.0):
+            now = 102.0
+        now = 103.0
+        with home.poller.hurry(2.0):
+            assert home.poller._hurried_until == 0.0
+            now = 105.0
+            with home.poller.hurry(2.0):
+                assert home.poller._hurried_until == 107.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from appliance.commands.jobs.model import Execution, RejectedError
+from appliance.commands.jobs.model import Execution, Fault, JobAnswer, RejectedError
 from appliance.commands.jobs.ruling import left_ms
 from appliance.instant import SECOND_MS
 
@@ -57,6 +57,12 @@ def rejected(error: RejectedError, now: int, token: str | None) -> bytes:
     if error.execution is not None:
         fields["executionState"] = _state(error.execution)
     return _written(fields, now, token)
+
+
+def unforeseen(now: int, token: str | None) -> JobAnswer:
+    """The answer where the gateway itself has failed."""
+    failed = RejectedError(Fault.INTERNAL, "the gateway could not do this")
+    return JobAnswer(failed.fault.value, rejected(failed, now, token))
 
 
 def summaries(pending: Sequence[Execution]) -> dict[str, list[Fields]]:

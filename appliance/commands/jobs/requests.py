@@ -56,6 +56,14 @@ def token_of(said: Mapping[str, Any]) -> str | None:
     return token if isinstance(token, str) and _is_short(token) else None
 
 
+def token_in(payload: bytes) -> str | None:
+    """The same of a request that may be none."""
+    try:
+        return token_of(body(payload))
+    except RejectedError:
+        return None
+
+
 def check_address(address: JobAddress) -> None:
     """Raise `RejectedError` when the topic names what cannot be a job.
 

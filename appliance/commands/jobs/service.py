@@ -15,7 +15,7 @@ from typing import Self
 from appliance.audit import queries as audit_queries
 from appliance.audit.acting import actor
 from appliance.audit.model import Entry
-from appliance.commands.jobs import queries, ruling, topics
+from appliance.commands.jobs import answers, queries, requests, ruling, topics
 from appliance.commands.jobs.ledger.service import Ended, Followed, Ledger, Ports
 from appliance.commands.jobs.model import (
     PIECE,
@@ -103,7 +103,7 @@ class Jobs:
     def apply(self, messages: Sequence[Message], connection: sqlite3.Connection, now: int) -> Afterwards:
         """Do what devices ask for, in their order."""
         ledger = self.ledger(connection, now)
-        answers: list[tuple[Message, str]] = []
+        told: list[tuple[Message, str]] = []
         throttled: list[JobAddress] = []
         for message in messages:
             address = topics.address(message.topic)
@@ -112,16 +112,25 @@ class Jobs:
             answer = ledger.answer(message.tenant_id, address, message.payload)
             topic = address.answered(is_accepted=answer.error is None)
             throttled += [address] if answer.error == Fault.THROTTLED else []
-            answers.append((_message(message.tenant_id, topic, answer.payload, now), message.client_id))
+            told.append((_message(message.tenant_id, topic, answer.payload, now), message.client_id))
         close = ledger.close()
 
         def afterwards() -> None:
             self.throttled_count += len(throttled)
-            for answer, client_id in answers:
+            for answer, client_id in told:
                 self.reply(answer, client_id)
             close()
 
         return afterwards
+
+    def unserved(self, message: Message) -> None:
+        """Tell a device that the gateway could not do what it asked for."""
+        address, now = topics.address(message.topic), message.arrived_at
+        if address is not None:
+            answer = answers.unforeseen(now, requests.token_in(message.payload))
+            topic = address.answered(is_accepted=False)
+            self.reply(_message(message.tenant_id, topic, answer.payload, now), message.client_id)
+            self._note_puzzled(message.tenant_id, address.device_id)
 
     async def ask(self, tenant_id: int, address: JobAddress, payload: bytes) -> JobAnswer:
         """Do what a device asks for over HTTPS; documents are written as strings there. Raises `UnwritableError`."""

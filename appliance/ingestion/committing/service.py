@@ -4,14 +4,13 @@ A room that clients ask for something (shadows, commands, jobs) does what they a
 batch: a request that is acknowledged is on disk together with what came of it. What the gateway itself or a person
 asks for goes the same way, so that nothing of such a room is ever changed in two places at once.
 
-Rules: what clients ask a room for is done together; where that fails, each of them is served alone, so that one row
+Rules: what clients ask a room for is done together; where that fails, one half and then the other, so that one row
 that is damaged costs only whoever asks about it. Of what failed the log is told the kind and the place.
 """
 
 import asyncio
 import logging
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -21,13 +20,13 @@ import msgspec
 from appliance.alerts import queries as alert_queries
 from appliance.alerts.message import write_notice
 from appliance.alerts.model import AlertEvent
-from appliance.errors import kind_of, place_of
+from appliance.errors import kind_of, place_of, spot_of
 from appliance.ingestion import queries
 from appliance.ingestion.model import Outcome
 from appliance.ingestion.records import Record, records_of
 from appliance.notifications import queries as outbox_queries
 from appliance.sessions import queries as session_queries
-from appliance.store.database import Afterwards, Work, is_sqlites
+from appliance.store.database import Afterwards, Work, is_sqlites, nothing_left
 from appliance.telemetry import log_record
 from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.model import Report
@@ -46,9 +45,20 @@ class Room(Protocol):
     def apply(self, messages: Sequence[Message], connection: sqlite3.Connection, now: int) -> Afterwards:
         """Do what these messages ask for, in their order, as a `Work` does. A bad message is answered, not raised."""
 
+    def unserved(self, message: Message) -> None:
+        """Tell, on the loop, whoever published it that the gateway could not do it."""
 
-Results = Sequence[Afterwards | Exception]
-"""What came of an errand; of one that failed as a whole, what came of each of its parts."""
+
+class Failure(NamedTuple):
+    """What could not be done."""
+
+    error: Exception
+    tell: Afterwards
+    """Tells whoever asked for it."""
+
+
+Results = Sequence[Afterwards | Failure]
+"""What came of an errand; of one that failed as a whole, what came of its parts."""
 
 
 class Errand(NamedTuple):
@@ -56,8 +66,10 @@ class Errand(NamedTuple):
 
     work: Work
     waiting: asyncio.Future[None] | None = None
-    parts: Callable[[], Sequence[Work]] = tuple
-    """The same work in parts that need each other not, in their order; nobody waits for an errand that has some."""
+    halves: Callable[[], Sequence["Errand"]] = tuple
+    """The same work in two parts, the second after the first; nobody waits for an errand that has some."""
+    unserved: Afterwards = nothing_left
+    """Tells whoever asked for it, and does not wait, that it cannot be done."""
 
     def is_given_up(self, error: Exception) -> bool:
         """Tell whoever waits that it cannot be done now; whether somebody does."""
@@ -96,8 +108,7 @@ class Load(NamedTuple):
             if not waiting.done():
                 waiting.set_result(None)
         for errand, parts in zip(self.errands, results, strict=True):
-            told = [part if isinstance(part, Exception) else _told(part) for part in parts]
-            failures = [failure for failure in told if failure is not None]
+            failures = [error for result in parts for error in _told(result)]
             if errand.waiting is None or errand.waiting.done():
                 _log(failures)
             elif failures:
@@ -155,11 +166,7 @@ class Company:
                 if room.takes(one.topic):
                     messages.append(one)
                     break
-        load.errands[:0] = [
-            Errand(partial(room.apply, messages), parts=partial(_one_by_one, room, messages))
-            for room, messages in asked
-            if messages
-        ]
+        load.errands[:0] = [_asked_of(room, messages) for room, messages in asked if messages]
         return load
 
 
@@ -191,15 +198,31 @@ def write(
     )
 
 
-def _one_by_one(room: Room, messages: Sequence[Message]) -> list[Work]:
-    return [partial(room.apply, [message]) for message in messages]
+def _asked_of(room: Room, messages: Sequence[Message]) -> Errand:
+    work = partial(room.apply, messages)
+    if len(messages) == 1:
+        return Errand(work, unserved=partial(room.unserved, messages[0]))
+    return Errand(work, halves=partial(_halves, room, messages))
+
+
+def _halves(room: Room, messages: Sequence[Message]) -> Sequence[Errand]:
+    middle = len(messages) // 2
+    return [_asked_of(room, messages[:middle]), _asked_of(room, messages[middle:])]
 
 
 def _results(connection: sqlite3.Connection, errand: Errand, now: int) -> Results:
-    """Run an errand; where it fails as a whole, run its parts, and one that fails alone costs no other anything."""
+    """Run an errand; where it fails as a whole, run its halves, and what fails alone costs no other anything."""
     whole = _done(connection, errand.work, now)
-    parts = errand.parts() if isinstance(whole, Exception) else ()
-    return [_done(connection, part, now) for part in parts] if len(parts) > 1 else [whole]
+    if not isinstance(whole, Exception):
+        return [whole]
+    halves = errand.halves()
+    if not halves:
+        return [Failure(whole, errand.unserved)]
+    results = [result for half in halves for result in _results(connection, half, now)]
+    if not any(isinstance(result, Failure) for result in results):
+        # Nothing failed but to do it together: nobody else will tell of that.
+        _log([whole])
+    return results
 
 
 def _done(connection: sqlite3.Connection, work: Work, now: int) -> Afterwards | Exception:
@@ -225,18 +248,23 @@ def _is_the_disks(error: Exception) -> bool:
     return error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR
 
 
-def _told(rest: Afterwards) -> Exception | None:
+def _told(result: Afterwards | Failure) -> list[Exception]:
+    """Do what is left to do; gives what failed."""
+    failures, rest = ([result.error], result.tell) if isinstance(result, Failure) else ([], result)
     try:
         rest()
     except Exception as error:  # noqa: BLE001  whoever tells of one request must not keep others from theirs
-        return error
-    return None
+        failures.append(error)
+    return failures
 
 
 def _log(failures: Sequence[Exception]) -> None:
     """Tell the log once of each kind and place, and never in the errors' own words."""
-    for (kind, place), count in Counter((kind_of(error), place_of(error)) for error in failures).items():
-        log.error("requests failed count=%s error=%s where=\n%s", count, kind, place)
+    alike: dict[object, list[Exception]] = {}
+    for error in failures:
+        alike.setdefault((type(error), spot_of(error)), []).append(error)
+    for errors in alike.values():
+        log.error("requests failed count=%s error=%s where=\n%s", len(errors), kind_of(errors[0]), place_of(errors[0]))
 
 
 def _queue_notices(

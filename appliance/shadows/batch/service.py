@@ -15,7 +15,7 @@ from appliance.plane_settings import ShadowsConfig
 from appliance.shadows import queries
 from appliance.shadows.model import Address
 from appliance.shadows.packing.service import Packing
-from appliance.shadows.ruling import Change, Ruling, Standing, refused, rule
+from appliance.shadows.ruling import Change, Ruling, Standing, refused, rule, unforeseen
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Batch:
             # Its own words are not logged.
             told = (tenant_id, address.device_id, kind_of(error), place_of(error))
             log.error("request to a shadow not served tenant_id=%s device_id=%s error=%s where=\n%s", *told)  # noqa: TRY400
-            return refused(500, "Internal service failure", self._now, None)
+            return unforeseen(self._now)
         if ruling.standing is None or ruling.change is None:
             return ruling
         if held.standing.document is None:

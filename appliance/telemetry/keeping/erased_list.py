@@ -97,7 +97,7 @@ def _line(listed: Listed) -> bytes:
 
 
 def _taken(line: bytes) -> Listed | None:
-    check, _, said = line.rstrip(b"\n").partition(b" ")
+    check, _, said = line.partition(b" ")
     if check != f"{zlib.crc32(said):08x}".encode():
         return None
     try:

@@ -177,7 +177,7 @@ class Keeping:
         """
         troubles: list[Exception] = []
         with noted(troubles):
-            await self._writing.close_damaged()
+            troubles += await self._writing.close_damaged()
         for day in list(self._telemetry.unwritable):
             with noted(troubles):
                 await self._writing.save(day, {})

@@ -129,6 +129,7 @@ async def test_a_command_that_nobody_can_read_costs_no_other_its_response(
     for name in ("lamp", "other"):
         assert (await hall.commands.command(TENANT, sent[name])).state is State.SUCCEEDED
     assert [json.loads(one.payload)["executionId"] for one in hall.told] == [sent["lamp"], sent["other"]]
+    assert [(problem.principal, problem.kind) for problem in hall.problems] == [("fan", "command_response")]
     assert "requests failed count=1 error=" in caplog.text
     assert "secret" not in caplog.text
     # What nobody can read ends once it is due, and with a reason.
@@ -136,6 +137,14 @@ async def test_a_command_that_nobody_can_read_costs_no_other_its_response(
     await until(lambda: hall.commands.status().details["set_aside"] == 1)
     over = await hall.commands.command(TENANT, sent["fan"])
     assert (over.is_over, over.reason_code) == (True, ruling.GATEWAY_ERROR)
+
+
+def test_a_device_that_speaks_as_to_aws_is_told_that_its_response_was_not_taken(hall: Hall) -> None:
+    topic = "$aws/commands/things/lamp/executions/x/response/json"
+    hall.commands.unserved(Message(TENANT, "lamp", "lamp", topic, b"{}", 1, False, hall.clock()))
+    [(reply, client_id)] = hall.replies
+    assert (reply.topic, client_id, hall.problems) == (topic.replace("/json", "/rejected/json"), "lamp", [])
+    assert json.loads(reply.payload)["error"] == "InternalError"
 
 
 async def test_a_foreign_or_unknown_response_changes_nothing(hall: Hall) -> None:

@@ -14,7 +14,7 @@ from appliance.shadows import service
 from appliance.shadows.model import BeforeHistoryError, ShadowChanged, Verb
 from appliance.store.database import UnwritableError, Work
 from tests.appliance.ingestion.examples import turn
-from tests.appliance.ingestion.gateway import ingesting
+from tests.appliance.ingestion.gateway import commit_requests, ingesting
 from tests.appliance.shadows.room import TENANT, Room, opened, request
 
 
@@ -326,6 +326,36 @@ async def test_an_answered_update_is_on_the_disk_with_its_batch(tmp_path: Path) 
         "accepted",
         "documents",
     ]
+
+
+async def test_a_shadow_that_cannot_be_written_costs_no_other_its_update_and_who_asked_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("""
+            CREATE TRIGGER spoilt BEFORE UPDATE ON shadow WHEN OLD.device_id = 'fan'
+            BEGIN SELECT RAISE(ABORT, 'secret'); END
+        """)
+
+    names = ("lamp", "fan", "other")
+    async with opened(tmp_path) as room:
+        for name in names:
+            await room.update({"reported": {"a": 1}}, name)
+        await room.database.write(spoil)
+        room.published.clear()
+        asked = [request("update", {"state": {"reported": {"a": 2}}}, name) for name in names]
+        await commit_requests(room.database, room.shadows, asked, room.now)
+        told = {one.topic: json.loads(one.payload) for one in room.published if not one.topic.endswith("documents")}
+        states = [await room.shadows.shadow(TENANT, name, "") for name in names]
+    assert {topic.split("/")[2]: topic.rpartition("/")[2] for topic in told} == {
+        "lamp": "accepted",
+        "fan": "rejected",
+        "other": "accepted",
+    }
+    assert told["$aws/things/fan/shadow/update/rejected"]["code"] == 500
+    assert [state.reported["a"] for state in states if state and isinstance(state.reported, dict)] == [2, 1, 2]
+    assert "requests failed count=1 error=IntegrityError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_what_changed_is_announced_once_and_only_when_it_is_on_the_disk(tmp_path: Path) -> None:

@@ -109,8 +109,7 @@ class Ledger:
             told = (tenant_id, address.device_id, kind_of(error), place_of(error))
             log.error("request for jobs not served tenant_id=%s device_id=%s error=%s where=\n%s", *told)  # noqa: TRY400
             self._puzzled[tenant_id, address.device_id] = None
-            failed = RejectedError(Fault.INTERNAL, "the gateway could not do this")
-            return JobAnswer(failed.fault.value, answers.rejected(failed, self._now, token))
+            return answers.unforeseen(self._now, token)
 
     # For whoever owns the jobs.
 

@@ -199,6 +199,8 @@ class Erasing:
         if not await asyncio.to_thread(self._path(day).exists):
             return
         try:
+            # What is missing there may be what names a device: of such a file nobody can say that it has nothing of it.
+            self._writing.require_undamaged(day)
             waiting = iter(left_out.items())
             while some := dict(islice(waiting, DEVICES_PER_TRANSACTION)):
                 await self._telemetry.changed(day, queries.delete_devices, some)

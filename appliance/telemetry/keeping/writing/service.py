@@ -21,7 +21,7 @@ from appliance.store.database import UnwritableError
 from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.keeping import files, sealed_day, wiping
 from appliance.telemetry.keeping import queries as keeping_queries
-from appliance.telemetry.keeping.model import CrowdedError, StoppedError
+from appliance.telemetry.keeping.model import CrowdedError, DamagedOpenDayError, StoppedError
 from appliance.telemetry.keeping.resealing import LeftOut, Parts, kept_devices
 from appliance.telemetry.keeping.room.reserve import MEGABYTE, low_bytes
 from appliance.telemetry.keeping.sealed_day import SealedDay
@@ -148,10 +148,16 @@ class Writing:
         self.checked.add(day)
         await self.close_damaged()
 
-    async def close_damaged(self) -> None:
+    def require_undamaged(self, day: int) -> None:
+        """Raise `DamagedOpenDayError` when the open part of a day was found damaged by looking."""
+        if day in self._damaged:
+            raise DamagedOpenDayError(self._damaged[day])
+
+    async def close_damaged(self) -> list[UnwritableError]:
         """Have damaged open parts take no more where there is room to save them: what comes might not be found there.
 
-        Without room nobody knows how long it would wait in memory: then it is written where it can be.
+        Without room nobody knows how long it would wait in memory: then it is written where it can be. Gives what
+        tells of each such day.
         """
         unwritable = self._telemetry.unwritable
         paths = {day: self._telemetry.day_files.path(day) for day in self._damaged}
@@ -164,6 +170,7 @@ class Writing:
             elif day not in without_room and day not in unwritable:
                 self._closed.add(day)
                 unwritable[day] = self._damaged[day]
+        return [without_room[day] for day in without_room.keys() & self._damaged.keys()]
 
     def _forget(self, day: int) -> None:
         """Know nothing any more of the pages of a day: other ones take their place."""
@@ -257,14 +264,14 @@ class Writing:
             told = f"that may take {needed // MEGABYTE + 1} MB, and {free // MEGABYTE} MB are free"
             raise UnwritableError(f"{path.stem} is not sealed: {told}")
 
-    def _without_room(self, paths: Mapping[int, Path]) -> set[int]:
-        """The days that might not find room beside themselves. Runs in a thread."""
-        found = set()
+    def _without_room(self, paths: Mapping[int, Path]) -> dict[int, UnwritableError]:
+        """What tells of each day that might not find room beside itself. Runs in a thread."""
+        found = {}
         for day, path in paths.items():
             try:
                 self._require_room(path)
-            except UnwritableError:
-                found.add(day)
+            except UnwritableError as error:
+                found[day] = error
         return found
 
     def _breather(self, path: Path | None, *, is_patient: bool = False) -> Callable[[], None]:

@@ -1,5 +1,6 @@
 """Commands and their jobs, in step with each other whatever happens."""
 
+import json
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -283,7 +284,7 @@ async def test_a_command_that_nobody_can_read_costs_no_other_what_its_device_say
             name,
             name,
             f"$aws/things/{name}/jobs/{sent[name]}/update",
-            b'{"status": "SUCCEEDED"}',
+            b'{"status": "SUCCEEDED", "clientToken": "mine"}',
             1,
             False,
             now,
@@ -291,7 +292,10 @@ async def test_a_command_that_nobody_can_read_costs_no_other_what_its_device_say
         for name in names
     ]
     await commit_requests(both.desk.database, both.desk.jobs, messages, now)
-    assert [client_id for client_id, _ in both.desk.replies] == ["lamp", "other"]
+    replied = {client_id: reply.topic.rpartition("/")[2] for client_id, reply in both.desk.replies}
+    assert replied == {"lamp": "accepted", "fan": "rejected", "other": "accepted"}
+    [refused] = [json.loads(reply.payload) for client_id, reply in both.desk.replies if client_id == "fan"]
+    assert (refused["code"], refused["clientToken"]) == ("InternalError", "mine")
     for name in ("lamp", "other"):
         assert (await both.command(sent[name])).state is State.SUCCEEDED
     [left] = await both.desk.jobs.executions_of_device(TENANT, "fan")

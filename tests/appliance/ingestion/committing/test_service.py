@@ -20,6 +20,12 @@ class Desk:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.unserved_topics: list[str] = []
+        self.most = 2_000
+        """Requests that can be done together."""
+
+    def unserved(self, message: Message) -> None:
+        self.unserved_topics.append(message.topic)
 
     def takes(self, topic: str) -> bool:
         return topic.startswith("$aws/desk/")
@@ -29,7 +35,7 @@ class Desk:
         for topic in topics:
             connection.execute("CREATE TABLE IF NOT EXISTS asked (topic TEXT, at INTEGER)")
             connection.execute("INSERT INTO asked VALUES (?, ?)", (topic, now))
-        if any(one.payload == b"fail" for one in messages):
+        if len(messages) > self.most or any(one.payload == b"fail" for one in messages):
             raise ValueError(f"asked to fail at {topics[0]}")
         return lambda: self.told.extend(topics)
 
@@ -64,7 +70,7 @@ async def test_a_room_that_fails_loses_what_it_wrote_and_nobody_else_anything(tm
     assert gateway.on_disk("SELECT name FROM sqlite_master WHERE name = 'asked'") == []
 
 
-async def test_what_fails_together_is_done_one_by_one_and_costs_nobody_else_anything(
+async def test_what_fails_together_is_done_in_halves_and_costs_nobody_else_anything(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = Desk()
@@ -81,6 +87,7 @@ async def test_what_fails_together_is_done_one_by_one_and_costs_nobody_else_anyt
         assert gateway.on_disk("SELECT topic FROM asked ORDER BY rowid") == [(topic,) for topic in good]
     assert seen == [[]]
     assert desk.told == good
+    assert desk.unserved_topics == ["$aws/desk/2", "$aws/desk/4"]
     assert gateway.messages_on_disk() == 1
     [record] = [one for one in caplog.records if one.levelname == "ERROR"]
     assert "requests failed count=2 error=ValueError" in record.getMessage()
@@ -88,7 +95,23 @@ async def test_what_fails_together_is_done_one_by_one_and_costs_nobody_else_anyt
     assert "desk/2" not in caplog.text
 
 
-async def test_while_the_disk_is_full_requests_wait_and_are_not_done_one_by_one(tmp_path: Path) -> None:
+async def test_what_can_be_done_apart_but_not_together_is_done_in_its_order_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk()
+    desk.most = 2
+    topics = [f"$aws/desk/{number}" for number in range(7)]
+    async with ingesting(tmp_path) as gateway:
+        gateway.ingestion.company.rooms = (desk,)
+        gateway.ingestion.accept(turn([asking(topic) for topic in topics], ["all"]))
+        await gateway.broker.until(lambda broker: broker.receipts == ["all"])
+        await gateway.ingestion.together(lambda _, __: lambda: None)
+        assert gateway.on_disk("SELECT topic FROM asked ORDER BY rowid") == [(topic,) for topic in topics]
+    assert (desk.told, desk.unserved_topics) == (topics, [])
+    assert "requests failed count=1 error=ValueError" in caplog.text
+
+
+async def test_while_the_disk_is_full_requests_wait_and_are_not_done_in_halves(tmp_path: Path) -> None:
     desk = Desk()
     tried: list[int] = []
     apply = desk.apply

@@ -22,7 +22,7 @@ LISTED = st.builds(
 @given(st.lists(st.lists(LISTED, max_size=3), max_size=3))
 def test_what_was_added_is_read_by_device_and_the_last_counts(times: list[list[Listed]]) -> None:
     lines = b"".join(erased_list._line(each) for some in times for each in some)
-    taken = [erased_list._taken(line) for line in lines.splitlines(keepends=True)]
+    taken = [erased_list._taken(line) for line in lines.splitlines()]
     assert taken == [each for some in times for each in some]
     reach = newest(each for some in times for each in some)
     for some in times:

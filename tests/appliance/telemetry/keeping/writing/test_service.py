@@ -334,6 +334,28 @@ async def test_a_damaged_open_day_that_finds_no_room_to_be_saved_takes_what_come
     assert not path.with_name("2026-01-31.db.damaged-2").exists()
 
 
+async def test_nobody_is_erased_from_a_damaged_open_day_before_there_is_room_to_save_it(
+    keeping: KeepingGateway,
+) -> None:
+    # Nothing is wrong where anybody's chunks are looked for.
+    await filled_and_damaged(keeping, ASIDE_PAGE)
+    writing = keeping.keeping._writing
+    low_bytes, writing._low_bytes = writing._low_bytes, MORE_THAN_THERE_IS
+    keeping.telemetry.day_files.touched.add(DAY)
+    await keeping.keeping._tried()
+    # It was found; what cannot be done about it is told when that is due.
+    await keeping.keeping._tried()
+    assert "2026-01-31 is not sealed: that may take 1 MB" in keeping.keeping.status().summary
+    await keeping.keeping.erase(1, ["s-7"])
+    with pytest.raises(UnwritableError, match="is not sealed"):
+        await keeping.keeping.erase_pending()
+    assert [each.device_id for each in keeping.keeping.pending] == ["s-7"]
+    assert await keeping.stored("s-7") == []
+    writing._low_bytes = low_bytes
+    await keeping.keeping.erase_pending()
+    assert (keeping.keeping.pending, await keeping.stored("s-7")) == ((), [])
+
+
 async def comes_through(keeping: KeepingGateway, later: int) -> bool:
     """Whether a reading that comes for the first day leaves memory and the log for its file."""
     await keeping.take(report("s-7", NOON + later, values={"pressure": later}))
