@@ -38,9 +38,19 @@ def migrations() -> list[tuple[int, str]]:
 def migrate(connection: sqlite3.Connection) -> None:
     """Run every migration of this release that has not run yet.
 
-    Raises `NewerDatabaseError` when the file was written by a later release: it is left untouched.
+    Raises `NewerDatabaseError` when the file was written by a later release: it is left untouched. Raises
+    `sqlite3.DatabaseError` when the tenants were damaged: of one that is not listed nobody would find anything again.
     """
     run(connection, migrations())
+    by_row, by_name = (
+        connection.execute(f"SELECT tenant_id FROM tenant {place} ORDER BY tenant_id").fetchall()
+        for place in ("NOT INDEXED", "INDEXED BY sqlite_autoindex_tenant_1")
+    )
+    # The same from two pages; the first tenant came with the file.
+    if by_row != by_name or (1,) not in by_row:
+        damage = sqlite3.DatabaseError("the tenants are not those that were written")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage
 
 
 def run(connection: sqlite3.Connection, steps: Sequence[tuple[int, str]]) -> None:

@@ -114,6 +114,26 @@ def test_what_is_there_is_copied_before_the_first_step_that_changes_it(
         assert version(copy) == 1
 
 
+@pytest.mark.parametrize("name", ["tenant", "sqlite_autoindex_tenant_1"])
+@pytest.mark.parametrize("place", [0.0, 0.5])
+def test_a_file_that_has_lost_its_tenants_is_refused(
+    connection: sqlite3.Connection, tmp_path: Path, name: str, place: float
+) -> None:
+    migrate(connection)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+    connection.close()
+    path = tmp_path / "gateway.db"
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size + int(place * size))
+        file.write(bytes(size - int(place * size)))
+    with closing(sqlite3.connect(path, isolation_level=None)) as again:
+        with pytest.raises(sqlite3.DatabaseError) as raised:
+            migrate(again)
+        assert raised.value.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT
+
+
 def test_a_new_file_is_not_copied(connection: sqlite3.Connection, tmp_path: Path) -> None:
     run(connection, [FIRST, SECOND])
     assert [path.name for path in tmp_path.glob("*.db")] == ["gateway.db"]
