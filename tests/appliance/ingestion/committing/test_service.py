@@ -220,30 +220,22 @@ async def test_whoever_comes_first_may_go_on_before_the_messages_that_came_meanw
     assert seen == [[], [], []]
 
 
-async def test_a_row_that_is_no_text_ends_one_errand_and_not_the_gateway(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [("SELECT CAST(x'c1c1' AS TEXT)", "decode"), ("SELECT json_quote(x'70')", "JSON")],
+    ids=["a row that is no text", "a value with which a statement cannot be done"],
+)
+async def test_what_a_row_has_ends_one_errand_and_neither_the_batch_nor_the_gateway(
+    tmp_path: Path, statement: str, told: str
+) -> None:
     def unreadable(connection: sqlite3.Connection, _: int) -> Afterwards:
         connection.execute("CREATE TABLE errand (at INTEGER)")
-        connection.execute("SELECT CAST(x'c1c1' AS TEXT)").fetchall()
+        connection.execute(statement).fetchall()
         raise AssertionError
 
     async with ingesting(tmp_path) as gateway:
-        with pytest.raises(sqlite3.OperationalError, match="decode"):
+        with pytest.raises(sqlite3.OperationalError, match=told):
             await gateway.ingestion.together(unreadable)
-        assert gateway.on_disk("SELECT name FROM sqlite_master WHERE name = 'errand'") == []
-        gateway.ingestion.accept(turn([message({"flow": 1})], ["one"]))
-        await gateway.broker.until(lambda broker: broker.receipts == ["one"])
-    assert gateway.messages_on_disk() == 1
-
-
-async def test_a_value_with_which_a_statement_cannot_be_done_is_no_fault_of_the_disk(tmp_path: Path) -> None:
-    def impossible(connection: sqlite3.Connection, _: int) -> Afterwards:
-        connection.execute("CREATE TABLE errand (at INTEGER)")
-        connection.execute("SELECT json_quote(x'70')").fetchall()
-        raise AssertionError
-
-    async with ingesting(tmp_path) as gateway:
-        with pytest.raises(sqlite3.OperationalError, match="JSON"):
-            await gateway.ingestion.together(impossible)
         assert gateway.on_disk("SELECT name FROM sqlite_master WHERE name = 'errand'") == []
         gateway.ingestion.accept(turn([message({"flow": 1})], ["one"]))
         await gateway.broker.until(lambda broker: broker.receipts == ["one"])
