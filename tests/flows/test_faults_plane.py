@@ -82,6 +82,8 @@ class Person:
 
     def pages(self, path: str, name: str) -> Iterator[Any]:
         """Everything of a list."""
+        # The server ends a connection on which nothing was asked for some seconds, perhaps just as it is used again.
+        self._line.close()
         before = ""
         while True:
             told = self.call("GET", f"{path}limit=100{before}")
