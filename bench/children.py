@@ -18,6 +18,8 @@ STOP_TIMEOUT_S = 90.0
 _LOCK = ("127.77.0.1", 20_999)
 """An address that is taken while something is measured."""
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_STOLEN = 7
+"""Which count of a core it is: user, nice, system, idle, iowait, irq and softirq come before it."""
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
@@ -98,6 +100,21 @@ def cpu_seconds(pid: int) -> float:
     """Processor time the process has used so far, all threads, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
+
+
+def stolen_seconds(core: int) -> float:
+    """Time in which the core of `pinned` was wanted here, but at work for other virtual machines."""
+    number = sorted(os.sched_getaffinity(0))[core]
+    return stolen_ticks(Path("/proc/stat").read_text(encoding="utf-8"), number) / _TICKS_A_SECOND
+
+
+def stolen_ticks(statistics: str, core: int) -> int:
+    """What the text of `/proc/stat` says of that for one core; 0 where it is not counted."""
+    for line in statistics.splitlines():
+        name, *counts = line.split()
+        if name == f"cpu{core}":
+            return int(counts[_STOLEN]) if len(counts) > _STOLEN else 0
+    return 0
 
 
 def resident_kb(pid: int) -> int:

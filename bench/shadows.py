@@ -5,21 +5,22 @@ Updates by the clock and as fast as it goes; a fleet that comes back and fetches
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from bench.children import SERVER_CORE, await_port, cpu_seconds, python, resident_kb, run, started
+from bench.children import SERVER_CORE, await_port, cpu_seconds, python, resident_kb, run, started, stolen_seconds
 from bench.crowd import Gathered
 from bench.gateway import HOST, TLS_PORT, Prepared, prepared
 from bench.generator import Generator, files_raised, generating
 from bench.message import device_ids
-from bench.numbers import table
+from bench.numbers import median, table
 from bench.operator import Operator
 from bench.plane_crowd import Ordered, Orders, Return, Returned, Updated, Updates
 from bench.telemetry_crowd import Devices
 from bench.telemetry_load import AT_ONCE, PATIENCE_S, SETTINGS, SPARE_FILES
-from bench.telemetry_rows import HEAD, Target, judged, plain, said
+from bench.telemetry_rows import HEAD, STOLEN, Target, judged, plain, said
 
 SETTLE_S = 2.0
 RETURNING_AT_ONCE = 100
@@ -28,6 +29,8 @@ PREFIX = "load-"
 """What the names of `bench.message.device_ids` begin with."""
 
 RATE = 3_000.0
+ROUNDS = 3
+"""Of the rate that is asked for: in any one, other virtual machines may have taken the core."""
 BURST = 6_000.0
 """More than is asked for: what it comes to then is all that it can do."""
 P99 = Target(150.0, "ms")
@@ -51,13 +54,35 @@ FULL = Size(1_000, 10_000, 30.0, 1.0)
 QUICK = Size(20, 60, 2.0, 0.05)
 
 
+class Round(msgspec.Struct, frozen=True):
+    """What some seconds of updates came to."""
+
+    updated: Updated
+    cpu_percent: float
+    stolen_percent: float
+    """What other virtual machines took of the gateway's core."""
+
+
 class Phase(msgspec.Struct, frozen=True):
     """What one rate of updates came to."""
 
     rate: float
     seconds: float
-    updated: Updated
-    cpu_percent: float
+    """Of each round."""
+    rounds: list[Round]
+
+    @property
+    def accepted(self) -> int:
+        """How many were accepted in all."""
+        return sum(one.updated.accepted for one in self.rounds)
+
+    def said(self, value: Callable[[Round], float], unit: str) -> str:
+        """A value of each round."""
+        return f"{', '.join(f'{value(one):,.0f}' for one in self.rounds)} {unit}"
+
+    def middle(self, value: Callable[[Round], float]) -> float:
+        """The value of the round in the middle."""
+        return median([value(one) for one in self.rounds])
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -82,7 +107,14 @@ def measure(folder: Path, *, quick: bool) -> str:
         await_port(HOST, TLS_PORT, child)
         with generating("bench.plane_crowd", made.log) as crowd:
             _gathered(crowd, made, size.updating_count)
-            phases = [_updated(crowd, child.pid, rate * size.share, size.seconds) for rate in (RATE, BURST)]
+            phases = [
+                Phase(
+                    rate,
+                    size.seconds,
+                    [_updated(crowd, child.pid, rate * size.share, size.seconds) for _ in range(rounds)],
+                )
+                for rate, rounds in ((RATE, ROUNDS), (BURST, 1))
+            ]
     with started(command, made.log, SERVER_CORE) as child:
         await_port(HOST, TLS_PORT, child)
         operator = Operator(made.folder / "data" / "pki" / "web-ca.pem", token)
@@ -95,7 +127,7 @@ def measure(folder: Path, *, quick: bool) -> str:
             time.sleep(SETTLE_S)
             settled = _ordered(crowd, operator, child.pid, size.fleet_count)
         resident = resident_kb(child.pid) / 1024
-    missing = sum(phase.updated.accepted for phase in phases) - kept
+    missing = sum(phase.accepted for phase in phases) - kept
     return "\n\n".join(
         [
             *[_phase_text(size, phase, missing) for phase in phases],
@@ -111,10 +143,11 @@ def _gathered(crowd: Generator, made: Prepared, count: int) -> Gathered:
     return gathered
 
 
-def _updated(crowd: Generator, pid: int, rate: float, seconds: float) -> Phase:
-    cpu = cpu_seconds(pid)
+def _updated(crowd: Generator, pid: int, rate: float, seconds: float) -> Round:
+    cpu, stolen = cpu_seconds(pid), stolen_seconds(SERVER_CORE)
     updated = crowd.ask(Updates(rate, seconds), Updated)
-    return Phase(rate, seconds, updated, 100 * (cpu_seconds(pid) - cpu) / seconds)
+    shares = (cpu_seconds(pid) - cpu, stolen_seconds(SERVER_CORE) - stolen)
+    return Round(updated, *(100 * share / seconds for share in shares))
 
 
 def _ordered(crowd: Generator, operator: Operator, pid: int, count: int) -> Settled:
@@ -135,27 +168,36 @@ def _ordered(crowd: Generator, operator: Operator, pid: int, count: int) -> Sett
 
 
 def _phase_text(size: Size, phase: Phase, missing: int) -> str:
-    updated, answered_s = phase.updated, phase.updated.accepted / max(phase.seconds, 1e-3)
+    all_updated = [one.updated for one in phase.rounds]
+    count = len(phase.rounds)
     title = (
         f"Shadow updates over MQTT at QoS 1: {size.updating_count:,} devices over mutual TLS, "
-        f"{phase.rate:,.0f} updates a second for {phase.seconds:g} s"
+        f"{phase.rate:,.0f} updates a second for {phase.seconds:g} s{f', {count} times' if count > 1 else ''}"
     )
-    is_asked = phase.rate <= RATE
-    latency = updated.latency
+    p99 = phase.middle(_p99)
+    name = f"accepted p99, the middle one of {count}" if count > 1 else "accepted p99"
+    unanswered = sum(updated.sent - updated.accepted - updated.rejected for updated in all_updated)
     rows = [
-        plain("updates sent", f"{updated.sent:,}"),
-        plain("accepted a second", f"{answered_s:,.0f}"),
-        plain("accepted p50, p95", f"{said(latency.p50, 'ms')}, {said(latency.p95, 'ms')}"),
-        judged("accepted p99", latency.p99, P99) if is_asked else plain("accepted p99", said(latency.p99, "ms")),
-        judged("sent, but not answered", float(updated.sent - updated.accepted - updated.rejected), NOTHING),
-        judged("rejected", float(updated.rejected), NOTHING),
-        judged("accepted in both phases, but not on disk after a restart", float(missing), NOTHING),
-        plain("processor, of one core", said(phase.cpu_percent, "%", 0)),
-        plain("connections lost", f"{updated.lost_connections:,}"),
-        plain("generator late by, p99", said(updated.lateness.p99, "ms")),
-        plain("generator's processor", said(updated.generator_percent, "%", 0)),
+        plain("updates sent", f"{sum(updated.sent for updated in all_updated):,}"),
+        plain("accepted a second", f"{phase.accepted / max(phase.seconds * count, 1e-3):,.0f}"),
+        plain("accepted p50", phase.said(lambda one: one.updated.latency.p50, "ms")),
+        plain("accepted p95", phase.said(lambda one: one.updated.latency.p95, "ms")),
+        plain("accepted p99", phase.said(_p99, "ms")),
+        *([judged(name, p99, P99)] if phase.rate <= RATE else []),
+        judged("sent, but not answered", float(unanswered), NOTHING),
+        judged("rejected", float(sum(updated.rejected for updated in all_updated)), NOTHING),
+        judged("accepted at both rates, but not on disk after a restart", float(missing), NOTHING),
+        plain("processor, of one core", phase.said(lambda one: one.cpu_percent, "%")),
+        plain(STOLEN, phase.said(lambda one: one.stolen_percent, "%")),
+        plain("connections lost", f"{sum(updated.lost_connections for updated in all_updated):,}"),
+        plain("generator late by, p99", phase.said(lambda one: one.updated.lateness.p99, "ms")),
+        plain("generator's processor", phase.said(lambda one: one.updated.generator_percent, "%")),
     ]
     return f"{title}\n\n{table(HEAD, rows)}"
+
+
+def _p99(one: Round) -> float:
+    return one.updated.latency.p99
 
 
 def _return_text(size: Size, gathered: Gathered, returned: Returned, cpu_s: float) -> str:

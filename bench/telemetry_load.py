@@ -20,6 +20,7 @@ from bench.children import (
     resident_kb,
     run,
     started,
+    stolen_seconds,
 )
 from bench.crowd import Gathered, Pace
 from bench.gateway import HOST, TLS_PORT, WEB_PORT, Prepared, counted, prepared
@@ -31,7 +32,7 @@ from bench.telemetry_crowd import Delivered, Devices
 from bench.telemetry_disk import STALL_EVERY, STALL_MS, SYNC_MS, device_written_bytes, slow_library, slowed
 from bench.telemetry_past import past_count
 from bench.telemetry_rig import written_bytes
-from bench.telemetry_rows import HEAD, Target, judged, plain, said
+from bench.telemetry_rows import HEAD, STOLEN, Target, judged, plain, said
 from bench.telemetry_walk import METRICS
 
 AT_ONCE = 50
@@ -93,6 +94,8 @@ class Phase(msgspec.Struct, frozen=True):
     delivered: Delivered
     cpu_percent: float
     """All that the events cost, by the seconds in which they were due: above 100 it cannot keep up."""
+    stolen_percent: float
+    """What other virtual machines took of the gateway's core."""
     peak_kb: int
     written: int
     """By the gateway's process."""
@@ -166,19 +169,21 @@ def _paced(site: Site, rate: Rate) -> Phase:
     ended = threading.Event()
     watching = threading.Thread(target=_watch, args=(pid, peak_kb, ended))
     watching.start()
-    cpu = cpu_seconds(pid)
+    cpu, stolen = cpu_seconds(pid), stolen_seconds(SERVER_CORE)
     try:
         delivered = site.crowd.ask(Pace(per_second, seconds), Delivered)
     finally:
         ended.set()
         watching.join()
     cpu_percent = 100 * (cpu_seconds(pid) - cpu) / seconds
+    stolen_percent = 100 * (stolen_seconds(SERVER_CORE) - stolen) / seconds
     after = device_written_bytes(site.made.folder)
     return Phase(
         rate=per_second,
         seconds=seconds,
         delivered=delivered,
         cpu_percent=cpu_percent,
+        stolen_percent=stolen_percent,
         peak_kb=max(peak_kb),
         written=written_bytes(pid) - written,
         device_written=None if device is None or after is None else after - device,
@@ -236,6 +241,7 @@ def _phase_text(site: Site, phase: Phase, rate: Rate) -> str:
         judged("acknowledgement p99", latency.p99, P99),
         plain("acknowledgement, longest", said(latency.longest, "ms")),
         judged("processor, of one core", phase.cpu_percent, rate.cpu),
+        plain(STOLEN, said(phase.stolen_percent, "%", 0)),
         judged("resident memory at its peak", phase.peak_kb / 1024, RESIDENT),
         judged("written for each reading, by the process", phase.written / max(1, phase.readings), rate.written),
         plain("… by everybody, to the device", device),
@@ -262,6 +268,7 @@ def _charts_text(size: Size, idle: Phase, busy: Phase, looked: Looked) -> str:
         plain("acknowledgement p99, people look", said(busy.delivered.latency.p99, "ms")),
         judged("… of the one before", ratio, CHART_RATIO),
         plain("processor, of one core", said(busy.cpu_percent, "%", 0)),
+        plain(f"{STOLEN}, without charts and under them", f"{idle.stolen_percent:.0f}, {busy.stolen_percent:.0f} %"),
         plain("charts shown, refused", f"{looked.count:,}, {looked.refused:,}"),
         plain("chart p50", said(looked.times.p50, "ms")),
         plain("chart p99", said(looked.times.p99, "ms")),
@@ -283,6 +290,7 @@ def _slow_text(phases: Sequence[Phase]) -> str:
             plain("… acknowledgement p95", said(seen.latency.p95, "ms")),
             judged("… acknowledgement p99", seen.latency.p99, SLOW_P99),
             plain("… processor, of one core", said(phase.cpu_percent, "%", 0)),
+            plain(f"… {STOLEN}", said(phase.stolen_percent, "%", 0)),
             plain("… generator late by, p99", said(seen.lateness.p99, "ms")),
         ]
     title = (

@@ -3,6 +3,8 @@
 import msgspec
 
 HEAD = ("what", "measured", "target", "met")
+STOLEN = "taken from that core by other virtual machines"
+"""Why a figure may be worse than the gateway is."""
 
 
 class Target(msgspec.Struct, frozen=True):
