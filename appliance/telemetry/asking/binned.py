@@ -9,6 +9,7 @@ Rules:
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import chain, compress, pairwise, repeat
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
@@ -34,13 +35,17 @@ class Gathered:
 
     def __init__(self, edges: Sequence[int]) -> None:
         self.edges = edges
-        self._place_of = {edge: place for place, edge in enumerate(edges)}
         self._columns: dict[tuple[str, str], list[BinColumn]] = {}
         self._whole: dict[tuple[str, str], _Whole] = {}
         self._placed: tuple[Sequence[int], tuple[list[int], list[int]]] = (), ([], [])
         """The moments that were placed last, and what came out."""
         self._numbers: dict[tuple[str, str], dict[int, array[float]]] = {}
         self._sorted: dict[tuple[str, str, int], list[array[float]]] = {}
+
+    @cached_property
+    def _place_of(self) -> dict[int, int]:
+        """The bin that begins at an edge."""
+        return {edge: place for place, edge in enumerate(self.edges)}
 
     def add_bins(self, key: str, metric: str, bins: BinColumn) -> None:
         """Take in bins by the moment at which they begin; each lies within one bin of the question."""

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
+from operator import sub
 from typing import NamedTuple
 
 from appliance.instant import DAY_MS, HOUR_MS
 
 Span = tuple[int, int]
 """`start <= at < end`, UTC milliseconds."""
+
+
+_ONE_BIN = 2
+"""How many edges it has."""
 
 
 class Pieces(NamedTuple):
@@ -18,23 +23,28 @@ class Pieces(NamedTuple):
     raw: list[Span]
 
 
-def clipped(edges: Sequence[int], start: int, end: int) -> list[Span]:
-    """The bins between edges, as far as they lie in a range: but for the first and the last they do."""
-    return list(pairwise([max(edges[0], start), *edges[1:-1], min(edges[-1], end)])) if edges else []
+def clipped(edges: Sequence[int], start: int, end: int) -> list[int]:
+    """The edges of bins as far as these lie in a range: but for the first and the last they do."""
+    return [max(edges[0], start), *edges[1:-1], min(edges[-1], end)] if edges else []
 
 
-def pieces_of(bins: Sequence[Span]) -> Pieces:
-    """What bins, which follow each other, are combined from."""
+def pieces_of(edges: Sequence[int]) -> Pieces:
+    """What the bins between edges are combined from."""
     found = Pieces([], [], [])
     # But for the first and the last, which the range clips, bins are mostly alike.
-    for some in (bins[:1], bins[1:-1], bins[1:][-1:]):
-        if all(end - start < DAY_MS and not start % HOUR_MS and not end % HOUR_MS for start, end in some):
-            # Bins of hours, of which there may be thousands.
-            if some:
-                _add(found.hours, (some[0][0], some[-1][1]))
+    for some in (edges[:2], edges[1:-1], edges[-2:] if len(edges) > _ONE_BIN else ()):
+        if len(some) < _ONE_BIN:
+            continue
+        if _are_of_hours(some):
+            _add(found.hours, (some[0], some[-1]))
         else:
-            _add_each(found, some)
+            _add_each(found, pairwise(some))
     return found
+
+
+def _are_of_hours(edges: Sequence[int]) -> bool:
+    """Whether every bin is of whole hours and shorter than a day. There may be thousands."""
+    return {edge % HOUR_MS for edge in edges} == {0} and max(map(sub, edges[1:], edges)) < DAY_MS
 
 
 def _add_each(found: Pieces, bins: Iterable[Span]) -> None:

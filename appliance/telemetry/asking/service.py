@@ -336,12 +336,13 @@ def _planned_between(check: Check, question: Question, bounds: Sequence[int]) ->
     return _plan(question, bounds, clipped(bounds, bounds[0], bounds[-1]))
 
 
-def _plan(question: Question, bounds: Sequence[int], bins: Sequence[Span]) -> _Plan:
+def _plan(question: Question, bounds: Sequence[int], within: Sequence[int]) -> _Plan:
+    """`within` are the bounds as far as they lie in the range."""
     keys: dict[str, list[str]] = {}
     for key, devices in question.keys.items():
         for device in devices:
             keys.setdefault(device, []).append(key)
-    return _Plan(Gathered(bounds), keys, [(bins[0][0], bins[-1][1])] if bins else [], pieces_of(bins))
+    return _Plan(Gathered(bounds), keys, [(within[0], within[-1])] if within else [], pieces_of(within))
 
 
 def _take_bins(check: Check, gathered: Gathered, keys: Mapping[str, Sequence[str]], found: Bins) -> None:

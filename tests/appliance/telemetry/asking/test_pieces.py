@@ -18,7 +18,7 @@ edges = st.lists(
 
 @given(edges)
 def test_pieces_are_the_range_cut_where_bins_are(found: list[int]) -> None:
-    pieces = pieces_of(list(pairwise(found)))
+    pieces = pieces_of(found)
     spans = sorted([*pieces.days, *pieces.hours, *pieces.raw])
     assert spans[0][0] == found[0]
     assert spans[-1][1] == found[-1]
@@ -32,21 +32,21 @@ def test_pieces_are_the_range_cut_where_bins_are(found: list[int]) -> None:
 
 @given(edges)
 def test_raw_is_only_what_is_no_whole_hour_of_a_bin(found: list[int]) -> None:
-    for start, end in pieces_of(list(pairwise(found))).raw:
+    for start, end in pieces_of(found).raw:
         hours = range(-(-start // HOUR_MS), end // HOUR_MS)
         assert all(any(hour * HOUR_MS < edge < (hour + 1) * HOUR_MS for edge in found) for hour in hours)
 
 
 def test_days_in_a_zone_of_half_hours_read_half_hours_only_at_their_edges() -> None:
     start = 10 * DAY_MS - HOUR_MS // 2
-    pieces = pieces_of([(start, start + DAY_MS)])
+    pieces = pieces_of([start, start + DAY_MS])
     assert pieces.raw == [(start, start + HOUR_MS // 2), (start + DAY_MS - HOUR_MS // 2, start + DAY_MS)]
     assert pieces.hours == [(10 * DAY_MS, 11 * DAY_MS - HOUR_MS)]
     assert pieces.days == []
 
 
 def test_bins_are_clipped_to_the_range() -> None:
-    assert clipped([0, 10, 20], 5, 12) == [(5, 10), (10, 12)]
+    assert clipped([0, 10, 20], 5, 12) == [5, 10, 12]
 
 
 @given(edges, st.integers(HOUR_MS, 3 * DAY_MS))
@@ -67,6 +67,6 @@ def test_shorter_spans_are_still_all_there_and_no_more_than_it_takes(found: list
 @given(edges)
 def test_no_whole_day_of_a_bin_is_taken_in_hours(found: list[int]) -> None:
     bins = list(pairwise(found))
-    for start, end in pieces_of(bins).hours:
+    for start, end in pieces_of(found).hours:
         for day in range(-(-start // DAY_MS) * DAY_MS, end - DAY_MS + 1, DAY_MS):
             assert not any(low <= day and day + DAY_MS <= high for low, high in bins)
