@@ -117,9 +117,13 @@ def connect_writer(path: Path, *, page_bytes: int, cache_kb: int, synchronous: s
     return connection
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
-    """Open a file for reading in the thread that calls; whoever opens it closes it."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+def connect_reader(path: Path, *, is_shared: bool = False) -> sqlite3.Connection:
+    """Open a file for reading; whoever opens it closes it.
+
+    It is for the thread that calls, or `is_shared`: for several, one after the other.
+    """
+    name = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=not is_shared)
     try:
         for pragma in READER_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")

@@ -1,10 +1,15 @@
 """The nouns of roll-ups."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups.stale import Device
+
+Reader = Callable[[Path], AbstractContextManager[Any]]
+"""Gives a connection to a file, for one question."""
 
 
 class DamagedRollUpsError(ChunkError):
@@ -42,6 +47,7 @@ class MonthFile(NamedTuple):
     """The file of a month, to be read."""
 
     path: Path
+    reader: Reader
     is_whole: bool
     """Each of its pages was looked at since the start; else each answer looks for pages that are not in their place."""
 

@@ -13,7 +13,7 @@ from appliance.store.database import connect_reader
 from appliance.telemetry import rollup_record
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, packed_hours, schema
-from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Progress, Stored
+from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Progress, Reader, Stored
 from appliance.telemetry.rollups.months import DEVICE_SHIFT
 from appliance.telemetry.rollups.page_order import AROUND, is_in_order
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
@@ -174,7 +174,7 @@ def read_hours(
     Of days that are packed there are all hours. Those of a device rise.
     """
     month = file.path.stem
-    with _opened(file.path) as connection:
+    with _opened(file.path, file.reader) as connection:
         if connection is None:
             return Stored({}, [], [])
         progress = _progress(connection)
@@ -193,7 +193,7 @@ def read_hours(
 def read_days(file: MonthFile, tenant_id: int, device_ids: Sequence[str], first: int, end: int) -> Stored:
     """The roll-ups of some days of a month, of devices that have them. Raises `ChunkError`."""
     month = file.path.stem
-    with _opened(file.path) as connection:
+    with _opened(file.path, file.reader) as connection:
         if connection is None:
             return Stored({}, [], [])
         progress = _progress(connection)
@@ -368,19 +368,19 @@ def _loose(connection: sqlite3.Connection, tenant_id: int, day: int, number: int
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection | None]:
+def _opened(path: Path, reader: Reader | None = None) -> Iterator[sqlite3.Connection | None]:
     """A file for reading; None when there is none, or when it has no tables yet."""
     if not path.exists():
         yield None
         return
     try:
-        with closing(connect_reader(path)) as connection:
+        with reader(path) if reader else closing(connect_reader(path)) as connection:
             connection.execute("BEGIN")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > schema.VERSION:
                 raise ChunkError(f"{path.name} has version {version}, this release knows {schema.VERSION}")
             yield connection if version else None
-    except sqlite3.Error as error:
+    except (sqlite3.Error, FileNotFoundError) as error:
         kind = DamagedRollUpsError if _is_damage(error) else ChunkError
         raise kind(f"{path.name} cannot be read: {error}") from error
 
@@ -395,6 +395,5 @@ def _damage_told() -> Iterator[None]:
         raise
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
-    # The low byte is the kind of the error.
+def _is_damage(error: Exception) -> bool:  # The low byte is its kind.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

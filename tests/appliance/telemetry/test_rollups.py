@@ -10,6 +10,7 @@ import pytest
 
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.store.database import connect_writer
+from appliance.store.kept_readers import KeptReaders
 from appliance.telemetry import queries as day_queries
 from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
@@ -55,7 +56,7 @@ def no_row(device_id: str, hour: int) -> HourRow:
 
 def day_counts(path: Path) -> list[int]:
     """How many readings the roll-up of the day knows of."""
-    found = queries.read_days(MonthFile(path, is_whole=True), 1, ["a"], DAY, DAY + 1).records
+    found = queries.read_days(MonthFile(path, KeptReaders(0).reader, is_whole=True), 1, ["a"], DAY, DAY + 1).records
     return [rollup_record.decode(record).reading_count for _, _, record in found]
 
 
@@ -171,7 +172,9 @@ def told(gateway: Gateway) -> list[int]:
 
 def noon_record(gateway: Gateway) -> bytes | None:
     path = gateway.telemetry.rollups.path(MONTH)
-    stored = queries.read_hours(MonthFile(path, is_whole=True), 1, ["a"], FIRST, FIRST + HOURS_PER_DAY, ())
+    stored = queries.read_hours(
+        MonthFile(path, KeptReaders(0).reader, is_whole=True), 1, ["a"], FIRST, FIRST + HOURS_PER_DAY, ()
+    )
     [(_, _, packed)] = stored.packed
     return dict(packed_hours.unpack(packed)).get(NOON_OF_DAY)
 

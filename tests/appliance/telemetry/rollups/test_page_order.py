@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.store.database import connect_writer
+from appliance.store.kept_readers import KeptReaders
 from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.rollup_record import RollUp
@@ -50,7 +51,9 @@ def pages_of_hours(path: Path) -> list[int]:
 
 
 def stored(path: Path, names: list[str], *, is_whole: bool = True) -> set[tuple[str, int]]:
-    records = queries.read_hours(MonthFile(path, is_whole), 1, names, HOURS[0], HOURS[-1] + 1, ()).records
+    records = queries.read_hours(
+        MonthFile(path, KeptReaders(0).reader, is_whole), 1, names, HOURS[0], HOURS[-1] + 1, ()
+    ).records
     assert len(records) == len(set(records))
     return {(device, hour) for device, hour, _ in records}
 

@@ -9,6 +9,7 @@ import pytest
 
 from appliance.instant import HOUR_MS
 from appliance.store.database import connect_writer
+from appliance.store.kept_readers import KeptReaders
 from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.packing import ChunkError
@@ -33,6 +34,10 @@ def file(path: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(connection):
         queries.prepare(connection)
         yield connection
+
+
+def read_file(path: Path, *, is_whole: bool = True) -> MonthFile:
+    return MonthFile(path, KeptReaders(0).reader, is_whole)
 
 
 def row(device_id: str = "a", hour: int = FIRST, count: int = 1, tenant_id: int = 1) -> HourRow:
@@ -60,12 +65,12 @@ def records(
 
 
 def counts(path: Path, device_ids: tuple[str, ...] = ("a",), tenant_id: int = 1) -> list[tuple[str, int, int]]:
-    found = records(MonthFile(path, is_whole=True), device_ids=device_ids, tenant_id=tenant_id)
+    found = records(read_file(path), device_ids=device_ids, tenant_id=tenant_id)
     return [(device, hour - FIRST, rollup_record.decode(record).reading_count) for device, hour, record in found]
 
 
 def day_counts(path: Path, device_ids: tuple[str, ...] = ("a",)) -> dict[str, int]:
-    stored = queries.read_days(MonthFile(path, is_whole=True), 1, device_ids, DAY, DAY + 1)
+    stored = queries.read_days(read_file(path), 1, device_ids, DAY, DAY + 1)
     return {device: rollup_record.decode(record).reading_count for device, _, record in stored.records}
 
 
@@ -75,7 +80,7 @@ def test_hours_come_back_by_device_and_tenant(file: sqlite3.Connection, path: Pa
     queries.update_progress(file, DAY, 5)
     assert counts(path, ("b", "a", "unknown")) == [("a", 0, 1), ("b", 3, 2)]
     assert counts(path, tenant_id=2) == [("a", 0, 9)]
-    assert queries.read_hours(MonthFile(path, is_whole=True), 1, ["a"], FIRST, FIRST + 1, {DAY}).records == []
+    assert queries.read_hours(read_file(path), 1, ["a"], FIRST, FIRST + 1, {DAY}).records == []
 
 
 def test_a_roll_up_that_knows_of_fewer_readings_does_not_replace_one_that_knows_of_more(
@@ -94,7 +99,7 @@ def test_what_comes_late_for_a_closed_day_is_added_only_where_nothing_is(file: s
     assert queries.read_progress(path) == [Progress(DAY, 5, is_whole=False, is_closed=True, is_packed=False)]
     queries.insert_hours(file, DAY, [row(count=9), row(hour=FIRST + 1, count=7)])
     assert counts(path) == [("a", 0, 3), ("a", 1, 7)]
-    stored = queries.read_hours(MonthFile(path, is_whole=True), 1, ["a"], FIRST, FIRST + 1, {DAY})
+    stored = queries.read_hours(read_file(path), 1, ["a"], FIRST, FIRST + 1, {DAY})
     assert len(stored.records) == 1
 
 
@@ -132,7 +137,7 @@ def test_an_hour_that_was_damaged_before_its_day_is_over_stays_told_of(file: sql
     file.execute("UPDATE hour SET record = X'0100' WHERE hour_id = ?", (months.hour_key(FIRST, MONTH, 1),))
     queries.insert_days(file, DAY, 0, 9)
     assert day_counts(path) == {}
-    found = records(MonthFile(path, is_whole=True), FIRST, FIRST + 2)
+    found = records(read_file(path), FIRST, FIRST + 2)
     assert found == [("a", FIRST, packed_hours.DAMAGED), ("a", FIRST + 1, row(hour=FIRST + 1).record)]
     queries.insert_hours(file, DAY, [row()])
     assert day_counts(path) == {"a": 2}
@@ -172,7 +177,7 @@ def test_while_a_day_is_being_packed_every_hour_is_found_once(file: sqlite3.Conn
         queries.insert_days(file, DAY, after, 1)
         assert counts(path, ("a", "b", "c")) == every
         assert file.execute("SELECT COUNT(*) FROM hour").fetchone() == (left + 1,)
-    across = records(MonthFile(path, is_whole=True), FIRST - 9, FIRST + 1)
+    across = records(read_file(path), FIRST - 9, FIRST + 1)
     assert [hour - FIRST for _, hour, _ in across] == [-1, 0]
     assert queries.read_progress(path)[1] == Progress(DAY, 5, is_whole=True, is_closed=False, is_packed=True)
 
@@ -221,7 +226,7 @@ def test_a_file_of_the_version_before_is_read_and_brought_up_to_date(path: Path)
         assert day_counts(path) == {"a": 3}
         queries.insert_hours(file, DAY - 1, [row(hour=FIRST - 2)])
         queries.insert_days(file, DAY - 1, 0, 9)
-        across = records(MonthFile(path, is_whole=True), FIRST - 24)
+        across = records(read_file(path), FIRST - 24)
         assert [hour - FIRST for _, hour, _ in across] == [-2, 0, 1, 2]
         queries.delete_device(file, 1, "a")
         assert counts(path, ("a", "b")) == [("b", 0, 1)]
@@ -258,17 +263,14 @@ def test_pages_of_packed_hours_that_changed_places_are_found(file: sqlite3.Conne
     pages = [at for at in pages if content[at + 3 : at + 5] == b"\0\1"]
     assert len(pages) > 60
     copy = path.with_name(f"{MONTH}.copy")
-    copy.write_bytes(
-        content[: pages[5]]
-        + content[pages[50] : pages[50] + 4096]
-        + content[pages[5] + 4096 : pages[50]]
-        + content[pages[5] : pages[5] + 4096]
-        + content[pages[50] + 4096 :]
-    )
+    swapped = bytearray(content)
+    for here, there in ((pages[5], pages[50]), (pages[50], pages[5])):
+        swapped[here : here + 4096] = content[there : there + 4096]
+    copy.write_bytes(swapped)
     answers = []
     for name in names:
         try:
-            answers.append(len(records(MonthFile(copy, is_whole=False), FIRST - 48, device_ids=(name,))))
+            answers.append(len(records(read_file(copy, is_whole=False), FIRST - 48, device_ids=(name,))))
         except DamagedRollUpsError:
             answers.append(-1)
     assert set(answers) == {-1, 72}
@@ -385,7 +387,7 @@ def test_a_page_of_device_names_in_the_place_of_another_is_found_by_whoever_miss
 
     def found(name: str) -> bool | None:
         try:
-            return bool(queries.read_hours(MonthFile(copy, is_whole=False), 1, [name], FIRST, FIRST + 1, ()).records)
+            return bool(queries.read_hours(read_file(copy, is_whole=False), 1, [name], FIRST, FIRST + 1, ()).records)
         except DamagedRollUpsError:
             return None
 
