@@ -169,14 +169,14 @@ def _paced(site: Site, rate: Rate) -> Phase:
     ended = threading.Event()
     watching = threading.Thread(target=_watch, args=(pid, peak_kb, ended))
     watching.start()
-    cpu, stolen = cpu_seconds(pid), stolen_seconds(SERVER_CORE)
+    cpu, stolen, began_at = cpu_seconds(pid), stolen_seconds(SERVER_CORE), time.monotonic()
     try:
         delivered = site.crowd.ask(Pace(per_second, seconds), Delivered)
     finally:
         ended.set()
         watching.join()
     cpu_percent = 100 * (cpu_seconds(pid) - cpu) / seconds
-    stolen_percent = 100 * (stolen_seconds(SERVER_CORE) - stolen) / seconds
+    stolen_percent = 100 * (stolen_seconds(SERVER_CORE) - stolen) / (time.monotonic() - began_at)
     after = device_written_bytes(site.made.folder)
     return Phase(
         rate=per_second,

@@ -88,6 +88,8 @@ CELLS_CHECKED = "cell_size_check = ON"
 """Each page is looked at when it is read: of one that was damaged SQLite may else take whatever lies in memory behind
 it for a row, and find nothing where something is, or write where nobody looks."""
 
+_TABLES = "SELECT 1 FROM sqlite_schema LIMIT 1"
+
 READER_PRAGMAS = ("query_only = ON", "busy_timeout = 5000", "wal_autocheckpoint = 0", CELLS_CHECKED)
 
 
@@ -138,7 +140,17 @@ def connect_reader(path: Path, *, is_shared: bool = False) -> sqlite3.Connection
 def _read_tables(connection: sqlite3.Connection) -> None:
     """Have SQLite take in what tables there are; what is wrong with them is told to whoever reads them."""
     with contextlib.suppress(sqlite3.Error):
-        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        connection.execute(_TABLES).fetchone()
+
+
+@contextlib.contextmanager
+def one_state(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Have all that is read inside be of one moment of the file; what tables there are is looked at first."""
+    with _quotes_told(path):
+        connection.execute("BEGIN")
+        connection.execute(_TABLES).fetchone()
+    yield
+    connection.rollback()
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.store.database import Database, opened
+from appliance.store.kept_readers import KeptReaders
 
 _DAMAGE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
@@ -26,6 +27,8 @@ class FileSettings(msgspec.Struct, frozen=True):
     prepare: Callable[[sqlite3.Connection], None]
     page_bytes: int
     cache_kb: int
+    kept_readers_limit: int = 0
+    """How many connections that read stay open between two questions."""
 
 
 class DatabaseFolder:
@@ -36,6 +39,7 @@ class DatabaseFolder:
         self._settings = settings
         self._open_limit = open_limit
         self._open: OrderedDict[str, tuple[Database, AsyncExitStack]] = OrderedDict()
+        self.readers = KeptReaders(settings.kept_readers_limit)
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -44,6 +48,7 @@ class DatabaseFolder:
         try:
             yield
         finally:
+            self.readers.close()
             while self._open:
                 await self._close_oldest()
 
@@ -72,13 +77,14 @@ class DatabaseFolder:
         """Close a file if it is open. The next writer opens it again."""
         if name in self._open:
             _, stack = self._open.pop(name)
+            self.readers.forget(self.path(name))
             await stack.aclose()
 
     async def set_aside(self, name: str) -> None:
         """Keep a file that turned out to be damaged under another name; the next writer makes a new one."""
         await self.close(name)
         if self.path(name).exists():
-            aside = await asyncio.to_thread(_set_aside, self.path(name))
+            aside = await self._put_aside(self.path(name))
             log.error("damaged file set aside name=%s as=%s", name, aside.name)
 
     async def _open_file(self, path: Path) -> tuple[Database, AsyncExitStack]:
@@ -88,7 +94,7 @@ class DatabaseFolder:
         except sqlite3.DatabaseError as error:
             if _kind(error) not in _DAMAGE:
                 raise
-            aside = await asyncio.to_thread(_set_aside, path)
+            aside = await self._put_aside(path)
             log.error("damaged file set aside name=%s as=%s error=%s", path.name, aside.name, error)  # noqa: TRY400  no traceback
             is_new = True
             file = await self._entered(path)
@@ -96,6 +102,11 @@ class DatabaseFolder:
             await asyncio.to_thread(_sync, self.folder)
             log.info("file created name=%s", path.name)
         return file
+
+    async def _put_aside(self, path: Path) -> Path:
+        aside = await asyncio.to_thread(_set_aside, path)
+        self.readers.forget(path)
+        return aside
 
     async def _entered(self, path: Path) -> tuple[Database, AsyncExitStack]:
         settings = self._settings
@@ -113,8 +124,7 @@ class DatabaseFolder:
             return database, stack.pop_all()
 
     async def _close_oldest(self) -> None:
-        _, (_, stack) = self._open.popitem(last=False)
-        await stack.aclose()
+        await self.close(next(iter(self._open)))
 
     def _make(self) -> None:
         if not self.folder.exists():

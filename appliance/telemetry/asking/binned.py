@@ -9,7 +9,6 @@ Rules:
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cached_property
 from itertools import chain, compress, pairwise, repeat
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
@@ -35,17 +34,14 @@ class Gathered:
 
     def __init__(self, edges: Sequence[int]) -> None:
         self.edges = edges
+        self._place_of: dict[int, int] | None = None
+        """The bin that begins at an edge, once that is asked for."""
         self._columns: dict[tuple[str, str], list[BinColumn]] = {}
         self._whole: dict[tuple[str, str], _Whole] = {}
         self._placed: tuple[Sequence[int], tuple[list[int], list[int]]] = (), ([], [])
         """The moments that were placed last, and what came out."""
         self._numbers: dict[tuple[str, str], dict[int, array[float]]] = {}
         self._sorted: dict[tuple[str, str, int], list[array[float]]] = {}
-
-    @cached_property
-    def _place_of(self) -> dict[int, int]:
-        """The bin that begins at an edge."""
-        return {edge: place for place, edge in enumerate(self.edges)}
 
     def add_bins(self, key: str, metric: str, bins: BinColumn) -> None:
         """Take in bins by the moment at which they begin; each lies within one bin of the question."""
@@ -191,10 +187,12 @@ class Gathered:
         return self._placed[1]
 
     def _places_of(self, at: Sequence[int]) -> list[int]:
-        known = self._place_of
         if len(at) == len(self.edges) - 1 and list(at) == list(self.edges[:-1]):
             # A bin of each, and no gap.
             return list(range(len(at)))
+        known = self._place_of
+        if known is None:
+            known = self._place_of = {edge: place for place, edge in enumerate(self.edges)}
         if known.keys() >= set(at):
             return [known[moment] for moment in at]
         return [bisect_right(self.edges, moment) - 1 for moment in at]

@@ -3,13 +3,13 @@
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.store.database import connect_reader
+from appliance.store.kept_readers import once
 from appliance.telemetry import rollup_record
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, packed_hours, schema
@@ -368,14 +368,13 @@ def _loose(connection: sqlite3.Connection, tenant_id: int, day: int, number: int
 
 
 @contextmanager
-def _opened(path: Path, reader: Reader | None = None) -> Iterator[sqlite3.Connection | None]:
+def _opened(path: Path, reader: Reader = once) -> Iterator[sqlite3.Connection | None]:
     """A file for reading; None when there is none, or when it has no tables yet."""
     if not path.exists():
         yield None
         return
     try:
-        with reader(path) if reader else closing(connect_reader(path)) as connection:
-            connection.execute("BEGIN")
+        with reader(path) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > schema.VERSION:
                 raise ChunkError(f"{path.name} has version {version}, this release knows {schema.VERSION}")

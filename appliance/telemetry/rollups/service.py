@@ -19,7 +19,6 @@ from typing import TypeVar
 from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS, Clock, day_of
 from appliance.store.database import UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
-from appliance.store.kept_readers import KeptReaders
 from appliance.store.readers import Readers
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.keeping import files as day_files
@@ -40,6 +39,9 @@ ROLL_INTERVAL_MS = 60 * SECOND_MS
 
 OPEN_FILES_LIMIT = 2
 """This month's file, and one more while late readings come in."""
+
+KEPT_READERS_LIMIT = 4
+"""The two months that a chart reaches into, for two who ask at once."""
 
 DEVICES_PER_TRANSACTION = 64
 CHECKED_AT_ONCE_BYTES = 64 * 1024 * 1024
@@ -62,10 +64,9 @@ class RollUps:
     ) -> None:
         self._files = DatabaseFolder(
             folder / "rollups",
-            FileSettings(prepare=queries.prepare, page_bytes=queries.PAGE_BYTES, cache_kb=4_000),
+            FileSettings(queries.prepare, queries.PAGE_BYTES, 4_000, KEPT_READERS_LIMIT),
             OPEN_FILES_LIMIT,
         )
-        self._kept = KeptReaders(OPEN_FILES_LIMIT * 2)
         self._days = days
         self._chunks = chunks
         self._unsynced = unsynced
@@ -89,10 +90,7 @@ class RollUps:
     async def opened(self) -> AsyncIterator[None]:
         """Make the folder if it is missing, and close every file at the end."""
         async with self._files.opened():
-            try:
-                yield
-            finally:
-                self._kept.close()
+            yield
 
     async def recover(self, last_log_ids: Mapping[int, int]) -> int:
         """Find out what is not rolled up, from the newest log id that each day file knows.
@@ -213,7 +211,7 @@ class RollUps:
         if month not in self._checked and path.exists() and path.stat().st_size <= CHECKED_AT_ONCE_BYTES:
             queries.require_whole(path, lambda: False)
             self._checked.add(month)
-        return MonthFile(path, self._kept.reader, is_whole=month in self._checked)
+        return MonthFile(path, self._files.readers.reader, is_whole=month in self._checked)
 
     def damaged(self, month: str) -> None:
         """Take note that the file of a month cannot be used; it is made again."""
@@ -323,7 +321,6 @@ class RollUps:
         """Put a file that cannot be used aside, and its days in doubt."""
         name = months.file_name(month)
         await self._files.set_aside(name)
-        self._kept.forget(self._files.path(name))
         # What it said of days that were let go is in no other file.
         self._days.note_damage(
             f"{name} of roll-ups was damaged and set aside, and made again from the readings there are"

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.store.database import connect_writer
-from appliance.store.kept_readers import KeptReaders
+from appliance.store.kept_readers import KeptReaders, once
+from tests.appliance.store.descriptors import open_count
 
 LIMIT = 2
 
@@ -44,17 +45,6 @@ def value_of(readers: KeptReaders, path: Path) -> int:
         return int(connection.execute("SELECT value FROM t").fetchone()[0])
 
 
-def open_count(path: Path) -> int:
-    """How often this process has a file open, whatever its name is by now."""
-    wanted = path.stat()
-    count = 0
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found = descriptor.stat()
-            count += (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)
-    return count
-
-
 def test_one_connection_serves_question_after_question_in_any_thread(readers: KeptReaders, path: Path) -> None:
     with readers.reader(path) as first:
         pass
@@ -80,7 +70,6 @@ def test_what_was_written_since_is_seen_and_no_question_keeps_the_log_from_being
     readers: KeptReaders, path: Path
 ) -> None:
     with readers.reader(path) as connection:
-        connection.execute("BEGIN")
         assert connection.execute("SELECT value FROM t").fetchone() == (1,)
     with writing(path) as connection:
         connection.execute("UPDATE t SET value = 2")
@@ -100,6 +89,40 @@ def test_a_file_in_the_place_of_another_is_the_one_that_is_asked(
         assert open_count(aside) == 0
     assert value_of(readers, path) == 7
     assert open_count(aside) == 0
+
+
+def test_of_two_that_are_kept_of_a_file_none_outlives_it(readers: KeptReaders, path: Path) -> None:
+    with readers.reader(path), readers.reader(path):
+        pass
+    aside = path.rename(path.with_name("aside.db"))
+    made(path, 7)
+    assert value_of(readers, path) == 7
+    assert open_count(aside) == 0
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_one_question_sees_one_state(readers: KeptReaders, path: Path, *, is_kept: bool) -> None:
+    with (readers.reader if is_kept else once)(path) as connection:
+        assert connection.execute("SELECT value FROM t").fetchone() == (1,)
+        with writing(path) as writer:
+            writer.execute("UPDATE t SET value = 2")
+        assert connection.execute("SELECT value FROM t").fetchone() == (1,)
+    # What the writer had open SQLite closes with the last of them.
+    assert (open_count(path) > 0) == is_kept
+
+
+def test_tables_whose_names_are_no_text_any_more_are_told_as_damage(readers: KeptReaders, path: Path) -> None:
+    assert value_of(readers, path) == 1
+    with writing(path) as connection:
+        # So that the tables are looked at again.
+        connection.execute("CREATE TABLE another (value INTEGER)")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"tableanotheranother", b"tableanoth\xffranother"))
+    with pytest.raises(sqlite3.DatabaseError, match="malformed") as told, readers.reader(path):
+        pass
+    assert told.value.sqlite_errorcode == sqlite3.SQLITE_CORRUPT
+    assert open_count(path) == 0
 
 
 def test_who_asks_while_the_file_loses_its_name_leaves_nothing_open(readers: KeptReaders, path: Path) -> None:

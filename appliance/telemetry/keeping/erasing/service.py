@@ -128,13 +128,14 @@ class Erasing:
             with noted(troubles):
                 await self._erase_sealed(day, left_out)
             yield
-        with noted(troubles):
-            await self._remove_set_aside(left_out)
-        yield
         for each in pending:
             with noted(troubles):
                 await self._telemetry.rollups.forget(each.tenant_id, each.device_id)
             yield
+        # After all that may find a file damaged, and set it aside.
+        with noted(troubles):
+            await self._remove_set_aside(left_out)
+        yield
         require_none(troubles)
         await self._finish(pending)
 

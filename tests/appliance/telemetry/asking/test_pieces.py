@@ -47,6 +47,8 @@ def test_days_in_a_zone_of_half_hours_read_half_hours_only_at_their_edges() -> N
 
 def test_bins_are_clipped_to_the_range() -> None:
     assert clipped([0, 10, 20], 5, 12) == [5, 10, 12]
+    assert clipped([0, 20], 5, 12) == [5, 12]
+    assert clipped([], 5, 12) == []
 
 
 @given(edges, st.integers(HOUR_MS, 3 * DAY_MS))
