@@ -164,6 +164,18 @@ async def test_roll_ups_that_were_set_aside_go_and_it_is_said(gateway: KeepingGa
     ]
 
 
+async def test_roll_ups_that_turn_out_to_be_damaged_go_with_what_was_erased(gateway: KeepingGateway) -> None:
+    await gateway.take(report("person"), report("other"))
+    await gateway.telemetry.seal_all()
+    path = gateway.folder / "rollups" / "2026-01.db"
+    path.write_bytes(b"of person, perhaps " * 1_000)
+    await gateway.keeping.erase(1, ["person"])
+    await gateway.keeping.erase_pending()
+    left = [each.name for each in path.parent.iterdir() if b"person" in each.read_bytes()]
+    assert left == []
+    assert await gateway.stored("other") == [(NOON, 45.2)]
+
+
 async def test_what_was_accepted_before_goes_even_if_it_is_committed_later_and_what_comes_after_stays(
     tmp_path: Path,
 ) -> None:
