@@ -12,8 +12,8 @@ from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, islice
-from operator import itemgetter, le
+from itertools import chain
+from operator import itemgetter
 from typing import Any, TypeVar, cast
 
 from appliance.instant import DAY_MS
@@ -22,7 +22,7 @@ from appliance.telemetry.column import Cell
 from appliance.telemetry.model import Report, TimeSource, Value
 from appliance.telemetry.packing import as_text
 from appliance.telemetry.pieces import pieces
-from appliance.telemetry.recovering.unpacked import Origin, Packed, Shape, Unpacked, unpack
+from appliance.telemetry.recovering.unpacked import Names, Origin, Packed, Shape, Unpacked, unpack
 from appliance.telemetry.run import LoggedReport, Run
 
 T = TypeVar("T")
@@ -56,12 +56,13 @@ class Gathered:
         self._loose: dict[bytes, list[Placed]] = {}
         """What is in no pile: the reports of each device."""
         self._unjoined = 0
+        self._names: dict[int, Names] = {}
         self.cell_count = 0
         """How many values there are, about."""
 
     def add(self, log_id: int, record: bytes) -> None:
         """Take the next record of the log. Raises `ChunkError`, and takes nothing, when memory could not hold it."""
-        found = unpack(record)
+        found = unpack(record, self._names)
         count, origin_count = len(found.devices), len(self._origins)
         if len(found.shapes) > 1 and len(found.shapes) * _REPORTS_PER_SHAPE > count:
             self._add_loose(log_id, log_record.decode(record, self._tenant_id))
@@ -181,15 +182,15 @@ class _Pile:
         """All rows of a device, by columns. They are here no more."""
         rows, width = b"".join(self.joined.pop(device)), len(self.codes)
         numbers = array("q", rows)
+        doubles = array("d", rows)
         columns: list[Packed] = []
         for place, code in enumerate(self.codes):
-            column = numbers[place::width]
             if code == "q":
-                columns.append(column)
+                columns.append(numbers[place::width])
             elif code == "d":
-                columns.append(array("d", column.tobytes()))
+                columns.append(doubles[place::width])
             else:
-                columns.append(list(map(self.objects[place].__getitem__, column)))
+                columns.append(list(map(self.objects[place].__getitem__, numbers[place::width])))
         return columns
 
     def _numbers(self, place: int, column: Packed) -> "array[int]":
@@ -218,7 +219,9 @@ class _Part:
     def runs(self) -> list[Run] | None:
         """All of them, day by day; None when they are no runs."""
         at, origins = self._at, self._origin_numbers
-        if origins != array("q", origins[:1]) * len(at) or not all(map(le, at, islice(at, 1, None))):
+        moments = at.tolist()
+        # What is in order is sorted in one pass, sooner than each moment is compared with the one before it.
+        if origins != array("q", origins[:1]) * len(at) or moments != sorted(moments):
             return None
         run = Run(self._report(0), self._log_ids, at, self._arrived_at, self._sequences, self._columns)
         if at[0] // DAY_MS == at[-1] // DAY_MS:

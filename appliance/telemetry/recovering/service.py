@@ -31,8 +31,11 @@ from appliance.telemetry.run import LoggedReport, Run
 log = logging.getLogger(__name__)
 
 _LOG_ROWS_PER_READ = 256
-_CELLS_AT_ONCE = 10_000_000
-"""So many values are taken up together, of 8 bytes each: more of each device at once takes less time."""
+_CELLS_AT_ONCE = 14_000_000
+"""So many values are taken up together, of 8 bytes each: more of each device at once takes less time.
+
+Ten minutes of 2,000 reports a second with five values each are less, so that no device has its turn twice.
+"""
 
 
 class Recovery:

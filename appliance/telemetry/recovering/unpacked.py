@@ -21,6 +21,9 @@ Packed: TypeAlias = "array[int] | array[float] | list[Cell]"
 Origin = tuple[str, str, int]
 """What seldom changes from one report of a device to the next: topic and client as relative names, source of moment."""
 
+_KNOWN_BYTES = 1_024
+"""Longer names are not kept: there may be as many as there are records."""
+
 _TIME_SOURCES = frozenset(map(int, TimeSource))
 
 
@@ -46,16 +49,28 @@ class Unpacked(NamedTuple):
     shapes: Sequence[Shape]
 
 
-def unpack(record: bytes) -> Unpacked:
-    """What a record holds. Raises `ChunkError`, and nothing else, when it is none or memory could not hold it."""
+class Names(NamedTuple):
+    """Relative names of topics and of clients in a record: one, if it is that of all; else one for each report."""
+
+    written: bytes
+    """How the record tells them."""
+    topics: list[str]
+    clients: list[str]
+
+
+def unpack(record: bytes, known: dict[int, Names]) -> Unpacked:
+    """What a record holds. Raises `ChunkError`, and nothing else, when it is none or memory could not hold it.
+
+    `known` is what was kept of the records before it: by the count of reports, the names in the last of so many.
+    """
     if record[:1] != bytes((log_record.VERSION,)):
         raise ChunkError(f"a log record of version {record[:1].hex()} is not known, expected {log_record.VERSION:02x}")
-    reader = Reader(inflate(record[1:]))
+    raw = inflate(record[1:])
+    reader = Reader(raw)
     count = reader.count()
     names, numbers = take_names(reader, count)
     devices = names if numbers == range(len(names)) else list(map(names.__getitem__, numbers))
-    topics = _take_relative_names(reader, count)
-    clients = _take_relative_names(reader, count)
+    _, topics, clients = _take_topics_and_clients(reader, raw, count, known)
     at = _take_moments(reader, count)
     try:
         arrived_at = added(at, _take_moments(reader, count))
@@ -75,6 +90,20 @@ def unpack(record: bytes) -> Unpacked:
         raise ChunkError("a shape is named that is not there")
     reader.end()
     return Unpacked(devices, _origins(topics, clients, sources), at, arrived_at, sequences, shape_numbers, shapes)
+
+
+def _take_topics_and_clients(reader: Reader, raw: bytes, count: int, known: dict[int, Names]) -> Names:
+    """Those of one record are mostly written byte by byte as those of another: then they need not be read."""
+    start = reader.position
+    names = known.get(count)
+    if names is not None and raw.startswith(names.written, start):
+        reader.position = start + len(names.written)
+        return names
+    topics, clients = _take_relative_names(reader, count), _take_relative_names(reader, count)
+    names = Names(raw[start : reader.position], topics, clients)
+    if len(topics) == len(clients) == 1 and len(names.written) <= _KNOWN_BYTES:
+        known[count] = names
+    return names
 
 
 def _take_relative_names(reader: Reader, count: int) -> list[str]:
