@@ -1,19 +1,16 @@
 """What every test shares: how laws are searched, where coverage is counted, and that what is compiled once is kept."""
 
-import functools
 import importlib
-import itertools
 import os
 import pkgutil
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine
 
 COUNTING = "COVERAGE_PROCESS_CONFIG"
 """Where a child process reads that it is counted, and how."""
@@ -23,8 +20,6 @@ COUNTED_PROCESSES = frozenset(
     {
         "tests/appliance/telemetry/cold/worker/test_main.py",
         "tests/appliance/test_main.py",
-        "tests/flows/test_catalogue.py",
-        "tests/flows/test_certificate_authority.py",
         "tests/flows/test_first_light.py",
     }
 )
@@ -32,8 +27,11 @@ COUNTED_PROCESSES = frozenset(
 COUNTED_PACKAGES = ("appliance", "broker", "web", "firmware_store")
 UNCOUNTED = ("tests/bench/", "tests/conformance/", "tests/flows/", "tests/fuzz/")
 """Where tests ask more of code than whether it runs: each of its modules has its own test elsewhere."""
-COUNTED_EXAMPLES = 10
-"""Of a law, which finds faults with the others, and seldom a line that nothing else runs."""
+COUNTED_S = 0.5
+"""Of the processor time of a test, which finds faults with the rest, and seldom a line that nothing else runs."""
+STORIES = "tests/flows/"
+STORIES_END = 0.85
+"""How far into the others stories go: one that begins last would be waited for."""
 
 # Stories start the product hundreds of times: where nothing may be kept, each start compiles half a thousand modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -66,6 +64,21 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
         return (yield)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Spread stories, which wait for processes and intervals, among tests that compute: so no core waits with them."""
+    if not hasattr(config, "workerinput"):
+        return
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    stories = [name for name in files if name.startswith(STORIES)]
+    others = [name for name in files if not name.startswith(STORIES)]
+    places = {name: (place * STORIES_END / len(stories), 0) for place, name in enumerate(stories)}
+    places |= {name: (place / len(others), 1) for place, name in enumerate(others)}
+    items[:] = [item for name in sorted(places, key=places.__getitem__) for item in files[name]]
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     name, _, _ = item.nodeid.partition("::")
@@ -78,35 +91,47 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    # What the tests of a file stand on is made for each of them in the same way.
+    with nullcontext() if _is_first_of_its_file(item) else _uncounted_here():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    with nullcontext() if _is_first_of_its_file(item) else _uncounted_here():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     here, in_threads = sys.gettrace(), threading.gettrace()
-    law = getattr(getattr(item, "obj", None), "hypothesis", None)
-    with pytest.MonkeyPatch.context() as examples:
-        if here is None:
-            return (yield)
-        if law is not None:
-            examples.setattr(law, "inner_test", _counted_at_first(law.inner_test))
-        # A law about every order of steps makes a machine for each example.
-        examples.setattr(RuleBasedStateMachine, "__init__", _counted_at_first(RuleBasedStateMachine.__init__))
-        try:
-            return (yield)
-        finally:
-            sys.settrace(here)
-            threading.settrace(in_threads)
+    # Only the main thread may hear signals, in which tests run.
+    if here is None or threading.current_thread() is not threading.main_thread():
+        return (yield)
+    before = signal.signal(signal.SIGVTALRM, lambda *_: _count_no_more())
+    signal.setitimer(signal.ITIMER_VIRTUAL, COUNTED_S)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+        sys.settrace(here)
+        threading.settrace(in_threads)
 
 
-def _counted_at_first(test: Callable[..., Any]) -> Callable[..., Any]:
-    numbers = itertools.count()
+def _count_no_more() -> None:
+    sys.settrace(None)
+    threading.settrace(None)
 
-    @functools.wraps(test)
-    def tried(*arguments: Any, **named: Any) -> Any:
-        if next(numbers) == COUNTED_EXAMPLES:
-            # To choose the next examples is not counted either.
-            sys.settrace(None)
-            threading.settrace(None)
-        return test(*arguments, **named)
 
-    return tried
+_begun: dict[str, str] = {}
+"""The first test of each file that was set up."""
+
+
+def _is_first_of_its_file(item: pytest.Item) -> bool:
+    name, _, _ = item.nodeid.partition("::")
+    return _begun.setdefault(name, item.nodeid) == item.nodeid
 
 
 @contextmanager
@@ -120,3 +145,14 @@ def _uncounted() -> Iterator[None]:
     finally:
         sys.settrace(here)
         threading.settrace(in_threads)
+
+
+@contextmanager
+def _uncounted_here() -> Iterator[None]:
+    """Stop counting in this thread for a while, and not in those that begin meanwhile."""
+    here = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(here)

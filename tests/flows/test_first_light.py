@@ -5,10 +5,14 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.flows import browser
 from tests.flows.running import Device, running
+
+# What it waits for in turn has two minutes.
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_a_reading_is_on_an_open_page_within_a_second(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Tokens of SoftHSM, and keys that no test changes."""
+"""Tokens of SoftHSM, keys that no test changes, and exports that cost little."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from appliance.registry import pki
+from appliance.registry import pki, root
 from tests.appliance.registry.examples import NOW
 from tests.appliance.registry.hardware.softhsm import PIN, Shelf
 
@@ -27,3 +27,9 @@ def shelf(whole_shelf: Shelf) -> Iterator[Shelf]:
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> pki.Pki:
     return pki.opened(tmp_path_factory.mktemp("keys") / "pki", "gateway-7f3a", NOW)
+
+
+@pytest.fixture
+def quick_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes an export slow to guess is left out: `test_root` has it."""
+    monkeypatch.setattr(root, "_COST", 256)

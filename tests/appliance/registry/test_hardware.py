@@ -203,6 +203,7 @@ async def test_no_key_on_disk_goes_while_the_token_holds_another_or_does_not_sig
     assert await registry.authorities.remove_issuer_keys() == ["issuing.key"]
 
 
+@pytest.mark.usefixtures("quick_exports")
 async def test_without_the_roots_key_there_is_nobody_to_sign_for_the_token(registry: Registry, token: Token) -> None:
     exported = await registry.authorities.export_root(PASSPHRASE)
     await registry.authorities.confirm_export(exported, PASSPHRASE)

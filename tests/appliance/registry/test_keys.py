@@ -9,6 +9,8 @@ from appliance.registry.model import RootKeyError
 from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import NOW
 
+pytestmark = pytest.mark.usefixtures("quick_exports")
+
 PASSPHRASE = "nine blue lamps hum"
 CHANCE = bytes(range(32))
 

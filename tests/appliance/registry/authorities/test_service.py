@@ -21,6 +21,8 @@ from tests.appliance.full_disk import full_disk
 from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import FakeClock
 
+pytestmark = pytest.mark.usefixtures("quick_exports")
+
 PASSPHRASE = "nine blue lamps hum"
 TENANT = 1
 

@@ -23,6 +23,8 @@ from tests.appliance.full_disk import full_disk
 from tests.appliance.registry import issuers
 from tests.appliance.registry.examples import NOW, FakeClock, credentials, der
 
+pytestmark = pytest.mark.usefixtures("quick_exports")
+
 PASSPHRASE = "nine blue lamps hum"
 
 
