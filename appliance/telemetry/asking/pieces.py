@@ -10,9 +10,8 @@ from appliance.instant import DAY_MS, HOUR_MS
 Span = tuple[int, int]
 """`start <= at < end`, UTC milliseconds."""
 
-
 _ONE_BIN = 2
-"""How many edges it has."""
+"""So many edges are those of one bin."""
 
 
 class Pieces(NamedTuple):
