@@ -64,7 +64,7 @@ class RollUps:
     ) -> None:
         self._files = DatabaseFolder(
             folder / "rollups",
-            FileSettings(queries.prepare, queries.PAGE_BYTES, 4_000, KEPT_READERS_LIMIT),
+            FileSettings(queries.prepare, queries.PAGE_BYTES, cache_kb=4_000, kept_readers_limit=KEPT_READERS_LIMIT),
             OPEN_FILES_LIMIT,
         )
         self._days = days
