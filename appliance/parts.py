@@ -221,6 +221,7 @@ class Parts:
         """What is wanted of devices and what they report; it goes with what was received of a device."""
         shadows = Shadows(self._foundation.database, self._config.shadows, clock)
         shadows.together, shadows.publish = self.ingestion.together, self.broker.publish
+        shadows.is_heard = self.broker.is_heard
         shadows.announce = self.bus.announce
         self.ingestion.company.rooms += (shadows,)
         registry = self._foundation.registry

@@ -117,7 +117,7 @@ class Exchange:
         if message.retain:
             self._retain(message)
         if route is None or route.version != route.subscriptions.version:
-            route = self._route(message)
+            route = self.route(message.tenant_id, message.topic)
         if route.is_used:
             self.distribute(message, route.matches)
         for observer in self.observers:
@@ -132,10 +132,9 @@ class Exchange:
             self._retain(message)
         publication = Publication(self, evidence)
         if only is None:
-            wanted = self._route(message).matches
+            wanted = self.route(message.tenant_id, message.topic).matches
         else:
-            router = self.sessions.router(message.tenant_id)
-            wanted = self._routing.one(router, message, only, is_due=is_due)
+            wanted = self._routing.one(self.sessions.router(message.tenant_id), message, only, is_due=is_due)
         if wanted.targets or wanted.groups:  # Most of what a gateway tells has one reader, or none.
             self.distribute(message, wanted, evidence, publication)
         if evidence is not None and not publication.is_taken:
@@ -145,7 +144,7 @@ class Exchange:
     def tell(self, message: Message) -> None:
         """Keep and publish what the broker says of itself; nothing of it goes to the owner or the disk."""
         self.sessions.router(message.tenant_id).retained.keep(message)
-        route = self._route(message)
+        route = self.route(message.tenant_id, message.topic)
         if route.is_used:
             self.distribute(message, route.matches)
 
@@ -279,16 +278,17 @@ class Exchange:
         self._over(session, delivery)
         return True
 
+    def route(self, tenant_id: TenantId, topic: str) -> Route:
+        """Everyone who wants a topic of a tenant, as far as they may receive it."""
+        router = self.sessions.router(tenant_id)
+        return router.known_route(topic) or self._routing.find(router, topic)
+
     def next_number(self) -> int:
         """A number for a delivery or a message."""
         self._last_number += 1
         return self._last_number
 
     # Private.
-
-    def _route(self, message: Message) -> Route:
-        router = self.sessions.router(message.tenant_id)
-        return router.known_route(message.topic) or self._routing.find(router, message.topic)
 
     def _retain(self, message: Message) -> None:
         fault = self.sessions.router(message.tenant_id).retained.keep(message)

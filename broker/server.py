@@ -126,9 +126,8 @@ class Broker:
 
     def attach(self, stream: Stream, principal: Principal | Denied | None = None) -> None:
         """Take a connection. Of whom it is known already who it is, as over a WebSocket, that is not asked again."""
-        client = Client(
-            self, self.exchange, stream, Decoder(self.limits.packet_bytes, self.limits.connect_packet_bytes)
-        )
+        limits = self.limits
+        client = Client(self, self.exchange, stream, Decoder(limits.packet_bytes, limits.connect_packet_bytes))
         client.admitted = principal
         for observer in self.packet_observers:
             client.watch(Tap(observer, client))
@@ -163,6 +162,10 @@ class Broker:
         `evidence` hears what becomes of it, and what is given can be withdrawn while it waits.
         """
         return self.exchange.publish(message, evidence)
+
+    def is_heard(self, tenant_id: TenantId, topic: str) -> bool:
+        """Whether anybody would be given a message of this topic now: where not, it need not be made."""
+        return self.exchange.route(tenant_id, topic).is_used
 
     def answer(self, message: Message, client_id: str, evidence: Evidence | None = None) -> Publication | None:
         """Publish to one client alone, as far as it has subscribed to the topic; None when it has no session."""

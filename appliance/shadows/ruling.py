@@ -1,6 +1,7 @@
 """What comes of a request to a shadow: its answer, what others are told, and what the shadow is then."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -49,6 +50,8 @@ class Ruling(msgspec.Struct, frozen=True):
     answer: Answer
     told: Sequence[tuple[str, bytes]]
     """What is published, in its order: the last word of each topic, and the payload."""
+    documents: Callable[[], bytes] | None = None
+    """Writes what is published after that, of both documents: they are long, and as a rule nobody hears of them."""
     standing: Standing | None = None
     """What the shadow is now; None when nothing changed."""
     change: Change | None = None
@@ -107,7 +110,7 @@ def _deleted(address: Address, request: Request, standing: Standing, at: int) ->
     version = standing.version + 1
     back = _way_back(standing.document.state, standing.document.metadata, is_there=True)
     change = Change(version, at, ChangeKind.DELETED, b"{}", back)
-    return Ruling(Answer(OK, told), ((ACCEPTED, told),), Standing(version, at), change, request.token)
+    return Ruling(Answer(OK, told), ((ACCEPTED, told),), None, Standing(version, at), change, request.token)
 
 
 def _updated(request: Request, standing: Standing, limit_bytes: int, at: int) -> Ruling:
@@ -127,11 +130,11 @@ def _updated(request: Request, standing: Standing, limit_bytes: int, at: int) ->
     told = [(ACCEPTED, accepted)]
     if delta is not None:
         told.append((DELTA, answers.differing(after, delta, version, end)))
-    told.append((DOCUMENTS, answers.documents(before, after, (standing.version, version), end)))
+    documents = partial(answers.documents, before, after, (standing.version, version), end)
     back = _way_back(made.state_back, made.metadata_back, is_there=before is not None)
     change = Change(version, at, ChangeKind.UPDATED, patch_json, back)
     now = Standing(version, at, after, delta is not None)
-    return Ruling(Answer(OK, accepted), told, now, change, request.token)
+    return Ruling(Answer(OK, accepted), told, documents, now, change, request.token)
 
 
 def _check_version(wanted: int | None, standing: Standing) -> None:

@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 from appliance.audit import queries as audit_queries
 from appliance.audit.acting import actor
@@ -32,7 +32,7 @@ from appliance.shadows.model import (
     Verb,
 )
 from appliance.shadows.pack import StoredChange, UnreadableError
-from appliance.shadows.ruling import Ruling, Standing, rule, unforeseen
+from appliance.shadows.ruling import DOCUMENTS, Ruling, Standing, rule, unforeseen
 from appliance.store.database import Afterwards, Database, Together, UnwritableError, Work
 from broker.message import Message
 
@@ -49,6 +49,19 @@ Telling = Callable[[int], Entry]
 """The entry of the audit log for a change, by the version that came of it."""
 
 
+class Unwritten(NamedTuple):
+    """A message that is written only where somebody hears of its topic."""
+
+    tenant_id: int
+    topic: str
+    write: Callable[[], bytes]
+    now: int
+
+    def message(self) -> Message:
+        """Write it."""
+        return _message(self.tenant_id, self.topic, self.write(), self.now)
+
+
 class Shadows:
     """The shadows of all devices."""
 
@@ -59,6 +72,8 @@ class Shadows:
         self.together: Together = self._alone
         """Has work done in the transaction of a batch."""
         self.publish: Callable[[Message], object] = lambda _message: None
+        self.is_heard: Callable[[int, str], bool] = lambda _tenant_id, _topic: True
+        """Whether anybody hears of a topic of a tenant."""
         self.announce: Callable[[Sequence[object]], object] = lambda _events: None
         self._has_gone = asyncio.Event()
         # Who retired while the gateway was away, or just before it went, is found as well.
@@ -90,7 +105,7 @@ class Shadows:
         batch = Batch(connection, self._config, now)
         asked = [(message, address) for message in messages if (address := topics.address(message.topic)) is not None]
         batch.look_up((message.tenant_id, address.device_id, address.name) for message, address in asked)
-        answers: list[Message] = []
+        answers: list[Message | Unwritten] = []
         changed: dict[Key, None] = {}
         for message, address in asked:
             ruling = batch.settle(message.tenant_id, address, message.payload, _author(message))
@@ -273,9 +288,12 @@ class Shadows:
             kept = further
         return kept
 
-    def _tell(self, messages: Sequence[Message], changed: Sequence[ShadowChanged]) -> None:
+    def _tell(self, messages: Sequence[Message | Unwritten], changed: Sequence[ShadowChanged]) -> None:
         for message in messages:
-            self.publish(message)
+            if not isinstance(message, Unwritten):
+                self.publish(message)
+            elif self.is_heard(message.tenant_id, message.topic):
+                self.publish(message.message())
         if changed:
             self.announce(changed)
 
@@ -307,8 +325,14 @@ def _author(message: Message) -> str:
     return f"script {name}" if kind == "token" else f"user {name}"
 
 
-def _messages(tenant_id: int, topic: str, ruling: Ruling, now: int) -> list[Message]:
-    return [
-        Message(tenant_id, "", "", f"{topic}/{word}", payload, 1, retain=False, arrived_at=now)
-        for word, payload in ruling.told
+def _messages(tenant_id: int, topic: str, ruling: Ruling, now: int) -> list[Message | Unwritten]:
+    told: list[Message | Unwritten] = [
+        _message(tenant_id, f"{topic}/{word}", payload, now) for word, payload in ruling.told
     ]
+    if ruling.documents is not None:
+        told.append(Unwritten(tenant_id, f"{topic}/{DOCUMENTS}", ruling.documents, now))
+    return told
+
+
+def _message(tenant_id: int, topic: str, payload: bytes, now: int) -> Message:
+    return Message(tenant_id, "", "", topic, payload, 1, retain=False, arrived_at=now)

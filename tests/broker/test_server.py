@@ -74,6 +74,23 @@ async def test_an_answer_reaches_the_client_alone_that_it_is_for(house: House) -
         assert await wire.receive() == Pingresp()
 
 
+async def test_a_topic_is_heard_while_somebody_is_subscribed_who_may_receive_it_connected_or_away() -> None:
+    async with staged() as stage:
+        assert not stage.broker.is_heard(1, "a/b")
+        line = await stage.kept("c", "a/+")
+        assert stage.broker.is_heard(1, "a/b")
+        assert not stage.broker.is_heard(1, "b")
+        assert not stage.broker.is_heard(2, "a/b")
+        line.vanish()
+        await turn()
+        assert stage.broker.is_heard(1, "a/b")
+        stage.broker.end_session(1, "c", "it is over")
+        assert not stage.broker.is_heard(1, "a/b")
+        shared = await stage.kept("d", "$share/s/a/b")
+        assert stage.broker.is_heard(1, "a/b")
+        shared.vanish()
+
+
 class TestRestart:
     """A new process knows what was committed."""
 

@@ -34,7 +34,8 @@ def updated(standing: Standing, state: Any, **more: Any) -> Standing:
 
 
 def told(ruling: Ruling) -> list[tuple[str, Any]]:
-    return [(word, json.loads(payload)) for word, payload in ruling.told]
+    documents = [] if ruling.documents is None else [("documents", ruling.documents())]
+    return [(word, json.loads(payload)) for word, payload in [*ruling.told, *documents]]
 
 
 def refusal(ruling: Ruling) -> tuple[int, str]:
@@ -48,11 +49,11 @@ def refusal(ruling: Ruling) -> tuple[int, str]:
 
 def test_an_update_is_told_in_order_and_a_delta_only_where_something_differs() -> None:
     ruling = ruled(Verb.UPDATE, {"state": {"desired": {"a": 1}}, "clientToken": "t"}, Standing())
-    assert [word for word, _ in ruling.told] == ["accepted", "delta", "documents"]
+    assert [word for word, _ in told(ruling)] == ["accepted", "delta", "documents"]
     assert all(body["clientToken"] == "t" and body["timestamp"] == NOW // 1_000 for _, body in told(ruling))
     assert ruling.standing is not None
     same = ruled(Verb.UPDATE, {"state": {"reported": {"a": 1}}}, ruling.standing)
-    assert [word for word, _ in same.told] == ["accepted", "documents"]
+    assert [word for word, _ in told(same)] == ["accepted", "documents"]
     still = ruled(Verb.UPDATE, {"state": {"reported": {"b": 1}}}, ruling.standing)
     assert told(still)[1] == (
         "delta",

@@ -32,6 +32,24 @@ async def test_what_devices_ask_for_is_answered_at_qos_1_and_not_retained(tmp_pa
     ]
 
 
+async def test_both_documents_are_written_only_for_who_hears_of_them(tmp_path: Path) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def is_heard(tenant_id: int, topic: str) -> bool:
+        asked.append((tenant_id, topic))
+        return False
+
+    async with opened(tmp_path) as room:
+        room.shadows.is_heard = is_heard
+        await room.publish(request("update", {"state": {"desired": {"a": 1}}}))
+        assert [one.topic.rpartition("/")[2] for one in room.published] == ["accepted", "delta"]
+        assert asked == [(TENANT, "$aws/things/pump/shadow/update/documents")]
+        room.shadows.is_heard = lambda _tenant_id, _topic: True
+        await room.publish(request("update", {"state": {"desired": {"a": 2}}}))
+    both = json.loads(room.published[-1].payload)
+    assert (both["previous"]["version"], both["current"]["state"]) == (1, {"desired": {"a": 2}})
+
+
 async def test_who_asks_from_elsewhere_is_answered_and_devices_hear_what_changed(tmp_path: Path) -> None:
     async with opened(tmp_path) as room:
         assert (await room.update({"desired": {"a": 1}}))["version"] == 1
