@@ -1,5 +1,7 @@
 """Topic names and topic filters: MQTT 3.1.1 and 5, sections 4.7 and 4.8."""
 
+from collections.abc import Sequence
+
 from broker.errors import ProtocolError
 from broker.limits import Limits
 from broker.reason_codes import ReasonCode
@@ -49,9 +51,22 @@ def filter_fault(topic_filter: str, limits: Limits) -> str | None:
 
 
 def matches(topic_filter: str, name: str) -> bool:
-    """Whether a topic name matches a valid filter. The plain statement of section 4.7."""
-    levels, names = topic_filter.split("/"), name.split("/")
-    if name.startswith("$") and levels[0] in ("+", "#"):
+    """Whether a topic name matches a valid filter [4.7]."""
+    # Of every message for one client this is asked about some of its filters: levels are the last thing to look at.
+    if "+" in topic_filter:
+        return name.startswith(topic_filter.partition("+")[0]) and _match(topic_filter.split("/"), name.split("/"))
+    if not topic_filter.endswith("#"):
+        return topic_filter == name
+    if topic_filter == "#":
+        return not name.startswith("$")  # [MQTT-4.7.2-1]
+    # It matches what stands before the wildcard, too [4.7.1.2].
+    before = topic_filter[:-2]
+    return name.startswith(before) and name[len(before) : len(before) + 1] in ("", "/")
+
+
+def _match(levels: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether the levels of a name match those of a filter with a `+`."""
+    if levels[0] == "+" and names[0].startswith("$"):
         return False  # [MQTT-4.7.2-1]
     for index, level in enumerate(levels):
         if level == "#":

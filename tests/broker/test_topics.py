@@ -31,6 +31,26 @@ def test_a_wildcard_matches_whatever_fills_its_level(name: str, level: int) -> N
     assert matches("/".join([*levels, "#"]), name)
 
 
+def as_stated(topic_filter: str, name: str) -> bool:
+    """Section 4.7 level by level."""
+    levels, parts = topic_filter.split("/"), name.split("/")
+    if name.startswith("$") and levels[0] in ("+", "#"):
+        return False
+    if levels[-1] == "#":
+        levels.pop()
+        parts = parts[: len(levels)]
+    return len(levels) == len(parts) and all(map(lambda level, part: level in ("+", part), levels, parts))
+
+
+few_levels = st.lists(st.sampled_from(["", "a", "ab", "$a"]), min_size=1, max_size=4)
+
+
+@given(few_levels, st.lists(st.sampled_from(["", "a", "ab", "$a", "+"]), max_size=4), st.booleans())
+def test_a_filter_matches_what_the_specification_says(name: list[str], wanted: list[str], is_open: bool) -> None:
+    topic_filter = "/".join([*wanted, "#"] if is_open else wanted or ["+"])
+    assert matches(topic_filter, "/".join(name)) == as_stated(topic_filter, "/".join(name))
+
+
 @given(filters, share_names)
 def test_a_filter_is_valid_alone_and_shared(topic_filter: str, share: str) -> None:
     shared = f"$share/{share}/{topic_filter}"

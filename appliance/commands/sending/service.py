@@ -102,7 +102,8 @@ class Sender:
             raise DeviceGoneError(f"{device_id} is {device.state}: nothing is sent to it")
         digest = check.digest_of(new, device_id)
         told = self._told(tenant_id, device.type, new)
-        command = check.command_of(self._wish(told), tenant_id, device_id, _execution_id())
+        [execution_id] = _execution_ids(1)
+        command = check.command_of(self._wish(told), tenant_id, device_id, execution_id)
         if command.dialect is DialectName.JOBS:
             document_of(command)
         made: list[Command] = []
@@ -135,9 +136,10 @@ class Sender:
         forms = {name: check.command_of(wish, tenant_id, "", "") for name, wish in wishes.items()}
         with self._hurry(len(devices)):
             for first in range(0, len(devices), piece):
+                some = devices[first : first + piece]
                 commands = [
-                    replace(forms[device.type], device_id=device.device_id, execution_id=_execution_id())
-                    for device in devices[first : first + piece]
+                    replace(forms[device.type], device_id=device.device_id, execution_id=execution_id)
+                    for device, execution_id in zip(some, _execution_ids(len(some)), strict=True)
                 ]
                 await self._send_piece(batch, digest, commands)
         completed: list[Batch] = []
@@ -275,6 +277,7 @@ def _waits(command: Command) -> bool:
     return not command.is_over and command.offered_at is None
 
 
-def _execution_id() -> str:
-    """Nobody can guess it, and no two are the same."""
-    return os.urandom(16).hex()
+def _execution_ids(count: int) -> list[str]:
+    """Nobody can guess any, and no two are the same."""
+    random = os.urandom(16 * count).hex()
+    return [random[first : first + 32] for first in range(0, len(random), 32)]

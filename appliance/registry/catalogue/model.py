@@ -7,7 +7,7 @@ from math import isfinite
 import msgspec
 
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
-from appliance.registry.model import TEXT_LENGTH, Bundle, Device, DeviceState, NewDevice
+from appliance.registry.model import TEXT_LENGTH, Bundle, Device, NewDevice
 
 QUERY_LENGTH = 200
 DESCRIPTION_LENGTH = 2_000
@@ -161,13 +161,11 @@ class Imported(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a search looks at: everything folded, so that capitals do not matter."""
+    """What a search looks at."""
 
     text: str
-    """What a free word is looked for in."""
-    fields: Mapping[str, tuple[str, ...]]
-    """Each field's values by its name; attributes as `attribute.KEY`."""
-    state: DeviceState
+    """What a free word is looked for in: all that people wrote, folded, so that capitals do not matter."""
+    device: Device
 
 
 def check_type(told: DeviceType) -> DeviceType:

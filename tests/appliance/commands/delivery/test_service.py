@@ -161,7 +161,7 @@ async def test_a_full_disk_delays_and_loses_nothing(hall: Hall) -> None:
     await hall.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
     assert len(line.written) == 1
     assert failures[0] >= 4
-    assert hall.commands.status().ok
+    await until(lambda: hall.commands.status().ok)
 
 
 async def test_it_says_how_much_is_under_way_and_that_the_disk_is_full(hall: Hall) -> None:
