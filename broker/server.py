@@ -164,7 +164,7 @@ class Broker:
         return self.exchange.publish(message, evidence)
 
     def is_heard(self, tenant_id: TenantId, topic: str) -> bool:
-        """Whether anybody would be given a message of this topic now: where not, it need not be made."""
+        """Whether anybody may be given a message of this topic now: where nobody is, it need not be made."""
         return self.exchange.route(tenant_id, topic).is_used
 
     def answer(self, message: Message, client_id: str, evidence: Evidence | None = None) -> Publication | None:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from appliance.shadows.delta import times_of
-from appliance.shadows.document import Document
+from appliance.shadows.document import Document, Texts
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,10 +36,10 @@ def differing(document: Document, delta: dict[str, Any], version: int, end: byte
     return b'{"state":%b,"metadata":%b,"version":%d%b' % (_encode(delta), times, version, end)
 
 
-def documents(before: Document | None, after: Document, versions: tuple[int, int], end: bytes) -> bytes:
+def documents(before: Texts | None, after: Texts, versions: tuple[int, int], end: bytes) -> bytes:
     """The document before an update and after it, with their versions."""
-    previous = b"null" if before is None else b'%b,"version":%d}' % (before.json, versions[0])
-    return b'{"previous":%b,"current":%b,"version":%d}%b' % (previous, after.json, versions[1], end)
+    previous = b"null" if before is None else b'{"state":%b,"metadata":%b,"version":%d}' % (*before, versions[0])
+    return b'{"previous":%b,"current":{"state":%b,"metadata":%b,"version":%d}%b' % (previous, *after, versions[1], end)
 
 
 def deleted(version: int, end: bytes) -> bytes:

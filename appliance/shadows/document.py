@@ -10,6 +10,10 @@ _DECODER = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 
+Texts = tuple[bytes, bytes]
+"""The JSON of a document: state and metadata."""
+
+
 class Document(msgspec.Struct, frozen=True):
     """What is kept of a shadow. A section that has nothing is not in it."""
 
@@ -21,9 +25,9 @@ class Document(msgspec.Struct, frozen=True):
     """The sections alone, as compact JSON."""
 
     @property
-    def json(self) -> bytes:
-        """As it is told, but for the brace that closes it."""
-        return b'{"state":%b,"metadata":%b' % (self.state_json, self.metadata_json)
+    def texts(self) -> Texts:
+        """What is left of it where it waits to be told: what was decoded would take many times the memory."""
+        return self.state_json, self.metadata_json
 
 
 def of(state: dict[str, Any], metadata: dict[str, Any]) -> Document:

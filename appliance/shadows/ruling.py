@@ -130,7 +130,8 @@ def _updated(request: Request, standing: Standing, limit_bytes: int, at: int) ->
     told = [(ACCEPTED, accepted)]
     if delta is not None:
         told.append((DELTA, answers.differing(after, delta, version, end)))
-    documents = partial(answers.documents, before, after, (standing.version, version), end)
+    texts = None if before is None else before.texts
+    documents = partial(answers.documents, texts, after.texts, (standing.version, version), end)
     back = _way_back(made.state_back, made.metadata_back, is_there=before is not None)
     change = Change(version, at, ChangeKind.UPDATED, patch_json, back)
     now = Standing(version, at, after, delta is not None)

@@ -54,12 +54,12 @@ class Unwritten(NamedTuple):
 
     tenant_id: int
     topic: str
-    write: Callable[[], bytes]
+    payload: Callable[[], bytes]
     now: int
 
-    def message(self) -> Message:
-        """Write it."""
-        return _message(self.tenant_id, self.topic, self.write(), self.now)
+    def written(self) -> Message:
+        """The message, now that somebody hears of it."""
+        return _message(self.tenant_id, self.topic, self.payload(), self.now)
 
 
 class Shadows:
@@ -293,7 +293,7 @@ class Shadows:
             if not isinstance(message, Unwritten):
                 self.publish(message)
             elif self.is_heard(message.tenant_id, message.topic):
-                self.publish(message.message())
+                self.publish(message.written())
         if changed:
             self.announce(changed)
 

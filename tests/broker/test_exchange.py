@@ -22,6 +22,22 @@ from tests.broker.stage import Hearing, payloads, staged
 from tests.broker.stored import FakeStore
 
 
+async def test_a_topic_is_heard_only_by_who_may_receive_it_and_while_that_is_not_known() -> None:
+    async with staged() as stage:
+        stage.authorizer.unreceivable_topics.add("a/c")
+        line = await stage.kept("c", "a/+")
+        assert stage.broker.is_heard(1, "a/b")
+        assert not stage.broker.is_heard(1, "a/c")
+        tell: list[Callable[[Allowed], None]] = []
+        stage.authorizer.may_receive = lambda *_: Pending(tell.append)  # type: ignore[method-assign]  # a fake
+        assert stage.broker.is_heard(1, "a/d")
+        stage.broker.publish(stage.say("a/d", b"later", 1))
+        assert await line.heard() == []
+        for hear in tell:
+            hear(ALLOWED)
+        assert payloads(await line.heard()) == [b"later"]
+
+
 class TestTurn:
     async def test_everything_of_one_turn_is_handed_over_at_once(self) -> None:
         async with staged() as stage:

@@ -74,7 +74,7 @@ async def test_an_answer_reaches_the_client_alone_that_it_is_for(house: House) -
         assert await wire.receive() == Pingresp()
 
 
-async def test_a_topic_is_heard_while_somebody_is_subscribed_who_may_receive_it_connected_or_away() -> None:
+async def test_a_topic_is_heard_while_somebody_is_subscribed_connected_or_away() -> None:
     async with staged() as stage:
         assert not stage.broker.is_heard(1, "a/b")
         line = await stage.kept("c", "a/+")
@@ -89,6 +89,8 @@ async def test_a_topic_is_heard_while_somebody_is_subscribed_who_may_receive_it_
         shared = await stage.kept("d", "$share/s/a/b")
         assert stage.broker.is_heard(1, "a/b")
         shared.vanish()
+        await turn()
+        assert stage.broker.is_heard(1, "a/b")
 
 
 class TestRestart:

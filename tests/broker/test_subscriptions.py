@@ -1,4 +1,4 @@
-"""The tree finds what the plain statement of section 4.7 says, whatever was added and removed before."""
+"""The tree finds what `matches` says, whatever was added and removed before."""
 
 from collections import Counter
 

@@ -160,12 +160,14 @@ class Imported(msgspec.Struct, frozen=True):
     bundles: tuple[Bundle, ...] = ()
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(msgspec.Struct):
     """What a search looks at."""
 
     text: str
     """What a free word is looked for in: all that people wrote, folded, so that capitals do not matter."""
     device: Device
+    attributes: dict[str, tuple[str, ...]] | None = None
+    """The values by their keys, both folded, once somebody has searched for one: most fleets have none."""
 
 
 def check_type(told: DeviceType) -> DeviceType:

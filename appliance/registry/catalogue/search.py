@@ -7,7 +7,7 @@ Capitals do not matter. Quotes make blanks, commas, colons and stars mean themse
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -98,19 +98,29 @@ def _holds(term: Term, facts: Facts, *, connected: bool) -> bool:
         return any(_YES_OR_NO[pattern[0]] is connected for pattern in term.patterns)
     if term.field == "state":
         return any(pattern[0] == facts.device.state for pattern in term.patterns)
-    values = _values(facts.device, term.field)
+    values = _values(facts, term.field)
     return any(_fits(pattern, values) for pattern in term.patterns)
 
 
-def _values(device: Device, field: str) -> tuple[str, ...]:
+def _values(facts: Facts, field: str) -> tuple[str, ...]:
     """What a device has in a field, folded."""
     if field == "group":
-        return tuple(group.casefold() for group in device.groups)
+        return tuple(group.casefold() for group in facts.device.groups)
     if field.startswith(ATTRIBUTE):
-        key = field.removeprefix(ATTRIBUTE)
-        return tuple(value.casefold() for name, value in device.attributes.items() if name.casefold() == key)
-    value: str = getattr(device, _TEXTS[field])
+        if facts.attributes is None:
+            facts.attributes = _folded(facts.device.attributes)
+        return facts.attributes.get(field, ())
+    value: str = getattr(facts.device, _TEXTS[field])
     return (value.casefold(),)
+
+
+def _folded(attributes: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Attributes by the field that each is; keys that differ in capitals only are one."""
+    folded: dict[str, tuple[str, ...]] = {}
+    for key, value in attributes.items():
+        field = f"{ATTRIBUTE}{key}".casefold()
+        folded[field] = (*folded.get(field, ()), value.casefold())
+    return folded
 
 
 def _fits(pattern: tuple[str, ...], values: tuple[str, ...]) -> bool:

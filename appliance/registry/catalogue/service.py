@@ -61,7 +61,7 @@ class Catalogue:
         self._clock = clock
         self._types: dict[int, dict[str, DeviceType]] = {}
         self._filters: dict[int, dict[str, SavedFilter]] = {}
-        self._facts: dict[tuple[int, str], tuple[Device, Facts]] = {}
+        self._facts: dict[tuple[int, str], Facts] = {}
         self._answers: dict[tuple[int, search.Query], tuple[int, list[Device]]] = {}
         self._importing = asyncio.Lock()
 
@@ -314,9 +314,9 @@ class Catalogue:
     def _facts_of(self, device: Device) -> Facts:
         key = (device.tenant_id, device.device_id)
         known = self._facts.get(key)
-        if known is None or known[0] is not device:
-            known = self._facts[key] = (device, search.facts_of(device))
-        return known[1]
+        if known is None or known.device is not device:
+            known = self._facts[key] = search.facts_of(device)
+        return known
 
     def _keep_type(self, tenant_id: int, told: DeviceType) -> DeviceType:
         self._types.setdefault(tenant_id, {})[told.name] = told

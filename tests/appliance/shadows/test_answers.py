@@ -59,11 +59,11 @@ def test_a_delta_has_the_moments_of_what_is_desired() -> None:
 
 
 def test_documents_tell_both_with_their_versions() -> None:
-    both = told(answers.documents(DOCUMENT, document.of({}, {}), (4, 5), ending(10, 't"')))
+    both = told(answers.documents(DOCUMENT.texts, document.of({}, {}).texts, (4, 5), ending(10, 't"')))
     assert both["previous"] == {"state": DOCUMENT.state, "metadata": DOCUMENT.metadata, "version": 4}
     assert both["current"] == {"state": {}, "metadata": {}, "version": 5}
     assert (both["timestamp"], both["clientToken"]) == (10, 't"')
-    assert told(answers.documents(None, DOCUMENT, (0, 1), ending(10, None)))["previous"] is None
+    assert told(answers.documents(None, DOCUMENT.texts, (0, 1), ending(10, None)))["previous"] is None
 
 
 def test_deletions_and_refusals_are_short() -> None:

@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,6 +46,15 @@ def refusal(ruling: Ruling) -> tuple[int, str]:
     assert (word, body["code"], json.loads(ruling.answer.payload)) == ("rejected", ruling.answer.code, body)
     assert body["timestamp"] == NOW // 1_000
     return body["code"], body["message"]
+
+
+def test_what_waits_to_be_told_holds_nothing_that_was_decoded() -> None:
+    standing = updated(Standing(), {"desired": {"a": {"b": 1}}})
+    documents = ruled(Verb.UPDATE, {"state": {"reported": {"a": 2}}}, standing).documents
+    assert isinstance(documents, partial)
+    before, after, *rest = documents.args
+    assert {type(each) for each in (*before, *after)} == {bytes}
+    assert rest == [(1, 2), b',"timestamp":%d}' % (NOW // 1_000)]
 
 
 def test_an_update_is_told_in_order_and_a_delta_only_where_something_differs() -> None:

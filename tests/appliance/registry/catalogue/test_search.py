@@ -69,6 +69,12 @@ def test_a_minus_turns_a_condition_round(term: Term, at: Device, connected: bool
     assert sorted(found_by) == [False, True]
 
 
+def test_attributes_whose_keys_differ_in_capitals_are_one_field() -> None:
+    one = device("pump-2", attributes={"Site": "North", "site": "South"})
+    assert all(found(text, one) for text in ("attribute.SITE:north", "attribute.site:south", "north", "south"))
+    assert not found("-attribute.site:n*", one)
+
+
 @given(devices)
 def test_every_device_is_found_by_what_it_is(at: Device) -> None:
     facts = facts_of(at)
