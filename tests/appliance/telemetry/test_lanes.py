@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.telemetry.lanes import LANES_LIMIT, SMALL_STEPS, WALK_FEW, WALK_LIMIT, added, near, raised, walked
+from appliance.telemetry.lanes import (
+    LANES_LIMIT,
+    SMALL_STEPS,
+    WALK_FEW,
+    WALK_LIMIT,
+    added,
+    lowest_near,
+    near,
+    raised,
+    signed_steps,
+    walked,
+)
 
 GREATEST = (1 << 63) - 1
 numbers = st.integers(-(1 << 62), 1 << 62) | st.integers(0, 300) | st.sampled_from([0, 1, GREATEST, -GREATEST - 1])
@@ -107,10 +118,29 @@ def test_numbers_near_each_other_are_what_they_are_step_by_step_or_nothing(
     expected = walk_of(first, least, steps)
     found = near(planes(steps, 1), first, least)
     if found is not None:
-        lowest, beyond = found
-        assert [lowest + each for each in beyond] == expected
-    elif WALK_FEW <= count < WALK_LIMIT and max(steps) < SMALL_STEPS and abs(least) < SMALL_STEPS:
+        assert [lowest_near(first) + each for each in found] == expected
+    elif (WALK_FEW <= count < WALK_LIMIT and max(steps) < SMALL_STEPS and abs(least) < SMALL_STEPS) or (
+        least <= 0 and max(steps, default=0) < 128
+    ):
         assert max(expected) - first > 100 or first - min(expected) > 100
+
+
+@given(st.binary(max_size=200), st.integers(-130, 2))
+def test_steps_of_either_sign_are_what_they_come_to(steps: bytes, least: int) -> None:
+    found = signed_steps(steps, least)
+    if found is not None:
+        assert list(found) == [step + least for step in steps]
+    else:
+        assert least not in range(-128, 1) or max(steps) > 127
+
+
+def test_what_jumps_within_256_numbers_is_near() -> None:
+    steps = [99, 0, 110, 0, 40] * 30
+    found = near(bytes(steps), 700, -50)
+    assert found is not None
+    assert [lowest_near(700) + each for each in found] == walk_of(700, -50, steps)
+    assert near(bytes([127] * 5), 700, -50) is None
+    assert near(bytes([255, 0]), 700, -100) is None
 
 
 @pytest.mark.parametrize(("least", "step"), [(-7, 0), (-7, 7), (0, 7), (7, 7), (-1, 0)])

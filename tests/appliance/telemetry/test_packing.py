@@ -168,3 +168,13 @@ def test_a_count_that_cannot_fit_memory_is_damage() -> None:
     packing.put_varint(out, 2**40)
     with pytest.raises(ChunkError, match="count"):
         Reader(bytes(out)).count()
+
+
+def test_bytes_are_taken_only_where_they_come_next() -> None:
+    reader = Reader(b"abc")
+    assert not reader.skip(b"b")
+    assert not reader.skip(b"abcd")
+    assert reader.skip(b"ab")
+    assert not reader.skip(b"ab")
+    assert reader.take(1) == b"c"
+    assert not reader.skip(b"c")
