@@ -36,6 +36,8 @@ _ONES_FROM = float(1 << 52)
 """From here on floating-point numbers differ by one."""
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _WALK_WIDTHS = (1, 2)
+_OF_ONE_LENGTH = bytes(1)
+"""How lengths begin that are all the same."""
 
 
 class ChunkError(ApplianceError):
@@ -306,13 +308,14 @@ def _take_array(reader: Reader, count: int) -> "array[int]":
 def take_pieces(reader: Reader) -> tuple[list[bytes], bytes]:
     """Read pieces of bytes: how many, the length of each, and then one after the other. Gives them joined, too."""
     count = reader.count()
+    if count > 1 and reader.skip(_OF_ONE_LENGTH):
+        length = reader.signed()
+        joined = reader.take(count * length)
+        return list(pieces(joined, length)) if length else [joined] * count, joined
     lengths = take_integer_array(reader, count)
     if count <= 1:
         joined = reader.take(sum(lengths))
         return [joined] * count, joined
-    if lengths[0] > 0 and lengths == lengths[:1] * count:
-        joined = reader.take(count * lengths[0])
-        return list(pieces(joined, lengths[0])), joined
     if min(lengths) < 0:
         raise ChunkError("a piece has a negative length")
     joined = reader.take(sum(lengths))

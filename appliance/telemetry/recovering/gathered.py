@@ -86,6 +86,11 @@ class Gathered:
                 holders.setdefault(device, []).append(pile)
         for device, piles in holders.items():
             device_id, loose = as_text(device), self._loose.pop(device, [])
+            if len(piles) == 1 and not loose:
+                # Nearly always: what is there for the other cases takes as long as all the rest.
+                part = _Part(self._tenant_id, device_id, piles[0].metrics, piles[0].taken(device), self._origins)
+                yield device_id, part.runs() or [report for _, report in part.reports()]
+                continue
             alike: defaultdict[tuple[str, ...], list[list[Packed]]] = defaultdict(list)
             for pile in piles:
                 alike[pile.metrics].append(pile.taken(device))
@@ -208,6 +213,19 @@ class _Pile:
 class _Part:
     """The reports of a device that have the same metrics, by columns."""
 
+    __slots__ = (
+        "_at",
+        "_columns",
+        "_device_id",
+        "_lags",
+        "_log_ids",
+        "_origin_numbers",
+        "_origins",
+        "_places",
+        "_sequences",
+        "_tenant_id",
+    )
+
     def __init__(
         self, tenant_id: int, device_id: str, metrics: Sequence[str], columns: Sequence[Packed], origins: _Origins
     ) -> None:
@@ -225,7 +243,7 @@ class _Part:
         at, origins = self._at, self._origin_numbers
         moments = at.tolist()
         # What is in order is sorted in one pass, sooner than each moment is compared with the one before it.
-        if origins != array("q", origins[:1]) * len(at) or moments != sorted(moments):
+        if origins != origins[:1] * len(at) or moments != sorted(moments):
             return None
         arrived_at, last_seen_at = self._arrivals()
         run = Run(self._report(0), self._log_ids, at, arrived_at, last_seen_at, self._sequences, self._columns)
