@@ -5,7 +5,7 @@ from array import array
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.telemetry import packing
@@ -90,6 +90,8 @@ def test_no_bytes_raise_anything_but_a_chunk_error(source: bytes, count: int) ->
 
 
 @given(st.lists(st.binary(max_size=3)) | st.integers(0, 5).flatmap(lambda size: st.lists(st.binary(min_size=size))))
+@example([b""] * 3)
+@example([b"abc"] * 40)
 def test_many_pieces_come_back(each: list[bytes]) -> None:
     out = bytearray()
     packing.put_varint(out, len(each))
