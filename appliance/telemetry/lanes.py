@@ -29,6 +29,7 @@ _LOW = (1 << 32) - 1
 _SMALL = bytes(range(SMALL_STEPS))
 _LOWEST_STEP = -128
 _BYTE = 0xFF
+_RISING = bytes(range(_BYTE + 1)) * 2
 _ROOM = 112
 _ROOM_STEP = 32
 """Where 256 numbers begin that a walk may stay within: somewhat below the first, and at few different places."""
@@ -66,6 +67,21 @@ def added(numbers: "array[int]", others: "array[int]") -> "array[int]":
             if sums is not None:
                 return sums
     return array("q", map(add, numbers, others))
+
+
+def lifted(numbers: bytes, lowest: int) -> "array[int] | None":
+    """A number plus each of some others of one byte; None where more than its two lowest bytes may change.
+
+    Raises `OverflowError` when it has more than 64 bits.
+    """
+    low, next_byte = lowest & _BYTE, lowest >> 8 & _BYTE
+    if next_byte == _BYTE:
+        return None
+    raw = bytearray(lowest.to_bytes(_LANE_BYTES, "little", signed=True) * len(numbers))
+    raw[::_LANE_BYTES] = numbers.translate(_RISING[low : low + _BYTE + 1])
+    # From 256 on one is carried.
+    raw[1::_LANE_BYTES] = numbers.translate(bytes((next_byte,)) * (_BYTE + 1 - low) + bytes((next_byte + 1,)) * low)
+    return array("q", raw)
 
 
 def walked(steps: bytes, width: int, first: int, least: int) -> "array[int] | None":

@@ -14,7 +14,7 @@ from operator import add, sub
 from typing import NamedTuple
 
 from appliance.errors import ApplianceError
-from appliance.telemetry.lanes import WALK_FEW, WALK_LIMIT, raised, signed_steps, walked
+from appliance.telemetry.lanes import WALK_FEW, WALK_LIMIT, lifted, raised, signed_steps, walked
 from appliance.telemetry.pieces import pieces
 
 INTEGER_LIMIT = 1 << 61
@@ -302,7 +302,9 @@ def _take_array(reader: Reader, count: int) -> "array[int]":
     lowest = reader.signed()
     if not width:
         return array("q", (lowest,)) * count
-    return raised(_array(_take_residuals(reader, count, width)), lowest, 0)
+    residuals = _take_residuals(reader, count, width)
+    numbers = lifted(residuals, lowest) if isinstance(residuals, bytes) else None
+    return raised(_array(residuals), lowest, 0) if numbers is None else numbers
 
 
 def take_pieces(reader: Reader) -> tuple[list[bytes], bytes]:

@@ -14,6 +14,7 @@ from appliance.telemetry.lanes import (
     WALK_FEW,
     WALK_LIMIT,
     added,
+    lifted,
     lowest_near,
     near,
     raised,
@@ -57,6 +58,21 @@ def test_very_many_are_added_as_well(count: int) -> None:
     values = array("q", range(0, 7 * count, 7))
     assert list(raised(values, 5, 2)) == [5 + 9 * place for place in range(count)]
     assert list(added(values, values)) == [14 * place for place in range(count)]
+
+
+@given(st.binary(max_size=300), numbers | st.integers(0, 1 << 17) | st.integers(-(1 << 63), (1 << 63) - 1))
+def test_bytes_are_added_to_a_number(beyond: bytes, lowest: int) -> None:
+    found = lifted(beyond, lowest)
+    if found is None:
+        assert lowest >> 8 & 255 == 255
+    else:
+        assert list(found) == [lowest + each for each in beyond]
+
+
+@pytest.mark.parametrize("lowest", [1 << 63, -(1 << 63) - 1])
+def test_bytes_are_added_to_no_number_of_more_than_64_bits(lowest: int) -> None:
+    with pytest.raises(OverflowError):
+        lifted(b"\1", lowest & ~0xFF00)
 
 
 def walk_of(first: int, least: int, steps: list[int]) -> list[int]:
