@@ -62,10 +62,9 @@ def added(numbers: "array[int]", others: "array[int]") -> "array[int]":
     count = len(numbers)
     if 0 < count <= LANES_LIMIT:
         line, other = _line_of(count), _together(others)
-        if not other & line.tops:
-            sums = _sums(numbers, other, line)
-            if sums is not None:
-                return sums
+        sums = _signed_sums(numbers, other, line) if other & line.tops else _sums(numbers, other, line)
+        if sums is not None:
+            return sums
     return array("q", map(add, numbers, others))
 
 
@@ -211,6 +210,15 @@ def _sums(numbers: "array[int]", others: int, line: _Line) -> "array[int] | None
     if (one | sums) & line.tops:
         return None
     return array("q", sums.to_bytes(len(numbers) * _LANE_BYTES, "little"))
+
+
+def _signed_sums(numbers: "array[int]", others: int, line: _Line) -> "array[int] | None":
+    """The same where others are below 0. None when a number is, or has more than 62 bits, or another has more."""
+    one, raised_others = _together(numbers), others ^ line.tops
+    # Greater by 2^63 for as long as they are added up, none of the others is below 0.
+    if (one | one << 1 | raised_others & raised_others << 1) & line.tops:
+        return None
+    return array("q", ((one + raised_others) ^ line.tops).to_bytes(len(numbers) * _LANE_BYTES, "little"))
 
 
 def _together(numbers: "array[int]") -> int:

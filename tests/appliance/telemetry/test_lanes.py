@@ -5,7 +5,7 @@ from array import array
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.telemetry.lanes import (
@@ -58,6 +58,26 @@ def test_very_many_are_added_as_well(count: int) -> None:
     values = array("q", range(0, 7 * count, 7))
     assert list(raised(values, 5, 2)) == [5 + 9 * place for place in range(count)]
     assert list(added(values, values)) == [14 * place for place in range(count)]
+    assert list(added(values, array("q", [-5] * count))) == [7 * place - 5 for place in range(count)]
+
+
+edges = st.integers(61, 63).flatmap(
+    lambda bits: st.sampled_from([(1 << bits) - 2, (1 << bits) - 1, 1 - (1 << bits), -(1 << bits)])
+)
+
+
+@example([(0, -1), (3, GREATEST)])
+@example([(3, GREATEST), (0, -1)])
+@example([(0, -1), ((1 << 62) - 1, 1 << 62)])
+@given(st.lists(st.tuples(*[st.integers(-3, 3) | edges | st.integers(0, 1 << 41)] * 2), min_size=1, max_size=5))
+def test_sums_are_right_at_the_edges_of_64_bits(pairs: list[tuple[int, int]]) -> None:
+    one, other = (array("q", [pair[side] for pair in pairs]) for side in range(2))
+    expected = plainly(list(map(sum, pairs)))
+    if expected is None:
+        with pytest.raises(OverflowError):
+            added(one, other)
+    else:
+        assert added(one, other) == expected
 
 
 @given(st.binary(max_size=300), numbers | st.integers(0, 1 << 17) | st.integers(-(1 << 63), (1 << 63) - 1))
