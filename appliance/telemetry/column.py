@@ -8,8 +8,9 @@ scaled to whole numbers when that loses nothing. The format is in docs/reference
 from array import array
 from collections.abc import Callable, Sequence
 from enum import Enum, IntEnum
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
 from math import copysign, isfinite
+from operator import truediv
 from typing import Any, cast
 
 from appliance.telemetry.model import TimeSource, Value
@@ -69,6 +70,10 @@ class _Form(IntEnum):
     MIXED = 8
 
 
+_CONSTANT = bytes((_Form.INTEGER, 0))
+"""How a column begins that holds one whole number over and over."""
+
+
 def put_column(out: bytearray, cells: Sequence[Cell]) -> None:
     """Append a column; the count of its cells is the reader's to know."""
     if not cells:
@@ -110,6 +115,11 @@ def take_packed(reader: Reader, count: int) -> "array[int] | array[float] | list
             return take_doubles(reader, count)
         case _:
             return _take_cells(reader, form, count)
+
+
+def take_constant(reader: Reader, count: int) -> int | None:
+    """Read a column of which all cells are one whole number; None, and nothing is read, where that is not plain."""
+    return reader.signed() if count and reader.skip(_CONSTANT) else None
 
 
 def take_names(reader: Reader, count: int) -> tuple[list[bytes], Sequence[int]]:
@@ -305,7 +315,7 @@ def _take_uniform(reader: Reader, form: int, count: int) -> list[Cell]:
 
 def _take_decimals(reader: Reader, count: int) -> list[float]:
     scale = _take_scale(reader)
-    return [whole / scale for whole in take_integer_sequence(reader, count)]
+    return list(map(truediv, take_integer_sequence(reader, count), repeat(scale)))
 
 
 def _take_decimal_array(reader: Reader, count: int) -> "array[float]":
@@ -313,7 +323,7 @@ def _take_decimal_array(reader: Reader, count: int) -> "array[float]":
     tenths = take_tenths(reader, count, scale)
     if tenths is not None:
         return tenths
-    return float_array([whole / scale for whole in take_integer_sequence(reader, count)])
+    return float_array(list(map(truediv, take_integer_sequence(reader, count), repeat(scale))))
 
 
 def _take_scale(reader: Reader) -> float:

@@ -10,7 +10,7 @@ great number has its first lane at its top there: what a shift moves past the la
 
 from array import array
 from functools import lru_cache
-from itertools import repeat
+from itertools import accumulate, repeat
 from operator import add
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ LANES_LIMIT = 1_024
 WALK_FEW, WALK_LIMIT = 48, 4_096
 """Walks of no more numbers than the first are sooner added up one by one, those of more than the second are, too."""
 SMALL_STEPS = 8
-"""Of steps smaller than this, `near` adds up numbers that stay within 256 of each other."""
+"""Steps smaller than this `near` adds up at once."""
 
 _LANE_BYTES = 8
 _GREATEST = (1 << 63) - 1
@@ -27,6 +27,9 @@ _WALK_LANE_BYTES = 4
 _NEAR_LANE_BYTES = 2
 _LOW = (1 << 32) - 1
 _SMALL = bytes(range(SMALL_STEPS))
+_LOWEST_STEP = -128
+_BYTE = 0xFF
+_RISING = bytes(range(_BYTE + 1)) * 2
 _ROOM = 112
 _ROOM_STEP = 32
 """Where 256 numbers begin that a walk may stay within: somewhat below the first, and at few different places."""
@@ -59,11 +62,25 @@ def added(numbers: "array[int]", others: "array[int]") -> "array[int]":
     count = len(numbers)
     if 0 < count <= LANES_LIMIT:
         line, other = _line_of(count), _together(others)
-        if not other & line.tops:
-            sums = _sums(numbers, other, line)
-            if sums is not None:
-                return sums
+        sums = _signed_sums(numbers, other, line) if other & line.tops else _sums(numbers, other, line)
+        if sums is not None:
+            return sums
     return array("q", map(add, numbers, others))
+
+
+def lifted(numbers: bytes, lowest: int) -> "array[int] | None":
+    """A number plus each of some others of one byte; None where more than its two lowest bytes may change.
+
+    Raises `OverflowError` when it has more than 64 bits.
+    """
+    low, next_byte = lowest & _BYTE, lowest >> 8 & _BYTE
+    if next_byte == _BYTE:
+        return None
+    raw = bytearray(lowest.to_bytes(_LANE_BYTES, "little", signed=True) * len(numbers))
+    raw[::_LANE_BYTES] = numbers.translate(_RISING[low : low + _BYTE + 1])
+    # From 256 on one is carried.
+    raw[1::_LANE_BYTES] = numbers.translate(bytes((next_byte,)) * (_BYTE + 1 - low) + bytes((next_byte + 1,)) * low)
+    return array("q", raw)
 
 
 def walked(steps: bytes, width: int, first: int, least: int) -> "array[int] | None":
@@ -94,21 +111,42 @@ def walked(steps: bytes, width: int, first: int, least: int) -> "array[int] | No
     return found
 
 
-def near(steps: bytes, first: int, least: int) -> tuple[int, bytes] | None:
-    """The same of steps of one byte, if all the numbers lie near each other.
+def lowest_near(first: int) -> int:
+    """The lowest of the 256 numbers within which `near` expects a walk from this one to stay."""
+    return (first - _ROOM) // _ROOM_STEP * _ROOM_STEP
 
-    Gives the lowest that they may be, and by how much each of them is greater: one byte each.
+
+def near(steps: bytes, first: int, least: int) -> bytes | None:
+    """The same of steps of one byte, if all the numbers stay near the first one: one byte each.
+
+    Each says by how much a number is greater than `lowest_near(first)`.
     """
-    count = len(steps) + 1
-    if not WALK_FEW < count <= WALK_LIMIT or abs(least) >= SMALL_STEPS or steps.translate(None, _SMALL):
+    count, beyond = len(steps) + 1, first - lowest_near(first)
+    if WALK_FEW < count <= WALK_LIMIT and abs(least) < SMALL_STEPS and not steps.translate(None, _SMALL):
+        path = _path_of(count, _NEAR_LANE_BYTES)
+        sums = _sums_of_steps(beyond, steps, 1, path) + least * path.places
+        # No sum is so great that it reaches beyond its lane, and one below 0 has bits above a byte.
+        return None if sums & path.outside else sums.to_bytes(count * _NEAR_LANE_BYTES, "big")[1::2]
+    differences = signed_steps(steps, least)
+    if differences is None:
         return None
-    path = _path_of(count, _NEAR_LANE_BYTES)
-    lowest = (first - _ROOM) // _ROOM_STEP * _ROOM_STEP
-    beyond = _sums_of_steps(first - lowest, steps, 1, path) + least * path.places
-    # No sum is so great that it reaches beyond its lane, and one below 0 has bits above a byte.
-    if beyond & path.outside:
+    try:
+        return bytes(accumulate(differences, initial=beyond))
+    except ValueError:  # one is below 0 or greater than 255
         return None
-    return lowest, beyond.to_bytes(count * _NEAR_LANE_BYTES, "big")[1::2]
+
+
+def signed_steps(steps: bytes, least: int) -> "memoryview[int] | None":
+    """Each of the steps and `least`; None where it is not sure that they are from -128 to 127."""
+    if _LOWEST_STEP <= least <= 0 and steps.isascii():
+        return memoryview(steps.translate(_exchanged(least))).cast("b")
+    return None
+
+
+@lru_cache(maxsize=1 - _LOWEST_STEP)
+def _exchanged(least: int) -> bytes:
+    """What each byte becomes when a number from -128 to 0 is added."""
+    return bytes((step + least) & _BYTE for step in range(_BYTE + 1))
 
 
 class _Path(NamedTuple):
@@ -172,6 +210,15 @@ def _sums(numbers: "array[int]", others: int, line: _Line) -> "array[int] | None
     if (one | sums) & line.tops:
         return None
     return array("q", sums.to_bytes(len(numbers) * _LANE_BYTES, "little"))
+
+
+def _signed_sums(numbers: "array[int]", others: int, line: _Line) -> "array[int] | None":
+    """The same where others are below 0. None when a number is, or has more than 62 bits, or another has more."""
+    one, raised_others = _together(numbers), others ^ line.tops
+    # Greater by 2^63 for as long as they are added up, none of the others is below 0.
+    if (one | one << 1 | raised_others & raised_others << 1) & line.tops:
+        return None
+    return array("q", ((one + raised_others) ^ line.tops).to_bytes(len(numbers) * _LANE_BYTES, "little"))
 
 
 def _together(numbers: "array[int]") -> int:

@@ -5,6 +5,7 @@ itself where it does not hold the device's name.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from appliance.telemetry.packing import ChunkError
 
@@ -43,6 +44,7 @@ def absolute_all(relative_names: Sequence[str], device_ids: Sequence[str]) -> li
     return [f"{before}{device_id}{after}" for device_id in device_ids]
 
 
+@lru_cache(maxsize=32)
 def _parsed(relative_name: str) -> tuple[str, bool, str]:
     """What stands before the device's name, whether the name is there, and what stands after it."""
     kind, rest = relative_name[:1], relative_name[1:]

@@ -107,9 +107,8 @@ class Newest:
     def note_run(self, run: Run) -> None:
         """Take several reports: only the first of those with the newest moment can stay."""
         self.note(run.report(bisect_left(run.at, run.at[-1])))
-        last_seen_at = max(run.arrived_at)
-        if self.last_seen_at is None or last_seen_at > self.last_seen_at:
-            self.last_seen_at = last_seen_at
+        if self.last_seen_at is None or run.last_seen_at > self.last_seen_at:
+            self.last_seen_at = run.last_seen_at
 
     def latest(self) -> dict[str, Latest]:
         """The newest reading of each metric."""

@@ -9,13 +9,12 @@ import struct
 import zlib
 from array import array
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import accumulate, islice, pairwise, repeat
 from operator import add, sub
 from typing import NamedTuple
 
 from appliance.errors import ApplianceError
-from appliance.telemetry.lanes import WALK_FEW, WALK_LIMIT, raised, walked
+from appliance.telemetry.lanes import WALK_FEW, WALK_LIMIT, lifted, raised, signed_steps, walked
 from appliance.telemetry.pieces import pieces
 
 INTEGER_LIMIT = 1 << 61
@@ -32,13 +31,13 @@ _LEVEL = 1
 
 _DELTA = 0x10
 _WIDTH = 0x0F
-_BYTE = 0xFF
-_LOWEST_STEP = -128
 _WIDTHS = ((0, 1), (0xFF, 1), (0xFFFF, 2), (0xFFFF_FFFF, 4))
 _ONES_FROM = float(1 << 52)
 """From here on floating-point numbers differ by one."""
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _WALK_WIDTHS = (1, 2)
+_OF_ONE_LENGTH = bytes(1)
+"""How lengths begin that are all the same."""
 
 
 class ChunkError(ApplianceError):
@@ -64,6 +63,13 @@ class Reader:
         piece = self._bytes[self.position : end]
         self.position = end
         return piece
+
+    def skip(self, piece: bytes) -> bool:
+        """Whether these bytes are the next ones. Then they are taken."""
+        if not self._bytes.startswith(piece, self.position):
+            return False
+        self.position += len(piece)
+        return True
 
     def byte(self) -> int:
         """The next byte as a number."""
@@ -250,9 +256,8 @@ def take_integer_sequence(reader: Reader, count: int) -> list[int] | range:
         if not width:
             return range(first, first + count * lowest, lowest) if lowest else [first] * count
         residuals = _take_residuals(reader, count - 1, width)
-        if isinstance(residuals, bytes) and _LOWEST_STEP <= lowest <= 0 and residuals.isascii():
-            # What goes up and down by small steps: the differences themselves fit into signed bytes.
-            steps = memoryview(residuals.translate(_steps(lowest))).cast("b")
+        steps = signed_steps(residuals, lowest) if isinstance(residuals, bytes) else None
+        if steps is not None:
             return list(accumulate(steps, initial=first))
         # In one go for all: each number is so many times the smallest difference further than the sum says.
         line = range(first, first + count * lowest, lowest) if lowest else repeat(first)
@@ -262,12 +267,6 @@ def take_integer_sequence(reader: Reader, count: int) -> list[int] | range:
         return [lowest] * count
     residuals = _take_residuals(reader, count, width)
     return list(map(add, residuals, repeat(lowest))) if lowest else list(residuals)
-
-
-@lru_cache(maxsize=-2 * _LOWEST_STEP)
-def _steps(lowest: int) -> bytes:
-    """What each byte becomes when a number from -128 to 0 is added."""
-    return bytes((residual + lowest) & _BYTE for residual in range(_BYTE + 1))
 
 
 def take_integer_array(reader: Reader, count: int) -> "array[int]":
@@ -303,19 +302,22 @@ def _take_array(reader: Reader, count: int) -> "array[int]":
     lowest = reader.signed()
     if not width:
         return array("q", (lowest,)) * count
-    return raised(_array(_take_residuals(reader, count, width)), lowest, 0)
+    residuals = _take_residuals(reader, count, width)
+    numbers = lifted(residuals, lowest) if isinstance(residuals, bytes) else None
+    return raised(_array(residuals), lowest, 0) if numbers is None else numbers
 
 
 def take_pieces(reader: Reader) -> tuple[list[bytes], bytes]:
     """Read pieces of bytes: how many, the length of each, and then one after the other. Gives them joined, too."""
     count = reader.count()
+    if count > 1 and reader.skip(_OF_ONE_LENGTH):
+        length = reader.signed()
+        joined = reader.take(count * length)
+        return list(pieces(joined, length)) if length else [joined] * count, joined
     lengths = take_integer_array(reader, count)
     if count <= 1:
         joined = reader.take(sum(lengths))
         return [joined] * count, joined
-    if lengths[0] > 0 and lengths == lengths[:1] * count:
-        joined = reader.take(count * lengths[0])
-        return list(pieces(joined, lengths[0])), joined
     if min(lengths) < 0:
         raise ChunkError("a piece has a negative length")
     joined = reader.take(sum(lengths))

@@ -21,6 +21,7 @@ Identity = tuple[int, int | None, tuple[tuple[str, str], ...]]
 """What two deliveries of one report have in common: moment, sequence number and values."""
 
 _CODES: dict[type, str] = {float: "d", int: "q"}
+_KINDS = {code: kind for kind, code in _CODES.items()}
 
 
 class Column:
@@ -188,8 +189,9 @@ class Rows:
         for name, cells in run.columns.items():
             column = self.columns.get(name)
             if column is None:
-                column = self.columns[name] = new_column(cells[0])
-            column.extend(cells)
+                column = self.columns[name] = _column_of(cells)
+            else:
+                column.extend(cells)
             if column.kind is None and not self.has_texts:
                 self.has_texts = any(type(cell) is str for cell in cells)
 
@@ -273,6 +275,15 @@ class Rows:
 def identity_of(report: Report) -> Identity:
     """What tells a report from every other of its device, as `Rows.identity` tells it."""
     return report.at, report.sequence, tuple(sorted((name, repr(value)) for name, value in report.values.items()))
+
+
+def _column_of(cells: Sequence[Value]) -> Column:
+    """A column of these values, of which there is one at least."""
+    if isinstance(cells, array):
+        return Column(cells[:], _KINDS[cells.typecode])
+    column = new_column(cells[0])
+    column.extend(cells)
+    return column
 
 
 def _column_with_missing(count: int) -> Column:

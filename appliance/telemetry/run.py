@@ -4,8 +4,6 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from appliance.telemetry.model import Report, Value
 
 
@@ -27,6 +25,8 @@ class Run(NamedTuple):
     log_ids: Sequence[int]
     at: "array[int]"
     arrived_at: "array[int]"
+    last_seen_at: int
+    """When the last of them arrived."""
     sequences: Sequence[int | None]
     columns: Mapping[str, Sequence[Value]]
     """A column for each metric; each report has a value of each of them."""
@@ -38,6 +38,7 @@ class Run(NamedTuple):
             self.log_ids[start:end],
             self.at[start:end],
             self.arrived_at[start:end],
+            max(self.arrived_at[start:end]),
             self.sequences[start:end],
             {name: cells[start:end] for name, cells in self.columns.items()},
         )
@@ -48,10 +49,15 @@ class Run(NamedTuple):
 
     def report(self, row: int) -> Report:
         """One of them."""
-        return msgspec.structs.replace(
-            self.first,
-            at=self.at[row],
-            arrived_at=self.arrived_at[row],
-            sequence=self.sequences[row],
-            values={name: cells[row] for name, cells in self.columns.items()},
+        first = self.first
+        return Report(
+            first.tenant_id,
+            first.device_id,
+            self.at[row],
+            self.arrived_at[row],
+            first.time_source,
+            first.topic,
+            first.client_id,
+            {name: cells[row] for name, cells in self.columns.items()},
+            self.sequences[row],
         )

@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 from appliance.instant import DAY_MS
 from appliance.telemetry import log_record, naming
 from appliance.telemetry.column import Cell
+from appliance.telemetry.lanes import added, raised
 from appliance.telemetry.model import Report, TimeSource, Value
 from appliance.telemetry.packing import as_text
 from appliance.telemetry.pieces import pieces
@@ -38,9 +39,11 @@ _REPORTS_PER_SHAPE = 4
 _JOINED_REPORTS = 131_072
 """Pieces of so many reports are joined by device: until then each takes as much memory again."""
 
-_LOG_ID, _PLACE, _ORIGIN, _AT, _ARRIVED_AT, _SEQUENCE, _FIRST_VALUE = range(7)
+_LOG_ID, _PLACE, _ORIGIN, _AT, _LAG, _SEQUENCE, _FIRST_VALUE = range(7)
 """The numbers in a row."""
 _CELL = 8
+
+_TIME_SOURCES = {int(source): source for source in TimeSource}
 
 Placed = tuple[tuple[int, int], LoggedReport]
 """A report, with its record and its place in it."""
@@ -83,6 +86,11 @@ class Gathered:
                 holders.setdefault(device, []).append(pile)
         for device, piles in holders.items():
             device_id, loose = as_text(device), self._loose.pop(device, [])
+            if len(piles) == 1 and not loose:
+                # Nearly always: what is there for the other cases takes as long as all the rest.
+                part = _Part(self._tenant_id, device_id, piles[0].metrics, piles[0].taken(device), self._origins)
+                yield device_id, part.runs() or [report for _, report in part.reports()]
+                continue
             alike: defaultdict[tuple[str, ...], list[list[Packed]]] = defaultdict(list)
             for pile in piles:
                 alike[pile.metrics].append(pile.taken(device))
@@ -106,7 +114,7 @@ class Gathered:
             head.append(array("q", (self._origins[found.origins[0]],)) * count)
         else:
             head.append(array("q", map(self._origins.__getitem__, found.origins)))
-        head += found.at, found.arrived_at, found.sequences
+        head += found.at, found.lags, found.sequences
         if len(found.shapes) == 1:
             self._put(found.shapes[0], found.devices, head)
             return
@@ -166,7 +174,8 @@ class _Pile:
     def add(self, devices: Sequence[bytes], columns: Sequence[Packed]) -> None:
         """Add a row for each device."""
         width = len(columns)
-        cells = array("q", bytes(_CELL * width * len(devices)))
+        # Whatever is in it at first: each number is overwritten.
+        cells = cast("array[int]", columns[_LOG_ID]) * width
         for place, column in enumerate(columns):
             cells[place::width] = self._numbers(place, column)
         # By device at once, and nothing of it in a loop of ours: this is on the way of each of a million reports.
@@ -204,12 +213,25 @@ class _Pile:
 class _Part:
     """The reports of a device that have the same metrics, by columns."""
 
+    __slots__ = (
+        "_at",
+        "_columns",
+        "_device_id",
+        "_lags",
+        "_log_ids",
+        "_origin_numbers",
+        "_origins",
+        "_places",
+        "_sequences",
+        "_tenant_id",
+    )
+
     def __init__(
         self, tenant_id: int, device_id: str, metrics: Sequence[str], columns: Sequence[Packed], origins: _Origins
     ) -> None:
         self._tenant_id = tenant_id
         self._device_id = device_id
-        self._log_ids, self._places, self._origin_numbers, self._at, self._arrived_at = cast(
+        self._log_ids, self._places, self._origin_numbers, self._at, self._lags = cast(
             "list[array[int]]", columns[:_SEQUENCE]
         )
         self._sequences = cast("Sequence[int | None]", columns[_SEQUENCE])
@@ -221,17 +243,26 @@ class _Part:
         at, origins = self._at, self._origin_numbers
         moments = at.tolist()
         # What is in order is sorted in one pass, sooner than each moment is compared with the one before it.
-        if origins != array("q", origins[:1]) * len(at) or moments != sorted(moments):
+        if origins != origins[:1] * len(at) or moments != sorted(moments):
             return None
-        run = Run(self._report(0), self._log_ids, at, self._arrived_at, self._sequences, self._columns)
+        arrived_at, last_seen_at = self._arrivals()
+        run = Run(self._report(0), self._log_ids, at, arrived_at, last_seen_at, self._sequences, self._columns)
         if at[0] // DAY_MS == at[-1] // DAY_MS:
             return [run]
-        runs, start = [], 0
+        runs, start = list[Run](), 0
         while start < len(at):
             end = bisect_left(at, (at[start] // DAY_MS + 1) * DAY_MS, start)
             runs.append(run.cut(start, end))
             start = end
         return runs
+
+    def _arrivals(self) -> "tuple[array[int], int]":
+        """When each of them arrived, and the last; they are in the order of moments."""
+        at, lags = self._at, self._lags
+        if lags == lags[:1] * len(lags):
+            return raised(at, lags[0], 0), at[-1] + lags[0]
+        arrived_at = added(at, lags)
+        return arrived_at, max(arrived_at)
 
     def reports(self) -> Iterator[Placed]:
         """The same report by report."""
@@ -244,8 +275,8 @@ class _Part:
             self._tenant_id,
             self._device_id,
             self._at[row],
-            self._arrived_at[row],
-            TimeSource(time_source),
+            self._at[row] + self._lags[row],
+            _TIME_SOURCES[time_source],
             naming.absolute(topic, self._device_id),
             naming.absolute(client_id, self._device_id),
             {name: column[row] for name, column in self._columns.items()},

@@ -31,6 +31,8 @@ from appliance.telemetry.run import LoggedReport, Run
 log = logging.getLogger(__name__)
 
 _LOG_ROWS_PER_READ = 256
+_FREEZE_FROM = 50_000
+"""To look at fewer objects once takes no time worth mentioning."""
 _CELLS_AT_ONCE = 14_000_000
 """So many values are taken up together, of 8 bytes each: more of each device at once takes less time.
 
@@ -186,11 +188,16 @@ class Recovery:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Look for no garbage meanwhile: what is made here stays, and to look at all of it again and again takes long."""
+    """Look for no garbage meanwhile: what is made here stays, and to look at all of it again and again takes long.
+
+    If it is much, it is not looked at afterwards either.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if gc.get_count()[0] > _FREEZE_FROM:
+            gc.freeze()
         if was_enabled:
             gc.enable()

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias, cast
 
 from appliance.telemetry import log_record, naming
-from appliance.telemetry.column import MISSING, Cell, take_names, take_numbers, take_packed
+from appliance.telemetry.column import MISSING, Cell, take_constant, take_names, take_numbers, take_packed
 from appliance.telemetry.lanes import added
 from appliance.telemetry.model import TimeSource
 from appliance.telemetry.packing import ChunkError, Reader, as_text, inflate, take_integer_sequence
@@ -23,6 +23,13 @@ Origin = tuple[str, str, int]
 
 _KNOWN_BYTES = 1_024
 """Longer names are not kept: there may be as many as there are records."""
+
+_CELL = 8
+_USUAL_TOPS = bytes((*range(0x40), *range(0xC0, 0x100)))
+"""The highest bytes of numbers of which no two come to more than 64 bits."""
+
+_FIRST_OF_ALL = bytes(2)
+"""How it is told that each is the number 0."""
 
 _TIME_SOURCES = frozenset(map(int, TimeSource))
 
@@ -43,7 +50,8 @@ class Unpacked(NamedTuple):
     origins: Sequence[Origin]
     """One, if it is that of every report; else one for each."""
     at: "array[int]"
-    arrived_at: "array[int]"
+    lags: "array[int]"
+    """How much later each arrived."""
     sequences: Packed
     shape_numbers: Sequence[int]
     shapes: Sequence[Shape]
@@ -72,32 +80,25 @@ def unpack(record: bytes, known: dict[int, Names]) -> Unpacked:
     devices = names if numbers == range(len(names)) else list(map(names.__getitem__, numbers))
     _, topics, clients = _take_topics_and_clients(reader, raw, count, known)
     at = _take_moments(reader, count)
-    try:
-        arrived_at = added(at, _take_moments(reader, count))
-    except OverflowError as error:
-        raise ChunkError("a moment has more than 64 bits") from error
-    sources = take_numbers(reader, count)
-    if sources.count(0) != count and not _TIME_SOURCES.issuperset(sources):
-        raise ChunkError("a time source is not known")
-    sequences = take_packed(reader, count)
-    if not {int, type(None)}.issuperset(_kinds(sequences)):
-        raise ChunkError("a column holds values of another kind than it may")
+    lags = _take_lags(reader, at)
+    sources = _take_sources(reader, count)
+    sequences = _take_sequences(reader, count)
     shape_count = reader.count()
-    shape_numbers = take_integer_sequence(reader, count)
+    # Mostly there is one shape, and nothing but its number is told.
+    shape_numbers = bytes(count) if count and reader.skip(_FIRST_OF_ALL) else take_integer_sequence(reader, count)
     counts = Counter(shape_numbers) if shape_count != 1 else {0: shape_numbers.count(0)}
     shapes = [_take_shape(reader, counts.get(number, 0)) for number in range(shape_count)]
     if sum([counts.get(number, 0) for number in range(shape_count)]) != count:
         raise ChunkError("a shape is named that is not there")
     reader.end()
-    return Unpacked(devices, _origins(topics, clients, sources), at, arrived_at, sequences, shape_numbers, shapes)
+    return Unpacked(devices, _origins(topics, clients, sources, count), at, lags, sequences, shape_numbers, shapes)
 
 
 def _take_topics_and_clients(reader: Reader, raw: bytes, count: int, known: dict[int, Names]) -> Names:
     """Those of one record are mostly written byte by byte as those of another: then they need not be read."""
     start = reader.position
     names = known.get(count)
-    if names is not None and raw.startswith(names.written, start):
-        reader.position = start + len(names.written)
+    if names is not None and reader.skip(names.written):
         return names
     topics, clients = _take_relative_names(reader, count), _take_relative_names(reader, count)
     names = Names(raw[start : reader.position], topics, clients)
@@ -121,14 +122,13 @@ def _relative_name(name: bytes) -> str:
     return found
 
 
-def _origins(topics: list[str], clients: list[str], sources: list[int]) -> list[Origin]:
-    count = len(sources)
+def _origins(topics: list[str], clients: list[str], sources: list[int], count: int) -> list[Origin]:
     if not count:
         return []
-    if len(topics) == len(clients) == 1 and sources.count(sources[0]) == count:
+    if len(topics) == len(clients) == len(sources) == 1:
         return [(topics[0], clients[0], sources[0])]
     topics, clients = (names * count if len(names) == 1 else names for names in (topics, clients))
-    return list(zip(topics, clients, sources, strict=True))
+    return list(zip(topics, clients, sources * count if len(sources) == 1 else sources, strict=True))
 
 
 def _take_moments(reader: Reader, count: int) -> "array[int]":
@@ -141,6 +141,47 @@ def _take_moments(reader: Reader, count: int) -> "array[int]":
         return array("q", cast("list[int]", found))
     except OverflowError as error:
         raise ChunkError("a moment has more than 64 bits") from error
+
+
+def _take_lags(reader: Reader, at: "array[int]") -> "array[int]":
+    """Raises `ChunkError` when a report arrived at a moment of more than 64 bits."""
+    count = len(at)
+    lag = take_constant(reader, count)
+    lags = _take_moments(reader, count) if lag is None else _repeated(lag, count)
+    if _is_great(at) or _is_great(lags[:1] if lag is not None else lags):
+        try:
+            added(at, lags)
+        except OverflowError as error:
+            raise ChunkError("a moment has more than 64 bits") from error
+    return lags
+
+
+def _is_great(numbers: "array[int]") -> bool:
+    """Whether any of them has more than 63 bits."""
+    return bool(numbers.tobytes()[_CELL - 1 :: _CELL].translate(None, _USUAL_TOPS))
+
+
+def _repeated(number: int, count: int) -> "array[int]":
+    try:
+        return array("q", (number,)) * count
+    except OverflowError as error:
+        raise ChunkError("a number has more than 64 bits") from error
+
+
+def _take_sources(reader: Reader, count: int) -> list[int]:
+    """One if it is that of all, else one for each."""
+    source = take_constant(reader, count)
+    sources = take_numbers(reader, count) if source is None else [source]
+    if not _TIME_SOURCES.issuperset(sources):
+        raise ChunkError("a time source is not known")
+    return sources
+
+
+def _take_sequences(reader: Reader, count: int) -> Packed:
+    sequences = take_packed(reader, count)
+    if not {int, type(None)}.issuperset(_kinds(sequences)):
+        raise ChunkError("a column holds values of another kind than it may")
+    return sequences
 
 
 def _kinds(column: Packed) -> set[type]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from appliance.telemetry import column
 from appliance.telemetry.column import MISSING, Cell
 from appliance.telemetry.model import TimeSource
-from appliance.telemetry.packing import ChunkError, Reader
+from appliance.telemetry.packing import INTEGER_LIMIT, ChunkError, Reader
 from tests.appliance.telemetry.reports import values
 
 cells = values | st.just(MISSING)
@@ -151,3 +151,21 @@ def test_a_column_of_another_kind_is_damage() -> None:
 def test_time_sources_come_back() -> None:
     sources = list(TimeSource)
     assert column.take_time_sources(Reader(packed([int(source) for source in sources])), len(sources)) == sources
+
+
+@given(st.lists(st.integers(-(1 << 70), 1 << 70) | st.just(5), max_size=3), st.integers(1, 3))
+def test_one_number_over_and_over_is_read_at_once_and_nothing_else(cells: list[int], times: int) -> None:
+    cells *= times
+    reader = Reader(packed(cells))
+    found = column.take_constant(reader, len(cells))
+    if found is None:
+        assert len(set(cells)) != 1 or abs(cells[0]) >= INTEGER_LIMIT
+        assert exact(column.take_column(reader, len(cells))) == exact(cells)
+    else:
+        assert set(cells) == {found}
+    reader.end()
+
+
+@pytest.mark.parametrize("cells", [[True, True], [1.0, 1.0], [None], ["a"]])
+def test_what_is_no_number_is_no_constant(cells: list[column.Cell]) -> None:
+    assert column.take_constant(Reader(packed(cells)), len(cells)) is None

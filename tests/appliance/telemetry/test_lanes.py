@@ -5,10 +5,22 @@ from array import array
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.telemetry.lanes import LANES_LIMIT, SMALL_STEPS, WALK_FEW, WALK_LIMIT, added, near, raised, walked
+from appliance.telemetry.lanes import (
+    LANES_LIMIT,
+    SMALL_STEPS,
+    WALK_FEW,
+    WALK_LIMIT,
+    added,
+    lifted,
+    lowest_near,
+    near,
+    raised,
+    signed_steps,
+    walked,
+)
 
 GREATEST = (1 << 63) - 1
 numbers = st.integers(-(1 << 62), 1 << 62) | st.integers(0, 300) | st.sampled_from([0, 1, GREATEST, -GREATEST - 1])
@@ -46,6 +58,41 @@ def test_very_many_are_added_as_well(count: int) -> None:
     values = array("q", range(0, 7 * count, 7))
     assert list(raised(values, 5, 2)) == [5 + 9 * place for place in range(count)]
     assert list(added(values, values)) == [14 * place for place in range(count)]
+    assert list(added(values, array("q", [-5] * count))) == [7 * place - 5 for place in range(count)]
+
+
+edges = st.integers(61, 63).flatmap(
+    lambda bits: st.sampled_from([(1 << bits) - 2, (1 << bits) - 1, 1 - (1 << bits), -(1 << bits)])
+)
+
+
+@example([(0, -1), (3, GREATEST)])
+@example([(3, GREATEST), (0, -1)])
+@example([(0, -1), ((1 << 62) - 1, 1 << 62)])
+@given(st.lists(st.tuples(*[st.integers(-3, 3) | edges | st.integers(0, 1 << 41)] * 2), min_size=1, max_size=5))
+def test_sums_are_right_at_the_edges_of_64_bits(pairs: list[tuple[int, int]]) -> None:
+    one, other = (array("q", [pair[side] for pair in pairs]) for side in range(2))
+    expected = plainly(list(map(sum, pairs)))
+    if expected is None:
+        with pytest.raises(OverflowError):
+            added(one, other)
+    else:
+        assert added(one, other) == expected
+
+
+@given(st.binary(max_size=300), numbers | st.integers(0, 1 << 17) | st.integers(-(1 << 63), (1 << 63) - 1))
+def test_bytes_are_added_to_a_number(beyond: bytes, lowest: int) -> None:
+    found = lifted(beyond, lowest)
+    if found is None:
+        assert lowest >> 8 & 255 == 255
+    else:
+        assert list(found) == [lowest + each for each in beyond]
+
+
+@pytest.mark.parametrize("lowest", [1 << 63, -(1 << 63) - 1])
+def test_bytes_are_added_to_no_number_of_more_than_64_bits(lowest: int) -> None:
+    with pytest.raises(OverflowError):
+        lifted(b"\1", lowest & ~0xFF00)
 
 
 def walk_of(first: int, least: int, steps: list[int]) -> list[int]:
@@ -107,10 +154,29 @@ def test_numbers_near_each_other_are_what_they_are_step_by_step_or_nothing(
     expected = walk_of(first, least, steps)
     found = near(planes(steps, 1), first, least)
     if found is not None:
-        lowest, beyond = found
-        assert [lowest + each for each in beyond] == expected
-    elif WALK_FEW <= count < WALK_LIMIT and max(steps) < SMALL_STEPS and abs(least) < SMALL_STEPS:
+        assert [lowest_near(first) + each for each in found] == expected
+    elif (WALK_FEW <= count < WALK_LIMIT and max(steps) < SMALL_STEPS and abs(least) < SMALL_STEPS) or (
+        least <= 0 and max(steps, default=0) < 128
+    ):
         assert max(expected) - first > 100 or first - min(expected) > 100
+
+
+@given(st.binary(max_size=200), st.integers(-130, 2))
+def test_steps_of_either_sign_are_what_they_come_to(steps: bytes, least: int) -> None:
+    found = signed_steps(steps, least)
+    if found is not None:
+        assert list(found) == [step + least for step in steps]
+    else:
+        assert least not in range(-128, 1) or max(steps) > 127
+
+
+def test_what_jumps_within_256_numbers_is_near() -> None:
+    steps = [99, 0, 110, 0, 40] * 30
+    found = near(bytes(steps), 700, -50)
+    assert found is not None
+    assert [lowest_near(700) + each for each in found] == walk_of(700, -50, steps)
+    assert near(bytes([127] * 5), 700, -50) is None
+    assert near(bytes([255, 0]), 700, -100) is None
 
 
 @pytest.mark.parametrize(("least", "step"), [(-7, 0), (-7, 7), (0, 7), (7, 7), (-1, 0)])

@@ -5,7 +5,7 @@ from array import array
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.telemetry import packing
@@ -90,6 +90,8 @@ def test_no_bytes_raise_anything_but_a_chunk_error(source: bytes, count: int) ->
 
 
 @given(st.lists(st.binary(max_size=3)) | st.integers(0, 5).flatmap(lambda size: st.lists(st.binary(min_size=size))))
+@example([b""] * 3)
+@example([b"abc"] * 40)
 def test_many_pieces_come_back(each: list[bytes]) -> None:
     out = bytearray()
     packing.put_varint(out, len(each))
@@ -168,3 +170,13 @@ def test_a_count_that_cannot_fit_memory_is_damage() -> None:
     packing.put_varint(out, 2**40)
     with pytest.raises(ChunkError, match="count"):
         Reader(bytes(out)).count()
+
+
+def test_bytes_are_taken_only_where_they_come_next() -> None:
+    reader = Reader(b"abc")
+    assert not reader.skip(b"b")
+    assert not reader.skip(b"abcd")
+    assert reader.skip(b"ab")
+    assert not reader.skip(b"ab")
+    assert reader.take(1) == b"c"
+    assert not reader.skip(b"c")

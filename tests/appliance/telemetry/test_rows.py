@@ -1,11 +1,15 @@
 """Rows hold the reports that were appended, and a copy stays as it was."""
 
+from array import array
+from collections.abc import Sequence
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.telemetry.model import Report, Value
 from appliance.telemetry.rows import Rows, identity_of, new_column
-from tests.appliance.telemetry.reports import exact, report, reports, values
+from appliance.telemetry.run import Run
+from tests.appliance.telemetry.reports import DAY, NOON, exact, report, reports, values
 
 of_one_device = st.lists(reports(devices=st.just("a")), min_size=1, max_size=12)
 
@@ -72,3 +76,22 @@ def test_values_come_into_a_column_at_once_as_they_do_one_after_the_other(
             single.append(cell)
     assert at_once.kind is single.kind
     assert list(map(repr, at_once.cells)) == list(map(repr, single.cells))
+
+
+def test_a_run_stays_as_it_was_while_the_rows_that_took_it_grow() -> None:
+    moments = array("q", (NOON, NOON + 1))
+    columns: dict[str, Sequence[Value]] = {
+        "pressure": array("d", (1.5, 2.5)),
+        "count": array("q", (1, 2)),
+        "state": ["x", None],
+    }
+    before = {name: list(cells) for name, cells in columns.items()}
+    run = Run(report("a", NOON), [1, 2], moments, moments, NOON + 1, array("q", (3, 4)), columns)
+    written = [exact(each) for _, each in run.logged()]
+    rows = Rows(1, "a", DAY)
+    rows.extend(run)
+    assert rows.has_texts
+    later = report("a", NOON + 2, values={"pressure": 3.5, "count": 2.0, "state": "y"}, sequence=5)
+    rows.append(later, 3)
+    assert [exact(each) for each in rows.reports()] == [*written, exact(later)]
+    assert {name: list(cells) for name, cells in run.columns.items()} == before

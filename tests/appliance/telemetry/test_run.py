@@ -14,6 +14,7 @@ run = Run(
     log_ids=list(range(10, 16)),
     at=array("q", [each.at for each in written]),
     arrived_at=array("q", [each.arrived_at for each in written]),
+    last_seen_at=max(each.arrived_at for each in written),
     sequences=[each.sequence for each in written],
     columns={metric: [each.values[metric] for each in written] for metric in written[0].values},
 )

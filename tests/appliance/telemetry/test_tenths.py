@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.telemetry import packing
 from appliance.telemetry.column import take_packed
 from appliance.telemetry.packing import ChunkError, Reader
-from appliance.telemetry.tenths import FEW, take_tenths
+from appliance.telemetry.tenths import FEW, NUMBERS, take_tenths
 
 scales = st.sampled_from([10.0**places for places in range(10)])
 firsts = st.integers(-1_000, 1_000) | st.integers(-(1 << 53), 1 << 53) | st.sampled_from([0, -112, 112, 127, 128])
@@ -34,14 +34,16 @@ def checked(wholes: list[int], scale: float) -> bool:
     return True
 
 
-@given(firsts, scales, st.integers(0, 9), st.integers(0, 1 << 30), st.sampled_from([FEW, FEW + 1, 720, 1_440, 5_000]))
+@given(
+    firsts, scales, st.integers(0, 9), st.integers(0, 1 << 30), st.sampled_from([FEW, FEW + 1, 200, 720, 1_440, 5_000])
+)
 def test_a_walk_is_divided(first: int, scale: float, longest: int, seed: int, count: int) -> None:
     chance = random.Random(seed)  # noqa: S311  no secret
     steps = (chance.randint(-longest, longest) for _ in range(count - 1))
     checked(list(accumulate(steps, initial=first)), scale)
 
 
-@given(firsts, scales, st.integers(2, 255), st.integers(0, 1 << 30), st.sampled_from([FEW, FEW + 1, 720, 5_000]))
+@given(firsts, scales, st.integers(2, 255), st.integers(0, 1 << 30), st.sampled_from([FEW, FEW + 1, 200, 720, 5_000]))
 def test_what_varies_around_a_number_is_divided(lowest: int, scale: float, spread: int, seed: int, count: int) -> None:
     chance = random.Random(seed)  # noqa: S311  no secret
     checked([lowest + chance.randint(0, spread) for _ in range(count)], scale)
@@ -51,8 +53,16 @@ def test_sensors_are_taken_so() -> None:
     chance = random.Random(3)  # noqa: S311  no secret
     assert checked(list(accumulate((chance.randint(-1, 1) for _ in range(1_439)), initial=500)), 10.0)
     assert checked([200 + chance.randrange(200) for _ in range(1_440)], 10.0)
-    assert not checked([500] * FEW, 10.0)
+    assert not checked([500, 501] * (FEW // 2), 10.0)
+    assert not checked([500] * 300, 10.0)
     assert not checked(list(range(0, 50_000, 37)), 10.0)
+
+
+@pytest.mark.parametrize("lowest", [1 << 30, -(1 << 30)])
+def test_short_columns_are_taken_so_once_there_are_enough_of_them(lowest: int) -> None:
+    for wholes in [lowest + row * 37 % 200 for row in range(200)], [lowest + abs(row % 90 - 45) for row in range(200)]:
+        assert [checked(wholes, 1_000.0) for _ in range(4)] == [False, True, True, True]
+        assert len(wholes) < NUMBERS
 
 
 @pytest.mark.parametrize("walk", [[500, 501] * 720, [500 + row % 200 * 7 % 200 for row in range(1_440)]])

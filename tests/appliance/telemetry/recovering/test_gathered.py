@@ -29,11 +29,18 @@ def alike(draw: st.DrawFn) -> list[list[Report]]:
     records = []
     kinds = draw(st.dictionaries(devices, shapes, min_size=3))
     usual = st.floats(-9, 9) | st.just(2.5) if draw(st.booleans()) else values
+    lags = st.sampled_from([20, 20, 0, -6, 40] if draw(st.booleans()) else [20])
     for number in range(draw(st.integers(1, 8))):
         at = NOON + 5 * number + draw(st.sampled_from([0, 0, 0, 0, 1, -6]))
         records.append(
             [
-                report(name, at, values={metric: draw(usual) for metric in kinds[name]}, sequence=number)
+                report(
+                    name,
+                    at,
+                    arrived_at=at + draw(lags),
+                    values={metric: draw(usual) for metric in kinds[name]},
+                    sequence=number,
+                )
                 for name in draw(st.lists(devices, max_size=4))
             ]
         )
@@ -140,6 +147,16 @@ def test_what_differs_in_moments_and_values_only_is_one_run() -> None:
     assert isinstance(run, Run)
     assert (device_id, list(run.log_ids)) == ("a", [1, 2])
     assert [exact(each.report) for each in run.logged()] == [exact(first), exact(second)]
+
+
+@pytest.mark.parametrize("lags", [[20, 20, 20], [0, 0, 0], [-5, -5, -5], [20, 90, 3], [1, -7, 2]])
+def test_a_run_knows_when_each_arrived_and_which_was_the_last(lags: list[int]) -> None:
+    sent = [report("a", NOON + 10 * row, arrived_at=NOON + 10 * row + lag) for row, lag in enumerate(lags)]
+    [(_, [run])] = gathered_of(*([each] for each in sent)).devices()
+    assert isinstance(run, Run)
+    assert [exact(each) for _, each in run.logged()] == list(map(exact, sent))
+    assert run.last_seen_at == max(each.arrived_at for each in sent)
+    assert [run.cut(row, row + 1).last_seen_at for row in range(3)] == [each.arrived_at for each in sent]
 
 
 @pytest.mark.parametrize(

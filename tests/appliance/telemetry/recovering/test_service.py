@@ -1,6 +1,9 @@
 """A start takes up what the log holds beyond the day files, and does not believe those that it cannot read."""
 
+import gc
 from pathlib import Path
+
+import pytest
 
 from appliance.telemetry import queries
 from appliance.telemetry.recovering.service import Recovery
@@ -44,3 +47,22 @@ async def test_a_day_file_that_cannot_be_read_covers_nothing_of_the_log(tmp_path
         assert await recovery.run(folder) == {}
         assert [list(part.at) for part in again._chunks.copied_parts(1, "a", NOON, NOON + 9)] == [[NOON, NOON + 1]]
         assert any("2026-01-31.db cannot be read" in told for told in again._days.damages)
+
+
+@pytest.mark.parametrize(("count", "is_much"), [(3_000, True), (30, False)])
+async def test_what_a_start_has_taken_up_is_looked_at_for_garbage_unless_it_is_much(
+    tmp_path: Path, count: int, is_much: bool
+) -> None:
+    async with Gateway(tmp_path).running() as gateway:
+        await gateway.take(*[report(f"sensor-{number}") for number in range(count)])
+        again = gateway.telemetry.__class__(gateway.database, tmp_path, gateway.config, lambda: gateway.now)
+        recovery = Recovery(gateway.database, again._chunks, again._days, again.rollups, again.begin_after)
+        before = gc.get_freeze_count()
+        gc.collect()
+        try:
+            await recovery.run(gateway.telemetry._files.folder)
+            assert gc.isenabled()
+            assert (gc.get_freeze_count() - before > 20_000) == is_much
+        finally:
+            gc.unfreeze()
+        assert again._chunks.report_count == count

@@ -31,7 +31,7 @@ def reports_of(found: Unpacked) -> list[Report]:
         number = found.shape_numbers[row]
         values = dict(zip(found.shapes[number].metrics, next(columns[number]), strict=True))
         names = (naming.absolute(topic, device_id), naming.absolute(client_id, device_id))
-        moments = (found.at[row], found.arrived_at[row])
+        moments = (found.at[row], found.at[row] + found.lags[row])
         sequence: Any = found.sequences[row]
         told.append(Report(1, device_id, *moments, TimeSource(source), *names, values, sequence))
     return told
@@ -84,7 +84,7 @@ def test_damaged_bytes_raise_what_says_so_and_nothing_else(sent: list[Report], d
         found = unpack(record, known)
     except ChunkError:
         return
-    assert len(found.devices) == len(found.at) == len(found.arrived_at) == len(found.sequences)
+    assert len(found.devices) == len(found.at) == len(found.lags) == len(found.sequences)
     assert repr(found) == repr(unpack(record, {}))
 
 
