@@ -114,10 +114,10 @@ def update_progress(connection: sqlite3.Connection, day: int, last_log_id: int) 
         return bool(is_whole)
 
 
-def close_day(connection: sqlite3.Connection, day: int) -> None:
-    """Say that the readings of a day are let go: what its roll-ups say is all there will be."""
+def close_day(connection: sqlite3.Connection, day: int) -> bool:
+    """Say that the readings of a day are let go: what its roll-ups say is all there will be. False without any."""
     with _damage_told():
-        connection.execute("UPDATE progress SET is_closed = 1 WHERE day = ?", (day,))
+        return connection.execute("UPDATE progress SET is_closed = 1 WHERE day = ?", (day,)).rowcount > 0
 
 
 def delete_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> None:
@@ -221,7 +221,7 @@ def _records(
     connection, table, tenant_id, is_whole = stored
     shifted = [(place - first_place) << DEVICE_SHIFT for place in places]
     low, high = min(numbers), max(numbers)
-    if high - low < len(numbers) * _SPARSE:
+    if low < high < low + len(numbers) * _SPARSE:
         # Most of the devices in between are asked for: to pass the others over takes less than to look for each.
         rows = connection.execute(
             f"SELECT {table}_id, record FROM json_each(?) AS asked CROSS JOIN {table}"

@@ -122,10 +122,13 @@ class RollUps:
     async def close_day(self, day: int) -> None:
         """Let the roll-ups of a day that is complete stay as they are for good: its readings are about to go.
 
-        Waits for what is being rolled up, so it must not be called while readers are kept out.
+        Waits for what is being rolled up, so it must not be called while readers are kept out. Raises `ChunkError`
+        when there are none: the file may have been set aside as it was opened.
         """
         async with self._rolling:
-            await self._write(day, queries.close_day, day)
+            if not await self._write(day, queries.close_day, day):
+                self.stale.doubts[day] = 0
+                raise ChunkError(f"the roll-ups of {day_of(day * DAY_MS)} are gone, and are made again")
             await self._checkpoint(months.month_of(day))
 
     async def forget(self, tenant_id: int, device_id: str) -> None:

@@ -366,6 +366,8 @@ async def test_files_named_for_no_day_end_no_start_and_are_told_of_once(
 async def test_dropping_a_day_frees_what_it_took(gateway: KeepingGateway) -> None:
     await gateway.take(report(), report(at=NOON + DAY_MS))
     await gateway.telemetry.seal_all()
+    gateway.now += 3 * DAY_MS
+    await gateway.telemetry.rollups.roll()
     uses = {use.day: use for use in await gateway.keeping.uses()}
     assert await gateway.keeping.drop(DAY) == uses[DAY].total_bytes > 0
     assert [use.day for use in await gateway.keeping.uses()] == [DAY + 1]

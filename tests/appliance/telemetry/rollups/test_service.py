@@ -11,6 +11,7 @@ import pytest
 
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.store.database import UnwritableError, connect_reader
+from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import months
 from appliance.telemetry.rollups.model import Progress
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
@@ -234,6 +235,22 @@ async def test_a_day_is_complete_when_its_roll_ups_know_all_and_then_may_be_clos
     assert [await count(gateway, 0), await count(gateway, 1)] == [2, 1]
     await rollups.roll()
     assert [await count(gateway, 0), await count(gateway, 1)] == [2, 1]
+
+
+async def test_a_day_whose_roll_ups_are_gone_is_not_closed_before_they_are_made_again(gateway: Gateway) -> None:
+    rollups = gateway.telemetry.rollups
+    await gateway.take(report("a"), report("a", NOON + 1))
+    await gateway.telemetry.seal_all()
+    gateway.now += 2 * DAY_MS
+    await rollups.roll()
+    file = await rollups._files.writer("2026-01.db")
+    await file.write(lambda connection: connection.execute("DELETE FROM progress").rowcount)
+    with pytest.raises(ChunkError, match="the roll-ups of 2026-01-31 are gone"):
+        await rollups.close_day(DAY)
+    assert not await rollups.is_complete(DAY)
+    await rollups.roll()
+    assert await rollups.is_complete(DAY)
+    await rollups.close_day(DAY)
 
 
 async def test_a_day_is_not_complete_before_its_roll_ups_are_on_disk(tmp_path: Path) -> None:
