@@ -53,8 +53,8 @@ class Updated(msgspec.Struct, frozen=True):
     accepted: int
     rejected: int
     lost_connections: int
-    latency: Spread
-    """From writing an update to reading that it was accepted."""
+    latencies: list[int]
+    """From writing an update to reading that it was accepted, in nanoseconds."""
     lateness: Spread
     """How much later than due the generator itself was."""
     generator_percent: float
@@ -215,7 +215,7 @@ class Owners(Fleet):
             accepted=len(self.latencies),
             rejected=self.rejected,
             lost_connections=len(self.outside),
-            latency=spread(self.latencies),
+            latencies=self.latencies.tolist(),
             lateness=spread(lateness),
             generator_percent=percent,
         )
