@@ -4,7 +4,6 @@ Most of what a start costs is to import half a thousand modules. Each birth is a
 that this process has as its standard input, with two files: where the gateway prints, and where its end is told.
 """
 
-import gc
 import json
 import os
 import selectors
@@ -12,7 +11,8 @@ import socket
 import sys
 
 from appliance import __main__ as appliance
-from appliance import process as _imported_for_the_newborn  # noqa: F401
+from appliance.process import settle_memory
+from web.app import NOUNS, PAGES
 
 LARGEST_MESSAGE = 1 << 17
 FILES = range(3, 1_024)
@@ -21,9 +21,10 @@ FILES = range(3, 1_024)
 
 def serve(wishes: socket.socket) -> list[str] | None:
     """Give birth until nobody wishes any more. The newborn come out with their arguments, the mother with None."""
-    # Neither a collection here nor one there is to touch, and so to copy, what all of them share.
-    gc.collect()
-    gc.freeze()
+    _read_routes()
+    # Neither a collection here nor one there is to touch, and so to copy, what all of them share. Each of them does the
+    # same once it has started, and until then would often look for garbage where there is none.
+    settle_memory()
     # It has no file of its own, which the newborn would share.
     watch = selectors.PollSelector()
     watch.register(wishes, selectors.EVENT_READ)
@@ -49,6 +50,13 @@ def serve(wishes: socket.socket) -> list[str] | None:
             os.write(report, _number(pid))
             watch.register(ended := os.pidfd_open(pid), selectors.EVENT_READ)
             living[ended] = (pid, report)
+
+
+def _read_routes() -> None:
+    """Have each route know what it wants of a request: applications are made of copies, which then know it, too."""
+    for module in (*PAGES, *NOUNS):
+        for route in module.HANDLERS:
+            _ = route.parsed_fn_signature
 
 
 def _number(told: int) -> bytes:
