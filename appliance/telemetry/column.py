@@ -72,6 +72,7 @@ class _Form(IntEnum):
 
 _CONSTANT = bytes((_Form.INTEGER, 0))
 """How a column begins that holds one whole number over and over."""
+_FRACTIONS = bytes((_Form.DECIMAL,))
 
 
 def put_column(out: bytearray, cells: Sequence[Cell]) -> None:
@@ -115,6 +116,11 @@ def take_packed(reader: Reader, count: int) -> "array[int] | array[float] | list
             return take_doubles(reader, count)
         case _:
             return _take_cells(reader, form, count)
+
+
+def take_scale(reader: Reader) -> float | None:
+    """What whole numbers that follow are divided by; None, and nothing is read, where no such column begins."""
+    return _take_scale(reader) if reader.skip(_FRACTIONS) else None
 
 
 def take_constant(reader: Reader, count: int) -> int | None:

@@ -24,11 +24,12 @@ SMALL_STEPS = 8
 _LANE_BYTES = 8
 _GREATEST = (1 << 63) - 1
 _WALK_LANE_BYTES = 4
-_NEAR_LANE_BYTES = 2
+_NEAR_LANE_BYTES = _HALF_BYTES = 2
 _LOW = (1 << 32) - 1
 _SMALL = bytes(range(SMALL_STEPS))
 _LOWEST_STEP = -128
 _BYTE = 0xFF
+_HALF = 0xFFFF
 _RISING = bytes(range(_BYTE + 1)) * 2
 _ROOM = 112
 _ROOM_STEP = 32
@@ -78,8 +79,7 @@ def lifted(numbers: bytes, lowest: int) -> "array[int] | None":
         return None
     raw = bytearray(lowest.to_bytes(_LANE_BYTES, "little", signed=True) * len(numbers))
     raw[::_LANE_BYTES] = numbers.translate(_RISING[low : low + _BYTE + 1])
-    # From 256 on one is carried.
-    raw[1::_LANE_BYTES] = numbers.translate(bytes((next_byte,)) * (_BYTE + 1 - low) + bytes((next_byte + 1,)) * low)
+    raw[1::_LANE_BYTES] = numbers.translate(_carried(low, next_byte))
     return array("q", raw)
 
 
@@ -122,10 +122,10 @@ def near(steps: bytes, first: int, least: int) -> bytes | None:
     Each says by how much a number is greater than `lowest_near(first)`.
     """
     count, beyond = len(steps) + 1, first - lowest_near(first)
-    if WALK_FEW < count <= WALK_LIMIT and abs(least) < SMALL_STEPS and not steps.translate(None, _SMALL):
+    if -_BYTE <= least < SMALL_STEPS and _may_add_up(steps):
         path = _path_of(count, _NEAR_LANE_BYTES)
         sums = _sums_of_steps(beyond, steps, 1, path) + least * path.places
-        # No sum is so great that it reaches beyond its lane, and one below 0 has bits above a byte.
+        # None is further from the one before it than 9 bits tell: the first that is not near has bits above a byte.
         return None if sums & path.outside else sums.to_bytes(count * _NEAR_LANE_BYTES, "big")[1::2]
     differences = signed_steps(steps, least)
     if differences is None:
@@ -136,11 +136,65 @@ def near(steps: bytes, first: int, least: int) -> bytes | None:
         return None
 
 
+def climbed(steps: bytes, first: int, least: int) -> "array[int] | None":
+    """The same as unsigned numbers of 16 bits from 0 on; None, too, where one of them has more."""
+    count = len(steps) + 1
+    if 0 <= first <= _HALF and _may_add_up(steps):
+        path = _path_of(count, _HALF_BYTES)
+        numbers, line = _sums_of_steps(first, steps, 1, path), least * (count - 1)
+        greatest = numbers & _HALF
+        # As in `walked`: the sums of steps alone rise, and come to less than twice what a lane holds.
+        if first <= greatest and (greatest + line <= _HALF if line >= 0 else first + line >= 0):
+            found = array("H", (numbers + least * path.places).to_bytes(count * _HALF_BYTES, "big"))
+            found.byteswap()
+            return found
+    differences = signed_steps(steps, least)
+    if differences is None:
+        return None
+    try:
+        return array("H", accumulate(differences, initial=first))
+    except OverflowError:
+        return None
+
+
+def beyond(numbers: bytes, lowest: int) -> "array[int] | None":
+    """A number plus each of some others of one byte, in 16 bits without a sign; None where one may have more."""
+    if not 0 <= lowest < _HALF - _BYTE:
+        return None
+    low, high = lowest & _BYTE, lowest >> 8
+    raw = bytearray(len(numbers) * _HALF_BYTES)
+    raw[::_HALF_BYTES] = numbers.translate(_RISING[low : low + _BYTE + 1])
+    raw[1::_HALF_BYTES] = numbers.translate(_carried(low, high))
+    return array("H", raw)
+
+
+def moved(numbers: "array[int]", by: int) -> "array[int] | None":
+    """Numbers of 16 bits without a sign, each as much greater; None where one would have more bits, or is below 0."""
+    count = len(numbers)
+    if not count:
+        return numbers
+    if not 0 <= (max(numbers) if by > 0 else min(numbers)) + by <= _HALF:
+        return None
+    sums = _together(numbers) + by * _halves_of(count)
+    return array("H", sums.to_bytes(count * _HALF_BYTES, "little"))
+
+
+def _may_add_up(steps: bytes) -> bool:
+    """Whether steps of one byte come to no more than 16 bits hold, and are sooner added up together."""
+    count = len(steps) + 1
+    return WALK_FEW < count <= WALK_LIMIT and (count * _BYTE <= _HALF or not steps.translate(None, _SMALL))
+
+
 def signed_steps(steps: bytes, least: int) -> "memoryview[int] | None":
     """Each of the steps and `least`; None where it is not sure that they are from -128 to 127."""
     if _LOWEST_STEP <= least <= 0 and steps.isascii():
         return memoryview(steps.translate(_exchanged(least))).cast("b")
     return None
+
+
+def _carried(low: int, high: int) -> bytes:
+    """What the next byte of a number is when each byte is added to its lowest one: from 256 on one is carried."""
+    return bytes((high,)) * (_BYTE + 1 - low) + bytes((high + 1,)) * low
 
 
 @lru_cache(maxsize=1 - _LOWEST_STEP)
@@ -223,6 +277,12 @@ def _signed_sums(numbers: "array[int]", others: int, line: _Line) -> "array[int]
 
 def _together(numbers: "array[int]") -> int:
     return int.from_bytes(numbers.tobytes(), "little")
+
+
+@lru_cache(maxsize=256)
+def _halves_of(count: int) -> int:
+    """One in each lane of 16 bits."""
+    return _together(array("H", (1,)) * count)
 
 
 @lru_cache(maxsize=256)

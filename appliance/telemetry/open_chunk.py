@@ -92,7 +92,10 @@ class OpenChunk:
 
     def weigh_all(self, run: Run) -> int:
         """The same of reports that came into a part at once, one after the other."""
-        cells = sum(map(self._weight_of, zip(*run.columns.values(), strict=True)))
+        if self.rows.has_texts:
+            cells = sum(map(self._weight_of, zip(*run.columns.values(), strict=True)))
+        else:
+            cells = len(run.at) * self._weight_of(())
         self.extra_cells += cells
         return cells
 

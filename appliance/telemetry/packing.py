@@ -83,24 +83,21 @@ class Reader:
 
     def varint(self) -> int:
         """The next unsigned number."""
-        # Nearly always there is one byte, and every column has some of them.
-        position = self.position
+        # Nearly always there are one or two bytes, and every column has some of them.
+        source, position = self._bytes, self.position
+        value = shift = 0
         try:
-            value = self._bytes[position]
+            while (byte := source[position]) > 0x7F:  # noqa: PLR2004  the top bit says that more follows
+                value |= (byte & 0x7F) << shift
+                shift += 7
+                position += 1
+                if shift > 63:  # noqa: PLR2004  no number here has more than 64 bits
+                    raise ChunkError("a number has more than 64 bits")
         except IndexError:
+            self.position = position
             raise self._too_few(1) from None
         self.position = position + 1
-        if value < 0x80:  # noqa: PLR2004  the top bit says that more follows
-            return value
-        value, shift = value & 0x7F, 7
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:  # noqa: PLR2004  as above
-                return value
-            shift += 7
-            if shift > 63:  # noqa: PLR2004  no number here has more than 64 bits
-                raise ChunkError("a number has more than 64 bits")
+        return value | byte << shift
 
     def signed(self) -> int:
         """The next signed number."""

@@ -14,6 +14,7 @@ from appliance.instant import DAY_MS
 from appliance.telemetry.column import MISSING, Cell
 from appliance.telemetry.model import Report, TimeSource, Value
 from appliance.telemetry.run import Run
+from appliance.telemetry.scaled import Scaled
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ _KINDS = {code: kind for kind, code in _CODES.items()}
 class Column:
     """Values in the order of their rows."""
 
-    __slots__ = ("cells", "kind")
+    __slots__ = ("_scaled", "cells", "kind")
 
     def __init__(self, cells: MutableSequence[Any], kind: type | None) -> None:
         self.cells = cells
@@ -49,6 +50,8 @@ class Column:
 
     def extend(self, cells: Sequence[Cell]) -> None:
         """Add values as `append` does one after the other."""
+        if type(cells) is Scaled:
+            cells = cells.doubles()
         if isinstance(cells, array) and self.kind is not None and cells.typecode == _CODES[self.kind]:
             self.cells.extend(cells)
             return
@@ -67,6 +70,31 @@ class Column:
     def copy(self) -> "Column":
         """The same values, which stay as they are now."""
         return Column(self.cells[:], self.kind)
+
+
+class _Scaled(Column):
+    """A column that is divided as soon as anybody looks at its cells, and is a column like any other from then on.
+
+    So whoever uses columns need not know of it. Several threads may look at once at what grows no more: what each of
+    them divides is the same.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, scaled: Scaled) -> None:
+        self._scaled = scaled
+        self.kind = float
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "cells":
+            raise AttributeError(f"a column has no {name}")
+        self.cells = cells = self._scaled.doubles()
+        self.__class__ = Column  # type: ignore[assignment]
+        return cells
+
+    def copy(self) -> Column:
+        """The same values; nothing is divided for that."""
+        return _Scaled(self._scaled)
 
 
 def new_column(cell: Cell) -> Column:
@@ -279,6 +307,8 @@ def identity_of(report: Report) -> Identity:
 
 def _column_of(cells: Sequence[Value]) -> Column:
     """A column of these values, of which there is one at least."""
+    if type(cells) is Scaled:
+        return _Scaled(cells)
     if isinstance(cells, array):
         return Column(cells[:], _KINDS[cells.typecode])
     column = new_column(cells[0])

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from appliance.telemetry.model import Report, Value
+from appliance.telemetry.scaled import Scaled
 
 
 class LoggedReport(NamedTuple):
@@ -45,7 +46,8 @@ class Run(NamedTuple):
 
     def logged(self) -> Iterator[LoggedReport]:
         """The same report by report."""
-        return map(LoggedReport, self.log_ids, map(self.report, range(len(self.at))))
+        columns = {name: cells.doubles() if type(cells) is Scaled else cells for name, cells in self.columns.items()}
+        return map(LoggedReport, self.log_ids, map(self._replace(columns=columns).report, range(len(self.at))))
 
     def report(self, row: int) -> Report:
         """One of them."""

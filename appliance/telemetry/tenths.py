@@ -21,8 +21,8 @@ NUMBERS = 256
 """So many different bytes there are."""
 
 _FRACTION_BYTES = 8
-_FORM_BYTES = 0x01
-_FORM_STEPS = 0x11
+FORM_BYTES = 0x01
+FORM_STEPS = 0x11
 """How whole numbers of one byte each are stored (docs/reference/chunks.md), and steps of one byte each."""
 
 
@@ -34,10 +34,10 @@ def take_tenths(reader: Reader, count: int, scale: float) -> "array[float] | Non
     form = reader.byte()
     found: bytes | None = None
     planes: Sequence[bytes] = ()
-    if form == _FORM_BYTES:
+    if form == FORM_BYTES:
         planes = _fractions(reader.signed(), scale).planes(count)
         found = reader.take(count) if planes else None
-    elif form == _FORM_STEPS:
+    elif form == FORM_STEPS:
         first, least = reader.signed(), reader.signed()
         planes = _fractions(lowest_near(first), scale).planes(count)
         found = near(reader.take(count - 1), first, least) if planes else None

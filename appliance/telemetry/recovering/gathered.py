@@ -3,28 +3,27 @@
 To take a million reports up one by one takes longer than a start may take. Nearly always what one device sent in a row
 differs in moments and values only; then it is one run a day. What does not is given report by report.
 
-The reports of a record become rows of 64-bit numbers, side by side in one piece of memory. Cut apart and joined again
-by device, and taken apart again by columns, each of them is touched only in its device's turn.
+Until it is the turn of a device, its reports are rows in piles.
 """
 
 from array import array
 from bisect import bisect_left
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
-from operator import itemgetter
+from operator import itemgetter, lt
 from typing import Any, TypeVar, cast
 
 from appliance.instant import DAY_MS
 from appliance.telemetry import log_record, naming
-from appliance.telemetry.column import Cell
 from appliance.telemetry.lanes import added, raised
 from appliance.telemetry.model import Report, TimeSource, Value
 from appliance.telemetry.packing import as_text
-from appliance.telemetry.pieces import pieces
-from appliance.telemetry.recovering.unpacked import Names, Origin, Packed, Shape, Unpacked, unpack
+from appliance.telemetry.recovering.pile import Kind, Pile, kind_of
+from appliance.telemetry.recovering.unpacked import Known, Origin, Packed, Shape, Unpacked, unpack
 from appliance.telemetry.run import LoggedReport, Run
+from appliance.telemetry.scaled import Scaled
 
 T = TypeVar("T")
 
@@ -36,12 +35,16 @@ _LOOSE_CELLS = 32
 """What it takes beside that where it is in no pile but on its own."""
 _REPORTS_PER_SHAPE = 4
 """A record with fewer of each shape takes longer to part by shapes than runs could save: it is taken one by one."""
-_JOINED_REPORTS = 131_072
+_JOINED_REPORTS = 262_144
 """Pieces of so many reports are joined by device: until then each takes as much memory again."""
 
 _LOG_ID, _PLACE, _ORIGIN, _AT, _LAG, _SEQUENCE, _FIRST_VALUE = range(7)
-"""The numbers in a row."""
-_CELL = 8
+"""The columns of a pile."""
+_FEW = 1 << 16
+"""Places in a record and numbers of origins up to this one need 16 bits."""
+
+_WHOLE = {"q", "h", "H"}
+"""Arrays of whole numbers."""
 
 _TIME_SOURCES = {int(source): source for source in TimeSource}
 
@@ -55,17 +58,18 @@ class Gathered:
     def __init__(self, tenant_id: int) -> None:
         self._tenant_id = tenant_id
         self._origins = _Origins()
-        self._piles: dict[tuple[tuple[str, ...], str], _Pile] = {}
+        self._piles: dict[tuple[tuple[str, ...], tuple[Kind, ...]], Pile] = {}
         self._loose: dict[bytes, list[Placed]] = {}
         """What is in no pile: the reports of each device."""
         self._unjoined = 0
-        self._names: dict[int, Names] = {}
+        self._known = Known()
+        self._are_lags_narrow = True
         self.cell_count = 0
         """How many values there are, about."""
 
     def add(self, log_id: int, record: bytes) -> None:
         """Take the next record of the log. Raises `ChunkError`, and takes nothing, when memory could not hold it."""
-        found = unpack(record, self._names)
+        found = unpack(record, self._known)
         count, origin_count = len(found.devices), len(self._origins)
         if len(found.shapes) > 1 and len(found.shapes) * _REPORTS_PER_SHAPE > count:
             self._add_loose(log_id, log_record.decode(record, self._tenant_id))
@@ -80,20 +84,22 @@ class Gathered:
     def devices(self) -> Iterator[tuple[str, Sequence[Run | LoggedReport]]]:
         """Each device once, with all that is of it, in the order of the log. What was given is here no more."""
         self._join()
-        holders: dict[bytes, list[_Pile]] = {device: [] for device in self._loose}
-        for pile in self._piles.values():
+        holders: dict[bytes, list[tuple[tuple[str, ...], Pile]]] = {device: [] for device in self._loose}
+        for (metrics, _), pile in self._piles.items():
+            holder = metrics, pile
             for device in pile.joined:
-                holders.setdefault(device, []).append(pile)
+                holders.setdefault(device, []).append(holder)
         for device, piles in holders.items():
             device_id, loose = as_text(device), self._loose.pop(device, [])
             if len(piles) == 1 and not loose:
                 # Nearly always: what is there for the other cases takes as long as all the rest.
-                part = _Part(self._tenant_id, device_id, piles[0].metrics, piles[0].taken(device), self._origins)
+                [(metrics, pile)] = piles
+                part = _Part(self._tenant_id, device_id, metrics, pile.taken(device), self._origins)
                 yield device_id, part.runs() or [report for _, report in part.reports()]
                 continue
             alike: defaultdict[tuple[str, ...], list[list[Packed]]] = defaultdict(list)
-            for pile in piles:
-                alike[pile.metrics].append(pile.taken(device))
+            for metrics, pile in piles:
+                alike[metrics].append(pile.taken(device))
             parts = [_Part(self._tenant_id, device_id, each, _together(alike[each]), self._origins) for each in alike]
             runs = parts[0].runs() if len(parts) == 1 and not loose else None
             if runs is None:
@@ -109,12 +115,9 @@ class Gathered:
 
     def _add_piled(self, log_id: int, found: Unpacked) -> None:
         count = len(found.devices)
-        head: list[Packed] = [array("q", (log_id,)) * count, _places(count)]
-        if len(found.origins) == 1:
-            head.append(array("q", (self._origins[found.origins[0]],)) * count)
-        else:
-            head.append(array("q", map(self._origins.__getitem__, found.origins)))
-        head += found.at, found.lags, found.sequences
+        log_ids, numbers = array("q", (log_id,)) * count, self._origin_numbers(found.origins, count)
+        lags = self._narrow_lags(found.lags)
+        head: list[Packed] = [log_ids, _places(count), numbers, found.at, lags, found.sequences]
         if len(found.shapes) == 1:
             self._put(found.shapes[0], found.devices, head)
             return
@@ -127,11 +130,26 @@ class Gathered:
 
     def _put(self, shape: Shape, devices: Sequence[bytes], head: list[Packed]) -> None:
         columns = [*head, *shape.columns]
-        codes = "".join(column.typecode if isinstance(column, array) else _OBJECT for column in columns)
-        pile = self._piles.get((shape.metrics, codes))
+        kinds = tuple(map(kind_of, columns))
+        key = shape.metrics, kinds
+        pile = self._piles.get(key)
         if pile is None:
-            pile = self._piles[shape.metrics, codes] = _Pile(shape.metrics, codes)
+            pile = self._piles[key] = Pile(kinds)
         pile.add(devices, columns)
+
+    def _origin_numbers(self, origins: Sequence[Origin], count: int) -> "array[int]":
+        numbers = list(map(self._origins.__getitem__, origins))
+        code = "H" if len(self._origins) <= _FEW else "q"
+        return array(code, numbers) * count if len(numbers) == 1 else array(code, numbers)
+
+    def _narrow_lags(self, lags: "array[int]") -> "array[int]":
+        """The same in 16 bits, until one needs more: then all that come, for what is alike is in one pile."""
+        if self._are_lags_narrow:
+            try:
+                return array("h", lags[:1]) * len(lags) if lags == lags[:1] * len(lags) else array("h", lags)
+            except OverflowError:
+                self._are_lags_narrow = False
+        return lags
 
     def _add_loose(self, log_id: int, reports: Sequence[Report]) -> None:
         """Take a record report by report."""
@@ -152,62 +170,6 @@ class _Origins(dict[Origin, int]):
         number = self[origin] = len(self.every)
         self.every.append(origin)
         return number
-
-
-_OBJECT = "O"
-"""A column of whatever no array holds: in its rows stand places in a list."""
-
-
-class _Pile:
-    """Reports with the same metrics, whose values are of the same kinds: a row of numbers for each of them."""
-
-    def __init__(self, metrics: tuple[str, ...], codes: str) -> None:
-        self.metrics = metrics
-        self.codes = codes
-        """The kinds of the numbers in a row."""
-        self.objects: list[list[Cell]] = [[] for _ in codes]
-        """By column, what stands in no row."""
-        self.joined: defaultdict[bytes, list[bytes]] = defaultdict(list)
-        """The rows of each device, but for the newest."""
-        self._rows: defaultdict[bytes, list[bytes]] = defaultdict(list)
-
-    def add(self, devices: Sequence[bytes], columns: Sequence[Packed]) -> None:
-        """Add a row for each device."""
-        width = len(columns)
-        # Whatever is in it at first: each number is overwritten.
-        cells = cast("array[int]", columns[_LOG_ID]) * width
-        for place, column in enumerate(columns):
-            cells[place::width] = self._numbers(place, column)
-        # By device at once, and nothing of it in a loop of ours: this is on the way of each of a million reports.
-        deque(map(list.append, map(self._rows.__getitem__, devices), pieces(cells, _CELL * width)), maxlen=0)
-
-    def join(self) -> None:
-        """Put the rows of each device together."""
-        for device, rows in self._rows.items():
-            self.joined[device].append(b"".join(rows))
-        self._rows.clear()
-
-    def taken(self, device: bytes) -> list[Packed]:
-        """All rows of a device, by columns. They are here no more."""
-        rows, width = b"".join(self.joined.pop(device)), len(self.codes)
-        numbers = array("q", rows)
-        doubles = array("d", rows)
-        columns: list[Packed] = []
-        for place, code in enumerate(self.codes):
-            if code == "q":
-                columns.append(numbers[place::width])
-            elif code == "d":
-                columns.append(doubles[place::width])
-            else:
-                columns.append(list(map(self.objects[place].__getitem__, numbers[place::width])))
-        return columns
-
-    def _numbers(self, place: int, column: Packed) -> "array[int]":
-        if not isinstance(column, array):
-            objects = self.objects[place]
-            objects += column
-            return array("q", range(len(objects) - len(column), len(objects)))
-        return cast("array[int]", column) if column.typecode == "q" else array("q", column.tobytes())
 
 
 class _Part:
@@ -261,11 +223,14 @@ class _Part:
         at, lags = self._at, self._lags
         if lags == lags[:1] * len(lags):
             return raised(at, lags[0], 0), at[-1] + lags[0]
-        arrived_at = added(at, lags)
+        arrived_at = added(at, lags if lags.typecode == "q" else array("q", lags))
         return arrived_at, max(arrived_at)
 
     def reports(self) -> Iterator[Placed]:
         """The same report by report."""
+        self._columns = {
+            name: column.doubles() if type(column) is Scaled else column for name, column in self._columns.items()
+        }
         for row, place in enumerate(zip(self._log_ids, self._places, strict=True)):
             yield place, LoggedReport(place[0], self._report(row))
 
@@ -288,22 +253,35 @@ def _together(parts: Sequence[list[Packed]]) -> list[Packed]:
     """Rows of one device out of several piles, in the order of the log."""
     if len(parts) == 1:
         return parts[0]
-    columns = [list(chain.from_iterable(cast("Any", pieces_of))) for pieces_of in zip(*parts, strict=True)]
+    ends, starts = ([(part[_LOG_ID][row], part[_PLACE][row]) for part in parts] for row in (-1, 0))
+    columns = [_chained(pieces_of) for pieces_of in zip(*parts, strict=True)]
+    if all(map(lt, ends, starts[1:])):
+        # Mostly one pile ends where another begins, as a window was moved or a lag needs more bits.
+        return columns
     placed = list(zip(columns[_LOG_ID], columns[_PLACE], strict=True))
     order = sorted(range(len(placed)), key=placed.__getitem__)
-    ordered = [_picked(column, order) for column in columns]
-    return [*(array("q", column) for column in ordered[:_SEQUENCE]), *ordered[_SEQUENCE:]]
+    return [_picked_column(column, order) for column in columns]
+
+
+def _chained(columns: Sequence[Packed]) -> Packed:
+    """Columns one after the other."""
+    plain = [column.doubles() if type(column) is Scaled else column for column in columns]
+    codes = {column.typecode if isinstance(column, array) else "" for column in plain}
+    chained: list[Any] = list(chain.from_iterable(cast("Any", plain)))
+    if codes == {"d"}:
+        return array("d", chained)
+    return array("q", chained) if codes <= _WHOLE else chained
 
 
 def _weight_of(column: Packed) -> int:
-    if isinstance(column, array):
+    if not isinstance(column, list):
         return len(column)
     return len(column) + sum(len(cell) for cell in column if isinstance(cell, str)) // _TEXT_CELL
 
 
 @lru_cache(maxsize=256)
 def _places(count: int) -> "array[int]":
-    return array("q", range(count))
+    return array("H" if count <= _FEW else "q", range(count))
 
 
 def _picked(column: Sequence[T], rows: Sequence[int]) -> list[T]:

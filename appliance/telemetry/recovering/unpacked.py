@@ -14,9 +14,11 @@ from appliance.telemetry.column import MISSING, Cell, take_constant, take_names,
 from appliance.telemetry.lanes import added
 from appliance.telemetry.model import TimeSource
 from appliance.telemetry.packing import ChunkError, Reader, as_text, inflate, take_integer_sequence
+from appliance.telemetry.recovering.scaling import Scaling
+from appliance.telemetry.scaled import Scaled
 
-Packed: TypeAlias = "array[int] | array[float] | list[Cell]"
-"""A column: an array when all its cells are of one kind that an array holds."""
+Packed: TypeAlias = "array[int] | array[float] | list[Cell] | Scaled"
+"""A column: no list when all its cells are of one kind that an array holds."""
 
 Origin = tuple[str, str, int]
 """What seldom changes from one report of a device to the next: topic and client as relative names, source of moment."""
@@ -66,11 +68,17 @@ class Names(NamedTuple):
     clients: list[str]
 
 
-def unpack(record: bytes, known: dict[int, Names]) -> Unpacked:
-    """What a record holds. Raises `ChunkError`, and nothing else, when it is none or memory could not hold it.
+class Known:
+    """What is kept of the records before one: the next ones are mostly like them."""
 
-    `known` is what was kept of the records before it: by the count of reports, the names in the last of so many.
-    """
+    def __init__(self) -> None:
+        self.names: dict[int, Names] = {}
+        """By the count of reports: the names in the last record of so many."""
+        self.scaling = Scaling()
+
+
+def unpack(record: bytes, known: Known) -> Unpacked:
+    """What a record holds. Raises `ChunkError`, and nothing else, when it is none or memory could not hold it."""
     if record[:1] != bytes((log_record.VERSION,)):
         raise ChunkError(f"a log record of version {record[:1].hex()} is not known, expected {log_record.VERSION:02x}")
     raw = inflate(record[1:])
@@ -78,7 +86,7 @@ def unpack(record: bytes, known: dict[int, Names]) -> Unpacked:
     count = reader.count()
     names, numbers = take_names(reader, count)
     devices = names if numbers == range(len(names)) else list(map(names.__getitem__, numbers))
-    _, topics, clients = _take_topics_and_clients(reader, raw, count, known)
+    _, topics, clients = _take_topics_and_clients(reader, raw, count, known.names)
     at = _take_moments(reader, count)
     lags = _take_lags(reader, at)
     sources = _take_sources(reader, count)
@@ -87,7 +95,7 @@ def unpack(record: bytes, known: dict[int, Names]) -> Unpacked:
     # Mostly there is one shape, and nothing but its number is told.
     shape_numbers = bytes(count) if count and reader.skip(_FIRST_OF_ALL) else take_integer_sequence(reader, count)
     counts = Counter(shape_numbers) if shape_count != 1 else {0: shape_numbers.count(0)}
-    shapes = [_take_shape(reader, counts.get(number, 0)) for number in range(shape_count)]
+    shapes = [_take_shape(reader, counts.get(number, 0), known.scaling) for number in range(shape_count)]
     if sum([counts.get(number, 0) for number in range(shape_count)]) != count:
         raise ChunkError("a shape is named that is not there")
     reader.end()
@@ -188,9 +196,9 @@ def _kinds(column: Packed) -> set[type]:
     return ({float} if column.typecode == "d" else {int}) if isinstance(column, array) else set(map(type, column))
 
 
-def _take_shape(reader: Reader, count: int) -> Shape:
-    metrics = tuple(reader.text() for _ in range(reader.count()))
-    columns = [take_packed(reader, count) for _ in metrics]
+def _take_shape(reader: Reader, count: int, scaling: Scaling) -> Shape:
+    metrics = tuple([reader.text() for _ in range(reader.count())])
+    columns = [scaling.take(metric, reader, count) or take_packed(reader, count) for metric in metrics]
     if any(MISSING in column for column in columns if isinstance(column, list)):
         raise ChunkError("a value is missing where its shape says that there is one")
     return Shape(metrics, columns)

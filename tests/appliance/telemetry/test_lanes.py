@@ -14,8 +14,11 @@ from appliance.telemetry.lanes import (
     WALK_FEW,
     WALK_LIMIT,
     added,
+    beyond,
+    climbed,
     lifted,
     lowest_near,
+    moved,
     near,
     raised,
     signed_steps,
@@ -158,6 +161,44 @@ def test_numbers_near_each_other_are_what_they_are_step_by_step_or_nothing(
         least <= 0 and max(steps, default=0) < 128
     ):
         assert max(expected) - first > 100 or first - min(expected) > 100
+
+
+@given(st.integers(0, 1 << 30), st.sampled_from([0, 1, 2, 7, 8, 50, 127, 128, 255]), st.integers(-260, 20), counts)
+@example(1, 255, -128, 256)
+@example(1, 255, -128, 257)
+def test_numbers_of_16_bits_are_what_they_are_step_by_step_or_nothing(
+    seed: int, highest: int, least: int, count: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311  no secret
+    steps = [highest if seed % 3 else chance.randint(0, highest) for _ in range(count)]
+    lowest, most = min(walk_of(0, least, steps)), max(walk_of(0, least, steps))
+    for first in (-lowest, -lowest - 1, 65_535 - most, 65_536 - most, -1, 65_536, 32_768):
+        expected = walk_of(first, least, steps)
+        found = climbed(bytes(steps), first, least)
+        if found is not None:
+            assert list(found) == expected
+        elif 0 >= least >= -128 and max(steps, default=0) < 128:
+            assert min(expected) < 0 or max(expected) > 65_535
+
+
+@given(st.binary(max_size=300), st.integers(-3, 65_540) | st.sampled_from([255, 256, 65_279, 65_280, 65_281]))
+def test_bytes_beyond_a_number_are_of_16_bits(numbers: bytes, lowest: int) -> None:
+    found = beyond(numbers, lowest)
+    if found is None:
+        assert not 0 <= lowest < 65_535 - 255
+    else:
+        assert list(found) == [lowest + each for each in numbers]
+
+
+@given(st.lists(st.integers(0, 65_535), max_size=40), st.integers(-65_536, 65_536) | st.integers(-3, 3))
+def test_numbers_of_16_bits_are_moved_if_they_stay_so(numbers: list[int], by: int) -> None:
+    for each in (by, -min(numbers, default=0), 65_535 - max(numbers, default=0), 65_536 - max(numbers, default=0)):
+        expected = [number + each for number in numbers]
+        found = moved(array("H", numbers), each)
+        if found is None:
+            assert min(expected) < 0 or max(expected) > 65_535
+        else:
+            assert list(found) == expected
 
 
 @given(st.binary(max_size=200), st.integers(-130, 2))

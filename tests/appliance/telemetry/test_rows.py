@@ -2,13 +2,15 @@
 
 from array import array
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.telemetry.model import Report, Value
-from appliance.telemetry.rows import Rows, identity_of, new_column
+from appliance.telemetry.rows import Column, Rows, identity_of, new_column
 from appliance.telemetry.run import Run
+from appliance.telemetry.scaled import Scaled, Window
 from tests.appliance.telemetry.reports import DAY, NOON, exact, report, reports, values
 
 of_one_device = st.lists(reports(devices=st.just("a")), min_size=1, max_size=12)
@@ -95,3 +97,52 @@ def test_a_run_stays_as_it_was_while_the_rows_that_took_it_grow() -> None:
     rows.append(later, 3)
     assert [exact(each) for each in rows.reports()] == [*written, exact(later)]
     assert {name: list(cells) for name, cells in run.columns.items()} == before
+
+
+SCALED = Scaled(array("H", [5, 6, 5]), Window(200, 10.0))
+
+
+def scaled_rows(cells: Sequence[Value]) -> Rows:
+    """Three reports that were taken at once."""
+    rows = Rows(1, "a", DAY)
+    at = array("q", [NOON, NOON + 1, NOON + 2])
+    rows.extend(Run(report("a", values={"v": cells[0]}), at, at, at, NOON + 2, at, {"v": cells}))
+    return rows
+
+
+@given(st.lists(values | st.floats(), max_size=3), st.booleans())
+def test_what_is_not_divided_yet_is_a_column_like_any_other(later: list[Value], is_looked_at: bool) -> None:
+    rows, plainly = scaled_rows(SCALED), scaled_rows(SCALED.doubles())
+    copied = rows.copy()
+    for each in (rows, plainly):
+        if is_looked_at:
+            each.columns["v"].cells  # noqa: B018  looking is enough
+        for row, value in enumerate(later):
+            each.append(report("a", NOON + 3 + row, values={"v": value}), 9)
+        one = array("q", [NOON + 9])
+        each.extend(Run(report("a"), one, one, one, NOON + 9, one, {"v": SCALED[:1]}))
+    assert list(map(exact, rows.reports())) == list(map(exact, plainly.reports()))
+    assert rows.columns["v"].kind == plainly.columns["v"].kind
+    assert list(map(exact, copied.reports())) == list(map(exact, scaled_rows(SCALED.doubles()).reports()))
+
+
+def test_nothing_is_divided_until_somebody_looks() -> None:
+    rows = scaled_rows(SCALED)
+    column = rows.columns["v"]
+    copied = rows.copy().columns["v"]
+    assert (rows.count, column.kind) == (3, float)
+    assert type(column) is type(copied) is not Column
+    assert column.cells.pop() == 20.5
+    assert type(column) is Column
+    assert type(copied) is not Column
+    assert list(copied.cells) == [20.5, 20.6, 20.5]
+    assert list(column.cells) == [20.5, 20.6]
+    assert not hasattr(scaled_rows(SCALED).columns["v"], "other")
+
+
+def test_several_threads_may_look_at_once() -> None:
+    for _ in range(40):
+        column = scaled_rows(Scaled(array("H", [5, 6] * 500), Window(200, 10.0))).columns["v"]
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda column: list(column.cells), [column] * 8))
+        assert found == [[20.5, 20.6] * 500] * 8

@@ -23,13 +23,16 @@ whatever = reports(devices=devices, moments=st.integers(NOON, NOON + 9) | st.jus
 shapes = st.sampled_from([("pressure",), ("pressure", "state"), ("state", "pressure"), (), tuple(map(str, range(11)))])
 
 
+tenths = st.integers(190, 230).map(lambda whole: whole / 10)
+
+
 @st.composite
 def alike(draw: st.DrawFn) -> list[list[Report]]:
     """Records of devices that send in the order of time, with few exceptions: as nearly all do."""
     records = []
     kinds = draw(st.dictionaries(devices, shapes, min_size=3))
-    usual = st.floats(-9, 9) | st.just(2.5) if draw(st.booleans()) else values
-    lags = st.sampled_from([20, 20, 0, -6, 40] if draw(st.booleans()) else [20])
+    usual = draw(st.sampled_from([tenths, tenths | st.sampled_from([0.25, 9_000.5, 1e300]), st.floats(-9, 9), values]))
+    lags = st.sampled_from(draw(st.sampled_from([[20], [20, 20, 0, -6, 40], [20, 20, 20, 20, 40_000]])))
     for number in range(draw(st.integers(1, 8))):
         at = NOON + 5 * number + draw(st.sampled_from([0, 0, 0, 0, 1, -6]))
         records.append(
@@ -177,6 +180,44 @@ def test_what_differs_in_more_comes_report_by_report(second: Report) -> None:
         (1, exact(report("a"))),
         (2, exact(second)),
     ]
+
+
+WIDE = 40_000
+"""A lag that 16 bits do not hold."""
+
+
+@pytest.mark.parametrize(
+    ("told", "lags"),
+    [
+        ([20.5, 20.6, 20.7], [20, WIDE, 20]),
+        ([20.5, 9_000.5, 20.7], [20, 20, 20]),
+        ([20.5, 20.25, 20.5], [20, 20, 20]),
+        ([20.5, 1e300, 20.5], [20, 20, 20]),
+        ([20.5, 20.5, 1 / 3], [20, 20, WIDE]),
+    ],
+)
+def test_what_needs_more_bits_later_is_one_run_with_what_came_before(told: list[float], lags: list[int]) -> None:
+    sent = [
+        report(name, NOON + 9 * row, arrived_at=NOON + 9 * row + lag, values={"v": value, "w": row / 10})
+        for row, (value, lag) in enumerate(zip(told, lags, strict=True))
+        for name in "ab"
+    ]
+    for name, found in gathered_of(sent[:2], sent[2:4], sent[4:]).devices():
+        [run] = found
+        assert isinstance(run, Run)
+        assert list(run.log_ids) == [1, 2, 3]
+        assert [exact(each) for _, each in run.logged()] == [exact(each) for each in sent if each.device_id == name]
+
+
+def test_what_needs_more_bits_now_and_then_comes_in_its_order() -> None:
+    sent = [
+        report("ab"[row % 2], NOON + 9 * row, values={"v": row / 2 if row % 3 else row}, sequence=row)
+        for row in range(24)
+    ]
+    for name, found in gathered_of(*([each] for each in sent)).devices():
+        assert [exact(each.report) for each in one_by_one(found)] == [
+            exact(each) for each in sent if each.device_id == name
+        ]
 
 
 def test_each_day_is_a_run_of_its_own() -> None:
