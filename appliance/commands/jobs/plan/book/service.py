@@ -16,6 +16,7 @@ from appliance.commands.jobs.plan import events, membership, queries, ruling
 from appliance.commands.jobs.plan.events import Told
 from appliance.commands.jobs.plan.membership import View
 from appliance.commands.jobs.plan.model import Job, Targets, UnknownJobError
+from appliance.commands.jobs.plan.setting_aside.service import JobsAside
 from appliance.commands.jobs.row import counts_of
 from appliance.commands.jobs.service import Jobs
 from appliance.commands.jobs.setting_aside.queries import select_texts
@@ -39,6 +40,7 @@ class Book:
         self.registry = registry
         self.jobs = jobs
         self.clock = clock
+        self.aside = JobsAside(database, self.together)
         self.changed = asyncio.Event()
         """Set when a job has become another: something may be due."""
         self._catalogue = catalogue
@@ -51,7 +53,7 @@ class Book:
 
     async def job(self, tenant_id: int, job_id: str) -> Job:
         """One job. Raises `UnknownJobError`."""
-        for found in await self.database.read(queries.select_job(tenant_id, job_id)):
+        for found in await self.aside.read(queries.select_job(tenant_id, job_id)):
             return found
         raise _unknown(job_id)
 
