@@ -17,6 +17,7 @@ from appliance.commands.model import (
     Selection,
     State,
 )
+from appliance.commands.ruling import GATEWAY_ERROR
 from appliance.instant import DAY_MS, SECOND_MS
 from appliance.plane_settings import PAYLOAD_BYTES, CommandsConfig
 
@@ -133,6 +134,18 @@ def beyond(command: Command, limit: int) -> Command:
         ended_by=By.GATEWAY,
         reason_code=TOO_MANY,
         reason=f"{limit} commands of this device were open already",
+    )
+
+
+def unsent(command: Command, kind: str) -> Command:
+    """The command of a batch as it ends at once, because the gateway failed with it."""
+    return msgspec.structs.replace(
+        command,
+        state=State.CANCELLED,
+        ended_at=command.created_at,
+        ended_by=By.GATEWAY,
+        reason_code=GATEWAY_ERROR,
+        reason=f"the gateway could not send it ({kind}): its log says where",
     )
 
 

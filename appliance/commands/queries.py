@@ -4,21 +4,13 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from appliance.commands.model import Batch, By, Command, DialectName, State
+from appliance.commands.model import Batch, Command
+from appliance.commands.row import READ, READ_BATCH, READ_BYTES, batch_of, command_of, salvaged
 from appliance.store.database import Select
 
 T = TypeVar("T")
 
 VALUES_LIMIT = 500
-_READ = """
-    command_number, command.tenant_id, execution_id, batch_id, device_id, command.name, payload, content_type, dialect,
-    qos, priority, may_repeat, start_timeout_ms, finish_timeout_ms, state, version, attempt, retries_left, is_repeated,
-    command.created_at, expires_at, not_before, due_at, offered_at, sent_at, acknowledged_at, started_at, ended_at,
-    ended_by, reason_code, reason, result, command.author
-"""
-_DIALECTS = {one.value: one for one in DialectName}
-_STATES = {one.value: one for one in State}
-_ENDERS = {one.value: one for one in By}
 _FROM = "FROM command LEFT JOIN command_batch USING (batch_number)"
 
 
@@ -110,7 +102,7 @@ def by_executions(connection: sqlite3.Connection, tenant_id: int, execution_ids:
     found: dict[str, Command] = {}
     for some in _pieces(execution_ids):
         places = ", ".join("?" * len(some))
-        sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND execution_id IN ({places})"
+        sql = f"SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND execution_id IN ({places})"
         for row in connection.execute(sql, (tenant_id, *some)):
             command = command_of(*row)
             found[command.execution_id] = command
@@ -122,7 +114,7 @@ def by_numbers(connection: sqlite3.Connection, tenant_id: int, numbers: Collecti
     found: dict[int, Command] = {}
     for some in _pieces(numbers):
         places = ", ".join("?" * len(some))
-        sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND command_number IN ({places})"
+        sql = f"SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND command_number IN ({places})"
         for row in connection.execute(sql, (tenant_id, *some)):
             command = command_of(*row)
             found[command.command_number] = command
@@ -131,21 +123,22 @@ def by_numbers(connection: sqlite3.Connection, tenant_id: int, numbers: Collecti
 
 def by_execution(connection: sqlite3.Connection, tenant_id: int, execution_id: str) -> Command | None:
     """The command of an execution id."""
-    sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND execution_id = ?"
+    sql = f"SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND execution_id = ?"
     return _one(connection, sql, (tenant_id, execution_id))
 
 
 def by_key(connection: sqlite3.Connection, tenant_id: int, key: str) -> tuple[Command, str] | None:
     """The command that was sent with an idempotency key, and the digest of what was asked for."""
-    sql = f"SELECT {_READ}, command.digest {_FROM} WHERE command.tenant_id = ? AND command.idempotency_key = ?"
+    # Only told: as far as it can be read.
+    sql = f"SELECT {READ_BYTES}, command.digest {_FROM} WHERE command.tenant_id = ? AND command.idempotency_key = ?"
     row = connection.execute(sql, (tenant_id, key)).fetchone()
-    return None if row is None else (command_of(*row[:-1]), row[-1])
+    return None if row is None else (salvaged(*row[:-1]).command, row[-1])
 
 
 def next_commands(connection: sqlite3.Connection, tenant_id: int, device_id: str, now: int) -> Iterator[Command]:
     """What may be offered to a device: the highest priority first, and among equals the oldest."""
     sql = f"""
-        SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND offered_at IS NULL
+        SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND offered_at IS NULL
             AND ended_at IS NULL AND not_before <= ? AND expires_at > ?
         ORDER BY priority DESC, command_number
     """
@@ -167,13 +160,13 @@ def open_counts(connection: sqlite3.Connection, tenant_id: int, device_ids: Coll
 
 def open_of_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> list[Command]:
     """Every command of a device that has not ended."""
-    sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND ended_at IS NULL"
+    sql = f"SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND ended_at IS NULL"
     return [command_of(*row) for row in connection.execute(sql, (tenant_id, device_id))]
 
 
 def due(connection: sqlite3.Connection, now: int, limit: int) -> list[Command]:
     """Commands of every tenant about which something is to be done, the most urgent first."""
-    sql = f"SELECT {_READ} {_FROM} WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?"
+    sql = f"SELECT {READ} {_FROM} WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?"
     return [command_of(*row) for row in connection.execute(sql, (now, limit))]
 
 
@@ -193,7 +186,7 @@ def open_of_batch(
 ) -> list[Command]:
     """Commands of a batch that have not ended, by their numbers."""
     sql = f"""
-        SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND batch_number = ? AND ended_at IS NULL
+        SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND batch_number = ? AND ended_at IS NULL
             AND command_number > ? ORDER BY command_number LIMIT ?
     """
     values = (tenant_id, batch_number, after, limit)
@@ -257,9 +250,9 @@ def insert_batch(connection: sqlite3.Connection, tenant_id: int, batch: Batch, k
 
 def batch_by_key(connection: sqlite3.Connection, tenant_id: int, key: str) -> tuple[Batch, str] | None:
     """The batch that was sent with an idempotency key, and the digest of what was asked for."""
-    sql = f"SELECT {_BATCH}, digest FROM command_batch WHERE tenant_id = ? AND idempotency_key = ?"
+    sql = f"SELECT {READ_BATCH}, digest FROM command_batch WHERE tenant_id = ? AND idempotency_key = ?"
     row = connection.execute(sql, (tenant_id, key)).fetchone()
-    return None if row is None else (Batch(*row[:-1]), row[-1])
+    return None if row is None else (batch_of(*row[:-1]), row[-1])
 
 
 def complete_batch(
@@ -277,96 +270,27 @@ def count_of_batch(connection: sqlite3.Connection, tenant_id: int, batch_number:
     return count
 
 
-_BATCH = "batch_number, batch_id, name, selection, device_count, author, created_at, completed_at"
-
-
-def select_command(tenant_id: int, execution_id: str) -> Select[Command]:
-    """The command of an execution id."""
-    sql = f"SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND execution_id = ?"
-    return Select(sql, (tenant_id, execution_id), command_of)
-
-
-def select_of_device(
-    tenant_id: int, device_id: str, states: Sequence[State], before: int, limit: int
-) -> Select[Command]:
-    """Commands of a device with a number below `before`, the newest first."""
-    where, values = _in(states)
-    sql = f"""
-        SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND command_number < ? {where}
-        ORDER BY command_number DESC LIMIT ?
-    """
-    return Select(sql, (tenant_id, device_id, before, *values, limit), command_of)
-
-
-def select_of_batch(
-    tenant_id: int, batch_number: int, states: Sequence[State], before: int, limit: int
-) -> Select[Command]:
-    """Commands of a batch with a number below `before`, the newest first."""
-    where, values = _in(states)
-    sql = f"""
-        SELECT {_READ} {_FROM} WHERE command.tenant_id = ? AND batch_number = ? AND command_number < ? {where}
-        ORDER BY command_number DESC LIMIT ?
-    """
-    return Select(sql, (tenant_id, batch_number, before, *values, limit), command_of)
-
-
-def select_all(tenant_id: int, states: Sequence[State], before: int, limit: int) -> Select[Command]:
-    """Commands of a tenant with a number below `before`, the newest first."""
-    where, values = _in(states)
-    # In the order of the rows themselves: the newest are wanted, and there may be millions.
-    sql = f"""
-        SELECT {_READ} FROM command NOT INDEXED LEFT JOIN command_batch USING (batch_number)
-        WHERE command.tenant_id = ? AND command_number < ? {where}
-        ORDER BY command_number DESC LIMIT ?
-    """
-    return Select(sql, (tenant_id, before, *values, limit), command_of)
-
-
-def select_batches(tenant_id: int, before: int, limit: int) -> Select[Batch]:
-    """Batches with a number below `before`, the newest first."""
-    sql = f"""
-        SELECT {_BATCH} FROM command_batch WHERE tenant_id = ? AND batch_number < ?
-        ORDER BY batch_number DESC LIMIT ?
-    """
-    return Select(sql, (tenant_id, before, limit), Batch)
-
-
-def select_batch(tenant_id: int, batch_id: str) -> Select[Batch]:
-    """One batch."""
-    return Select(
-        f"SELECT {_BATCH} FROM command_batch WHERE tenant_id = ? AND batch_id = ?", (tenant_id, batch_id), Batch
-    )
-
-
-def select_counts(tenant_id: int, batch_numbers: Sequence[int]) -> Select[tuple[int, State, int]]:
-    """How many commands of batches are in each state."""
-    places = ", ".join("?" * len(batch_numbers))
-    sql = f"""
-        SELECT batch_number, state, COUNT(*) FROM command WHERE +tenant_id = ? AND batch_number IN ({places})
-        GROUP BY batch_number, state
-    """
-    return Select(sql, (tenant_id, *batch_numbers), lambda number, state, count: (number, State(state), count))
-
-
 def select_waiting() -> Select[tuple[int, str]]:
     """Whose commands wait, of every tenant."""
-    sql = "SELECT DISTINCT tenant_id, device_id FROM command WHERE offered_at IS NULL AND ended_at IS NULL"
-    return Select(sql, (), lambda tenant_id, device_id: (tenant_id, device_id))
+    sql = """
+        SELECT DISTINCT tenant_id, CAST(device_id AS BLOB) FROM command WHERE offered_at IS NULL AND ended_at IS NULL
+    """
+    return Select(sql, (), _place)
 
 
 def select_unconfirmed() -> Select[tuple[int, str, int, int]]:
     """What was being offered and may be repeated, of every tenant: tenant, device, number and attempt."""
     sql = """
-        SELECT tenant_id, device_id, command_number, attempt FROM command
+        SELECT tenant_id, CAST(device_id AS BLOB), command_number, attempt FROM command
         WHERE ended_at IS NULL AND offered_at IS NOT NULL AND acknowledged_at IS NULL AND may_repeat
     """
-    return Select(sql, (), lambda *key: key)
+    return Select(sql, (), lambda tenant_id, device_id, *attempt: (*_place(tenant_id, device_id), *attempt))
 
 
 def select_open_devices() -> Select[tuple[int, str]]:
     """Whose commands have not ended, of every tenant."""
-    sql = "SELECT DISTINCT tenant_id, device_id FROM command WHERE ended_at IS NULL"
-    return Select(sql, (), lambda tenant_id, device_id: (tenant_id, device_id))
+    sql = "SELECT DISTINCT tenant_id, CAST(device_id AS BLOB) FROM command WHERE ended_at IS NULL"
+    return Select(sql, (), _place)
 
 
 def select_next_due() -> Select[int | None]:
@@ -374,13 +298,9 @@ def select_next_due() -> Select[int | None]:
     return Select("SELECT MIN(due_at) FROM command WHERE ended_at IS NULL", (), lambda due_at: due_at)
 
 
-def command_of(*row: Any) -> Command:
-    """A row as the ledger's noun."""
-    values = list(row)
-    # Looked up, for there are thousands of rows at a time, and to call the enumeration takes five times as long.
-    values[8], values[11], values[14] = _DIALECTS[row[8]], row[11] != 0, _STATES[row[14]]
-    values[18], values[28] = row[18] != 0, _ENDERS[row[28]]
-    return Command(*values)
+def _place(tenant_id: int, device_id: bytes) -> tuple[int, str]:
+    # A start reads it: bytes that are no text are those of no device, and must not keep the gateway from it.
+    return tenant_id, device_id.decode(errors="replace")
 
 
 def _one(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> Command | None:
@@ -392,9 +312,3 @@ def _pieces(values: Collection[T]) -> Iterator[Sequence[T]]:
     """No more values at once than a statement may bind."""
     listed = list(values)
     return (listed[first : first + VALUES_LIMIT] for first in range(0, len(listed), VALUES_LIMIT))
-
-
-def _in(states: Sequence[State]) -> tuple[str, Iterator[str]]:
-    if not states:
-        return "", iter(())
-    return f"AND state IN ({', '.join('?' * len(states))})", iter([state.value for state in states])

@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from appliance.bus import Bus
 from appliance.commands import queries, ruling
 from appliance.commands.as_jobs.service import AsJobs, Kept
@@ -35,11 +33,9 @@ from appliance.commands.model import (
     DialectName,
     NewCommand,
     Selection,
-    State,
-    UnknownBatchError,
-    UnknownCommandError,
     read_wire_id,
 )
+from appliance.commands.reading.service import Reading
 from appliance.commands.ruling import Refusal
 from appliance.commands.sending.service import IN_SERVICE, ReadLess, Sender
 from appliance.commands.setting_aside.service import SettingAside
@@ -50,14 +46,12 @@ from appliance.instant import Clock
 from appliance.plane_settings import CommandsConfig
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.service import Registry
-from appliance.store.database import FURTHEST, Afterwards, Database, Together
+from appliance.store.database import Afterwards, Database, Together
 from broker.message import Message
 from broker.ports import Connected, Disconnected, Refused, Subscribed
 from broker.publication import Publication
 
 log = logging.getLogger(__name__)
-
-HIGHEST_LIMIT = 1_000
 
 _UNFORESEEN = Refusal("InternalError", "the gateway could not take this response")
 
@@ -70,14 +64,13 @@ class _Told(NamedTuple):
     problems: list[Refused]
 
 
-class Commands:
+class Commands(Reading):
     """The wishes of people, and how far each has come."""
 
     def __init__(
         self, database: Database, registry: Registry, devices: Catalogue, config: CommandsConfig, clock: Clock
     ) -> None:
-        self._database = database
-        self._registry = registry
+        super().__init__(database, registry)
         self._config = config
         self._clock = clock
         self._dialects: tuple[Plain | Aws, ...] = (Plain(),)
@@ -90,8 +83,9 @@ class Commands:
         self._sender = Sender(registry, devices, self.catalogue, self.courier, config)
         self._sender.clock = clock
         self._sender.changed = self.courier.changed = self.as_jobs.changed = self._changed
-        self.cancelling = Cancelling(self.courier, self.as_jobs)
+        self.cancelling = Cancelling(self.courier, self.as_jobs, self._aside)
         self._aside.changed = self.tending.changed = self.cancelling.changed = self._changed
+        self.damaged = self.tending.puzzled
         self.courier.type_of = self._type_of
         self.courier.usual = self._usual
         self.bus: Bus | None = None
@@ -214,46 +208,6 @@ class Commands:
         batch = await self._sender.send_to_many(tenant_id, selection, new)
         return await self.batch(tenant_id, batch.batch_id)
 
-    async def command(self, tenant_id: int, execution_id: str) -> Command:
-        """One command. Raises `UnknownCommandError`."""
-        for found in await self._database.read(queries.select_command(tenant_id, execution_id)):
-            return found
-        raise UnknownCommandError(f"no command has the execution id {execution_id[:80]!r}")
-
-    async def commands(
-        self,
-        tenant_id: int,
-        *,
-        device_id: str = "",
-        batch_id: str = "",
-        states: Sequence[State] = (),
-        before: int = FURTHEST,
-        limit: int = 100,
-    ) -> list[Command]:
-        """Commands with a number below `before`, the newest first. Raises `UnknownDeviceError`, `UnknownBatchError`."""
-        limit = max(1, min(limit, HIGHEST_LIMIT))
-        if device_id:
-            self._registry.device(tenant_id, device_id)
-            return await self._database.read(queries.select_of_device(tenant_id, device_id, states, before, limit))
-        if batch_id:
-            number = (await self.batch(tenant_id, batch_id)).batch_number
-            return await self._database.read(queries.select_of_batch(tenant_id, number, states, before, limit))
-        return await self._database.read(queries.select_all(tenant_id, states, before, limit))
-
-    async def batch(self, tenant_id: int, batch_id: str) -> Batch:
-        """What was sent to many, and how far they have come. Raises `UnknownBatchError`."""
-        found = await self._counted(tenant_id, await self._database.read(queries.select_batch(tenant_id, batch_id)))
-        if not found:
-            raise UnknownBatchError(f"no batch has the identifier {batch_id[:80]!r}")
-        return found[0]
-
-    async def batches(self, tenant_id: int, *, before: int = FURTHEST, limit: int = 100) -> list[Batch]:
-        """What was sent to many, with a number below `before`, the newest first."""
-        limit = max(1, min(limit, HIGHEST_LIMIT))
-        return await self._counted(
-            tenant_id, await self._database.read(queries.select_batches(tenant_id, before, limit))
-        )
-
     async def cancel(self, tenant_id: int, execution_id: str) -> Command:
         """Take back what was not written. Raises `UnknownCommandError`, `CommandSentError`, `CommandEndedError`."""
         return await self.cancelling.cancel(tenant_id, await self.command(tenant_id, execution_id))
@@ -278,15 +232,6 @@ class Commands:
         if aside_count:
             summary += f", {aside_count} set aside since the start: the log says where the gateway failed"
         return Status(ok=True, summary=summary, details=details)
-
-    async def _counted(self, tenant_id: int, batches: Sequence[Batch]) -> list[Batch]:
-        if not batches:
-            return []
-        counts: dict[int, dict[State, int]] = {}
-        numbers = [batch.batch_number for batch in batches]
-        for number, state, count in await self._database.read(queries.select_counts(tenant_id, numbers)):
-            counts.setdefault(number, {})[state] = count
-        return [replace(batch, counts=counts.get(batch.batch_number, {})) for batch in batches]
 
     # What has come further.
 

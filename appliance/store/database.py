@@ -13,6 +13,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -200,6 +201,9 @@ class Database:
         reader = await self._readers.get()
         try:
             rows: Iterable[Any] = await reader.execute_fetchall(select.sql, select.parameters)
+        except Exception as error:
+            let_go(error)
+            raise
         finally:
             self._readers.put_nowait(reader)
         return [select.into(*row) for row in rows]
@@ -251,12 +255,22 @@ class Database:
         try:
             result = work.function(self._writer, *work.arguments)
             self._writer.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
+            let_go(error)
             # A full disk rolls back by itself; a second ROLLBACK would raise and hide the cause.
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
             raise
         return result
+
+
+def let_go(error: BaseException) -> None:
+    """Have nothing hang on an error that was under way where it was raised.
+
+    A question that ended in the middle, because a row cannot be read, would keep its connection at the state of then,
+    and the write-ahead log from being emptied, until somebody finds the error to be garbage.
+    """
+    traceback.clear_frames(error.__traceback__)
 
 
 def will_pass(error: sqlite3.Error) -> bool:

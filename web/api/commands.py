@@ -254,7 +254,7 @@ def _out(command: Command) -> CommandOut:
         batch_id=command.batch_id,
         device_id=command.device_id,
         name=command.name,
-        payload=msgspec.Raw(command.payload) if is_json else None,
+        payload=_json(command.payload) if is_json else None,
         payload_base64=None if is_json else base64.b64encode(command.payload).decode(),
         content_type=command.content_type,
         dialect=command.dialect.value,
@@ -276,9 +276,20 @@ def _out(command: Command) -> CommandOut:
         ended_by=command.ended_by.value,
         reason_code=command.reason_code,
         reason=command.reason,
-        result=None if command.result is None else msgspec.Raw(command.result.encode()),
+        result=None if command.result is None else _json(command.result.encode()),
         author=command.author,
     )
+
+
+def _json(text: bytes) -> msgspec.Raw | str:
+    """JSON as it is kept; what damage has made of it is told as text, or nobody could read the whole answer."""
+    try:
+        msgspec.json.decode(text)
+    except RecursionError:
+        return msgspec.Raw(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return text.decode(errors="replace")
+    return msgspec.Raw(text)
 
 
 def _batch_out(batch: Batch) -> BatchOut:

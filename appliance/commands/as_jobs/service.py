@@ -17,10 +17,11 @@ from appliance.commands.delivery.flight import Change
 from appliance.commands.jobs.ledger.service import Ledger
 from appliance.commands.jobs.model import ExecutionChange
 from appliance.commands.jobs.service import Jobs
-from appliance.commands.jobs.setting_aside.queries import select_texts_of_device
+from appliance.commands.jobs.setting_aside.queries import Texts, select_texts_for_command, select_texts_of_device
 from appliance.commands.jobs.setting_aside.service import UnreadableError
+from appliance.commands.mishaps.service import Key
 from appliance.commands.model import By, Command, InvalidCommandError, read_wire_id
-from appliance.store.database import Afterwards, nothing_left
+from appliance.store.database import Afterwards, Select, nothing_left
 
 PIECE = 250
 """Commands that become jobs in one transaction: on a Raspberry Pi that takes as long as readings may well wait."""
@@ -42,10 +43,16 @@ class AsJobs:
         self.changed: Callable[[Sequence[Change]], None] = lambda _: None
         """Hears what devices have told of their jobs, once it is on disk."""
 
-    async def mend(self, tenant_id: int, device_id: str) -> None:
-        """Set aside what nobody can read of the jobs of a device. Raises `UnwritableError`."""
-        if self.jobs is not None:
-            await self.jobs.aside.look_through(select_texts_of_device(tenant_id, device_id), UnreadableError())
+    async def mend(self, tenant_id: int, device_id: str) -> bool:
+        """Set aside what nobody can read of the jobs of a device; gives whether it was. Raises `UnwritableError`."""
+        return await self._look_through(select_texts_of_device(tenant_id, device_id))
+
+    async def mend_for(self, key: Key) -> bool:
+        """The same of the device of a command."""
+        return await self._look_through(select_texts_for_command(*key))
+
+    async def _look_through(self, select: Select[Texts]) -> bool:
+        return self.jobs is not None and await self.jobs.aside.look_through(select, UnreadableError())
 
     def keep(self, connection: sqlite3.Connection, changes: Sequence[Change], now: int) -> Kept:
         """Keep how far commands have come; make the jobs of those that are to be offered, end those that are over."""

@@ -16,6 +16,7 @@ from appliance.commands import queries, ruling
 from appliance.commands.as_jobs.service import AsJobs, Kept
 from appliance.commands.delivery.flight import Change
 from appliance.commands.delivery.service import Courier
+from appliance.commands.mishaps.service import Key, done, fails
 from appliance.commands.model import (
     Batch,
     By,
@@ -25,7 +26,10 @@ from appliance.commands.model import (
     State,
     UnknownCommandError,
 )
-from appliance.store.database import Afterwards, Together, UnwritableError
+from appliance.commands.setting_aside import queries as aside_queries
+from appliance.commands.setting_aside.service import SettingAside
+from appliance.errors import UnavailableError
+from appliance.store.database import Afterwards, Together, Work
 
 PIECE = 1_000
 """Commands of one transaction."""
@@ -63,9 +67,10 @@ class _Piece(NamedTuple):
 class Cancelling:
     """Takes back what people do not want any more."""
 
-    def __init__(self, courier: Courier, as_jobs: AsJobs) -> None:
+    def __init__(self, courier: Courier, as_jobs: AsJobs, aside: SettingAside) -> None:
         self._courier = courier
         self._as_jobs = as_jobs
+        self._aside = aside
         self.together: Together
         self.changed: Callable[[Sequence[Change]], None] = lambda _: None
         """Hears what was cancelled, once it is on disk."""
@@ -76,8 +81,8 @@ class Cancelling:
         kept: list[Command] = []
         asked = _Asked(tenant_id, command.execution_id, is_back, command.offered_at, actor())
         try:
-            await self.together(partial(self._cancel, asked, kept))
-        except UnwritableError:
+            await self._done(command, partial(self._cancel, asked, kept))
+        except UnavailableError:
             if is_back and command.offered_at is not None:
                 self._courier.offer_again(command)
             raise
@@ -89,11 +94,27 @@ class Cancelling:
         while True:
             pieces: list[_Piece] = []
             place = _Place(tenant_id, batch, after, by)
-            await self.together(partial(self._cancel_piece, place, pieces))
+            if await fails(self.together, partial(self._cancel_piece, place, pieces)):
+                await self._cancel_each(place, pieces)
             count += pieces[0].cancelled_count + await self._take_back(tenant_id, pieces[0].offered, by)
             after = pieces[0].after
             if not after:
                 return count
+
+    async def _done(self, command: Command, work: Work) -> None:
+        """Have something done about a command; what keeps it from that is set aside, and if nothing else, itself."""
+        key = (command.tenant_id, command.command_number)
+        await done(self.together, work, lambda _: self._aside.mend(key), lambda error: self._aside.put(key, error))
+
+    async def _cancel_each(self, place: _Place, pieces: list[_Piece]) -> None:
+        """The same as a piece, one by one; those with which that fails are set aside."""
+        keys: list[Key] = []
+        await self.together(partial(_keys, place, keys))
+        alone: list[_Piece] = []
+        await self._aside.sort_out(keys, lambda key: partial(self._cancel_alone, place, key, alone))
+        after = keys[-1][1] if len(keys) == PIECE else 0
+        offered = [one for piece in alone for one in piece.offered]
+        pieces.append(_Piece(sum(piece.cancelled_count for piece in alone), after, offered))
 
     async def _take_back(self, tenant_id: int, offered: Sequence[Command], by: Actor) -> int:
         """Cancel what still waits to be written behind other messages; gives how many commands."""
@@ -103,7 +124,7 @@ class Cancelling:
         counts: list[int] = []
         try:
             await self.together(partial(self._cancel_back, (tenant_id, back, by), counts))
-        except UnwritableError:
+        except Exception:
             for one in back:
                 self._courier.offer_again(one)
             raise
@@ -130,14 +151,28 @@ class Cancelling:
     def _cancel_piece(
         self, place: _Place, pieces: list[_Piece], connection: sqlite3.Connection, now: int
     ) -> Afterwards:
-        tenant_id, batch, after, by = place
+        tenant_id, batch, after, _ = place
         found = queries.open_of_batch(connection, tenant_id, batch.batch_number, after, PIECE)
-        changes = [(before, over) for before in found if (over := _cancelled(before, by, now)) is not None]
-        kept = self._as_jobs.keep(connection, changes, now)
         if not after:
-            details = {"command": batch.name, "batch_id": batch.batch_id}
-            entry = Entry("command.cancel_many", batch.selection, details)
-            audit_queries.insert_entries(connection, tenant_id, [entry], now, by)
+            _note(place, connection, now)
+        return self._cancelled_some(place, found, pieces, connection, now)
+
+    def _cancel_alone(
+        self, place: _Place, key: Key, pieces: list[_Piece], connection: sqlite3.Connection, now: int
+    ) -> Afterwards:
+        found = queries.by_numbers(connection, place.tenant_id, [key[1]])
+        return self._cancelled_some(place, [*found.values()], pieces, connection, now)
+
+    def _cancelled_some(
+        self,
+        place: _Place,
+        found: Sequence[Command],
+        pieces: list[_Piece],
+        connection: sqlite3.Connection,
+        now: int,
+    ) -> Afterwards:
+        changes = [(before, over) for before in found if (over := _cancelled(before, place.by, now)) is not None]
+        kept = self._as_jobs.keep(connection, changes, now)
         last = found[-1].command_number if len(found) == PIECE else 0
         is_queued = [one for one in found if one.state is State.QUEUED and one.offered_at is not None]
         offered = [one for one in is_queued if not ruling.is_job(one)]
@@ -163,6 +198,23 @@ class Cancelling:
         kept.tell()
         answer()
         self.changed(kept.changes)
+
+
+def _note(place: _Place, connection: sqlite3.Connection, now: int) -> None:
+    """Have it in the audit log that somebody cancels a batch."""
+    tenant_id, batch, _, by = place
+    details = {"command": batch.name, "batch_id": batch.batch_id}
+    entry = Entry("command.cancel_many", batch.selection, details)
+    audit_queries.insert_entries(connection, tenant_id, [entry], now, by)
+
+
+def _keys(place: _Place, keys: list[Key], connection: sqlite3.Connection, now: int) -> Afterwards:
+    """Those of a piece that is gone through one by one."""
+    tenant_id, batch, after, _ = place
+    if not after:
+        _note(place, connection, now)
+    found = aside_queries.open_of_batch(connection, tenant_id, batch.batch_number, after, PIECE)
+    return partial(keys.extend, found)
 
 
 def _released(found: Command, offered_at: int | None) -> Command:

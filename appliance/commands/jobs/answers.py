@@ -65,6 +65,12 @@ def unforeseen(now: int, token: str | None) -> JobAnswer:
     return JobAnswer(failed.fault.value, rejected(failed, now, token))
 
 
+def throttled(now: int, token: str | None, limit: int) -> JobAnswer:
+    """The answer to who asks too often at once."""
+    refused = RejectedError(Fault.THROTTLED, f"more than {limit} requests at once: ask again")
+    return JobAnswer(refused.fault.value, rejected(refused, now, token))
+
+
 def summaries(pending: Sequence[Execution]) -> dict[str, list[Fields]]:
     """Executions in short, by AWS's word for their state."""
     found: dict[str, list[Fields]] = {}

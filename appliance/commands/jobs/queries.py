@@ -1,37 +1,27 @@
 """What executions of jobs ask of gateway.db, and what is written of them there."""
 
 import sqlite3
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from appliance.commands.jobs.model import CommandJob, Execution, ExecutionState, JobOutline, JobState, Terms
+from appliance.commands.jobs.model import CommandJob, Execution, ExecutionState, JobOutline, JobState
+from appliance.commands.jobs.row import EXECUTION, counted, counts_of, execution_of, terms_of
 from appliance.store.database import Select
 
 T = TypeVar("T")
 
-_EXECUTION = """
-    SELECT job_execution.execution_id, job_execution.tenant_id, job_execution.job_number, job.job_id,
-        job_execution.device_id, job_execution.try_number, job_execution.state, job_execution.details,
-        job_execution.version, job_execution.queued_at, job_execution.updated_at, job_execution.started_at,
-        job_execution.ended_at, job_execution.limit_ms, job_execution.due_ms, job_execution.reason,
-        job_execution.is_retried, job.terms, job.is_command
-    FROM job_execution JOIN job ON job.job_number = job_execution.job_number
-"""
-_DETAILS = msgspec.json.Decoder(dict[str, str])
 
 # For a transaction.
 
 
 def select_open(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> list[Execution]:
     """What a device has not ended, oldest first."""
-    sql = f"""{_EXECUTION}
+    sql = f"""{EXECUTION}
         WHERE job_execution.tenant_id = ? AND job_execution.device_id = ? AND job_execution.ended_at IS NULL
         ORDER BY job_execution.execution_id
     """
-    return [_execution(*row) for row in connection.execute(sql, (tenant_id, device_id))]
+    return [execution_of(*row) for row in connection.execute(sql, (tenant_id, device_id))]
 
 
 def select_open_count(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> int:
@@ -51,19 +41,19 @@ def select_try(
 
 def select_numbered(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> Execution | None:
     """An execution by its number; None when it is gone."""
-    sql = f"{_EXECUTION} WHERE job_execution.tenant_id = ? AND job_execution.execution_id = ?"
+    sql = f"{EXECUTION} WHERE job_execution.tenant_id = ? AND job_execution.execution_id = ?"
     row = connection.execute(sql, (tenant_id, execution_id)).fetchone()
-    return None if row is None else _execution(*row)
+    return None if row is None else execution_of(*row)
 
 
 def select_failures(connection: sqlite3.Connection, tried: Execution) -> dict[ExecutionState, int]:
     """How the tries of this job on this device have ended so far."""
     sql = """
-        SELECT state, COUNT(*) FROM job_execution
+        SELECT CAST(state AS BLOB), COUNT(*) FROM job_execution
         WHERE tenant_id = ? AND job_number = ? AND device_id = ? AND ended_at IS NOT NULL GROUP BY state
     """
     rows = connection.execute(sql, (tried.tenant_id, tried.job_number, tried.device_id))
-    return {ExecutionState(state): count for state, count in rows}
+    return counts_of(counted(*row) for row in rows)
 
 
 def select_outline(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> JobOutline | None:
@@ -72,7 +62,7 @@ def select_outline(connection: sqlite3.Connection, tenant_id: int, job_number: i
     row = connection.execute(sql, (tenant_id, job_number)).fetchone()
     if row is None:
         return None
-    return JobOutline(row[0], row[1], JobState(row[2]), row[3].encode(), _terms(row[4]))
+    return JobOutline(row[0], row[1], JobState(row[2]), row[3].encode(), terms_of(row[4]))
 
 
 def select_is_deliverable(connection: sqlite3.Connection, tenant_id: int, job_number: int, device_id: str) -> bool:
@@ -142,30 +132,30 @@ def select_queued_of_job(
     connection: sqlite3.Connection, tenant_id: int, job_number: int, after_id: int, limit: int
 ) -> list[Execution]:
     """Executions of a job that nobody has begun, after one of them."""
-    sql = f"""{_EXECUTION}
+    sql = f"""{EXECUTION}
         WHERE job_execution.tenant_id = ? AND job_execution.job_number = ? AND job_execution.is_retried = 0
             AND job_execution.state = 'queued' AND job_execution.execution_id > ?
         ORDER BY job_execution.execution_id LIMIT ?
     """
-    return [_execution(*row) for row in connection.execute(sql, (tenant_id, job_number, after_id, limit))]
+    return [execution_of(*row) for row in connection.execute(sql, (tenant_id, job_number, after_id, limit))]
 
 
 def select_begun_of_job(connection: sqlite3.Connection, tenant_id: int, job_number: int, limit: int) -> list[Execution]:
     """Executions of a job that are in progress."""
-    sql = f"""{_EXECUTION}
+    sql = f"""{EXECUTION}
         WHERE job_execution.tenant_id = ? AND job_execution.job_number = ? AND job_execution.is_retried = 0
             AND job_execution.state = 'in_progress'
         ORDER BY job_execution.execution_id LIMIT ?
     """
-    return [_execution(*row) for row in connection.execute(sql, (tenant_id, job_number, limit))]
+    return [execution_of(*row) for row in connection.execute(sql, (tenant_id, job_number, limit))]
 
 
 def select_any_of_job(connection: sqlite3.Connection, tenant_id: int, job_number: int, limit: int) -> list[Execution]:
     """Executions of a job, whatever became of them."""
-    sql = f"""{_EXECUTION}
+    sql = f"""{EXECUTION}
         WHERE job_execution.tenant_id = ? AND job_execution.job_number = ? LIMIT ?
     """
-    return [_execution(*row) for row in connection.execute(sql, (tenant_id, job_number, limit))]
+    return [execution_of(*row) for row in connection.execute(sql, (tenant_id, job_number, limit))]
 
 
 def delete_execution(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> None:
@@ -182,13 +172,13 @@ def insert_forgotten(connection: sqlite3.Connection, tenant_id: int, job_number:
 
 def select_counts_now(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> dict[ExecutionState, int]:
     """Devices by what became of their latest try."""
-    return dict(_all(connection, select_counts(tenant_id, job_number)))
+    return counts_of(_all(connection, select_counts(tenant_id, job_number)))
 
 
 def select_due(connection: sqlite3.Connection, running_ms: int, limit: int) -> list[Execution]:
     """Executions whose time is over, of every tenant."""
-    sql = f"{_EXECUTION} WHERE job_execution.due_ms <= ? ORDER BY job_execution.due_ms LIMIT ?"
-    return [_execution(*row) for row in connection.execute(sql, (running_ms, limit))]
+    sql = f"{EXECUTION} WHERE job_execution.due_ms <= ? ORDER BY job_execution.due_ms LIMIT ?"
+    return [execution_of(*row) for row in connection.execute(sql, (running_ms, limit))]
 
 
 def save_running_time(connection: sqlite3.Connection, tenant_id: int, running_ms: int) -> None:
@@ -238,55 +228,23 @@ def delete_emptied(connection: sqlite3.Connection, before: int, limit: int) -> i
 # For readers.
 
 
-def select_counts(tenant_id: int, job_number: int) -> Select[tuple[ExecutionState, int]]:
-    """Devices by what became of their latest try."""
+def select_counts(tenant_id: int, job_number: int) -> Select[tuple[ExecutionState | None, int]]:
+    """Devices by what became of their latest try; None where that is damaged."""
     sql = """
-        SELECT state, COUNT(*) FROM job_execution
+        SELECT CAST(state AS BLOB), COUNT(*) FROM job_execution
         WHERE tenant_id = ? AND job_number = ? AND is_retried = 0 GROUP BY state
     """
-    return Select(sql, (tenant_id, job_number), _count)
-
-
-def select_of_device(
-    tenant_id: int, device_id: str, states: Sequence[ExecutionState], before_id: int, limit: int
-) -> Select[Execution]:
-    """Executions of a device in some states, in any if none is named, newest first, before one of them."""
-    sql = f"""{_EXECUTION}
-        WHERE job_execution.tenant_id = ? AND job_execution.device_id = ? AND job_execution.execution_id < ?
-            {_in(states)}
-        ORDER BY job_execution.execution_id DESC LIMIT ?
-    """
-    return Select(sql, (tenant_id, device_id, before_id, *states, limit), _execution)
-
-
-def select_of_job(
-    tenant_id: int, job_id: str, states: Sequence[ExecutionState], before_id: int, limit: int
-) -> Select[Execution]:
-    """Executions of a job in some states, in any if none is named, newest first, before one of them."""
-    sql = f"""{_EXECUTION}
-        WHERE job.tenant_id = ? AND job.job_id = ? AND job_execution.execution_id < ? {_in(states)}
-        ORDER BY job_execution.execution_id DESC LIMIT ?
-    """
-    return Select(sql, (tenant_id, job_id, before_id, *states, limit), _execution)
-
-
-def select_tries(tenant_id: int, job_id: str, device_id: str, before_id: int, limit: int) -> Select[Execution]:
-    """Tries of a job on a device, newest first, before one of them."""
-    sql = f"""{_EXECUTION}
-        WHERE job.tenant_id = ? AND job.job_id = ? AND job_execution.device_id = ? AND job_execution.execution_id < ?
-        ORDER BY job_execution.execution_id DESC LIMIT ?
-    """
-    return Select(sql, (tenant_id, job_id, device_id, before_id, limit), _execution)
+    return Select(sql, (tenant_id, job_number), counted)
 
 
 def select_execution(tenant_id: int, job_id: str, device_id: str, try_number: int | None) -> Select[Execution]:
     """One try of a job on a device, the latest where none is named."""
-    sql = f"""{_EXECUTION}
+    sql = f"""{EXECUTION}
         WHERE job.tenant_id = ? AND job.job_id = ? AND job_execution.device_id = ?
             AND (? IS NULL OR job_execution.try_number = ?)
         ORDER BY job_execution.try_number DESC LIMIT 1
     """
-    return Select(sql, (tenant_id, job_id, device_id, try_number, try_number), _execution)
+    return Select(sql, (tenant_id, job_id, device_id, try_number, try_number), execution_of)
 
 
 def select_next_due() -> Select[int]:
@@ -298,26 +256,6 @@ def select_next_due() -> Select[int]:
 def select_running_time(tenant_id: int) -> Select[int]:
     """For how long the gateway has run, as far as it was kept."""
     return Select("SELECT running_ms FROM job_running_time WHERE tenant_id = ?", (tenant_id,), int)
-
-
-def _in(states: Sequence[ExecutionState]) -> str:
-    return f"AND job_execution.state IN ({', '.join('?' * len(states))})" if states else ""
-
-
-def _count(state: str, count: int) -> tuple[ExecutionState, int]:
-    return ExecutionState(state), count
-
-
-@lru_cache(256)
-def _terms(text: str) -> Terms:
-    return msgspec.json.decode(text, type=Terms)
-
-
-def _execution(*row: Any) -> Execution:
-    state, details, is_retried, terms, is_command = row[6], row[7], *row[16:]
-    said = (ExecutionState(state), _DETAILS.decode(details))
-    values: tuple[Any, ...] = (*row[:6], *said, *row[8:16], bool(is_retried), _terms(terms), bool(is_command))
-    return Execution(*values)
 
 
 def _all(connection: sqlite3.Connection, select: Select[T]) -> list[T]:

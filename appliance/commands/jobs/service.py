@@ -23,20 +23,20 @@ from appliance.commands.jobs.model import (
     ExecutionsChanged,
     ExecutionState,
     ExecutionStateError,
-    Fault,
     JobAnswer,
-    UnknownExecutionError,
 )
+from appliance.commands.jobs.reading.service import Reading, unknown
 from appliance.commands.jobs.ruling import IsOpen
 from appliance.commands.jobs.setting_aside.queries import select_due_keys, select_texts_of_device
 from appliance.commands.jobs.setting_aside.service import ExecutionsAside, UnreadableError
 from appliance.commands.jobs.topics import JobAddress
-from appliance.commands.mishaps.service import Key, Mishap, fails
+from appliance.commands.jobs.turns import ASKED_LIMIT, Turns
+from appliance.commands.mishaps.service import SLICES, Key, Mishap, done, fails
 from appliance.errors import InvalidInputError, UnavailableError
 from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, Clock
 from appliance.plane_settings import CommandsConfig
 from appliance.registry.model import DEFAULT_TENANT
-from appliance.store.database import FURTHEST, Afterwards, Database, Together, Work, nothing_left
+from appliance.store.database import Afterwards, Database, Together, Work, nothing_left
 from broker.message import Message
 
 log = logging.getLogger(__name__)
@@ -45,15 +45,18 @@ MARK_MS = 5 * MINUTE_MS
 """How much of the running time a power cut may cost, while a timer runs."""
 AGAIN_S = 10.0
 """How long to wait while the disk is full."""
+SOON_S = 0.5
+"""How long others have their turn where much is due that has to be gone through one by one."""
 REASON_LENGTH = 2_028
 """As a comment on a job."""
 
 
-class Jobs:
+class Jobs(Reading):
     """The executions of jobs, and whoever asks for them."""
 
     def __init__(self, database: Database, config: CommandsConfig, clock: Clock) -> None:
-        self._database = database
+        super().__init__(database)
+        self.damaged = self._note_puzzled
         self._config = config
         self._uptime_s: Callable[[], float] = lambda: 0.0
         self._begun_s = 0.0
@@ -61,6 +64,7 @@ class Jobs:
         """The running time when this process began."""
         self.throttled_count = 0
         """Requests of devices that asked too often at once."""
+        self._turns = Turns()
         self._timers_changed = asyncio.Event()
         self._puzzled: dict[tuple[int, str], None] = {}
         """Devices that could not be answered by a mistake of the gateway."""
@@ -104,19 +108,21 @@ class Jobs:
         """Do what devices ask for, in their order."""
         ledger = self.ledger(connection, now)
         told: list[tuple[Message, str]] = []
-        throttled: list[JobAddress] = []
-        for message in messages:
-            address = topics.address(message.topic)
-            if address is None:
-                continue
-            answer = ledger.answer(message.tenant_id, address, message.payload)
+        throttled_count = 0
+        asked = [(one, address) for one in messages if (address := topics.address(one.topic)) is not None]
+        beyond = self._turns.beyond(asked)
+        for message, address in asked:
+            if id(message) in beyond:
+                throttled_count += 1
+                answer = answers.throttled(now, requests.token_in(message.payload), ASKED_LIMIT)
+            else:
+                answer = ledger.answer(message.tenant_id, address, message.payload)
             topic = address.answered(is_accepted=answer.error is None)
-            throttled += [address] if answer.error == Fault.THROTTLED else []
             told.append((_message(message.tenant_id, topic, answer.payload, now), message.client_id))
         close = ledger.close()
 
         def afterwards() -> None:
-            self.throttled_count += len(throttled)
+            self.throttled_count += throttled_count
             for answer, client_id in told:
                 self.reply(answer, client_id)
             close()
@@ -199,43 +205,6 @@ class Jobs:
 
     # For people.
 
-    async def executions_of_device(
-        self,
-        tenant_id: int,
-        device_id: str,
-        *,
-        states: Sequence[ExecutionState] = (),
-        before: int = FURTHEST,
-        limit: int = 100,
-    ) -> list[Execution]:
-        """Executions of a device, newest first, of those in some states if any is named."""
-        return await self._database.read(queries.select_of_device(tenant_id, device_id, states, before, limit))
-
-    async def executions_of_job(
-        self,
-        tenant_id: int,
-        job_id: str,
-        *,
-        states: Sequence[ExecutionState] = (),
-        before: int = FURTHEST,
-        limit: int = 100,
-    ) -> list[Execution]:
-        """Executions of a job, newest first, of those in some states if any is named."""
-        return await self._database.read(queries.select_of_job(tenant_id, job_id, states, before, limit))
-
-    async def tries(
-        self, tenant_id: int, job_id: str, device_id: str, *, before: int = FURTHEST, limit: int = 100
-    ) -> list[Execution]:
-        """What became of a job on one device, newest first."""
-        return await self._database.read(queries.select_tries(tenant_id, job_id, device_id, before, limit))
-
-    async def execution(self, tenant_id: int, job_id: str, device_id: str, try_number: int | None = None) -> Execution:
-        """One try of a job on a device, the latest where none is named. Raises `UnknownExecutionError`."""
-        found = await self._database.read(queries.select_execution(tenant_id, job_id, device_id, try_number))
-        if not found:
-            raise _unknown(job_id, device_id)
-        return found[0]
-
     async def cancel_execution(
         self, tenant_id: int, job_id: str, device_id: str, *, reason: str = "", force: bool = False
     ) -> Execution:
@@ -305,27 +274,30 @@ class Jobs:
         change: Callable[[Ledger, Execution, int], Execution],
     ) -> Execution:
         tenant_id, job_id, device_id, try_number = key
-        done: list[Execution] = []
+        told: list[Execution] = []
         # Asked here: the writer's thread does not know its caller.
         by = actor()
 
         def work(connection: sqlite3.Connection, now: int) -> Afterwards:
             known = queries.select_try(connection, tenant_id, job_id, device_id, try_number)
             if known is None:
-                raise _unknown(job_id, device_id)
+                raise unknown(job_id, device_id)
             ledger = self.ledger(connection, now)
             changed = change(ledger, known, now)
             audit_queries.insert_entries(connection, tenant_id, [entry], now, by)
             close = ledger.close()
 
             def afterwards() -> None:
-                done.append(changed)
+                told.append(changed)
                 close()
 
             return afterwards
 
-        await self.together(work)
-        return done[0]
+        async def mend(_error: Exception) -> None:
+            await self.aside.look_through(select_texts_of_device(tenant_id, device_id), UnreadableError())
+
+        await done(self.together, work, mend)
+        return told[0]
 
     async def _time_out(self) -> None:
         """Sleep until the next timer is over; keep the running time meanwhile, while there is one."""
@@ -347,6 +319,7 @@ class Jobs:
             with self.mishap.noted():
                 await self.aside.look_through(select_texts_of_device(*device), UnreadableError())
             self._puzzled.pop(device, None)
+        slice_count = 0
         while True:
             due = await self._database.read(queries.select_next_due())
             left_ms = max(0, due[0] - self.running_ms()) if due else None
@@ -354,9 +327,13 @@ class Jobs:
                 return None if left_ms is None else min(left_ms, MARK_MS) / SECOND_MS
             if await fails(self.together, self._end_due):
                 # One bad execution keeps no other from its end.
-                keys = await self._database.read(select_due_keys(self.running_ms(), PIECE))
-                if not await self.aside.sort_out(keys, lambda key: partial(self._end_alone, key)):
+                keys = await self._database.read(select_due_keys(self.running_ms(), self.aside.behind, PIECE))
+                is_sorted_out = await self.aside.go_through(keys, PIECE, lambda key: partial(self._end_alone, key))
+                slice_count += 1
+                if not (is_sorted_out or self.aside.has_more):
                     return AGAIN_S
+                if slice_count == SLICES:
+                    return SOON_S
 
     async def _mark(self) -> None:
         with contextlib.suppress(UnavailableError), self.mishap.noted():
@@ -387,10 +364,6 @@ def _message(tenant_id: int, topic: str, payload: bytes, now: int) -> Message:
 
 def _word(is_so: bool) -> str:  # noqa: FBT001  it is the value
     return "yes" if is_so else "no"
-
-
-def _unknown(job_id: str, device_id: str) -> UnknownExecutionError:
-    return UnknownExecutionError(f"the device {device_id[:64]} has no execution of the job {job_id[:64]}")
 
 
 async def _nothing_together(_work: Callable[[sqlite3.Connection, int], Afterwards]) -> None:

@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from appliance.errors import kind_of, place_of
+from appliance.errors import ApplianceError, UnavailableError, kind_of, place_of
 from appliance.store.database import Together, UnwritableError, Work
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Key = tuple[int, int]
 """A tenant, and the number of something of it."""
+Due = tuple[int, Key]
+"""When something is due, and what."""
+BEFORE_ALL = (-(2**63), 0)
+"""Behind it comes whatever is due."""
+SLICES = 4
+"""Of what is due, so many are gone through one by one before others have their turn."""
 LEFT_S = 60.0
 """So long what cannot even be set aside is left alone."""
 LEFT_LIMIT = 10_000
@@ -92,10 +98,32 @@ class Aside(ABC):
         """So many since the start."""
         self._left: dict[Key, float] = {}
         """What could not be set aside, and until when it is left alone, by the time of the loop."""
+        self.behind = BEFORE_ALL
+        """Behind which moment and number the next slice of what is due begins."""
 
     @abstractmethod
     def ways(self, key: Key, reason: str) -> Sequence[Work]:
         """Ways to end one of them for a reason: the next is gone where one fails. They count what they end."""
+
+    async def mend(self, key: Key) -> bool:
+        """Set aside what else may keep one of them from going on; gives whether there was something."""
+        del key
+        return False
+
+    async def go_through(self, due: Sequence[Due], limit: int, work_of: Callable[[Key], Work]) -> bool:
+        """Sort out a slice of what is due, of `limit` at most; gives whether all of it could be.
+
+        The next slice begins behind this one: what can neither be done nor set aside keeps nothing behind it waiting.
+        Behind the last slice it begins anew. Raises `UnwritableError`.
+        """
+        is_sorted_out = await self.sort_out([key for _, key in due], work_of)
+        self.behind = (due[-1][0], due[-1][1][1]) if len(due) == limit else BEFORE_ALL
+        return is_sorted_out
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something may be due behind the last slice."""
+        return self.behind != BEFORE_ALL
 
     async def sort_out(self, keys: Sequence[Key], work_of: Callable[[Key], Work]) -> bool:
         """Go on with each alone, and set aside those with which that fails; gives whether all could be.
@@ -104,6 +132,9 @@ class Aside(ABC):
         """
         tried = [key for key in keys if not self._is_left(key)]
         failed = await failures(self.together, tried, work_of)
+        mended = [key for key, _ in failed if await self.mend(key)]
+        if mended:
+            failed = [one for one in failed if one[0] not in mended] + await failures(self.together, mended, work_of)
         return all([await self.put(key, error) for key, error in failed]) and len(tried) == len(keys)
 
     async def put(self, key: Key, error: Exception) -> bool:
@@ -138,6 +169,27 @@ class Aside(ABC):
     def _say(self, what: str, key: Key, error: Exception) -> None:
         told = (self._noun, what, *key, kind_of(error), place_of(error))
         log.error("%s %s tenant_id=%s number=%s error=%s where=\n%s", *told)
+
+
+async def done(together: Together, work: Work, *remedies: Callable[[Exception], Awaitable[object]]) -> None:
+    """Have work done for somebody; where an unforeseen error keeps it from that, once more after each remedy.
+
+    Raises what the work refuses it with, and `UnavailableError` where no remedy helps: the log says where it failed.
+    """
+    for remedy in (*remedies, _give_up):
+        try:
+            await together(work)
+        except ApplianceError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it may be mended
+            await remedy(error)
+        else:
+            return
+
+
+async def _give_up(error: Exception) -> None:
+    log.error("something asked for failed error=%s where=\n%s", kind_of(error), place_of(error))
+    raise UnavailableError(f"the gateway could not do it ({kind_of(error)}): its log says where")
 
 
 async def fails(together: Together, work: Work) -> bool:

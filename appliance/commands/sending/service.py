@@ -27,6 +27,7 @@ from appliance.commands.delivery.claiming.service import Claim
 from appliance.commands.delivery.flight import Change, Claimant, Place
 from appliance.commands.delivery.keeping.service import LONGEST_HURRY_S
 from appliance.commands.delivery.service import Courier
+from appliance.commands.mishaps.service import done, fails, failures
 from appliance.commands.model import (
     Batch,
     Command,
@@ -38,12 +39,13 @@ from appliance.commands.model import (
     Selection,
     TooManyCommandsError,
 )
+from appliance.errors import kind_of, place_of
 from appliance.instant import Clock
 from appliance.plane_settings import CommandsConfig
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import Device, DeviceState
 from appliance.registry.service import Registry
-from appliance.store.database import Afterwards, Together, nothing_left
+from appliance.store.database import Afterwards, Together, Work, nothing_left
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +112,9 @@ class Sender:
         once = _Once(new.idempotency_key, digest, actor())
         reserved = self._courier.reserve([(tenant_id, device_id)])
         try:
-            await self.together(partial(self._insert, command, once, reserved, made))
+            work = partial(self._insert, command, once, reserved, made)
+            # What cannot be read of other jobs of the device must not keep it from this one.
+            await done(self.together, work, lambda _: self._courier.as_jobs.mend(tenant_id, device_id))
         finally:
             self._courier.release(reserved)
         return made[0]
@@ -159,9 +163,29 @@ class Sender:
         """Write down some commands of a batch, and have them on their way."""
         reserved = self._courier.reserve([(one.tenant_id, one.device_id) for one in commands])
         try:
-            await self.first(partial(self._insert_piece, batch, digest, commands, reserved))
+            if await fails(self.first, partial(self._insert_piece, batch, digest, commands, reserved)):
+                await self._send_each(batch, digest, commands, reserved)
         finally:
             self._courier.release(reserved)
+
+    async def _send_each(self, batch: Batch, digest: str, commands: Sequence[Command], reserved: Reserved) -> None:
+        """The same one by one; what cannot be sent even so has ended at once, so that the batch tells of it."""
+        for one in commands:
+            if one.dialect is DialectName.JOBS:
+                await self._courier.as_jobs.mend(one.tenant_id, one.device_id)
+
+        def work_of(one: Command) -> Work:
+            place = (one.tenant_id, one.device_id)
+            own = {place: reserved[place]} if place in reserved else {}
+            return partial(self._insert_piece, batch, digest, [one], own)
+
+        failed = await failures(self.first, commands, work_of)
+        if failed:
+            refused = [check.unsent(one, kind_of(error)) for one, error in failed]
+            error = failed[0][1]
+            told = (len(failed), kind_of(error), place_of(error))
+            log.error("commands of a batch not sent count=%s error=%s where=\n%s", *told)
+            await self.first(partial(self._insert_piece, batch, digest, refused, {}))
 
     # In the writer's thread.
 

@@ -56,12 +56,29 @@ def select_open_keys(tenant_id: int, device_id: str) -> Select[tuple[int, int]]:
     return Select(sql, (tenant_id, device_id), _key)
 
 
-def select_due_keys(now: int, limit: int) -> Select[tuple[int, int]]:
-    """Commands of every tenant about which something is to be done, the most urgent first: tenant and number."""
-    sql = """
-        SELECT tenant_id, command_number FROM command WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?
+def select_due_keys(now: int, behind: tuple[int, int], limit: int) -> Select[tuple[int, tuple[int, int]]]:
+    """Commands of every tenant about which something is to be done, the most urgent first, behind one of them.
+
+    Each with the moment at which it is due.
     """
-    return Select(sql, (now, limit), _key)
+    sql = """
+        SELECT due_at, tenant_id, command_number FROM command
+        WHERE ended_at IS NULL AND due_at <= ? AND (due_at, command_number) > (?, ?)
+        ORDER BY due_at, command_number LIMIT ?
+    """
+    return Select(sql, (now, *behind, limit), lambda due_at, *key: (due_at, _key(*key)))
+
+
+def open_of_batch(
+    connection: sqlite3.Connection, tenant_id: int, batch_number: int, after: int, limit: int
+) -> list[tuple[int, int]]:
+    """Commands of a batch that have not ended, by their numbers: tenant and number."""
+    sql = """
+        SELECT tenant_id, command_number FROM command
+        WHERE tenant_id = ? AND batch_number = ? AND ended_at IS NULL AND command_number > ?
+        ORDER BY command_number LIMIT ?
+    """
+    return [_key(*row) for row in connection.execute(sql, (tenant_id, batch_number, after, limit))]
 
 
 def _key(tenant_id: int, command_number: int) -> tuple[int, int]:

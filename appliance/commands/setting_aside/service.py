@@ -31,6 +31,10 @@ class SettingAside(Aside):
         ends = [partial(self._end, key, reason, keep) for keep in (self._as_jobs.keep, _keep_bare)]
         return [*ends, partial(self._end_row, key, reason)]
 
+    async def mend(self, key: Key) -> bool:
+        """Set aside what nobody can read of the jobs of its device. Raises `UnwritableError`."""
+        return await self._as_jobs.mend_for(key)
+
     def _end(
         self,
         key: Key,

@@ -15,7 +15,8 @@ from appliance.commands import queries, ruling
 from appliance.commands.as_jobs.service import AsJobs, Kept
 from appliance.commands.delivery.flight import Change, Place
 from appliance.commands.delivery.service import Courier
-from appliance.commands.mishaps.service import Key, Mishap, fails
+from appliance.commands.jobs.setting_aside.service import UnreadableError
+from appliance.commands.mishaps.service import SLICES, Key, Mishap, fails
 from appliance.commands.model import By, Command
 from appliance.commands.setting_aside import queries as aside_queries
 from appliance.commands.setting_aside.service import SettingAside
@@ -50,12 +51,20 @@ class Tending:
         """By more than this the clock does not go wrong by itself: it was set."""
         self.mishap = Mishap("looking after commands")
         self._gone: list[Place] = []
+        self._puzzled: dict[Key, None] = {}
+        """Commands whose rows are damaged, as whoever has read them tells."""
         self._has_to_tend = asyncio.Event()
 
     def gone(self, tenant_id: int, device_id: str) -> None:
         """A device takes no part any more: nothing is sent to it."""
         self._gone.append((tenant_id, device_id))
         self._has_to_tend.set()
+
+    def puzzled(self, keys: Sequence[Key]) -> None:
+        """These have not ended and are damaged: they are set aside before they are due."""
+        self._puzzled.update(dict.fromkeys(keys[: PIECE - len(self._puzzled)]))
+        if self._puzzled:
+            self._has_to_tend.set()
 
     async def run(self) -> None:
         """Tend for ever."""
@@ -86,6 +95,9 @@ class Tending:
         while self._gone:
             await self._see_to_gone(self._gone[0])
             del self._gone[0]
+        for key in list(self._puzzled):
+            await self._aside.put(key, UnreadableError())
+            self._puzzled.pop(key, None)
         for due_at in await self._database.read(queries.select_next_due()):
             if due_at is not None and due_at <= self._clock():
                 await self._see_to_due()
@@ -94,11 +106,13 @@ class Tending:
 
     async def _see_to_due(self) -> None:
         counts: list[int] = [PIECE]
-        while counts[-1] == PIECE:
+        slice_count = 0
+        while counts[-1] == PIECE and slice_count < SLICES:
             if await fails(self.together, partial(self._rule_due, counts)):
-                keys = await self._database.read(aside_queries.select_due_keys(self._clock(), PIECE))
-                is_sorted_out = await self._aside.sort_out(keys, lambda key: partial(self._rule_alone, key))
-                counts.append(len(keys) if is_sorted_out else 0)
+                due = await self._database.read(aside_queries.select_due_keys(self._clock(), self._aside.behind, PIECE))
+                await self._aside.go_through(due, PIECE, lambda key: partial(self._rule_alone, key))
+                counts.append(len(due))
+                slice_count += 1
 
     def _rule_due(self, counts: list[int], connection: sqlite3.Connection, now: int) -> Afterwards:
         return self._ruled(queries.due(connection, now, PIECE), counts, connection, now)

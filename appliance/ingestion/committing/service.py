@@ -26,7 +26,7 @@ from appliance.ingestion.model import Outcome
 from appliance.ingestion.records import Record, records_of
 from appliance.notifications import queries as outbox_queries
 from appliance.sessions import queries as session_queries
-from appliance.store.database import Afterwards, Work, is_sqlites, nothing_left
+from appliance.store.database import Afterwards, Work, is_sqlites, let_go, nothing_left
 from appliance.telemetry import log_record
 from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.model import Report
@@ -233,6 +233,7 @@ def _done(connection: sqlite3.Connection, work: Work, now: int) -> Afterwards | 
     except Exception as error:  # one bad request stops nobody; it is logged or raised where it is told
         if _is_the_disks(error):
             raise  # The whole batch waits.
+        let_go(error)
         connection.execute("ROLLBACK TO errand")
         connection.execute("RELEASE errand")
         return error

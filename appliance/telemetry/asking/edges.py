@@ -11,12 +11,14 @@ Rules:
 import re
 import zoneinfo
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from appliance.errors import InvalidInputError
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from appliance.telemetry.asking.model import Unit, Width
+from appliance.telemetry.wanted import Check, is_wanted
 
 _WIDTH = re.compile(r"(?P<count>[1-9]\d{0,5})(?P<unit>mo|[smhdw])")
 _CLOCK_MS = {Unit.SECOND: SECOND_MS, Unit.MINUTE: MINUTE_MS, Unit.HOUR: HOUR_MS}
@@ -30,6 +32,8 @@ _FIRST_MONDAY = 4
 """The 5th of January 1970, in days since the 1st."""
 _MOST_PUT_BACK_MS = 2 * DAY_MS
 _STEP_MS = 15 * MINUTE_MS
+_CHECKED_EVERY = 100
+"""Days, or longer bins: about two milliseconds."""
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WALL_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  what a clock on the wall shows belongs to no zone
@@ -75,21 +79,21 @@ def least_ms(width: Width) -> int:
     return width.count * _DAYS[width.unit] * DAY_MS
 
 
-def edges(start: int, end: int, width: Width, zone: tzinfo) -> list[int]:
+def edges(start: int, end: int, width: Width, zone: tzinfo, check: Check = is_wanted) -> list[int]:
     """Where the bins of a range begin, the first of which holds `start`, and where the last one ends.
 
-    Empty when the range is.
+    Empty when the range is. A zone that changes its clock is asked about every day: that may take seconds.
     """
     if start >= end:
         return []
-    even = _even(start, end, width, zone)
+    even = _even(start, end, width, zone, check)
     if even is not None:
         return even
-    found = sorted(set(_around(start, end, width, zone)))
+    found = sorted(set(_around(start, end, width, zone, check)))
     return found[bisect_right(found, start) - 1 : bisect_left(found, end) + 1]
 
 
-def _even(start: int, end: int, width: Width, zone: tzinfo) -> list[int] | None:
+def _even(start: int, end: int, width: Width, zone: tzinfo, check: Check) -> list[int] | None:
     """The same where every edge is as far from the next one as the bins are wide; None when that is not certain."""
     step = least_ms(width)
     if width.unit is Unit.MONTH or (width.unit in _CLOCK_MS and DAY_MS % step):
@@ -102,13 +106,13 @@ def _even(start: int, end: int, width: Width, zone: tzinfo) -> list[int] | None:
     first = (start - origin) // step * step + origin
     last = -(-(end - origin) // step) * step + origin
     # A clock that is changed stays so for longer than a day.
-    days = range(first - DAY_MS, last + 2 * DAY_MS, DAY_MS)
+    days = _checked(range(first - DAY_MS, last + 2 * DAY_MS, DAY_MS), check)
     if zone is not UTC and any(_offset(at, zone) != offset for at in days):
         return None
     return list(range(first, last + 1, step))
 
 
-def _around(start: int, end: int, width: Width, zone: tzinfo) -> list[int]:
+def _around(start: int, end: int, width: Width, zone: tzinfo, check: Check) -> list[int]:
     """More than enough of them, in any order."""
     first, last = _wall(start - _MOST_PUT_BACK_MS, zone), _wall(end + _MOST_PUT_BACK_MS, zone)
     if width.unit in _CLOCK_MS:
@@ -118,14 +122,22 @@ def _around(start: int, end: int, width: Width, zone: tzinfo) -> list[int]:
         reach = (start - slack, end + slack)
         return [
             edge
-            for day in range(first // DAY_MS, last // DAY_MS + 1)
+            for day in _checked(range(first // DAY_MS, last // DAY_MS + 1), check)
             for edge in _edges_of_day(day * DAY_MS, width_ms, zone, reach)
         ]
     if width.unit is Unit.MONTH:
-        return [_first_shown(wall, zone) for wall in _months(first, last, width.count)]
+        return [_first_shown(wall, zone) for wall in _checked(_months(first, last, width.count), check)]
     step, origin = _DAYS[width.unit] * width.count * DAY_MS, _FIRST_MONDAY * DAY_MS
     walls = range((first - origin) // step * step + origin, last + step + 1, step)
-    return [_first_shown(wall, zone) for wall in walls]
+    return [_first_shown(wall, zone) for wall in _checked(walls, check)]
+
+
+def _checked(moments: Iterable[int], check: Check) -> Iterator[int]:
+    """The same, with a check before each few of them."""
+    for place, moment in enumerate(moments):
+        if not place % _CHECKED_EVERY:
+            check()
+        yield moment
 
 
 def _months(first: int, last: int, count: int) -> list[int]:

@@ -320,15 +320,20 @@ def _planned(check: Check, question: Question) -> _Plan:
     if question.width is None:
         raise TypeError("a question without a width has no bins")
     series_count = len(question.keys) * len({column.metric for column in question.columns})
-    bin_count = _bin_count(question, question.width)
+    _require_few(series_count, _bin_count(question, question.width))
+    bounds = edges(question.start, question.end, question.width, question.zone, check)
+    # Bins that do not divide the day begin anew at midnight: there may be twice as many.
+    _require_few(series_count, len(bounds) - 1)
+    check()
+    return _plan(question, bounds, clipped(bounds, question.start, question.end))
+
+
+def _require_few(series_count: int, bin_count: int) -> None:
     if series_count * bin_count > CELLS_LIMIT:
         raise TooMuchError(
             f"{bin_count:,} bins of {series_count:,} series are more than {CELLS_LIMIT:,}:"
             " ask for wider bins, a shorter range or fewer devices"
         )
-    bounds = edges(question.start, question.end, question.width, question.zone)
-    check()
-    return _plan(question, bounds, clipped(bounds, question.start, question.end))
 
 
 def _planned_between(check: Check, question: Question, bounds: Sequence[int]) -> _Plan:

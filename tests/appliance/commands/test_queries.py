@@ -9,6 +9,7 @@ import pytest
 
 from appliance.commands import queries
 from appliance.commands.model import By, Command, State
+from appliance.commands.reading import queries as reading
 from appliance.store.database import Select
 from tests.appliance.commands.examples import NOW, command
 from tests.appliance.store.tables import up_to_date
@@ -64,10 +65,10 @@ def test_more_are_found_than_one_statement_binds(connection: sqlite3.Connection)
 
 def test_every_question_has_an_index_of_its_own(connection: sqlite3.Connection) -> None:
     asked: list[tuple[str, Select[Any], str]] = [
-        ("newest", queries.select_all(1, (), 9, 9), "INTEGER PRIMARY KEY"),
-        ("device", queries.select_of_device(1, "lamp", (State.QUEUED,), 9, 9), "command_of_device"),
-        ("batch", queries.select_of_batch(1, 1, (), 9, 9), "command_of_batch"),
-        ("counts", queries.select_counts(1, [1, 2]), "command_of_batch"),
+        ("newest", reading.select_all(1, (), 9, 9), "INTEGER PRIMARY KEY"),
+        ("device", reading.select_of_device(1, "lamp", (State.QUEUED,), 9, 9), "command_of_device"),
+        ("batch", reading.select_of_batch(1, 1, (), 9, 9), "command_of_batch"),
+        ("counts", reading.select_counts(1, [1, 2]), "command_of_batch"),
         ("due", queries.select_next_due(), "command_due"),
         ("waiting", queries.select_waiting(), "command_open"),
     ]

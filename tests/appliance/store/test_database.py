@@ -263,6 +263,21 @@ async def test_more_questions_than_readers_are_all_answered_and_a_wrong_one_cost
         assert await asyncio.gather(*(database.read(WORDS) for _ in range(5))) == [["word"]] * 5
 
 
+async def test_a_row_that_cannot_be_read_holds_no_connection_at_what_was(tmp_path: Path) -> None:
+    def read(connection: sqlite3.Connection) -> None:
+        [text for (text,) in connection.execute(WORDS.sql)]
+
+    async with opened(tmp_path / "gateway.db", prepare=prepare, reader_count=1) as database:
+        spoil = "INSERT INTO word (text) VALUES (CAST(x'c1' AS TEXT)), ('more')"
+        await database.write(lambda connection: connection.execute(spoil))
+        outcomes = await asyncio.gather(database.read(WORDS), database.write(read), return_exceptions=True)
+        await database.write(insert, "new")
+        assert await database.read(Select("SELECT COUNT(*) FROM word", (), int)) == [3]
+        assert await database.maintain(pragma, "wal_checkpoint(TRUNCATE)") == 0
+        # As long as anybody has the errors.
+        assert [type(one) for one in outcomes] == [sqlite3.OperationalError] * 2
+
+
 async def test_the_file_is_opened_as_a_promise_to_devices_needs_it(tmp_path: Path) -> None:
     async with opened(tmp_path / "words.db", prepare=prepare) as database:
         names = ("journal_mode", "synchronous", "foreign_keys", "page_size")

@@ -1,6 +1,7 @@
 """`/v1/commands` for scripts."""
 
 import base64
+import sqlite3
 from typing import Any
 
 import pytest
@@ -91,3 +92,22 @@ async def test_a_command_to_many_is_counted_and_taken_back(script: Client, house
     cancelled = await script.post(f"/v1/command-batches/{batch['batch_id']}/cancel")
     assert cancelled.json() == {"cancelled_count": 2}
     assert (await script.get("/v1/commands?batch=nothing")).status_code == 404
+
+
+async def test_a_damaged_row_is_told_beside_the_others(script: Client, house: House) -> None:
+    bad, good = [(await script.post(LAMP, json={"name": name})).json() for name in ("bad", "good")]
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        sql = """
+            UPDATE command SET author = CAST('m' || x'c1' AS TEXT), result = '{', payload = x'7bc1', ended_at = 9,
+                state = 'succeeded' WHERE execution_id = ?
+        """
+        connection.execute(sql, (bad["execution_id"],))
+
+    await house.gateway.commands._database.write(spoil)
+    told = (await script.get(LAMP)).json()["commands"]
+    assert told[0] == good
+    damaged = (told[1]["author"], told[1]["result"], told[1]["payload"], told[1]["state"])
+    assert damaged == ("m\ufffd", "{", "{\ufffd", "succeeded")
+    page = await script.get("/v1/commands")
+    assert (page.status_code, len(page.json()["commands"])) == (200, 2)

@@ -39,9 +39,6 @@ from appliance.store.database import Afterwards, is_sqlites
 
 log = logging.getLogger(__name__)
 
-ASKED_LIMIT = 50
-"""Requests of a device in one transaction."""
-
 Announce = Callable[[Sequence[ExecutionsChanged]], object]
 Ended = Callable[[sqlite3.Connection, int, int, int], Afterwards]
 """Told, in the transaction, of a job of which executions have ended: tenant, job number, now."""
@@ -77,8 +74,6 @@ class Ledger:
         """What devices were shown before anything was done, of those of which something was."""
         self._open: dict[tuple[int, str], list[Execution]] = {}
         """What devices have not ended: read once, however often they ask."""
-        self._asked: dict[tuple[int, str], int] = {}
-        """How often devices have asked."""
         self._events: list[tuple[int, str, bytes]] = []
         self._ended: dict[tuple[int, int], None] = {}
         self._followed: list[ExecutionChange] = []
@@ -89,15 +84,11 @@ class Ledger:
     # For devices.
 
     def answer(self, tenant_id: int, address: JobAddress, payload: bytes, *, is_quoted: bool = False) -> JobAnswer:
-        """Do what a device asks for; a document is written as a string where it is to be quoted.
-
-        Who asks too often at once is told so: what one device does in a transaction all others wait for.
-        """
+        """Do what a device asks for; a document is written as a string where it is to be quoted."""
         token = None
         try:
             said = requests.body(payload)
             token = requests.token_of(said)
-            self._count_asked(tenant_id, address.device_id)
             request = requests.read(address, said)
             return JobAnswer(None, self._answered(tenant_id, address, request, is_quoted=is_quoted))
         except RejectedError as error:
@@ -259,11 +250,6 @@ class Ledger:
         return afterwards
 
     # Private.
-
-    def _count_asked(self, tenant_id: int, device_id: str) -> None:
-        count = self._asked[tenant_id, device_id] = self._asked.get((tenant_id, device_id), 0) + 1
-        if count > ASKED_LIMIT:
-            raise RejectedError(Fault.THROTTLED, f"more than {ASKED_LIMIT} requests at once: ask again")
 
     def _answered(self, tenant_id: int, address: JobAddress, request: Request, *, is_quoted: bool) -> bytes:
         match address.api:

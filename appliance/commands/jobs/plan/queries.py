@@ -11,15 +11,18 @@ from appliance.commands.jobs.plan.model import Job, JobConfig, NewJob, Starts, S
 from appliance.commands.jobs.plan.terms import terms_of
 from appliance.store.database import Select
 
-_JOB = """
-    SELECT job.job_number, job.tenant_id, job.job_id, job.state, job.document, job.description, job.is_continuous,
+_COLUMNS = """
+    job.job_number, job.tenant_id, job.job_id, job.state, job.document, job.description, job.is_continuous,
         job.config, job.targets, job.author, job.created_at, job.updated_at, job.ended_at, job.reason,
         job_plan.comment, job_plan.targeted_count, job_plan.starts, job_plan.sweep, job_plan.is_rollout_over
-    FROM job JOIN job_plan ON job_plan.job_number = job.job_number
 """
+_JOB = f"SELECT {_COLUMNS} FROM job JOIN job_plan ON job_plan.job_number = job.job_number"
+_WORDS = (("job", "description"), ("job", "author"), ("job", "reason"), ("job_plan", "comment"))
+"""Columns of text by which nothing is found."""
 _CONFIG = msgspec.json.Decoder(JobConfig)
 _TARGETS = msgspec.json.Decoder(Targets)
 _STARTS = msgspec.json.Decoder(Starts)
+_DOCUMENT: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 # For a transaction.
 
@@ -71,16 +74,41 @@ def mend(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> Non
     """Forget what nobody can read of a job, so that the rest of it can be read."""
     key = tenant_id, job_number
     sql = """
-        SELECT CAST(job.config AS BLOB), CAST(job.targets AS BLOB), CAST(job_plan.starts AS BLOB) FROM job
+        SELECT CAST(job.config AS BLOB), CAST(job.targets AS BLOB), CAST(job_plan.starts AS BLOB),
+            CAST(job.document AS BLOB) FROM job
         JOIN job_plan ON job_plan.job_number = job.job_number WHERE job.tenant_id = ? AND job.job_number = ?
     """
-    for config, targets, starts in connection.execute(sql, key).fetchall():
+    for config, targets, starts, document in connection.execute(sql, key).fetchall():
         if not _is_readable(config, _CONFIG):
             connection.execute("UPDATE job SET config = '{}' WHERE tenant_id = ? AND job_number = ?", key)
         if not _is_readable(targets, _TARGETS):
             connection.execute("UPDATE job SET targets = '{}' WHERE tenant_id = ? AND job_number = ?", key)
         if not _is_readable(starts, _STARTS):
             connection.execute("UPDATE job_plan SET starts = '{}' WHERE tenant_id = ? AND job_number = ?", key)
+        if not _is_readable(document, _DOCUMENT):
+            connection.execute("UPDATE job SET document = '{}' WHERE tenant_id = ? AND job_number = ?", key)
+    _mend_words(connection, tenant_id, job_number)
+
+
+def _mend_words(connection: sqlite3.Connection, tenant_id: int, job_number: int) -> None:
+    key = tenant_id, job_number
+    for table, column in _WORDS:
+        sql = f"SELECT CAST({column} AS BLOB) FROM {table} WHERE tenant_id = ? AND job_number = ?"
+        for (words,) in connection.execute(sql, key).fetchall():
+            mended = words.decode(errors="replace")
+            if mended.encode() != words:
+                sql = f"UPDATE {table} SET {column} = ? WHERE tenant_id = ? AND job_number = ?"
+                connection.execute(sql, (mended, *key))
+    sql = """
+        UPDATE job SET state = CASE WHEN ended_at IS NULL THEN 'in_progress' ELSE 'cancelled' END
+        WHERE tenant_id = ? AND job_number = ?
+            AND state NOT IN ('scheduled', 'in_progress', 'completed', 'cancelled', 'deletion_in_progress')
+    """
+    connection.execute(sql, key)
+    places = ", ".join("?" * len(Sweep))
+    # What is queued is called back: of a job of which nobody knows how it was ended, that does no harm.
+    sql = f"UPDATE job_plan SET sweep = ? WHERE tenant_id = ? AND job_number = ? AND sweep NOT IN ({places})"
+    connection.execute(sql, (Sweep.QUEUED.value, *key, *(one.value for one in Sweep)))
 
 
 def select_live_count(connection: sqlite3.Connection, tenant_id: int) -> int:
@@ -137,13 +165,15 @@ def select_live() -> Select[Job]:
     return Select(sql, (), _job)
 
 
-def select_live_keys() -> Select[tuple[int, int]]:
-    """The jobs of every tenant that something is left to do for: tenant and number."""
-    sql = """
-        SELECT tenant_id, job_number FROM job WHERE ended_at IS NULL AND is_command = 0
-        UNION SELECT tenant_id, job_number FROM job_plan WHERE sweep <> ''
-    """
-    return Select(sql, (), lambda tenant_id, job_number: (tenant_id, job_number))
+def select_by_number(tenant_id: int, job_number: int) -> Select[Job]:
+    """One job, by its number."""
+    return Select(f"{_JOB} WHERE job.tenant_id = ? AND job.job_number = ?", (tenant_id, job_number), _job)
+
+
+def keys_of(select: Select[Job]) -> Select[tuple[int, int]]:
+    """Of the jobs that are asked for, tenant and number alone, for a row may not be readable."""
+    sql = select.sql.replace(_COLUMNS, "job.tenant_id, job.job_number")
+    return Select(sql, select.parameters, lambda tenant_id, job_number: (tenant_id, job_number))
 
 
 def select_offered(tenant_id: int, job_number: int) -> Select[str]:

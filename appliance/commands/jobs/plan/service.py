@@ -89,7 +89,7 @@ class JobPlans:
         Raises `InvalidJobError`, `UnknownDeviceError`, `InvalidQueryError`, `JobExistsError`, `TooManyJobsError`,
         `UnwritableError`.
         """
-        for existing in await self._database.read(queries.select_job(tenant_id, new.job_id)):
+        for existing in await self._book.aside.read(queries.select_job(tenant_id, new.job_id)):
             return ruling.same(existing, new)
         check_job(new, self._book.clock())
         for device_id in new.targets.devices:
@@ -123,7 +123,7 @@ class JobPlans:
         self, tenant_id: int, *, state: JobState | None = None, before: int = FURTHEST, limit: int = 100
     ) -> list[Job]:
         """Jobs, newest first: all, or those in a state; before one of them, by its number."""
-        return await self._database.read(queries.select_jobs(tenant_id, state, before, limit))
+        return await self._book.aside.read(queries.select_jobs(tenant_id, state, before, limit))
 
     async def progress(self, job: Job) -> Progress:
         """In which states the devices of a job are."""

@@ -14,13 +14,19 @@ class Texts(NamedTuple):
     details: bytes
     terms: bytes
     job_id: bytes
+    state: bytes
+    reason: bytes
+    document: bytes
+    """Empty where it was not asked for: it is long, and may be that of thousands."""
 
 
-_TEXTS = """
-    SELECT job_execution.tenant_id, job_execution.execution_id, CAST(job_execution.details AS BLOB),
-        CAST(job.terms AS BLOB), CAST(job.job_id AS BLOB)
-    FROM job_execution JOIN job ON job.job_number = job_execution.job_number
+_COLUMNS = """
+    job_execution.tenant_id, job_execution.execution_id, CAST(job_execution.details AS BLOB), CAST(job.terms AS BLOB),
+    CAST(job.job_id AS BLOB), CAST(job_execution.state AS BLOB), CAST(job_execution.reason AS BLOB)
 """
+_FROM = "FROM job_execution JOIN job ON job.job_number = job_execution.job_number"
+_TEXTS = f"SELECT {_COLUMNS}, X'' {_FROM}"
+_TEXTS_AND_DOCUMENT = f"SELECT {_COLUMNS}, CAST(job.document AS BLOB) {_FROM}"
 
 
 def texts_of(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> Texts | None:
@@ -46,6 +52,16 @@ def empty_terms(connection: sqlite3.Connection, tenant_id: int, execution_id: in
     connection.execute(sql, (tenant_id, execution_id))
 
 
+def mend_row(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> None:
+    """Forget the state and the reason of an execution that has not ended, which nobody can read."""
+    sql = """
+        UPDATE job_execution SET reason = '',
+            state = CASE WHEN state IN ('queued', 'in_progress') THEN state ELSE 'in_progress' END
+        WHERE tenant_id = ? AND execution_id = ? AND ended_at IS NULL
+    """
+    connection.execute(sql, (tenant_id, execution_id))
+
+
 def end_row(connection: sqlite3.Connection, tenant_id: int, execution_id: int, reason: str, now: int) -> int:
     """End an execution that has not ended, and nothing else; gives whether there was one."""
     sql = """
@@ -56,10 +72,13 @@ def end_row(connection: sqlite3.Connection, tenant_id: int, execution_id: int, r
     return connection.execute(sql, (tenant_id, execution_id, reason, now)).rowcount
 
 
-def select_due_keys(running_ms: int, limit: int) -> Select[tuple[int, int]]:
-    """Executions of every tenant whose time is over: tenant and number."""
-    sql = "SELECT tenant_id, execution_id FROM job_execution WHERE due_ms <= ? ORDER BY due_ms LIMIT ?"
-    return Select(sql, (running_ms, limit), _key)
+def select_due_keys(running_ms: int, behind: tuple[int, int], limit: int) -> Select[tuple[int, tuple[int, int]]]:
+    """Executions of every tenant whose time is over, behind one of them: when it was, tenant and number."""
+    sql = """
+        SELECT due_ms, tenant_id, execution_id FROM job_execution
+        WHERE due_ms <= ? AND (due_ms, execution_id) > (?, ?) ORDER BY due_ms, execution_id LIMIT ?
+    """
+    return Select(sql, (running_ms, *behind, limit), lambda due_ms, *key: (due_ms, _key(*key)))
 
 
 def select_open_keys(tenant_id: int, device_id: str) -> Select[tuple[int, int]]:
@@ -75,11 +94,21 @@ def select_texts(tenant_id: int) -> Select[Texts]:
 
 
 def select_texts_of_device(tenant_id: int, device_id: str) -> Select[Texts]:
-    """The texts of what a device has not ended."""
-    sql = f"""{_TEXTS}
+    """The texts of what a device has not ended, with the documents of its jobs."""
+    sql = f"""{_TEXTS_AND_DOCUMENT}
         WHERE job_execution.tenant_id = ? AND job_execution.device_id = ? AND job_execution.ended_at IS NULL
     """
     return Select(sql, (tenant_id, device_id), Texts)
+
+
+def select_texts_for_command(tenant_id: int, command_number: int) -> Select[Texts]:
+    """The same of the device of a command."""
+    sql = f"""{_TEXTS_AND_DOCUMENT}
+        WHERE job_execution.tenant_id = ?1 AND job_execution.ended_at IS NULL AND job_execution.device_id = (
+            SELECT device_id FROM command WHERE tenant_id = ?1 AND command_number = ?2
+        )
+    """
+    return Select(sql, (tenant_id, command_number), Texts)
 
 
 def _key(tenant_id: int, execution_id: int) -> tuple[int, int]:

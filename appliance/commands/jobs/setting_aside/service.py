@@ -15,12 +15,13 @@ import msgspec
 from appliance.commands.jobs import queries as execution_queries
 from appliance.commands.jobs import ruling
 from appliance.commands.jobs.ledger.service import Ledger
-from appliance.commands.jobs.model import PIECE, Terms
+from appliance.commands.jobs.model import PIECE, ExecutionState, Terms
 from appliance.commands.jobs.setting_aside import queries
 from appliance.commands.jobs.setting_aside.queries import Texts
 from appliance.commands.mishaps.service import Aside, Key
 from appliance.store.database import Afterwards, Database, Select, Work, nothing_left
 
+_STATES = {state.value.encode() for state in ExecutionState}
 LedgerOf = Callable[[sqlite3.Connection, int], Ledger]
 
 
@@ -40,15 +41,16 @@ class ExecutionsAside(Aside):
         """As if somebody had cancelled it, or its row alone."""
         return [partial(self._cancel, key, reason), partial(self._end_row, key, reason)]
 
-    async def look_through(self, select: Select[Texts], error: Exception) -> None:
-        """Set aside what of some executions nobody can read. Raises `UnwritableError`."""
+    async def look_through(self, select: Select[Texts], error: Exception) -> bool:
+        """Set aside what of some executions nobody can read; gives whether any was. Raises `UnwritableError`."""
+        count = self.count
         for place, texts in enumerate(await self._database.read(select)):
             if place % PIECE == 0:
                 # There may be very many.
                 await asyncio.sleep(0)
-            is_json = _is_readable(texts.details, dict[str, str]) and _is_readable(texts.terms, Terms)
-            if not (is_json and _is_text(texts.job_id)):
+            if not _is_good(texts):
                 await self.put((texts.tenant_id, texts.execution_id), error)
+        return self.count > count
 
     def _cancel(self, key: Key, reason: str, connection: sqlite3.Connection, now: int) -> Afterwards:
         _mend(connection, queries.texts_of(connection, *key))
@@ -76,6 +78,18 @@ def _mend(connection: sqlite3.Connection, texts: Texts | None) -> None:
         queries.empty_details(connection, texts.tenant_id, texts.execution_id)
     if not _is_readable(texts.terms, Terms):
         queries.empty_terms(connection, texts.tenant_id, texts.execution_id)
+    if not (_is_state(texts.state) and _is_text(texts.reason)):
+        queries.mend_row(connection, texts.tenant_id, texts.execution_id)
+
+
+def _is_good(texts: Texts) -> bool:
+    is_json = _is_readable(texts.details, dict[str, str]) and _is_readable(texts.terms, Terms)
+    is_text = _is_text(texts.job_id) and _is_text(texts.reason) and _is_text(texts.document)
+    return is_json and is_text and _is_state(texts.state)
+
+
+def _is_state(words: bytes) -> bool:
+    return words in _STATES
 
 
 def _is_text(words: bytes) -> bool:

@@ -11,8 +11,9 @@ import pytest
 
 from appliance.commands import ruling
 from appliance.commands.catalogue.model import CommandType
-from appliance.commands.jobs.model import Execution, ExecutionStateError
+from appliance.commands.jobs.model import Execution, ExecutionState, ExecutionStateError
 from appliance.commands.jobs.service import Jobs
+from appliance.commands.jobs.turns import ASKED_LIMIT
 from appliance.commands.model import (
     Command,
     CommandEndedError,
@@ -23,6 +24,7 @@ from appliance.commands.model import (
     Selection,
     State,
 )
+from appliance.errors import UnavailableError
 from appliance.plane_settings import CommandsConfig
 from appliance.registry.service import Registry
 from appliance.store.database import Database
@@ -267,6 +269,63 @@ async def test_a_job_that_nobody_can_read_costs_its_device_no_command(both: Both
     assert both.hall.commands.status().details["set_aside"] == 0
 
 
+async def _spoil_job(both: Both, device_id: str, assignment: str = "details = '{'") -> None:
+    sql = f"UPDATE job_execution SET {assignment} WHERE tenant_id = 1 AND device_id = ?"
+    await both.desk.database.write(lambda connection: connection.execute(sql, (device_id,)))
+
+
+@pytest.mark.parametrize("assignment", ["details = '{'", "reason = CAST(x'c1' AS TEXT)"])
+async def test_a_job_that_nobody_can_read_keeps_no_command_from_becoming_one(both: Both, assignment: str) -> None:
+    await both.desk.offer("old", "lamp")
+    await _spoil_job(both, "lamp", assignment)
+    command = await both.send()
+    assert [one.job_id for one in await both.open()] == [command]
+    [old] = await both.desk.jobs.executions_of_job(TENANT, "old")
+    assert (old.state, both.desk.jobs.aside.count) == (ExecutionState.CANCELLED, 1)
+    await both.check()
+
+
+async def test_a_batch_goes_on_past_a_device_with_a_job_that_nobody_can_read(both: Both) -> None:
+    await both.hall.add("fan", groups=("choir",))
+    await both.desk.offer("old", "lamp", "fan")
+    await _spoil_job(both, "fan")
+    batch = await both.hall.commands.send_to_many(TENANT, Selection(group="choir"), AS_JOB)
+    assert (batch.device_count, batch.counts, both.desk.jobs.aside.count) == (2, {State.QUEUED: 2}, 1)
+    mine, old = await both.desk.jobs.executions_of_device(TENANT, "fan")
+    assert (mine.is_command, mine.state, old.state) == (True, ExecutionState.QUEUED, ExecutionState.CANCELLED)
+
+
+async def test_what_cannot_even_be_mended_is_refused_with_a_reason_and_ends_in_a_batch(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unmended(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(both.desk.jobs.aside, "look_through", unmended)
+    await both.hall.add("fan", groups=("choir",))
+    await both.desk.offer("old", "lamp", "fan")
+    await _spoil_job(both, "fan")
+    with pytest.raises(UnavailableError, match="its log says where"):
+        await both.hall.commands.send(TENANT, "fan", AS_JOB)
+    batch = await both.hall.commands.send_to_many(TENANT, Selection(group="choir"), AS_JOB)
+    assert batch.counts == {State.QUEUED: 1, State.CANCELLED: 1}
+    [over] = await both.hall.commands.commands(TENANT, states=[State.CANCELLED])
+    assert (over.device_id, over.reason_code) == ("fan", ruling.GATEWAY_ERROR)
+
+
+async def test_a_command_is_due_and_taken_back_with_its_job_whatever_else_its_device_has(both: Both) -> None:
+    sent = [await both.send(NewCommand("blink", dialect=DialectName.JOBS, expires_in_s=5)) for _ in "ab"]
+    await both.desk.offer("old", "lamp")
+    await _spoil_job(both, "lamp", "details = CASE execution_id WHEN 3 THEN '{' ELSE details END")
+    assert (await both.hall.commands.cancel(TENANT, sent[0])).reason_code == ruling.CANCELLED
+    await both.desk.offer("older", "lamp")
+    await _spoil_job(both, "lamp", "details = CASE execution_id WHEN 4 THEN '{' ELSE details END")
+    both.hall.clock.now += 5_000
+    await both.hall.commands.tending.tend()
+    assert (await both.command(sent[1])).reason_code == ruling.EXPIRED
+    assert (await both.open(), both.hall.commands.status().details["set_aside"]) == ([], 0)
+
+
 async def test_a_command_that_nobody_can_read_costs_no_other_what_its_device_says_of_the_job(both: Both) -> None:
     commands, names = both.hall.commands, ("lamp", "fan", "other")
     await both.hall.add("fan", "other")
@@ -300,3 +359,25 @@ async def test_a_command_that_nobody_can_read_costs_no_other_what_its_device_say
         assert (await both.command(sent[name])).state is State.SUCCEEDED
     [left] = await both.desk.jobs.executions_of_device(TENANT, "fan")
     assert left.state.is_open
+
+
+async def test_no_device_asks_more_often_because_a_batch_is_done_in_parts(both: Both) -> None:
+    await both.hall.add("fan")
+    sent = (await both.hall.commands.send(TENANT, "fan", AS_JOB)).execution_id
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        sql = "UPDATE command SET reason = CAST(x'c1' AS TEXT) WHERE tenant_id = 1 AND execution_id = ?"
+        connection.execute(sql, (sent,))
+
+    await both.desk.database.write(spoil)
+    now = both.hall.clock()
+    asked = [
+        Message(TENANT, "lamp", "lamp", "$aws/things/lamp/jobs/get", b"{}", 1, False, now)
+        for _ in range(3 * ASKED_LIMIT)
+    ]
+    topic = f"$aws/things/fan/jobs/{sent}/update"
+    asked.insert(ASKED_LIMIT, Message(TENANT, "fan", "fan", topic, b'{"status": "SUCCEEDED"}', 1, False, now))
+    await commit_requests(both.desk.database, both.desk.jobs, asked, now)
+    words = [reply.topic.rpartition("/")[2] for client_id, reply in both.desk.replies if client_id == "lamp"]
+    assert words == ["accepted"] * ASKED_LIMIT + ["rejected"] * 2 * ASKED_LIMIT
+    assert both.desk.jobs.throttled_count == 2 * ASKED_LIMIT

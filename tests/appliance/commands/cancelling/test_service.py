@@ -1,8 +1,11 @@
 """What people take back, and what they cannot."""
 
+import sqlite3
+
 import pytest
 
 from appliance.audit.acting import acting_as
+from appliance.commands import ruling
 from appliance.commands.cancelling import service
 from appliance.commands.model import (
     By,
@@ -105,3 +108,27 @@ async def test_what_of_a_batch_cannot_be_cancelled_for_a_full_disk_is_offered_ag
     [sent] = await hall.commands.commands(TENANT, batch_id=batch.batch_id)
     released = await hall.until(sent.execution_id, lambda one: one.offered_at is None)
     assert released.state is State.QUEUED
+
+
+def _spoil(connection: sqlite3.Connection, command_number: int) -> None:
+    connection.execute("UPDATE command SET author = CAST(x'c1' AS TEXT) WHERE command_number = ?", (command_number,))
+
+
+async def test_of_a_batch_all_are_taken_back_but_for_one_that_is_damaged_which_is_set_aside(hall: Hall) -> None:
+    await hall.add("a", "b", groups=("choir",))
+    batch = await hall.commands.send_to_many(TENANT, Selection(group="choir"), NewCommand("blink"))
+    bad, *_ = await hall.commands.commands(TENANT, batch_id=batch.batch_id)
+    await hall.database.write(_spoil, bad.command_number)
+    # The damaged one is not taken back by anybody: it ends by the gateway.
+    assert await hall.commands.cancel_batch(TENANT, batch.batch_id) == 2
+    told = await hall.commands.batch(TENANT, batch.batch_id)
+    assert (told.counts, hall.commands.status().details["set_aside"]) == ({State.CANCELLED: 3}, 1)
+
+
+async def test_whoever_takes_back_a_damaged_command_hears_that_it_has_ended(hall: Hall) -> None:
+    sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink"))
+    await hall.database.write(_spoil, sent.command_number)
+    with pytest.raises(CommandEndedError):
+        await hall.commands.cancel(TENANT, sent.execution_id)
+    over = await hall.commands.command(TENANT, sent.execution_id)
+    assert (over.state, over.reason_code) == (State.CANCELLED, ruling.GATEWAY_ERROR)

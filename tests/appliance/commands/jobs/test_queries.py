@@ -6,6 +6,7 @@ import pytest
 
 from appliance.commands.jobs import queries
 from appliance.commands.jobs.model import ExecutionState, JobState, Retries, Terms
+from appliance.commands.jobs.reading import queries as reading
 from appliance.store.database import Select
 from tests.appliance.commands.jobs.desk import JobsDesk, T
 
@@ -61,7 +62,7 @@ async def test_a_try_is_there_once(desk: JobsDesk) -> None:
     ("select", "index"),
     [
         (queries.select_next_due(), "job_execution_due"),
-        (queries.select_of_device(T, "pump", (), 9, 10), "job_execution_of_device"),
+        (reading.select_of_device(T, "pump", (), 9, 10), "job_execution_of_device"),
         (queries.select_counts(T, 1), "job_execution_of_job"),
     ],
 )

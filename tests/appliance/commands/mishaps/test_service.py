@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from appliance.commands.mishaps import service
-from appliance.commands.mishaps.service import Aside, Key, Later, Mishap, fails, failures
+from appliance.commands.mishaps.service import BEFORE_ALL, Aside, Key, Later, Mishap, done, fails, failures
+from appliance.errors import InvalidInputError, UnavailableError, kind_of
 from appliance.store.database import Afterwards, UnwritableError, Work, nothing_left
 from tests.appliance.commands.room import Hall, until
 
@@ -118,3 +119,56 @@ async def test_what_did_not_go_on_is_tried_a_little_later_and_once() -> None:
     assert sorted(tried) == ["a", "b"]
     later.add("a")
     await until(lambda: len(tried) == 3)
+
+
+async def test_what_is_asked_for_is_done_after_a_remedy_or_refused(hall: Hall) -> None:
+    told: list[str] = []
+
+    def work(_connection: sqlite3.Connection, _now: int) -> Afterwards:
+        if told != ["ValueError", "ValueError"]:
+            raise ValueError
+        return nothing_left
+
+    async def remedy(error: Exception) -> None:
+        told.append(kind_of(error))
+
+    with pytest.raises(UnavailableError, match="its log says where"):
+        await done(hall.together, work, remedy)
+    await done(hall.together, work, remedy)
+    assert told == ["ValueError"] * 2
+
+    def refused(_connection: sqlite3.Connection, _now: int) -> Afterwards:
+        raise InvalidInputError("no")
+
+    with pytest.raises(InvalidInputError):
+        await done(hall.together, refused, remedy)
+    assert told == ["ValueError"] * 2
+
+
+async def test_slices_follow_each_other_past_what_cannot_be_set_aside_and_begin_anew(hall: Hall) -> None:
+    aside, asked = Stubborn(hall), list[Key]()
+
+    def work_of(key: Key) -> Work:
+        asked.append(key)
+        return _work_of("b")
+
+    assert not await aside.go_through([(5, (1, 7)), (5, (1, 9))], 2, work_of)
+    assert (aside.behind, aside.has_more) == ((5, 9), True)
+    assert not await aside.go_through([(6, (1, 8))], 2, work_of)
+    assert (aside.behind, aside.has_more) == (BEFORE_ALL, False)
+    assert asked == [(1, 7), (1, 9), (1, 8)]
+
+
+async def test_what_else_keeps_one_from_going_on_is_mended_before_it_is_set_aside(hall: Hall) -> None:
+    class Mending(Stubborn):
+        async def mend(self, key: Key) -> bool:
+            return key == (1, 7)
+
+    aside, asked = Mending(hall), list[Key]()
+
+    def work_of(key: Key) -> Work:
+        asked.append(key)
+        return _work_of("b") if asked.count(key) == 1 else lambda _connection, _now: nothing_left
+
+    assert not await aside.sort_out([(1, 7), (1, 8)], work_of)
+    assert (asked, aside.tries) == ([(1, 7), (1, 8), (1, 7)], [(1, 8)])

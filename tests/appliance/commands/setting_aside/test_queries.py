@@ -5,7 +5,8 @@ import sqlite3
 import pytest
 
 from appliance.commands import queries
-from appliance.commands.model import By, DialectName, NewCommand, State
+from appliance.commands.mishaps.service import BEFORE_ALL
+from appliance.commands.model import By, DialectName, NewCommand, Selection, State
 from appliance.commands.setting_aside import queries as own
 from tests.appliance.commands.room import TENANT, Hall
 
@@ -38,7 +39,12 @@ async def test_commands_are_found_by_their_numbers_whatever_else_they_say(hall: 
     assert numbers == [high.command_number, low.command_number]
     keys = {(TENANT, low.command_number), (TENANT, high.command_number)}
     assert set(await read(own.select_open_keys(TENANT, "lamp"))) == keys
-    assert await read(own.select_due_keys(hall.clock() + 1_000, 9)) == [(TENANT, foreign.command_number)]
+    due_at = hall.clock() + 1_000
+    first = (foreign.due_at, (TENANT, foreign.command_number))
+    assert await read(own.select_due_keys(due_at, BEFORE_ALL, 9)) == [first]
+    assert await read(own.select_due_keys(due_at, (foreign.due_at, foreign.command_number), 9)) == []
+    behind = await read(own.select_due_keys(low.due_at, (foreign.due_at, foreign.command_number), 1))
+    assert behind == [(low.due_at, (TENANT, low.command_number))]
     await hall.commands.cancel(TENANT, low.execution_id)
     assert await read(own.select_waiting_numbers(TENANT, "lamp")) == [high.command_number]
     assert await read(own.select_open_keys(TENANT, "lamp")) == [(TENANT, high.command_number)]
@@ -62,3 +68,14 @@ async def test_words_that_are_no_text_are_mended_and_a_row_ends_unread(hall: Hal
     ended = await hall.commands.command(TENANT, bad.execution_id)
     assert (ended.state, ended.ended_at, ended.ended_by) == (State.CANCELLED, 7, By.GATEWAY)
     assert (ended.reason_code, ended.reason, ended.version) == ("code", "words", bad.version + 1)
+
+
+async def test_of_a_batch_those_are_found_that_go_on_behind_a_number(hall: Hall) -> None:
+    await hall.add("other", groups=("choir",))
+    sent = await hall.commands.send_to_many(TENANT, Selection(group="choir"), NewCommand("blink"))
+    numbers = [one.command_number for one in await hall.commands.commands(TENANT, batch_id=sent.batch_id)]
+    batch = (TENANT, sent.batch_number)
+    found = await hall.database.write(own.open_of_batch, *batch, 0, 9)
+    assert found == [(TENANT, number) for number in sorted(numbers)]
+    assert await hall.database.write(own.open_of_batch, *batch, min(numbers), 9) == found[1:]
+    assert await hall.database.write(own.open_of_batch, *batch, 0, 1) == found[:1]

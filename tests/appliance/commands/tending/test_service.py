@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from appliance.commands import ruling
+from appliance.commands.mishaps.service import BEFORE_ALL, SLICES, Key
 from appliance.commands.model import By, NewCommand, State
 from appliance.commands.setting_aside.queries import select_due_keys
 from appliance.commands.tending import service
@@ -162,4 +163,47 @@ async def test_a_command_whose_row_is_no_text_ends_and_no_other_waits(
     await hall.commands.tending.tend()
     assert (await hall.commands.command(TENANT, good.execution_id)).reason_code == ruling.EXPIRED
     assert hall.commands.status().details["set_aside"] == 1
-    assert await hall.database.read(select_due_keys(clock(), 9)) == []
+    assert await hall.database.read(select_due_keys(clock(), BEFORE_ALL, 9)) == []
+
+
+async def test_what_can_neither_be_seen_to_nor_set_aside_keeps_nothing_behind_it_waiting(
+    hall: Hall, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PIECE", 2)
+    bad = [await hall.commands.send(TENANT, "lamp", NewCommand("blink", expires_in_s=5)) for _ in range(2 * SLICES + 1)]
+    good = await hall.commands.send(TENANT, "lamp", NewCommand("blink", expires_in_s=6))
+    for one in bad:
+        await hall.database.write(_spoil, one.execution_id)
+    tried: list[Key] = []
+
+    async def stubborn(key: Key, _error: Exception) -> bool:
+        tried.append(key)
+        return False
+
+    monkeypatch.setattr(hall.commands._aside, "put", stubborn)
+    clock.now += 6_000
+    await hall.commands.tending.tend()
+    # One turn has an end.
+    assert len(tried) <= 2 * SLICES
+    for _ in range(3):
+        await hall.commands.tending.tend()
+    assert (await hall.commands.command(TENANT, good.execution_id)).reason_code == ruling.EXPIRED
+
+
+async def test_commands_of_a_device_that_nobody_can_name_keep_the_gateway_from_no_start(
+    database: Database, registry: Registry, clock: FakeClock
+) -> None:
+    hall = Hall(database, registry, clock)
+    await hall.add("lamp")
+    async with hall.commands.running(hall.exchange):
+        await hall.commands.send(TENANT, "lamp", BLINK)
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE command SET device_id = CAST(x'c1' AS TEXT), offered_at = 1, may_repeat = 1")
+
+    await database.write(spoil)
+    again = Hall(database, registry, clock)
+    async with again.commands.running(again.exchange):
+        sent = await again.commands.send(TENANT, "lamp", BLINK)
+        again.connect("lamp")
+        await again.until(sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)

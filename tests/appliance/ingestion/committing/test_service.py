@@ -8,7 +8,7 @@ import pytest
 
 from appliance.config import IngestionConfig
 from appliance.ingestion.service import OVERTAKEN_MS
-from appliance.store.database import Afterwards, UnwritableError
+from appliance.store.database import Afterwards, UnwritableError, nothing_left
 from broker.message import Message
 from broker.ports import Turn
 from tests.appliance.ingestion.examples import message, turn
@@ -263,3 +263,18 @@ async def test_a_batch_with_a_request_waits_for_the_shorter_interval(
         await asyncio.sleep(0)
         gateway.ingestion.accept(turn([asking("$aws/things/pump/shadow/get")], ["asked"]))
         await gateway.broker.until(lambda broker: broker.receipts == ["told", "asked"])
+
+
+async def test_what_failed_in_the_middle_of_a_question_holds_the_file_at_nothing(tmp_path: Path) -> None:
+    def work(connection: sqlite3.Connection, _now: int) -> Afterwards:
+        for (number,) in connection.execute("SELECT 1 UNION ALL SELECT tenant_id FROM tenant"):
+            raise ValueError(number)
+        return nothing_left
+
+    async with ingesting(tmp_path) as gateway:
+        with pytest.raises(ValueError, match="1") as caught:
+            await gateway.ingestion.together(work)
+        checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
+        [busy, *_] = await gateway.database.maintain(lambda connection: connection.execute(checkpoint).fetchone())
+        # As long as anybody has the error.
+        assert (busy, type(caught.value)) == (0, ValueError)

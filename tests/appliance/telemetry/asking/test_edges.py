@@ -121,6 +121,28 @@ def test_a_zone_is_asked_about_bins_and_not_about_every_day_of_wide_ones(text: s
     assert len(edges(0, days * DAY_MS, width_of(text), Asked(10_000))) > 1_000
 
 
+@pytest.mark.parametrize("text", ["1h", "23h", "1d", "1w", "1mo"])
+def test_whoever_gives_up_does_not_wait_for_all_the_days_of_a_zone(text: str) -> None:
+    class GivenUpError(Exception):
+        """Nobody wants the rest."""
+
+    asked: list[None] = []
+
+    def check() -> None:
+        asked.append(None)
+        if len(asked) == 3:
+            raise GivenUpError
+
+    with pytest.raises(GivenUpError):
+        edges(
+            FIRST,
+            FIRST + 400 * least_ms(width_of(text)) + 400 * DAY_MS,
+            width_of(text),
+            zone_of("Europe/Berlin"),
+            check,
+        )
+
+
 def test_an_empty_range_has_no_bins() -> None:
     assert edges(5, 5, width_of("1s"), UTC) == []
 

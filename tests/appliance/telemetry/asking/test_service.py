@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, from_text
 from appliance.telemetry.asking.columns import columns_of
-from appliance.telemetry.asking.edges import width_of, zone_of
+from appliance.telemetry.asking.edges import least_ms, width_of, zone_of
 from appliance.telemetry.asking.model import (
     CELLS_LIMIT,
     LATEST,
@@ -274,6 +274,13 @@ async def test_too_many_bins_are_refused_before_anything_is_read() -> None:
     with pytest.raises(TooMuchError, match="ask for wider bins"):
         await Asking(source).answer(asked)
     assert source.read_count == 0
+
+
+async def test_bins_that_begin_anew_at_midnight_are_too_many_as_they_are() -> None:
+    width = width_of("23h")
+    asked = question(columns=columns_of(["avg(p)"]), end=(CELLS_LIMIT // 2 - 9) * least_ms(width), width=width)
+    with pytest.raises(TooMuchError, match="287,"):
+        await Asking(Listed([])).answer(asked)
 
 
 async def test_too_many_readings_are_refused_and_not_left_out() -> None:

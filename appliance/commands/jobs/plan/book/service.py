@@ -16,7 +16,11 @@ from appliance.commands.jobs.plan import events, membership, queries, ruling
 from appliance.commands.jobs.plan.events import Told
 from appliance.commands.jobs.plan.membership import View
 from appliance.commands.jobs.plan.model import Job, Targets, UnknownJobError
+from appliance.commands.jobs.plan.setting_aside.service import JobsAside
+from appliance.commands.jobs.row import counts_of
 from appliance.commands.jobs.service import Jobs
+from appliance.commands.jobs.setting_aside.queries import select_texts
+from appliance.commands.jobs.setting_aside.service import UnreadableError
 from appliance.instant import Clock
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import DeviceState
@@ -36,6 +40,7 @@ class Book:
         self.registry = registry
         self.jobs = jobs
         self.clock = clock
+        self.aside = JobsAside(database, self.together)
         self.changed = asyncio.Event()
         """Set when a job has become another: something may be due."""
         self._catalogue = catalogue
@@ -48,7 +53,7 @@ class Book:
 
     async def job(self, tenant_id: int, job_id: str) -> Job:
         """One job. Raises `UnknownJobError`."""
-        for found in await self.database.read(queries.select_job(tenant_id, job_id)):
+        for found in await self.aside.read(queries.select_job(tenant_id, job_id)):
             return found
         raise _unknown(job_id)
 
@@ -109,7 +114,11 @@ class Book:
 
     async def counts(self, job: Job) -> Mapping[ExecutionState, int]:
         """Devices of a job by what became of their latest try."""
-        return dict(await self.database.read(execution_queries.select_counts(job.tenant_id, job.job_number)))
+        rows = await self.database.read(execution_queries.select_counts(job.tenant_id, job.job_number))
+        if any(state is None for state, _ in rows):
+            # What is counted as ended must not go on.
+            await self.jobs.aside.look_through(select_texts(job.tenant_id), UnreadableError())
+        return counts_of(rows)
 
     def forget(self, job_number: int) -> None:
         """Have the devices of a job looked at anew."""

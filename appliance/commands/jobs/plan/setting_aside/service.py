@@ -4,23 +4,55 @@ Rules: such a job is cancelled, with a reason that pages show, and what is queue
 What nobody can read of it, such as how it was to be carried out, is forgotten: nothing is done by a guess.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
 
 from appliance.commands.jobs.plan import queries, ruling
-from appliance.commands.jobs.plan.model import Sweep
+from appliance.commands.jobs.plan.model import Job, Sweep
 from appliance.commands.jobs.plan.ruling import Ending
 from appliance.commands.mishaps.service import Aside, Key
-from appliance.store.database import Afterwards, Together, Work, nothing_left
+from appliance.store.database import (
+    Afterwards,
+    Database,
+    Select,
+    Together,
+    UnwritableError,
+    Work,
+    is_sqlites,
+    nothing_left,
+)
 
 
 class JobsAside(Aside):
     """Cancels jobs that cannot go on."""
 
-    def __init__(self, together: Together) -> None:
+    def __init__(self, database: Database, together: Together) -> None:
         super().__init__("job")
+        self._database = database
         self.together = together
+
+    async def read(self, select: Select[Job]) -> list[Job]:
+        """The jobs that are asked for; where one cannot be read it is set aside, or at last left out."""
+        try:
+            return await self._database.read(select)
+        except Exception as error:
+            if is_sqlites(error):
+                raise
+        keys = await self._database.read(queries.keys_of(select))
+        with contextlib.suppress(UnwritableError):
+            await self.sort_out(keys, lambda key: partial(_looked_at, key))
+        return [job for key in keys for job in await self._read_alone(key)]
+
+    async def _read_alone(self, key: Key) -> list[Job]:
+        try:
+            return await self._database.read(queries.select_by_number(*key))
+        except Exception as error:
+            if is_sqlites(error):
+                raise
+            # What could not be set aside was told.
+            return []
 
     def ways(self, key: Key, reason: str) -> Sequence[Work]:
         """As if somebody had cancelled it."""
@@ -36,3 +68,9 @@ class JobsAside(Aside):
 
     def _counted(self) -> None:
         self.count += 1
+
+
+def _looked_at(key: Key, connection: sqlite3.Connection, now: int) -> Afterwards:
+    del now
+    queries.select_numbered(connection, *key)
+    return nothing_left

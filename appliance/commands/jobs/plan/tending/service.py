@@ -26,13 +26,12 @@ from appliance.commands.jobs.plan.book.service import Book, Step
 from appliance.commands.jobs.plan.events import Told
 from appliance.commands.jobs.plan.membership import View
 from appliance.commands.jobs.plan.model import Job, Sweep, UnknownJobError
-from appliance.commands.jobs.plan.setting_aside.service import JobsAside
 from appliance.commands.jobs.ruling import removed
 from appliance.commands.jobs.setting_aside.queries import select_open_keys, select_texts
 from appliance.commands.mishaps.service import Key, Mishap, fails
 from appliance.errors import ApplianceError, kind_of, place_of
 from appliance.instant import SECOND_MS
-from appliance.store.database import Afterwards, UnwritableError, nothing_left
+from appliance.store.database import Afterwards, UnwritableError
 from appliance.telemetry.keeping.room.drops.service import boot_id, uptime_s
 from broker.message import Message
 
@@ -65,9 +64,8 @@ class Tending:
         """How many jobs have not come to their end, as it was seen last."""
         self._stuck: dict[int, str] = {}
         """By the numbers of jobs: what keeps them from going on."""
-        self.aside = JobsAside(book.together)
+        self.aside = book.aside
         self.mishap = Mishap("looking after jobs")
-        self._reading = Mishap("reading jobs")
 
     async def tend(self) -> None:
         """Go on until it is cancelled."""
@@ -95,7 +93,7 @@ class Tending:
         """Do once whatever is due. Raises `UnwritableError`."""
         with self.mishap.noted():
             await self._take_back()
-        live = await self._live()
+        live = await self._book.aside.read(queries.select_live())
         for job in live:
             await self._tried(job)
         self.live_count = len(live)
@@ -127,14 +125,6 @@ class Tending:
             log.warning("job cannot go on tenant_id=%s job_id=%s reason=%s", job.tenant_id, job.job_id, reason)
         self._stuck[job.job_number] = reason
         return is_news
-
-    async def _live(self) -> list[Job]:
-        """The jobs that something is left to do for; what nobody can read of them is set aside."""
-        keys = await self._book.database.read(queries.select_live_keys())
-        with self._reading.noted():
-            return await self._book.database.read(queries.select_live())
-        await self.aside.sort_out(keys, lambda key: partial(_looked_at, key))
-        return await self._book.database.read(queries.select_live())
 
     async def _go_on(self, job: Job) -> None:
         at = self._book.believed_at()
@@ -308,9 +298,3 @@ class Tending:
         with contextlib.suppress(UnknownJobError):
             stepped = await self._book.change(job.tenant_id, job.job_id, same)
             log.info("job went on tenant_id=%s job_id=%s state=%s", job.tenant_id, job.job_id, stepped.state)
-
-
-def _looked_at(key: Key, connection: sqlite3.Connection, now: int) -> Afterwards:
-    del now
-    queries.select_numbered(connection, *key)
-    return nothing_left

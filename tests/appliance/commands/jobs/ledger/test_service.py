@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from appliance.commands.jobs import requests
-from appliance.commands.jobs.ledger.service import ASKED_LIMIT, Ledger
+from appliance.commands.jobs.ledger.service import Ledger
 from appliance.commands.jobs.model import CommandJob, ExecutionChange, ExecutionState, Retries, Terms, Window
+from appliance.commands.jobs.turns import ASKED_LIMIT
 from appliance.plane_settings import CommandsConfig
 from appliance.store.database import Afterwards, Database, Select
 from broker.message import Message

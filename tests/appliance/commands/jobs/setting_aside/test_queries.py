@@ -3,7 +3,8 @@
 from appliance.commands.jobs.model import ExecutionState, Terms
 from appliance.commands.jobs.setting_aside import queries
 from appliance.commands.jobs.setting_aside.queries import Texts
-from tests.appliance.commands.jobs.desk import JobsDesk, T
+from appliance.commands.mishaps.service import BEFORE_ALL
+from tests.appliance.commands.jobs.desk import DOCUMENT, JobsDesk, T
 
 
 async def test_they_are_found_by_their_numbers_and_mended(desk: JobsDesk) -> None:
@@ -13,10 +14,14 @@ async def test_they_are_found_by_their_numbers_and_mended(desk: JobsDesk) -> Non
     other = await desk.execution("open", "valve")
     read, write, number = desk.database.read, desk.database.write, one.execution_id
     assert await read(queries.select_open_keys(T, "pump")) == [(T, number)]
-    assert await read(queries.select_due_keys(one.due_ms or 0, 9)) == [(T, number)]
-    assert await read(queries.select_due_keys((one.due_ms or 0) - 1, 9)) == []
+    due_ms = one.due_ms or 0
+    assert await read(queries.select_due_keys(due_ms, BEFORE_ALL, 9)) == [(due_ms, (T, number))]
+    assert await read(queries.select_due_keys(due_ms - 1, BEFORE_ALL, 9)) == []
+    assert await read(queries.select_due_keys(due_ms, (due_ms, number), 9)) == []
     texts = await read(queries.select_texts(T))
-    assert await read(queries.select_texts_of_device(T, "pump")) == texts[:1]
+    [of_device] = await read(queries.select_texts_of_device(T, "pump"))
+    assert (of_device._replace(document=b""), of_device.document) == (texts[0], DOCUMENT.encode())
+    assert await read(queries.select_texts_for_command(T, 1)) == []
     assert [found.execution_id for found in texts] == [number, other.execution_id]
     assert await write(queries.texts_of, T, number) == texts[0]
     assert (texts[0].details, b"in_progress_minutes" in texts[0].terms, texts[0].job_id) == (b"{}", True, b"open")
@@ -24,7 +29,9 @@ async def test_they_are_found_by_their_numbers_and_mended(desk: JobsDesk) -> Non
     await desk.ask("open/update", status="IN_PROGRESS", statusDetails={"a": "b"})
     await write(queries.empty_details, T, number)
     await write(queries.empty_terms, T, number)
-    assert await write(queries.texts_of, T, number) == Texts(T, number, b"{}", b"{}", b"open")
+    assert await write(queries.texts_of, T, number) == Texts(T, number, b"{}", b"{}", b"open", b"in_progress", b"", b"")
+    await write(queries.mend_row, T, number)
+    assert (await desk.execution("open")).state is ExecutionState.IN_PROGRESS
     assert await write(queries.end_row, T, number, "because", desk.clock()) == 1
     assert await write(queries.end_row, T, number, "again", desk.clock()) == 0
     ended = await desk.execution("open")

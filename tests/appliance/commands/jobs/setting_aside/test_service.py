@@ -7,7 +7,7 @@ import pytest
 
 from appliance.commands.jobs.ledger.service import Ledger
 from appliance.commands.jobs.model import ExecutionState
-from appliance.commands.jobs.setting_aside.queries import select_texts
+from appliance.commands.jobs.setting_aside.queries import select_texts, select_texts_of_device
 from appliance.commands.jobs.setting_aside.service import ExecutionsAside
 from tests.appliance.commands.jobs.desk import JobsDesk, T
 
@@ -37,7 +37,13 @@ async def test_what_nobody_can_read_of_a_job_is_found_and_cancelled(desk: JobsDe
     assert desk.jobs.aside.count == 1
 
 
-@pytest.mark.parametrize(("table", "column"), [("job_execution", "details"), ("job", "terms"), ("job", "job_id")])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        *(("job_execution", column) for column in ("details", "reason", "state")),
+        *(("job", column) for column in ("terms", "job_id")),
+    ],
+)
 async def test_bytes_that_are_no_text_end_one_execution(
     desk: JobsDesk, table: str, column: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -45,9 +51,11 @@ async def test_bytes_that_are_no_text_end_one_execution(
     await desk.offer("good", "pump")
 
     def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute(
             f"UPDATE {table} SET {column} = CAST('secret' || x'c1' AS TEXT) WHERE job_number = ?", (bad,)
         )
+        connection.execute("PRAGMA ignore_check_constraints = OFF")
 
     await desk.database.write(spoil)
     word, said = await desk.ask("get")
@@ -89,3 +97,19 @@ async def test_a_device_that_cannot_be_answered_is_once_its_jobs_were_looked_thr
         word, said = await desk.ask("start-next")
         assert (word, said["execution"]["jobId"]) == ("accepted", "good")
     assert (await desk.execution("bad")).reason.startswith("the gateway could not go on with it (UnreadableError)")
+
+
+async def test_a_document_that_is_no_text_ends_what_its_device_has_of_it(desk: JobsDesk) -> None:
+    bad = await desk.offer("bad", "pump")
+    await desk.offer("good", "pump")
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE job SET document = CAST(x'c1' AS TEXT) WHERE job_number = ?", (bad,))
+
+    await desk.database.write(spoil)
+    word, said = await desk.ask("start-next")
+    assert (word, said["code"]) == ("rejected", "InternalError")
+    assert await desk.jobs.aside.look_through(select_texts_of_device(T, "pump"), ValueError())
+    assert not await desk.jobs.aside.look_through(select_texts_of_device(T, "pump"), ValueError())
+    word, said = await desk.ask("start-next")
+    assert (word, said["execution"]["jobId"]) == ("accepted", "good")

@@ -54,6 +54,51 @@ async def test_a_job_of_bytes_that_are_no_text_is_cancelled(fleet: Fleet, table:
     assert await fleet.state("bad") == JobState.CANCELLED
 
 
+@pytest.mark.parametrize("has_ended", [False, True])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        *(("job", column) for column in ("description", "author", "reason", "document", "config", "state")),
+        *(("job_plan", column) for column in ("comment", "sweep")),
+    ],
+)
+async def test_a_damaged_job_hides_no_other_on_pages_and_keeps_none_from_going_on(
+    fleet: Fleet, table: str, column: str, has_ended: bool
+) -> None:
+    await fleet.add(1)
+    await fleet.create(wanted("bad"))
+    if has_ended:
+        await fleet.plans.cancel(1, "bad")
+        await fleet.go_on()
+    await fleet.create(wanted("good"))
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(f"UPDATE {table} SET {column} = CAST(x'c1' AS TEXT) WHERE tenant_id = 1 AND job_number = 1")
+        connection.execute("PRAGMA ignore_check_constraints = OFF")
+
+    await fleet.database.write(spoil)
+    assert [one.job_id for one in await fleet.plans.jobs(1)] == ["good", "bad"]
+    bad = await fleet.plans.job(1, "bad")
+    assert (bad.state, fleet.plans.tending.aside.count) == (JobState.CANCELLED, 0 if has_ended else 1)
+    await fleet.go_on(1)
+    assert (await fleet.progress("good")).queued == 1
+
+
+async def test_a_job_that_cannot_even_be_named_keeps_no_other_from_going_on(fleet: Fleet) -> None:
+    await fleet.add(1)
+    await fleet.create(wanted("bad"))
+    await fleet.create(wanted("good"))
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE job SET job_id = CAST(x'c1' AS TEXT) WHERE tenant_id = 1 AND job_number = 1")
+
+    await fleet.database.write(spoil)
+    await fleet.go_on(1)
+    assert (await fleet.progress("good")).queued == 1
+    assert [one.job_id for one in await fleet.plans.jobs(1)] == ["good"]
+
+
 async def test_what_has_ended_or_is_gone_stays_so(fleet: Fleet) -> None:
     await fleet.create(wanted("done"))
     await fleet.go_on()

@@ -1,0 +1,1 @@
+"""The executions of jobs as people read them."""

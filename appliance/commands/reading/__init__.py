@@ -1,0 +1,1 @@
+"""The ledger of commands as people read it."""
