@@ -74,7 +74,7 @@ async def test_a_damaged_roll_up_of_what_is_being_erased_is_not_missed(gateway: 
     await gateway.take(report("a"), report("b"))
     await let_go(gateway, DAY)
     file = await gateway.telemetry.rollups._files.writer(months.file_name(months.month_of(DAY)))
-    await file.write(lambda connection: connection.execute("UPDATE packed SET record = x'0100'"))
+    await file.write(lambda connection: connection.execute("UPDATE metric_day SET record = x'0100'"))
     gateway.telemetry.day_files.erased[1, "a"] = 100
     assert await counts(gateway, "a") == [[], []]
     assert gateway.telemetry.day_files.missing.between(1, ["a"], *SPAN) == []
