@@ -116,6 +116,7 @@ class Taker:
         self._layouts_of_bins: dict[tuple[bytes, int], _Layout] = {}
         """By the names of the metrics, and how many bytes the bins of one hour take."""
         self._every: list[_Run] = []
+        self._blocks: list[_Block] = []
         self._at: tuple[Sequence[int], list[int]] = (), []
         """Of which hours or days bins were taken last, and at which moments these begin: most devices have the same."""
 
@@ -134,20 +135,29 @@ class Taker:
 
         They are known not to be damaged.
         """
-        key = names, len(bins) // len(at)
-        layout = self._layouts_of_bins.get(key)
-        if layout is None:
-            layout = self._layouts_of_bins[key] = self._layout(*key, 0, struct.Struct(f"{key[1]}s"))
-        self._every.append(_Run(device_id, layout, at, bins))
+        self._every.append(_Run(device_id, self._layout_of_bins(names, len(bins) // len(at)), at, bins))
+
+    def take_many(self, device_ids: Sequence[str], names: bytes, at: list[int], bins: Sequence[bytes]) -> None:
+        """The same of many devices that have bins of the same moments."""
+        layout = self._layout_of_bins(names, len(bins[0]) // len(at))
+        count = max(_TOGETHER // len(at), 1)
+        for first in range(0, len(device_ids), count):
+            records = b"".join(bins[first : first + count])
+            self._blocks.append(_Block(device_ids[first : first + count], layout, at, records))
 
     def taken(self) -> Iterator[tuple[str, str, BinColumn]]:
         """What was taken: devices, metrics and their bins. Of a device whose metrics changed, some stand twice."""
-        for (device_id, layout, at, _), (together, first) in zip(self._every, _placed(self._every), strict=True):
-            end = first + len(at)
-            for number, metric in enumerate(layout.metrics):
-                extent = partial(together.extents.of, number, first, end)
-                later = LaterFields(extent, partial(together.others.of, number, first, end))
-                yield device_id, metric, BinColumn(at, later)
+        for device_id, layout, at, records in self._every:
+            yield from _columns([device_id], layout, at, records)
+        for block in self._blocks:
+            yield from _columns(*block)
+
+    def _layout_of_bins(self, names: bytes, size: int) -> "_Layout":
+        key = names, size
+        layout = self._layouts_of_bins.get(key)
+        if layout is None:
+            layout = self._layouts_of_bins[key] = self._layout(*key, 0, struct.Struct(f"{size}s"))
+        return layout
 
     def _take(self, device_id: str, places: Sequence[int], records: Sequence[bytes], unit_ms: int) -> list[int]:
         """Take roll-ups of a device; give the places of those that were damaged."""
@@ -220,16 +230,25 @@ class _Run(NamedTuple):
     records: bytes
 
 
+class _Block(NamedTuple):
+    """Bins of many devices of one layout, all of the same moments, one device after the other."""
+
+    device_ids: Sequence[str]
+    layout: _Layout
+    at: list[int]
+    records: bytes
+
+
 class _Unpacked:
     """Some fields of every metric that is wanted, out of roll-ups of one form, one after the other."""
 
-    __slots__ = ("_field_count", "_form", "_metric_count", "_pieces", "_values")
+    __slots__ = ("_field_count", "_form", "_metric_count", "_records", "_values")
 
-    def __init__(self, form: str, metric_count: int, field_count: int, pieces: Sequence[bytes]) -> None:
+    def __init__(self, form: str, metric_count: int, field_count: int, records: bytes) -> None:
         self._form = form
         self._metric_count = metric_count
         self._field_count = field_count
-        self._pieces = pieces
+        self._records = records
         self._values: tuple[Any, ...] | None = None
 
     def of(self, number: int, begin: int, end: int) -> Fields:
@@ -239,38 +258,24 @@ class _Unpacked:
         """
         values = self._values
         if values is None:
-            records = b"".join(self._pieces)
-            count = len(records) // struct.calcsize(f"<{self._form}")
-            values = self._values = _repeated(self._form, count).unpack(records)
+            count = len(self._records) // struct.calcsize(f"<{self._form}")
+            values = self._values = _repeated(self._form, count).unpack(self._records)
         step = self._metric_count * self._field_count
         first = begin * step + number * self._field_count
         return [values[place : end * step : step] for place in range(first, first + self._field_count)]
 
 
-class _Together:
-    """Runs of one layout: one long piece is unpacked sooner than many short ones."""
-
-    __slots__ = ("count", "extents", "others", "pieces")
-
-    def __init__(self, layout: _Layout) -> None:
-        self.pieces: list[bytes] = []
-        self.count = 0
-        self.extents = _Unpacked(layout.extents, len(layout.metrics), EXTENT_COUNT, self.pieces)
-        self.others = _Unpacked(layout.others, len(layout.metrics), OTHERS_COUNT, self.pieces)
-
-
-def _placed(runs: Iterable[_Run]) -> list[tuple[_Together, int]]:
-    """With which others each run is unpacked, and where it begins among them."""
-    last: dict[int, _Together] = {}
-    placed = []
-    for _, layout, at, records in runs:
-        together = last.get(id(layout))
-        if together is None or together.count + len(at) > _TOGETHER:
-            together = last[id(layout)] = _Together(layout)
-        placed.append((together, together.count))
-        together.pieces.append(records)
-        together.count += len(at)
-    return placed
+def _columns(
+    device_ids: Sequence[str], layout: _Layout, at: Sequence[int], records: bytes
+) -> Iterator[tuple[str, str, BinColumn]]:
+    """The bins of devices that all have them at these moments."""
+    extents = _Unpacked(layout.extents, len(layout.metrics), EXTENT_COUNT, records)
+    others = _Unpacked(layout.others, len(layout.metrics), OTHERS_COUNT, records)
+    for first, device_id in zip(range(0, len(device_ids) * len(at), len(at)), device_ids, strict=True):
+        end = first + len(at)
+        for number, metric in enumerate(layout.metrics):
+            later = LaterFields(partial(extents.of, number, first, end), partial(others.of, number, first, end))
+            yield device_id, metric, BinColumn(at, later)
 
 
 def _form(places: Sequence[int], fields: str, size: int) -> str:

@@ -69,6 +69,8 @@ def within(found: Plain, wanted: int) -> Plain:
     """Those of the hours that are among some others, which follow each other."""
     bits, names, bins = found
     there = bits & wanted
+    if there == bits:
+        return found
     before = bits & ((there & -there) - 1)
     size = len(bins) // bits.bit_count()
     first = before.bit_count() * size

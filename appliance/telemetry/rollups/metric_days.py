@@ -91,6 +91,30 @@ def plain(place: int, row: bytes) -> Plain | None:
     return bits, row[_PLAIN.size : bins_from], row[bins_from:bins_end]
 
 
+def alike(rows: Sequence[Row]) -> tuple[int, bytes, list[bytes]] | None:
+    """The hours, the names and the bins of rows that are easily taken and differ in nothing else; None for others.
+
+    That takes half of what they take one by one.
+    """
+    places, records = zip(*rows, strict=True)
+    if min(map(len, records)) < _PLAIN.size:
+        return None
+    versions, checksums, own_places, _, _, *groups = zip(*map(_PLAIN.unpack_from, records), strict=True)
+    first = plain(*rows[0])
+    if first is None or own_places != places:
+        return None
+    if any(len(set(each)) > 1 for each in (versions, *groups, map(len, records))):
+        return None
+    if checksums != tuple([crc32(memoryview(record)[_CHECK.size :]) for record in records]):
+        return None
+    bits, names, bins = first
+    bins_from = _PLAIN.size + len(names)
+    bins_end = bins_from + len(bins)
+    if {record[_PLAIN.size : bins_from] for record in records} != {names}:
+        return None
+    return bits, names, [record[bins_from:bins_end] for record in records]
+
+
 def is_one(row: bytes) -> bool:
     """Whether this is a row of metrics, as its first byte says, or what should be one."""
     return row[:1] == _FIRST

@@ -1,13 +1,28 @@
 """What a question takes of days that are packed, however they are: easily, or hour by hour where that cannot be."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from appliance.telemetry.rollup_record import Taker, record_of
 from appliance.telemetry.rollups import hour_groups, metric_days, packed_hours
 from appliance.telemetry.rollups.hour_groups import Plain
 from appliance.telemetry.rollups.metric_days import Row
 from appliance.telemetry.rollups.model import DeviceDay, PackedRow
+from appliance.telemetry.rollups.months import NUMBER_MASK
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
+
+_MANY = 8
+"""Rows of so many devices are looked at together."""
+
+
+class _Block(NamedTuple):
+    """What many devices have of the same hours of a day."""
+
+    day: int
+    bits: int
+    names: bytes
+    bins: dict[str, bytes]
+    """By device."""
 
 
 def take(taker: Taker, rows: Sequence[PackedRow], first: int, end: int) -> set[DeviceDay]:
@@ -15,24 +30,48 @@ def take(taker: Taker, rows: Sequence[PackedRow], first: int, end: int) -> set[D
 
     Gives the days of which that cannot be done, for hours are different there or were damaged.
     """
-    found = [_plain(place, row) for _, _, place, row in rows]
-    left = {(row[0], row[1]) for row, each in zip(rows, found, strict=True) if each is None} if None in found else set()
-    whole = range(-(-first // HOURS_PER_DAY), end // HOURS_PER_DAY)
+    blocks, rest = _blocks(rows, first, end)
+    found = [_plain(place, row) for _, _, place, row in rest]
+    left = {(row[0], row[1]) for row, each in zip(rest, found, strict=True) if each is None} if None in found else set()
     runs: dict[tuple[str, bytes], list[tuple[int, int, bytes]]] = {}
-    for (device_id, day, _, _), each in zip(rows, found, strict=True):
+    for (device_id, day, _, _), each in zip(rest, found, strict=True):
         if each is None or (left and (device_id, day) in left):
             continue
-        bits, names, bins = each if day in whole else hour_groups.within(each, _bits_within(day, first, end))
+        bits, names, bins = hour_groups.within(each, _bits_within(day, first, end))
         if bits:
             runs.setdefault((device_id, names), []).append((day, bits, bins))
     for (device_id, names), pieces in runs.items():
-        if len(pieces) == 1:
-            [(day, bits, bins)] = pieces
-            taker.take_bins(device_id, names, hour_groups.moments_of(day, bits), bins)
-        else:
-            moments = [at for day, bits, _ in pieces for at in hour_groups.moments_of(day, bits)]
-            taker.take_bins(device_id, names, moments, b"".join([bins for _, _, bins in pieces]))
+        moments = [at for day, bits, _ in pieces for at in hour_groups.moments_of(day, bits)]
+        taker.take_bins(device_id, names, moments, b"".join([bins for _, _, bins in pieces]))
+    for block in blocks:
+        there = [(device, bins) for device, bins in block.bins.items() if (device, block.day) not in left]
+        if there:
+            devices, every = zip(*there, strict=True)
+            taker.take_many(devices, block.names, hour_groups.moments_of(block.day, block.bits), every)
     return left
+
+
+def _blocks(rows: Sequence[PackedRow], first: int, end: int) -> tuple[list[_Block], Sequence[PackedRow]]:
+    """Rows of one metric and day of many devices that differ in nothing but their numbers, and all other rows."""
+    days = {row[1] for row in rows}
+    if len(days) != 1 or len(rows) < _MANY:
+        return [], rows
+    [day] = days
+    if not first <= day * HOURS_PER_DAY <= (day + 1) * HOURS_PER_DAY <= end:
+        return [], rows
+    groups: dict[tuple[int, int], list[PackedRow]] = {}
+    for row in rows:
+        groups.setdefault((row[2] & NUMBER_MASK, len(row[3])), []).append(row)
+    blocks: list[_Block] = []
+    rest: list[PackedRow] = []
+    for group in groups.values():
+        found = metric_days.alike([row[2:] for row in group]) if len(group) >= _MANY else None
+        if found is None:
+            rest += group
+        else:
+            bits, names, bins = found
+            blocks.append(_Block(day, bits, names, dict(zip([row[0] for row in group], bins, strict=True))))
+    return blocks, rest
 
 
 def unpacked(rows: Iterable[PackedRow], first: int, end: int) -> list[tuple[str, int, bytes]]:

@@ -130,3 +130,44 @@ def test_rows_of_two_states_of_a_day_are_not_believed(change: dict[int, Pieces])
     if mixed == before:
         mixed = [before[0], (before[1][0], after[before[1][0]])]
     assert metric_days.unpack(mixed) is None
+
+
+def many(
+    *metrics: str, hours: tuple[int, ...] = (4, 9), others: dict[str, int] | None = None
+) -> list[tuple[int, bytes]]:
+    """The first row of each of some devices that have the same metrics."""
+    found = []
+    for number in range(5):
+        first = FIRST + (number << metric_days.NUMBER_BITS)
+        found.append(metric_days.rows_of(first, {hour: pieces(*metrics, others=others) for hour in hours})[0])
+    return found
+
+
+def test_rows_that_are_alike_are_taken_together_as_each_is_alone() -> None:
+    rows = many("level")
+    found = metric_days.alike(rows)
+    assert found is not None
+    bits, names, bins = found
+    assert [(bits, names, each) for each in bins] == [metric_days.plain(*row) for row in rows]
+    with_others = many("level", others={"level": 3})
+    assert metric_days.alike(with_others) is not None
+
+
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_row_that_differs_in_anything_keeps_all_from_being_taken_together(at: int) -> None:
+    rows = many("level")
+    place, row = rows[at]
+    others = [
+        *(row[:byte] + bytes([row[byte] ^ 1 << byte % 8]) + row[byte + 1 :] for byte in range(len(row))),
+        *(row[:byte] for byte in (0, 1, 20, 50, len(row) - 1)),
+        metric_days.LOST,
+        many("state")[at][1],
+        many("level", hours=(4, 8))[at][1],
+        many("level", hours=(4, 8, 9))[at][1],
+        many("level", others={"level": 3})[at][1],
+        rows[at - 1][1],
+    ]
+    for other in others:
+        assert metric_days.alike([*rows[:at], (place, other), *rows[at + 1 :]]) is None
+    for none in (many(others={"level": 3}), [(place, b"")], [(place, row[:-1])]):
+        assert metric_days.alike(none) is None

@@ -117,3 +117,38 @@ def test_which_hours_are_known_is_told_without_unpacking_them(as_rows: object) -
     assert callable(as_rows)
     rows = [row[2:] for row in as_rows("a", 7, {4: record(), 9: record()})]
     assert taking.hours_known(7, rows) == [START + 4, START + 9]
+
+
+def a_day_of_many(count: int) -> list[PackedRow]:
+    """A day of devices, most of which have the same metrics in the same hours."""
+    usual = {hour: record(hour + 1, "tu") for hour in range(HOURS_PER_DAY)}
+    unusual = {3: {4: record(3, "t")}, 5: usual | {7: record(9, "ut")}, 7: usual | {8: record(1, "t")}}
+    return [row for number in range(count) for row in split(chr(97 + number), 7, unusual.get(number, usual))]
+
+
+@pytest.mark.parametrize("count", [4, 20])
+@pytest.mark.parametrize(
+    ("first", "end"), [(START, START + 24), (START - 5, END), (START + 1, END), (START, START + 23)]
+)
+def test_a_day_of_many_devices_is_taken_as_that_of_each(count: int, first: int, end: int) -> None:
+    rows = a_day_of_many(count)
+    together, alone = (rollup_record.Taker(["t", "u"]) for _ in range(2))
+    assert taking.take(together, rows, first, end) == set()
+    for row in rows:
+        assert taking.take(alone, [row], first, end) == set()
+    taken = told(together)
+    assert taken == told(alone)
+    assert len(taken) > count
+
+
+@pytest.mark.parametrize("place", range(40))
+def test_of_many_devices_the_one_that_is_damaged_is_left_with_all_of_its_rows(place: int) -> None:
+    rows = a_day_of_many(20)
+    rows = [row for row in rows if ord(row[0]) - 97 not in {3, 7}]
+    place %= len(rows)
+    broken = rows[place]
+    damaged = [*rows[:place], (*broken[:3], broken[3][:-1] + b"?"), *rows[place + 1 :]]
+    taker, others = (rollup_record.Taker(["t", "u"]) for _ in range(2))
+    assert taking.take(taker, damaged, START, START + 24) == {(broken[0], 7)}
+    assert taking.take(others, [row for row in rows if row[0] != broken[0]], START, START + 24) == set()
+    assert told(taker) == told(others)
