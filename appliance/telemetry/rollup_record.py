@@ -29,8 +29,13 @@ _EXTENT_FORM = "I3d"
 _OTHERS_FORM = "dqdqd"
 """The fields of a bin, in their order: first those of its extent."""
 _BIN = struct.Struct(f"<{_EXTENT_FORM}{_OTHERS_FORM}")
+BIN_BYTES = _BIN.size
 _EXTENT_SIZE = struct.calcsize(f"<{_EXTENT_FORM}")
 _OTHERS_SIZE = _BIN.size - _EXTENT_SIZE
+
+
+_TOGETHER = 744
+"""As many roll-ups are unpacked at once as a month has hours."""
 
 
 class RollUp(NamedTuple):
@@ -66,18 +71,23 @@ def encode(rollup: RollUp) -> bytes:
     for metric in rollup.bins:
         put_text(names, metric)
     bodies = [_BIN.pack(*astuple(each)) for each in rollup.bins.values()]
-    others = bytearray()
-    put_varint(others, len(rollup.others))
-    for metric, count in rollup.others.items():
-        put_text(others, metric)
-        put_varint(others, count)
-    return record_of(Pieces(bytes(names), b"".join(bodies), bytes(others)))
+    return record_of(Pieces(bytes(names), b"".join(bodies), others_bytes(rollup.others)))
 
 
 def record_of(pieces: Pieces) -> bytes:
     """The bytes of a roll-up out of their pieces."""
     checked = _NAMES_SIZE.pack(len(pieces.names)) + b"".join(pieces)
     return _CHECK.pack(VERSION, crc32(checked)) + checked
+
+
+def joined(pieces: Sequence[Pieces]) -> Pieces:
+    """What several pieces say, of which no two say anything of the same metric."""
+    if len(pieces) == 1:
+        return pieces[0]
+    names, bins = b"".join([each.names for each in pieces]), b"".join([each.bins for each in pieces])
+    if all(each.others == NO_OTHERS for each in pieces):
+        return Pieces(names, bins, NO_OTHERS)
+    return Pieces(names, bins, others_bytes({k: v for each in pieces for k, v in others_in(each.others).items()}))
 
 
 def pieces_of(record: bytes) -> Pieces:
@@ -93,7 +103,7 @@ def decode(record: bytes) -> RollUp:
     """
     names, bodies_from, others_from = _places(record)
     bins = dict(zip(names, starmap(Bin, _BIN.iter_unpack(record[bodies_from:others_from])), strict=True))
-    return RollUp(bins, _others(record[others_from:]))
+    return RollUp(bins, others_in(record[others_from:]))
 
 
 class Taker:
@@ -106,6 +116,7 @@ class Taker:
         self._layouts_of_bins: dict[tuple[bytes, int], _Layout] = {}
         """By the names of the metrics, and how many bytes the bins of one hour take."""
         self._every: list[_Run] = []
+        self._blocks: list[_Block] = []
         self._at: tuple[Sequence[int], list[int]] = (), []
         """Of which hours or days bins were taken last, and at which moments these begin: most devices have the same."""
 
@@ -124,23 +135,29 @@ class Taker:
 
         They are known not to be damaged.
         """
-        key = names, len(bins) // len(at)
-        layout = self._layouts_of_bins.get(key)
-        if layout is None:
-            layout = self._layouts_of_bins[key] = self._layout(*key, 0, struct.Struct(f"{key[1]}s"))
-        self._every.append(_Run(device_id, layout, at, bins))
+        self._every.append(_Run(device_id, self._layout_of_bins(names, len(bins) // len(at)), at, bins))
+
+    def take_many(self, device_ids: Sequence[str], names: bytes, at: list[int], bins: Sequence[bytes]) -> None:
+        """The same of many devices that have bins of the same moments."""
+        layout = self._layout_of_bins(names, len(bins[0]) // len(at))
+        count = max(_TOGETHER // len(at), 1)
+        for first in range(0, len(device_ids), count):
+            records = b"".join(bins[first : first + count])
+            self._blocks.append(_Block(device_ids[first : first + count], layout, at, records))
 
     def taken(self) -> Iterator[tuple[str, str, BinColumn]]:
         """What was taken: devices, metrics and their bins. Of a device whose metrics changed, some stand twice."""
         for device_id, layout, at, records in self._every:
-            extents = _Unpacked(layout.extents, len(layout.metrics), EXTENT_COUNT, records)
-            others = _Unpacked(layout.others, len(layout.metrics), OTHERS_COUNT, records)
-            for number, metric in enumerate(layout.metrics):
-                yield (
-                    device_id,
-                    metric,
-                    BinColumn(at, LaterFields(partial(extents.of, number), partial(others.of, number))),
-                )
+            yield from _columns([device_id], layout, at, records)
+        for block in self._blocks:
+            yield from _columns(*block)
+
+    def _layout_of_bins(self, names: bytes, size: int) -> "_Layout":
+        key = names, size
+        layout = self._layouts_of_bins.get(key)
+        if layout is None:
+            layout = self._layouts_of_bins[key] = self._layout(*key, 0, struct.Struct(f"{size}s"))
+        return layout
 
     def _take(self, device_id: str, places: Sequence[int], records: Sequence[bytes], unit_ms: int) -> list[int]:
         """Take roll-ups of a device; give the places of those that were damaged."""
@@ -173,7 +190,7 @@ class Taker:
 
     def _layout(self, names: bytes, size: int, bins_from: int, checked: struct.Struct) -> "_Layout":
         block = names[_NAMES_SIZE.size :] if bins_from else names
-        wanted = [(number, name) for number, name in enumerate(_names(block)) if name in self._metrics]
+        wanted = [(number, name) for number, name in enumerate(names_in(block)) if name in self._metrics]
         places = [bins_from + number * _BIN.size for number, _ in wanted]
         extents = _form(places, _EXTENT_FORM, size)
         others = _form([place + _EXTENT_SIZE for place in places], _OTHERS_FORM, size)
@@ -213,6 +230,15 @@ class _Run(NamedTuple):
     records: bytes
 
 
+class _Block(NamedTuple):
+    """Bins of many devices of one layout, all of the same moments, one device after the other."""
+
+    device_ids: Sequence[str]
+    layout: _Layout
+    at: list[int]
+    records: bytes
+
+
 class _Unpacked:
     """Some fields of every metric that is wanted, out of roll-ups of one form, one after the other."""
 
@@ -225,14 +251,31 @@ class _Unpacked:
         self._records = records
         self._values: tuple[Any, ...] | None = None
 
-    def of(self, number: int) -> Fields:
-        """The fields of one of the metrics. Who asks for one asks for the others, so all are unpacked at once."""
+    def of(self, number: int, begin: int, end: int) -> Fields:
+        """The fields of one of the metrics, of some of the roll-ups.
+
+        Who asks for one asks for the others, so all are unpacked at once.
+        """
         values = self._values
         if values is None:
             count = len(self._records) // struct.calcsize(f"<{self._form}")
             values = self._values = _repeated(self._form, count).unpack(self._records)
-        first, step = number * self._field_count, self._metric_count * self._field_count
-        return [values[place::step] for place in range(first, first + self._field_count)]
+        step = self._metric_count * self._field_count
+        first = begin * step + number * self._field_count
+        return [values[place : end * step : step] for place in range(first, first + self._field_count)]
+
+
+def _columns(
+    device_ids: Sequence[str], layout: _Layout, at: Sequence[int], records: bytes
+) -> Iterator[tuple[str, str, BinColumn]]:
+    """The bins of devices that all have them at these moments."""
+    extents = _Unpacked(layout.extents, len(layout.metrics), EXTENT_COUNT, records)
+    others = _Unpacked(layout.others, len(layout.metrics), OTHERS_COUNT, records)
+    for first, device_id in zip(range(0, len(device_ids) * len(at), len(at)), device_ids, strict=True):
+        end = first + len(at)
+        for number, metric in enumerate(layout.metrics):
+            later = LaterFields(partial(extents.of, number, first, end), partial(others.of, number, first, end))
+            yield device_id, metric, BinColumn(at, later)
 
 
 def _form(places: Sequence[int], fields: str, size: int) -> str:
@@ -279,7 +322,7 @@ def _places(record: bytes) -> tuple[tuple[str, ...], int, int]:
     if checksum != crc32(memoryview(record)[_CHECK.size :]):
         raise ChunkError("a roll-up does not match its checksum")
     bodies_from = _NAMES_FROM + size
-    names = _names(record[_NAMES_FROM:bodies_from])
+    names = names_in(record[_NAMES_FROM:bodies_from])
     others_from = bodies_from + len(names) * _BIN.size
     if others_from >= len(record):
         raise ChunkError("a roll-up ends too early")
@@ -287,8 +330,8 @@ def _places(record: bytes) -> tuple[tuple[str, ...], int, int]:
 
 
 @lru_cache(maxsize=1_024)
-def _names(block: bytes) -> tuple[str, ...]:
-    """The names of metrics: devices have the same ones hour after hour."""
+def names_in(block: bytes) -> tuple[str, ...]:
+    """The names of metrics, out of `Pieces`: devices have the same ones hour after hour."""
     reader = Reader(block)
     names = []
     while reader.position < len(block):
@@ -296,7 +339,8 @@ def _names(block: bytes) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _others(block: bytes) -> dict[str, int]:
+def others_in(block: bytes) -> dict[str, int]:
+    """How many values were no numbers, by metric, out of `Pieces`."""
     if block == NO_OTHERS:
         return {}
     reader = Reader(block)
@@ -306,3 +350,15 @@ def _others(block: bytes) -> dict[str, int]:
         others[metric] = reader.varint()
     reader.end()
     return others
+
+
+def others_bytes(others: Mapping[str, int]) -> bytes:
+    """The same as bytes."""
+    if not others:
+        return NO_OTHERS
+    block = bytearray()
+    put_varint(block, len(others))
+    for metric, count in others.items():
+        put_text(block, metric)
+        put_varint(block, count)
+    return bytes(block)

@@ -64,11 +64,11 @@ OF_ALL_TENANTS = {
     "telemetry.keeping.erasing._chunks_of": _KEYS,
     "telemetry.prepare_day": "a number is drawn, no row is read",
     "telemetry.raise_log_id": _NUMBERS,
-    "telemetry.rollups._around": "about the order of keys in a file, which tells whether its pages are in their places",
-    "telemetry.rollups._progress": _DAYS,
+    "telemetry.rollups.reading._around": "about the order of keys in a file, which tells whether pages changed places",
     "telemetry.rollups.close_day": _DAYS,
     "telemetry.rollups.insert_days": _DAYS,
     "telemetry.rollups.insert_hours": _DAYS,
+    "telemetry.rollups.reading._progress": _DAYS,
     "telemetry.rollups.update_progress": _DAYS,
 }
 """Functions with a statement that binds no tenant and does not say whose its rows are, each for a reason."""

@@ -22,8 +22,9 @@ from appliance.telemetry.bin_column import BinColumn, joined
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.open_chunks import OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.rollups import computing, months, packed_hours, queries
-from appliance.telemetry.rollups.model import DamagedRollUpsError, Stored
+from appliance.telemetry.rollups import computing, months, taking
+from appliance.telemetry.rollups.model import DamagedRollUpsError, Stored, Wanted
+from appliance.telemetry.rollups.reading import queries
 from appliance.telemetry.rollups.service import RollUps
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from appliance.telemetry.rows import Rows
@@ -98,9 +99,9 @@ class Hourly:
                 asked.raw[device] |= {hour for hour in hours_of(parts) if first <= hour < stop}
         doubts = set(self._rollups.stale.doubts)
         found, damages = await self._readers.run(self._hours, asked, metrics, (first, stop), doubts)
-        for damaged, hour in damages:
-            # Damaged ones are computed again.
-            self._rollups.stale.mark(damaged, [hour], None)
+        for damaged, day in {(device, hour // HOURS_PER_DAY) for device, hour in damages}:
+            # Computed again, and in one go: what is not damaged of a day that is packed goes with what is.
+            self._rollups.stale.mark(damaged, range(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY), None)
         return found
 
     async def days(
@@ -170,7 +171,8 @@ class Hourly:
         self, month: str, asked: _Asked, devices: Sequence[str], span: tuple[int, int], doubts: set[int]
     ) -> Damaged:
         """Take the roll-ups of hours; give those that were damaged."""
-        stored = self._stored(queries.read_hours, month, asked.tenant_id, devices, *span, doubts)
+        wanted = Wanted(asked.tenant_id, devices, asked.metrics)
+        stored = self._stored(queries.read_hours, month, wanted, *span, doubts)
         days = range(span[0] // HOURS_PER_DAY, (span[1] - 1) // HOURS_PER_DAY + 1)
         unknown = _hours_of([day for day in days if day not in stored.progress], span)
         closed = _hours_of([day for day in days if day in stored.progress and stored.progress[day].is_closed], span)
@@ -178,7 +180,7 @@ class Hourly:
             for device in devices:
                 asked.raw[device] |= unknown | closed
         taker = rollup_record.Taker(asked.metrics)
-        records = _one_by_one(taker, asked, stored, span)
+        records = _one_by_one(taker, asked, stored, span, closed)
         if any(asked.raw[device] for device in devices):
             records = [each for each in records if asked.may_take(each[0], each[1], closed)]
         damaged = taker.take(records, HOUR_MS)
@@ -229,22 +231,27 @@ class Hourly:
 
 
 def _one_by_one(
-    taker: rollup_record.Taker, asked: _Asked, stored: Stored, span: tuple[int, int]
+    taker: rollup_record.Taker, asked: _Asked, stored: Stored, span: tuple[int, int], closed: Collection[int]
 ) -> list[tuple[str, int, bytes]]:
     """Have every packed day taken that may be taken whole; give the roll-ups of all other hours, which rise."""
-    whole = range(-(-span[0] // HOURS_PER_DAY), span[1] // HOURS_PER_DAY)
     # Of those that were read, which are few at a time of all that are asked about.
-    devices = {device for device, _, _ in stored.packed}
-    raw = {device: {hour // HOURS_PER_DAY for hour in asked.raw[device]} for device in devices}
-    free: list[packed_hours.PackedDay] = []
-    left: list[packed_hours.PackedDay] = []
-    for each in stored.packed:
-        device, day, _ = each
-        (free if day in whole and day not in raw[device] else left).append(each)
-    left += packed_hours.take(taker, free)
+    devices = {row[0] for row in stored.packed}
+    left = {
+        (device, hour // HOURS_PER_DAY)
+        for device in devices
+        for hour in asked.raw[device]
+        if not asked.may_take(device, hour, closed)
+    }
+    free = [row for row in stored.packed if (row[0], row[1]) not in left] if left else stored.packed
+    left |= taking.take(taker, free, *span)
+    if closed:
+        for (device, day), rows in taking.by_day(free).items():
+            if (device, day) not in left:
+                asked.raw[device].difference_update(taking.hours_known(day, rows))
     if not left:
         return stored.records
-    return sorted([*stored.records, *packed_hours.unpacked(left, *span)], key=itemgetter(1))
+    rest = [row for row in stored.packed if (row[0], row[1]) in left]
+    return sorted([*stored.records, *taking.unpacked(rest, *span)], key=itemgetter(1))
 
 
 def _combined(check: Check, asked: _Asked, metrics: Sequence[str], missing: dict[str, set[int]], hours: Bins) -> Bins:

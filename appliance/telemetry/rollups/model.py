@@ -1,6 +1,6 @@
 """The nouns of roll-ups."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,13 @@ from appliance.telemetry.rollups.stale import Device
 
 Reader = Callable[[Path], AbstractContextManager[Any]]
 """Gives a connection to a file, for one question."""
+
+
+DeviceDay = tuple[str, int]
+"""A device and a day, counted since 1970."""
+
+PackedRow = tuple[str, int, int, bytes]
+"""Device, day since 1970, where the row lies, and the row: all hours of the day, or those of one metric."""
 
 
 class DamagedRollUpsError(ChunkError):
@@ -52,14 +59,22 @@ class MonthFile(NamedTuple):
     """Each of its pages was looked at since the start; else each answer looks for pages that are not in their place."""
 
 
+class Wanted(NamedTuple):
+    """Of what roll-ups are asked for."""
+
+    tenant_id: int
+    device_ids: Sequence[str]
+    metrics: Collection[str]
+
+
 class Stored(NamedTuple):
     """Roll-ups out of a file, with the days of which they are all there is."""
 
     progress: dict[int, Progress]
     records: list[tuple[str, int, bytes]]
     """Device, hour or day since 1970, and the roll-up."""
-    packed: list[tuple[str, int, bytes]]
-    """Device, day since 1970, and the roll-ups of its hours, in one piece."""
+    packed: list[PackedRow]
+    """Those of a device's day stand side by side."""
 
 
 class Found(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from appliance.instant import DAY_MS, day_of, from_text
+from appliance.telemetry.rollups.metric_days import NUMBER_BITS
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 
 NAMES = "????-??.db"
@@ -11,6 +12,16 @@ NAMES = "????-??.db"
 
 DEVICE_SHIFT = 40
 """An identifier is the hour or day of the month, shifted by this, and the device's number."""
+
+
+DEVICE_MASK = (1 << DEVICE_SHIFT) - 1
+
+METRIC_DAY_SHIFT = 32
+"""The rows of metrics have the number of the metric below that of the device, for which so many bits are left."""
+
+METRIC_DAY_MASK = (1 << METRIC_DAY_SHIFT) - 1
+
+NUMBER_MASK = (1 << NUMBER_BITS) - 1
 
 
 def month_of(day: int) -> str:
@@ -66,3 +77,19 @@ def hour_keys(day: int, device_number: int) -> list[int]:
 def day_key(day: int, month: str, device_number: int) -> int:
     """Where the roll-up of a day, counted since 1970, lies."""
     return (day - first_day(month)) << DEVICE_SHIFT | device_number
+
+
+def metric_day_key(day_key: int) -> int:
+    """Where the rows of the metrics of a device's day begin to lie, of which the roll-up of the day lies there."""
+    day, number = day_key >> DEVICE_SHIFT, day_key & DEVICE_MASK
+    return (day << METRIC_DAY_SHIFT | number) << NUMBER_BITS
+
+
+def day_key_of(place: int) -> int:
+    """Where the roll-up of a day lies, by where one of its rows of metrics does."""
+    return day_of_place(place) << DEVICE_SHIFT | place >> NUMBER_BITS & METRIC_DAY_MASK
+
+
+def day_of_place(place: int) -> int:
+    """The day of the month, from 0, by where a row of metrics lies."""
+    return place >> METRIC_DAY_SHIFT + NUMBER_BITS

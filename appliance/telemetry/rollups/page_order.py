@@ -5,7 +5,7 @@ other, or one for both, the rows on them are not found, which looks like hours i
 are still there, out of order; so a look at the neighbours of a row that is missing tells.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from operator import lt
 
@@ -30,12 +30,18 @@ def is_in_order(
     Asked for were those of some devices, by their numbers, at some places, which are keys without a device. Unless
     the file was looked at whole, each key that is missing must be missing where it would be.
     """
-    if not _is_rising(found):
+    if not is_rising(found):
         return False
     if len(found) == len(places) * len(numbers) and numbers[-1] - numbers[0] < len(numbers):
         # Nearly always: devices side by side, all of whose rows are there.
         return True
-    there = set(found)
+    return is_missing_in_order(set(found), numbers, places, around, is_whole=is_whole)
+
+
+def is_missing_in_order(
+    there: Container[int], numbers: Iterable[int], places: Sequence[int], around: Around, *, is_whole: bool
+) -> bool:
+    """Whether none of the keys that were asked for and are not there seems to be elsewhere."""
     gaps = (gap for number in numbers for gap in _gaps(there, number, places))
     if not is_whole:
         return _are_missing(sorted(key for gap in gaps for key in gap), around)
@@ -44,11 +50,16 @@ def is_in_order(
     for gap in islice((gap for gap in shortest if not any(gap[0] in each for each in seen)), LOOKS_LIMIT):
         below, above = around(gap[0])
         beside = [*below, *above]
-        if not _is_rising(beside):
+        if not is_rising(beside):
             return False
         if beside:
             seen.append(range(beside[0], beside[-1] + 1))
     return True
+
+
+def is_rising(keys: Sequence[int]) -> bool:
+    """Whether each key is greater than the one before it."""
+    return all(map(lt, keys, islice(keys, 1, None)))
 
 
 def _are_missing(keys: Iterable[int], around: Around) -> bool:
@@ -58,7 +69,7 @@ def _are_missing(keys: Iterable[int], around: Around) -> bool:
         if key <= seen_through:
             continue
         below, above = around(key)
-        if not _is_rising([*below, *above]):
+        if not is_rising([*below, *above]):
             return False
         if len(above) < AROUND:
             # That was the end of the table.
@@ -68,12 +79,8 @@ def _are_missing(keys: Iterable[int], around: Around) -> bool:
     return True
 
 
-def _gaps(there: set[int], number: int, places: Sequence[int]) -> Iterator[list[int]]:
+def _gaps(there: Container[int], number: int, places: Sequence[int]) -> Iterator[list[int]]:
     """The keys of a device that are missing, as runs of one after the other."""
     for is_there, keys in groupby([place | number for place in places], there.__contains__):
         if not is_there:
             yield list(keys)
-
-
-def _is_rising(keys: Sequence[int]) -> bool:
-    return all(map(lt, keys, islice(keys, 1, None)))

@@ -2,20 +2,17 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import chain
-from pathlib import Path
-from typing import NamedTuple
 
-from appliance.store.kept_readers import once
 from appliance.telemetry import rollup_record
 from appliance.telemetry.packing import ChunkError
-from appliance.telemetry.rollups import computing, months, packed_hours, schema
-from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Progress, Reader, Stored
-from appliance.telemetry.rollups.months import DEVICE_SHIFT
-from appliance.telemetry.rollups.page_order import AROUND, is_in_order
+from appliance.telemetry.rollups import computing, metric_days, months, packed_hours, schema, taking
+from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow
+from appliance.telemetry.rollups.months import DEVICE_SHIFT, NUMBER_MASK
+from appliance.telemetry.rollups.page_order import is_rising
+from appliance.telemetry.rollups.reading.queries import is_damage, numbers_of
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 
 PAGE_BYTES = 4_096
@@ -56,7 +53,7 @@ def insert_hours(connection: sqlite3.Connection, day: int, rows: Sequence[HourRo
         states = "SELECT is_whole, is_packed, is_closed FROM progress WHERE day = ?"
         is_whole, is_packed, is_closed = connection.execute(states, (day,)).fetchone() or (False,) * 3
         for device, each in computing.by_device(rows).items():
-            if not any(row.record for row in each) and not _numbers(connection, device[0], [device[1]]):
+            if not any(row.record for row in each) and not numbers_of(connection, device[0], [device[1]]):
                 continue
             number = _number_of(connection, *device)
             key = months.day_key(day, month, number)
@@ -65,7 +62,8 @@ def insert_hours(connection: sqlite3.Connection, day: int, rows: Sequence[HourRo
             if records == known:
                 continue
             if known or (is_packed and is_whole):
-                _put_packed(connection, device[0], key, records)
+                if not _put_packed(connection, device[0], key, records):
+                    continue
             else:
                 _put_hours(connection, number, each, is_closed)
             has_day = "SELECT 1 FROM day WHERE tenant_id = ? AND day_id = ?"
@@ -123,13 +121,20 @@ def close_day(connection: sqlite3.Connection, day: int) -> bool:
 def delete_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> None:
     """Delete whatever is there of a device. Raises `DamagedRollUpsError`."""
     with _damage_told():
-        for number in _numbers(connection, tenant_id, [device_id]):
+        for number in numbers_of(connection, tenant_id, [device_id]):
             for table, places in (("hour", 31 * HOURS_PER_DAY), ("day", 31), ("packed", 31)):
                 keys = json.dumps([place << DEVICE_SHIFT | number for place in range(places)])
                 connection.execute(
                     f"DELETE FROM {table} WHERE tenant_id = ? AND {table}_id IN (SELECT value FROM json_each(?))",
                     (tenant_id, keys),
                 )
+            firsts = json.dumps([months.metric_day_key(place << DEVICE_SHIFT | number) for place in range(31)])
+            connection.execute(
+                "DELETE FROM metric_day WHERE tenant_id = ? AND metric_day_id IN (SELECT metric_day_id"
+                " FROM json_each(?) AS asked CROSS JOIN metric_day"
+                f" ON metric_day_id BETWEEN asked.value AND asked.value + {NUMBER_MASK})",
+                (tenant_id, firsts),
+            )
             connection.execute("DELETE FROM device WHERE tenant_id = ? AND device_number = ?", (tenant_id, number))
 
 
@@ -140,161 +145,8 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
         return bool(busy == 0)
 
 
-def require_whole(path: Path, is_stopping: Callable[[], bool]) -> bool:
-    """Raise `DamagedRollUpsError` when something is wrong with any page; give whether no stop came in between."""
-    with _opened(path) as connection:
-        if connection is None:
-            return True
-        connection.set_progress_handler(lambda: int(is_stopping()), _STEPS_BETWEEN)
-        try:
-            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if found == "ok":
-                # A device that the index does not find would be one of which nothing was rolled up.
-                (found,) = connection.execute("PRAGMA integrity_check(device)").fetchone()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                return False
-            raise
-    if found != "ok":
-        raise DamagedRollUpsError(f"{path.name} was damaged: {found}")
-    return True
-
-
-def read_progress(path: Path) -> list[Progress]:
-    """How far each day of a month is rolled up. Raises `ChunkError` when the file cannot be read."""
-    with _opened(path) as connection:
-        return list(_progress(connection).values()) if connection else []
-
-
-def read_hours(
-    file: MonthFile, tenant_id: int, device_ids: Sequence[str], first: int, end: int, but_days: Collection[int]
-) -> Stored:
-    """The roll-ups of some hours of a month, but for those of days that are not closed. Raises `ChunkError`.
-
-    Of days that are packed there are all hours. Those of a device rise.
-    """
-    month = file.path.stem
-    with _opened(file.path, file.reader) as connection:
-        if connection is None:
-            return Stored({}, [], [])
-        progress = _progress(connection)
-        days = [progress[day] for day in range(first // HOURS_PER_DAY, -(-end // HOURS_PER_DAY)) if day in progress]
-        asked = [each for each in days if each.is_closed or each.day not in but_days]
-        loose = {each.day for each in asked if not (each.is_packed and each.is_whole)}
-        numbers = _known_numbers(connection, file, tenant_id, device_ids)
-        hours = [hour for hour in range(first, end) if hour // HOURS_PER_DAY in loose]
-        table = _Table(connection, "hour", tenant_id, file.is_whole)
-        found = _records(table, numbers, hours, months.first_day(month) * HOURS_PER_DAY)
-        packed_days = [each.day for each in asked if each.is_packed]
-        table = _Table(connection, "packed", tenant_id, file.is_whole)
-        return Stored(progress, found, _records(table, numbers, packed_days, months.first_day(month)))
-
-
-def read_days(file: MonthFile, tenant_id: int, device_ids: Sequence[str], first: int, end: int) -> Stored:
-    """The roll-ups of some days of a month, of devices that have them. Raises `ChunkError`."""
-    month = file.path.stem
-    with _opened(file.path, file.reader) as connection:
-        if connection is None:
-            return Stored({}, [], [])
-        progress = _progress(connection)
-        days = [day for day in range(first, end) if day in progress]
-        numbers = _known_numbers(connection, file, tenant_id, device_ids)
-        table = _Table(connection, "day", tenant_id, file.is_whole)
-        return Stored(progress, _records(table, numbers, days, months.first_day(month)), [])
-
-
-class _Table(NamedTuple):
-    """The roll-ups of hours or of days."""
-
-    connection: sqlite3.Connection
-    name: str
-    tenant_id: int
-    is_whole: bool
-
-
-def _records(
-    stored: _Table, numbers: Mapping[int, str], places: Sequence[int], first_place: int
-) -> list[tuple[str, int, bytes]]:
-    """Roll-ups by their places since 1970; `first_place` is the first one of the month."""
-    if not numbers or not places:
-        return []
-    connection, table, tenant_id, is_whole = stored
-    shifted = [(place - first_place) << DEVICE_SHIFT for place in places]
-    low, high = min(numbers), max(numbers)
-    if low < high < low + len(numbers) * _SPARSE:
-        # Most of the devices in between are asked for: to pass the others over takes less than to look for each.
-        rows = connection.execute(
-            f"SELECT {table}_id, record FROM json_each(?) AS asked CROSS JOIN {table}"
-            f" ON {table}.{table}_id BETWEEN asked.value + ? AND asked.value + ? WHERE {table}.tenant_id = ?",
-            (json.dumps(shifted), low, high, tenant_id),
-        )
-    else:
-        rows = connection.execute(
-            f"SELECT {table}_id, record FROM json_each(?) AS asked CROSS JOIN {table}"
-            f" ON {table}.{table}_id = asked.value WHERE {table}.tenant_id = ?",
-            (json.dumps([place | number for place in shifted for number in numbers]), tenant_id),
-        )
-    found = rows.fetchall()
-    schema.require_kind(bytes, [record for _, record in found])
-    around = partial(_around, connection, table)
-    if not is_in_order([key for key, _ in found], list(numbers), shifted, around, is_whole=is_whole):
-        raise DamagedRollUpsError("rows of a file of roll-ups do not stand in order, so its pages were damaged")
-    return [
-        (device_id, (key >> DEVICE_SHIFT) + first_place, record)
-        for key, record in found
-        if (device_id := numbers.get(key & _NUMBER_MASK)) is not None
-    ]
-
-
-def _around(connection: sqlite3.Connection, table: str, key: int) -> tuple[list[int], list[int]]:
-    """The keys below one that is not there and those above, as they lie in the file, whosoever they are."""
-    below, above = (
-        connection.execute(
-            f"SELECT {table}_id FROM {table} WHERE {table}_id {side} ? ORDER BY {table}_id {direction} LIMIT ?",
-            (key, AROUND),
-        ).fetchall()
-        for side, direction in (("<", "DESC"), (">", "ASC"))
-    )
-    return [each for (each,) in reversed(below)], [each for (each,) in above]
-
-
-def _known_numbers(
-    connection: sqlite3.Connection, file: MonthFile, tenant_id: int, device_ids: Sequence[str]
-) -> dict[int, str]:
-    """The devices that the file knows. Raises `DamagedRollUpsError` when one is listed that the index does not find."""
-    numbers = _numbers(connection, tenant_id, device_ids)
-    if not file.is_whole and len(numbers) < len(device_ids):
-        missing = set(device_ids).difference(numbers.values())
-        # Not by the index: that is what is in doubt.
-        listed = connection.execute("SELECT device_id FROM device NOT INDEXED WHERE tenant_id = ?", (tenant_id,))
-        if not missing.isdisjoint(device_id for (device_id,) in listed):
-            raise DamagedRollUpsError(f"{file.path.name} lists a device that is not found, so its pages were damaged")
-    return numbers
-
-
-def _numbers(connection: sqlite3.Connection, tenant_id: int, device_ids: Sequence[str]) -> dict[int, str]:
-    """The devices that the file knows, by number, in the order of their numbers."""
-    rows = connection.execute(
-        "SELECT device_number, device_id FROM json_each(?) AS asked CROSS JOIN device"
-        " ON device.tenant_id = ? AND device.device_id = asked.value ORDER BY device_number",
-        (json.dumps(list(device_ids)), tenant_id),
-    )
-    return dict(rows.fetchall())
-
-
-def _progress(connection: sqlite3.Connection) -> dict[int, Progress]:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    rows = connection.execute(
-        "SELECT day, last_log_id, is_whole, is_closed, 0 FROM progress"
-        if version == 1
-        else "SELECT day, last_log_id, is_whole, is_closed, is_packed FROM progress"
-    ).fetchall()
-    schema.require_kind(int, [value for row in rows for value in row])
-    return {day: Progress(day, log_id, *map(bool, states)) for day, log_id, *states in rows}
-
-
 def _number_of(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> int:
-    known = next(iter(_numbers(connection, tenant_id, [device_id])), None)
+    known = next(iter(numbers_of(connection, tenant_id, [device_id])), None)
     if known is not None:
         return known
     insert = "INSERT INTO device (tenant_id, device_id) VALUES (?, ?) RETURNING device_number"
@@ -337,23 +189,57 @@ def _put_day(connection: sqlite3.Connection, tenant_id: int, day: int, number: i
     )
 
 
-def _put_packed(connection: sqlite3.Connection, tenant_id: int, key: int, records: Mapping[int, bytes]) -> None:
-    if not records:
-        connection.execute("DELETE FROM packed WHERE tenant_id = ? AND packed_id = ?", (tenant_id, key))
-        return
-    connection.execute(
-        "INSERT INTO packed (packed_id, tenant_id, record) VALUES (?, ?, ?)"
+def _put_packed(connection: sqlite3.Connection, tenant_id: int, key: int, records: Mapping[int, bytes]) -> bool:
+    """Have the hours of a device's day packed; False when they lie there just so, and nothing is written."""
+    before, after = _packed_rows(connection, tenant_id, key), _as_rows(key, records)
+    statements = {
+        "packed": "INSERT INTO packed (packed_id, tenant_id, record) VALUES (?, ?, ?)"
         " ON CONFLICT (packed_id) DO UPDATE SET record = excluded.record",
-        (key, tenant_id, packed_hours.pack(records)),
-    )
+        "metric_day": "INSERT INTO metric_day (metric_day_id, tenant_id, record) VALUES (?, ?, ?)"
+        " ON CONFLICT (metric_day_id) DO UPDATE SET record = excluded.record",
+    }
+    for table, statement in statements.items():
+        connection.executemany(
+            f"DELETE FROM {table} WHERE tenant_id = ? AND {table}_id = ?",
+            [(tenant_id, place) for place in before[table] if place not in after[table]],
+        )
+        new = [
+            (place, tenant_id, record) for place, record in after[table].items() if before[table].get(place) != record
+        ]
+        connection.executemany(statement, new)
+    return before != after
+
+
+def _as_rows(key: int, records: Mapping[int, bytes]) -> dict[str, dict[int, bytes]]:
+    """The rows that hours of a device's day are packed in, by their table and place."""
+    try:
+        hours = {hour: rollup_record.pieces_of(record) for hour, record in records.items()}
+    except ChunkError:
+        # That an hour was damaged is said of all metrics at once.
+        return {"packed": {key: packed_hours.pack(records)}, "metric_day": {}}
+    return {"packed": {}, "metric_day": dict(metric_days.rows_of(months.metric_day_key(key), hours))}
+
+
+def _packed_rows(connection: sqlite3.Connection, tenant_id: int, key: int) -> dict[str, dict[int, bytes]]:
+    """The rows in which a device's day is packed, by their table and place: they are all in one of the two."""
+    first = months.metric_day_key(key)
+    of_metrics = connection.execute(
+        "SELECT metric_day_id, record FROM metric_day WHERE tenant_id = ? AND metric_day_id BETWEEN ? AND ?",
+        (tenant_id, first, first | NUMBER_MASK),
+    ).fetchall()
+    whole = connection.execute(
+        "SELECT packed_id, record FROM packed WHERE tenant_id = ? AND packed_id = ?", (tenant_id, key)
+    ).fetchall()
+    schema.require_kind(bytes, [record for _, record in chain(whole, of_metrics)])
+    if not is_rising([first - 1, *(place for place, _ in of_metrics), first + NUMBER_MASK + 1]):
+        raise DamagedRollUpsError("rows of a file of roll-ups do not stand in order, so its pages were damaged")
+    return {"packed": dict(whole), "metric_day": dict(of_metrics)}
 
 
 def _packed(connection: sqlite3.Connection, tenant_id: int, key: int) -> dict[int, bytes]:
     """What is packed of a device's day, by the hour of the day."""
-    rows = connection.execute("SELECT record FROM packed WHERE tenant_id = ? AND packed_id = ?", (tenant_id, key))
-    records = [record for (record,) in rows.fetchall()]
-    schema.require_kind(bytes, records)
-    return dict(chain.from_iterable(map(packed_hours.unpack, records)))
+    rows = _packed_rows(connection, tenant_id, key)
+    return dict(taking.unpack_all([*rows["packed"].items(), *rows["metric_day"].items()]))
 
 
 def _loose(connection: sqlite3.Connection, tenant_id: int, day: int, number: int) -> dict[int, bytes]:
@@ -368,31 +254,10 @@ def _loose(connection: sqlite3.Connection, tenant_id: int, day: int, number: int
 
 
 @contextmanager
-def _opened(path: Path, reader: Reader = once) -> Iterator[sqlite3.Connection | None]:
-    """A file for reading; None when there is none, or when it has no tables yet."""
-    if not path.exists():
-        yield None
-        return
-    try:
-        with reader(path) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > schema.VERSION:
-                raise ChunkError(f"{path.name} has version {version}, this release knows {schema.VERSION}")
-            yield connection if version else None
-    except (sqlite3.Error, FileNotFoundError) as error:
-        kind = DamagedRollUpsError if _is_damage(error) else ChunkError
-        raise kind(f"{path.name} cannot be read: {error}") from error
-
-
-@contextmanager
 def _damage_told() -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if _is_damage(error):
+        if is_damage(error):
             raise DamagedRollUpsError(f"roll-ups cannot be written: {error}") from error
         raise
-
-
-def _is_damage(error: Exception) -> bool:  # The low byte is its kind.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -38,8 +38,18 @@ STEPS = (
     ) STRICT;
     ALTER TABLE progress ADD COLUMN is_packed INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    CREATE TABLE metric_day (
+        metric_day_id INTEGER PRIMARY KEY,
+        tenant_id INTEGER NOT NULL,
+        record BLOB NOT NULL
+    ) STRICT;
+    """,
 )
 """What each version of the file has more than the one before."""
+
+METRIC_DAYS_VERSION = 3
+"""From here on there are rows of metrics."""
 
 VERSION = len(STEPS)
 """Of the newest file, as its `user_version`."""

@@ -27,6 +27,7 @@ from appliance.telemetry.open_chunks import OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
 from appliance.telemetry.rollups.model import DamagedRollUpsError, Found, HourRow, MonthFile, Progress
+from appliance.telemetry.rollups.reading import queries as reading
 from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale
 from appliance.telemetry.wanted import Check
 
@@ -198,7 +199,7 @@ class RollUps:
             if path.stem in self._checked:
                 continue
             try:
-                if not await asyncio.to_thread(queries.require_whole, path, is_stopping):
+                if not await asyncio.to_thread(reading.require_whole, path, is_stopping):
                     return
             except DamagedRollUpsError:
                 self.damaged(path.stem)
@@ -212,7 +213,7 @@ class RollUps:
         if month in self._broken:
             raise DamagedRollUpsError(f"{path.name} was damaged, and is soon made again")
         if month not in self._checked and path.exists() and path.stat().st_size <= CHECKED_AT_ONCE_BYTES:
-            queries.require_whole(path, lambda: False)
+            reading.require_whole(path, lambda: False)
             self._checked.add(month)
         return MonthFile(path, self._files.readers.reader, is_whole=month in self._checked)
 
@@ -391,7 +392,7 @@ class RollUps:
 
     def _progress(self, month: str) -> dict[int, Progress]:
         try:
-            return {each.day: each for each in queries.read_progress(self.path(month))}
+            return {each.day: each for each in reading.read_progress(self.path(month))}
         except DamagedRollUpsError:
             self._broken.add(month)
         except ChunkError as error:

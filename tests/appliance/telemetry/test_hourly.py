@@ -70,11 +70,34 @@ async def test_what_is_being_erased_is_hidden_though_roll_ups_are_all_there_is(g
     assert await counts(gateway, "a") == [[(0, 1), (0, 1)], [(0, 2)]]
 
 
+async def test_an_hour_that_was_let_go_stays_as_it_is_of_every_metric(gateway: Gateway) -> None:
+    await gateway.take(report("a", values={"pressure": 1.0}), report("a", NOON + HOUR_MS, values={"level": 1.0}))
+    await let_go(gateway, DAY)
+    # Late: of metrics that these hours did not have, and of an hour that had nothing.
+    late = {"pressure": 2.0, "level": 2.0, "state": 2.0}
+    await gateway.take(*[report("a", NOON + hour * HOUR_MS + 1, values=late) for hour in (0, 1, 2)])
+
+    async def known(*metrics: str) -> dict[str, list[int]]:
+        found = await gateway.telemetry.hours(1, ["a"], metrics, *SPAN)
+        return {metric: [(at - NOON) // HOUR_MS for at in found["a"][metric]] for metric in metrics}
+
+    expected = {"pressure": [0, 2], "level": [1, 2], "state": [2]}
+    for _ in range(2):
+        assert await known(*expected) == expected
+        for metric, hours in expected.items():
+            assert await known(metric) == {metric: hours}
+        await gateway.telemetry.seal_all()
+    await gateway.telemetry.rollups.roll()
+    assert await known(*expected) == expected
+    for metric, hours in expected.items():
+        assert await known(metric) == {metric: hours}
+
+
 async def test_a_damaged_roll_up_of_what_is_being_erased_is_not_missed(gateway: Gateway) -> None:
     await gateway.take(report("a"), report("b"))
     await let_go(gateway, DAY)
     file = await gateway.telemetry.rollups._files.writer(months.file_name(months.month_of(DAY)))
-    await file.write(lambda connection: connection.execute("UPDATE packed SET record = x'0100'"))
+    await file.write(lambda connection: connection.execute("UPDATE metric_day SET record = x'0100'"))
     gateway.telemetry.day_files.erased[1, "a"] = 100
     assert await counts(gateway, "a") == [[], []]
     assert gateway.telemetry.day_files.missing.between(1, ["a"], *SPAN) == []

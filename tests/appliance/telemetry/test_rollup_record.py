@@ -118,3 +118,21 @@ def test_the_bytes_are_those_that_the_reference_describes() -> None:
     )
     assert rollup_record.decode(record) == rollup
     assert rollup_record.encode(rollup) == record
+
+
+@given(st.integers(1, 70), rollups, st.integers(1, 24))
+def test_bins_of_many_devices_are_taken_as_those_of_each(device_count: int, rollup: RollUp, hour_count: int) -> None:
+    pieces = rollup_record.pieces_of(rollup_record.encode(rollup))
+    if not pieces.names:
+        return
+    at = list(range(hour_count))
+    devices = [f"d{number}" for number in range(device_count)]
+    together, alone = (rollup_record.Taker(rollup.bins) for _ in range(2))
+    together.take_many(devices, pieces.names, at, [pieces.bins * hour_count] * device_count)
+    for device in devices:
+        alone.take_bins(device, pieces.names, at, pieces.bins * hour_count)
+    found = [
+        repr([(device, metric, dict(bins)) for device, metric, bins in taker.taken()]) for taker in (together, alone)
+    ]
+    assert found[0] == found[1]
+    assert found[0].count("'d0'") == len(rollup.bins)

@@ -15,8 +15,9 @@ from appliance.telemetry import queries as day_queries
 from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.rollup_record import RollUp
-from appliance.telemetry.rollups import months, packed_hours, queries
-from appliance.telemetry.rollups.model import HourRow, MonthFile
+from appliance.telemetry.rollups import months, packed_hours, queries, taking
+from appliance.telemetry.rollups.model import HourRow, MonthFile, Wanted
+from appliance.telemetry.rollups.reading import queries as reading
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from tests.appliance.telemetry.reports import DAY, NOON, report
 from tests.appliance.telemetry.test_service import Gateway
@@ -56,7 +57,7 @@ def no_row(device_id: str, hour: int) -> HourRow:
 
 def day_counts(path: Path) -> list[int]:
     """How many readings the roll-up of the day knows of."""
-    found = queries.read_days(MonthFile(path, KeptReaders(0).reader, is_whole=True), 1, ["a"], DAY, DAY + 1).records
+    found = reading.read_days(MonthFile(path, KeptReaders(0).reader, is_whole=True), 1, ["a"], DAY, DAY + 1).records
     return [rollup_record.decode(record).reading_count for _, _, record in found]
 
 
@@ -74,10 +75,10 @@ def test_a_closed_day_keeps_its_roll_up_when_a_damaged_hour_is_looked_at(path: P
         queries.insert_hours(file, DAY, [row("a", 0), row("a", 1)])
         queries.insert_days(file, DAY, 0, 9)
         if is_packed:
-            file.execute("UPDATE packed SET record = x'0100'")
+            file.execute("UPDATE metric_day SET record = x'0100'")
         else:
             # As a file of the version before has it.
-            file.execute("DELETE FROM packed")
+            file.execute("DELETE FROM metric_day")
             file.execute("UPDATE progress SET is_packed = 0")
             queries.insert_hours(file, DAY, [row("a", 0), row("a", 1)])
             file.execute("UPDATE hour SET record = x'0100' WHERE hour_id = ?", (months.hour_key(FIRST, MONTH, 1),))
@@ -110,11 +111,11 @@ def test_hours_without_any_readings_take_no_row(path: Path) -> None:
             queries.insert_days(file, day, 0, 9)
         yesterday = no_row("a", -1)
         queries.insert_hours(file, DAY - 1, [yesterday])
-        assert file.execute("SELECT COUNT(*) FROM packed").fetchone() == (1,)
+        assert file.execute("SELECT COUNT(*) FROM metric_day").fetchone() == (1,)
         # A row that was damaged, of a day of which every chunk was read and none has anything.
-        file.execute("UPDATE packed SET record = x'0100'")
+        file.execute("UPDATE metric_day SET record = x'0100'")
         queries.insert_hours(file, DAY, [no_row("a", hour) for hour in range(HOURS_PER_DAY)])
-        assert file.execute("SELECT COUNT(*) FROM packed").fetchone() == (0,)
+        assert file.execute("SELECT COUNT(*) FROM metric_day").fetchone() == (0,)
 
 
 def test_what_took_the_place_of_packed_hours_leaves_nothing_in_free_pages(path: Path) -> None:
@@ -146,7 +147,7 @@ async def rolled(gateway: Gateway, count: int) -> None:
 
 async def damage_packed(gateway: Gateway) -> None:
     file = await gateway.telemetry.rollups._files.writer(months.file_name(MONTH))
-    await file.write(lambda connection: connection.execute("UPDATE packed SET record = x'0100'"))
+    await file.write(lambda connection: connection.execute("UPDATE metric_day SET record = x'0100'"))
 
 
 async def damage_chunks(gateway: Gateway, count: int) -> None:
@@ -172,11 +173,16 @@ def told(gateway: Gateway) -> list[int]:
 
 def noon_record(gateway: Gateway) -> bytes | None:
     path = gateway.telemetry.rollups.path(MONTH)
-    stored = queries.read_hours(
-        MonthFile(path, KeptReaders(0).reader, is_whole=True), 1, ["a"], FIRST, FIRST + HOURS_PER_DAY, ()
+    stored = reading.read_hours(
+        MonthFile(path, KeptReaders(0).reader, is_whole=True),
+        Wanted(1, ["a"], ["pressure"]),
+        FIRST,
+        FIRST + HOURS_PER_DAY,
+        (),
     )
-    [(_, _, packed)] = stored.packed
-    return dict(packed_hours.unpack(packed)).get(NOON_OF_DAY)
+    return {
+        hour - FIRST: record for _, hour, record in taking.unpacked(stored.packed, FIRST, FIRST + HOURS_PER_DAY)
+    }.get(NOON_OF_DAY)
 
 
 @pytest.mark.parametrize(("damaged_count", "left_count"), [(1, 3), (2, 0)])

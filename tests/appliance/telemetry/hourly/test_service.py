@@ -17,7 +17,7 @@ from appliance.telemetry import queries, rollup_record
 from appliance.telemetry.bins import Bin, bin_of, combined
 from appliance.telemetry.hourly.service import _Asked, _one_by_one
 from appliance.telemetry.model import Report, Value
-from appliance.telemetry.rollups import months
+from appliance.telemetry.rollups import metric_days, months
 from appliance.telemetry.rollups.model import Stored
 from tests.appliance.telemetry.reports import DAY, NOON, report
 from tests.appliance.telemetry.test_service import Gateway
@@ -257,8 +257,8 @@ async def test_unknown_devices_and_metrics_have_nothing_and_tenants_see_their_ow
 async def test_a_damaged_roll_up_is_not_believed_and_made_again(gateway: Gateway) -> None:
     await rolled(gateway, report("a"), report("a", NOON + HOUR_MS))
     file = await gateway.telemetry.rollups._files.writer(months.file_name(months.month_of(DAY)))
-    whole = await file.write(lambda connection: connection.execute("SELECT record FROM packed").fetchall())
-    await file.write(lambda connection: connection.execute("UPDATE packed SET record = x'0100'"))
+    whole = await file.write(lambda connection: connection.execute("SELECT record FROM metric_day").fetchall())
+    await file.write(lambda connection: connection.execute("UPDATE metric_day SET record = x'0100'"))
     await file.write(lambda connection: connection.execute("UPDATE day SET record = x'0100'"))
     assert await counts(gateway) == [(0, 1), (1, 1)]
     await assert_answers_are_raw(gateway)
@@ -266,7 +266,7 @@ async def test_a_damaged_roll_up_is_not_believed_and_made_again(gateway: Gateway
     await gateway.telemetry.rollups.roll()
     await gateway.telemetry.hours(1, ["a"], ["pressure"], DAY * DAY_MS, (DAY + 1) * DAY_MS)
     await gateway.telemetry.rollups.roll()
-    assert await file.write(lambda connection: connection.execute("SELECT record FROM packed").fetchall()) == whole
+    assert await file.write(lambda connection: connection.execute("SELECT record FROM metric_day").fetchall()) == whole
     let_day_files_go(gateway)
     assert await counts(gateway) == [(0, 1), (1, 1)]
     days = await gateway.telemetry.days(1, ["a"], ["pressure"], *SPAN)
@@ -294,7 +294,9 @@ async def test_days_are_named_whose_roll_ups_were_damaged_after_their_readings_w
     path = telemetry.rollups.path(months.month_of(DAY))
     file = await telemetry.rollups._files.writer(path.name)
     await file.write(
-        lambda connection: connection.execute("UPDATE packed SET record = x'0100' WHERE packed_id & 1 = 1")
+        lambda connection: connection.execute(
+            "UPDATE metric_day SET record = x'0100' WHERE metric_day_id >> ? & 1 = 1", (metric_days.NUMBER_BITS,)
+        )
     )
     found = await telemetry.hours(1, ["a", "b"], ["pressure"], *span)
     missing = telemetry.day_files.missing
@@ -340,7 +342,7 @@ def test_a_few_packed_days_are_not_held_against_all_devices_that_are_asked_about
     raw = {"a": {DAY * 24 + 3}, **{f"other-{number}": Untouched([DAY * 24]) for number in range(9)}}
     asked = _Asked(1, frozenset(METRICS), raw, frozenset(), {}, {})
     # Of a day of which an hour may not be taken every hour is looked at.
-    found = _one_by_one(rollup_record.Taker(METRICS), asked, Stored({}, [], [("a", DAY, b"")]), span)
+    found = _one_by_one(rollup_record.Taker(METRICS), asked, Stored({}, [], [("a", DAY, 7, b"")]), span, ())
     assert [(device, hour) for device, hour, _ in found] == [("a", hour) for hour in range(*span)]
 
 

@@ -50,5 +50,21 @@ def test_a_day_has_24_places_for_its_hours(day: int, number: int) -> None:
     assert months.hour_keys(day, number) == [months.hour_key(first + hour, month, number) for hour in range(24)]
 
 
+@given(days, days, st.tuples(*[st.integers(0, 2**32 - 1)] * 2), st.integers(0, months.NUMBER_MASK))
+def test_rows_of_metrics_lie_in_the_order_of_the_days_they_belong_to(
+    day: int, other_day: int, devices: tuple[int, int], number: int
+) -> None:
+    keys = [
+        months.day_key(each, months.month_of(each), device)
+        for each, device in zip((day, other_day), devices, strict=True)
+    ]
+    firsts = [months.metric_day_key(key) for key in keys]
+    assert (firsts[0] < firsts[1]) == (keys[0] < keys[1])
+    assert 0 <= firsts[0] | number < 2**63
+    assert months.day_key_of(firsts[0] | number) == keys[0]
+    assert months.day_of_place(firsts[0] | number) == keys[0] >> months.DEVICE_SHIFT
+    assert firsts[0] & months.NUMBER_MASK == 0
+
+
 def test_names() -> None:
     assert months.file_name(months.month_of(0)) == "1970-01.db"

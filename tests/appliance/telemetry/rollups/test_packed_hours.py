@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.instant import HOUR_MS
 from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.rollup_record import RollUp
@@ -62,51 +61,6 @@ def test_every_changed_byte_and_every_missing_end_is_told_of_each_hour() -> None
 def test_packed_hours_take_less_than_their_records() -> None:
     records = {hour: record(720, "abcde") for hour in range(HOURS_PER_DAY)}
     assert len(packed_hours.pack(records)) < 0.95 * sum(map(len, records.values()))
-
-
-def test_a_part_of_the_hours_is_asked_for() -> None:
-    days = [("b", 7, packed_hours.pack({0: record(1), 23: record(2)})), ("a", 8, packed_hours.pack({0: record(3)}))]
-    start = 7 * HOURS_PER_DAY
-    every = [("b", start, record(1)), ("b", start + 23, record(2)), ("a", start + 24, record(3))]
-    assert packed_hours.unpacked(days, start, start + 48) == every
-    assert packed_hours.unpacked(days, start + 1, start + 25) == every[1:]
-    assert packed_hours.unpacked([], start, start + 3) == []
-
-
-def test_days_are_taken_whole_as_their_hours_are_one_by_one() -> None:
-    alike = {hour: record(hour + 1, "tu") for hour in range(HOURS_PER_DAY)}
-    days = [
-        ("a", 7, packed_hours.pack(alike)),
-        ("b", 7, packed_hours.pack({3: record(1)})),
-        ("a", 8, packed_hours.pack({5: record(2, "tu"), 6: record(3, "tu")})),
-        ("b", 8, packed_hours.pack({4: record(2)})),
-        ("a", 9, packed_hours.pack({5: record(4, "ut")})),
-    ]
-    whole, single = (rollup_record.Taker(["u"]) for _ in range(2))
-    assert packed_hours.take(whole, days) == []
-    start, end = 7 * HOURS_PER_DAY, 10 * HOURS_PER_DAY
-    assert single.take(packed_hours.unpacked(days, start, end), HOUR_MS) == []
-    taken, expected = (
-        sorted(repr((device, metric, *each)) for device, metric, bins in taker.taken() for each in bins.items())
-        for taker in (whole, single)
-    )
-    assert taken == expected
-    assert len(taken) == HOURS_PER_DAY + 3
-
-
-def test_days_with_anything_unusual_are_left_to_be_looked_at_hour_by_hour() -> None:
-    packed = packed_hours.pack({4: record()})
-    days = [
-        ("a", 1, packed_hours.pack({0: record(), 1: record(metrics="tu")})),
-        ("a", 2, packed_hours.pack({0: record(others=1)})),
-        ("a", 3, packed_hours.pack({0: record(), 1: packed_hours.DAMAGED})),
-        ("a", 4, packed_hours.pack({0: rollup_record.encode(RollUp({}, {"state": 1}))})),
-        *(("a", 5, packed[:place] + bytes([packed[place] ^ 4]) + packed[place + 1 :]) for place in range(len(packed))),
-        *(("a", 6, packed[:place]) for place in range(len(packed))),
-    ]
-    taker = rollup_record.Taker(["t"])
-    assert packed_hours.take(taker, days) == days
-    assert list(taker.taken()) == []
 
 
 def test_a_roll_up_of_more_readings_takes_the_place_of_one_of_fewer() -> None:

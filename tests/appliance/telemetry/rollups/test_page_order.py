@@ -12,7 +12,8 @@ from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.rollup_record import RollUp
 from appliance.telemetry.rollups import months, queries
-from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile
+from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Wanted
+from appliance.telemetry.rollups.reading import queries as reading
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from tests.appliance.telemetry.reports import DAY
 
@@ -51,8 +52,8 @@ def pages_of_hours(path: Path) -> list[int]:
 
 
 def stored(path: Path, names: list[str], *, is_whole: bool = True) -> set[tuple[str, int]]:
-    records = queries.read_hours(
-        MonthFile(path, KeptReaders(0).reader, is_whole), 1, names, HOURS[0], HOURS[-1] + 1, ()
+    records = reading.read_hours(
+        MonthFile(path, KeptReaders(0).reader, is_whole), Wanted(1, names, ["pressure"]), HOURS[0], HOURS[-1] + 1, ()
     ).records
     assert len(records) == len(set(records))
     return {(device, hour) for device, hour, _ in records}

@@ -14,8 +14,10 @@ from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollup_record import RollUp
-from appliance.telemetry.rollups import months, packed_hours, queries, schema
-from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Progress
+from appliance.telemetry.rollups import metric_days, months, packed_hours, queries, taking
+from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Progress, Wanted
+from appliance.telemetry.rollups.months import NUMBER_MASK
+from appliance.telemetry.rollups.reading import queries as reading
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from tests.appliance.telemetry.reports import DAY
 
@@ -47,6 +49,15 @@ def row(device_id: str = "a", hour: int = FIRST, count: int = 1, tenant_id: int 
     return HourRow(tenant_id, device_id, hour, count, record, is_certain=True)
 
 
+ONE = Bin(1, 1.0, 1.0, 1.0, 0.0, 0, 1.0, 0, 1.0)
+STATE = metric_days.number_of("state")
+
+
+def two_metrics(device_id: str, hour: int) -> HourRow:
+    record = rollup_record.encode(RollUp({"pressure": ONE, "state": ONE}, {}))
+    return HourRow(1, device_id, FIRST + hour, 2, record, is_certain=True)
+
+
 def no_row(device_id: str, hour: int) -> HourRow:
     return HourRow(1, device_id, hour, 0, b"", is_certain=True)
 
@@ -57,10 +68,11 @@ def records(
     end: int = FIRST + HOURS_PER_DAY,
     device_ids: tuple[str, ...] = ("a",),
     tenant_id: int = 1,
+    metric: str = "pressure",
 ) -> list[tuple[str, int, bytes]]:
     """Roll-ups, whether or not their day is packed, hour by hour."""
-    stored = queries.read_hours(file, tenant_id, device_ids, first, end, ())
-    found = [*stored.records, *packed_hours.unpacked(stored.packed, first, end)]
+    stored = reading.read_hours(file, Wanted(tenant_id, device_ids, [metric]), first, end, ())
+    found = [*stored.records, *taking.unpacked(stored.packed, first, end)]
     return sorted(found, key=lambda each: (each[1], each[0]))
 
 
@@ -70,7 +82,7 @@ def counts(path: Path, device_ids: tuple[str, ...] = ("a",), tenant_id: int = 1)
 
 
 def day_counts(path: Path, device_ids: tuple[str, ...] = ("a",)) -> dict[str, int]:
-    stored = queries.read_days(read_file(path), 1, device_ids, DAY, DAY + 1)
+    stored = reading.read_days(read_file(path), 1, device_ids, DAY, DAY + 1)
     return {device: rollup_record.decode(record).reading_count for device, _, record in stored.records}
 
 
@@ -80,7 +92,7 @@ def test_hours_come_back_by_device_and_tenant(file: sqlite3.Connection, path: Pa
     queries.update_progress(file, DAY, 5)
     assert counts(path, ("b", "a", "unknown")) == [("a", 0, 1), ("b", 3, 2)]
     assert counts(path, tenant_id=2) == [("a", 0, 9)]
-    assert queries.read_hours(read_file(path), 1, ["a"], FIRST, FIRST + 1, {DAY}).records == []
+    assert reading.read_hours(read_file(path), Wanted(1, ["a"], ["pressure"]), FIRST, FIRST + 1, {DAY}).records == []
 
 
 def test_a_roll_up_that_knows_of_fewer_readings_does_not_replace_one_that_knows_of_more(
@@ -96,10 +108,10 @@ def test_what_comes_late_for_a_closed_day_is_added_only_where_nothing_is(file: s
     queries.update_progress(file, DAY, 5)
     queries.insert_hours(file, DAY, [row(count=3)])
     queries.close_day(file, DAY)
-    assert queries.read_progress(path) == [Progress(DAY, 5, is_whole=False, is_closed=True, is_packed=False)]
+    assert reading.read_progress(path) == [Progress(DAY, 5, is_whole=False, is_closed=True, is_packed=False)]
     queries.insert_hours(file, DAY, [row(count=9), row(hour=FIRST + 1, count=7)])
     assert counts(path) == [("a", 0, 3), ("a", 1, 7)]
-    stored = queries.read_hours(read_file(path), 1, ["a"], FIRST, FIRST + 1, {DAY})
+    stored = reading.read_hours(read_file(path), Wanted(1, ["a"], ["pressure"]), FIRST, FIRST + 1, {DAY})
     assert len(stored.records) == 1
 
 
@@ -108,11 +120,11 @@ def test_a_day_is_made_of_its_hours_and_follows_them(file: sqlite3.Connection, p
     queries.insert_hours(file, DAY, [row(), row("a", FIRST + 1), row("b"), row("c")])
     assert day_counts(path) == {}
     assert queries.insert_days(file, DAY, 0, 2) == 2
-    assert queries.read_progress(path)[0].is_whole is False
+    assert reading.read_progress(path)[0].is_whole is False
     queries.insert_hours(file, DAY, [row("a", FIRST + 2, 5), row("c", FIRST + 2, 5)])
     assert day_counts(path, ("a", "b", "c")) == {"a": 7, "b": 1}
     assert queries.insert_days(file, DAY, 2, 2) is None
-    assert queries.read_progress(path)[0].is_whole is True
+    assert reading.read_progress(path)[0].is_whole is True
     queries.insert_hours(file, DAY, [row("d", FIRST + 2, 4)])
     assert day_counts(path, ("a", "b", "c", "d")) == {"a": 7, "b": 1, "c": 6, "d": 4}
 
@@ -124,7 +136,8 @@ def test_a_day_with_a_damaged_hour_has_no_roll_up_until_the_hour_has_a_good_one(
     queries.insert_hours(file, DAY, [row(), row(hour=FIRST + 1)])
     queries.insert_days(file, DAY, 0, 9)
     damaged = {0: packed_hours.DAMAGED, 1: row(hour=FIRST + 1).record}
-    file.execute("UPDATE packed SET record = ?", (packed_hours.pack(damaged),))
+    file.execute("DELETE FROM metric_day")
+    file.execute("INSERT INTO packed VALUES (?, 1, ?)", (months.day_key(DAY, MONTH, 1), packed_hours.pack(damaged)))
     queries.insert_hours(file, DAY, [row(hour=FIRST + 2)])
     assert day_counts(path) == {}
     queries.insert_hours(file, DAY, [row()])
@@ -163,7 +176,7 @@ def test_a_device_of_which_nothing_was_found_stays_unknown(file: sqlite3.Connect
         assert file.execute("SELECT device_id FROM device").fetchall() == [("a",)]
         queries.insert_days(file, DAY, 0, 9)
         assert day_counts(path, ("a", "b")) == {"a": 1}
-        assert queries.read_progress(path)[0].is_packed or is_packed
+        assert reading.read_progress(path)[0].is_packed or is_packed
 
 
 def test_while_a_day_is_being_packed_every_hour_is_found_once(file: sqlite3.Connection, path: Path) -> None:
@@ -179,7 +192,7 @@ def test_while_a_day_is_being_packed_every_hour_is_found_once(file: sqlite3.Conn
         assert file.execute("SELECT COUNT(*) FROM hour").fetchone() == (left + 1,)
     across = records(read_file(path), FIRST - 9, FIRST + 1)
     assert [hour - FIRST for _, hour, _ in across] == [-1, 0]
-    assert queries.read_progress(path)[1] == Progress(DAY, 5, is_whole=True, is_closed=False, is_packed=True)
+    assert reading.read_progress(path)[1] == Progress(DAY, 5, is_whole=True, is_closed=False, is_packed=True)
 
 
 def test_what_comes_late_goes_where_the_hours_of_its_device_are(file: sqlite3.Connection, path: Path) -> None:
@@ -198,40 +211,6 @@ def test_what_comes_late_goes_where_the_hours_of_its_device_are(file: sqlite3.Co
     assert counts(path) == [("a", 0, 4), ("a", 1, 1), ("a", 2, 1)]
 
 
-def test_a_file_of_the_version_before_is_read_and_brought_up_to_date(path: Path) -> None:
-    first = connect_writer(path, page_bytes=queries.PAGE_BYTES, cache_kb=100, synchronous="NORMAL")
-    with contextlib.closing(first):
-        first.executescript(schema.STEPS[0] + "PRAGMA user_version = 1;")
-        for number, hour in ((7, 0), (7, 1), (9, 0)):
-            first.execute(
-                "INSERT INTO hour VALUES (?, 1, 1, ?)",
-                (months.hour_key(FIRST + hour, MONTH, number), row(hour=FIRST + hour).record),
-            )
-        first.execute("INSERT INTO device VALUES (7, 1, 'a'), (9, 1, 'b')")
-        first.execute("INSERT INTO progress VALUES (?, 5, 1, 0), (?, 5, 0, 0)", (DAY, DAY - 1))
-    every = [("a", 0, 1), ("b", 0, 1), ("a", 1, 1)]
-    whole = Progress(DAY, 5, is_whole=True, is_closed=False, is_packed=False)
-    assert counts(path, ("a", "b")) == every
-    assert queries.read_progress(path)[1] == whole
-    with contextlib.closing(
-        connect_writer(path, page_bytes=queries.PAGE_BYTES, cache_kb=100, synchronous="NORMAL")
-    ) as file:
-        queries.prepare(file)
-        assert file.execute("PRAGMA user_version").fetchone() == (2,)
-        assert counts(path, ("a", "b")) == every
-        assert queries.read_progress(path)[1] == whole
-        # It is whole: as it was packed in no version, it stays as it is.
-        queries.insert_hours(file, DAY, [row(hour=FIRST + 2)])
-        assert counts(path, ("a", "b")) == [*every, ("a", 2, 1)]
-        assert day_counts(path) == {"a": 3}
-        queries.insert_hours(file, DAY - 1, [row(hour=FIRST - 2)])
-        queries.insert_days(file, DAY - 1, 0, 9)
-        across = records(read_file(path), FIRST - 24)
-        assert [hour - FIRST for _, hour, _ in across] == [-2, 0, 1, 2]
-        queries.delete_device(file, 1, "a")
-        assert counts(path, ("a", "b")) == [("b", 0, 1)]
-
-
 def test_what_was_packed_leaves_nothing_in_free_pages(file: sqlite3.Connection, path: Path) -> None:
     queries.update_progress(file, DAY, 5)
     queries.insert_hours(file, DAY, [row(f"d{number}", FIRST + hour) for hour in range(24) for number in range(60)])
@@ -244,40 +223,6 @@ def test_what_was_packed_leaves_nothing_in_free_pages(file: sqlite3.Connection, 
     assert b"pressure" not in path.read_bytes()
 
 
-def test_pages_of_packed_hours_that_changed_places_are_found(file: sqlite3.Connection, path: Path) -> None:
-    names = [f"d{number:02}" for number in range(40)]
-    metrics = {f"m{number}": Bin(1, 1.0, 1.0, 1.0, 0.0, 0, 1.0, 0, 1.0) for number in range(2)}
-    each = rollup_record.encode(RollUp(metrics, {}))
-    for day in range(DAY - 2, DAY + 1):
-        first = day * HOURS_PER_DAY
-        queries.update_progress(file, day, 5)
-        hours = [HourRow(1, name, first + hour, 2, each, is_certain=True) for hour in range(24) for name in names]
-        queries.insert_hours(file, day, hours)
-        queries.insert_days(file, day, 0, 99)
-    queries.checkpoint(file)
-    content = path.read_bytes()
-    leaf = b"\x0d"
-    pages = [
-        at for at in range(4096, len(content), 4096) if content[at : at + 1] == leaf and b"m0" in content[at:][:4096]
-    ]
-    pages = [at for at in pages if content[at + 3 : at + 5] == b"\0\1"]
-    assert len(pages) > 60
-    copy = path.with_name(f"{MONTH}.copy")
-    swapped = bytearray(content)
-    for here, there in ((pages[5], pages[50]), (pages[50], pages[5])):
-        swapped[here : here + 4096] = content[there : there + 4096]
-    copy.write_bytes(swapped)
-    answers = []
-    for name in names:
-        try:
-            answers.append(len(records(read_file(copy, is_whole=False), FIRST - 48, device_ids=(name,))))
-        except DamagedRollUpsError:
-            answers.append(-1)
-    assert set(answers) == {-1, 72}
-    with pytest.raises(DamagedRollUpsError):
-        queries.require_whole(copy, lambda: False)
-
-
 def test_an_erased_device_leaves_nothing(file: sqlite3.Connection, path: Path) -> None:
     queries.update_progress(file, DAY, 5)
     queries.insert_hours(file, DAY, [row(hour=FIRST + hour) for hour in range(24)] + [row("b"), row(tenant_id=2)])
@@ -286,19 +231,10 @@ def test_an_erased_device_leaves_nothing(file: sqlite3.Connection, path: Path) -
     assert counts(path, ("a", "b")) == [("b", 0, 1)]
     assert counts(path, tenant_id=2) == [("a", 0, 1)]
     assert file.execute("SELECT COUNT(*) FROM hour").fetchone() == (0,)
-    assert file.execute("SELECT COUNT(*) FROM packed").fetchone() == (2,)
+    assert file.execute("SELECT COUNT(*) FROM metric_day").fetchone() == (2,)
     assert file.execute("SELECT COUNT(*) FROM day").fetchone() == (2,)
     queries.insert_hours(file, DAY, [row(hour=FIRST + 5)])
     assert counts(path) == [("a", 5, 1)]
-
-
-def test_a_file_that_is_not_there_or_empty_has_nothing(path: Path) -> None:
-    assert queries.read_progress(path) == []
-    assert counts(path) == []
-    assert day_counts(path) == {}
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-    assert queries.read_progress(path) == []
 
 
 def test_a_damaged_file_is_told_by_reader_and_writer(file: sqlite3.Connection, path: Path) -> None:
@@ -315,44 +251,7 @@ def test_a_damaged_file_is_told_by_reader_and_writer(file: sqlite3.Connection, p
         queries.insert_hours(other, DAY, [row()])
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(DamagedRollUpsError):
-        queries.read_progress(path)
-
-
-def half_zeroed(path: Path, page: int) -> None:
-    """A page of which a disk wrote only the first half."""
-    content = bytearray(path.read_bytes())
-    end = page * queries.PAGE_BYTES
-    content[end - queries.PAGE_BYTES // 2 : end] = bytes(queries.PAGE_BYTES // 2)
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("table", ["progress", "device", "hour"])
-def test_half_a_page_that_is_lost_is_found_by_looking_at_the_whole_file(
-    file: sqlite3.Connection, path: Path, table: str
-) -> None:
-    queries.update_progress(file, DAY, 5)
-    queries.insert_hours(file, DAY, [row(hour=FIRST + hour) for hour in range(4)])
-    [(page,)] = file.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchall()
-    assert queries.checkpoint(file)
-    assert queries.require_whole(path, lambda: False)
-    before = counts(path)
-    half_zeroed(path, page)
-    with pytest.raises(DamagedRollUpsError, match=path.name):
-        queries.require_whole(path, lambda: False)
-    # Who reads it meanwhile hears of it or gets nothing, which is why it is looked for; and no value of a wrong kind.
-    with contextlib.suppress(DamagedRollUpsError):
-        assert counts(path) in ([], before)
-    if table == "progress":
-        with pytest.raises(DamagedRollUpsError, match="lacks a value"):
-            queries.read_progress(path)
-
-
-def test_looking_at_a_whole_file_ends_when_the_gateway_stops(file: sqlite3.Connection, path: Path) -> None:
-    queries.insert_hours(file, DAY, [row(f"d{n}", FIRST + hour) for hour in range(24) for n in range(60)])
-    assert queries.checkpoint(file)
-    assert not queries.require_whole(path, lambda: True)
-    assert queries.require_whole(path, lambda: False)
-    assert queries.require_whole(path.with_name("2000-01.db"), lambda: True)
+        reading.read_progress(path)
 
 
 def test_other_trouble_is_not_damage(file: sqlite3.Connection, path: Path) -> None:
@@ -360,39 +259,69 @@ def test_other_trouble_is_not_damage(file: sqlite3.Connection, path: Path) -> No
         queries.insert_days(sqlite3.connect(":memory:"), DAY, 0, 1)
     file.execute("PRAGMA user_version = 99")
     with pytest.raises(ChunkError, match="version 99"):
-        queries.read_progress(path)
+        reading.read_progress(path)
     with pytest.raises(ChunkError, match="version 99"):
         queries.prepare(file)
     path.with_name("folder.db").mkdir()
     with pytest.raises(ChunkError, match="cannot be read") as caught:
-        queries.read_progress(path.with_name("folder.db"))
+        reading.read_progress(path.with_name("folder.db"))
     assert not isinstance(caught.value, DamagedRollUpsError)
 
 
-def test_a_page_of_device_names_in_the_place_of_another_is_found_by_whoever_misses_a_device(
+def test_hours_of_which_one_is_damaged_are_in_one_row_until_it_is_made_again(
     file: sqlite3.Connection, path: Path
 ) -> None:
-    names = [f"pump-of-the-northern-field-{number:04}" for number in range(400)]
-    queries.insert_hours(file, DAY, [row(name) for name in names])
-    queries.update_progress(file, DAY, 1)
-    queries.checkpoint(file)
-    content = bytearray(path.read_bytes())
-    index_leaf = 0x0A
-    leaves = [
-        at for at in range(4096, len(content), 4096) if content[at] == index_leaf and b"pump" in content[at : at + 4096]
-    ]
-    content[leaves[1] : leaves[1] + 4096] = content[leaves[2] : leaves[2] + 4096]
-    copy = path.with_name(f"{MONTH}.copy")
-    copy.write_bytes(content)
+    def tables() -> tuple[int, int]:
+        [(whole, split)] = file.execute("SELECT (SELECT COUNT(*) FROM packed), (SELECT COUNT(*) FROM metric_day)")
+        return whole, split
 
-    def found(name: str) -> bool | None:
-        try:
-            return bool(queries.read_hours(read_file(copy, is_whole=False), 1, [name], FIRST, FIRST + 1, ()).records)
-        except DamagedRollUpsError:
-            return None
+    queries.update_progress(file, DAY, 5)
+    queries.insert_hours(file, DAY, [two_metrics("a", hour) for hour in (0, 1)])
+    file.execute("UPDATE hour SET record = X'0100' WHERE hour_id = ?", (months.hour_key(FIRST, MONTH, 1),))
+    queries.insert_days(file, DAY, 0, 9)
+    assert tables() == (1, 0)
+    # Whichever metric is asked for, the hour is known to be damaged.
+    for metric in ("pressure", "state", "unknown"):
+        stored = reading.read_hours(read_file(path), Wanted(1, ["a"], [metric]), FIRST, FIRST + 24, ())
+        assert taking.unpacked(stored.packed, FIRST, FIRST + 1) == [("a", FIRST, packed_hours.DAMAGED)]
+    queries.insert_hours(file, DAY, [two_metrics("a", 0)])
+    assert tables() == (0, 2)
+    assert counts(path) == [("a", 0, 1), ("a", 1, 1)]
+    file.execute("UPDATE metric_day SET record = X'02' WHERE metric_day_id & ? = ?", (NUMBER_MASK, STATE))
+    # One hour is made again; what was in the row that was damaged stays told of.
+    queries.insert_hours(file, DAY, [two_metrics("a", 0)])
+    assert tables() == (1, 0)
+    assert [record == packed_hours.DAMAGED for _, _, record in records(read_file(path))] == [False] + [True] * 23
 
-    answers = [found(name) for name in names]
-    assert None in answers
-    assert False not in answers
-    with pytest.raises(DamagedRollUpsError):
-        queries.require_whole(copy, lambda: False)
+
+def test_rows_of_metrics_are_written_only_where_they_are_not_as_they_were(file: sqlite3.Connection, path: Path) -> None:
+    queries.update_progress(file, DAY, 5)
+    queries.insert_hours(file, DAY, [two_metrics("a", hour) for hour in range(3)])
+    queries.insert_days(file, DAY, 0, 9)
+    before, stored = file.total_changes, file.execute("SELECT * FROM metric_day").fetchall()
+    # The same in another order of the metrics.
+    other = RollUp({"state": ONE, "pressure": ONE}, {})
+    queries.insert_hours(file, DAY, [HourRow(1, "a", FIRST, 2, rollup_record.encode(other), is_certain=True)])
+    assert file.total_changes == before
+    more = RollUp({"state": ONE, "pressure": ONE, "level": ONE}, {"pressure": 1})
+    queries.insert_hours(file, DAY, [HourRow(1, "a", FIRST, 4, rollup_record.encode(more), is_certain=True)])
+    assert file.execute("SELECT COUNT(*) FROM metric_day").fetchone() == (3,)
+    assert not set(stored).intersection(file.execute("SELECT * FROM metric_day").fetchall())
+    numbers = [key for (key,) in file.execute("SELECT metric_day_id & ? FROM metric_day", (NUMBER_MASK,))]
+    assert numbers == sorted(map(metric_days.number_of, ("state", "pressure", "level")))
+    [(_, _, record)] = records(read_file(path), FIRST, FIRST + 1)
+    # Only of what was asked for, with what else is known of it.
+    assert rollup_record.decode(record) == RollUp({"pressure": ONE}, {"pressure": 1})
+
+
+def test_a_row_of_another_day_among_those_of_a_day_is_damage(file: sqlite3.Connection) -> None:
+    queries.update_progress(file, DAY, 5)
+    queries.insert_hours(file, DAY, [two_metrics("a", 0)])
+    queries.insert_days(file, DAY, 0, 9)
+    file.execute(
+        "UPDATE metric_day SET metric_day_id = metric_day_id + 1 WHERE metric_day_id & ? = ?", (NUMBER_MASK, STATE)
+    )
+    key = months.day_key(DAY, MONTH, 1)
+    assert queries._packed(file, 1, key) == dict(packed_hours.ALL_DAMAGED)
+    file.execute("DELETE FROM metric_day WHERE metric_day_id & ? = ?", (NUMBER_MASK, STATE + 1))
+    assert queries._packed(file, 1, key) == dict(packed_hours.ALL_DAMAGED)

@@ -1,0 +1,1 @@
+"""Hourly and daily roll-ups: what is known of each metric without its readings."""
