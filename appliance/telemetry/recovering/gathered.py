@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 from appliance.instant import DAY_MS
 from appliance.telemetry import log_record, naming
-from appliance.telemetry.lanes import added, raised
+from appliance.telemetry.lanes import added, array_of, raised
 from appliance.telemetry.model import Report, TimeSource, Value
 from appliance.telemetry.packing import as_text
 from appliance.telemetry.recovering.pile import Kind, Pile, kind_of
@@ -138,13 +138,13 @@ class Gathered:
 
     def _origin_numbers(self, origins: Sequence[Origin]) -> "array[int]":
         numbers = list(map(self._origins.__getitem__, origins))
-        return array("H" if len(self._origins) <= _FEW else "q", numbers)
+        return array_of("H", numbers) if len(self._origins) <= _FEW else array("q", numbers)
 
     def _narrow_lags(self, lags: "array[int]") -> "array[int]":
         """The same in 16 bits, until one needs more: then all that come, for what is alike is in one pile."""
         if self._are_lags_narrow:
             try:
-                return array("h", lags)
+                return array_of("h", lags)
             except OverflowError:
                 self._are_lags_narrow = False
         return lags
@@ -221,7 +221,7 @@ class _Part:
         at, lags = self._at, self._lags
         if lags == lags[:1] * len(lags):
             return raised(at, lags[0], 0), at[-1] + lags[0]
-        arrived_at = added(at, lags if lags.typecode == "q" else array("q", lags))
+        arrived_at = added(at, lags if lags.typecode == "q" else array_of("q", lags))
         return arrived_at, max(arrived_at)
 
     def reports(self) -> Iterator[Placed]:

@@ -10,7 +10,7 @@ from itertools import repeat
 from operator import mul, sub
 
 from appliance.telemetry.column import FRACTIONS, SCALES, take_scale
-from appliance.telemetry.lanes import beyond, climbed, moved
+from appliance.telemetry.lanes import array_of, beyond, climbed, moved
 from appliance.telemetry.packing import Reader, take_integer_sequence
 from appliance.telemetry.scaled import NUMBERS, Scaled, Window
 from appliance.telemetry.tenths import FORM_BYTES, FORM_STEPS
@@ -95,7 +95,8 @@ def _within(wholes: Sequence[int], scale: float, window: Window) -> "array[int] 
     if scale > window.scale:
         return None
     factor = int(window.scale / scale)
+    raised = wholes if factor == 1 else map(mul, wholes, repeat(factor))
     try:
-        return array("H", map(sub, wholes if factor == 1 else map(mul, wholes, repeat(factor)), repeat(window.lowest)))
+        return array_of("H", list(map(sub, raised, repeat(window.lowest))))
     except OverflowError:
         return None
