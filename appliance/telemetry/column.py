@@ -46,7 +46,7 @@ Cell = Value | Missing
 """What stands in one row of a column."""
 
 _PLACES_LIMIT = 9
-_SCALES = [10.0**places for places in range(_PLACES_LIMIT + 1)]
+SCALES = [10.0**places for places in range(_PLACES_LIMIT + 1)]
 _EXACT_LIMIT = 1 << 53
 _ROUNDED_LIMIT = float(1 << 51)
 _ROUNDER = 3 * _ROUNDED_LIMIT
@@ -70,9 +70,8 @@ class _Form(IntEnum):
     MIXED = 8
 
 
-_CONSTANT = bytes((_Form.INTEGER, 0))
-"""How a column begins that holds one whole number over and over."""
-_FRACTIONS = bytes((_Form.DECIMAL,))
+FRACTIONS, _CONSTANT = bytes((_Form.DECIMAL,)), bytes((_Form.INTEGER, 0))
+"""How columns begin: of decimal fractions, before how many places these have; of one whole number over and over."""
 
 
 def put_column(out: bytearray, cells: Sequence[Cell]) -> None:
@@ -119,8 +118,8 @@ def take_packed(reader: Reader, count: int) -> "array[int] | array[float] | list
 
 
 def take_scale(reader: Reader) -> float | None:
-    """What whole numbers that follow are divided by; None, and nothing is read, where no such column begins."""
-    return _take_scale(reader) if reader.skip(_FRACTIONS) else None
+    """What the whole numbers of a column are divided by; None, and nothing is read, of any other column."""
+    return _take_scale(reader) if reader.skip(FRACTIONS) else None
 
 
 def take_constant(reader: Reader, count: int) -> int | None:
@@ -228,7 +227,7 @@ def _as_decimals(values: list[float]) -> tuple[int, list[int] | Wholes] | None:
     sample = values[:_SAMPLE_COUNT]
     places = _places_of(sample, 0) if max(map(abs, sample)) <= _EXACT_LIMIT else None
     while places is not None:
-        scale = _SCALES[places]
+        scale = SCALES[places]
         # Floating-point numbers of the size of this one are whole: what is added to it is rounded, as `round` does.
         scaled = [value * scale + _ROUNDER - _ROUNDER for value in values]
         back = [whole / scale for whole in scaled]
@@ -246,7 +245,7 @@ def _as_decimals(values: list[float]) -> tuple[int, list[int] | Wholes] | None:
 def _as_great_decimals(values: list[float], least: int) -> tuple[int, list[int]] | None:
     places: int | None = least
     while places is not None:
-        scale = _SCALES[places]
+        scale = SCALES[places]
         scaled = [round(value * scale) for value in values]
         wrong = next((value for value, whole in zip(values, scaled, strict=True) if whole / scale != value), None)
         if wrong is None:
@@ -257,7 +256,7 @@ def _as_great_decimals(values: list[float], least: int) -> tuple[int, list[int]]
 
 def _places_of(values: list[float], least: int) -> int | None:
     for places in range(least, _PLACES_LIMIT + 1):
-        scale = _SCALES[places]
+        scale = SCALES[places]
         if [round(value * scale) / scale for value in values] == values:
             return places
     return None
@@ -336,7 +335,7 @@ def _take_scale(reader: Reader) -> float:
     places = reader.byte()
     if places > _PLACES_LIMIT:
         raise ChunkError(f"{places} decimal places are not known")
-    return _SCALES[places]
+    return SCALES[places]
 
 
 def _put_wide(out: bytearray, values: Sequence[int]) -> None:

@@ -8,11 +8,13 @@ added, then to each the one two places before it, then four: twelve additions ar
 great number has its first lane at its top there: what a shift moves past the last lane is gone.
 """
 
+import struct
 from array import array
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, repeat
 from operator import add
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 LANES_LIMIT = 1_024
 """Of more numbers at once nothing is gained, and each count of them costs memory."""
@@ -152,7 +154,7 @@ def climbed(steps: bytes, first: int, least: int) -> "array[int] | None":
     if differences is None:
         return None
     try:
-        return array("H", accumulate(differences, initial=first))
+        return array_of("H", list(accumulate(differences, initial=first)))
     except OverflowError:
         return None
 
@@ -166,6 +168,14 @@ def beyond(numbers: bytes, lowest: int) -> "array[int] | None":
     raw[::_HALF_BYTES] = numbers.translate(_RISING[low : low + _BYTE + 1])
     raw[1::_HALF_BYTES] = numbers.translate(_carried(low, high))
     return array("H", raw)
+
+
+def array_of(code: Literal["H", "h", "q"], numbers: Sequence[int]) -> "array[int]":
+    """Numbers side by side, sooner than an array takes them. Raises `OverflowError` when one has more bits."""
+    try:
+        return array(code, struct.pack(f"<{len(numbers)}{code}", *numbers))
+    except struct.error as error:
+        raise OverflowError("a number has more bits") from error
 
 
 def moved(numbers: "array[int]", by: int) -> "array[int] | None":

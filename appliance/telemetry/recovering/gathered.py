@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 from appliance.instant import DAY_MS
 from appliance.telemetry import log_record, naming
-from appliance.telemetry.lanes import added, raised
+from appliance.telemetry.lanes import added, array_of, raised
 from appliance.telemetry.model import Report, TimeSource, Value
 from appliance.telemetry.packing import as_text
 from appliance.telemetry.recovering.pile import Kind, Pile, kind_of
@@ -115,9 +115,8 @@ class Gathered:
 
     def _add_piled(self, log_id: int, found: Unpacked) -> None:
         count = len(found.devices)
-        log_ids, numbers = array("q", (log_id,)) * count, self._origin_numbers(found.origins, count)
-        lags = self._narrow_lags(found.lags)
-        head: list[Packed] = [log_ids, _places(count), numbers, found.at, lags, found.sequences]
+        numbers, lags = self._origin_numbers(found.origins), self._narrow_lags(found.lags)
+        head: list[Packed] = [array("q", (log_id,)), _places(count), numbers, found.at, lags, found.sequences]
         if len(found.shapes) == 1:
             self._put(found.shapes[0], found.devices, head)
             return
@@ -126,7 +125,7 @@ class Gathered:
             rows_of[number].append(row)
         for shape, rows in zip(found.shapes, rows_of, strict=True):
             if rows:
-                self._put(shape, _picked(found.devices, rows), [_picked_column(column, rows) for column in head])
+                self._put(shape, _picked(found.devices, rows), [_picked_cells(column, rows) for column in head])
 
     def _put(self, shape: Shape, devices: Sequence[bytes], head: list[Packed]) -> None:
         columns = [*head, *shape.columns]
@@ -137,16 +136,15 @@ class Gathered:
             pile = self._piles[key] = Pile(kinds)
         pile.add(devices, columns)
 
-    def _origin_numbers(self, origins: Sequence[Origin], count: int) -> "array[int]":
+    def _origin_numbers(self, origins: Sequence[Origin]) -> "array[int]":
         numbers = list(map(self._origins.__getitem__, origins))
-        code = "H" if len(self._origins) <= _FEW else "q"
-        return array(code, numbers) * count if len(numbers) == 1 else array(code, numbers)
+        return array_of("H", numbers) if len(self._origins) <= _FEW else array("q", numbers)
 
     def _narrow_lags(self, lags: "array[int]") -> "array[int]":
         """The same in 16 bits, until one needs more: then all that come, for what is alike is in one pile."""
         if self._are_lags_narrow:
             try:
-                return array("h", lags[:1]) * len(lags) if lags == lags[:1] * len(lags) else array("h", lags)
+                return array_of("h", lags)
             except OverflowError:
                 self._are_lags_narrow = False
         return lags
@@ -223,7 +221,7 @@ class _Part:
         at, lags = self._at, self._lags
         if lags == lags[:1] * len(lags):
             return raised(at, lags[0], 0), at[-1] + lags[0]
-        arrived_at = added(at, lags if lags.typecode == "q" else array("q", lags))
+        arrived_at = added(at, lags if lags.typecode == "q" else array_of("q", lags))
         return arrived_at, max(arrived_at)
 
     def reports(self) -> Iterator[Placed]:
@@ -286,6 +284,11 @@ def _places(count: int) -> "array[int]":
 
 def _picked(column: Sequence[T], rows: Sequence[int]) -> list[T]:
     return [column[row] for row in rows]
+
+
+def _picked_cells(column: Packed, rows: Sequence[int]) -> Packed:
+    """The same of a column of which one cell may stand for all."""
+    return column if len(column) == 1 else _picked_column(column, rows)
 
 
 def _picked_column(column: Packed, rows: Sequence[int]) -> Packed:

@@ -21,6 +21,7 @@ Kind: TypeAlias = str | Window
 _OBJECT = "O"
 """A column of whatever no array holds: in its rows stand places in a list."""
 _NARROW = ("H", "h")
+_HALF = 0xFFFF
 _CELL = 8
 _HALVES = 4
 """So many numbers of 16 bits take as much as one of 64."""
@@ -37,7 +38,6 @@ class Pile:
     """Reports whose columns are of the same kinds: a row of numbers for each of them."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
-        """The first of the kinds is that of whole numbers of 64 bits."""
         wide, narrow = list[int](), list[int]()
         for place, kind in enumerate(kinds):
             (narrow if isinstance(kind, Window) or kind in _NARROW else wide).append(place)
@@ -47,6 +47,7 @@ class Pile:
         self._wide = [(place, offset) for offset, place in enumerate(wide)]
         self._narrow = [(place, len(wide) * _HALVES + offset) for offset, place in enumerate(narrow)]
         """Which columns these are, and where each stands in a row, in numbers of its size."""
+        self._blank = bytes(_CELL * self._width)
         self._objects: list[list[Cell]] = [[] for _ in kinds]
         """By column, what stands in no row."""
         self.joined: defaultdict[bytes, list[bytes]] = defaultdict(list)
@@ -54,19 +55,30 @@ class Pile:
         self._rows: defaultdict[bytes, list[bytes]] = defaultdict(list)
 
     def add(self, devices: Sequence[bytes], columns: Sequence[Packed]) -> None:
-        """Add a row for each device, of columns of these kinds."""
-        width = self._width
-        # Whatever is in it at first: each number is overwritten.
-        cells = cast("array[int]", columns[0]) * width
+        """Add a row for each device, of columns of these kinds: one cell for all rows, or one for each."""
+        width, row = self._width, array("q", self._blank)
+        halves = memoryview(row).cast("B").cast("H")
+        wide, narrow = list[tuple[int, "array[int]"]](), list[tuple[int, "array[int]"]]()
         for place, offset in self._wide:
+            numbers = self._numbers(place, columns[place])
+            if len(numbers) == 1:
+                row[offset] = numbers[0]
+            else:
+                wide.append((offset, numbers))
+        for place, offset in self._narrow:
             column = columns[place]
-            cells[offset::width] = cast("array[int]", column) if self._kinds[place] == "q" else self._put(place, column)
-        if self._narrow:
-            halves = memoryview(cells).cast("B").cast("H")
-            for place, offset in self._narrow:
-                column = columns[place]
-                numbers = column.beyond if type(column) is Scaled else cast("array[int]", column)
-                halves[offset :: width * _HALVES] = memoryview(numbers).cast("B").cast("H")
+            numbers = column.beyond if type(column) is Scaled else cast("array[int]", column)
+            if len(numbers) == 1:
+                halves[offset] = numbers[0] & _HALF
+            else:
+                narrow.append((offset, numbers))
+        cells = row * len(devices)
+        for offset, numbers in wide:
+            cells[offset::width] = numbers
+        halves = memoryview(cells).cast("B").cast("H")
+        for offset, numbers in narrow:
+            view = memoryview(numbers)
+            halves[offset :: width * _HALVES] = view if numbers.typecode == "H" else view.cast("B").cast("H")
         # By device at once, and nothing of it in a loop of ours: this is on the way of each of a million reports.
         deque(map(list.append, map(self._rows.__getitem__, devices), pieces(cells, _CELL * width)), maxlen=0)
 
@@ -99,10 +111,13 @@ class Pile:
                     columns[place] = cells if isinstance(kind, str) else Scaled(cells, kind)
         return columns
 
-    def _put(self, place: int, column: Packed) -> "array[int]":
+    def _numbers(self, place: int, column: Packed) -> "array[int]":
         """What stands for a column in the rows."""
-        if isinstance(column, array):
-            return array("q", column.tobytes())
+        kind = self._kinds[place]
+        if kind == "q":
+            return cast("array[int]", column)
+        if kind == "d":
+            return array("q", cast("array[float]", column).tobytes())
         objects = self._objects[place]
-        objects += column
+        objects += cast("list[Cell]", column)
         return array("q", range(len(objects) - len(column), len(objects)))

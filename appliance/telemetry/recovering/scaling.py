@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import repeat
 from operator import mul, sub
 
-from appliance.telemetry.column import take_scale
-from appliance.telemetry.lanes import beyond, climbed, moved
+from appliance.telemetry.column import FRACTIONS, SCALES, take_scale
+from appliance.telemetry.lanes import array_of, beyond, climbed, moved
 from appliance.telemetry.packing import Reader, take_integer_sequence
 from appliance.telemetry.scaled import NUMBERS, Scaled, Window
 from appliance.telemetry.tenths import FORM_BYTES, FORM_STEPS
@@ -18,9 +18,12 @@ from appliance.telemetry.tenths import FORM_BYTES, FORM_STEPS
 WINDOWS_LIMIT = 4
 """For one metric: what was read with another one has to be joined."""
 
-_FORM_CONSTANT = 0x00
-_FORM_HALVES = 0x02
-"""How one whole number over and over is stored (docs/reference/chunks.md), and whole numbers of two bytes each."""
+_FORMS = (FORM_STEPS, FORM_BYTES, 0x02, 0x00)
+"""How whole numbers are stored (docs/reference/chunks.md): as steps, and in one byte each, in two bytes, in none."""
+_BEGINNINGS = {
+    scale: tuple(bytes((*FRACTIONS, places, form)) for form in _FORMS) for places, scale in enumerate(SCALES)
+}
+"""How columns of fractions begin."""
 _EXACT_LIMIT = 1 << 52
 """Beyond it a fraction may be another one when both numbers that it comes from are ten times as great."""
 
@@ -38,13 +41,8 @@ class Scaling:
         window, position = self._windows.get(metric), reader.position
         if not count or (window is None and metric in self._windows):
             return None
-        scale = take_scale(reader)
-        if scale is None:
-            return None
-        found = None
-        if window is not None and scale == window.scale:
-            found = _taken_at_once(reader, count, window.lowest)
-        if found is None:
+        found = None if window is None else _taken_at_once(reader, count, window)
+        if found is None and (scale := take_scale(reader)) is not None:
             wholes = take_integer_sequence(reader, count)
             found = None if window is None else _within(wholes, scale, window)
             if found is None:
@@ -67,25 +65,26 @@ class Scaling:
         return Window(lowest, greatest) if is_one and count <= WINDOWS_LIMIT else None
 
 
-def _taken_at_once(reader: Reader, count: int, lowest: int) -> "array[int] | None":
+def _taken_at_once(reader: Reader, count: int, window: Window) -> "array[int] | None":
     """By how much each whole number is beyond the lowest one; None, and nothing is read, where that takes longer."""
-    position = reader.position
-    form = reader.byte()
+    position, lowest = reader.position, window.lowest
+    # Which column begins is told from all of its first bytes at once: they are on the way of each column.
+    steps, beyond_one, halves, constant = _BEGINNINGS[window.scale]
     found: array[int] | None = None
-    if form == FORM_STEPS:
+    if reader.skip(steps):
         first, least = reader.signed() - lowest, reader.signed()
         found = climbed(reader.take(count - 1), first, least)
-    elif form == FORM_BYTES:
+    elif reader.skip(beyond_one):
         first = reader.signed() - lowest
         found = beyond(reader.take(count), first)
-    elif form == _FORM_CONSTANT:
-        first = reader.signed() - lowest
-        found = array("H", (first,)) * count if 0 <= first < NUMBERS else None
-    elif form == _FORM_HALVES:
+    elif reader.skip(halves):
         first = reader.signed() - lowest
         raw = bytearray(2 * count)
         raw[::2], raw[1::2] = reader.take(count), reader.take(count)
         found = moved(array("H", raw), first)
+    elif reader.skip(constant):
+        first = reader.signed() - lowest
+        found = array("H", (first,)) * count if 0 <= first < NUMBERS else None
     if found is None:
         reader.position = position
     return found
@@ -96,7 +95,8 @@ def _within(wholes: Sequence[int], scale: float, window: Window) -> "array[int] 
     if scale > window.scale:
         return None
     factor = int(window.scale / scale)
+    raised = wholes if factor == 1 else map(mul, wholes, repeat(factor))
     try:
-        return array("H", map(sub, wholes if factor == 1 else map(mul, wholes, repeat(factor)), repeat(window.lowest)))
+        return array_of("H", list(map(sub, raised, repeat(window.lowest))))
     except OverflowError:
         return None

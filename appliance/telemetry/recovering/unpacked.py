@@ -53,8 +53,9 @@ class Unpacked(NamedTuple):
     """One, if it is that of every report; else one for each."""
     at: "array[int]"
     lags: "array[int]"
-    """How much later each arrived."""
+    """How much later each arrived: one, if it is that of every report; else one for each."""
     sequences: Packed
+    """One, if it is that of every report; else one for each."""
     shape_numbers: Sequence[int]
     shapes: Sequence[Shape]
 
@@ -68,12 +69,22 @@ class Names(NamedTuple):
     clients: list[str]
 
 
+class Metrics(NamedTuple):
+    """The metrics of a shape."""
+
+    written: bytes
+    """How the record tells them."""
+    names: tuple[str, ...]
+
+
 class Known:
     """What is kept of the records before one: the next ones are mostly like them."""
 
     def __init__(self) -> None:
         self.names: dict[int, Names] = {}
         """By the count of reports: the names in the last record of so many."""
+        self.metrics: Metrics | None = None
+        """Those of the last shape."""
         self.scaling = Scaling()
 
 
@@ -95,7 +106,7 @@ def unpack(record: bytes, known: Known) -> Unpacked:
     # Mostly there is one shape, and nothing but its number is told.
     shape_numbers = bytes(count) if count and reader.skip(_FIRST_OF_ALL) else take_integer_sequence(reader, count)
     counts = Counter(shape_numbers) if shape_count != 1 else {0: shape_numbers.count(0)}
-    shapes = [_take_shape(reader, counts.get(number, 0), known.scaling) for number in range(shape_count)]
+    shapes = [_take_shape(reader, raw, counts.get(number, 0), known) for number in range(shape_count)]
     if sum([counts.get(number, 0) for number in range(shape_count)]) != count:
         raise ChunkError("a shape is named that is not there")
     reader.end()
@@ -153,12 +164,11 @@ def _take_moments(reader: Reader, count: int) -> "array[int]":
 
 def _take_lags(reader: Reader, at: "array[int]") -> "array[int]":
     """Raises `ChunkError` when a report arrived at a moment of more than 64 bits."""
-    count = len(at)
-    lag = take_constant(reader, count)
-    lags = _take_moments(reader, count) if lag is None else _repeated(lag, count)
-    if _is_great(at) or _is_great(lags[:1] if lag is not None else lags):
+    lag = take_constant(reader, len(at))
+    lags = _take_moments(reader, len(at)) if lag is None else _single(lag)
+    if _is_great(at) or _is_great(lags):
         try:
-            added(at, lags)
+            added(at, lags if lag is None else lags * len(at))
         except OverflowError as error:
             raise ChunkError("a moment has more than 64 bits") from error
     return lags
@@ -169,9 +179,9 @@ def _is_great(numbers: "array[int]") -> bool:
     return bool(numbers.tobytes()[_CELL - 1 :: _CELL].translate(None, _USUAL_TOPS))
 
 
-def _repeated(number: int, count: int) -> "array[int]":
+def _single(number: int) -> "array[int]":
     try:
-        return array("q", (number,)) * count
+        return array("q", (number,))
     except OverflowError as error:
         raise ChunkError("a number has more than 64 bits") from error
 
@@ -186,7 +196,11 @@ def _take_sources(reader: Reader, count: int) -> list[int]:
 
 
 def _take_sequences(reader: Reader, count: int) -> Packed:
+    if (sequence := take_constant(reader, count)) is not None:
+        return _single(sequence)
     sequences = take_packed(reader, count)
+    if isinstance(sequences, list) and sequences.count(None) == count:
+        return sequences[:1]
     if not {int, type(None)}.issuperset(_kinds(sequences)):
         raise ChunkError("a column holds values of another kind than it may")
     return sequences
@@ -196,9 +210,21 @@ def _kinds(column: Packed) -> set[type]:
     return ({float} if column.typecode == "d" else {int}) if isinstance(column, array) else set(map(type, column))
 
 
-def _take_shape(reader: Reader, count: int, scaling: Scaling) -> Shape:
-    metrics = tuple([reader.text() for _ in range(reader.count())])
-    columns = [scaling.take(metric, reader, count) or take_packed(reader, count) for metric in metrics]
+def _take_shape(reader: Reader, raw: bytes, count: int, known: Known) -> Shape:
+    metrics = _take_metrics(reader, raw, known)
+    columns = [known.scaling.take(metric, reader, count) or take_packed(reader, count) for metric in metrics]
     if any(MISSING in column for column in columns if isinstance(column, list)):
         raise ChunkError("a value is missing where its shape says that there is one")
     return Shape(metrics, columns)
+
+
+def _take_metrics(reader: Reader, raw: bytes, known: Known) -> tuple[str, ...]:
+    """Those of one shape are mostly those of another: then they need not be read."""
+    if known.metrics and reader.skip(known.metrics.written):
+        return known.metrics.names
+    start = reader.position
+    names = tuple([reader.text() for _ in range(reader.count())])
+    written = raw[start : reader.position]
+    if len(written) <= _KNOWN_BYTES:
+        known.metrics = Metrics(written, names)
+    return names

@@ -3,6 +3,7 @@
 import random
 from array import array
 from itertools import accumulate
+from typing import Literal
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +15,7 @@ from appliance.telemetry.lanes import (
     WALK_FEW,
     WALK_LIMIT,
     added,
+    array_of,
     beyond,
     climbed,
     lifted,
@@ -188,6 +190,21 @@ def test_bytes_beyond_a_number_are_of_16_bits(numbers: bytes, lowest: int) -> No
         assert not 0 <= lowest < 65_535 - 255
     else:
         assert list(found) == [lowest + each for each in numbers]
+
+
+@given(st.lists(st.integers(-32_770, 65_537) | st.just(1 << 70), max_size=4))
+def test_numbers_come_into_an_array_that_can_hold_them(numbers: list[int]) -> None:
+    kinds: list[tuple[Literal["H", "h", "q"], int, int]] = [
+        ("H", 0, 65_535),
+        ("h", -32_768, 32_767),
+        ("q", -GREATEST - 1, GREATEST),
+    ]
+    for code, lowest, highest in kinds:
+        if all(lowest <= number <= highest for number in numbers):
+            assert array_of(code, numbers) == array(code, numbers)
+        else:
+            with pytest.raises(OverflowError, match="more bits"):
+                array_of(code, numbers)
 
 
 @given(st.lists(st.integers(0, 65_535), max_size=40), st.integers(-65_536, 65_536) | st.integers(-3, 3))

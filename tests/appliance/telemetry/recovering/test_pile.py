@@ -39,7 +39,9 @@ def test_rows_come_back_by_device(data: st.DataObject, codes: list[str]) -> None
     for _ in range(data.draw(st.integers(1, 4))):
         devices = data.draw(st.lists(st.sampled_from([b"a", b"b", b"c"]), min_size=1, max_size=40))
         columns = [data.draw(st.lists(CELLS[code], min_size=len(devices), max_size=len(devices))) for code in codes]
-        pile.add(devices, [column_of(code, cells) for code, cells in zip(codes, columns, strict=True)])
+        put = [cells[:1] if data.draw(st.integers(0, 3)) == 0 else cells for cells in columns]
+        columns = [cells * len(devices) if len(cells) == 1 else cells for cells in put]
+        pile.add(devices, [column_of(code, cells) for code, cells in zip(codes, put, strict=True)])
         for device, *row in zip(devices, *columns, strict=True):
             for cells, cell in zip(expected.setdefault(device, [[] for _ in codes]), row, strict=True):
                 cells.append(cell)

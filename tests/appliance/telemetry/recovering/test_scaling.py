@@ -48,6 +48,7 @@ def test_a_column_is_what_was_written_or_is_left_to_others(some: list[list[float
 
 
 STEPS = [20 + (row * 7 % 5) / 10 for row in range(200)]
+SLOW = [20 + abs(row % 90 - 45) / 10 for row in range(200)]
 LEVEL = [21.5] * 200
 WIDE = [20 + row * 7919 % 3_000 / 10 for row in range(200)]
 JUMPS = [20 + (row % 2) * 90.1 for row in range(200)]
