@@ -28,6 +28,8 @@ BEFORE_ALL = (0, "", "")
 """A tenant, device and name that come before any other."""
 
 _ANY_VERSION = 2**62
+_IS_NAMED = "shadow.name NOT GLOB '*[^$a-zA-Z0-9:_-]*'"
+"""No name that is damaged: by it a shadow can be asked for nothing, and it must not keep the others from being told."""
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 Found = tuple[int, int, int, int, bytes | None, bytes | None]
@@ -216,22 +218,20 @@ def select_oldest_deleted(
 ) -> tuple[int, str, str] | None:
     """The named shadow of a device that was deleted first: its number, device and name."""
     sql = """
-        SELECT shadow_number, device_id, name FROM shadow
+        SELECT shadow_number, CAST(device_id AS BLOB), CAST(name AS BLOB) FROM shadow
         WHERE tenant_id = ? AND device_id = ? AND name <> '' AND state IS NULL
         ORDER BY updated_at, shadow_number LIMIT 1
     """
-    row: tuple[int, str, str] | None = connection.execute(sql, (tenant_id, device_id)).fetchone()
-    return row
+    return _deleted(connection.execute(sql, (tenant_id, device_id)).fetchone())
 
 
 def select_first_deleted(connection: sqlite3.Connection, tenant_id: int) -> tuple[int, str, str] | None:
     """The same of all shadows of a tenant, with a name or without."""
     sql = """
-        SELECT shadow_number, device_id, name FROM shadow
+        SELECT shadow_number, CAST(device_id AS BLOB), CAST(name AS BLOB) FROM shadow
         WHERE tenant_id = ? AND state IS NULL ORDER BY updated_at, shadow_number LIMIT 1
     """
-    row: tuple[int, str, str] | None = connection.execute(sql, (tenant_id,)).fetchone()
-    return row
+    return _deleted(connection.execute(sql, (tenant_id,)).fetchone())
 
 
 def delete_shadow(connection: sqlite3.Connection, tenant_id: int, number: int) -> None:
@@ -268,19 +268,19 @@ def select_shadow(tenant_id: int, device_id: str, name: str) -> Select[Shadow]:
 
 def select_names(tenant_id: int, device_id: str, after: str, limit: int) -> Select[ShadowSummary]:
     """The named shadows of a device by name, those after one."""
-    sql = """
+    sql = f"""
         SELECT name, version, updated_at, has_delta FROM shadow
-        WHERE tenant_id = ? AND device_id = ? AND name > ? AND state IS NOT NULL ORDER BY name LIMIT ?
+        WHERE tenant_id = ? AND device_id = ? AND name > ? AND state IS NOT NULL AND {_IS_NAMED} ORDER BY name LIMIT ?
     """
     return Select(sql, (tenant_id, device_id, after, limit), _summary)
 
 
 def select_of_retired(after: tuple[int, str, str], limit: int) -> Select[tuple[int, str, str]]:
     """Some of the shadows that are there of devices that are retired, those after one: tenant, device and name."""
-    sql = """
+    sql = f"""
         SELECT shadow.tenant_id, shadow.device_id, shadow.name FROM device
         JOIN shadow ON shadow.tenant_id = device.tenant_id AND shadow.device_id = device.device_id
-        WHERE device.state = 'retired' AND shadow.state IS NOT NULL
+        WHERE device.state = 'retired' AND shadow.state IS NOT NULL AND {_IS_NAMED}
             AND (shadow.tenant_id, shadow.device_id, shadow.name) > (?, ?, ?)
         ORDER BY shadow.tenant_id, shadow.device_id, shadow.name LIMIT ?
     """
@@ -351,6 +351,11 @@ def _shadow(device_id: str, name: str, version: int, updated_at: int, state: byt
     kept = document.read(state, metadata)
     sections = (kept.state.get("desired"), kept.state.get("reported"))
     return Shadow(device_id, name, version, *sections, kept.metadata, updated_at)
+
+
+def _deleted(row: tuple[int, bytes, bytes] | None) -> tuple[int, str, str] | None:
+    # What is damaged of it is no reason not to forget it.
+    return None if row is None else (row[0], row[1].decode(errors="replace"), row[2].decode(errors="replace"))
 
 
 def _summary(name: str, version: int, updated_at: int, has_delta: int) -> ShadowSummary:
