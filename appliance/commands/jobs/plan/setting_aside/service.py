@@ -47,7 +47,8 @@ class JobsAside(Aside):
 
     async def check_targets(self, job: Job, error: Exception) -> None:
         """Set a job aside of which nobody can read for whom it is: it can never go on. Raises `UnwritableError`."""
-        if not all(await self._database.read(queries.select_has_targets(job.tenant_id, job.job_number))):
+        are_readable = await self._database.read(queries.select_has_targets(job.tenant_id, job.job_number))
+        if not all(are_readable):
             await self.put((job.tenant_id, job.job_number), error)
 
     async def _read_alone(self, key: Key) -> list[Job]:
