@@ -22,6 +22,7 @@ _WORDS = (("job", "description"), ("job", "author"), ("job", "reason"), ("job_pl
 _CONFIG = msgspec.json.Decoder(JobConfig)
 _TARGETS = msgspec.json.Decoder(Targets)
 _STARTS = msgspec.json.Decoder(Starts)
+_DEVICES = msgspec.json.Decoder(list[str])
 _DOCUMENT: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 # For a transaction.
@@ -207,6 +208,12 @@ def select_waiting(tenant_id: int, job_number: int) -> Select[str]:
         )
     """
     return Select(sql, (tenant_id, job_number), str)
+
+
+def select_has_targets(tenant_id: int, job_number: int) -> Select[bool]:
+    """Whether it can be read for which devices a job was when it was made."""
+    sql = "SELECT CAST(device_ids AS BLOB) FROM job_target WHERE tenant_id = ? AND job_number = ?"
+    return Select(sql, (tenant_id, job_number), lambda text: _is_readable(text, _DEVICES))
 
 
 def select_busy() -> Select[tuple[int, str]]:

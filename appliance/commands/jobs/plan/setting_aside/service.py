@@ -45,6 +45,12 @@ class JobsAside(Aside):
             await self.sort_out(keys, lambda key: partial(_looked_at, key))
         return [job for key in keys for job in await self._read_alone(key)]
 
+    async def check_targets(self, job: Job, error: Exception) -> None:
+        """Set a job aside of which nobody can read for whom it is: it can never go on. Raises `UnwritableError`."""
+        are_readable = await self._database.read(queries.select_has_targets(job.tenant_id, job.job_number))
+        if not all(are_readable):
+            await self.put((job.tenant_id, job.job_number), error)
+
     async def _read_alone(self, key: Key) -> list[Job]:
         try:
             return await self._database.read(queries.select_by_number(*key))

@@ -115,6 +115,7 @@ class Tending:
                 log.error("job failed error=%s where=\n%s", kind_of(error), place_of(error))  # noqa: TRY400  no words
                 # What nobody can read, of this job or another of the same devices, must not keep the others from it.
                 await self._book.jobs.aside.look_through(select_texts(job.tenant_id), error)
+                await self.aside.check_targets(job, error)
         else:
             self._stuck.pop(job.job_number, None)
 

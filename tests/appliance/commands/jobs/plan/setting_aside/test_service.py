@@ -99,6 +99,23 @@ async def test_a_job_that_cannot_even_be_named_keeps_no_other_from_going_on(flee
     assert [one.job_id for one in await fleet.plans.jobs(1)] == ["good"]
 
 
+@pytest.mark.parametrize("value", ["'{'", "CAST('[\"' || x'c1' || '\"]' AS TEXT)"])
+async def test_a_job_of_which_nobody_can_read_for_whom_it_is_is_shown_and_cancelled(fleet: Fleet, value: str) -> None:
+    await fleet.add(2)
+    await fleet.create(wanted("bad"))
+    await fleet.create(wanted("good"))
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute(f"UPDATE job_target SET device_ids = {value} WHERE tenant_id = 1 AND job_number = 1")
+
+    await fleet.database.write(spoil)
+    assert [(await fleet.progress(one)).waiting for one in ("bad", "good")] == [0, 2]
+    await fleet.go_on(1)
+    assert (await fleet.state("bad"), (await fleet.progress("good")).queued) == (JobState.CANCELLED, 2)
+    await fleet.go_on(1)
+    assert (fleet.plans.status().ok, fleet.plans.status().details["set_aside"]) == (True, 1)
+
+
 async def test_what_has_ended_or_is_gone_stays_so(fleet: Fleet) -> None:
     await fleet.create(wanted("done"))
     await fleet.go_on()
