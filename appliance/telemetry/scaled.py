@@ -6,12 +6,13 @@ They are for a column of which nobody may ever ask more than one or two values b
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import repeat
-from operator import add, truediv
+from functools import lru_cache
 from typing import NamedTuple, final, overload
 
 NUMBERS = 1 << 16
 """So many whole numbers there are in a window."""
+FRACTIONS_LIMIT = 2_048
+"""So many fractions of a window are kept: those of a few dozen windows are some megabytes."""
 
 
 class Window(NamedTuple):
@@ -19,6 +20,23 @@ class Window(NamedTuple):
 
     lowest: int
     scale: float
+
+
+class _Fractions(dict[int, float]):
+    """Those of one window that were asked for: columns of one metric are like each other."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+
+    def __missing__(self, beyond: int) -> float:
+        lowest, scale = self._window
+        fraction = (lowest + beyond) / scale
+        if len(self) < FRACTIONS_LIMIT:
+            self[beyond] = fraction
+        return fraction
+
+
+_fractions = lru_cache(maxsize=32)(_Fractions)
 
 
 @final
@@ -34,8 +52,7 @@ class Scaled(Sequence[float]):
 
     def doubles(self) -> "array[float]":
         """The fractions, side by side."""
-        lowest, scale = self.window
-        fractions = map(truediv, map(add, self.beyond, repeat(lowest)), repeat(scale))
+        fractions = map(_fractions(self.window).__getitem__, self.beyond)
         return array("d", struct.pack(f"<{len(self.beyond)}d", *fractions))
 
     def __len__(self) -> int:

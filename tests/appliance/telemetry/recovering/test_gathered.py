@@ -209,6 +209,12 @@ def test_what_needs_more_bits_later_is_one_run_with_what_came_before(told: list[
         assert [exact(each) for _, each in run.logged()] == [exact(each) for each in sent if each.device_id == name]
 
 
+def test_rows_stay_wide_after_a_lag_that_needs_more_bits() -> None:
+    lags = [20, WIDE, 20, WIDE, 20]
+    gathered = gathered_of(*[[report("a", NOON + row, arrived_at=NOON + row + lag)] for row, lag in enumerate(lags)])
+    assert [len(pile._rows[b"a"]) for pile in gathered._piles.values()] == [1, 4]
+
+
 def test_what_needs_more_bits_now_and_then_comes_in_its_order() -> None:
     sent = [
         report("ab"[row % 2], NOON + 9 * row, values={"v": row / 2 if row % 3 else row}, sequence=row)
