@@ -88,6 +88,13 @@ def header(blob: bytes) -> Header:
     return Header(count, first_at, last_at, last_log_id)
 
 
+def owner(blob: bytes) -> tuple[int, str]:
+    """Tenant and device of a chunk. Raises `ChunkError` when the bytes are not a chunk or were damaged."""
+    header(blob)
+    reader = Reader(inflate(blob[_BODY_FROM:]))
+    return reader.signed(), reader.text()
+
+
 def decode(blob: bytes, metrics: Collection[str] | None = None) -> Rows:
     """The reports of a chunk, with these metrics of them, or with all.
 

@@ -18,6 +18,8 @@ TURNS_LIMIT = 2_048
 TURN_MS = 60_000
 RANK_BITS = 32
 DEVICE_SHIFT = 24
+LOG_IDS_LIMIT = 1 << 48
+"""No log comes as far: what a day file says of a log id beyond it was damaged."""
 NUMBER_MASK = (1 << DEVICE_SHIFT) - 1
 DEVICE_MASK = (1 << TURN_SHIFT - DEVICE_SHIFT) - 1
 
@@ -89,6 +91,11 @@ def is_day(path: Path) -> bool:
 def rank_of(device_id: str) -> int:
     """A number drawn from the name of a device: devices are sealed in the order of these."""
     return zlib.crc32(device_id.encode("utf-8", "surrogatepass"))
+
+
+def is_device_number(number: int) -> bool:
+    """Whether a device may have this number in a day file: the key of a chunk has no room for another."""
+    return 0 < number <= DEVICE_MASK
 
 
 def key_of(turn: int, device_number: int) -> int:

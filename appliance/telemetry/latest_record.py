@@ -57,6 +57,16 @@ def reports_of(latest: bytes, tenant_id: int) -> list[Report]:
     return [_last_of(chunk.decode(latest[1:]))]
 
 
+def last_log_id(latest: bytes) -> int | None:
+    """Up to which log id the chunk has the log that came with it, 0 when it is not there; None of a record."""
+    if latest[:1] != _IN_CHUNK:
+        return None if latest else 0
+    try:
+        return chunk.header(latest[1:]).last_log_id
+    except ChunkError:
+        return 0
+
+
 def as_record(latest: bytes, tenant_id: int) -> bytes:
     """The same as a log record; one that says nothing when it was damaged."""
     if latest[:1] != _IN_CHUNK:

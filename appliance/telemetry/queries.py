@@ -19,6 +19,7 @@ from appliance.telemetry.day_file import (
     TURNS_LIMIT,
     SealedDevice,
     is_day,
+    is_device_number,
     key_of,
     rank_of,
     turn_of,
@@ -26,7 +27,6 @@ from appliance.telemetry.day_file import (
 from appliance.telemetry.keeping import sealed_day
 from appliance.telemetry.keeping.layout import PAGE_BYTES
 from appliance.telemetry.keeping.model import DamagedOpenDayError
-from appliance.telemetry.packing import ChunkError
 
 T = TypeVar("T")
 
@@ -41,13 +41,15 @@ DAY_PAGE_BYTES = 8_192
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """Kinds of errors. The last one says that a table is not there, or there although the file is new."""
 _DAMAGE_EXACTLY = {
+    sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR_READ,
     sqlite3.SQLITE_IOERR_SHORT_READ,
     sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
     sqlite3.SQLITE_CONSTRAINT_ROWID,
     sqlite3.SQLITE_CONSTRAINT_UNIQUE,
 }
-"""A disk that does not give back what was written, and trees that say two things."""
+"""A head that says that only later releases may write, a disk that does not give back what was written, and trees that
+say two things."""
 
 
 class LogRow(NamedTuple):
@@ -166,12 +168,15 @@ def place_of(path: Path, chunk_id: int) -> str:
 
 
 def prepare_day(connection: sqlite3.Connection) -> None:
-    """Make the tables of a day file that has none yet. Raises `ChunkError` when a later release wrote it."""
+    """Make the tables of a day file that has none yet.
+
+    Raises `DamagedOpenDayError` when it was damaged, or a later release wrote it: that cannot be told apart.
+    """
     # What is overwritten once need not be looked for when a device is erased.
     connection.execute("PRAGMA secure_delete = ON")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > DAY_VERSION:
-        raise ChunkError(f"a day file has version {version}, this release knows {DAY_VERSION}")
+        raise DamagedOpenDayError(f"a day file has version {version}, this release knows {DAY_VERSION}")
     if version == DAY_VERSION:
         return
     if version:
@@ -233,8 +238,11 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
 
 
 def insert_sealed(connection: sqlite3.Connection, devices: Sequence[SealedDevice]) -> None:
-    """Put chunks into a day file, with how far the log is covered by them."""
-    numbers = [_device_number(connection, device) for device in devices]
+    """Put chunks into a day file, with how far the log is covered by them.
+
+    Raises `DamagedOpenDayError` when the file says of devices or chunks what cannot be.
+    """
+    numbers = _numbers(connection, devices)
     turn = _turn(connection, devices, numbers)
     for device, number in zip(devices, numbers, strict=True):
         key, last = key_of(turn, number), 0
@@ -246,31 +254,66 @@ def insert_sealed(connection: sqlite3.Connection, devices: Sequence[SealedDevice
                 (key, device.tenant_id, *chunk, device.tenant_id, key, key | NUMBER_MASK),
             ).fetchone()
         latest = latest_record.in_chunk(last) if device.latest is None else device.latest
-        connection.execute(
+        updated = connection.execute(
             "UPDATE device SET last_log_id = MAX(last_log_id, ?), latest_log_id = ?, last_seen_at = ?, latest = ?"
-            " WHERE tenant_id = ? AND device_number = ?",
-            (*device[2:5], latest, device.tenant_id, number),
+            " WHERE tenant_id = ? AND device_number = ? AND device_id = ?",
+            (*device[2:5], latest, device.tenant_id, number, device.device_id),
         )
+        if updated.rowcount != 1:
+            raise DamagedOpenDayError("a day file was damaged: its index gives a device the number of another")
+    (greatest,) = connection.execute("SELECT MAX(chunk_id) FROM chunk").fetchone()
+    if turn_of(greatest or 0) < turn:
+        # Who reads looks into no turn beyond that of the greatest key.
+        raise DamagedOpenDayError("a day file was damaged: its last chunk is not the one with the greatest key")
 
 
-def _device_number(connection: sqlite3.Connection, device: SealedDevice) -> int:
-    """The number of a device in a day file, given to it when it has none."""
-    key = (device.tenant_id, device.device_id, rank_of(device.device_id))
+def _numbers(connection: sqlite3.Connection, devices: Sequence[SealedDevice]) -> list[int]:
+    """The numbers of devices in a day file, given to those that have none."""
+    found = [_number_of(connection, device) for device in devices]
+    unknown = {
+        (device.tenant_id, device.device_id) for device, number in zip(devices, found, strict=True) if not number
+    }
+    for tenant_id in {tenant_id for tenant_id, _ in unknown}:
+        # Where the index was damaged, it does not find what is there, and who had a number would get another.
+        rows = connection.execute("SELECT device_id FROM device NOT INDEXED WHERE tenant_id = ?", (tenant_id,))
+        if any((tenant_id, device_id) in unknown for (device_id,) in rows):
+            raise DamagedOpenDayError("a day file was damaged: its index does not find a device that it has")
+    return [number or _given_number(connection, device) for number, device in zip(found, devices, strict=True)]
+
+
+def _number_of(connection: sqlite3.Connection, device: SealedDevice) -> int | None:
+    """The number of a device in a day file; None when it has none."""
     found = connection.execute(
-        "SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ? AND rank = ?", key
+        "SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ? AND rank = ?",
+        (device.tenant_id, device.device_id, rank_of(device.device_id)),
     ).fetchone()
     if found is None:
-        found = connection.execute(
-            "INSERT INTO device (tenant_id, device_id, rank, last_log_id, latest_log_id, last_seen_at, latest)"
-            " VALUES (?, ?, ?, 0, 0, 0, x'') RETURNING device_number",
-            key,
-        ).fetchone()
+        return None
+    if not is_device_number(found[0]):
+        raise DamagedOpenDayError("a day file was damaged: a device has a number that none has")
     return int(found[0])
+
+
+def _given_number(connection: sqlite3.Connection, device: SealedDevice) -> int:
+    """The number that a device gets, unless it came twice and has it by now."""
+    number = _number_of(connection, device)
+    if number is not None:
+        return number
+    (given,) = connection.execute(
+        "INSERT INTO device (tenant_id, device_id, rank, last_log_id, latest_log_id, last_seen_at, latest)"
+        " VALUES (?, ?, ?, 0, 0, 0, x'') RETURNING device_number",
+        (device.tenant_id, device.device_id, rank_of(device.device_id)),
+    ).fetchone()
+    if _number_of(connection, device) != given:
+        raise DamagedOpenDayError("a day file was damaged: its index does not find a device that it has")
+    return int(given)
 
 
 def _turn(connection: sqlite3.Connection, devices: Sequence[SealedDevice], numbers: Sequence[int]) -> int:
     """The turn in which chunks are sealed: a new one begins when most of their devices have had theirs."""
     (last,) = connection.execute("SELECT COALESCE(MAX(chunk_id), 0) FROM chunk").fetchone()
+    if last < 0:
+        raise DamagedOpenDayError("a day file was damaged: its last chunk has a key that none has")
     turn = turn_of(last)
     minute = max((chunk.last_at % DAY_MS // TURN_MS for device in devices for chunk in device.chunks), default=0)
     if turn >= min(minute, TURNS_LIMIT - 1):

@@ -11,17 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from appliance.store.database import connect_reader
+from appliance.store.database import connect_reader, tables_version
 from appliance.telemetry import latest_record
 from appliance.telemetry.day_file import (
     DEVICE_MASK,
     DEVICE_SHIFT,
+    LOG_IDS_LIMIT,
     NUMBER_MASK,
     TURN_SHIFT,
     TURNS_LIMIT,
     DamagedDayError,
     DayDevice,
     StoredChunk,
+    is_device_number,
     key_of,
     rank_of,
     turn_of,
@@ -37,6 +39,11 @@ Device = tuple[int, str]
 """Tenant and device."""
 
 _DEVICE_KINDS = (int, str, int, int, int, bytes)
+_NUMBERS = (
+    "SELECT device_number, (SELECT line.device_id FROM device AS line WHERE line.device_number = device.device_number)"
+    " FROM device WHERE tenant_id = ? AND device_id = ?"
+)
+"""What stands in the index, with the name in the row that it leads to."""
 _PASSED_OVER = 4
 """So many devices that nobody asked for are passed over sooner than the next one is looked for."""
 
@@ -153,7 +160,7 @@ def _opened(path: Path) -> Iterator[_OpenPart | None]:
         return
     try:
         with closing(connect_reader(path)) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            version = tables_version(connection)
             (identity,) = connection.execute("PRAGMA application_id").fetchone()
             yield _OpenPart(connection, identity, version) if version else None
     except sqlite3.Error as error:
@@ -166,7 +173,9 @@ def _turn_count(connection: sqlite3.Connection) -> int:
         (last,) = connection.execute("SELECT MAX(chunk_id) FROM chunk").fetchone()
     except sqlite3.Error:
         return TURNS_LIMIT
-    return 0 if last is None else turn_of(last) + 1
+    if last is None:
+        return 0
+    return turn_of(last) + 1 if last >= 0 else TURNS_LIMIT
 
 
 def _runs(devices: Mapping[int, Device]) -> Iterator[dict[int, Device]]:
@@ -215,12 +224,18 @@ def _each_for_itself(
 
 
 def _numbers(part: _OpenPart, tenant_id: int, device_id: str) -> list[int]:
-    sql, key = "SELECT device_number FROM device WHERE tenant_id = ? AND device_id = ?", (tenant_id, device_id)
+    """The numbers of a device. Raises `ChunkError` when the index gives one that is none of its."""
+    sql, key = _NUMBERS, (tenant_id, device_id)
     if part.version > 1:
         rows = part.connection.execute(f"{sql} AND rank = ?", (*key, rank_of(device_id)))
     else:
         rows = part.connection.execute(sql, key)
-    return [number for (number,) in rows]
+    numbers = []
+    for number, name in rows:
+        if name != device_id or not is_device_number(number):
+            raise ChunkError("its index gives a device a number that is none of its")
+        numbers.append(number)
+    return numbers
 
 
 def _select_chunks(
@@ -254,12 +269,31 @@ def _select_devices(connection: sqlite3.Connection) -> list[DayDevice]:
         "SELECT tenant_id, device_id, last_log_id, latest_log_id, last_seen_at, latest FROM device"
     )
     devices = [DayDevice(*row) for row in rows]
-    if any(tuple(map(type, device)) != _DEVICE_KINDS for device in devices):
+    if not all(map(_may_be, devices)):
         raise ChunkError("a day file names a device as none is named")
     return [
-        device._replace(latest=latest_record.filled(device.latest, partial(_record_of, connection, device.tenant_id)))
+        _believed(
+            device._replace(
+                latest=latest_record.filled(device.latest, partial(_record_of, connection, device.tenant_id))
+            )
+        )
         for device in devices
     ]
+
+
+def _may_be(device: DayDevice) -> bool:
+    return tuple(map(type, device)) == _DEVICE_KINDS and 0 <= device.latest_log_id < LOG_IDS_LIMIT
+
+
+def _believed(device: DayDevice) -> DayDevice:
+    """A device, said to have no more of the log in chunks than they can have.
+
+    Nothing covers its row, and what the log holds beyond its chunks would be lost. What is taken up twice counts once.
+    """
+    last_log_id = latest_record.last_log_id(device.latest)
+    if last_log_id is None and device.last_log_id > device.latest_log_id:
+        last_log_id = 0
+    return device if last_log_id is None else device._replace(last_log_id=min(device.last_log_id, last_log_id))
 
 
 def _record_of(connection: sqlite3.Connection, tenant_id: int, chunk_id: int) -> object:

@@ -6,8 +6,8 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from appliance.store.database import Select, connect_reader
-from appliance.telemetry import latest_record
+from appliance.store.database import Select, connect_reader, tables_version
+from appliance.telemetry import chunk, latest_record
 from appliance.telemetry.day_file import DEVICE_MASK, DEVICE_SHIFT
 from appliance.telemetry.keeping import files, sealed_day
 from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, Listed, StoppedError
@@ -18,6 +18,13 @@ ZERO_PAGES_AT_ONCE = 256
 """One transaction fills a megabyte: others wait for it."""
 _STEPS_BETWEEN = 10_000
 """Of SQLite's own, between two looks at whether the gateway stops: some milliseconds."""
+
+
+_BEFORE_ALL = -1 << 63
+_SOME_CHUNKS = (
+    "SELECT chunk_id, tenant_id, report_count, first_at, last_at, record FROM chunk WHERE chunk_id > ?"
+    " ORDER BY chunk_id LIMIT 1000"
+)
 
 
 class OpenDay:
@@ -33,19 +40,59 @@ class OpenDay:
         (identity,) = self._connection.execute("PRAGMA application_id").fetchone()
         return int(identity)
 
-    def require_whole(self, name: str, is_stopping: Callable[[], bool]) -> None:
-        """Raise `DamagedOpenDayError` when SQLite finds something wrong with the file, `StoppedError` on a stop."""
+    def require_whole(self, name: str, is_stopping: Callable[[], bool], breathe: Callable[[], None]) -> None:
+        """Raise `DamagedOpenDayError` when something is wrong with the file, `StoppedError` on a stop.
+
+        `breathe` is called now and then, when nothing is kept from being put on the disk.
+        """
         self._connection.set_progress_handler(lambda: int(is_stopping()), _STEPS_BETWEEN)
         try:
-            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+            (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if found == "ok":
+                found = self._disagreement(breathe) and self._disagreement_of_one_moment()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 raise StoppedError from error
             raise
         finally:
             self._connection.set_progress_handler(None, _STEPS_BETWEEN)
-        if found != "ok":
+        if found:
             raise DamagedOpenDayError(f"{name} was damaged: {found}")
+
+    def _disagreement_of_one_moment(self) -> str:
+        """The same while nobody writes: who does may have changed one part and not yet the other."""
+        self._connection.execute("BEGIN")
+        found = self._disagreement(lambda: None)
+        self._connection.execute("ROLLBACK")
+        return found
+
+    def _disagreement(self, breathe: Callable[[], None]) -> str:
+        """The first rows that do not agree, in words; nothing when all do. No page has a checksum, but chunks have.
+
+        A chunk that does not match it is no defect here: whoever reads it names it, and it is kept as it is.
+        """
+        rows = self._connection.execute("SELECT device_number, tenant_id, last_log_id FROM device")
+        lacking = {number: (tenant_id, last_log_id) for number, tenant_id, last_log_id in rows}
+        tenants = {number: tenant_id for number, (tenant_id, _) in lacking.items()}
+        last, is_more = _BEFORE_ALL, True
+        while is_more:
+            is_more = False
+            for chunk_id, tenant_id, *said, record in self._connection.execute(_SOME_CHUNKS, (last,)):
+                number = chunk_id >> DEVICE_SHIFT & DEVICE_MASK
+                if chunk_id < max(last, 0) or tenants.get(number) != tenant_id:
+                    return f"chunk {chunk_id} belongs to no device"
+                last, is_more = chunk_id, True
+                try:
+                    head = chunk.header(record)
+                except ChunkError:
+                    lacking.pop(number, None)
+                    continue
+                if said != [*head[:3]]:
+                    return f"chunk {chunk_id} is not what is said of it"
+                if number in lacking and head.last_log_id >= lacking[number][1]:
+                    del lacking[number]
+            breathe()
+        return f"chunks of {len(lacking)} devices are missing" if lacking else ""
 
     def root_pages(self) -> Sequence[int]:
         """The first page of every table and index; that of the table of tables is 1."""
@@ -95,8 +142,7 @@ def opened_day(path: Path) -> Iterator[OpenDay | None]:
         return
     try:
         with closing(connect_reader(path)) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            yield OpenDay(connection, path.stat().st_size) if version else None
+            yield OpenDay(connection, path.stat().st_size) if tables_version(connection) else None
     except sqlite3.Error as error:
         raise DamagedOpenDayError(f"{path.name} cannot be read: {error}") from error
 

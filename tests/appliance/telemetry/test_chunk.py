@@ -65,6 +65,13 @@ def test_no_bytes_raise_anything_but_a_chunk_error(source: bytes) -> None:
         chunk.decode(source)
 
 
+def test_a_chunk_says_whose_it_is() -> None:
+    blob = chunk.encode(Rows.of([report("a")], 1))
+    assert chunk.owner(blob) == (1, "a")
+    with pytest.raises(ChunkError, match="checksum"):
+        chunk.owner(blob[:-1] + bytes([blob[-1] ^ 1]))
+
+
 def test_only_the_metrics_that_are_asked_for_are_unpacked() -> None:
     blob = chunk.encode(Rows.of([report(), report()], 1))
     assert set(chunk.decode(blob, ["pressure", "unknown"]).columns) == {"pressure"}

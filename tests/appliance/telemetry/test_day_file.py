@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.telemetry.day_file import (
+    DEVICE_MASK,
     DEVICE_SHIFT,
     NUMBER_MASK,
     RANK_BITS,
     TURNS_LIMIT,
     day_number,
     is_day,
+    is_device_number,
     key_of,
     rank_of,
     turn_of,
@@ -32,6 +34,11 @@ def test_chunks_lie_in_the_order_of_their_turns_and_then_of_their_devices(
     assert (key < other) == ((turn, number) < (other_turn, other_number))
     assert (turn_of(key), key >> DEVICE_SHIFT & (1 << 28) - 1, key & NUMBER_MASK) == (turn, number, 0)
     assert key | NUMBER_MASK < 1 << 63
+
+
+def test_a_device_has_a_number_that_finds_room_in_a_key() -> None:
+    numbers = (-1, 0, 1, DEVICE_MASK, DEVICE_MASK + 1)
+    assert [is_device_number(number) for number in numbers] == [False, False, True, True, False]
 
 
 @given(st.text(max_size=9))

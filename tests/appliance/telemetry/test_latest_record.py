@@ -51,6 +51,13 @@ def test_what_was_damaged_is_told_and_says_nothing() -> None:
     assert log_record.decode(latest_record.as_record(latest_record.with_chunk(blob[:-1]), 1), 1) == []
 
 
+def test_a_chunk_says_how_far_it_has_the_log_and_a_record_does_not() -> None:
+    blob = latest_record.with_chunk(chunk.encode(Rows.of([report()], 3)))
+    assert latest_record.last_log_id(blob) == 3
+    assert latest_record.last_log_id(blob[:-1] + b"x") == latest_record.last_log_id(b"") == 0
+    assert latest_record.last_log_id(log_record.encode([report()])) is None
+
+
 def test_a_report_is_the_last_one_only_where_it_stands_last_and_nothing_is_later() -> None:
     last = report(at=NOON + 5, sequence=7)
     assert latest_record.is_last(last, Rows.of([report(), last], 1))

@@ -18,6 +18,7 @@ from appliance.telemetry.keeping.model import DamagedOpenDayError
 from appliance.telemetry.packing import ChunkError
 from tests.appliance.store.tables import up_to_date
 from tests.appliance.telemetry.keeping import days as keeping_days
+from tests.appliance.telemetry.keeping.open_days import patch, writing
 from tests.appliance.telemetry.reports import DAY, report
 
 START = DAY * DAY_MS
@@ -46,7 +47,7 @@ def sealed(device_id: str, log_id: int, *spans: tuple[int, int], tenant_id: int 
     chunks = [
         SealedChunk(1, START + first, START + last, f"{device_id} {first} {last}".encode()) for first, last in spans
     ]
-    return SealedDevice(tenant_id, device_id, log_id, log_id, START, b"", chunks)
+    return SealedDevice(tenant_id, device_id, log_id, log_id, START, b"record", chunks)
 
 
 def read(folder: Path, tenant_id: int, start: int, end: int) -> list[bytes]:
@@ -125,11 +126,11 @@ def test_the_newest_values_are_found_in_the_last_chunk(tmp_path: Path, day: sqli
     queries.insert_sealed(day, [sealed("a", 2, (9, 9))._replace(latest=b"record")])
     (known,) = read_devices(path)
     assert known.latest == b"record"
-    # Where the chunk was lost, so are they, and nothing else.
+    # Where the chunk was lost, so are they, and the log is not taken to be in it.
     queries.insert_sealed(day, [sealed("a", 3, (11, 12))._replace(latest=None)])
     day.execute("DELETE FROM chunk")
     (known,) = read_devices(path)
-    assert (known.last_log_id, known.latest) == (3, b"")
+    assert (known.last_log_id, known.latest) == (0, b"")
 
 
 VERSION_1 = """
@@ -190,8 +191,64 @@ def test_tenants_do_not_see_each_other(tmp_path: Path, day: sqlite3.Connection) 
 def test_how_far_the_log_is_covered_never_goes_back(tmp_path: Path, day: sqlite3.Connection) -> None:
     queries.insert_sealed(day, [sealed("a", 9, (0, 5))])
     queries.insert_sealed(day, [sealed("a", 4, (0, 5))])
-    (device,) = read_devices(tmp_path / "2026-01-31.db")
-    assert (device.last_log_id, device.latest_log_id) == (9, 4)
+    assert day.execute("SELECT last_log_id, latest_log_id FROM device").fetchall() == [(9, 4)]
+
+
+@pytest.mark.parametrize("version", [-1, 3, 255])
+def test_a_file_whose_version_cannot_be_is_left_to_be_saved(day: sqlite3.Connection, version: int) -> None:
+    day.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(DamagedOpenDayError):
+        queries.prepare_day(day)
+
+
+def test_a_device_that_the_index_does_not_find_is_no_new_one(tmp_path: Path, day: sqlite3.Connection) -> None:
+    queries.insert_sealed(day, [sealed(name, 1, (0, 5)) for name in ("device-a", "device-b")])
+    day.close()
+    path = tmp_path / "2026-01-31.db"
+    patch(path, "device_by_rank", b"device-b", b"device-x")
+    with writing(path) as damaged, pytest.raises(DamagedOpenDayError, match="does not find"):
+        queries.insert_sealed(damaged, [sealed("device-b", 2, (6, 7))])
+    # Others are given numbers as before, one for each.
+    with writing(path) as damaged:
+        queries.insert_sealed(damaged, [sealed("device-c", 2, (6, 7)), sealed("device-c", 3, (8, 9))])
+        assert damaged.execute("SELECT COUNT(*) FROM device").fetchone() == (3,)
+
+
+def test_the_number_of_another_device_is_not_taken(tmp_path: Path, day: sqlite3.Connection) -> None:
+    queries.insert_sealed(day, [sealed(name, 1, (0, 5)) for name in ("device-a", "device-b", "device-c")])
+    day.close()
+    path = tmp_path / "2026-01-31.db"
+    patch(path, "device_by_rank", b"device-b\x02", b"device-b\x03")
+    with writing(path) as damaged, pytest.raises(DamagedOpenDayError, match="of another"):
+        queries.insert_sealed(damaged, [sealed("device-b", 2, (6, 7))])
+
+
+def test_a_number_that_no_device_has_is_damage(tmp_path: Path, day: sqlite3.Connection) -> None:
+    queries.insert_sealed(day, [sealed(name, 1, (0, 5)) for name in ("device-a", "device-b")])
+    day.close()
+    path = tmp_path / "2026-01-31.db"
+    patch(path, "device_by_rank", b"device-b\x02", b"device-b\xff")
+    with writing(path) as damaged, pytest.raises(DamagedOpenDayError, match="none has"):
+        queries.insert_sealed(damaged, [sealed("device-b", 2, (6, 7))])
+
+
+def test_a_file_that_says_that_only_later_releases_may_write_it_is_damaged(
+    tmp_path: Path, day: sqlite3.Connection
+) -> None:
+    queries.insert_sealed(day, [sealed("a", 1, (0, 5))])
+    day.close()
+    path = tmp_path / "2026-01-31.db"
+    content = path.read_bytes()
+    path.write_bytes(content[:18] + b"\x03" + content[19:])
+    with pytest.raises(DamagedOpenDayError, match="readonly"), queries.damage_told(path.name), writing(path) as damaged:
+        queries.insert_sealed(damaged, [sealed("a", 2, (6, 7))])
+
+
+def test_a_key_that_no_chunk_has_is_damage(day: sqlite3.Connection) -> None:
+    queries.insert_sealed(day, [sealed("a", 1, (0, 5))])
+    day.execute("UPDATE chunk SET chunk_id = -5")
+    with pytest.raises(DamagedOpenDayError, match="none has"):
+        queries.insert_sealed(day, [sealed("a", 2, (6, 7))])
 
 
 def test_preparing_twice_changes_nothing(tmp_path: Path, day: sqlite3.Connection) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from appliance.telemetry.keeping.model import DamagedOpenDayError
 from appliance.telemetry.open_chunk import TEXT_CELL
 from appliance.telemetry.open_chunks import LOOK_INTERVAL_MS, PRESSING_CELLS
 from appliance.telemetry.sealing import sealed_devices
+from tests.appliance.telemetry.keeping.open_days import forget_tables, patch, writing
 from tests.appliance.telemetry.keeping.story import KeepingGateway
 from tests.appliance.telemetry.reports import DAY, NOON, report
 
@@ -195,11 +197,62 @@ async def test_a_damaged_day_is_saved_even_when_what_waits_for_it_crowds_memory(
         await require_saved(gateway, before)
 
 
+def name_of(place: str, before: bytes, after: bytes) -> Callable[[Path], None]:
+    """A device that has another name, or another number, in the list of devices or in its index."""
+    return lambda path: patch(path, place, before, after)
+
+
+@pytest.mark.parametrize("comes_late", [True, False])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        forget_tables,
+        name_of("device_by_rank", b"s-37", b"t-37"),
+        name_of("device_by_rank", b"s-37", b"s-38"),
+        name_of("device_by_rank", b"s-37\x08", b"s-37\x09"),
+        name_of("device", b"s-37", b"t-37"),
+        name_of("device", b"s-37", b"s-38"),
+    ],
+)
+async def test_a_day_of_which_one_byte_was_damaged_is_saved_whole(
+    tmp_path: Path, damaged: Callable[[Path], None], *, comes_late: bool
+) -> None:
+    async with KeepingGateway(tmp_path).running() as gateway:
+        path = await fill(gateway, 60)
+        before = {f"s-{number}": await gateway.stored(f"s-{number}") for number in range(60)}
+        damaged(path)
+        if comes_late:
+            await late(gateway, count=60)
+            await gateway.telemetry._seal_if_writable()
+        await gateway.keeping._tried()
+        gateway.now = NOON + 3 * DAY_MS
+        await gateway.keeping.seal_due()
+        assert any(f"{NAME}.damaged-1" in told for told in gateway.keeping.damages)
+        for device, readings in before.items():
+            assert await gateway.stored(device) == readings + [(LATER, 1.5)] * comes_late + (
+                [(LATER + DAY_MS, 2.5)] if comes_late and device == "s-0" else []
+            )
+
+
+async def test_what_a_damaged_day_says_of_the_log_keeps_nothing_from_being_taken_up_again(tmp_path: Path) -> None:
+    async with KeepingGateway(tmp_path).running() as gateway:
+        path = await fill(gateway, 60)
+        with writing(path) as connection:
+            connection.execute("UPDATE device SET last_log_id = 1000")
+        # Taken, and not sealed any more.
+        await late(gateway, count=60)
+    async with KeepingGateway(tmp_path).running() as gateway:
+        await require_all_there(gateway, [LATER])
+
+
 damages = st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=200), st.booleans())
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @example([(0.5, b"\0", False), (0.5, b"\0\0", False)])
+@example([(0.5604266, b"\x08\x86\xeb\xfdPt\xb21\xb1?", False)])
+@example([(0.5602515, b"\xff", False)])
+@example([(0.0011074, b"\xff", True)])
 @given(st.lists(damages, min_size=1, max_size=3))
 def test_no_damage_of_an_open_day_loses_what_came_after_it(all_damages: list[tuple[float, bytes, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

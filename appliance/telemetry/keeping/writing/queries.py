@@ -10,7 +10,7 @@ from typing import Any
 
 from appliance.store.database import connect_reader
 from appliance.telemetry import chunk, latest_record, log_record
-from appliance.telemetry.day_file import DEVICE_MASK, DEVICE_SHIFT, TURN_SHIFT, TURNS_LIMIT
+from appliance.telemetry.day_file import DEVICE_MASK, LOG_IDS_LIMIT, TURN_SHIFT, TURNS_LIMIT
 from appliance.telemetry.keeping.resealing import OpenChunkRow, OpenDevice
 from appliance.telemetry.packing import ChunkError
 
@@ -22,12 +22,17 @@ _FRUITLESS_SPLITS = 8
 
 
 class SavedPart:
-    """What can be read of an open part, while its file is open: chunks that match their checksum, by device."""
+    """What can be read of an open part, while its file is open: chunks that match their checksum, by device.
+
+    Whose a chunk is, it says itself: its checksum covers that, and nothing covers the list of devices.
+    """
 
     def __init__(self, connection: sqlite3.Connection | None, size_bytes: int, breathe: Callable[[], None]) -> None:
         self._connection = connection
         self._breathe = breathe
         self.size_bytes = size_bytes
+        self._numbers: dict[tuple[int, str], int] = {}
+        """By tenant and device as chunks name them: in a damaged file one may have two numbers, or that of another."""
         self._devices = self._found_devices()
 
     @property
@@ -52,18 +57,21 @@ class SavedPart:
         return [row for row in self._chunks() if first <= row.number <= last]
 
     def _found_devices(self) -> list[OpenDevice]:
-        listed = {device.number: device for device in self._listed()}
+        lines: dict[tuple[int, str], OpenDevice] = {}
+        for line in self._listed():
+            known = lines.get(line[1:3])
+            if known is None or line.latest_log_id > known.latest_log_id:
+                lines[line[1:3]] = line
         newest: dict[int, int] = defaultdict(int)
         for row in self._chunks():
             newest[row.number] = max(newest[row.number], chunk.header(row.blob).last_log_id)
-            if row.number not in listed:
-                # Its line in the list of devices was lost: the chunk itself says whose it is.
-                known = chunk.decode(row.blob, ())
-                name = (known.tenant_id, known.device_id)
-                listed[row.number] = OpenDevice(row.number, *name, 0, 0, 0, log_record.encode(()))
             self._breathe()
-        found = [listed[number] for number in sorted(newest)]
-        return [device._replace(last_log_id=max(device.last_log_id, newest[device.number])) for device in found]
+        found = []
+        for name, number in self._numbers.items():
+            line = lines.get(name) or OpenDevice(number, *name, 0, 0, 0, log_record.encode(()))
+            # What the chunks hold, and not what the list says: the log may still have what is beyond that.
+            found.append(line._replace(number=number, last_log_id=newest[number]))
+        return found
 
     def _listed(self) -> Iterator[OpenDevice]:
         sql = (
@@ -74,19 +82,20 @@ class SavedPart:
         for row in self._readable(sql, DEVICE_MASK):
             if tuple(map(type, row)) == kinds and self._connection is not None:
                 device = OpenDevice(*row)
+                if not 0 <= device.latest_log_id < LOG_IDS_LIMIT:
+                    continue
                 find = partial(_record_of, self._connection, device.tenant_id)
                 yield device._replace(latest=latest_record.filled(device.latest, find))
 
     def _chunks(self) -> Iterator[OpenChunkRow]:
         sql = "SELECT chunk_id, record FROM chunk WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id"
-        for key, record in self._readable(sql, _HIGHEST_KEY):
+        for _, record in self._readable(sql, _HIGHEST_KEY):
             try:
-                head = chunk.header(record)
+                head, name = chunk.header(record), chunk.owner(record)
             except (ChunkError, TypeError):
                 continue
-            yield OpenChunkRow(
-                key >> DEVICE_SHIFT & DEVICE_MASK, head.report_count, head.first_at, head.last_at, record
-            )
+            number = self._numbers.setdefault(name, len(self._numbers))
+            yield OpenChunkRow(number, head.report_count, head.first_at, head.last_at, record)
 
     def _readable(self, sql: str, highest: int) -> Iterator[tuple[Any, ...]]:
         """The rows of a table whose key comes first, without those on pages that cannot be read.

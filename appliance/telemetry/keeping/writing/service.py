@@ -184,7 +184,7 @@ class Writing:
         target = sealed_day.sealed_path(path)
         with keeping_queries.opened_day(path) as part, sealed_day.opened_if_there(target) as sealed:
             if part:
-                part.require_whole(path.name, lambda: self.is_stopping)
+                part.require_whole(path.name, lambda: self.is_stopping, self._breather(None))
             taken = part.identity if part else sealed.taken if sealed else 0
             return self._written_of(path, day, Parts(part, sealed), left_out, taken)
 
@@ -251,7 +251,7 @@ class Writing:
         try:
             with keeping_queries.opened_day(path) as part:
                 if part:
-                    part.require_whole(path.name, lambda: self.is_stopping)
+                    part.require_whole(path.name, lambda: self.is_stopping, self._breather(None))
         except ChunkError as error:
             cause = error.__cause__
             return _Trouble(str(error), is_damage=cause is None or telemetry_queries.is_damage(cause))

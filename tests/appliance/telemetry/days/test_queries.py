@@ -17,10 +17,11 @@ from appliance.telemetry.days import queries as days_queries
 from appliance.telemetry.days.queries import Device, read_chunks, read_chunks_of_many, read_devices, read_order
 from appliance.telemetry.packing import ChunkError
 from tests.appliance.telemetry.keeping import days as keeping_days
-from tests.appliance.telemetry.keeping.open_days import writing
+from tests.appliance.telemetry.keeping.open_days import forget_tables, patch, put, writing
 from tests.appliance.telemetry.reports import DAY, report
 
 START = DAY * DAY_MS
+FOREVER = (START, START + DAY_MS)
 NAME = "2026-01-31.db"
 TABLE_LEAF = 0x0D
 """How a page of rows begins."""
@@ -135,3 +136,66 @@ def test_a_device_that_is_named_as_none_is_named_is_damage(tmp_path: Path) -> No
         connection.commit()
     with pytest.raises(ChunkError, match="names a device as none is named"):
         read_devices(tmp_path / NAME)
+
+
+@pytest.mark.parametrize("number", [b"\x03", b"\xff"])
+def test_a_number_that_is_not_of_a_device_gives_it_nothing_of_another(tmp_path: Path, number: bytes) -> None:
+    path = tmp_path / NAME
+    with writing(path) as connection:
+        for name in ("device-a", "device-b", "device-c"):
+            put(connection, name, [1])
+    patch(path, "device_by_rank", b"device-b\x02", b"device-b" + number)
+    found: dict[Device, list[StoredChunk]] = {(1, f"device-{letter}"): [] for letter in "abc"}
+    with pytest.raises(DamagedDayError, match="none of its"):
+        read_chunks_of_many(path, found, *FOREVER)
+    assert [len(chunks) for chunks in found.values()] == [1, 0, 1]
+
+
+def test_a_day_that_says_that_it_has_nothing_and_has_something_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    with writing(path) as connection:
+        put(connection, "device-a", [1])
+    forget_tables(path)
+    with pytest.raises(DamagedDayError, match="has no tables"):
+        read_chunks(path, 1, "device-a", *FOREVER)
+    with pytest.raises(ChunkError, match="has no tables"):
+        read_devices(path)
+
+
+def test_where_the_last_chunk_has_no_key_that_chunks_have_the_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    with writing(path) as connection:
+        put(connection, "device-a", [1, 150])
+        before = len(read_chunks(path, 1, "device-a", *FOREVER))
+        assert before == 2
+        with closing(connect_reader(path)) as reader:
+            assert days_queries._turn_count(reader) < 10
+        connection.execute("DELETE FROM chunk")
+        connection.execute("INSERT INTO chunk VALUES (-1, 1, 1, 0, 0, x'00')")
+    with closing(connect_reader(path)) as reader:
+        assert days_queries._turn_count(reader) == 2048
+
+
+@pytest.mark.parametrize(
+    ("said", "latest", "believed"), [(9, None, 3), (2, None, 2), (9, b"record", 0), (4, b"record", 4)]
+)
+def test_no_more_of_the_log_is_thought_to_be_in_chunks_than_can_be(
+    tmp_path: Path, said: int, latest: bytes | None, believed: int
+) -> None:
+    path = tmp_path / NAME
+    with writing(path) as connection:
+        made = keeping_days.piece([report("a", START)], 3)
+        chunks = [SealedChunk(1, START, START, made.blob)]
+        queries.insert_sealed(connection, [SealedDevice(1, "a", 3, 4, 0, latest, chunks)])
+        connection.execute("UPDATE device SET last_log_id = ?", (said,))
+    assert [each.last_log_id for each in read_devices(path)] == [believed]
+
+
+@pytest.mark.parametrize("log_id", [-1, 1 << 48, (1 << 63) - 1])
+def test_a_log_id_that_no_log_has_is_damage(tmp_path: Path, log_id: int) -> None:
+    path = tmp_path / NAME
+    with writing(path) as connection:
+        put(connection, "a", [1])
+        connection.execute("UPDATE device SET latest_log_id = ?", (log_id,))
+    with pytest.raises(ChunkError, match="names a device as none is named"):
+        read_devices(path)

@@ -61,6 +61,21 @@ def put(connection: sqlite3.Connection, device_id: str, log_ids: list[int], late
         day_queries.insert_sealed(connection, [device])
 
 
+def patch(path: Path, name: str, before: bytes, after: bytes) -> None:
+    """Overwrite the last place of some bytes on the first page of a table or an index; the file is closed."""
+    with writing(path) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+    content = path.read_bytes()
+    start = content.rindex(before, (root - 1) * day_queries.DAY_PAGE_BYTES, root * day_queries.DAY_PAGE_BYTES)
+    path.write_bytes(content[:start] + after + content[start + len(after) :])
+
+
+def forget_tables(path: Path) -> None:
+    """Let a file say of itself that it has no tables, as one flipped bit does."""
+    content = path.read_bytes()
+    path.write_bytes(content[:63] + b"\0" + content[64:])
+
+
 def rows(path: Path) -> list[list[tuple[object, ...]]]:
     """Everything that a file holds."""
     with writing(path) as connection:

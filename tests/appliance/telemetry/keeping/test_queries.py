@@ -13,8 +13,11 @@ from appliance.store.migrate import migrate
 from appliance.telemetry import queries as day_queries
 from appliance.telemetry.day_file import SealedChunk, SealedDevice
 from appliance.telemetry.keeping import queries
+from appliance.telemetry.keeping.model import DamagedOpenDayError
+from appliance.telemetry.keeping.sealed_day import at_once
 from appliance.telemetry.packing import ChunkError
 from tests.appliance.telemetry.keeping.days import kept, sealed
+from tests.appliance.telemetry.keeping.open_days import forget_tables, patch, put, writing
 from tests.appliance.telemetry.reports import NOON, report
 
 Row = TypeVar("Row")
@@ -47,7 +50,7 @@ def test_an_open_day_is_read_by_device(tmp_path: Path) -> None:
     make_day(path)
     with queries.opened_day(path) as day:
         assert day is not None
-        day.require_whole(path.name, lambda: False)
+        day.require_whole(path.name, lambda: False, at_once)
         assert [each[1:] for each in day.devices()] == [(1, name, 4, 5, 6, b"latest") for name in "ba"]
         first, second = (each.number for each in day.devices())
         assert [row.blob for row in day.chunks(first, first)] == [b"b0", b"b700000"]
@@ -77,6 +80,84 @@ def test_a_day_that_is_not_there_is_none_and_a_damaged_one_is_named(tmp_path: Pa
     path.write_bytes(b"no database" * 2000)
     with pytest.raises(ChunkError, match=r"2026-01-31\.db"), queries.opened_day(path):
         pass
+
+
+def test_a_day_that_says_that_it_has_no_tables_and_has_some_is_not_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-31.db"
+    make_day(path)
+    forget_tables(path)
+    with pytest.raises(DamagedOpenDayError, match="has no tables"), queries.opened_day(path):
+        pass
+
+
+def require_whole(path: Path) -> None:
+    with queries.opened_day(path) as day:
+        assert day is not None
+        day.require_whole(path.name, lambda: False, at_once)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE chunk SET tenant_id = 2 WHERE chunk_id = (SELECT MIN(chunk_id) FROM chunk)",
+        "UPDATE chunk SET first_at = first_at - 1",
+        "UPDATE chunk SET last_at = last_at + 1",
+        "UPDATE chunk SET report_count = 7",
+        "UPDATE chunk SET chunk_id = chunk_id + (1 << 40) WHERE chunk_id = (SELECT MAX(chunk_id) FROM chunk)",
+        "UPDATE device SET last_log_id = last_log_id + 1 WHERE device_number = 2",
+        "DELETE FROM chunk WHERE chunk_id = (SELECT MAX(chunk_id) FROM chunk)",
+        "DELETE FROM device WHERE device_number = 1",
+        "UPDATE chunk SET chunk_id = chunk_id - (1 << 62) WHERE chunk_id = (SELECT MIN(chunk_id) FROM chunk)",
+    ],
+)
+def test_rows_that_do_not_agree_are_damage(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "2026-01-31.db"
+    with writing(path) as connection:
+        for name in ("device-a", "device-b"):
+            put(connection, name, [1, 2, 3])
+    require_whole(path)
+    with writing(path) as connection:
+        connection.execute(damage)
+    with pytest.raises(DamagedOpenDayError, match=r"2026-01-31\.db was damaged"):
+        require_whole(path)
+
+
+@pytest.mark.parametrize("place", ["device", "device_by_rank"])
+def test_a_device_that_has_another_name_in_the_index_is_damage(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "2026-01-31.db"
+    with writing(path) as connection:
+        for name in ("device-a", "device-b"):
+            put(connection, name, [1, 2, 3])
+    patch(path, place, b"device-b", b"device-x")
+    with pytest.raises(DamagedOpenDayError, match=r"2026-01-31\.db was damaged"):
+        require_whole(path)
+
+
+def test_what_is_written_while_rows_are_compared_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-31.db"
+    with writing(path) as connection:
+        for number in range(60):
+            put(connection, f"device-{number}", list(range(1, 21)))
+
+        def change() -> None:
+            put(connection, "device-60", [30])
+            put(connection, "device-59", [31])
+            connection.execute("DELETE FROM chunk WHERE chunk_id >> 24 & 65535 = 60")
+            connection.execute("DELETE FROM device WHERE device_id = 'device-59'")
+
+        breaths = [change]
+        with queries.opened_day(path) as day:
+            assert day is not None
+            day.require_whole(path.name, lambda: False, lambda: breaths.pop()() if breaths else None)
+    assert not breaths
+
+
+def test_a_chunk_that_does_not_match_its_checksum_is_for_its_readers_to_name(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-31.db"
+    with writing(path) as connection:
+        put(connection, "device-a", [1, 2, 3])
+        connection.execute("UPDATE chunk SET record = x'00' WHERE chunk_id = (SELECT MAX(chunk_id) FROM chunk)")
+    require_whole(path)
 
 
 def test_only_an_open_day_that_was_taken_in_is_removed_at_the_start(tmp_path: Path) -> None:

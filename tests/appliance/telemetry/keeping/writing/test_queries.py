@@ -8,7 +8,7 @@ from appliance.telemetry import chunk
 from appliance.telemetry.keeping.sealed_day import at_once
 from appliance.telemetry.keeping.writing.queries import saved_day
 from appliance.telemetry.queries import DAY_PAGE_BYTES
-from tests.appliance.telemetry.keeping.open_days import put, writing
+from tests.appliance.telemetry.keeping.open_days import patch, put, writing
 
 DEVICES = [f"device-{number:02}" for number in range(60)]
 LOG_IDS = list(range(1, 13))
@@ -64,6 +64,30 @@ def test_a_page_that_is_lost_costs_what_lies_on_it(tmp_path: Path) -> None:
             assert count == 0
         else:
             assert count > most * 0.8
+
+
+@pytest.mark.parametrize("name", [b"device-39", b"device-xx", b"\xff\xff\xff"])
+def test_whose_a_chunk_is_it_says_itself(tmp_path: Path, name: bytes) -> None:
+    path = made(tmp_path / "2026-01-31.db")
+    everything = saved(path)
+    with writing(path) as connection:
+        connection.execute("UPDATE device SET latest = x'00'")
+        connection.execute("VACUUM")
+    patch(path, "device", b"device-40", name)
+    assert saved(path) == everything
+
+
+def test_a_device_that_is_listed_twice_is_saved_once_and_as_far_as_its_chunks_have_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-31.db"
+    with writing(path) as connection:
+        put(connection, "device-a", [1, 2])
+        connection.execute("UPDATE device SET device_id = 'device-x', last_log_id = 99, latest_log_id = ?", (1 << 48,))
+        put(connection, "device-a", [3, 4], latest=b"newest")
+        connection.execute("UPDATE device SET last_log_id = 99 WHERE device_id = 'device-a'")
+    assert saved(path) == {("device-a", log_id) for log_id in (1, 2, 3, 4)}
+    with saved_day(path, at_once) as part:
+        [device] = part.devices()
+        assert device[1:] == (1, "device-a", 4, 4, 4, b"newest")
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\xff" * 20_000])
