@@ -19,6 +19,7 @@ from appliance.telemetry.bins import Bin, Fields, combined_extent, combined_fiel
 _FIELD_COUNT = len(Bin.__struct_fields__)
 EXTENT_COUNT = 4
 """How many fields make an extent, which are the first ones."""
+_EXTENT = slice(EXTENT_COUNT)
 OTHERS_COUNT = _FIELD_COUNT - EXTENT_COUNT
 
 
@@ -42,6 +43,11 @@ class LaterFields(Sequence[Sequence[Any]]):
     def __getitem__(self, number: int | slice) -> Sequence[Any] | Fields:
         """A field, by its place among those of `Bin`."""
         if isinstance(number, slice):
+            if number == _EXTENT:
+                # In one step: whoever tells means asks for it, bin column by bin column.
+                if self._extent is None:
+                    self._extent = self._make_extent()
+                return self._extent
             return [self[each] for each in range(*number.indices(_FIELD_COUNT))]
         if number < EXTENT_COUNT:
             if self._extent is None:

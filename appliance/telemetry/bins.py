@@ -130,7 +130,7 @@ def means(parts: Fields) -> list[float]:
     """The arithmetic mean of each bin, as the bin tells it."""
     return [
         mean if minimum <= (mean := total / count) <= maximum else (minimum if mean < minimum else maximum)
-        for count, minimum, maximum, total in zip(parts[0], parts[1], parts[2], parts[3], strict=True)
+        for count, minimum, maximum, total in zip(*parts[:4], strict=True)
     ]
 
 

@@ -176,7 +176,7 @@ class Gathered:
 
     def _placed_rows(self, at: Sequence[int]) -> tuple[list[int], list[int]]:
         """The place of each of some moments, which rise, and which of them are the first of their place."""
-        if at != self._placed[0]:
+        if at is not self._placed[0] and at != self._placed[0]:
             places = self._places_of(at)
             if len(set(places)) == len(places):
                 starts = list(range(len(places)))

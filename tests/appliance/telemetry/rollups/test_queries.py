@@ -3,8 +3,10 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.instant import HOUR_MS
@@ -325,3 +327,32 @@ def test_a_row_of_another_day_among_those_of_a_day_is_damage(file: sqlite3.Conne
     assert queries._packed(file, 1, key) == dict(packed_hours.ALL_DAMAGED)
     file.execute("DELETE FROM metric_day WHERE metric_day_id & ? = ?", (NUMBER_MASK, STATE + 1))
     assert queries._packed(file, 1, key) == dict(packed_hours.ALL_DAMAGED)
+
+
+def test_where_pages_changed_places_no_day_gets_hours_of_another(file: sqlite3.Connection, path: Path) -> None:
+    names = [f"d{number:02}" for number in range(60)]
+    queries.update_progress(file, DAY, 5)
+    for number, name in enumerate(names):
+        each = RollUp({f"m{metric}": msgspec.structs.replace(ONE, count=number + 1) for metric in range(3)}, {})
+        record = rollup_record.encode(each)
+        queries.insert_hours(file, DAY, [HourRow(1, name, FIRST + 1, 3, record, is_certain=True)])
+    queries.insert_days(file, DAY, 0, 99)
+    queries.checkpoint(file)
+    content = path.read_bytes()
+    leaves = [at for at in range(4096, len(content), 4096) if content[at] == 0x0D]
+    pages = [at for at in leaves if content[at : at + 4096].count(b"m1") > 9 and b"m2" in content[at : at + 4096]]
+    own = {number: queries._packed(file, 1, months.day_key(DAY, MONTH, number)) for number in range(1, 61)}
+    outcomes = set()
+    copy = path.with_name(f"{MONTH}.copy")
+    for here, there in permutations(pages, 2):
+        copy.write_bytes(content[:here] + content[there : there + 4096] + content[here + 4096 :])
+        with contextlib.closing(sqlite3.connect(copy)) as damaged:
+            for number, expected in own.items():
+                try:
+                    found = queries._packed(damaged, 1, months.day_key(DAY, MONTH, number))
+                except DamagedRollUpsError:
+                    outcomes.add("told")
+                else:
+                    assert found in (expected, {}, dict(packed_hours.ALL_DAMAGED))
+                    outcomes.add("damaged" if packed_hours.DAMAGED in found.values() else "found")
+    assert "told" in outcomes
