@@ -87,7 +87,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     stories = [name for name in files if name.startswith(STORIES)]
     others = [name for name in files if not name.startswith(STORIES)]
     places = {name: (place * STORIES_END / len(stories), 0) for place, name in enumerate(stories)}
-    places |= {name: (place / len(others), 1) for place, name in enumerate(others)}
+    # The longest of them are at the end: beginning there, the last that begin are short, and no process is waited for.
+    places |= {name: (place / len(others), 1) for place, name in enumerate(reversed(others))}
     items[:] = [item for name in sorted(places, key=places.__getitem__) for item in files[name]]
 
 
