@@ -7,12 +7,16 @@ import pkgutil
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+ROOT = Path(__file__).parents[1]
 COUNTING = "COVERAGE_PROCESS_CONFIG"
 """Where a child process reads that it is counted, and how."""
 
@@ -60,13 +64,15 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     if session.config.pluginmanager.hasplugin("dsession"):
         return (yield)
     with _nothing_made_is_garbage():
-        if sys.gettrace() is None:
-            return (yield)
-        for name in COUNTED_PACKAGES:
-            package = importlib.import_module(name)
-            for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-                importlib.import_module(module.name)
+        if sys.gettrace() is not None:
+            for name in COUNTED_PACKAGES:
+                package = importlib.import_module(name)
+                for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+                    importlib.import_module(module.name)
         with _uncounted():
+            worker = getattr(session.config, "workerinput", {"workercount": 1})
+            if worker["workercount"] > 1:
+                _import_tests(worker)
             return (yield)
 
 
@@ -81,7 +87,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     stories = [name for name in files if name.startswith(STORIES)]
     others = [name for name in files if not name.startswith(STORIES)]
     places = {name: (place * STORIES_END / len(stories), 0) for place, name in enumerate(stories)}
-    places |= {name: (place / len(others), 1) for place, name in enumerate(others)}
+    # The longest of them are at the end: beginning there, the last that begin are short, and no process is waited for.
+    places |= {name: (place / len(others), 1) for place, name in enumerate(reversed(others))}
     items[:] = [item for name in sorted(places, key=places.__getitem__) for item in files[name]]
 
 
@@ -124,6 +131,19 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
         sys.settrace(here)
         threading.settrace(in_threads)
+
+
+def _import_tests(worker: dict[str, Any]) -> None:
+    """Import all modules of tests, in each process from another one on: what one has compiled, the others need not.
+
+    In a fresh checkout that is most of what there is to do before the first test.
+    """
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in files[first:] + files[:first]:
+        # What is wrong with one, or warned of, is said when it is collected: until then it is not imported.
+        with suppress(Exception, pytest.skip.Exception), warnings.catch_warnings(action="error"):
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 def _count_no_more() -> None:
