@@ -261,8 +261,7 @@ def insert_sealed(connection: sqlite3.Connection, devices: Sequence[SealedDevice
         )
         if updated.rowcount != 1:
             raise DamagedOpenDayError("a day file was damaged: its index gives a device the number of another")
-    (greatest,) = connection.execute("SELECT MAX(chunk_id) FROM chunk").fetchone()
-    if turn_of(greatest or 0) < turn:
+    if turn_of(_last_key(connection)) < turn:
         # Who reads looks into no turn beyond that of the greatest key.
         raise DamagedOpenDayError("a day file was damaged: its last chunk is not the one with the greatest key")
 
@@ -311,10 +310,7 @@ def _given_number(connection: sqlite3.Connection, device: SealedDevice) -> int:
 
 def _turn(connection: sqlite3.Connection, devices: Sequence[SealedDevice], numbers: Sequence[int]) -> int:
     """The turn in which chunks are sealed: a new one begins when most of their devices have had theirs."""
-    (last,) = connection.execute("SELECT COALESCE(MAX(chunk_id), 0) FROM chunk").fetchone()
-    if last < 0:
-        raise DamagedOpenDayError("a day file was damaged: its last chunk has a key that none has")
-    turn = turn_of(last)
+    turn = turn_of(_last_key(connection))
     minute = max((chunk.last_at % DAY_MS // TURN_MS for device in devices for chunk in device.chunks), default=0)
     if turn >= min(minute, TURNS_LIMIT - 1):
         return turn
@@ -326,6 +322,14 @@ def _turn(connection: sqlite3.Connection, devices: Sequence[SealedDevice], numbe
             (device.tenant_id, key, key | NUMBER_MASK),
         ).fetchone()[0]
     return turn + (had * 2 > len(devices))
+
+
+def _last_key(connection: sqlite3.Connection) -> int:
+    """The greatest key of a chunk; 0 when there is none. Raises `DamagedOpenDayError` when no chunk has such a key."""
+    (last,) = connection.execute("SELECT COALESCE(MAX(chunk_id), 0) FROM chunk").fetchone()
+    if last < 0:
+        raise DamagedOpenDayError("a day file was damaged: its last chunk has a key that none has")
+    return int(last)
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:

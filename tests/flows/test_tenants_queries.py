@@ -59,7 +59,7 @@ OF_ALL_TENANTS = {
     "telemetry.cold.raise_erasures": _NUMBERS,
     "telemetry.keeping.insert_erasures": _NUMBERS,
     "vitals.select_waiting_count": "counted for the gateway as a whole, and names nobody",
-    "telemetry._turn": _KEYS,
+    "telemetry._last_key": _KEYS,
     "telemetry.days._turn_count": _KEYS,
     "telemetry.keeping.erasing._chunks_of": _KEYS,
     "telemetry.prepare_day": "a number is drawn, no row is read",
