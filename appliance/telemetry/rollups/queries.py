@@ -12,26 +12,22 @@ from appliance.telemetry.rollups import computing, metric_days, months, packed_h
 from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow
 from appliance.telemetry.rollups.months import DEVICE_SHIFT, NUMBER_MASK
 from appliance.telemetry.rollups.page_order import is_rising
-from appliance.telemetry.rollups.reading.queries import is_damage, numbers_of
+from appliance.telemetry.rollups.reading.queries import is_damage, numbers_of, version_of
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 
 PAGE_BYTES = 4_096
 """Small, because a chart of one device reads one roll-up of each page."""
 
-_SPARSE = 4
-"""As long as one of so many devices is asked for, all of them are passed over."""
-
-_NUMBER_MASK = (1 << DEVICE_SHIFT) - 1
-
-_STEPS_BETWEEN = 10_000
-"""Of SQLite's own, between two looks at whether the gateway stops: some milliseconds."""
-
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables that a file does not have yet. Raises `ChunkError` when a later release wrote it."""
+    """Make the tables that a file does not have yet.
+
+    Raises `ChunkError` when a later release wrote it, `DamagedRollUpsError` when its head was damaged.
+    """
     # What is deleted, or makes room for something newer, is not to stay in pages that are free.
     connection.execute("PRAGMA secure_delete = ON")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    with _damage_told():
+        version = version_of(connection)
     if version > schema.VERSION:
         raise ChunkError(f"a file of roll-ups has version {version}, this release knows {schema.VERSION}")
     if version == schema.VERSION:

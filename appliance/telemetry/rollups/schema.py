@@ -51,6 +51,9 @@ STEPS = (
 METRIC_DAYS_VERSION = 3
 """From here on there are rows of metrics."""
 
+SINCE = {"packed": 2, "metric_day": METRIC_DAYS_VERSION}
+"""The version from which on a file has a table that the first version lacks."""
+
 VERSION = len(STEPS)
 """Of the newest file, as its `user_version`."""
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from appliance.store.database import tables_version
 from appliance.store.kept_readers import once
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import metric_days, months, schema
@@ -282,8 +283,20 @@ def _progress(connection: sqlite3.Connection) -> dict[int, Progress]:
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """The version of a file; 0 while it has no tables."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    """The version of a file; 0 while it has no tables.
+
+    Raises `DamagedRollUpsError` when it has tables that its version lacks: what they hold must not count as nothing.
+    """
+    version = tables_version(connection)
+    if version < schema.VERSION:
+        newer = [table for table, since in schema.SINCE.items() if since > version]
+        found = connection.execute(
+            "SELECT name FROM sqlite_schema WHERE name IN (SELECT value FROM json_each(?))", (json.dumps(newer),)
+        ).fetchone()
+        # Asked once more, for it may have been brought up to date in between.
+        if found is not None and version == (version := tables_version(connection)):
+            raise DamagedRollUpsError(f"a file of roll-ups says that it is of version {version}, and has {found[0]}")
+    return version
 
 
 @contextmanager

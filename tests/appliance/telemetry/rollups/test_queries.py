@@ -16,7 +16,7 @@ from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollup_record import RollUp
-from appliance.telemetry.rollups import metric_days, months, packed_hours, queries, taking
+from appliance.telemetry.rollups import metric_days, months, packed_hours, queries, schema, taking
 from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, MonthFile, Progress, Wanted
 from appliance.telemetry.rollups.months import NUMBER_MASK
 from appliance.telemetry.rollups.reading import queries as reading
@@ -254,6 +254,20 @@ def test_a_damaged_file_is_told_by_reader_and_writer(file: sqlite3.Connection, p
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(DamagedRollUpsError):
         reading.read_progress(path)
+
+
+@pytest.mark.parametrize("version", range(schema.VERSION))
+def test_a_head_that_says_less_than_the_file_has_is_damage(file: sqlite3.Connection, path: Path, version: int) -> None:
+    queries.update_progress(file, DAY, 5)
+    queries.insert_hours(file, DAY, [row(hour=FIRST + hour) for hour in range(24)])
+    queries.insert_days(file, DAY, 0, 9)
+    file.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(DamagedRollUpsError):
+        counts(path)
+    with pytest.raises(DamagedRollUpsError):
+        reading.read_progress(path)
+    with pytest.raises(DamagedRollUpsError):
+        queries.prepare(file)
 
 
 def test_other_trouble_is_not_damage(file: sqlite3.Connection, path: Path) -> None:
