@@ -34,7 +34,11 @@ def configure(level: str, *, for_journal: bool) -> None:
     handler.setFormatter(_Line(for_journal=for_journal))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        library = logging.getLogger(name)
+        library.setLevel(logging.WARNING)
+        # Some have a way of their own to write lines, from the moment they are used anywhere in the process.
+        library.handlers.clear()
+        library.propagate = True
 
 
 def _visible(text: str) -> str:

@@ -11,7 +11,7 @@ import ssl
 from typing import Protocol
 
 from broker.poller import READABLE, WRITABLE
-from broker.tls import short_ways
+from broker.tls import is_end, short_ways
 from broker.traffic import NOT_NOW, READ_BYTES, Traffic
 
 MUCH_BYTES = 16_384
@@ -206,11 +206,11 @@ class Connection:
                 data = self._read(READ_BYTES)
             except NOT_NOW:
                 return
-            except ssl.SSLEOFError:
-                data = b""
             except OSError as error:
-                self._lose(f"connection lost: {error.strerror or error}")
-                return
+                if not is_end(error):
+                    self._lose(f"connection lost: {error.strerror or error}")
+                    return
+                data = b""
             if not data:
                 self._lose("connection closed by the client")
                 return

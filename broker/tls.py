@@ -6,6 +6,7 @@ from pathlib import Path
 
 NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python has no name for."""
+_CUT_OFF = "UNEXPECTED_EOF_WHILE_READING"
 TICKETS = 1
 """Tickets sent with a handshake; OpenSSL's own number is 2. One lets a device resume its next connection."""
 
@@ -66,10 +67,18 @@ def short_ways(sock: ssl.SSLSocket) -> tuple[Callable[[int], bytes], Callable[[b
 
     They are what `recv` and `send` of the socket come to once they have looked whether it is what it was made to be:
     two calls each, and four more objects of each connection to be fetched into the processor's cache. An end without
-    a farewell may be an `ssl.SSLEOFError` here.
+    a farewell may be an error here: see `is_end`.
     """
     connection = sock._sslobj  # type: ignore[attr-defined]  # noqa: SLF001  there is no public way to it
     return connection.read, connection.write
+
+
+def is_end(error: OSError) -> bool:
+    """Whether what a read raised says that the stream ended without a farewell.
+
+    The Python of Debian 12 has no class of its own for that.
+    """
+    return isinstance(error, ssl.SSLEOFError) or getattr(error, "reason", None) == _CUT_OFF
 
 
 # What OpenSSL calls the cause → what the owner of the device can do about it.
@@ -79,7 +88,7 @@ _EXPLANATIONS = {
     "TLSV1_ALERT_UNKNOWN_CA": "the client does not trust this gateway: give it the root certificate",
     "SSLV3_ALERT_BAD_CERTIFICATE": "the client does not accept this gateway's certificate",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the client does not accept this gateway's certificate",
-    "UNEXPECTED_EOF_WHILE_READING": "the client went away during the handshake: perhaps it does not trust this gateway",
+    _CUT_OFF: "the client went away during the handshake: perhaps it does not trust this gateway",
     "UNSUPPORTED_PROTOCOL": "the client speaks an outdated version of TLS",
 }
 

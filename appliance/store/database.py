@@ -144,21 +144,6 @@ def _read_tables(connection: sqlite3.Connection) -> None:
         connection.execute(_TABLES).fetchone()
 
 
-def tables_version(connection: sqlite3.Connection) -> int:
-    """The version that whoever made the tables of a file gave them; 0 when it has none yet.
-
-    Raises `sqlite3.DatabaseError` when the file says that it has none and is larger than one of these: its head was
-    damaged, and what it holds must not count as nothing.
-    """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if not version and connection.execute("PRAGMA page_count").fetchone()[0] > 1:
-        # Asked once more, for the tables may have been made in between.
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if not version:
-            raise _damage("the file says that it has no tables, and has more than its head")
-    return int(version)
-
-
 @contextlib.contextmanager
 def one_state(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     """Have all that is read inside be of one moment of the file; what tables there are is looked at first."""
@@ -175,10 +160,11 @@ def _quotes_told(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise _damage(f"{path.name}: malformed database schema") from error
+        raise as_damage(f"{path.name}: malformed database schema") from error
 
 
-def _damage(what: str) -> sqlite3.DatabaseError:
+def as_damage(what: str) -> sqlite3.DatabaseError:
+    """The error by which SQLite says that a file is damaged."""
     damage = sqlite3.DatabaseError(what)
     damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return damage

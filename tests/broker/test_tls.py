@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from broker.listener import Endpoint
-from broker.tls import DeviceTls, explained, tls_context
+from broker.tls import DeviceTls, explained, is_end, tls_context
 from tests.broker.certificates import DAY, Authority
 from tests.broker.conftest import Certificates
 from tests.broker.doorway import Doorway, door_open, goodbye
@@ -203,3 +203,12 @@ def _shown(writer: asyncio.StreamWriter) -> bytes:
     shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     assert isinstance(shown, bytes)
     return shown
+
+
+def test_an_end_without_a_farewell_is_one_in_whatever_class_it_comes() -> None:
+    cut_off = ssl.SSLError(1, "unexpected eof while reading")
+    cut_off.reason = "UNEXPECTED_EOF_WHILE_READING"
+    assert is_end(cut_off)
+    assert is_end(ssl.SSLEOFError())
+    assert not is_end(ssl.SSLError(1, "bad record mac"))
+    assert not is_end(ConnectionResetError())

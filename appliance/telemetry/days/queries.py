@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from appliance.store.database import connect_reader, tables_version
+from appliance.store.database import connect_reader
+from appliance.store.head import tables_version
 from appliance.telemetry import latest_record
 from appliance.telemetry.day_file import (
     DEVICE_MASK,

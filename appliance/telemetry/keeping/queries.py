@@ -6,7 +6,8 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from appliance.store.database import Select, connect_reader, tables_version
+from appliance.store.database import Select, connect_reader
+from appliance.store.head import tables_version
 from appliance.telemetry import chunk, latest_record
 from appliance.telemetry.day_file import DEVICE_MASK, DEVICE_SHIFT
 from appliance.telemetry.keeping import files, sealed_day

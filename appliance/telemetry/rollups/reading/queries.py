@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.store.database import tables_version
+from appliance.store.head import tables_version
 from appliance.store.kept_readers import once
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import metric_days, months, schema
