@@ -4,8 +4,9 @@ Updates by the clock and as fast as it goes; a fleet that comes back and fetches
 10,000 connected devices.
 """
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -31,8 +32,11 @@ PREFIX = "load-"
 RATE = 3_000.0
 ROUNDS = 9
 ROUND_S = 10.0
-"""Of the rate that is asked for. What is judged are all updates of all rounds; each by itself tells whether it was slow
-all the time, or where another virtual machine took the core for a moment."""
+"""Of the rate that is asked for, on a core of its own: so many rounds of which other virtual machines took little."""
+STOLEN_LIMIT_PERCENT = 5.0
+"""A core of which they took more for ten seconds was not one for the gateway: such a round is told and not judged."""
+ROUNDS_LIMIT = 36
+"""How many are begun for that, at the most."""
 BURST = 6_000.0
 """More than is asked for: what it comes to then is all that it can do."""
 BURST_S = 30.0
@@ -65,6 +69,11 @@ class Round(msgspec.Struct, frozen=True):
     stolen_percent: float
     """What other virtual machines took of the gateway's core."""
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether the core was the gateway's."""
+        return self.stolen_percent <= STOLEN_LIMIT_PERCENT
+
 
 class Phase(msgspec.Struct, frozen=True):
     """What one rate of updates came to."""
@@ -83,10 +92,15 @@ class Phase(msgspec.Struct, frozen=True):
         """A value of each round."""
         return f"{', '.join(f'{value(one):,.0f}' for one in self.rounds)} {unit}"
 
+    @staticmethod
+    def latency(rounds: Iterable[Round]) -> Spread:
+        """Of all updates of some rounds."""
+        return spread([one for each in rounds for one in each.updated.latencies])
+
     @property
-    def latency(self) -> Spread:
-        """Of all updates of all rounds."""
-        return spread([one for each in self.rounds for one in each.updated.latencies])
+    def judged_rounds(self) -> list[Round]:
+        """Those in which the core was the gateway's."""
+        return [one for one in self.rounds if one.is_judged]
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -144,7 +158,10 @@ def _gathered(crowd: Generator, made: Prepared, count: int) -> Gathered:
 
 
 def _phase(crowd: Generator, pid: int, size: Size, rate: float, rounds: int, seconds: float) -> Phase:
-    return Phase(rate, seconds, [_updated(crowd, pid, rate * size.share_of_rate, seconds) for _ in range(rounds)])
+    phase = Phase(rate, seconds, [])
+    while len(phase.judged_rounds) < rounds and len(phase.rounds) < rounds * ROUNDS_LIMIT // ROUNDS:
+        phase.rounds.append(_updated(crowd, pid, rate * size.share_of_rate, seconds))
+    return phase
 
 
 def _updated(crowd: Generator, pid: int, rate: float, seconds: float) -> Round:
@@ -180,7 +197,8 @@ def _phase_text(size: Size, phase: Phase, missing: int) -> str:
         f"Shadow updates over MQTT at QoS 1: {size.updating_count:,} devices over mutual TLS, "
         f"{phase.rate:,.0f} updates a second for {phase.seconds:g} s{f', {count} times' if count > 1 else ''}"
     )
-    p99 = phase.latency.p99
+    of_judged = phase.latency(phase.judged_rounds).p99 if phase.judged_rounds else math.inf
+    name = f"accepted p99, of all updates in the {len(phase.judged_rounds)} rounds judged"
     unanswered = sum(updated.sent - updated.accepted - updated.rejected for updated in all_updated)
     rows = [
         plain("updates sent", f"{sum(updated.sent for updated in all_updated):,}"),
@@ -188,7 +206,8 @@ def _phase_text(size: Size, phase: Phase, missing: int) -> str:
         plain("accepted p50, each round", phase.each(lambda one: one.latency.p50, "ms")),
         plain("accepted p95, each round", phase.each(lambda one: one.latency.p95, "ms")),
         plain("accepted p99, each round", phase.each(lambda one: one.latency.p99, "ms")),
-        *([judged("accepted p99, of all updates", p99, P99)] if phase.rate <= RATE else []),
+        plain("accepted p99, of all updates in all rounds", said(phase.latency(phase.rounds).p99, "ms")),
+        *([judged(name, of_judged, P99)] if phase.rate <= RATE else []),
         judged("sent, but not answered", float(unanswered), NOTHING),
         judged("rejected", float(sum(updated.rejected for updated in all_updated)), NOTHING),
         judged("accepted at both rates, but not on disk after a restart", float(missing), NOTHING),
