@@ -70,6 +70,7 @@ OF_ALL_TENANTS = {
     "telemetry.rollups.insert_hours": _DAYS,
     "telemetry.rollups.reading._progress": _DAYS,
     "telemetry.rollups.update_progress": _DAYS,
+    "telemetry.rollups.reading.version_of": "about which tables a file has",
 }
 """Functions with a statement that binds no tenant and does not say whose its rows are, each for a reason."""
 
