@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.flows.running import RunningGateway
+from tests.flows.running import RunningGateway, end_client
 
 WAIT_S = 20.0
 Answerer = Callable[[str, bytes], "bytes | None"]
@@ -66,13 +66,13 @@ class CommandDevice:
         client, self._client = self._client, None
         if client is not None:
             client.disconnect()
-            client.loop_stop()
+            end_client(client)
 
     def forget(self) -> None:
         """The gateway is gone: nothing is said to it any more."""
         client, self._client = self._client, None
         if client is not None:
-            client.loop_stop()
+            end_client(client)
             with self.changed:
                 self._mids.clear()
 

@@ -8,7 +8,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.flows.running import RunningGateway
+from tests.flows.running import RunningGateway, end_client
 
 
 class JobDevice:
@@ -49,7 +49,7 @@ class JobDevice:
         client, self._client = self._client, None
         if client is not None:
             client.disconnect()
-            client.loop_stop()
+            end_client(client)
 
     def _on_connect(self, client: paho.Client, *_: Any) -> None:
         client.subscribe([(f"{self._topic}/notify-next", 1)])

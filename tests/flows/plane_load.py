@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.flows.running import RunningGateway
+from tests.flows.running import RunningGateway, end_client
 
 WAIT_S = 60.0
 WINDOW = 2
@@ -300,7 +300,7 @@ class Worker:
         client, self._client = self._client, None
         if client is not None:
             client.disconnect()
-            client.loop_stop()
+            end_client(client)
         self.work.lose()
 
     def _session(self) -> Properties:

@@ -216,9 +216,18 @@ class Device:
 
     def close(self) -> None:
         self.client.disconnect()
-        self.client.loop_stop()
+        end_client(self.client)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
         with self.has_acknowledged:
             self._acknowledged.append(mid)
             self.has_acknowledged.notify_all()
+
+
+def end_client(client: paho.Client) -> None:
+    """Stop its thread and let go of it: it closes its sockets when it is forgotten, so nothing may hold it in a circle.
+
+    Left to the collector, the sockets may be found before the client, and are told as unclosed.
+    """
+    client.loop_stop()
+    client.on_connect = client.on_disconnect = client.on_subscribe = client.on_publish = client.on_message = None

@@ -23,6 +23,7 @@ from broker.plugins.view import TenantView
 from broker.ports import Credentials, Denied
 from broker.server import Broker
 from tests.fakes import FakeAuthorizer, FakeOwner
+from tests.flows.running import end_client
 
 PATIENCE_S = 20.0
 AMQTT_SETTINGS: dict[str, Any] = {
@@ -79,9 +80,7 @@ class _Guest:
 
     def close(self) -> None:
         self.client.disconnect()
-        self.client.loop_stop()
-        # The client closes its sockets when it is forgotten, so nothing may hold it in a circle.
-        self.client.on_connect = self.client.on_subscribe = self.client.on_message = None
+        end_client(self.client)
 
     def _note(self, heard: list[Any], value: object) -> None:
         with self.came:

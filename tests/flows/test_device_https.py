@@ -22,7 +22,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.flows.est import SETTINGS, Answer, shared_port
-from tests.flows.running import Device, RunningGateway, running
+from tests.flows.running import Device, RunningGateway, end_client, running
 
 OWN = "sensors/pump/telemetry"
 PATIENCE_S = 20.0
@@ -226,7 +226,7 @@ def test_a_device_looks_after_its_own_connection(appliance: Appliance) -> None:
     told = things.get_connection(clientId="pump", includeSocketInformation=True)
     assert (told["connected"], told["thingName"], told["sourceIp"]) == (True, "pump", "127.0.0.1")
     assert things.list_subscriptions(clientId="pump")["subscriptions"] == []
-    device.client.loop_stop()
+    end_client(device.client)
     things.delete_connection(clientId="pump", cleanSession=True)
     assert refused(things.get_connection, clientId="pump") == (404, "ResourceNotFoundException")
     assert refused(things.delete_connection, clientId="fan")[0] in (403, 404)

@@ -10,7 +10,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.flows.running import RunningGateway, running
+from tests.flows.running import RunningGateway, end_client, running
 
 PATIENCE_S = 20.0
 PUMP = "pump-7"
@@ -47,7 +47,7 @@ class TokenDevice:
 
     def __exit__(self, *_: object) -> None:
         self.client.disconnect()
-        self.client.loop_stop()
+        end_client(self.client)
 
     def publish(self, topic: str) -> None:
         before = self.acknowledged

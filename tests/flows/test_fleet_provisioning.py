@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import CallbackAPIVersion
 
 from appliance.ingestion import cbor
-from tests.flows.running import RunningGateway, running
+from tests.flows.running import RunningGateway, end_client, running
 
 PATIENCE_S = 20.0
 AT_ONCE_S = 5.0
@@ -228,7 +228,7 @@ class Bearer:
 
     def close(self) -> None:
         self.client.disconnect()
-        self.client.loop_stop()
+        end_client(self.client)
 
 
 Come = Callable[..., Bearer]

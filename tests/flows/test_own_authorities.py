@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.running import Device, RunningGateway, running
+from tests.flows.running import Device, RunningGateway, end_client, running
 
 PATIENCE_S = 20.0
 DISABLED_S = 5.0
@@ -242,7 +242,7 @@ def test_switching_the_ca_off_ends_its_sessions_at_once_and_on_lets_them_in_agai
         assert device.is_gone.wait(PATIENCE_S)
         assert time.monotonic() - began < DISABLED_S
     finally:
-        device.client.loop_stop()
+        end_client(device.client)
         device.client.disconnect()
     assert site.publish(files, "pump-50") != 0
     site.call("PUT", f"/v1/own-authorities/{number}", {"mode": "provision"})

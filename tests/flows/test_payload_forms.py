@@ -11,7 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from appliance.ingestion import cbor
-from tests.flows.running import Device, RunningGateway, running
+from tests.flows.running import Device, RunningGateway, end_client, running
 
 RULE = {"kind": "number", "least": 0, "greatest": 60, "violation": "reject"}
 
@@ -86,4 +86,4 @@ def _publish_5(gateway: RunningGateway, bundle: Path, payload: bytes, content_ty
     sent = client.publish(f"sensors/{bundle.name}/telemetry", payload, qos=1, properties=properties)
     sent.wait_for_publish(20)
     client.disconnect()
-    client.loop_stop()
+    end_client(client)

@@ -13,7 +13,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.flows.running import RunningGateway, running
+from tests.flows.running import RunningGateway, end_client, running
 
 WAIT_S = 30
 
@@ -57,7 +57,7 @@ class Thing:
     def close(self) -> None:
         self.client.disconnect()
         assert self._is_gone.wait(WAIT_S)
-        self.client.loop_stop()
+        end_client(self.client)
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         assert not message.retain
