@@ -148,7 +148,14 @@ def _questions_text(days: Days, kept: Kept) -> str:
         _question(f"{whole} days of one series, daily, out of roll-ups", kept.month_days, MONTH),
         _question(f"{days.device_count * len(METRICS):,} series, {days.hours} hourly bins each", kept.wide, WIDE),
         _question(f"latest of {days.fleet_count:,} devices, as JSON", kept.latest, LATEST),
-        ["written while a day is dropped", DROPPED.said(kept.drop_bytes), "", *DROPPED.verdict(kept.drop_bytes)],
+        [
+            "written to files while a day is dropped",
+            DROPPED.said(kept.drop_bytes),
+            "",
+            *DROPPED.verdict(kept.drop_bytes),
+        ],
+        ["… by the file system, to let go of it", DROPPED.said(kept.unlink_bytes), "", "", ""],
+        ["… and of any file as long", DROPPED.said(kept.bare_bytes), "", "", ""],
         ["… to say in its roll-ups that they stay", DROPPED.said(kept.close_bytes), "", "", ""],
     ]
     title = f"Asked in the process, as its API does, the day sealed; {kept.all_count:,} readings are there"

@@ -7,6 +7,7 @@ committed ones go, from memory on; the event log, which is trimmed behind the da
 import asyncio
 import datetime as dt
 import itertools
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,11 +18,11 @@ import msgspec
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.telemetry.asking.model import Aggregate, Binned, Fill, Order, Question, Unit, Width
-from appliance.telemetry.keeping.sealed_day import sealed_path
+from appliance.telemetry.keeping.sealed_day import sealed_path, sync
 from appliance.telemetry.model import Report, TimeSource
 from bench.message import device_ids
 from bench.numbers import Spread, spread
-from bench.telemetry_rig import Rig, opened, size_bytes, written_bytes
+from bench.telemetry_rig import Rig, handed_bytes, opened, size_bytes, written_bytes
 from bench.telemetry_walk import INTERVAL_MS, METRICS, SPREAD_MS, Walk
 from web.api.telemetry import latest_out
 
@@ -72,7 +73,11 @@ class Kept(msgspec.Struct, frozen=True):
     wide: Spread | None = None
     latest: Spread | None = None
     drop_bytes: int = 0
-    """Written while the day was unlinked."""
+    """Written to any file while the day was unlinked."""
+    unlink_bytes: int = 0
+    """What the file system wrote meanwhile for itself: its names and its lists of what is free."""
+    bare_bytes: int = 0
+    """What it wrote for itself to unlink a file as long of which nobody knows."""
     close_bytes: int = 0
     """Written before that, to say in the roll-ups that they stay as they are."""
 
@@ -168,11 +173,32 @@ async def _asked(rig: Rig, task: History, kept: Kept) -> Kept:
     await hear()
     asked = await _timed(latest, names, max(task.fleet_count, task.device_count), hear)
     kept = msgspec.structs.replace(kept, latest=asked)
+    return await _dropped(rig, task.day, kept)
+
+
+async def _dropped(rig: Rig, day: int, kept: Kept) -> Kept:
+    days = rig.telemetry.day_files.path(day).parent
+    bare = days.parent / "bare"
+    bare.write_bytes(bytes(kept.sealed_bytes))
+    # Whatever waits to be written is in nobody's figure.
+    os.sync()
     before = written_bytes()
-    await telemetry.rollups.close_day(task.day)
-    closed = written_bytes()
-    await rig.keeping.unlink(task.day)
-    return msgspec.structs.replace(kept, close_bytes=closed - before, drop_bytes=written_bytes() - closed)
+    bare.unlink()
+    sync(days.parent)
+    bare_bytes = written_bytes() - before
+    before = written_bytes()
+    await rig.telemetry.rollups.close_day(day)
+    close_bytes = written_bytes() - before
+    os.sync()
+    handed, before = handed_bytes(), written_bytes()
+    await rig.keeping.unlink(day)
+    return msgspec.structs.replace(
+        kept,
+        drop_bytes=handed_bytes() - handed,
+        unlink_bytes=written_bytes() - before,
+        bare_bytes=bare_bytes,
+        close_bytes=close_bytes,
+    )
 
 
 async def _nothing() -> None:

@@ -85,8 +85,13 @@ def size_bytes(paths: Iterable[Path]) -> int:
 
 
 def written_bytes(pid: int | None = None) -> int:
-    """What a process has had Linux write to disks so far."""
+    """What a process has had Linux write to disks so far: whole pages, those of the file system itself among them."""
     return _io(pid)["write_bytes"]
+
+
+def handed_bytes() -> int:
+    """What this process has handed over so far to be written to files, terminals and pipes; sockets do not count."""
+    return _io(None)["wchar"]
 
 
 def _io(pid: int | None) -> dict[str, int]:
