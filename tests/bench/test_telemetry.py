@@ -34,7 +34,7 @@ def test_a_quick_run_measures_everything_and_finds_all_that_was_acknowledged(tmp
     assert len(lost) >= 3
     assert {(row[1], row[3]) for row in lost} == {("0 events", "yes")}
     assert all(row[-1] in ("yes", "NO") for row in rows if any(cell.startswith("at most") for cell in row))
-    [dropped] = [row for row in rows if row[0] == "written to files to drop a day"]
+    [dropped] = [row for row in rows if row[0] == "written to files while a day is dropped"]
     assert dropped[-1] == "yes"
     peers = next(row for row in rows if "headworks" in row)
     for name in ("PostgreSQL", "VictoriaMetrics"):
