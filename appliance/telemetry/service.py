@@ -33,6 +33,7 @@ from appliance.telemetry.model import Latest, Report, Series
 from appliance.telemetry.newest import Newest
 from appliance.telemetry.open_chunk import OpenChunk
 from appliance.telemetry.open_chunks import OpenChunks
+from appliance.telemetry.paging.service import Paging
 from appliance.telemetry.recovering.service import Recovery
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
 from appliance.telemetry.rows import Identity, Rows
@@ -82,6 +83,7 @@ class Telemetry:
         self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self.readers, clock)
         self._hourly = Hourly(self.rollups, self._days, self._chunks, self.readers)
         self.asking = Asking(self)
+        self.paging = Paging(self)
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
