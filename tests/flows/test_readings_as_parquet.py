@@ -82,6 +82,16 @@ def test_readings_are_written_as_parquet_for_as_long_as_somebody_takes_them(tmp_
 
 
 @needs_pyarrow
+def test_a_stop_ends_the_program_of_whoever_takes_nothing(tmp_path: Path) -> None:
+    with running(tmp_path / "one") as gateway:
+        gateway.add_device("pump")
+        with taken(gateway, gateway.token()):
+            [program] = programs(gateway.process.pid)
+            assert gateway.end() == 0
+            until(lambda: not Path(f"/proc/{program}/cmdline").exists())
+
+
+@needs_pyarrow
 def test_every_form_of_a_value_is_told_over_https(tmp_path: Path) -> None:
     with running(tmp_path / "one") as gateway:
         token = gateway.token()
