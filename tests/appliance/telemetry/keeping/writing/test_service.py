@@ -20,6 +20,7 @@ from appliance.telemetry.keeping import files, queries, sealed_day
 from appliance.telemetry.keeping.layout import PAGE_BYTES
 from appliance.telemetry.keeping.model import CrowdedError, StoppedError
 from appliance.telemetry.keeping.resealing import Parts, kept_devices
+from appliance.telemetry.keeping.writing import service
 from appliance.telemetry.keeping.writing.service import Writing, noted, require_none
 from appliance.telemetry.packing import ChunkError
 from tests.appliance.telemetry.keeping.days import kept, sealed
@@ -138,6 +139,47 @@ async def test_a_disk_that_gets_full_meanwhile_breaks_it_off(gateway: Gateway) -
     with pytest.raises(UnwritableError, match="2026-01-31 is not sealed: the disk got full meanwhile"):
         writer._breather(path)()
     writer._breather(None)()
+
+
+class Hands:
+    """A clock that goes on only while somebody works or sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.naps: list[float] = []
+        self.writer: Writing | None = None
+        """Is to stop at the second nap."""
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.naps.append(round(seconds, 3))
+        if self.writer is not None:
+            self.writer.is_stopping = len(self.naps) > 1
+
+
+async def test_as_long_as_was_worked_is_slept(writer: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = Hands()
+    monkeypatch.setattr(service, "time", hands)
+    breathe = writer._breather(None)
+    hands.now += 0.25
+    breathe()
+    assert hands.naps == [0.1, 0.1, 0.05]
+    breathe()
+    assert len(hands.naps) == 3
+
+
+async def test_a_stop_waits_for_no_long_sleep(writer: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = Hands()
+    monkeypatch.setattr(service, "time", hands)
+    breathe = writer._breather(None)
+    hands.now += 30
+    hands.writer = writer
+    with pytest.raises(StoppedError):
+        breathe()
+    assert hands.naps == [0.1, 0.1]
 
 
 def test_what_one_day_fails_at_is_told_with_that_of_every_other() -> None:
