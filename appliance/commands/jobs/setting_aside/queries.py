@@ -4,6 +4,7 @@ import sqlite3
 from typing import NamedTuple
 
 from appliance.commands.jobs.model import ExecutionState
+from appliance.commands.jobs.row import JOINED
 from appliance.store.database import Select
 
 
@@ -25,9 +26,8 @@ _COLUMNS = """
     job_execution.tenant_id, job_execution.execution_id, CAST(job_execution.details AS BLOB), CAST(job.terms AS BLOB),
     CAST(job.job_id AS BLOB), CAST(job_execution.state AS BLOB), CAST(job_execution.reason AS BLOB)
 """
-_FROM = "FROM job_execution JOIN job ON job.job_number = job_execution.job_number"
-_TEXTS = f"SELECT {_COLUMNS}, X'' {_FROM}"
-_TEXTS_AND_DOCUMENT = f"SELECT {_COLUMNS}, CAST(job.document AS BLOB) {_FROM}"
+_TEXTS = f"SELECT {_COLUMNS}, X'' {JOINED}"
+_TEXTS_AND_DOCUMENT = f"SELECT {_COLUMNS}, CAST(job.document AS BLOB) {JOINED}"
 
 
 def texts_of(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> Texts | None:
