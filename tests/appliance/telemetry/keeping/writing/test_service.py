@@ -6,6 +6,7 @@ A damaged day keeps no other from anything, is saved as far as it can be read, a
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -141,45 +142,22 @@ async def test_a_disk_that_gets_full_meanwhile_breaks_it_off(gateway: Gateway) -
     writer._breather(None)()
 
 
-class Hands:
-    """A clock that goes on only while somebody works or sleeps."""
+async def test_a_pause_is_as_long_as_the_work_unless_it_stops(writer: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, naps = [0.0], list[float]()
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.naps: list[float] = []
-        self.writer: Writing | None = None
-        """Is to stop at the second nap."""
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        naps.append(round(seconds, 3))
+        writer.is_stopping = len(naps) == 5
 
-    def perf_counter(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.naps.append(round(seconds, 3))
-        if self.writer is not None:
-            self.writer.is_stopping = len(self.naps) > 1
-
-
-async def test_as_long_as_was_worked_is_slept(writer: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
-    hands = Hands()
-    monkeypatch.setattr(service, "time", hands)
+    monkeypatch.setattr(service, "time", SimpleNamespace(perf_counter=lambda: now[0], sleep=sleep))
     breathe = writer._breather(None)
-    hands.now += 0.25
+    now[0] += 0.25
     breathe()
-    assert hands.naps == [0.1, 0.1, 0.05]
-    breathe()
-    assert len(hands.naps) == 3
-
-
-async def test_a_stop_waits_for_no_long_sleep(writer: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
-    hands = Hands()
-    monkeypatch.setattr(service, "time", hands)
-    breathe = writer._breather(None)
-    hands.now += 30
-    hands.writer = writer
-    with pytest.raises(StoppedError):
-        breathe()
-    assert hands.naps == [0.1, 0.1]
+    assert naps == [0.1, 0.1, 0.05]
+    now[0] += 30
+    pytest.raises(StoppedError, breathe)
+    assert naps[3:] == [0.1, 0.1]
 
 
 def test_what_one_day_fails_at_is_told_with_that_of_every_other() -> None:
