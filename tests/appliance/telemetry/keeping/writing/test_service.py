@@ -156,7 +156,8 @@ async def test_a_pause_is_as_long_as_the_work_unless_it_stops(writer: Writing, m
     breathe()
     assert naps == [0.1, 0.1, 0.05]
     now[0] += 30
-    pytest.raises(StoppedError, breathe)
+    with pytest.raises(StoppedError):
+        breathe()
     assert naps[3:] == [0.1, 0.1]
 
 
