@@ -270,12 +270,12 @@ class Telemetry:
     async def changed(self, day: int, function: Callable[..., T], *arguments: object) -> T:
         """Run a transaction in the open part of a day, and leave nothing in its log of what was there before.
 
-        Raises `UnwritableError` when the disk is full or another program reads the file, `DamagedOpenDayError` when
-        it was damaged.
+        Raises `UnwritableError` when the disk is full, another program reads the file or it may not be written,
+        `DamagedOpenDayError` when it was damaged.
         """
         name = queries.day_name(day)
         async with self._sealing, self.readers_kept_out():
-            with queries.damage_told(name):
+            with queries.damage_told(self._files.path(name)):
                 file = await self._files.writer(name)
                 result = await file.write(function, *arguments)
                 if not await file.maintain(queries.checkpoint):
@@ -370,7 +370,7 @@ class Telemetry:
     def _damage_noted(self, day: int) -> Iterator[None]:
         """Keep a day whose file is damaged from ending anything: what comes for it waits until it was saved."""
         try:
-            with queries.damage_told(queries.day_name(day)):
+            with queries.damage_told(self._days.path(day)):
                 yield
         except DamagedOpenDayError as error:
             self.unwritable[day] = str(error)
