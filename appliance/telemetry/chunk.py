@@ -19,6 +19,7 @@ from appliance.telemetry.column import (
     take_texts,
     take_time_sources,
 )
+from appliance.telemetry.growing import Column, Runs
 from appliance.telemetry.packing import (
     COUNT_LIMIT,
     ChunkError,
@@ -32,7 +33,7 @@ from appliance.telemetry.packing import (
     put_varint,
     take_integers,
 )
-from appliance.telemetry.rows import Column, Rows, Runs
+from appliance.telemetry.rows import Rows
 
 VERSION = 1
 
@@ -106,12 +107,12 @@ def decode(blob: bytes, metrics: Collection[str] | None = None) -> Rows:
     rows = Rows(tenant_id, reader.text(), first_at // DAY_MS)
     rows.first_log_id = rows.last_log_id = last_log_id
     try:
-        rows.at = array("q", take_integers(reader, count))
+        moments = array("q", take_integers(reader, count))
         delays = take_integers(reader, count)
-        rows.arrived_at = array("q", [at + delay for at, delay in zip(rows.at, delays, strict=True)])
+        arrived_at = array("q", [at + delay for at, delay in zip(moments, delays, strict=True)])
     except OverflowError as error:
         raise ChunkError("a moment has more than 64 bits") from error
-    rows.sequences = Column(list(take_optional_numbers(reader, count)), None)
+    rows.put(moments, arrived_at, Column(list(take_optional_numbers(reader, count)), None))
     starts = _take_starts(reader, count)
     rows.time_sources = Runs(starts, take_time_sources(reader, len(starts)))
     rows.topics = _take_names(reader, count, rows.device_id)

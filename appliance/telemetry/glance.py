@@ -9,8 +9,9 @@ from collections.abc import Container, Mapping
 
 from appliance.telemetry import chunk
 from appliance.telemetry.column import take_column, take_packed
+from appliance.telemetry.growing import Column
 from appliance.telemetry.packing import ChunkError, Reader, as_text, inflate, take_integer_array
-from appliance.telemetry.rows import Column, Rows
+from appliance.telemetry.rows import Rows
 
 _BODY_FROM = 33
 """Where the body of a chunk begins (docs/reference/chunks.md)."""

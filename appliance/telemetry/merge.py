@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from appliance.telemetry.column import MISSING
 from appliance.telemetry.glance import Glance
+from appliance.telemetry.growing import Column
 from appliance.telemetry.model import Series, Value
-from appliance.telemetry.rows import Column, Rows
+from appliance.telemetry.rows import Rows
 from appliance.telemetry.wanted import Check, is_wanted
 
 T = TypeVar("T")

@@ -60,10 +60,14 @@ class Closed(NamedTuple):
 class Newest:
     """The newest report of each metric. At equal moments the first that came stays."""
 
-    __slots__ = ("_noted", "_recent", "_reports", "at", "last_seen_at", "last_told")
+    __slots__ = ("_held", "_noted", "_recent", "_row", "_rows", "at", "last_seen_at", "last_told")
 
     def __init__(self) -> None:
-        self._reports: dict[str, Report] = {}
+        self._held: dict[str, Report] = {}
+        """But for what the row has."""
+        self._rows: Rows | None = None
+        self._row = 0
+        """Where the newest report of all lies, if it is in none of those held: it is made only when anybody looks."""
         self._recent: dict[str, Numbers] = {}
         self._noted = 0
         """How many reports came since all were rid of what newer ones tell."""
@@ -73,6 +77,20 @@ class Newest:
         """The newest moment of all."""
         self.last_seen_at: int | None = None
         """When the newest arrival was."""
+
+    def note_row(self, report: Report, rows: Rows, row: int) -> None:
+        """Take a report, as `note` does, that is the last one of these rows."""
+        if self.at is None or report.at <= self.at or row == rows.alike_from or self.last_seen_at is None:
+            self.note(report)
+            return
+        self.last_told = None
+        self.at = report.at
+        self.last_seen_at = max(self.last_seen_at, report.arrived_at)
+        if self._rows is not rows or self._row < rows.alike_from:
+            # What was the newest so far may name what this one does not.
+            self._look()
+            self._rows = rows
+        self._row = row
 
     def note(self, report: Report) -> None:
         """Take a report, in whatever order they come."""
@@ -92,12 +110,27 @@ class Newest:
         if len(reports) > FEW_METRICS:
             self._forget_some()
 
+    @property
+    def _reports(self) -> dict[str, Report]:
+        """The report with the newest reading of each metric."""
+        self._look()
+        return self._held
+
+    def _look(self) -> None:
+        """Make the newest report, if nobody has looked at it yet."""
+        rows, self._rows = self._rows, None
+        if rows is not None:
+            report = rows.report(self._row)
+            self._held |= dict.fromkeys(report.values, report)
+            if len(self._held) > FEW_METRICS:
+                self._forget_some()
+
     def _forget_some(self) -> None:
         """Let go of metrics that are too many, and now and then of what newer reports have told since."""
-        if len(self._reports) > METRICS_LIMIT:
-            kept = nlargest(METRICS_LIMIT // 2, self._reports.items(), key=lambda item: item[1].at)
-            self._reports = dict(kept)
-            self._recent = {metric: self._recent[metric] for metric in self._reports if metric in self._recent}
+        if len(self._held) > METRICS_LIMIT:
+            kept = nlargest(METRICS_LIMIT // 2, self._held.items(), key=lambda item: item[1].at)
+            self._held = dict(kept)
+            self._recent = {metric: self._recent[metric] for metric in self._held if metric in self._recent}
         self._noted += 1
         if self._noted >= FEW_METRICS:
             self._noted = 0
@@ -130,6 +163,8 @@ class Newest:
 
     def moment_of(self, metric: str) -> int | None:
         """The moment of the newest reading of a metric; None when there is none."""
+        if self._rows is not None and self._rows.surely_has(self._row, metric):
+            return self.at
         report = self._reports.get(metric)
         return report.at if report else None
 

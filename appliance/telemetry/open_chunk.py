@@ -103,7 +103,7 @@ class OpenChunk:
         """Whether the part at hand can take some reports at once; it has up to `limit`."""
         rows = self.rows
         return (
-            len(rows.at) + len(run.at) <= limit
+            rows.count + len(run.at) <= limit
             and rows.columns.keys() == run.columns.keys()
             and self.moments.continues(run.at[0])
         )
@@ -116,6 +116,7 @@ class OpenChunk:
 
     def continue_in_new_part(self) -> Rows:
         """Leave the part at hand as it is."""
+        self.rows.settle()
         self.rows = Rows(self.rows.tenant_id, self.rows.device_id, self.rows.day)
         self.parts.append(self.rows)
         self.moments.begin_part()
@@ -131,7 +132,7 @@ class OpenChunk:
 class OpenDevice:
     """What memory holds of one device."""
 
-    __slots__ = ("device_id", "newest", "open", "rank", "sealed_at", "sealing", "tenant_id")
+    __slots__ = ("current", "device_id", "newest", "open", "rank", "sealed_at", "sealing", "tenant_id")
 
     def __init__(self, tenant_id: int, device_id: str) -> None:
         self.tenant_id = tenant_id
@@ -140,6 +141,8 @@ class OpenDevice:
         self.newest = Newest()
         self.open: dict[int, OpenChunk] = {}
         """By day."""
+        self.current: OpenChunk | None = None
+        """The one that took a report last, as long as it is open."""
         self.sealing: list[OpenChunk] = []
         self.sealed_at = 0
 

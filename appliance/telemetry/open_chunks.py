@@ -63,18 +63,18 @@ class OpenChunks:
             device = devices.get((report.tenant_id, report.device_id)) or self.device(
                 report.tenant_id, report.device_id
             )
-            chunk = device.open.get(report.at // DAY_MS) or self._open(device, report, now)
+            chunk = device.current
+            if chunk is None or chunk.rows.day != report.at // DAY_MS:
+                chunk = device.current = device.open.get(report.at // DAY_MS) or self._open(device, report, now)
             rows = chunk.rows
-            if len(rows.at) >= limit or (
-                len(rows.columns) > METRICS_LIMIT and not report.values.keys() <= rows.columns.keys()
-            ):
+            if rows.count >= limit or (rows.width > METRICS_LIMIT and not report.values.keys() <= rows.columns.keys()):
                 rows = chunk.continue_in_new_part()
                 chunk.due_at = now
-            rows.append(report, log_id)
-            if rows.has_texts or len(rows.columns) > CELLS_PER_REPORT:
+            row = rows.append(report, log_id)
+            if rows.width > CELLS_PER_REPORT or rows.has_texts:
                 self._pressing_cells += chunk.weigh(report)
             chunk.moments.note(report.at)
-            device.newest.note(report)
+            device.newest.note_row(report, rows, row)
         self.report_count += len(reports)
         self.note_log(log_id)
 
@@ -204,7 +204,7 @@ class OpenChunks:
         self.is_crowded = sum(waiting) > self._memory_limit_reports // 2
         # A clock that was set back must not keep a chunk open: what was opened later than now is due.
         full = self._seal_after_reports
-        due = [each for each in open_chunks if not each.opened_at <= now < each.due_at or len(each.rows.at) >= full]
+        due = [each for each in open_chunks if not each.opened_at <= now < each.due_at or each.rows.count >= full]
         held = self.report_count + sum([chunk.surcharge for chunk in (*every, *self.sealing)])
         excess = held - sum([chunk.weight for chunk in due]) - self._memory_limit_reports
         due += list(oldest(open_chunks, due, excess))
@@ -254,7 +254,10 @@ class OpenChunks:
     def _seal(self, chunks: list[OpenChunk]) -> None:
         chunks = sorted([chunk for chunk in chunks if chunk.day not in self.held], key=attrgetter("day", "age"))
         for chunk in chunks:
+            # From here on others may look, each in a thread of its own.
+            chunk.rows.settle()
             del chunk.device.open[chunk.day]
+            chunk.device.current = None
             chunk.device.sealing.append(chunk)
             chunk.closed = chunk.device.newest.closed(self.last_log_id)
         self.sealing += chunks

@@ -3,150 +3,57 @@
 Appending is on the way of every report, so it is plain: a column is an array as long as all its values are of
 one kind and a list from the first that is not. What rarely changes (topic, client identifier, source of the
 moment) is kept only where it changes.
+
+The reports that came last and are alike lie side by side, row by row, until there are `STRIP_ROWS` or anybody looks:
+among ten thousand devices, each object that a report touches has to be fetched from memory, and those of five columns
+are many. Who hands rows to another thread has them settled before.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, MutableSequence, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
-from typing import Any, Generic, Self, TypeVar
+from typing import Self, cast
 
 from appliance.instant import DAY_MS
 from appliance.telemetry.column import MISSING, Cell
+from appliance.telemetry.growing import Column, Runs, column_of, column_with_missing, new_column
 from appliance.telemetry.model import Report, TimeSource, Value
+from appliance.telemetry.row_shape import Shape, shape_of
 from appliance.telemetry.run import Run
-from appliance.telemetry.scaled import Scaled
-
-T = TypeVar("T")
 
 Identity = tuple[int, int | None, tuple[tuple[str, str], ...]]
 """What two deliveries of one report have in common: moment, sequence number and values."""
 
-_CODES: dict[type, str] = {float: "d", int: "q"}
-_KINDS = {code: kind for kind, code in _CODES.items()}
-
-
-class Column:
-    """Values in the order of their rows."""
-
-    __slots__ = ("_scaled", "cells", "kind")
-
-    def __init__(self, cells: MutableSequence[Any], kind: type | None) -> None:
-        self.cells = cells
-        self.kind = kind
-        """The one kind of value in an array; None for a list."""
-
-    def append(self, cell: Cell) -> None:
-        """Add a value of any kind."""
-        if self.kind is not None:
-            try:
-                if type(cell) is self.kind:
-                    self.cells.append(cell)
-                    return
-            except OverflowError:
-                pass  # an integer beyond 64 bits: only a list holds it
-            self.cells = list(self.cells)
-            self.kind = None
-        self.cells.append(cell)
-
-    def extend(self, cells: Sequence[Cell]) -> None:
-        """Add values as `append` does one after the other."""
-        if type(cells) is Scaled:
-            cells = cells.doubles()
-        if isinstance(cells, array) and self.kind is not None and cells.typecode == _CODES[self.kind]:
-            self.cells.extend(cells)
-            return
-        if self.kind is not None:
-            try:
-                if set(map(type, cells)) <= {self.kind}:
-                    # As a whole first: an array that refuses one value keeps those before it.
-                    self.cells.extend(array(_CODES[self.kind], cells))
-                    return
-            except OverflowError:
-                pass
-            self.cells = list(self.cells)
-            self.kind = None
-        self.cells.extend(cells)
-
-    def copy(self) -> "Column":
-        """The same values, which stay as they are now."""
-        return Column(self.cells[:], self.kind)
-
-
-class _Scaled(Column):
-    """A column that is divided as soon as anybody looks at its cells, and is a column like any other from then on.
-
-    So whoever uses columns need not know of it. Several threads may look at once at what grows no more: what each of
-    them divides is the same.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, scaled: Scaled) -> None:
-        self._scaled = scaled
-        self.kind = float
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "cells":
-            raise AttributeError(f"a column has no {name}")
-        self.cells = cells = self._scaled.doubles()
-        self.__class__ = Column  # type: ignore[assignment]
-        return cells
-
-    def copy(self) -> Column:
-        """The same values; nothing is divided for that."""
-        return _Scaled(self._scaled)
-
-
-def new_column(cell: Cell) -> Column:
-    """An empty column of the kind that suits its first value."""
-    kind = type(cell)
-    code = _CODES.get(kind)
-    return Column(array(code), kind) if code else Column([], None)
-
-
-class Runs(Generic[T]):
-    """Values in the order of their rows, kept only where they change."""
-
-    __slots__ = ("starts", "values")
-
-    def __init__(self, starts: list[int], values: list[T]) -> None:
-        self.starts = starts
-        self.values = values
-
-    def append(self, row: int, value: T) -> None:
-        """Say that from this row on the value is another one."""
-        self.starts.append(row)
-        self.values.append(value)
-
-    def expanded(self, count: int) -> Iterator[T]:
-        """The value of each row."""
-        ends = [*self.starts[1:], count]
-        for start, end, value in zip(self.starts, ends, self.values, strict=True):
-            for _ in range(start, end):
-                yield value
-
-    def copy(self) -> "Runs[T]":
-        """The same values, which stay as they are now."""
-        return Runs(self.starts[:], self.values[:])
+STRIP_ROWS = 16
+"""Reports that lie side by side, at most: what is no fraction takes several times the memory there."""
+STRIP_NAMES = 64
+"""Wider reports are put where they belong at once."""
+_HEADS = 3
+"""Of a report in the strip: moment, arrival, sequence number."""
 
 
 class Rows:
     """The reports of one device on one UTC day. They come in the order of the event log."""
 
     __slots__ = (
+        "_arrived_at",
+        "_at",
+        "_cells",
         "_client_id",
+        "_columns",
+        "_heads",
+        "_sequences",
+        "_shape",
         "_time_source",
         "_topic",
-        "arrived_at",
-        "at",
+        "alike_from",
         "client_ids",
-        "columns",
+        "count",
         "day",
         "device_id",
         "first_log_id",
         "has_texts",
         "last_log_id",
-        "sequences",
         "tenant_id",
         "time_sources",
         "topics",
@@ -157,21 +64,58 @@ class Rows:
         self.device_id = device_id
         self.day = day
         """Whole UTC days since 1970."""
+        self.count = 0
+        """How many reports there are."""
         self.first_log_id = 0
         self.last_log_id = 0
-        self.at: array[int] = array("q")
-        self.arrived_at: array[int] = array("q")
-        self.sequences = Column(array("q"), int)
+        self._at: array[int] = array("q")
+        self._arrived_at: array[int] = array("q")
+        self._sequences = Column(array("q"), int)
+        self._columns: dict[str, Column] = {}
         self.topics: Runs[str] = Runs([], [])
         self.client_ids: Runs[str] = Runs([], [])
         self.time_sources: Runs[TimeSource] = Runs([], [])
-        self.columns: dict[str, Column] = {}
-        """A column for each metric, all as long as there are rows."""
         self.has_texts = False
         """Whether any value is a text, which may be long."""
         self._topic: str | None = None
         self._client_id: str | None = None
         self._time_source: TimeSource | None = None
+        self.alike_from = 0
+        """The row from which on all reports name the same metrics."""
+        self._shape: Shape | None = None
+        """What the reports of the strip have in common: the last one before it had that, too."""
+        self._heads: array[int] = array("q")
+        """Moment, arrival and sequence number of each report of the strip."""
+        self._cells: array[float] | list[Value] = []
+        """The values of each report of the strip."""
+
+    @property
+    def at(self) -> "array[int]":
+        """The moment of each report."""
+        if self._heads:
+            self.settle()
+        return self._at
+
+    @property
+    def arrived_at(self) -> "array[int]":
+        """When each report arrived."""
+        if self._heads:
+            self.settle()
+        return self._arrived_at
+
+    @property
+    def sequences(self) -> Column:
+        """The sequence number of each report, or None."""
+        if self._heads:
+            self.settle()
+        return self._sequences
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """A column for each metric, all as long as there are rows."""
+        if self._heads:
+            self.settle()
+        return self._columns
 
     @classmethod
     def of(cls, reports: Sequence[Report], log_id: int) -> Self:
@@ -182,31 +126,91 @@ class Rows:
             rows.append(report, log_id)
         return rows
 
-    @property
-    def count(self) -> int:
-        """How many reports there are."""
-        return len(self.at)
-
-    def append(self, report: Report, log_id: int) -> None:
-        """Add the next report, which the log holds under this id."""
-        row = len(self.at)
-        if row == 0:
-            self.first_log_id = log_id
+    def append(self, report: Report, log_id: int) -> int:
+        """Add the next report, which the log holds under this id, and give its row."""
+        row = self.count
         self.last_log_id = log_id
-        self.at.append(report.at)
-        self.arrived_at.append(report.arrived_at)
-        self.sequences.append(report.sequence)
+        shape = self._shape
         if (
-            report.topic != self._topic
-            or report.client_id != self._client_id
-            or report.time_source is not self._time_source
+            shape is not None
+            and shape.names == (*report.values,)
+            and shape.kinds == [report.sequence.__class__, *map(type, report.values.values())]
+            and report.topic == self._topic
+            and report.client_id == self._client_id
+            and report.time_source is self._time_source
         ):
-            self._append_source(report, row)
-        self._append_values(report, row)
+            try:
+                self._heads.extend((report.at, report.arrived_at, report.sequence or 0))
+            except OverflowError:
+                # An integer beyond 64 bits, after two that were taken.
+                del self._heads[-2:]
+            else:
+                self._cells.extend(report.values.values())  # type: ignore[arg-type]
+                self.count = row + 1
+                if len(self._heads) == STRIP_ROWS * _HEADS:
+                    self.settle()
+                return row
+        self._append_unlike(report, log_id)
+        return row
+
+    @property
+    def width(self) -> int:
+        """How many metrics there are."""
+        return len(self._columns)
+
+    def surely_has(self, row: int, metric: str) -> bool:
+        """Whether a report is known to name a metric, without a look at it."""
+        return self._shape is not None and row >= self.alike_from and metric in self._shape.names
+
+    def settle(self) -> None:
+        """Put the strip where all other reports are."""
+        heads, shape = self._heads, self._shape
+        if not heads or shape is None:
+            return
+        row, count = len(self._at), len(heads) // _HEADS
+        self._at.extend(heads[0::_HEADS])
+        self._arrived_at.extend(heads[1::_HEADS])
+        self._sequences.extend(heads[2::_HEADS] if shape.is_numbered else [None] * count)
+        columns, names = self._columns, shape.names
+        for place, name in enumerate(names):
+            columns[name].extend(self._cells[place :: len(names)])
+        if len(names) != len(columns):
+            for column in columns.values():
+                if len(column.cells) == row:
+                    column.extend([MISSING] * count)
+        del heads[:], self._cells[:]
+
+    def report(self, row: int) -> Report:
+        """One of the reports."""
+        if row < (settled := len(self._at)):
+            columns = self._columns.items()
+            cells = {name: column.cells[row] for name, column in columns}
+            values = {name: cell for name, cell in cells.items() if cell is not MISSING}
+            at, arrived_at, sequence = self._at[row], self._arrived_at[row], self._sequences.cells[row]
+        else:
+            shape = cast("Shape", self._shape)
+            at, arrived_at, sequence = self._heads[(row - settled) * _HEADS : (row - settled + 1) * _HEADS]
+            width = len(shape.names)
+            values = dict(zip(shape.names, self._cells[(row - settled) * width :], strict=False))
+            sequence = sequence if shape.is_numbered else None
+        return Report(
+            self.tenant_id,
+            self.device_id,
+            at,
+            arrived_at,
+            self.time_sources.at(row),
+            self.topics.at(row),
+            self.client_ids.at(row),
+            values,
+            sequence,
+        )
 
     def extend(self, run: Run) -> None:
         """Add reports of the same device and day, which have the same metrics as all that are there."""
-        row = len(self.at)
+        row = self.alike_from = self.count
+        self.settle()
+        self._shape = None
+        self.count += len(run.at)
         if row == 0:
             self.first_log_id = run.log_ids[0]
         self.last_log_id = run.log_ids[-1]
@@ -217,7 +221,7 @@ class Rows:
         for name, cells in run.columns.items():
             column = self.columns.get(name)
             if column is None:
-                column = self.columns[name] = _column_of(cells)
+                column = self.columns[name] = column_of(cells)
             else:
                 column.extend(cells)
             if column.kind is None and not self.has_texts:
@@ -263,12 +267,42 @@ class Rows:
         copied = Rows(self.tenant_id, self.device_id, self.day)
         copied.first_log_id, copied.last_log_id = self.first_log_id, self.last_log_id
         copied.has_texts = self.has_texts
-        copied.at, copied.arrived_at = self.at[:], self.arrived_at[:]
-        copied.sequences = self.sequences.copy()
+        copied.put(self.at[:], self.arrived_at[:], self.sequences.copy())
         copied.topics, copied.client_ids = self.topics.copy(), self.client_ids.copy()
         copied.time_sources = self.time_sources.copy()
-        copied.columns = {name: column.copy() for name, column in self.columns.items()}
+        copied.columns.update({name: column.copy() for name, column in self.columns.items()})
         return copied
+
+    def put(self, at: "array[int]", arrived_at: "array[int]", sequences: Column) -> None:
+        """Have so many reports where there were none: when they are of, when they arrived, and their numbers."""
+        self.count = len(at)
+        self._at, self._arrived_at, self._sequences = at, arrived_at, sequences
+
+    def _append_unlike(self, report: Report, log_id: int) -> None:
+        """Add a report that is not like those of the strip; of two that are like each other, the next may be, too."""
+        self.settle()
+        row = self.count
+        if row == 0:
+            self.first_log_id = log_id
+        self._at.append(report.at)
+        self._arrived_at.append(report.arrived_at)
+        self._sequences.append(report.sequence)
+        self.count = row + 1
+        if (
+            report.topic != self._topic
+            or report.client_id != self._client_id
+            or report.time_source is not self._time_source
+        ):
+            self._append_source(report, row)
+        self._append_values(report, row)
+        names, before = (*report.values,), self._shape
+        if before is None or names != before.names:
+            self.alike_from = row
+        if 0 < len(names) <= STRIP_NAMES:
+            self._shape = shape_of(names, (report.sequence.__class__, *map(type, report.values.values())))
+            self._cells = self._shape.cells()
+        else:
+            self._shape = None
 
     def _append_source(self, report: Report, row: int) -> None:
         if report.topic != self._topic:
@@ -282,12 +316,12 @@ class Rows:
             self.time_sources.append(row, report.time_source)
 
     def _append_values(self, report: Report, row: int) -> None:
-        columns = self.columns
+        columns = self._columns
         values = report.values
         for name, value in values.items():
             column = columns.get(name)
             if column is None:
-                column = columns[name] = _column_with_missing(row) if row else new_column(value)
+                column = columns[name] = column_with_missing(row) if row else new_column(value)
             if column.kind is float and type(value) is float:
                 column.cells.append(value)
             else:
@@ -303,21 +337,6 @@ class Rows:
 def identity_of(report: Report) -> Identity:
     """What tells a report from every other of its device, as `Rows.identity` tells it."""
     return report.at, report.sequence, tuple(sorted((name, repr(value)) for name, value in report.values.items()))
-
-
-def _column_of(cells: Sequence[Value]) -> Column:
-    """A column of these values, of which there is one at least."""
-    if type(cells) is Scaled:
-        return _Scaled(cells)
-    if isinstance(cells, array):
-        return Column(cells[:], _KINDS[cells.typecode])
-    column = new_column(cells[0])
-    column.extend(cells)
-    return column
-
-
-def _column_with_missing(count: int) -> Column:
-    return Column([MISSING] * count, None)
 
 
 def _present(names: tuple[str, ...], cells: tuple[Cell, ...]) -> dict[str, Value]:

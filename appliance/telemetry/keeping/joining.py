@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from appliance.telemetry.column import MISSING
+from appliance.telemetry.growing import Column, Runs
 from appliance.telemetry.open_chunk import METRICS_LIMIT
-from appliance.telemetry.rows import Column, Rows, Runs
+from appliance.telemetry.rows import Rows
 
 T = TypeVar("T")
 
@@ -38,9 +39,11 @@ def _one(parts: Sequence[Rows]) -> Rows:
     whole = Rows(first.tenant_id, first.device_id, first.day)
     whole.first_log_id = first.first_log_id
     whole.last_log_id = max(part.last_log_id for part in parts)
-    whole.at = array("q", (at for part in parts for at in part.at))
-    whole.arrived_at = array("q", (at for part in parts for at in part.arrived_at))
-    whole.sequences = Column([cell for part in parts for cell in part.sequences.cells], None)
+    whole.put(
+        array("q", (at for part in parts for at in part.at)),
+        array("q", (at for part in parts for at in part.arrived_at)),
+        Column([cell for part in parts for cell in part.sequences.cells], None),
+    )
     counts = [part.count for part in parts]
     whole.topics = _runs([part.topics for part in parts], counts)
     whole.client_ids = _runs([part.client_ids for part in parts], counts)
