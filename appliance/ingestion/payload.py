@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from appliance.config import IngestionConfig
 from appliance.ingestion import forms
 from appliance.ingestion.fault import PayloadError
 from appliance.ingestion.gathered import METRIC_NAME_LIMIT, Gathered
@@ -61,6 +62,15 @@ class Tolerances(msgspec.Struct, frozen=True):
     payload_bytes: int
     future_ms: int
     past_ms: int
+
+
+def tolerances_of(config: IngestionConfig) -> Tolerances:
+    """How much is taken, as it is set."""
+    return Tolerances(
+        payload_bytes=config.payload_limit_bytes,
+        future_ms=config.future_tolerance_ms,
+        past_ms=config.past_tolerance_ms,
+    )
 
 
 class Parsed(msgspec.Struct, frozen=True, gc=False):

@@ -23,6 +23,7 @@ from appliance.enrolment.tray.service import Tray
 from appliance.gateway import Gateway
 from appliance.health import Health
 from appliance.ingestion.importing.service import Importing
+from appliance.ingestion.mapping.service import MappingRules
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import HOUR_MS, Clock, to_text
 from appliance.monitoring import MetricsConfig
@@ -140,7 +141,9 @@ async def opened(
         notifications = Notifications(database, {"email": mailbox}, bus, clock)
         await stack.enter_async_context(notifications.running())
         catalogue = await stack.enter_async_context(Catalogue(registry, database, clock).opened())
-        rooms = Rooms(registry, alerts, telemetry, catalogue.type_of)
+        mapping = MappingRules(database, registry, IngestionConfig(), catalogue.type_of, clock)
+        await stack.enter_async_context(mapping.opened())
+        rooms = Rooms(registry, alerts, telemetry, catalogue.type_of, mapping=mapping.book)
         ingestion = Ingestion(database, rooms, bus, IngestionConfig(commit_interval_ms=0), clock)
         broker = Broker(ingestion, registry, clock, limits)
         presence = PresenceLog(database, registry)
@@ -175,6 +178,7 @@ async def opened(
             replay=(replay := Replay(stream, 300_000)),
             journal=(journal := Journal(folder / "journal", JournalConfig(), clock, dict)),
             messages=Messages(replay, journal),
+            mapping=mapping,
             **await plane.rooms(stack, database, registry, ingestion, broker, bus),
         )
         health.register("ingestion", ingestion.status)
