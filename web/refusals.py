@@ -199,6 +199,7 @@ _PAYLOADS: Mapping[str, Advice] = {
         "It spoke for a device that is not here",
         "Register that device, or correct its id in the message: none comes to be by being named.",
     ),
+    "not_text": Advice("A payload is neither a number nor a text", "Let the device send text in UTF-8."),
     "wrong_name": Advice("The name of a metric cannot be used", "Rename the metric in the device."),
     "text_too_long": Advice("A text was too long", "Shorten it in the device."),
     "number_too_large": Advice("A number was too large", "Correct the message in the device."),

@@ -210,7 +210,7 @@ class Decision:
         if message.is_operators or not may_report(tenant_id, publisher):
             self._note(msgspec.structs.replace(envelope, device_id=""), of_no_device(turning, publisher))
             return
-        objects, faults = unpack(message.payload, envelope, self._known.tolerances)
+        objects, faults = turning.unpacked(message.payload, envelope, self._known.tolerances)
         for fault in faults:
             self._note(envelope, fault)
         if len(message.payload) >= LARGE_BYTES:

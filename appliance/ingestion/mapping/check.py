@@ -1,7 +1,7 @@
 """The text of a mapping rule: read, checked and written.
 
-It is `{"topic": "iot/wearable/data", "device": {"from": "payload", "path": "deviceId"}}`, with `timestamp`, `sequence`,
-`metrics` and `publishers` where they are wanted.
+It is `{"topic": "iot/wearable/data", "device": {"from": "payload", "path": "deviceId"}}`, with `timestamp`,
+`timestamp_unit`, `sequence`, `metrics`, `value` and `publishers` where they are wanted.
 """
 
 import json
@@ -16,6 +16,7 @@ from appliance.ingestion.mapping.model import (
     InvalidMappingRuleError,
     MappingRule,
     Metric,
+    OneValue,
     PayloadPath,
     TopicLevel,
 )
@@ -81,7 +82,7 @@ def check_rule(rule: MappingRule) -> MappingRule:
     _check_topic(document.topic)
     match document.device:
         case TopicLevel(level=level):
-            _check_level(level, document.topic)
+            _check_level("device", level, document.topic)
         case PayloadPath(path=path):
             _check_path("device", path)
         case _:
@@ -91,6 +92,8 @@ def check_rule(rule: MappingRule) -> MappingRule:
         if path:
             _check_path(field, path)
     _check_metrics(document)
+    if document.value is not None:
+        _check_value(document, document.value)
     _check_publishers(document)
     return rule
 
@@ -110,13 +113,13 @@ def _check_topic(topic: str) -> None:
         )
 
 
-def _check_level(level: int, topic: str) -> None:
+def _check_level(field: str, level: int, topic: str) -> None:
     levels = topic.split("/")
     if level < 1 or (levels[-1] != "#" and level > len(levels)) or level > _LIMITS.topic_levels:
-        raise InvalidMappingRuleError(f"device.level is {level}: the levels of {topic!r} count from 1")
+        raise InvalidMappingRuleError(f"{field}.level is {level}: the levels of {topic!r} count from 1")
     if level <= len(levels) and levels[level - 1] not in ("+", "#"):
         raise InvalidMappingRuleError(
-            f"device.level is {level}, where {topic!r} always says {levels[level - 1]!r}: name a level with + or #"
+            f"{field}.level is {level}, where {topic!r} always says {levels[level - 1]!r}: name a level with + or #"
         )
 
 
@@ -132,12 +135,39 @@ def _check_metrics(document: Document) -> None:
     if len(document.metrics) > METRICS_LIMIT:
         raise InvalidMappingRuleError(f"{len(document.metrics):,} metrics, at most {METRICS_LIMIT} are taken")
     for name, told in document.metrics.items():
-        if not 0 < len(name) <= METRIC_NAME_LIMIT:
-            raise InvalidMappingRuleError(f"a metric name has 1 to {METRIC_NAME_LIMIT} characters")
+        _check_name(name)
         metric = Metric(told) if isinstance(told, str) else told
         _check_path(f"metrics.{name[:64]}", metric.path)
-        if len(metric.unit) > UNIT_LIMIT:
-            raise InvalidMappingRuleError(f"the unit of {name[:64]!r} is longer than {UNIT_LIMIT} characters")
+        _check_unit(name, metric.unit)
+
+
+def _check_value(document: Document, value: OneValue) -> None:
+    """A payload that is one value has nothing in it that could be looked for."""
+    if document.timestamp or document.timestamp_unit or document.sequence or document.metrics:
+        raise InvalidMappingRuleError(
+            "value says that the payload is one value: then there is no timestamp, sequence or metric to look for"
+        )
+    if isinstance(document.device, PayloadPath):
+        raise InvalidMappingRuleError(
+            "value says that the payload is one value: the device is its publisher, or named by a level of the topic"
+        )
+    match value.metric:
+        case TopicLevel(level=level):
+            _check_level("value.metric", level, document.topic)
+            _check_unit("value", value.unit)
+        case name:
+            _check_name(name)
+            _check_unit(name, value.unit)
+
+
+def _check_name(name: str) -> None:
+    if not 0 < len(name) <= METRIC_NAME_LIMIT:
+        raise InvalidMappingRuleError(f"a metric name has 1 to {METRIC_NAME_LIMIT} characters")
+
+
+def _check_unit(name: str, unit: str) -> None:
+    if len(unit) > UNIT_LIMIT:
+        raise InvalidMappingRuleError(f"the unit of {name[:64]!r} is longer than {UNIT_LIMIT} characters")
 
 
 def _check_publishers(document: Document) -> None:

@@ -1,6 +1,7 @@
 """The nouns of mapping rules: where on other topics the device, the moment and the metrics are found."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 import msgspec
 
@@ -55,18 +56,49 @@ class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     unit: str = ""
 
 
+class TimestampUnit(StrEnum):
+    """What a number counts that tells a moment, from the beginning of 1970."""
+
+    USUAL = ""
+    """Seconds or milliseconds, told by its size, as in every payload."""
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
+
+
+class ValueKind(StrEnum):
+    """What a payload that is one value must be."""
+
+    ANY = "any"
+    """What JSON has a word for is that; everything else is a text."""
+    NUMBER = "number"
+    TEXT = "text"
+
+
+class OneValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The whole payload is one value, and of which metric, and in which unit it comes."""
+
+    metric: str | TopicLevel
+    kind: ValueKind = ValueKind.ANY
+    unit: str = ""
+
+
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a mapping rule says. A path is names with a dot in between, from the outside in."""
+    """What a mapping rule says. A path is names with a dot in between, from the outside in; numbers count in arrays."""
 
     topic: str
     """The topic filter."""
     device: Whose = Publisher()
     timestamp: str = ""
     """The path of the moment; empty: `timestamp`, as in every payload."""
+    timestamp_unit: TimestampUnit = TimestampUnit.USUAL
     sequence: str = ""
     """The path of the sequence number; empty: `sequence`."""
     metrics: Mapping[str, Metric | str] = {}
     """By name, each with its path. None: every field is a reading."""
+    value: OneValue | None = None
+    """Where payloads are no objects: then there are no paths."""
     publishers: tuple[str, ...] = ()
     """The devices that may report for others, too."""
 

@@ -1,4 +1,7 @@
-"""Paths into the objects of a payload: names with a dot in between, from the outside in."""
+"""Paths into the objects of a payload: names with a dot in between, from the outside in.
+
+Of an array a number is the place, from 0; of an object it is a name like any other.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,14 +21,20 @@ def found(item: Mapping[str, Any], steps: Steps) -> Any:
     """What lies at a path; `NOTHING` when nothing does."""
     inner: Any = item
     for step in steps:
-        if not isinstance(inner, dict) or step not in inner:
+        if isinstance(inner, list):
+            inner = inner[int(step)] if _is_place(step) and int(step) < len(inner) else NOTHING
+        else:
+            inner = inner.get(step, NOTHING) if isinstance(inner, dict) else NOTHING
+        if inner is NOTHING:
             return NOTHING
-        inner = inner[step]
     return inner
 
 
 def without(item: Mapping[str, Any], steps: Steps) -> dict[str, Any]:
-    """The same without what lies at a path, nor the objects around it that hold nothing else. Changes nothing."""
+    """The same without what lies at a path, nor the objects around it that hold nothing else. Changes nothing.
+
+    Arrays stay as they are: what lies behind would change its place.
+    """
     left = dict(item)
     first, *rest = steps
     inner = left.get(first)
@@ -36,3 +45,7 @@ def without(item: Mapping[str, Any], steps: Steps) -> dict[str, Any]:
         if not left[first]:
             del left[first]
     return left
+
+
+def _is_place(step: str) -> bool:
+    return step.isascii() and step.isdecimal()

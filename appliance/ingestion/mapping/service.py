@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from typing import Self
 
 from appliance.alerts.book import Book, Cooldowns
 from appliance.config import IngestionConfig
@@ -51,11 +52,11 @@ class MappingRules:
         """Finds the rule for a topic, from memory."""
 
     @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
+    async def opened(self) -> AsyncIterator[Self]:
         """Load the rules."""
         for kept in await self._database.read(queries.select_all_rules()):
             self.book.put(kept)
-        yield
+        yield self
 
     async def put(self, tenant_id: int, rule: MappingRule) -> KeptRule:
         """Have a rule in force, in place of the one of the same name.

@@ -1,0 +1,173 @@
+"""The mapping rules: which there are, the form that writes one, and the form that tries them on a message."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.response import Template
+
+from appliance.accounts.model import Role
+from appliance.errors import ApplianceError
+from appliance.gateway import Gateway
+from appliance.ingestion.mapping import check
+from appliance.ingestion.mapping.model import (
+    RULES_LIMIT,
+    Document,
+    MappingRule,
+    OneValue,
+    PayloadPath,
+    Sample,
+    TopicLevel,
+)
+from web import roles
+from web.errors import status_of
+from web.mapping import Tried, tried
+from web.shell import Frame
+
+EXAMPLE = """{
+  "topic": "iot/wearable/data",
+  "device": {"from": "payload", "path": "deviceId"}
+}"""
+"""A rule to begin with."""
+SAMPLE = '{"deviceId": "wearable-1", "heartRate": 72}'
+
+
+class RuleForm(msgspec.Struct, frozen=True):
+    """A rule as it is typed in."""
+
+    name: str = ""
+    document: str = EXAMPLE
+
+
+class RuleLine(msgspec.Struct, frozen=True):
+    """One rule of the list."""
+
+    name: str
+    topic: str
+    whose: str
+    read: str
+    """What of a payload is read."""
+    publishers: tuple[str, ...]
+    changed_at: int
+
+
+class TrialForm(msgspec.Struct, frozen=True):
+    """A message as it is typed in."""
+
+    publisher: str = ""
+    topic: str = ""
+    payload: str = SAMPLE
+
+
+@get("/mapping-rules", include_in_schema=False)
+async def show_mapping_rules(
+    gateway: NamedDependency[Gateway],
+    frame: NamedDependency[Frame],
+    publisher: FromQuery[str] = "",
+    topic: FromQuery[str] = "",
+    payload: FromQuery[str] = SAMPLE,
+) -> Template:
+    """The list, an empty form, and what would come of a message, if one is given."""
+    trial = TrialForm(publisher, topic, payload)
+    came = None
+    if topic:
+        sample = Sample(publisher, topic, payload.encode("utf-8", "replace"))
+        came = await tried(gateway, frame.user.tenant_id, sample)
+    return _page(gateway, frame, RuleForm(), trial=trial, came=came)
+
+
+@get("/mapping-rules/{name:str}", include_in_schema=False)
+async def show_mapping_rule(
+    name: FromPath[str], gateway: NamedDependency[Gateway], frame: NamedDependency[Frame]
+) -> Template:
+    """The list, and one rule in the form."""
+    rule = gateway.mapping.book.rule(frame.user.tenant_id, name).rule
+    return _page(gateway, frame, RuleForm(rule.name, check.as_text(rule.document)), edited=name)
+
+
+@post("/mapping-rules", include_in_schema=False, status_code=303)
+async def keep_mapping_rule(
+    gateway: NamedDependency[Gateway], frame: NamedDependency[Frame], data: URLEncodedBody[RuleForm]
+) -> Response[None] | Template:
+    """Have a rule in force; or the page again, with what is wrong with it."""
+    try:
+        rule = MappingRule(data.name.strip(), check.parse(data.document))
+        await gateway.mapping.put(frame.user.tenant_id, rule)
+    except ApplianceError as error:
+        page = _page(gateway, frame, data, complaint=str(error))
+        page.status_code = status_of(error)
+        return page
+    return Response(None, headers={"location": "/mapping-rules"})
+
+
+@post("/mapping-rules/{name:str}/remove", include_in_schema=False, status_code=303)
+async def end_mapping_rule(
+    name: FromPath[str], gateway: NamedDependency[Gateway], frame: NamedDependency[Frame]
+) -> Response[None]:
+    """Have a rule no longer in force."""
+    await gateway.mapping.remove(frame.user.tenant_id, name)
+    return Response(None, headers={"location": "/mapping-rules"})
+
+
+def _page(
+    gateway: Gateway,
+    frame: Frame,
+    form: RuleForm,
+    *,
+    edited: str = "",
+    complaint: str = "",
+    trial: TrialForm | None = None,
+    came: Tried | None = None,
+) -> Template:
+    context: dict[str, Any] = {
+        "frame": frame,
+        "now": frame.now,
+        "rules": [
+            RuleLine(
+                kept.rule.name,
+                kept.rule.document.topic,
+                _whose(kept.rule.document),
+                _read(kept.rule.document),
+                kept.rule.document.publishers,
+                kept.changed_at,
+            )
+            for kept in gateway.mapping.book.rules(frame.user.tenant_id)
+        ],
+        "rules_limit": RULES_LIMIT,
+        "form": form,
+        "edited": edited,
+        "complaint": complaint,
+        "trial": trial or TrialForm(),
+        "came": came,
+        "may_act": roles.is_enough(frame.user.role, Role.OPERATOR),
+    }
+    return Template("pages/mapping_rules.html", context=context)
+
+
+def _whose(document: Document) -> str:
+    match document.device:
+        case TopicLevel(level=level):
+            return f"Device at level {level} of the topic"
+        case PayloadPath(path=path):
+            return f"Device at {path} in the payload"
+        case _:
+            return "Device is whoever publishes"
+
+
+def _read(document: Document) -> str:
+    match document.value:
+        case OneValue(metric=TopicLevel(level=level)):
+            return f"one value, its metric at level {level} of the topic"
+        case OneValue(metric=str(metric)):
+            return f"one value, {metric}"
+        case _:
+            pass
+    count = len(document.metrics)
+    if not count:
+        return "every field is a reading"
+    return "1 metric by path" if count == 1 else f"{count} metrics by path"
+
+
+HANDLERS = (show_mapping_rules, show_mapping_rule, keep_mapping_rule, end_mapping_rule)
