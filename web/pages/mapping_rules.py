@@ -31,6 +31,36 @@ EXAMPLE = """{
   "device": {"from": "payload", "path": "deviceId"}
 }"""
 """A rule to begin with."""
+FIELDS = (
+    ("topic", "A topic filter that begins with a name. sensors/, cmd/ and fw/ are the gateway's own.", '"iot/+/data"'),
+    (
+        "device",
+        "The device that publishes, or one that a level of the topic, counted from 1, or the payload names.",
+        '{"from": "publisher"}, {"from": "topic", "level": 2}, {"from": "payload", "path": "meta.id"}',
+    ),
+    (
+        "metrics",
+        "The metrics, and where their values are found; without it every field is a reading.",
+        '{"heartRate": "vitals.hr", "voltage": {"path": "cells.0.v", "unit": "V"}}',
+    ),
+    (
+        "timestamp, sequence",
+        "Where the moment and the sequence number are found, if not in fields of these names.",
+        '"meta.at"',
+    ),
+    (
+        "timestamp_unit",
+        "What a moment counts: s, ms, us or ns. Without it, seconds or milliseconds by its size.",
+        '"us"',
+    ),
+    (
+        "value",
+        "The whole payload is one value: number, text or any. A level of the topic may name the metric.",
+        '{"metric": "inlet", "unit": "Cel", "kind": "number"}, {"metric": {"from": "topic", "level": 3}}',
+    ),
+    ("publishers", "Devices that may report for other devices, too; all others for themselves only.", '["hub-1"]'),
+)
+"""What can stand in a rule: a field, what it means, and how it is written."""
 SAMPLE = '{"deviceId": "wearable-1", "heartRate": 72}'
 
 
@@ -136,6 +166,7 @@ def _page(
             for kept in gateway.mapping.book.rules(frame.user.tenant_id)
         ],
         "rules_limit": RULES_LIMIT,
+        "fields": FIELDS,
         "form": form,
         "edited": edited,
         "complaint": complaint,
