@@ -1,7 +1,9 @@
 """Devices publish on topics of their own, in forms of their own, and rules make it their telemetry."""
 
 import json
+import re
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +43,6 @@ class Story:
         status, told = self.gateway.call("PUT", path, self.token, json.dumps(body).encode())
         assert status == 200, told
 
-    def tried(self, **sample: str) -> Any:
-        return self.gateway.call("POST", "/v1/mapping-rules/try", self.token, json.dumps(sample).encode())[1]
-
     def values(self, device_id: str) -> dict[str, list[Any]]:
         series = self.gateway.get(f"/v1/devices/{device_id}/telemetry", self.token)["series"]
         return {one["metric"]: one["values"] for one in series}
@@ -73,46 +72,74 @@ def bundles(tmp_path: Path) -> tuple[Path, dict[str, Path]]:
     return tmp_path, folders
 
 
+def publish(gateway: RunningGateway, folders: dict[str, Path], now_us: int) -> None:
+    """What can be read and what cannot, until all of it is acknowledged: nothing would come of sending it again."""
+    by_topic: dict[str, list[tuple[str, bytes]]] = {
+        "hub": [
+            ("iot/wearable/data", payload)
+            for payload in (
+                json.dumps([worn("watch", now_us - 2_000_000, 1, 71), worn("hub", now_us, 1, 55)]).encode(),
+                cbor.encode(worn("watch", now_us - 1_000_000, 2, 72)),
+                json.dumps(worn("stranger", now_us, 3, 99)).encode(),
+                b'{"who": {"id": "watch"}, "vitals": {}}',
+                b"{no json",
+            )
+        ],
+        "boiler": [
+            ("home/boiler/inlet", b"21.5"),
+            ("home/boiler/inlet", b"warm"),
+            ("home/boiler/inlet", b"22"),
+            ("home/watch/inlet", b"7"),
+            ("home/boiler/attic/inlet", b"7"),
+        ],
+    }
+    for device_id, messages in by_topic.items():
+        device = Device(gateway, device_id, folders[device_id]).wait_connected()
+        for topic, payload in messages:
+            device.publish(payload, topic=topic)
+        device.wait_acknowledged(len(messages))
+        device.close()
+
+
+def check_stored(story: Story) -> None:
+    assert story.values("watch") == {"heartRate": [71, 72], "temperature": [36.5, 36.5]}
+    assert story.values("hub")["heartRate"] == [55]
+    assert story.values("boiler") == {"inlet": [21.5, 22]}
+
+
+def check_refused(story: Story) -> None:
+    refused = story.problems("hub")
+    assert "finds the device 'stranger', which is not registered here" in refused["unknown_device"]
+    assert "finds none of its metrics" in refused["no_readings"]
+    assert "not JSON" in refused["not_json"]
+    assert story.problems("boiler")["wrong_type"] == "a number was expected, got 'warm'"
+    assert "may report for itself only" in story.problems("boiler")["other_device"]
+    assert story.problems("watch") == {}
+
+
 def test_what_devices_publish_elsewhere_is_telemetry_by_rules_that_outlive_a_restart(
     bundles: tuple[Path, dict[str, Path]],
 ) -> None:
     folder, folders = bundles
+    now_us = time.time_ns() // 1_000
     with running(folder) as gateway:
         story = Story(gateway)
-        hub = Device(gateway, "hub", folders["hub"]).wait_connected()
-        boiler = Device(gateway, "boiler", folders["boiler"]).wait_connected()
-        now = time.time_ns() // 1_000
-        published: list[bytes] = [
-            json.dumps([worn("watch", now - 2_000_000, 1, 71), worn("hub", now, 1, 55)]).encode(),
-            cbor.encode(worn("watch", now - 1_000_000, 2, 72)),
-            json.dumps(worn("stranger", now, 3, 99)).encode(),
-            b'{"who": {"id": "watch"}, "vitals": {}}',
-            b"{no json",
-        ]
-        for number, payload in enumerate(published):
-            hub.publish(payload, number, topic="iot/wearable/data")
-        for number, payload in enumerate((b"21.5", b"warm", b"22")):
-            boiler.publish(payload, number, topic="home/boiler/inlet")
-        boiler.publish(b"7", 3, topic="home/watch/inlet")
-        boiler.publish(b"7", 4, topic="home/boiler/attic/inlet")
-        # What is refused is acknowledged too: nothing would come of sending it again.
-        hub.wait_acknowledged(5)
-        boiler.wait_acknowledged(5)
-        assert story.values("watch") == {"heartRate": [71, 72], "temperature": [36.5, 36.5]}
-        assert story.values("hub")["heartRate"] == [55]
-        assert story.values("boiler") == {"inlet": [21.5, 22]}
-        refused = story.problems("hub")
-        assert "finds the device 'stranger', which is not registered here" in refused["unknown_device"]
-        assert "finds none of its metrics" in refused["no_readings"]
-        assert "not JSON" in refused["not_json"]
-        assert story.problems("boiler")["wrong_type"] == "a number was expected, got 'warm'"
-        assert "may report for itself only" in story.problems("boiler")["other_device"]
-        assert story.problems("watch") == {}
+        publish(gateway, folders, now_us)
+        check_stored(story)
+        check_refused(story)
         assert gateway.get("/v1/devices/watch/quality", story.token)["sequence"]["highest"] == 2
         actions = {entry["action"] for entry in gateway.get("/v1/audit", story.token)["entries"]}
         assert "mapping_rule.add" in actions
-        hub.close()
-        boiler.close()
+        assert gateway.end() == 0
+    with running(folder) as gateway:
+        check_stored(Story(gateway))
+        status, printed = gateway.quick_command("replay", "--messages", "--from", str(now_us // 1_000 - 5_000))
+        assert status == 0, printed
+        # Written anew, they are read without any rule.
+        topics = Counter(re.findall(r'"topic": ?"([^"]+)"', printed))
+        assert topics == {
+            f"sensors/{name}/telemetry": count for name, count in (("watch", 2), ("hub", 1), ("boiler", 2))
+        }
 
 
 def test_a_person_writes_a_rule_and_tries_it_on_the_page(tmp_path: Path) -> None:
