@@ -101,20 +101,23 @@ async def show_mapping_rules(
 ) -> Template:
     """The list, an empty form, and what would come of a message, if one is given."""
     trial = TrialForm(publisher, topic, payload)
-    came = None
-    if topic:
-        sample = Sample(publisher, topic, payload.encode("utf-8", "replace"))
-        came = await tried(gateway, frame.user.tenant_id, sample)
-    return _page(gateway, frame, RuleForm(), trial=trial, came=came)
+    return _page(gateway, frame, RuleForm(), trial=trial, came=await _came(gateway, frame, trial))
 
 
 @get("/mapping-rules/{name:str}", include_in_schema=False)
 async def show_mapping_rule(
-    name: FromPath[str], gateway: NamedDependency[Gateway], frame: NamedDependency[Frame]
+    name: FromPath[str],
+    gateway: NamedDependency[Gateway],
+    frame: NamedDependency[Frame],
+    publisher: FromQuery[str] = "",
+    topic: FromQuery[str] = "",
+    payload: FromQuery[str] = SAMPLE,
 ) -> Template:
-    """The list, and one rule in the form."""
+    """The list, one rule in the form, and what would come of a message, if one is given."""
     rule = gateway.mapping.book.rule(frame.user.tenant_id, name).rule
-    return _page(gateway, frame, RuleForm(rule.name, check.as_text(rule.document)), edited=name)
+    trial = TrialForm(publisher, topic, payload)
+    came = await _came(gateway, frame, trial)
+    return _page(gateway, frame, RuleForm(rule.name, check.as_text(rule.document)), edited=name, trial=trial, came=came)
 
 
 @post("/mapping-rules", include_in_schema=False, status_code=303)
@@ -139,6 +142,14 @@ async def end_mapping_rule(
     """Have a rule no longer in force."""
     await gateway.mapping.remove(frame.user.tenant_id, name)
     return Response(None, headers={"location": "/mapping-rules"})
+
+
+async def _came(gateway: Gateway, frame: Frame, trial: TrialForm) -> Tried | None:
+    """What would come of a message by the rules in force; None where none is given."""
+    if not trial.topic:
+        return None
+    sample = Sample(trial.publisher, trial.topic, trial.payload.encode("utf-8", "replace"))
+    return await tried(gateway, frame.user.tenant_id, sample)
 
 
 def _page(

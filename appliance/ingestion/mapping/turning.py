@@ -67,10 +67,10 @@ class Turning:
             case Publisher():
                 return publisher
             case TopicLevel(level=level):
-                named = _at_level(topic, level)
-                if not named:
+                device_id = _at_level(topic, level)
+                if not device_id:
                     raise self._no_device(f"at level {level} of the topic", "nothing is there")
-                return named
+                return device_id
             case PayloadPath(path=path):
                 named = found(item, self._device) if isinstance(item, dict) else NOTHING
                 if named is NOTHING or named is None or named == "":

@@ -11,9 +11,9 @@ DOCUMENT = (
 )
 
 
-async def try_page(client: Client, publisher: str, topic: str, payload: str) -> str:
+async def try_page(client: Client, publisher: str, topic: str, payload: str, name: str = "") -> str:
     query = urlencode({"publisher": publisher, "topic": topic, "payload": payload})
-    answer = await client.get(f"/mapping-rules?{query}")
+    answer = await client.get(f"/mapping-rules{name}?{query}")
     assert answer.status_code == 200
     return answer.text
 
@@ -74,7 +74,9 @@ async def test_a_message_is_tried_without_being_kept(owner: Client, house: House
     assert "The rule <b>wearables</b> reads it." in page
     assert "heartRate = 72" in page
     assert "Its publisher may not publish there:" in page
-    page = await try_page(owner, "hub", WEARABLE, '{"deviceId": "fan", "hr": 72}')
+    page = await try_page(owner, "hub", WEARABLE, '{"deviceId": "fan", "hr": 72}', "/wearables")
+    assert 'action="/mapping-rules/wearables#came"' in page
+    assert "&#34;heartRate&#34;: &#34;hr&#34;" in page
     assert "It spoke for a device that is not here" in page
     assert "which is not registered here" in page
     assert (await house.gateway.mapping.tried(1, Sample("hub", WEARABLE, b"{"))).mishaps[0].kind == "not_json"
@@ -94,7 +96,7 @@ async def test_viewers_see_the_rules_and_have_no_form(house: House, owner: Clien
     assert 'action="/mapping-rules/wearables/remove"' not in page
     assert (await owner.submit("/mapping-rules", {"name": "x", "document": DOCUMENT})).status_code == 403
     assert (await owner.submit("/mapping-rules/wearables/remove")).status_code == 403
-    assert house.gateway.mapping.book.rule(1, "wearables")
+    assert [kept.rule.name for kept in house.gateway.mapping.book.rules(1)] == ["wearables"]
 
 
 async def test_what_somebody_typed_is_text_on_the_page(owner: Client, house: House) -> None:

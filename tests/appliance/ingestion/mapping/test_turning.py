@@ -133,7 +133,7 @@ def test_where_nothing_is_at_its_path_the_usual_field_tells_the_moment() -> None
 
 
 def test_a_level_of_the_topic_names_the_device_and_another_the_metric() -> None:
-    document = {
+    document: dict[str, Any] = {
         "topic": "home/+/+",
         "device": BY_SECOND_LEVEL,
         "value": {"metric": {"from": "topic", "level": 3}, "unit": "Cel"},
@@ -200,7 +200,7 @@ def test_what_a_rule_cannot_read_is_refused_with_why(
 
 
 def test_a_topic_that_has_no_such_level_names_nothing() -> None:
-    document = {"topic": "home/#", "device": BY_SECOND_LEVEL}
+    document: dict[str, Any] = {"topic": "home/#", "device": BY_SECOND_LEVEL}
     assert refused(come({"x": 1}, "home", **document))[1] == "no_device"
     assert refused(come({"x": 1}, "home//x", **document))[1] == "no_device"
     value = {"metric": {"from": "topic", "level": 2}}
