@@ -93,6 +93,7 @@ async def test_viewers_see_the_rules_and_have_no_form(house: House, owner: Clien
     page = (await owner.get("/mapping-rules/wearables")).text
     assert "&#34;heartRate&#34;: &#34;hr&#34;" in page
     assert "Operators and owners write mapping rules." in page
+    assert "New rule" not in page + (await owner.get("/mapping-rules")).text
     assert 'action="/mapping-rules/wearables/remove"' not in page
     assert (await owner.submit("/mapping-rules", {"name": "x", "document": DOCUMENT})).status_code == 403
     assert (await owner.submit("/mapping-rules/wearables/remove")).status_code == 403
