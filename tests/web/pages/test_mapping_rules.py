@@ -45,6 +45,21 @@ async def test_a_rule_is_typed_in_changed_and_removed(owner: Client, house: Hous
     assert (await owner.submit("/mapping-rules/wearables/remove")).status_code == 404
 
 
+async def test_the_list_says_in_words_what_a_rule_reads(owner: Client, house: House) -> None:
+    level = {"from": "topic", "level": 2}
+    for name, document, words in (
+        (
+            "a",
+            {"topic": "home/+", "value": {"metric": level}},
+            "one value, its metric at level 2 of the topic.",
+        ),
+        ("b", {"topic": "home/+", "device": level}, "Device at level 2 of the topic; every field is a reading."),
+        ("c", {"metrics": {"x": "a", "y": "b"}}, "Device is whoever publishes; 2 metrics by path."),
+    ):
+        await house.gateway.mapping.put(1, rule(name, **document))
+        assert words in (await owner.get("/mapping-rules")).text
+
+
 async def test_a_wrong_rule_comes_back_with_what_was_typed(owner: Client, house: House) -> None:
     answer = await owner.submit("/mapping-rules", {"name": "mine", "document": '{"topic": "#"}'})
     assert answer.status_code == 400

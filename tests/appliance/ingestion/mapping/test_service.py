@@ -80,6 +80,14 @@ async def test_a_message_that_nobody_sent_is_tried_by_the_rules_in_force_or_by_o
         assert (mishap.tenant_id, mishap.kind) == (2, "no_device")
 
 
+async def test_a_large_message_is_tried_piece_by_piece(database: Database, registry: Registry) -> None:
+    await registry.add_device(1, "watch")
+    payload = b"[" + b",".join(b'{"sequence": %d, "x": 1}' % number for number in range(900)) + b"]"
+    async with rules_of(database, registry).opened() as rules:
+        outcome = await rules.tried(1, Sample("watch", WEARABLE, payload), rule())
+        assert len(outcome.reports) == 900
+
+
 async def test_who_is_suspended_reports_for_nobody_and_is_not_reported_for(
     database: Database, registry: Registry
 ) -> None:
