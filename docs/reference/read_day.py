@@ -506,6 +506,9 @@ def read(paths: Iterable[Path], tell: Tell, is_wanted: Callable[[Device], bool] 
         taken = set()
         parts = []
         for path in paths:
+            if path.name.endswith(("-wal", "-shm")):
+                # These belong to the file beside them; a pattern such as 2026-01-31.* finds them, too.
+                continue
             try:
                 identity, pieces = _opened(stack, path, tell)
             except (DamagedError, OSError, sqlite3.Error) as error:
@@ -554,9 +557,10 @@ def _reports_of(piece: Piece, tell: Tell) -> list[Report]:
 def _expected(piece: Piece) -> list[Report]:
     with _told_as_damage():
         chunk = piece.part.read(piece.at, piece.size)
-        if header(chunk) != piece.header or owner(chunk) != piece.device:
+        reports = decoded(chunk)
+        if header(chunk) != piece.header or (reports[0].tenant_id, reports[0].device_id) != piece.device:
             raise DamagedError("another chunk lies there")
-        return decoded(chunk)
+        return reports
 
 
 def _lost(device: Device | None, said: Sequence[Any]) -> str:

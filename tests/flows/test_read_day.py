@@ -1,6 +1,5 @@
 """Day files are read without the gateway, by docs/reference/read_day.py alone: everything, exactly; damage is named."""
 
-import ast
 import asyncio
 import contextlib
 import json
@@ -98,7 +97,7 @@ async def _live(folder: Path, story: Sequence[tuple[str, list[Report]]]) -> None
                 await (gateway.telemetry.seal_all() if kind == "seal" else gateway.seal())
         await gateway.telemetry.seal_all()
         exported = await _exported(gateway)
-        # Of a gateway that runs, and of one that does not.
+        # Of a gateway that runs, whose newest chunks lie in logs beside the files, and of one that does not.
         assert list(map(_as_exported, _printed(folder))) == exported
     lines = _printed(folder)
     assert list(map(_as_exported, lines)) == exported
@@ -135,7 +134,7 @@ def _reported(line: str) -> Report:
 
 def _printed(folder: Path) -> list[str]:
     """Everything of the days in a folder, if there are any."""
-    found = _files(folder)
+    found = sorted((folder / "days").glob("????-??-??.*"))
     return _lines_of(_run(*found)) if found else []
 
 
@@ -145,7 +144,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _run(*arguments: str | Path, file: Path = FILE) -> subprocess.CompletedProcess[str]:
-    """Without this project and without any package."""
+    """Without this project and without any package: only the standard library is there."""
     command = [sys.executable, "-I", "-S", file, *arguments]
     return subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, timeout=50)
 
@@ -163,24 +162,41 @@ def test_a_chunk_gives_every_report_that_was_put_into_it(some_reports: list[Repo
     assert list(map(exact, told)) == list(map(exact, some_reports))
 
 
-async def test_an_open_day_that_a_sealed_one_took_in_counts_once(tmp_path: Path) -> None:
+async def test_an_open_day_that_a_sealed_one_took_in_counts_no_more(tmp_path: Path) -> None:
     gateway = KeepingGateway(tmp_path)
-    gateway.now = AFTER + DAY_MS
     async with gateway.running():
-        await gateway.take(report("pump-1", values={"x": 1}), report("pump-1", values={"x": 2}))
+        await gateway.take(report("pump-1", values={"x": 1}), report("pump-2", values={"x": 2}))
         await gateway.telemetry.seal_all()
-    open_day = tmp_path / "days/2026-01-31.db"
-    shutil.copy(open_day, tmp_path / "before.db")
-    async with gateway.running():
-        await gateway.seal()
-    assert not open_day.exists()
-    shutil.copy(tmp_path / "before.db", open_day)
-    found = _files(tmp_path)
-    assert len(found) == 2
-    with contextlib.ExitStack() as stack:
-        [one, other] = [read_day._opened(stack, path, pytest.fail)[0] for path in found]
-    assert one == other
-    assert len(_lines_of(_run(*found))) == 2
+    [open_day] = _files(tmp_path)
+    with contextlib.closing(sqlite3.connect(open_day)) as opened:
+        (identity,) = opened.execute("PRAGMA application_id").fetchone()
+    # Since it took the open day in, somebody was erased from it.
+    sealed(open_day.parent, [kept([report("pump-1", values={"x": 1})])], identity + 1)
+    assert len(_printed(tmp_path)) == 2
+    sealed(open_day.parent, [kept([report("pump-1", values={"x": 1})])], identity)
+    assert [json.loads(line)["device_id"] for line in _printed(tmp_path)] == ["pump-1"]
+
+
+def test_what_still_lies_in_the_log_of_an_open_day_is_read(still_open: Path, tmp_path: Path) -> None:
+    copy = tmp_path / still_open.name
+    shutil.copy(still_open, copy)
+    with contextlib.closing(sqlite3.connect(copy)) as opened:
+        opened.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM chunk")
+        opened.execute("DELETE FROM chunk")
+        opened.commit()
+        opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert _run(copy).stdout == ""
+        opened.execute("INSERT INTO chunk SELECT * FROM kept")
+        opened.commit()
+        assert len(_lines_of(_run(copy))) == 60 * 40
+
+
+def test_a_chunk_that_lies_in_the_place_of_another_is_named(tmp_path: Path) -> None:
+    """It matches its own checksum, but it is of somebody else."""
+    path = sealed(tmp_path, [kept([report("pump-1")])._replace(device_id="pump-2"), kept([report("pump-3")])])
+    status, lines, told = _reports(path)
+    assert (status, len(lines)) == (1, 1)
+    assert told.endswith("cannot be read: another chunk lies there\n")
 
 
 @pytest.fixture(scope="module")
@@ -219,15 +235,19 @@ def test_any_flipped_byte_of_a_sealed_day_is_named_and_nothing_wrong_is_printed(
     damaged = tmp_path / whole.name
     assert read_day.main([str(whole)]) == 0
     before = set(capsys.readouterr().out.splitlines())
+    said = ""
     for place in [*range(0, len(content), 307), *range(64), len(content) - 1]:
         damaged.write_bytes(content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :])
         assert read_day.main([str(damaged)]) == 1
         told = capsys.readouterr()
-        assert f"{whole.name}" in told.err
+        assert whole.name in told.err
+        said += told.err
         assert set(told.out.splitlines()) <= before
         is_body = read_day.PAGE_BYTES <= place < len(content) - read_day.PAGE_BYTES * 3
         # What lies there twice costs nothing.
         assert is_body or set(told.out.splitlines()) == before
+    for what in ("page 1 does", "page 0, a head,", "copy of the directory that begins on page", "the newest values of"):
+        assert what in said
 
 
 def test_pages_that_changed_places_are_named(whole: Path, tmp_path: Path) -> None:
@@ -373,15 +393,3 @@ def test_bytes_that_are_no_chunk_raise_nothing_else(body: bytes, count: int) -> 
     checked = struct.pack("<Iqqq", count, 0, 0, 0) + zlib.compress(owner + body)
     with contextlib.suppress(read_day.DamagedError):
         read_day.decoded(struct.pack("<BI", 1, zlib.crc32(checked)) + checked)
-
-
-def test_it_needs_nothing_but_the_standard_library() -> None:
-    imported = set()
-    for node in ast.walk(ast.parse(FILE.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            imported |= {name.name.partition(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            imported.add(str(node.module).partition(".")[0])
-    assert len(imported) > 5
-    assert imported <= sys.stdlib_module_names
