@@ -185,7 +185,9 @@ async def test_without_script_a_persons_readings_are_erased_once_their_number_is
         await house.gateway.catalogue.change_device(1, "sensor-003", DeviceChange(zone="zone-a"))
         window.forgives = "409"
         await page.get_by_role("button", name="Erase").click()
-        await expect(page.get_by_role("alert")).to_contain_text("The search does not find sensor-003: nothing was erased")
+        await expect(page.get_by_role("alert")).to_contain_text(
+            "The search does not find sensor-003: nothing was erased"
+        )
         assert house.gateway.telemetry.latest(1, "sensor-002")
         await page.get_by_label("Type 1, the number of devices").fill("1")
         await page.get_by_role("button", name="Erase").click()
