@@ -73,6 +73,8 @@ class StorageOut(msgspec.Struct, frozen=True):
     other_bytes: int
     used_bytes: int
     budget_bytes: int
+    staying_bytes: int
+    """Without any day that is over: a smaller budget cannot be kept to."""
     free_bytes: int
     disk_bytes: int
     growth_bytes_per_day: int
@@ -119,6 +121,7 @@ async def get_storage(request: Request[User, Caller, State], gateway: NamedDepen
         other_bytes=usage.other_bytes,
         used_bytes=usage.used_bytes,
         budget_bytes=usage.budget_bytes,
+        staying_bytes=usage.staying_bytes,
         free_bytes=usage.free_bytes,
         disk_bytes=usage.disk_bytes,
         growth_bytes_per_day=usage.growth_bytes,

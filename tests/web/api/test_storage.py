@@ -26,6 +26,8 @@ async def test_what_takes_room_is_told(script: Client, house: House) -> None:
     assert told["used_bytes"] == sum(told[part] for part in parts) + told["other_bytes"]
     assert (told["journal"]["is_on"], told["journal"]["whole_since"]) == (False, None)
     assert told["free_bytes"] <= told["disk_bytes"]
+    # Today is not over, so none of it could go.
+    assert told["staying_bytes"] == told["used_bytes"]
     assert (told["cold"]["is_on"], told["cold"]["day_count"], told["cold"]["oldest_day"]) == (False, 0, None)
     assert least_role("GET", "/v1/storage") is Role.VIEWER
     assert house.clock() // DAY_MS > 0
