@@ -9,6 +9,8 @@ from appliance.telemetry.keeping.room.measurement import Measured
 from appliance.telemetry.keeping.room.reserve import GIGABYTE, LEAST_BLOCK_BYTES, MEGABYTE, Disk
 
 PARTS_TOLD = 3
+SHARE_TOLD = 100
+"""What takes less than this part of the room is not named."""
 
 _WORDS = {"rollups": "roll-ups", "cold": "Parquet files", "journal": "the raw journal"}
 """What lies in the data folder, in words where its name says too little."""
@@ -63,11 +65,14 @@ def _of_budget(measured: Measured, limits: Limits, today: Present) -> str:
 
 def _largest(measured: Measured, today: Present) -> str:
     """What takes most of the room and does not go for a budget."""
+    staying = measured.staying_bytes(today)
     parts = {_WORDS.get(name, name): size for name, size in measured.sizes.items() if name != "days"}
     parts["days that are not over"] = measured.day_bytes - measured.movable_bytes(today)
+    # Such as files that were damaged and set aside.
+    parts["other files beside days"] = measured.sizes["days"] - measured.day_bytes
     parts["the reserve"] = measured.disk.reserve_bytes
     largest = sorted(parts.items(), key=lambda part: (-part[1], part[0]))[:PARTS_TOLD]
-    return ", ".join(f"{name} {_gigabytes(size)}" for name, size in largest if size > 0)
+    return ", ".join(f"{name} {_gigabytes(size)}" for name, size in largest if size * SHARE_TOLD > staying)
 
 
 def _of_excess(measured: Measured, limits: Limits) -> str:

@@ -92,6 +92,17 @@ async def test_a_budget_that_roll_ups_alone_take_more_than_drops_no_day_and_says
         assert gateway.room.status().ok
 
 
+def test_what_takes_the_room_is_named_whatever_it_is() -> None:
+    sizes = {"days": 22 * GIGABYTE, "cold": 9 * GIGABYTE, "journal": GIGABYTE, "pki": MEGABYTE}
+    found = Measured([DayUse(DAY, 0, 2 * GIGABYTE)], sizes, Disk(GIGABYTE, 100 * GIGABYTE, 0))
+    [told] = outlook(found, Limits(0, GIGABYTE), TODAY, is_aged=False).notices
+    named = "other files beside days 20.0 GB, Parquet files 9.0 GB, days that are not over 2.0 GB"
+    assert f"({named}): dropping" in told
+    sizes = {"days": 0, "gateway.db": 20 * GIGABYTE, "pki": MEGABYTE}
+    [told] = outlook(Measured([], sizes, found.disk), Limits(0, GIGABYTE), TODAY, is_aged=False).notices
+    assert "(gateway.db 20.0 GB): dropping" in told
+
+
 def test_more_than_may_be_used_is_told_while_the_oldest_days_go_for_it() -> None:
     [told] = outlook(measured(20, 1), Limits(0, 10 * GIGABYTE, GIGABYTE // 2), TODAY, is_aged=False).notices
     assert told == "21.0 GB are used, and 10.0 GB may be: about 0.5 GB of the oldest days go each night"
