@@ -113,9 +113,9 @@ async def test_what_a_session_has_begun_is_not_offered_again_and_its_end_is_hear
     async with hall.commands.running(hall.exchange):
         await hall.settled()
         assert hall.commands.courier.flight_count == 1
-        known = await hall.commands.command(TENANT, execution_id)
         # PUBREC is a word of the device: it was written. Before that, nobody knows.
-        assert (known.state, known.sent_at) == ((State.SENT, 5) if is_released else (State.QUEUED, None))
+        expected = (State.SENT, 5) if is_released else (State.QUEUED, None)
+        await hall.until(execution_id, lambda one: (one.state, one.sent_at) == expected)
         [(_, flight)] = restarted.followed
         assert not flight.withdraw()
         flight.written("lamp")
