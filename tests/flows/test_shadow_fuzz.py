@@ -18,6 +18,7 @@ PATIENCE_S = 20.0
 OWN = "$aws/things/pump/shadow"
 QUICK = "\n[ingestion]\ncommit_interval_ms = 0\nanswer_interval_ms = 0\n"
 REFUSALS = {400, 409, 413, 415}
+LARGEST = 131_072
 
 ODD = st.sampled_from(
     [
@@ -26,7 +27,7 @@ ODD = st.sampled_from(
         *('{"a":1,"a":2}', r'"\ud800"', r'"\udc00\ud800"', r'"\u0000"', r'"\x"', '"\t"', '"é"', '"🌡"', "7", "-7"),
         *('"' + "x" * 64 + '"', '"' + "é" * 64 + '"', '"' + "x" * 8_190 + '"', '"' + "x" * 9_000 + '"'),
         *('{"a":' * depth + "1" + "}" * depth for depth in (5, 7, 8, 9, 12, 2_000)),
-        *("[" * 2_000 + "]" * 2_000, "[" * 100_000, '{"a":' * 20_000),
+        *("[" * 2_000 + "]" * 2_000, "[" * 9_000, '{"a":' * 4_000),
     ]
 )
 """Pieces of JSON, and of what is almost JSON."""
@@ -57,7 +58,8 @@ REQUESTS = st.one_of(
     st.tuples(st.integers(0, 50), st.integers(0, 50), st.binary(max_size=3)).map(
         lambda cut: (good := b'{"state":{"desired":{"a":[1,{"b":"on"}]}}}')[: cut[0]] + cut[2] + good[cut[1] :]
     ),
-)
+).map(lambda payload: payload[:LARGEST])
+"""No larger than a message of AWS IoT may be; one that is larger is among the examples below."""
 
 
 class Pump:
@@ -130,7 +132,7 @@ def pump(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pump]:
 
 
 @given(st.sampled_from(["", "config"]), st.sampled_from(["update", "update", "update", "get", "delete"]), REQUESTS)
-@example("", "update", b"x" * 131_073)
+@example("", "update", b"x" * (LARGEST + 1))
 @example("config", "get", b"[" * 100_000)
 def test_over_mqtt_each_request_has_its_one_answer_and_the_connection_stays(
     pump: Pump, name: str, verb: str, payload: bytes
@@ -154,7 +156,7 @@ def test_over_mqtt_each_request_has_its_one_answer_and_the_connection_stays(
 
 
 @given(st.sampled_from(["", "config"]), REQUESTS)
-@example("", b"x" * 131_073)
+@example("", b"x" * (LARGEST + 1))
 def test_over_https_nothing_is_the_gateways_fault(pump: Pump, name: str, payload: bytes) -> None:
     before = pump.begin(name)
     status, told = pump.over_https(name, "POST", payload)
