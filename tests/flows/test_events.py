@@ -81,25 +81,27 @@ async def test_a_client_comes_subscribes_and_says_goodbye(site: Site) -> None:
     bundle = site.bundle("pump")
     own = {"clientId": "pump", "thingName": "pump"}
     filters = ["cmd/pump/request/+", "$aws/things/pump/shadow/update/delta"]
-    async with site.watched(*(f"{kind}/pump" for kind in kinds)) as watcher:
-        async with wired(site.gateway, "pump", bundle) as wire:
-            begun = await watcher.expect("presence/connected/pump", eventType="connected", ipAddress="127.0.0.1", **own)
-            # In milliseconds, unlike everything else of AWS.
-            assert begun["timestamp"] > 1_700_000_000_000
-            assert len(begun["sessionIdentifier"]) == UUID_LENGTH
-            assert len(begun["principalIdentifier"]) == 64
-            same = {key: begun[key] for key in ("sessionIdentifier", "principalIdentifier")}
-            await wire.subscribe(*((one, 1) for one in filters))
-            topic = "subscriptions/subscribed/pump"
-            await watcher.expect(topic, eventType="subscribed", topics=filters, **same, **own)
-            await wire.unsubscribe(filters[0])
-            topic = "subscriptions/unsubscribed/pump"
-            await watcher.expect(topic, eventType="unsubscribed", topics=filters[:1], **same, **own)
-            await wire.leave()
-            said = {"clientInitiatedDisconnect": True, "disconnectReason": "CLIENT_INITIATED_DISCONNECT"}
-            number = {"versionNumber": begun["versionNumber"]}
-            topic = "presence/disconnected/pump"
-            await watcher.expect(topic, eventType="disconnected", **said, **number, **same, **own)
+    async with (
+        site.watched(*(f"{kind}/pump" for kind in kinds)) as watcher,
+        wired(site.gateway, "pump", bundle) as wire,
+    ):
+        begun = await watcher.expect("presence/connected/pump", eventType="connected", ipAddress="127.0.0.1", **own)
+        # In milliseconds, unlike everything else of AWS.
+        assert begun["timestamp"] > 1_700_000_000_000
+        assert len(begun["sessionIdentifier"]) == UUID_LENGTH
+        assert len(begun["principalIdentifier"]) == 64
+        same = {key: begun[key] for key in ("sessionIdentifier", "principalIdentifier")}
+        await wire.subscribe(*((one, 1) for one in filters))
+        topic = "subscriptions/subscribed/pump"
+        await watcher.expect(topic, eventType="subscribed", topics=filters, **same, **own)
+        await wire.unsubscribe(filters[0])
+        topic = "subscriptions/unsubscribed/pump"
+        await watcher.expect(topic, eventType="unsubscribed", topics=filters[:1], **same, **own)
+        await wire.leave()
+        said = {"clientInitiatedDisconnect": True, "disconnectReason": "CLIENT_INITIATED_DISCONNECT"}
+        number = {"versionNumber": begun["versionNumber"]}
+        topic = "presence/disconnected/pump"
+        await watcher.expect(topic, eventType="disconnected", **said, **number, **same, **own)
 
 
 async def test_connections_are_numbered_and_each_end_has_its_reason(site: Site) -> None:
