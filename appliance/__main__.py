@@ -41,6 +41,7 @@ from appliance.simulator.model import Scenario
 from appliance.simulator.service import Fleet, Simulation
 from appliance.simulator.wire import Endpoint
 from appliance.store.damage import damage_told
+from appliance.telemetry.exporting.program.service import parquet_beside
 from appliance.telemetry.keeping.service import erased_at_next_start
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     for add in (_add_run, _add_check_config, _add_claim, _add_device, _add_token, _add_simulate):
         add(commands, common)
     command_ca.add(commands, common, _ask)
-    command_telemetry.add(commands, common, _ask_running, wall_clock)
+    command_telemetry.add(commands, common, _ask_running, wall_clock, parquet_beside)
     command_cold.add(commands, common, _ask_running)
     command_replay.add(commands, common, _ask_running, wall_clock, time.sleep)
     return parser

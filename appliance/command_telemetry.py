@@ -3,7 +3,7 @@
 import argparse
 import base64
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +21,9 @@ from appliance.telemetry.tables.layout import Form
 Ask = Callable[[Config, str, dict[str, Any]], Any]
 """Asks the gateway that runs."""
 
+Parquet = Callable[[Iterator[str], int], Iterator[bytes]]
+"""Makes Parquet of the pieces of an export, with so many megabytes of memory."""
+
 Commands = Any
 """What `add_subparsers` gives; its type is private to argparse."""
 
@@ -30,11 +33,13 @@ _ROW_BYTES = 1024 * 1024
 _REFUSED = 2
 
 
-def add(commands: Commands, common: argparse.ArgumentParser, ask: Ask, clock: Callable[[], int]) -> None:
+def add(
+    commands: Commands, common: argparse.ArgumentParser, ask: Ask, clock: Callable[[], int], parquet: Parquet
+) -> None:
     """Add the commands."""
     telemetry = commands.add_parser("telemetry", help="write readings to files, and take them from tables")
     actions = telemetry.add_subparsers(required=True, metavar="ACTION")
-    export = actions.add_parser("export", parents=[common], help="write what devices sent, as CSV or JSON")
+    export = actions.add_parser("export", parents=[common], help="write what devices sent, as CSV, JSON or Parquet")
     for name, words in (("device", "of this device"), ("group", "of this group"), ("zone", "in it"), ("type", "of it")):
         export.add_argument(f"--{name}", action="append", default=[], help=f"only devices {words}; may be repeated")
     export.add_argument("--select", action="append", default=[], help="metrics; with --bin aggregates: avg(flow)")
@@ -47,7 +52,7 @@ def add(commands: Commands, common: argparse.ArgumentParser, ask: Ask, clock: Ca
     export.add_argument("--format", choices=list(Form), default=Form.CSV.value, dest="form", help="how (csv)")
     export.add_argument("--details", action="store_true", help="tell arrival, topic and client identifier too")
     export.add_argument("--out", type=Path, metavar="FILE", help="the file that is written (default: the terminal)")
-    export.set_defaults(command=lambda options, config: _export(options, config, ask, clock()))
+    export.set_defaults(command=lambda options, config: _export(options, config, ask, clock(), parquet))
     table = actions.add_parser("import", parents=[common], help="take readings from a table (CSV) of any length")
     table.add_argument("file", type=Path, metavar="FILE", help="columns: device_id, time, and metrics; - is the input")
     table.add_argument("--device", default="", help="whose readings they are, where no column says so")
@@ -55,7 +60,10 @@ def add(commands: Commands, common: argparse.ArgumentParser, ask: Ask, clock: Ca
     table.set_defaults(command=lambda options, config: _import(options, config, ask))
 
 
-def _export(options: argparse.Namespace, config: Config, ask: Ask, now: int) -> int:
+def _export(options: argparse.Namespace, config: Config, ask: Ask, now: int, parquet: Parquet) -> int:
+    is_parquet = options.form == Form.PARQUET
+    if is_parquet and options.out is None and sys.stdout.isatty():
+        raise InvalidInputError("Parquet is nothing to be read on a terminal: say --out FILE")
     end = _moment(options.end) if options.end else now
     asked = Asked(
         start=_moment(options.start) if options.start else end - DAY_MS,
@@ -75,21 +83,27 @@ def _export(options: argparse.Namespace, config: Config, ask: Ask, now: int) -> 
         "types": options.type,
     }
     arguments = {"asked": msgspec.to_builtins(asked), "selected": selected}
-    pieces = _pieces(config, ask, arguments)
-    if options.out is None:
-        sys.stdout.writelines(pieces)
-        return 0
+    texts = _pieces(config, ask, arguments)
+    if options.out is not None:
+        _write(options.out, parquet(texts, config.cold.memory_mb) if is_parquet else map(str.encode, texts))
+    elif is_parquet:
+        sys.stdout.buffer.writelines(parquet(texts, config.cold.memory_mb))
+    else:
+        sys.stdout.writelines(texts)
+    return 0
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
     # Beside its place until it is whole: a file that is there is the whole of it.
-    part = options.out.with_name(f"{options.out.name}.part")
+    part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with part.open("wb") as file:
             file.writelines(pieces)
-        part.replace(options.out)
+        part.replace(path)
     except OSError as error:
-        raise ControlError(f"{options.out} cannot be written: {error.strerror}") from None
+        raise ControlError(f"{path} cannot be written: {error.strerror}") from None
     finally:
         part.unlink(missing_ok=True)
-    return 0
 
 
 def _pieces(config: Config, ask: Ask, arguments: dict[str, Any]) -> Iterator[str]:

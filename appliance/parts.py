@@ -124,7 +124,7 @@ class Parts:
             data_folder=folder,
             started_at=started_at,
             vitals=self._vitals(room, clock),
-            exporting=Exporting(self.telemetry),
+            exporting=Exporting(self.telemetry, config.cold.memory_mb),
             importing=self._importing(clock),
             prometheus=Prometheus(self.telemetry),
             stream=stream,

@@ -5,13 +5,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from appliance.commands.model import Batch, Command
-from appliance.commands.row import READ, READ_BATCH, READ_BYTES, batch_of, command_of, salvaged
+from appliance.commands.row import JOINED, READ, READ_BATCH, READ_BYTES, batch_of, command_of, salvaged
 from appliance.store.database import Select
 
 T = TypeVar("T")
 
 VALUES_LIMIT = 500
-_FROM = "FROM command LEFT JOIN command_batch USING (batch_number)"
 
 
 def insert_commands(
@@ -102,7 +101,7 @@ def by_executions(connection: sqlite3.Connection, tenant_id: int, execution_ids:
     found: dict[str, Command] = {}
     for some in _pieces(execution_ids):
         places = ", ".join("?" * len(some))
-        sql = f"SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND execution_id IN ({places})"
+        sql = f"SELECT {READ} {JOINED} WHERE command.tenant_id = ? AND execution_id IN ({places})"
         for row in connection.execute(sql, (tenant_id, *some)):
             command = command_of(*row)
             found[command.execution_id] = command
@@ -114,7 +113,7 @@ def by_numbers(connection: sqlite3.Connection, tenant_id: int, numbers: Collecti
     found: dict[int, Command] = {}
     for some in _pieces(numbers):
         places = ", ".join("?" * len(some))
-        sql = f"SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND command_number IN ({places})"
+        sql = f"SELECT {READ} {JOINED} WHERE command.tenant_id = ? AND command_number IN ({places})"
         for row in connection.execute(sql, (tenant_id, *some)):
             command = command_of(*row)
             found[command.command_number] = command
@@ -123,14 +122,14 @@ def by_numbers(connection: sqlite3.Connection, tenant_id: int, numbers: Collecti
 
 def by_execution(connection: sqlite3.Connection, tenant_id: int, execution_id: str) -> Command | None:
     """The command of an execution id."""
-    sql = f"SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND execution_id = ?"
+    sql = f"SELECT {READ} {JOINED} WHERE command.tenant_id = ? AND execution_id = ?"
     return _one(connection, sql, (tenant_id, execution_id))
 
 
 def by_key(connection: sqlite3.Connection, tenant_id: int, key: str) -> tuple[Command, str] | None:
     """The command that was sent with an idempotency key, and the digest of what was asked for."""
     # Only told: as far as it can be read.
-    sql = f"SELECT {READ_BYTES}, command.digest {_FROM} WHERE command.tenant_id = ? AND command.idempotency_key = ?"
+    sql = f"SELECT {READ_BYTES}, command.digest {JOINED} WHERE command.tenant_id = ? AND command.idempotency_key = ?"
     row = connection.execute(sql, (tenant_id, key)).fetchone()
     return None if row is None else (salvaged(*row[:-1]).command, row[-1])
 
@@ -138,7 +137,7 @@ def by_key(connection: sqlite3.Connection, tenant_id: int, key: str) -> tuple[Co
 def next_commands(connection: sqlite3.Connection, tenant_id: int, device_id: str, now: int) -> Iterator[Command]:
     """What may be offered to a device: the highest priority first, and among equals the oldest."""
     sql = f"""
-        SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND offered_at IS NULL
+        SELECT {READ} {JOINED} WHERE command.tenant_id = ? AND device_id = ? AND offered_at IS NULL
             AND ended_at IS NULL AND not_before <= ? AND expires_at > ?
         ORDER BY priority DESC, command_number
     """
@@ -160,13 +159,13 @@ def open_counts(connection: sqlite3.Connection, tenant_id: int, device_ids: Coll
 
 def open_of_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> list[Command]:
     """Every command of a device that has not ended."""
-    sql = f"SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND device_id = ? AND ended_at IS NULL"
+    sql = f"SELECT {READ} {JOINED} WHERE command.tenant_id = ? AND device_id = ? AND ended_at IS NULL"
     return [command_of(*row) for row in connection.execute(sql, (tenant_id, device_id))]
 
 
 def due(connection: sqlite3.Connection, now: int, limit: int) -> list[Command]:
     """Commands of every tenant about which something is to be done, the most urgent first."""
-    sql = f"SELECT {READ} {_FROM} WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?"
+    sql = f"SELECT {READ} {JOINED} WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?"
     return [command_of(*row) for row in connection.execute(sql, (now, limit))]
 
 
@@ -186,7 +185,7 @@ def open_of_batch(
 ) -> list[Command]:
     """Commands of a batch that have not ended, by their numbers."""
     sql = f"""
-        SELECT {READ} {_FROM} WHERE command.tenant_id = ? AND batch_number = ? AND ended_at IS NULL
+        SELECT {READ} {JOINED} WHERE command.tenant_id = ? AND batch_number = ? AND ended_at IS NULL
             AND command_number > ? ORDER BY command_number LIMIT ?
     """
     values = (tenant_id, batch_number, after, limit)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from appliance.commands.jobs.row import DAMAGED
 from appliance.commands.model import Batch, By, Command, DialectName, State
 from appliance.commands.ruling import GATEWAY_ERROR
 
@@ -26,17 +27,16 @@ _TEXTS = frozenset(
 )
 _TEXT_PLACES = [place for place, column in enumerate(_COLUMNS) if column in _TEXTS]
 _DIALECT, _STATE, _ENDED_BY = (_COLUMNS.index(one) for one in ("dialect", "state", "ended_by"))
-_FLAGS = tuple(_COLUMNS.index(one) for one in ("may_repeat", "is_repeated"))
+_MAY_REPEAT, _IS_REPEATED = (_COLUMNS.index(one) for one in ("may_repeat", "is_repeated"))
 
 READ = ", ".join(_COLUMNS)
 READ_BYTES = ", ".join(f"CAST({one} AS BLOB)" if one in _TEXTS else one for one in _COLUMNS)
 """The same, of texts the bytes: of those that are no text Python would make an error."""
+JOINED = "FROM command LEFT JOIN command_batch USING (batch_number)"
 READ_BATCH = """
     batch_number, CAST(batch_id AS BLOB), CAST(name AS BLOB), CAST(selection AS BLOB), device_count,
     CAST(author AS BLOB), created_at, completed_at
 """
-
-DAMAGED = "its row is damaged: not all that is told of it is what it was"
 
 _DIALECTS = {one.value: one for one in DialectName}
 _STATES = {one.value: one for one in State}
@@ -54,8 +54,9 @@ def command_of(*row: Any) -> Command:
     """A row as the ledger's noun. Raises `KeyError` where it is damaged."""
     values = list(row)
     # Looked up, for there are thousands of rows at a time, and to call the enumeration takes five times as long.
-    values[8], values[11], values[14] = _DIALECTS[row[8]], row[11] != 0, _STATES[row[14]]
-    values[18], values[28] = row[18] != 0, _ENDERS[row[28]]
+    values[_DIALECT], values[_STATE] = _DIALECTS[row[_DIALECT]], _STATES[row[_STATE]]
+    values[_MAY_REPEAT], values[_IS_REPEATED] = row[_MAY_REPEAT] != 0, row[_IS_REPEATED] != 0
+    values[_ENDED_BY] = _ENDERS[row[_ENDED_BY]]
     return Command(*values)
 
 
@@ -65,8 +66,7 @@ def salvaged(*row: Any) -> Salvaged:
     for place in _TEXT_PLACES:
         values[place] = None if row[place] is None else row[place].decode(errors="replace")
     is_whole = all(row[place] is None or values[place].encode() == row[place] for place in _TEXT_PLACES)
-    for place in _FLAGS:
-        values[place] = row[place] != 0
+    values[_MAY_REPEAT], values[_IS_REPEATED] = row[_MAY_REPEAT] != 0, row[_IS_REPEATED] != 0
     told = (_DIALECTS.get(values[_DIALECT]), _STATES.get(values[_STATE]), _ENDERS.get(values[_ENDED_BY]))
     is_known = None not in told
     # What nobody can tell the end of has none that is good: the gateway cancels such a command when it is due.

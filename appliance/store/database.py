@@ -213,6 +213,15 @@ class Database:
             self._readers.put_nowait(reader)
         return [select.into(*row) for row in rows]
 
+    async def read_or(self, select: Select[T], instead: Callable[[], Awaitable[list[T]]]) -> list[T]:
+        """The same; where a row cannot be read, what is given `instead`. What SQLite itself says is wrong is raised."""
+        try:
+            return await self.read(select)
+        except Exception as error:
+            if is_sqlites(error):
+                raise
+        return await instead()
+
     async def close(self) -> None:
         """Finish the writes that wait and end the writer's thread. The connections are closed by `opened`."""
         self._is_closed = True

@@ -3,6 +3,7 @@
 At night a day file becomes a sealed one beside it, which is never changed; when readings came late, a day has both.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from appliance.instant import DAY_MS, day_of
 from appliance.registry.model import DEFAULT_TENANT
-from appliance.store.database import Select
+from appliance.store.database import Select, UnwritableError
 from appliance.telemetry import latest_record
 from appliance.telemetry.day_file import (
     NUMBER_MASK,
@@ -41,15 +42,13 @@ DAY_PAGE_BYTES = 8_192
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """Kinds of errors. The last one says that a table is not there, or there although the file is new."""
 _DAMAGE_EXACTLY = {
-    sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR_READ,
     sqlite3.SQLITE_IOERR_SHORT_READ,
     sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
     sqlite3.SQLITE_CONSTRAINT_ROWID,
     sqlite3.SQLITE_CONSTRAINT_UNIQUE,
 }
-"""A head that says that only later releases may write, a disk that does not give back what was written, and trees that
-say two things."""
+"""A disk that does not give back what was written, and trees that say two things."""
 
 
 class LogRow(NamedTuple):
@@ -339,14 +338,21 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
 
 
 @contextmanager
-def damage_told(name: str) -> Iterator[None]:
-    """Raise `DamagedOpenDayError` when SQLite cannot write a day file because of what is in it."""
+def damage_told(path: Path) -> Iterator[None]:
+    """Raise `DamagedOpenDayError` when SQLite cannot write a day file because of what is in it.
+
+    Raises `UnwritableError` when nobody gave the gateway the right to write it.
+    """
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if not is_damage(error):
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
+            if not os.access(path, os.W_OK, effective_ids=True):
+                raise UnwritableError(f"{path.name} cannot be written: the gateway may only read it") from error
+            # Else its head says that only later releases may write it.
+        elif not is_damage(error):
             raise
-        raise DamagedOpenDayError(f"{name} was damaged: {error}") from error
+        raise DamagedOpenDayError(f"{path.name} was damaged: {error}") from error
 
 
 def is_damage(error: BaseException) -> bool:

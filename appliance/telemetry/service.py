@@ -33,6 +33,7 @@ from appliance.telemetry.model import Latest, Report, Series
 from appliance.telemetry.newest import Newest
 from appliance.telemetry.open_chunk import OpenChunk
 from appliance.telemetry.open_chunks import OpenChunks
+from appliance.telemetry.paging.service import Paging
 from appliance.telemetry.recovering.service import Recovery
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
 from appliance.telemetry.rows import Identity, Rows
@@ -82,6 +83,7 @@ class Telemetry:
         self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self.readers, clock)
         self._hourly = Hourly(self.rollups, self._days, self._chunks, self.readers)
         self.asking = Asking(self)
+        self.paging = Paging(self)
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -268,12 +270,12 @@ class Telemetry:
     async def changed(self, day: int, function: Callable[..., T], *arguments: object) -> T:
         """Run a transaction in the open part of a day, and leave nothing in its log of what was there before.
 
-        Raises `UnwritableError` when the disk is full or another program reads the file, `DamagedOpenDayError` when
-        it was damaged.
+        Raises `UnwritableError` when the disk is full, another program reads the file or it may not be written,
+        `DamagedOpenDayError` when it was damaged.
         """
         name = queries.day_name(day)
         async with self._sealing, self.readers_kept_out():
-            with queries.damage_told(name):
+            with queries.damage_told(self._files.path(name)):
                 file = await self._files.writer(name)
                 result = await file.write(function, *arguments)
                 if not await file.maintain(queries.checkpoint):
@@ -368,7 +370,7 @@ class Telemetry:
     def _damage_noted(self, day: int) -> Iterator[None]:
         """Keep a day whose file is damaged from ending anything: what comes for it waits until it was saved."""
         try:
-            with queries.damage_told(queries.day_name(day)):
+            with queries.damage_told(self._days.path(day)):
                 yield
         except DamagedOpenDayError as error:
             self.unwritable[day] = str(error)

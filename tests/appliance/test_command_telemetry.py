@@ -1,6 +1,8 @@
 import argparse
 import base64
 import io
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +63,13 @@ class Gateway:
         self.asked.append((call, arguments))
         return self.answers.pop(0)
 
+    def parquet(self, texts: Iterator[str], memory_mb: int) -> Iterator[bytes]:
+        return (f"{memory_mb} {text}".encode() for text in texts)
+
     def run(self, *arguments: str | Path) -> int:
         parser = argparse.ArgumentParser()
         commands = parser.add_subparsers()
-        command_telemetry.add(commands, argparse.ArgumentParser(add_help=False), self.ask, lambda: NOON)
+        command_telemetry.add(commands, argparse.ArgumentParser(add_help=False), self.ask, lambda: NOON, self.parquet)
         options = parser.parse_args(["telemetry", *map(str, arguments)])
         status: int = options.command(options, Config())
         return status
@@ -83,6 +88,21 @@ def test_pieces_are_asked_for_until_the_last(capsys: pytest.CaptureFixture[str])
     assert begun["selected"]["device_ids"] == ["a"]
     assert first["name"] == second["name"] == "a name"
     assert (first["mark"]["place"], second["mark"]["place"], second["mark"]["at"]) == (0, 1, 5)
+
+
+def test_parquet_is_made_of_the_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.parquet"
+    assert Gateway(*PIECES).run("export", "--format", "parquet", "--out", out) == 0
+    memory_mb = Config().cold.memory_mb
+    made = f"{memory_mb} a,b\r\n{memory_mb} 1,2\r\n".encode()
+    assert out.read_bytes() == made
+    piped = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", piped)
+    assert Gateway(*PIECES).run("export", "--format", "parquet") == 0
+    assert piped.buffer.getvalue() == made
+    monkeypatch.setattr(piped, "isatty", lambda: True)
+    with pytest.raises(InvalidInputError, match="--out"):
+        Gateway().run("export", "--format", "parquet")
 
 
 def test_a_file_is_there_once_it_is_whole(tmp_path: Path) -> None:

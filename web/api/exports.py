@@ -1,6 +1,7 @@
 """`/v1/telemetry/export` and `/v1/telemetry/imports`: readings out and in, as many as there are."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 import msgspec
@@ -33,6 +34,7 @@ MEDIA_TYPES = {
     Form.LONG: "text/csv; charset=utf-8; header=present",
     Form.JSON: "application/json",
     Form.LINES: "application/jsonl",
+    Form.PARQUET: "application/vnd.apache.parquet",
 }
 _PARAMETERS = {
     *("device", "group", "zone", "type", "q", "by"),
@@ -131,22 +133,25 @@ async def provide_wanted(
         "devices": Provide(provide_devices, sync_to_thread=False),
         "wanted": Provide(provide_wanted),
     },
-    responses={200: ResponseSpec(str, description="CSV, a JSON array, or lines of JSON", media_type="text/csv")},
+    responses={
+        200: ResponseSpec(str, description="CSV, a JSON array, lines of JSON, or Parquet", media_type="text/csv")
+    },
     tags=["telemetry"],
-    summary="Everything that devices sent in a time, as CSV or JSON",
+    summary="Everything that devices sent in a time, as CSV, JSON or Parquet",
 )
 async def export_readings(
     request: AnyRequest, gateway: NamedDependency[Gateway], wanted: SkipValidation[NamedDependency[Wanted]]
 ) -> Stream:
     """Readings of `device`, `group`, `zone`, `type` or `q` between `start` and `end`, however many, or their bins.
 
-    `format` is `csv` (a column for each metric), `long` (CSV with a row for each reading), `json` or `jsonl`.
+    `format` is `csv` (a column for each metric), `long` (CSV with a row for each reading), `json`, `jsonl` or
+    `parquet`, which needs pyarrow on the gateway.
     """
-    pieces = gateway.exporting.pieces(wanted, (request.user.tenant_id, request.user.email))
+    written = gateway.exporting.written(wanted, (request.user.tenant_id, request.user.email))
     # What is wrong with the question is said before anything is sent.
-    first = await anext(pieces)
+    first = await anext(written)
     return Stream(
-        _all(first, pieces),
+        _all(first, written),
         media_type=MEDIA_TYPES[wanted.form],
         headers={"content-disposition": f'attachment; filename="{name_of(wanted)}"'},
     )
@@ -179,10 +184,11 @@ async def import_readings(
     )
 
 
-async def _all(first: str, pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
-    yield first.encode()
-    async for piece in pieces:
-        yield piece.encode()
+async def _all(first: bytes, written: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(written):
+        yield first
+        async for more in written:
+            yield more
 
 
 HANDLERS = (export_readings, import_readings)

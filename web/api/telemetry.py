@@ -15,8 +15,10 @@ from appliance.errors import InvalidInputError, NotFoundError
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, from_text, to_text
 from appliance.registry.model import Device
-from appliance.telemetry.model import Report, Series, Value
+from appliance.telemetry.model import Report, Value
 from appliance.telemetry.newest import Newest
+from appliance.telemetry.paging.cursor import beginning, read, written
+from appliance.telemetry.paging.model import Cursor, Page
 from appliance.telemetry.wanted import Check
 from web import moment_column
 from web.answers import MomentTexts
@@ -50,16 +52,19 @@ class SeriesOut(msgspec.Struct, frozen=True):
     """Readings of one metric, oldest first, in two columns of equal length."""
 
     metric: str
+    unit: str | None
+    """As its type says, or else as the device declared it; null when neither does."""
     at: list[str]
     values: list[Value]
 
 
 class TelemetryOut(msgspec.Struct, frozen=True):
-    """Readings of a device. When `truncated`, the newest were kept."""
+    """Readings of a device. When `truncated`, these are the newest, and `next_cursor` asks for those before them."""
 
     device_id: str
     series: list[SeriesOut]
     truncated: bool
+    next_cursor: str | None
 
 
 class LatestReading(msgspec.Struct, frozen=True, gc=False):
@@ -96,45 +101,62 @@ async def read_series(
     start: FromQuery[str] = "",
     end: FromQuery[str] = "",
     limit: FromQuery[int] = DEFAULT_LIMIT,
+    cursor: FromQuery[str] = "",
 ) -> Response[bytes]:
     """Readings between `start` and `end`, ISO 8601 or epoch milliseconds; without them the last 24 hours.
 
-    `metric` may be given several times, or several names with a comma in between; without it all.
+    `metric` may be given several times, or several names with a comma in between; without it all. The newest `limit` of
+    each metric are given; `cursor`, the `next_cursor` of the page before, gives those before them. It holds the range.
     """
     tenant_id = request.user.tenant_id
     device = gateway.registry.device(tenant_id, device_id)
     if not 1 <= limit <= HIGHEST_LIMIT:
         raise InvalidInputError(f"limit is {limit}, expected 1 to {HIGHEST_LIMIT}")
-    last = parsed("end", end) if end else moment() + 1
-    first = parsed("start", start) if start else last - DAY_MS
-    if first > last:
-        raise InvalidInputError(f"start is {to_text(first)}, which is after end, {to_text(last)}")
+    if cursor:
+        place = read(cursor)
+    else:
+        last = parsed("end", end) if end else moment() + 1
+        first = parsed("start", start) if start else last - DAY_MS
+        if first > last:
+            raise InvalidInputError(f"start is {to_text(first)}, which is after end, {to_text(last)}")
+        place = beginning(first, last)
     wanted = [name for text in request.query_params.getall("metric", []) for name in text.split(",") if name]
     metrics = _known(wanted, gateway.telemetry.metrics(tenant_id, device_id))
-    return await while_wanted(request, _series(gateway, device, metrics, (first, last), limit))
+    return await while_wanted(request, _series(gateway, device, metrics, place, limit))
 
 
 async def _series(
-    gateway: Gateway, device: Device, metrics: Sequence[str], span: tuple[int, int], limit: int
+    gateway: Gateway, device: Device, metrics: Sequence[str], cursor: Cursor, limit: int
 ) -> Response[bytes]:
-    found = await gateway.telemetry.series(device.tenant_id, device.device_id, metrics, *span, limit)
-    return Response(await gateway.telemetry.aside(_written, device.device_id, found), media_type="application/json")
+    of = (device.tenant_id, device.device_id)
+    page = await gateway.telemetry.paging.page(of, metrics, cursor, limit)
+    units = {series.metric: _unit(gateway, *of, series.metric) for series in page.series}
+    return Response(
+        await gateway.telemetry.aside(_written, device.device_id, page, units), media_type="application/json"
+    )
 
 
-def _written(check: Check, device_id: str, found: Sequence[Series]) -> bytes:
+def _unit(gateway: Gateway, tenant_id: int, device_id: str, metric: str) -> str | None:
+    key = (tenant_id, device_id, metric)
+    return gateway.catalogue.unit(*key) or gateway.ingestion.quality.unit(*key) or None
+
+
+def _written(check: Check, device_id: str, page: Page, units: Mapping[str, str | None]) -> bytes:
     """Readings as `TelemetryOut`, written a few at a time. Runs in a thread."""
     pieces = [b'{"device_id":', msgspec.json.encode(device_id), b',"series":[']
-    for number, series in enumerate(found):
+    for number, series in enumerate(page.series):
         pieces += (b"," if number else b"", b'{"metric":', msgspec.json.encode(series.metric))
+        pieces += (b',"unit":', msgspec.json.encode(units[series.metric]))
         pieces += (b',"at":[', moment_column.written(check, series.at), b'],"values":[')
         for first in range(0, len(series.values), VALUES_AT_ONCE):
             check()
             some = list(series.values[first : first + VALUES_AT_ONCE])
             pieces += (b"," if first else b"", msgspec.json.encode(some)[1:-1])
         pieces.append(b"]}")
-    is_cut = any(series.truncated for series in found)
+    is_cut = msgspec.json.encode(page.next is not None)
+    following = msgspec.json.encode(None if page.next is None else written(page.next))
     # One copy of it all at the end is enough.
-    return b"".join((*pieces, b'],"truncated":', msgspec.json.encode(is_cut), b"}"))
+    return b"".join((*pieces, b'],"truncated":', is_cut, b',"next_cursor":', following, b"}"))
 
 
 @get(

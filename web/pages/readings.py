@@ -32,9 +32,11 @@ class Given(msgspec.Struct, frozen=True):
 
 
 @get("/readings", include_in_schema=False)
-async def show_readings(frame: NamedDependency[Frame], device: FromQuery[str] = "") -> Template:
+async def show_readings(
+    gateway: NamedDependency[Gateway], frame: NamedDependency[Frame], device: FromQuery[str] = ""
+) -> Template:
     """Both forms; `device` is the one that they begin with."""
-    return _page(frame, Given(device_id=device), None, "")
+    return _page(gateway, frame, Given(device_id=device))
 
 
 @post(
@@ -55,10 +57,10 @@ async def import_readings(
             frame.user.tenant_id, given.content, device_id=given.device_id, is_dry_run=not given.is_import
         )
     except ApplianceError as error:
-        page = _page(frame, given, None, str(error))
+        page = _page(gateway, frame, given, complaint=str(error))
         page.status_code = status_of(error)
         return page
-    return _page(frame, given, tally, "")
+    return _page(gateway, frame, given, tally)
 
 
 async def _given(request: Request[User, Caller, State]) -> Given:
@@ -75,13 +77,14 @@ async def _given(request: Request[User, Caller, State]) -> Given:
     return Given(text, str(form.get("device_id", "")).strip(), form.get("step") == "import")
 
 
-def _page(frame: Frame, given: Given, tally: Tally | None, complaint: str) -> Template:
+def _page(gateway: Gateway, frame: Frame, given: Given, tally: Tally | None = None, complaint: str = "") -> Template:
     context = {
         "frame": frame,
         "now": frame.now,
         "given": given,
         "tally": tally,
         "complaint": complaint,
+        "has_parquet": gateway.exporting.has_parquet,
         "start": to_text(frame.now - DAY_MS)[:_MINUTES],
         "end": to_text(frame.now)[:_MINUTES],
     }

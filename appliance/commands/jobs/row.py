@@ -25,10 +25,11 @@ _BYTES = frozenset((*_TEXTS, *_JSON))
 _TEXT_PLACES = [_COLUMNS.index(one) for one in _TEXTS]
 _STATE, _REASON = _COLUMNS.index("job_execution.state"), _COLUMNS.index("job_execution.reason")
 _DETAILS, _TERMS = (_COLUMNS.index(one) for one in _JSON)
-_FROM = "FROM job_execution JOIN job ON job.job_number = job_execution.job_number"
+_IS_RETRIED, _IS_COMMAND = _COLUMNS.index("job_execution.is_retried"), _COLUMNS.index("job.is_command")
 
-EXECUTION = f"SELECT {', '.join(_COLUMNS)} {_FROM}"
-EXECUTION_BYTES = f"SELECT {', '.join(f'CAST({one} AS BLOB)' if one in _BYTES else one for one in _COLUMNS)} {_FROM}"
+JOINED = "FROM job_execution JOIN job ON job.job_number = job_execution.job_number"
+EXECUTION = f"SELECT {', '.join(_COLUMNS)} {JOINED}"
+EXECUTION_BYTES = f"SELECT {', '.join(f'CAST({one} AS BLOB)' if one in _BYTES else one for one in _COLUMNS)} {JOINED}"
 """The same, of texts the bytes: of those that are no text Python would make an error."""
 
 DAMAGED = "its row is damaged: not all that is told of it is what it was"
@@ -46,9 +47,10 @@ class Salvaged(NamedTuple):
 
 def execution_of(*row: Any) -> Execution:
     """A row as the ledger's noun. Raises what comes of one that is damaged."""
-    state, details, is_retried, terms, is_command = row[6], row[7], *row[16:]
-    said = (ExecutionState(state), _SAID.decode(details))
-    values: tuple[Any, ...] = (*row[:6], *said, *row[8:16], bool(is_retried), terms_of(terms), bool(is_command))
+    values = list(row)
+    values[_STATE], values[_DETAILS] = ExecutionState(row[_STATE]), _SAID.decode(row[_DETAILS])
+    values[_IS_RETRIED], values[_IS_COMMAND] = bool(row[_IS_RETRIED]), bool(row[_IS_COMMAND])
+    values[_TERMS] = terms_of(row[_TERMS])
     return Execution(*values)
 
 
@@ -73,7 +75,7 @@ def salvaged(*row: Any) -> Salvaged:
         terms or Terms(),
     )
     values[_REASON] = (values[_REASON] or DAMAGED) if is_damaged else values[_REASON]
-    values[16], values[18] = bool(row[16]), bool(row[18])
+    values[_IS_RETRIED], values[_IS_COMMAND] = bool(row[_IS_RETRIED]), bool(row[_IS_COMMAND])
     return Salvaged(Execution(*values), is_damaged)
 
 

@@ -132,9 +132,9 @@ class Aside(ABC):
         """
         tried = [key for key in keys if not self._is_left(key)]
         failed = await failures(self.together, tried, work_of)
-        mended = [key for key, _ in failed if await self.mend(key)]
-        if mended:
-            failed = [one for one in failed if one[0] not in mended] + await failures(self.together, mended, work_of)
+        if any([await self.mend(key) for key, _ in failed]):
+            # What was set aside for one may have kept others from going on, for whom nothing was left to set aside.
+            failed = await failures(self.together, [key for key, _ in failed], work_of)
         return all([await self.put(key, error) for key, error in failed]) and len(tried) == len(keys)
 
     async def put(self, key: Key, error: Exception) -> bool:

@@ -5,14 +5,16 @@ it may not be due for long.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
 from appliance.commands.mishaps.service import Key
 from appliance.commands.model import Batch, Command, State, UnknownBatchError, UnknownCommandError
 from appliance.commands.reading import queries
+from appliance.commands.reading.queries import Page
 from appliance.registry.service import Registry
-from appliance.store.database import FURTHEST, Database, Select, is_sqlites
+from appliance.store.database import FURTHEST, Database, Select
 
 HIGHEST_LIMIT = 1_000
 
@@ -43,14 +45,14 @@ class Reading:
         limit: int = 100,
     ) -> list[Command]:
         """Commands with a number below `before`, the newest first. Raises `UnknownDeviceError`, `UnknownBatchError`."""
-        limit = max(1, min(limit, HIGHEST_LIMIT))
+        page = Page(states, before, max(1, min(limit, HIGHEST_LIMIT)))
         if device_id:
             self._registry.device(tenant_id, device_id)
-            return await self._read(queries.select_of_device(tenant_id, device_id, states, before, limit))
+            return await self._read(queries.select_of_device(tenant_id, device_id, page))
         if batch_id:
             number = (await self.batch(tenant_id, batch_id)).batch_number
-            return await self._read(queries.select_of_batch(tenant_id, number, states, before, limit))
-        return await self._read(queries.select_all(tenant_id, states, before, limit))
+            return await self._read(queries.select_of_batch(tenant_id, number, page))
+        return await self._read(queries.select_all(tenant_id, page))
 
     async def batch(self, tenant_id: int, batch_id: str) -> Batch:
         """What was sent to many, and how far they have come. Raises `UnknownBatchError`."""
@@ -67,11 +69,9 @@ class Reading:
         )
 
     async def _read(self, select: Select[Command]) -> list[Command]:
-        try:
-            return await self._database.read(select)
-        except Exception as error:
-            if is_sqlites(error):
-                raise
+        return await self._database.read_or(select, partial(self._salvaged, select))
+
+    async def _salvaged(self, select: Select[Command]) -> list[Command]:
         found = await self._database.read(queries.salvaging(select))
         damaged = [one.command for one in found if one.is_damaged and one.command.ended_at is None]
         self.damaged([(one.tenant_id, one.command_number) for one in damaged])

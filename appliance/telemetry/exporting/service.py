@@ -7,21 +7,24 @@ Rules:
   reports and so much text; the time that is looked at in one go becomes shorter for a device that says much.
 - Files are read and unpacked in threads, and every piece may be the last: whoever does not ask on keeps nobody.
 - Only some exports are written at once, and fewer for one user; beyond that, who asks is sent away for a while.
+- Parquet is made of the pieces by a program beside the gateway, as they come: nothing of it lies on the disk.
 """
 
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from functools import partial
 
 import msgspec
 
+from appliance.cold_settings import ColdConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.registry.model import Device
 from appliance.telemetry.asking.edges import edges, least_ms
 from appliance.telemetry.asking.model import Question, Row, TooManyQuestionsError
+from appliance.telemetry.cold.worker.service import has_pyarrow
 from appliance.telemetry.exporting.model import (
     Asked,
     Block,
@@ -34,17 +37,21 @@ from appliance.telemetry.exporting.model import (
     UnknownExportError,
     Wanted,
 )
+from appliance.telemetry.exporting.program.service import parquet, require_pyarrow
 from appliance.telemetry.exporting.reports import STRETCH_CHARACTERS, STRETCH_REPORTS, only, stretch
 from appliance.telemetry.exporting.request import wanted
 from appliance.telemetry.merge import Part
 from appliance.telemetry.model import Report
 from appliance.telemetry.service import Telemetry
 from appliance.telemetry.tables import binned, layout
+from appliance.telemetry.tables.layout import Form
 from appliance.telemetry.wanted import Check
 
 EXPORTS_AT_ONCE = 4
 EXPORTS_OF_ONE = 2
 """So many of them may be one user's."""
+PARQUET_AT_ONCE = 2
+"""So many of them may be Parquet: each has a program of its own, with so much memory as the cold tier's may take."""
 BEGUN_LIMIT = 16
 """So many exports wait for whoever asks for each piece; another one takes the place of the one that waited longest."""
 CELLS_AT_ONCE = 30_000
@@ -63,8 +70,10 @@ Who = tuple[int, str]
 class Exporting:
     """Exports of a telemetry that is open."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, memory_mb: int = ColdConfig().memory_mb) -> None:
         self._telemetry = telemetry
+        self._memory_mb = memory_mb
+        self._parquet_count = 0
         self._counts: Counter[Who] = Counter()
         """How many are being written."""
         self._begun: dict[str, Wanted] = {}
@@ -75,15 +84,37 @@ class Exporting:
         """How many exports are being written."""
         return self._counts.total()
 
+    @property
+    def has_parquet(self) -> bool:
+        """Whether Parquet can be written here."""
+        return has_pyarrow()
+
     async def wanted(self, tenant_id: int, asked: Asked, devices: Sequence[Device]) -> Wanted:
-        """What is to be written of these devices. Raises `InvalidInputError`.
+        """What is to be written of these devices. Raises `InvalidInputError`, `NoPyarrowError`.
 
         In a thread: thousands of devices have tens of thousands of metrics.
         """
+        if asked.form == Form.PARQUET:
+            require_pyarrow()
         metrics_of = partial(self._telemetry.metrics, tenant_id)
         return await asyncio.to_thread(wanted, tenant_id, asked, devices, metrics_of)
 
-    async def pieces(self, wanted: Wanted, who: Who) -> AsyncIterator[str]:
+    async def written(self, wanted: Wanted, who: Who) -> AsyncGenerator[bytes]:
+        """The whole file for somebody; the first bytes tell of everything that is wrong with what is wanted.
+
+        Raises what `pieces` raises, and `UnavailableError`.
+        """
+        async with aclosing(self.pieces(wanted, who)) as texts:
+            if wanted.form is not Form.PARQUET:
+                async for text in texts:
+                    yield text.encode()
+                return
+            with self._program_admitted():
+                async with aclosing(parquet(texts, self._memory_mb)) as grown:
+                    async for more in grown:
+                        yield more
+
+    async def pieces(self, wanted: Wanted, who: Who) -> AsyncGenerator[str]:
         """The whole text for somebody; the first piece tells of everything that is wrong with what is wanted.
 
         Raises `TooManyExportsError`, and whatever `Asking.answer` raises.
@@ -202,6 +233,18 @@ class Exporting:
             self._counts[who] -= 1
             # Nobody is kept who has none.
             self._counts += Counter()
+
+    @contextmanager
+    def _program_admitted(self) -> Iterator[None]:
+        if self._parquet_count >= PARQUET_AT_ONCE:
+            raise TooManyExportsError(
+                f"{PARQUET_AT_ONCE} exports are being written as Parquet: ask again when one of them is done"
+            )
+        self._parquet_count += 1
+        try:
+            yield
+        finally:
+            self._parquet_count -= 1
 
 
 def _stretch(

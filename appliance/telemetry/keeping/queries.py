@@ -41,16 +41,19 @@ class OpenDay:
         (identity,) = self._connection.execute("PRAGMA application_id").fetchone()
         return int(identity)
 
-    def require_whole(self, name: str, is_stopping: Callable[[], bool], breathe: Callable[[], None]) -> None:
+    def require_whole(
+        self, name: str, is_stopping: Callable[[], bool], breather: Callable[[], Callable[[], None]]
+    ) -> None:
         """Raise `DamagedOpenDayError` when something is wrong with the file, `StoppedError` on a stop.
 
-        `breathe` is called now and then, when nothing is kept from being put on the disk.
+        What `breather` gives is called now and then, when nothing is kept from being put on the disk.
         """
         self._connection.set_progress_handler(lambda: int(is_stopping()), _STEPS_BETWEEN)
         try:
             (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
             if found == "ok":
-                found = self._disagreement(breathe) and self._disagreement_of_one_moment()
+                # Made only now: to sleep afterwards as long as SQLite took would spare nobody, and hold the day up.
+                found = self._disagreement(breather()) and self._disagreement_of_one_moment()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 raise StoppedError from error

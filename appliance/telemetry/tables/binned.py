@@ -1,4 +1,4 @@
-"""Rows of bins as a table and as JSON."""
+"""Rows of bins as a table, as JSON, and as what the program that writes Parquet is handed."""
 
 import csv
 import io
@@ -10,8 +10,8 @@ import msgspec
 from appliance.instant import to_text
 from appliance.registry.catalogue.table import escaped
 from appliance.telemetry.asking.model import Row
-from appliance.telemetry.tables import cell
-from appliance.telemetry.tables.layout import AT, Form, as_json
+from appliance.telemetry.tables import cell, handed
+from appliance.telemetry.tables.layout import AT, Form, as_json, ending_of
 
 
 class BinnedLayout(msgspec.Struct, frozen=True):
@@ -27,6 +27,8 @@ def heading(layout: BinnedLayout) -> str:
     """What stands before the first row."""
     if layout.form is Form.CSV:
         return _csv([list(map(escaped, _names(layout)))])
+    if layout.form is Form.PARQUET:
+        return handed.heading(handed.OfBins(layout.key, layout.columns))
     return "[" if layout.form is Form.JSON else ""
 
 
@@ -34,6 +36,8 @@ def body(layout: BinnedLayout, rows: Sequence[Row], *, is_first: bool) -> str:
     """Some rows; `is_first` says whether none was written before. A bin without numbers is an empty cell, or null."""
     if layout.form is Form.CSV:
         return _csv([*_fixed(layout, row), *map(_cell, row.values)] for row in rows)
+    if layout.form is Form.PARQUET:
+        return handed.rows(rows)
     objects = [_object(layout, row) for row in rows]
     if layout.form is Form.LINES:
         return "".join(each + "\n" for each in objects)
@@ -43,7 +47,7 @@ def body(layout: BinnedLayout, rows: Sequence[Row], *, is_first: bool) -> str:
 
 def ending(layout: BinnedLayout) -> str:
     """What stands after the last row."""
-    return "]\n" if layout.form is Form.JSON else ""
+    return ending_of(layout.form)
 
 
 def _names(layout: BinnedLayout) -> list[str]:

@@ -12,7 +12,7 @@ import msgspec
 from appliance.instant import to_text
 from appliance.registry.catalogue.table import escaped
 from appliance.telemetry.model import Report, Value
-from appliance.telemetry.tables import cell
+from appliance.telemetry.tables import cell, handed
 
 COLUMNS_LIMIT = 1_000
 """Metrics beyond so many stand together in the column `more`."""
@@ -35,6 +35,8 @@ class Form(StrEnum):
     """One array."""
     LINES = "jsonl"
     """A line of JSON for each report."""
+    PARQUET = "parquet"
+    """A row for each reading, written by a program beside the gateway: what is made here is what it is handed."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -58,6 +60,8 @@ def heading(layout: Layout) -> str:
         return "["
     if layout.form is Form.LINES:
         return ""
+    if layout.form is Form.PARQUET:
+        return handed.heading(handed.OfReadings(layout.is_detailed))
     fixed = [DEVICE, AT, SEQUENCE, *(DETAILS if layout.is_detailed else ())]
     if layout.form is Form.LONG:
         return _csv([[*fixed, METRIC, VALUE]])
@@ -80,11 +84,20 @@ def body(layout: Layout, reports: Sequence[Report], *, is_first: bool) -> str:
         case Form.JSON:
             objects = ",\n".join(_object(layout, report) for report in reports)
             return objects if is_first or not objects else f",\n{objects}"
+        case Form.PARQUET:
+            return handed.reports(reports, is_detailed=layout.is_detailed)
 
 
 def ending(layout: Layout) -> str:
     """What stands after the last report."""
-    return "]\n" if layout.form is Form.JSON else ""
+    return ending_of(layout.form)
+
+
+def ending_of(form: Form) -> str:
+    """What stands at the very end."""
+    if form is Form.PARQUET:
+        return handed.END
+    return "]\n" if form is Form.JSON else ""
 
 
 def as_json(value: Value) -> Value:

@@ -64,10 +64,11 @@ def test_more_are_found_than_one_statement_binds(connection: sqlite3.Connection)
 
 
 def test_every_question_has_an_index_of_its_own(connection: sqlite3.Connection) -> None:
+    page = reading.Page((), 9, 9)
     asked: list[tuple[str, Select[Any], str]] = [
-        ("newest", reading.select_all(1, (), 9, 9), "INTEGER PRIMARY KEY"),
-        ("device", reading.select_of_device(1, "lamp", (State.QUEUED,), 9, 9), "command_of_device"),
-        ("batch", reading.select_of_batch(1, 1, (), 9, 9), "command_of_batch"),
+        ("newest", reading.select_all(1, page), "INTEGER PRIMARY KEY"),
+        ("device", reading.select_of_device(1, "lamp", page._replace(states=[State.QUEUED])), "command_of_device"),
+        ("batch", reading.select_of_batch(1, 1, page), "command_of_batch"),
         ("counts", reading.select_counts(1, [1, 2]), "command_of_batch"),
         ("due", queries.select_next_due(), "command_due"),
         ("waiting", queries.select_waiting(), "command_open"),

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from appliance.commands import queries
+from appliance.commands.jobs.row import DAMAGED
 from appliance.commands.model import By, Command, DialectName, State
-from appliance.commands.row import DAMAGED, READ, READ_BYTES, Salvaged, batch_of, command_of, counted_state, salvaged
+from appliance.commands.row import READ, READ_BYTES, Salvaged, batch_of, command_of, counted_state, salvaged
 from appliance.commands.ruling import GATEWAY_ERROR
 from tests.appliance.commands.examples import command
 from tests.appliance.store.tables import up_to_date

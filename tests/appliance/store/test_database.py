@@ -21,7 +21,6 @@ from appliance.store.database import (
     UnwritableError,
     connect_reader,
     connect_writer,
-    is_sqlites,
     opened,
     will_pass,
 )
@@ -386,13 +385,14 @@ def test_tables_that_are_described_in_bytes_that_are_no_text_are_damage(tmp_path
         assert raised.value.sqlite_errorcode == sqlite3.SQLITE_CORRUPT
 
 
-def test_what_sqlite_says_has_a_number_and_what_python_says_of_a_row_has_none() -> None:
-    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        said: list[bool] = []
-        for sql in ("SELECT 1 FROM nowhere", "SELECT CAST(x'c1c1' AS TEXT)"):
-            try:
-                connection.execute(sql).fetchall()
-            except sqlite3.OperationalError as error:
-                said.append(is_sqlites(error))
-        assert said == [True, False]
-    assert not is_sqlites(ValueError())
+async def test_what_sqlite_says_is_raised_and_in_the_place_of_a_row_that_is_no_text_something_else(
+    tmp_path: Path,
+) -> None:
+    async def instead() -> list[str]:
+        return ["else"]
+
+    async with words(tmp_path) as database:
+        for sql, found in (("SELECT 'fine'", "fine"), ("SELECT CAST(x'c1c1' AS TEXT)", "else")):
+            assert await database.read_or(Select(sql, (), str), instead) == [found]
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            await database.read_or(Select("SELECT 1 FROM nowhere", (), str), instead)

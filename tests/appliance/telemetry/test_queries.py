@@ -1,6 +1,8 @@
 """The event log and day files keep what is put into them."""
 
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS
-from appliance.store.database import connect_writer
+from appliance.store.database import UnwritableError, connect_writer
 from appliance.telemetry import chunk, latest_record, queries
 from appliance.telemetry.day_file import DamagedDayError, SealedChunk, SealedDevice, key_of, turn_of
 from appliance.telemetry.days.queries import read_chunks, read_devices
@@ -240,8 +242,25 @@ def test_a_file_that_says_that_only_later_releases_may_write_it_is_damaged(
     path = tmp_path / "2026-01-31.db"
     content = path.read_bytes()
     path.write_bytes(content[:18] + b"\x03" + content[19:])
-    with pytest.raises(DamagedOpenDayError, match="readonly"), queries.damage_told(path.name), writing(path) as damaged:
+    with pytest.raises(DamagedOpenDayError, match="readonly"), queries.damage_told(path), writing(path) as damaged:
         queries.insert_sealed(damaged, [sealed("a", 2, (6, 7))])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_file_that_the_gateway_may_only_read_is_not_damaged() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        path = Path(folder, "2026-01-31.db")
+        with writing(path) as connection:
+            queries.insert_sealed(connection, [sealed("a", 1, (0, 5))])
+        path.chmod(0o444)
+        os.seteuid(65_534)
+        try:
+            told = r"^2026-01-31\.db cannot be written: the gateway may only read it$"
+            with pytest.raises(UnwritableError, match=told), queries.damage_told(path), writing(path) as denied:
+                queries.insert_sealed(denied, [sealed("a", 2, (6, 7))])
+        finally:
+            os.seteuid(0)
 
 
 def test_a_key_that_no_chunk_has_is_damage(day: sqlite3.Connection) -> None:

@@ -7,7 +7,11 @@ import httpx
 import pytest
 
 from appliance.instant import DAY_MS, HOUR_MS, to_text
+from appliance.telemetry.cold.table import value_of
 from appliance.telemetry.model import Report, TimeSource
+from appliance.telemetry.tables.layout import as_json
+from tests.appliance.telemetry.cold.rig import needs_pyarrow
+from tests.appliance.telemetry.exporting.programs import read, without_pyarrow
 from tests.appliance.telemetry.kept import kept
 from tests.web import house as houses
 from tests.web.house import Client, House
@@ -97,6 +101,71 @@ async def test_json_says_every_value_as_json_can(script: Client, house: House) -
     assert (told["gone"], told["most"], told["nothing"], told["count"]) == ("NaN", "-Infinity", None, 2**53 + 1)
 
 
+def objects_of(file: bytes) -> list[dict[str, Any]]:
+    """What the JSON of the same question says, made of what others read of a file."""
+    rows = read(file).to_pylist()
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in rows:
+        told = found.setdefault((row["device_id"], row["report"]), {"device_id": row["device_id"]})
+        told["at"] = to_text(int(row["at"].timestamp() * 1_000))
+        if row["sequence"] is not None:
+            told["sequence"] = row["sequence"]
+        if "topic" in row:
+            told["arrived_at"] = to_text(int(row["arrived_at"].timestamp() * 1_000))
+            told["time_source"] = row["time_source"]
+            told["topic"], told["client_id"] = row["topic"], row["client_id"]
+        cells = tuple(row[name] for name in ("kind", "number", "integer", "boolean", "text"))
+        told.setdefault("values", {})[row["metric"]] = as_json(value_of(cells))
+    return list(found.values())
+
+
+@needs_pyarrow
+@pytest.mark.parametrize(
+    "question", [{}, {"details": "true"}, {"zone": "south"}, {"select": "flow,count"}, {"end": str(NOW + 1_000)}]
+)
+async def test_parquet_says_what_json_says(question: dict[str, str], script: Client, house: House) -> None:
+    await filled(house)
+    answer = await exported(script, format="parquet", **question)
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    assert answer.headers["content-disposition"].endswith('.parquet"')
+    array = (await exported(script, format="json", **question)).json()
+    assert array
+    assert repr(objects_of(answer.content)) == repr(array)
+
+
+@needs_pyarrow
+@pytest.mark.parametrize("by", ["device", "zone", "all"])
+async def test_bins_as_parquet_are_what_json_says(by: str, script: Client, house: House) -> None:
+    await filled(house)
+    question = {
+        "bin": "7s",
+        "select": "avg(flow),count(flow),max(count),p95(flow)",
+        "by": by,
+        "fill": "null",
+        "end": str(NOW + DAY_MS),
+    }
+    table = read((await exported(script, format="parquet", **question)).content)
+    rows = [{**row, "at": to_text(int(row["at"].timestamp() * 1_000))} for row in table.to_pylist()]
+    array = (await exported(script, format="json", **question)).json()
+    assert len(rows) > 1_000
+    assert rows == array
+
+
+@needs_pyarrow
+async def test_parquet_of_nothing_is_a_whole_file(script: Client) -> None:
+    answer = await exported(script, format="parquet")
+    assert objects_of(answer.content) == []
+
+
+async def test_without_pyarrow_parquet_is_refused_with_what_to_install(
+    script: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_pyarrow(monkeypatch)
+    answer = await script.get("/v1/telemetry/export?format=parquet")
+    assert (answer.status_code, answer.json()["code"]) == (400, "no_pyarrow")
+    assert "pip install 'headworks[cold]'" in answer.json()["detail"]
+
+
 async def test_a_table_has_no_formula_in_it(script: Client, house: House) -> None:
     await filled(house)
     answer = await exported(script, device="b")
@@ -133,6 +202,7 @@ async def test_bins_are_written_however_many(script: Client, house: House) -> No
         "bin=1h&select=flow",
         "bin=1h&select=avg(flow)&fill=linear",
         "bin=1h&select=avg(flow)&format=long",
+        "select=avg(flow)&format=parquet",
         "by=zone",
         "start=2026-01-02&end=2026-01-01",
         "colour=red",

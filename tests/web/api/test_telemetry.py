@@ -2,6 +2,7 @@ import pytest
 
 from appliance.errors import InvalidInputError
 from appliance.instant import from_text, to_text
+from appliance.registry.catalogue.model import DeviceType
 from tests.web.house import Client, House
 from web.api.telemetry import parsed
 
@@ -22,11 +23,13 @@ async def test_what_was_sent_is_read(script: Client, house: House) -> None:
         "series": [
             {
                 "metric": "pressure",
+                "unit": None,
                 "at": [to_text(NOON + second * 1_000) for second in range(5)],
                 "values": [40.0, 41.0, 42.0, 43.0, 44.0],
             }
         ],
         "truncated": False,
+        "next_cursor": None,
     }
 
 
@@ -43,6 +46,47 @@ async def test_a_limit_keeps_the_newest_and_says_so(script: Client, house: House
     assert answer.json()["truncated"] is True
 
 
+async def test_pages_lead_from_the_newest_readings_to_the_oldest(script: Client, house: House) -> None:
+    await filled(house)
+    for number in range(4):
+        await house.send("a", {"pressure": float(number), "odd": number % 2 == 1}, at=NOON + 2_000)
+    path = f"/v1/devices/a/telemetry?metric=pressure,odd&start={NOON}&limit=3"
+    told: dict[str, list[object]] = {"pressure": [], "odd": []}
+    cursor, page_count = "", 0
+    while cursor is not None:
+        page = (await script.get(f"{path}&end={NOON + 9_000}&cursor={cursor}")).json()
+        page_count += 1
+        for series in page["series"]:
+            assert len(series["at"]) == len(series["values"]) <= 3
+            told[series["metric"]] = series["values"] + told[series["metric"]]
+        cursor = page["next_cursor"]
+        assert page["truncated"] is (cursor is not None)
+    assert told == {
+        "pressure": [40.0, 41.0, 42.0, 0.0, 1.0, 2.0, 3.0, 43.0, 44.0],
+        "odd": [False, True, False, True],
+    }
+    assert page_count == 3
+
+
+async def test_a_page_keeps_to_the_range_of_the_first_one(script: Client, house: House) -> None:
+    await filled(house)
+    path = "/v1/devices/a/telemetry?metric=pressure"
+    first = (await script.get(f"{path}&start={NOON + 1_000}&end={NOON + 4_000}&limit=1")).json()
+    rest = (await script.get(f"{path}&cursor={first['next_cursor']}&start=2020-01-01&end=2030-01-01")).json()
+    assert [page["series"][0]["values"] for page in (first, rest)] == [[43.0], [41.0, 42.0]]
+
+
+async def test_a_series_tells_its_unit_where_one_is_known(script: Client, house: House) -> None:
+    await filled(house)
+    await house.gateway.catalogue.add_type(1, DeviceType("pump", units={"pressure": "kPa"}))
+    await script.patch("/v1/devices/a", json={"type": "pump"})
+    answer = await script.get(f"/v1/devices/a/telemetry?start={NOON}&end={NOON + 1}")
+    assert {series["metric"]: series["unit"] for series in answer.json()["series"]} == {
+        "mode": None,
+        "pressure": "kPa",
+    }
+
+
 async def test_an_unknown_metric_names_the_known_ones(script: Client, house: House) -> None:
     await filled(house)
     answer = await script.get("/v1/devices/a/telemetry?metric=presure")
@@ -57,6 +101,8 @@ async def test_wrong_ranges_are_explained(script: Client, house: House) -> None:
         ("start=5000&end=4000", "after end"),
         ("limit=0", "limit is 0"),
         ("limit=many", "limit"),
+        ("limit=100001", "limit is 100001"),
+        ("cursor=nonsense", "cursor is not the next_cursor"),
         ("end=99999999999999999999", "end is"),
     ):
         answer = await script.get(f"/v1/devices/a/telemetry?{query}")

@@ -1,6 +1,8 @@
 import pytest
 
 from appliance.instant import DAY_MS
+from tests.appliance.telemetry.cold.rig import HAS_PYARROW
+from tests.appliance.telemetry.exporting.programs import without_pyarrow
 from tests.appliance.telemetry.kept import kept
 from tests.web.house import HOST, Client, House
 from web.auth import form_token
@@ -44,6 +46,18 @@ async def test_a_device_may_be_said_for_all_rows(owner: Client, house: House) ->
 @pytest.mark.parametrize(("file", "said"), [(b"", "o column says when"), (b"\xff", "UTF-8"), (b"a\n", "o column")])
 async def test_what_is_no_table_is_said(file: bytes, said: str, owner: Client) -> None:
     assert said in await sent(owner, "check", file)
+
+
+async def test_parquet_is_a_choice_where_it_can_be_written(
+    owner: Client, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = '<option value="parquet"'
+    assert house.gateway.exporting.has_parquet is HAS_PYARROW
+    assert (f"{choice}>Parquet" in (await owner.get("/readings")).text) is HAS_PYARROW
+    without_pyarrow(monkeypatch)
+    page = (await owner.get("/readings")).text
+    assert f"{choice} disabled>Parquet" in page
+    assert "pip install &#39;headworks[cold]&#39;" in page or "pip install 'headworks[cold]'" in page
 
 
 async def test_both_forms_stand_on_one_page_that_others_lead_to(owner: Client, house: House) -> None:

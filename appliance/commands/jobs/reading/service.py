@@ -5,11 +5,12 @@ is, for it may not be due for long.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from appliance.commands.jobs import queries as execution_queries
 from appliance.commands.jobs.model import Execution, ExecutionState, UnknownExecutionError
 from appliance.commands.jobs.reading import queries
-from appliance.store.database import FURTHEST, Database, Select, is_sqlites
+from appliance.store.database import FURTHEST, Database, Select
 
 
 class Reading:
@@ -58,11 +59,9 @@ class Reading:
         return found[0]
 
     async def _read(self, select: Select[Execution]) -> list[Execution]:
-        try:
-            return await self._database.read(select)
-        except Exception as error:
-            if is_sqlites(error):
-                raise
+        return await self._database.read_or(select, partial(self._salvaged, select))
+
+    async def _salvaged(self, select: Select[Execution]) -> list[Execution]:
         found = await self._database.read(queries.salvaging(select))
         for one in found:
             if one.is_damaged and one.execution.ended_at is None:

@@ -3,6 +3,8 @@
 import sqlite3
 from typing import NamedTuple
 
+from appliance.commands.jobs.model import ExecutionState
+from appliance.commands.jobs.row import JOINED
 from appliance.store.database import Select
 
 
@@ -24,9 +26,8 @@ _COLUMNS = """
     job_execution.tenant_id, job_execution.execution_id, CAST(job_execution.details AS BLOB), CAST(job.terms AS BLOB),
     CAST(job.job_id AS BLOB), CAST(job_execution.state AS BLOB), CAST(job_execution.reason AS BLOB)
 """
-_FROM = "FROM job_execution JOIN job ON job.job_number = job_execution.job_number"
-_TEXTS = f"SELECT {_COLUMNS}, X'' {_FROM}"
-_TEXTS_AND_DOCUMENT = f"SELECT {_COLUMNS}, CAST(job.document AS BLOB) {_FROM}"
+_TEXTS = f"SELECT {_COLUMNS}, X'' {JOINED}"
+_TEXTS_AND_DOCUMENT = f"SELECT {_COLUMNS}, CAST(job.document AS BLOB) {JOINED}"
 
 
 def texts_of(connection: sqlite3.Connection, tenant_id: int, execution_id: int) -> Texts | None:
@@ -91,6 +92,16 @@ def select_texts(tenant_id: int) -> Select[Texts]:
     """The texts of whatever has not ended."""
     sql = f"{_TEXTS} WHERE job_execution.tenant_id = ? AND job_execution.ended_at IS NULL"
     return Select(sql, (tenant_id,), Texts)
+
+
+def select_texts_of_unknown(tenant_id: int, job_number: int) -> Select[Texts]:
+    """The texts of what of a job has not ended and is in a state that nobody knows."""
+    # By the index that the job is counted by: of an execution in any other state nothing is read.
+    sql = f"""{_TEXTS}
+        WHERE job_execution.tenant_id = ? AND job_execution.job_number = ? AND job_execution.is_retried = 0
+            AND job_execution.state NOT IN ({", ".join("?" * len(ExecutionState))}) AND job_execution.ended_at IS NULL
+    """
+    return Select(sql, (tenant_id, job_number, *(one.value for one in ExecutionState)), Texts)
 
 
 def select_texts_of_device(tenant_id: int, device_id: str) -> Select[Texts]:

@@ -1,10 +1,10 @@
-"""Parquet files by pyarrow: the only module that knows it, and only programs beside the gateway import it."""
+"""The Parquet files of days by pyarrow, which only programs beside the gateway import."""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,11 +28,11 @@ EVER = (-(1 << 63), (1 << 63) - 1)
 _ORIGIN = "headworks.origin"
 _REPORTS_AT_ONCE = 1_000
 
-_MOMENT = pa.timestamp("ms", tz="UTC")
-_FIELDS = {
+MOMENT = pa.timestamp("ms", tz="UTC")
+FIELDS = {
     "tenant_id": pa.int64(),
     "device_id": pa.string(),
-    "at": _MOMENT,
+    "at": MOMENT,
     "metric": pa.string(),
     "kind": pa.string(),
     "number": pa.float64(),
@@ -40,20 +40,22 @@ _FIELDS = {
     "boolean": pa.bool_(),
     "text": pa.string(),
     "report": pa.int32(),
-    "arrived_at": _MOMENT,
+    "arrived_at": MOMENT,
     "time_source": pa.string(),
     "sequence": pa.int64(),
     "wide_sequence": pa.string(),
     "topic": pa.string(),
     "client_id": pa.string(),
 }
+NEVER_NULL = table.NAMES[:5]
 _SCHEMA = pa.schema(
-    [pa.field(name, _FIELDS[name], nullable=name not in table.NAMES[:5]) for name in table.NAMES],
+    [pa.field(name, FIELDS[name], nullable=name not in NEVER_NULL) for name in table.NAMES],
     metadata={"headworks.version": VERSION},
 )
 _RISING = ("at", "arrived_at", "report", "sequence")
 """Stored as differences: they cost a fraction of what they are."""
 _MOMENTS = ("at", "arrived_at")
+_STATISTICS = ("tenant_id", "device_id", "at")
 
 DAMAGED = (OSError, ValueError)
 """Kinds of what pyarrow raises when a file is not as it was written."""
@@ -76,20 +78,26 @@ class Origin(NamedTuple):
     extra_count: int = 0
 
 
+def opened(sink: Path | BinaryIO, schema: Any) -> Any:
+    """What writes a Parquet file with such columns."""
+    rising = [name for name in _RISING if name in schema.names]
+    return pq.ParquetWriter(
+        sink,
+        schema,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=[name for name in schema.names if name not in rising],
+        column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED"),
+        write_page_checksum=True,
+        write_statistics=[name for name in _STATISTICS if name in schema.names],
+    )
+
+
 class Writer:
     """A Parquet file as it is written, device by device in rising order."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(
-            path,
-            _SCHEMA,
-            compression="zstd",
-            compression_level=3,
-            use_dictionary=[name for name in table.NAMES if name not in _RISING],
-            column_encoding=dict.fromkeys(_RISING, "DELTA_BINARY_PACKED"),
-            write_page_checksum=True,
-            write_statistics=["tenant_id", "device_id", "at"],
-        )
+        self._writer = opened(path, _SCHEMA)
         self._waiting = table.empty()
         self.reading_count = 0
         self.origin = Origin()

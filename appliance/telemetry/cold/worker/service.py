@@ -75,7 +75,7 @@ class Workers:
         except TimeoutError as error:
             raise HinderedError("the program that reads Parquet took too long") from error
         finally:
-            await _ended(process)
+            await ended(process)
         if answer.written is None:
             kind = HinderedError if answer.is_hindered else ColdError
             raise kind(f"the program that writes Parquet said: {answer.error}")
@@ -126,32 +126,44 @@ class Workers:
             self._idle.cancel()
         if self._reader:
             reader, self._reader = self._reader, None
-            await _ended(reader)
+            await ended(reader)
 
     async def _started(self, pace: Pace) -> asyncio.subprocess.Process:
-        environment = {
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            # One thread, and memory that is given back: what counts here is how much of both is taken.
-            "ARROW_DEFAULT_MEMORY_POOL": "system",
-            "OMP_NUM_THREADS": "1",
-            "ARROW_IO_THREADS": "1",
-            "MALLOC_ARENA_MAX": "1",
-        }
-        try:
-            return await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                _PROGRAM,
-                str(self._memory_mb * MEGABYTE),
-                pace,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env=environment,
-                limit=_LINE_LIMIT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise HinderedError(f"the program for Parquet could not be started: {error}") from error
+        return await started(_PROGRAM, str(self._memory_mb * MEGABYTE), pace)
+
+
+async def started(program: str, *arguments: str) -> asyncio.subprocess.Process:
+    """A program that knows pyarrow, which is spoken with by its standard input and output. Raises `HinderedError`."""
+    environment = {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        # One thread, and memory that is given back: what counts here is how much of both is taken.
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "OMP_NUM_THREADS": "1",
+        "ARROW_IO_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
+    }
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            program,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment,
+            limit=_LINE_LIMIT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HinderedError(f"the program for Parquet could not be started: {error}") from error
+
+
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """End a program that may have ended already."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    # What it has written and nobody reads would keep its pipe open.
+    await process.communicate()
 
 
 def _is_listening(process: asyncio.subprocess.Process) -> bool:
@@ -170,11 +182,3 @@ async def _answer(process: asyncio.subprocess.Process, request: Request) -> tupl
     except (OSError, EOFError, asyncio.LimitOverrunError, msgspec.DecodeError) as error:
         status = await process.wait() if process.stdout.at_eof() else process.returncode
         raise ColdError(f"the program for Parquet ended with status {status}: {error}") from error
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """End a program that may have ended already."""
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    # What it has written and nobody reads would keep its pipe open.
-    await process.communicate()

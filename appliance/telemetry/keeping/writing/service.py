@@ -1,7 +1,8 @@
 """Days at work: written anew beside themselves, wiped, unlinked, and saved when a part of them was damaged.
 
-One day at a time, in a thread that takes no more than half of a processor. What was written takes its place when
-it is whole and on the disk, so a power cut leaves the day before or the day after.
+One day at a time, in a thread that takes no more than half of a processor, but for the time in which SQLite looks at
+every page of an open part. What was written takes its place when it is whole and on the disk, so a power cut leaves the
+day before or the day after.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from io import FileIO
 from itertools import chain
 from pathlib import Path
@@ -32,6 +34,8 @@ from appliance.telemetry.service import Telemetry
 log = logging.getLogger(__name__)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NAP_S = 0.1
+"""So long nobody looks at whether the gateway stops."""
 
 
 class _Saved(NamedTuple):
@@ -184,7 +188,7 @@ class Writing:
         target = sealed_day.sealed_path(path)
         with keeping_queries.opened_day(path) as part, sealed_day.opened_if_there(target) as sealed:
             if part:
-                part.require_whole(path.name, lambda: self.is_stopping, self._breather(None))
+                part.require_whole(path.name, lambda: self.is_stopping, partial(self._breather, None))
             taken = part.identity if part else sealed.taken if sealed else 0
             return self._written_of(path, day, Parts(part, sealed), left_out, taken)
 
@@ -251,7 +255,7 @@ class Writing:
         try:
             with keeping_queries.opened_day(path) as part:
                 if part:
-                    part.require_whole(path.name, lambda: self.is_stopping, self._breather(None))
+                    part.require_whole(path.name, lambda: self.is_stopping, partial(self._breather, None))
         except ChunkError as error:
             cause = error.__cause__
             return _Trouble(str(error), is_damage=cause is None or telemetry_queries.is_damage(cause))
@@ -284,14 +288,24 @@ class Writing:
 
         def breathe() -> None:
             nonlocal last
-            if self.is_stopping:
-                raise StoppedError
+            self._require_not_stopping()
             if path is not None:
                 self._require_that_it_may_go_on(path, is_patient=is_patient)
-            time.sleep(time.perf_counter() - last)
+            self._sleep(time.perf_counter() - last)
             last = time.perf_counter()
 
         return breathe
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep, unless the gateway stops. Raises `StoppedError`."""
+        end = time.perf_counter() + seconds
+        while (left_s := end - time.perf_counter()) > 0:
+            time.sleep(min(left_s, _NAP_S))
+            self._require_not_stopping()
+
+    def _require_not_stopping(self) -> None:
+        if self.is_stopping:
+            raise StoppedError
 
     def _require_that_it_may_go_on(self, path: Path, *, is_patient: bool) -> None:
         if files.free_bytes(path.parent) < self._low_bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -168,6 +169,8 @@ def _packed(
         nowhere = {months.day_key_of(first) for first in missing}
         firsts = [months.metric_day_key(day) for day in days]
         _require_order(table, missing | lost, [number << NUMBER_BITS for number in numbers], firsts)
+        # Days that lack a metric came last, and those that are packed in one row first.
+        packed.sort(key=itemgetter(1))
     _require_order(stored, nowhere, list(numbers), days)
     return packed
 

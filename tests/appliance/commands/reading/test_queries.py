@@ -4,12 +4,13 @@ import sqlite3
 
 from appliance.commands.model import NewCommand, State
 from appliance.commands.reading import queries
+from appliance.commands.reading.queries import Page
 from tests.appliance.commands.room import TENANT, Hall
 
 
 async def test_what_is_salvaged_is_asked_for_in_the_same_words(hall: Hall) -> None:
     made = [await hall.commands.send(TENANT, "lamp", NewCommand("blink")) for _ in range(3)]
-    select = queries.select_of_device(TENANT, "lamp", (State.QUEUED,), made[2].command_number, 1)
+    select = queries.select_of_device(TENANT, "lamp", Page((State.QUEUED,), made[2].command_number, 1))
     assert await hall.database.read(select) == [made[1]]
     assert await hall.database.read(queries.salvaging(select)) == [(made[1], False)]
 

@@ -52,6 +52,20 @@ async def test_its_job_is_called_back_with_it(both: Both) -> None:
     await both.check()
 
 
+async def test_a_job_that_nobody_can_read_costs_none_of_the_commands_of_its_device(both: Both) -> None:
+    sent = [await both.send(NewCommand("blink", dialect=DialectName.JOBS, expires_in_s=5)) for _ in "ab"]
+    await both.desk.offer("old", "lamp")
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE job_execution SET details = '{' WHERE tenant_id = 1 AND execution_id = 3")
+
+    await both.desk.database.write(spoil)
+    both.hall.clock.now += 5_000
+    await both.hall.commands.tending.tend()
+    assert [(await both.command(one)).reason_code for one in sent] == [ruling.EXPIRED] * 2
+    assert (both.desk.jobs.aside.count, both.hall.commands.status().details["set_aside"]) == (1, 0)
+
+
 async def test_where_its_job_cannot_be_called_back_its_row_ends_all_the_same(hall: Hall) -> None:
     class Broken(AsJobs):
         def keep(self, *_: object) -> object:  # type: ignore[override]

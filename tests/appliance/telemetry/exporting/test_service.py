@@ -1,4 +1,5 @@
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from appliance.errors import UnavailableError
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.telemetry.asking.columns import columns_of
 from appliance.telemetry.asking.edges import width_of
@@ -20,10 +22,19 @@ from appliance.telemetry.exporting.model import (
     UnknownExportError,
     Wanted,
 )
+from appliance.telemetry.exporting.program.service import NoPyarrowError
 from appliance.telemetry.exporting.reports import STRETCH_REPORTS
 from appliance.telemetry.exporting.request import wanted
-from appliance.telemetry.exporting.service import BEGUN_LIMIT, EXPORTS_AT_ONCE, EXPORTS_OF_ONE, Exporting
+from appliance.telemetry.exporting.service import (
+    BEGUN_LIMIT,
+    EXPORTS_AT_ONCE,
+    EXPORTS_OF_ONE,
+    PARQUET_AT_ONCE,
+    Exporting,
+)
 from tests.appliance.telemetry.asking.source import question
+from tests.appliance.telemetry.cold.rig import needs_pyarrow
+from tests.appliance.telemetry.exporting.programs import programs, read, without_pyarrow
 from tests.appliance.telemetry.promql.devices import device
 from tests.appliance.telemetry.reports import NOON, report
 from tests.appliance.telemetry.test_service import Gateway
@@ -87,9 +98,60 @@ async def test_only_some_are_written_at_once_and_who_leaves_makes_room(gateway: 
         await anext(each)
     with pytest.raises(TooManyExportsError, match="4 exports are"):
         await anext(exporting.pieces(raw(), (1, "another")))
-    await running[0].aclose()  # type: ignore[attr-defined]
+    await running[0].aclose()
     assert exporting.count == EXPORTS_AT_ONCE - 1
     assert await anext(exporting.pieces(raw(), (1, "another")))
+
+
+@needs_pyarrow
+async def test_fewer_are_written_as_parquet_and_no_program_outlives_whoever_leaves(gateway: Gateway) -> None:
+    exporting, what = Exporting(gateway.telemetry), raw(form="parquet")
+    running = [exporting.written(what, (1, str(number))) for number in range(PARQUET_AT_ONCE)]
+    assert [await anext(each) for each in running] == [b"PAR1"] * PARQUET_AT_ONCE
+    assert len(programs()) == PARQUET_AT_ONCE
+    with pytest.raises(TooManyExportsError, match="2 exports are being written as Parquet"):
+        await anext(exporting.written(what, WHO))
+    assert await anext(exporting.written(raw(), WHO)), "other forms have places left"
+    await running[0].aclose()
+    assert len(programs()) == exporting._parquet_count == PARQUET_AT_ONCE - 1
+    leaving = asyncio.create_task(anext(running[1]))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert len(programs()) == exporting._parquet_count == exporting.count == 0
+
+
+async def test_who_is_sent_away_costs_no_program(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    exporting = Exporting(gateway.telemetry)
+    running = [exporting.written(raw(), WHO) for _ in range(EXPORTS_OF_ONE)]
+    assert all([await anext(each) for each in running])
+    with pytest.raises(TooManyExportsError):
+        await anext(exporting.written(raw(form="parquet"), WHO))
+    await running[0].aclose()
+    with pytest.raises(UnavailableError):
+        await anext(exporting.written(raw(form="parquet"), WHO))
+
+
+@needs_pyarrow
+async def test_parquet_is_one_file(gateway: Gateway) -> None:
+    written = [more async for more in Exporting(gateway.telemetry).written(raw(form="parquet"), WHO)]
+    column = read(b"".join(written))["device_id"].to_pylist()
+    assert column == ["a"] * DAYS * COUNT + ["b"]
+
+
+async def test_without_pyarrow_parquet_is_refused_with_what_to_install(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporting, asked = Exporting(gateway.telemetry), Asked(0, NOON, form="parquet")
+    without_pyarrow(monkeypatch)
+    assert not exporting.has_parquet
+    with pytest.raises(NoPyarrowError, match=r"pip install 'headworks\[cold\]'"):
+        await exporting.wanted(1, asked, [device("a")])
+    assert (await exporting.wanted(1, msgspec.structs.replace(asked, form="csv"), [device("a")])).form == "csv"
 
 
 async def test_one_user_leaves_places_for_the_others(gateway: Gateway) -> None:

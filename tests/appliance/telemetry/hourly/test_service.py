@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.telemetry import queries, rollup_record
+from appliance.telemetry.asking.columns import columns_of
+from appliance.telemetry.asking.edges import width_of
+from appliance.telemetry.asking.service import Asking
 from appliance.telemetry.bins import Bin, bin_of, combined
 from appliance.telemetry.hourly.service import _Asked, _one_by_one
 from appliance.telemetry.model import Report, Value
 from appliance.telemetry.rollups import metric_days, months
 from appliance.telemetry.rollups.model import Stored
+from tests.appliance.telemetry.asking.source import question
 from tests.appliance.telemetry.reports import DAY, NOON, report
 from tests.appliance.telemetry.test_service import Gateway
 
@@ -242,6 +246,30 @@ async def test_the_roll_up_of_a_day_follows_a_late_reading(gateway: Gateway) -> 
     let_day_files_go(gateway)
     days = await gateway.telemetry.days(1, ["a"], ["pressure"], *SPAN)
     assert [each.count for each in days["a"]["pressure"].values()] == [2]
+
+
+@pytest.mark.parametrize("lacking", range(3))
+async def test_a_day_without_one_of_the_metrics_costs_no_other_day(gateway: Gateway, lacking: int) -> None:
+    half, first = DAY_MS // 2, (DAY - 2) * DAY_MS
+    for number in range(6):
+        known = {"pressure": number + 0.5} | ({} if number // 2 == lacking else {"state": number + 7.5})
+        await gateway.take(*[report(device, first + number * half + 9 * HOUR_MS, values=known) for device in "ab"])
+    await rolled(gateway, report("c"))
+    expected = await raw(gateway, "a", HOUR_MS)
+    assert [len(each) for each in expected.values()] == [6, 4]
+    let_day_files_go(gateway)
+    # As many bins as there are hours with numbers.
+    columns, width = columns_of(["sum(pressure),sum(state)"]), width_of("12h")
+    asked = question(columns=columns, start=first, end=first + 3 * DAY_MS, width=width)
+    rows = (await Asking(gateway.telemetry).answer(asked)).rows
+    found = await gateway.telemetry.hours(1, ["a", "b"], METRICS, *SPAN)
+    for device in "ab":
+        for place, metric in enumerate(METRICS):
+            told = {row.place.at: row.values[place] for row in rows if row.place.key == device}
+            sums = {at - at % half: each.total for at, each in expected[metric].items()}
+            assert {at: value for at, value in told.items() if value is not None} == sums
+            bins = found[device][metric]
+            assert {at: bins[at] for at in bins} == expected[metric]
 
 
 async def test_unknown_devices_and_metrics_have_nothing_and_tenants_see_their_own(gateway: Gateway) -> None:

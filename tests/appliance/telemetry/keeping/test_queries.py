@@ -1,7 +1,7 @@
 """What sealing reads of an open day, and how the erasing of devices is written down."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -50,7 +50,7 @@ def test_an_open_day_is_read_by_device(tmp_path: Path) -> None:
     make_day(path)
     with queries.opened_day(path) as day:
         assert day is not None
-        day.require_whole(path.name, lambda: False, at_once)
+        day.require_whole(path.name, lambda: False, lambda: at_once)
         assert [each[1:] for each in day.devices()] == [(1, name, 4, 5, 6, b"latest") for name in "ba"]
         first, second = (each.number for each in day.devices())
         assert [row.blob for row in day.chunks(first, first)] == [b"b0", b"b700000"]
@@ -93,7 +93,7 @@ def test_a_day_that_says_that_it_has_no_tables_and_has_some_is_not_nothing(tmp_p
 def require_whole(path: Path) -> None:
     with queries.opened_day(path) as day:
         assert day is not None
-        day.require_whole(path.name, lambda: False, at_once)
+        day.require_whole(path.name, lambda: False, lambda: at_once)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,26 @@ def test_what_is_written_while_rows_are_compared_is_no_damage(tmp_path: Path) ->
         breaths = [change]
         with queries.opened_day(path) as day:
             assert day is not None
-            day.require_whole(path.name, lambda: False, lambda: breaths.pop()() if breaths else None)
+            day.require_whole(path.name, lambda: False, lambda: lambda: breaths.pop()() if breaths else None)
     assert not breaths
+
+
+def test_what_sqlite_takes_to_look_at_every_page_is_not_slept_off(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-31.db"
+    with writing(path) as connection:
+        put(connection, "device-a", [1, 2, 3])
+    said: list[str] = []
+
+    def breather() -> Callable[[], None]:
+        said.append("made")
+        return lambda: said.append("breathed")
+
+    with queries.opened_day(path) as day:
+        assert day is not None
+        day._connection.set_trace_callback(said.append)
+        day.require_whole(path.name, lambda: False, breather)
+    assert said[:2] == ["PRAGMA integrity_check(1)", "made"]
+    assert said[-1] == "breathed"
 
 
 def test_a_chunk_that_does_not_match_its_checksum_is_for_its_readers_to_name(tmp_path: Path) -> None:

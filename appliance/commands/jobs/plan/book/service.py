@@ -19,7 +19,7 @@ from appliance.commands.jobs.plan.model import Job, Targets, UnknownJobError
 from appliance.commands.jobs.plan.setting_aside.service import JobsAside
 from appliance.commands.jobs.row import counts_of
 from appliance.commands.jobs.service import Jobs
-from appliance.commands.jobs.setting_aside.queries import select_texts
+from appliance.commands.jobs.setting_aside.queries import select_texts_of_unknown
 from appliance.commands.jobs.setting_aside.service import UnreadableError
 from appliance.instant import Clock
 from appliance.registry.catalogue.service import Catalogue
@@ -117,7 +117,8 @@ class Book:
         rows = await self.database.read(execution_queries.select_counts(job.tenant_id, job.job_number))
         if any(state is None for state, _ in rows):
             # What is counted as ended must not go on.
-            await self.jobs.aside.look_through(select_texts(job.tenant_id), UnreadableError())
+            unknown = select_texts_of_unknown(job.tenant_id, job.job_number)
+            await self.jobs.aside.look_through(unknown, UnreadableError())
         return counts_of(rows)
 
     def forget(self, job_number: int) -> None:

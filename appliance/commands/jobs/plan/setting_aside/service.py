@@ -13,16 +13,7 @@ from appliance.commands.jobs.plan import queries, ruling
 from appliance.commands.jobs.plan.model import Job, Sweep
 from appliance.commands.jobs.plan.ruling import Ending
 from appliance.commands.mishaps.service import Aside, Key
-from appliance.store.database import (
-    Afterwards,
-    Database,
-    Select,
-    Together,
-    UnwritableError,
-    Work,
-    is_sqlites,
-    nothing_left,
-)
+from appliance.store.database import Afterwards, Database, Select, Together, UnwritableError, Work, nothing_left
 
 
 class JobsAside(Aside):
@@ -35,11 +26,9 @@ class JobsAside(Aside):
 
     async def read(self, select: Select[Job]) -> list[Job]:
         """The jobs that are asked for; where one cannot be read it is set aside, or at last left out."""
-        try:
-            return await self._database.read(select)
-        except Exception as error:
-            if is_sqlites(error):
-                raise
+        return await self._database.read_or(select, partial(self._sorted_out, select))
+
+    async def _sorted_out(self, select: Select[Job]) -> list[Job]:
         keys = await self._database.read(queries.keys_of(select))
         with contextlib.suppress(UnwritableError):
             await self.sort_out(keys, lambda key: partial(_looked_at, key))
@@ -52,13 +41,7 @@ class JobsAside(Aside):
             await self.put((job.tenant_id, job.job_number), error)
 
     async def _read_alone(self, key: Key) -> list[Job]:
-        try:
-            return await self._database.read(queries.select_by_number(*key))
-        except Exception as error:
-            if is_sqlites(error):
-                raise
-            # What could not be set aside was told.
-            return []
+        return await self._database.read_or(queries.select_by_number(*key), _left_out)
 
     def ways(self, key: Key, reason: str) -> Sequence[Work]:
         """As if somebody had cancelled it."""
@@ -74,6 +57,11 @@ class JobsAside(Aside):
 
     def _counted(self) -> None:
         self.count += 1
+
+
+async def _left_out() -> list[Job]:
+    # What could not be set aside was told.
+    return []
 
 
 def _looked_at(key: Key, connection: sqlite3.Connection, now: int) -> Afterwards:

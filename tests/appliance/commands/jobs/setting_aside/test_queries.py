@@ -1,5 +1,7 @@
 """Executions that are gone through one by one."""
 
+import sqlite3
+
 from appliance.commands.jobs.model import ExecutionState, Terms
 from appliance.commands.jobs.setting_aside import queries
 from appliance.commands.jobs.setting_aside.queries import Texts
@@ -37,3 +39,25 @@ async def test_they_are_found_by_their_numbers_and_mended(desk: JobsDesk) -> Non
     ended = await desk.execution("open")
     assert (ended.state, ended.reason, ended.due_ms) == (ExecutionState.CANCELLED, "because", None)
     assert (await desk.execution("open", "valve")).state is ExecutionState.QUEUED
+
+
+async def test_states_that_nobody_knows_are_found_by_the_index_of_states(desk: JobsDesk) -> None:
+    job_number = await desk.offer("open", "pump", "valve")
+    select = queries.select_texts_of_unknown(T, job_number)
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(
+            "UPDATE job_execution SET state = 'nonsense' WHERE tenant_id = ? AND device_id = 'pump'", (T,)
+        )
+        connection.execute("PRAGMA ignore_check_constraints = OFF")
+
+    def plan(connection: sqlite3.Connection) -> str:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {select.sql}", select.parameters)
+        return " ".join(row[3] for row in rows)
+
+    assert await desk.database.read(select) == []
+    await desk.database.write(spoil)
+    [found] = await desk.database.read(select)
+    assert found.execution_id == (await desk.execution("open")).execution_id
+    assert "job_execution_of_job (job_number=? AND tenant_id=? AND is_retried=?" in await desk.database.write(plan)

@@ -1,5 +1,6 @@
 """Devices go from an open day up to a log id, and files that were set aside are judged by what they may hold."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,16 @@ def test_a_damaged_day_is_told(tmp_path: Path) -> None:
     damage_root(path, "chunk")
     with writing(path) as connection, pytest.raises(DamagedOpenDayError, match="malformed"):
         queries.delete_devices(connection, {(1, "device-7"): 5})
+
+
+def test_why_a_day_may_only_be_read_is_told_by_whoever_knows_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-31.db"
+    with writing(path) as connection:
+        put(connection, "a", [5])
+    content = path.read_bytes()
+    path.write_bytes(content[:18] + b"\x03" + content[19:])
+    with writing(path) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        queries.delete_devices(connection, {(1, "a"): EVERYTHING})
 
 
 def test_a_file_that_was_set_aside_is_free_of_a_device_only_when_its_list_says_so(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A damaged day keeps no other from anything, is saved as far as it can be read, a
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from appliance.telemetry.keeping import files, queries, sealed_day
 from appliance.telemetry.keeping.layout import PAGE_BYTES
 from appliance.telemetry.keeping.model import CrowdedError, StoppedError
 from appliance.telemetry.keeping.resealing import Parts, kept_devices
+from appliance.telemetry.keeping.writing import service
 from appliance.telemetry.keeping.writing.service import Writing, noted, require_none
 from appliance.telemetry.packing import ChunkError
 from tests.appliance.telemetry.keeping.days import kept, sealed
@@ -138,6 +140,25 @@ async def test_a_disk_that_gets_full_meanwhile_breaks_it_off(gateway: Gateway) -
     with pytest.raises(UnwritableError, match="2026-01-31 is not sealed: the disk got full meanwhile"):
         writer._breather(path)()
     writer._breather(None)()
+
+
+async def test_a_pause_is_as_long_as_the_work_unless_it_stops(writer: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, naps = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        naps.append(round(seconds, 3))
+        writer.is_stopping = len(naps) == 5
+
+    monkeypatch.setattr(service, "time", SimpleNamespace(perf_counter=lambda: now[0], sleep=sleep))
+    breathe = writer._breather(None)
+    now[0] += 0.25
+    breathe()
+    assert naps == [0.1, 0.1, 0.05]
+    now[0] += 30
+    with pytest.raises(StoppedError):
+        breathe()
+    assert naps[3:] == [0.1, 0.1]
 
 
 def test_what_one_day_fails_at_is_told_with_that_of_every_other() -> None:

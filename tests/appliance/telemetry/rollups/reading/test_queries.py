@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from appliance.instant import HOUR_MS
 from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.rollup_record import RollUp
-from appliance.telemetry.rollups import metric_days, months, queries, taking
+from appliance.telemetry.rollups import metric_days, months, packed_hours, queries, taking
 from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow, Wanted
 from appliance.telemetry.rollups.months import NUMBER_MASK
 from appliance.telemetry.rollups.reading import queries as reading
@@ -116,6 +117,51 @@ def test_a_device_without_a_day_among_many_that_have_it_is_no_damage(file: sqlit
             read_file(path, is_whole=is_whole), Wanted(1, names, ["state"]), FIRST - 48, FIRST + 24, ()
         )
         assert len(stored.packed) == 3 * len(names) - 1
+
+
+SOME = ("pressure", "state")
+SERIES = [(device_id, metric) for device_id in "ab" for metric in SOME]
+
+
+def taken(path: Path) -> dict[tuple[str, str], list[int]]:
+    """What a question takes of three days of two devices: by device and metric, hours after the first one."""
+    first = FIRST - 48
+    stored = reading.read_hours(read_file(path), Wanted(1, ["a", "b"], SOME), first, FIRST + 24, ())
+    for device_id in "ab":
+        days = [day for each, day, _, _ in stored.packed if each == device_id]
+        assert days == sorted(days)
+    taker = rollup_record.Taker(frozenset(SOME))
+    assert taking.take(taker, stored.packed, first, FIRST + 24) == set()
+    found: dict[tuple[str, str], list[int]] = {}
+    for device_id, metric, bins in taker.taken():
+        assert list(bins.at) == sorted(bins.at)
+        hours = found.setdefault((device_id, metric), [])
+        hours[:] = sorted([*hours, *(at // HOUR_MS - first for at in bins.at)])
+    return found
+
+
+@pytest.mark.parametrize("lacking", range(3))
+def test_days_rise_of_which_one_lacks_a_metric(file: sqlite3.Connection, path: Path, lacking: int) -> None:
+    for place in range(3):
+        packed_day(file, "a", "b", metrics=("pressure",) if place == lacking else SOME, day=DAY - 2 + place)
+    every = [0, 1, 24, 25, 48, 49]
+    some = [hour for hour in every if hour // 24 != lacking]
+    assert taken(path) == {(device, metric): some if metric == "state" else every for device, metric in SERIES}
+
+
+@pytest.mark.parametrize("earlier", list(product((False, True), repeat=3)))
+def test_days_rise_however_they_are_packed(file: sqlite3.Connection, path: Path, earlier: tuple[bool, ...]) -> None:
+    record = rollup_record.encode(RollUp(dict.fromkeys(SOME, ONE), {}))
+    for place, is_in_one in enumerate(earlier):
+        day = DAY - 2 + place
+        packed_day(file, "a", "b", metrics=SOME, day=day)
+        keys = [months.day_key(day, MONTH, number) for number in (1, 2)] if is_in_one else []
+        for key in keys:
+            # As earlier releases packed it.
+            first = months.metric_day_key(key)
+            file.execute("DELETE FROM metric_day WHERE metric_day_id BETWEEN ? AND ?", (first, first | NUMBER_MASK))
+            file.execute("INSERT INTO packed VALUES (?, 1, ?)", (key, packed_hours.pack({0: record, 1: record})))
+    assert taken(path) == {each: [0, 1, 24, 25, 48, 49] for each in SERIES}
 
 
 def test_pages_of_packed_hours_that_changed_places_are_found(file: sqlite3.Connection, path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from appliance.commands.jobs.model import ExecutionState
 from appliance.commands.jobs.plan.model import Job, UnknownJobError
 from appliance.commands.jobs.plan.service import JobPlans
 from appliance.registry.model import DeviceState
@@ -95,6 +96,48 @@ async def test_that_one_has_ended_changes_nothing_but_the_counts(fleet: Fleet) -
     assert (after.progress.failed, after.progress.queued) == (1, 1)
     # Who waits was not asked for again.
     assert after.waiting is before.waiting
+
+
+class NotedReader:
+    """A database of which it is noted what was read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.found: list[Any] = []
+
+    async def read(self, select: Select[Any]) -> list[Any]:
+        found = await self._database.read(select)
+        self.found += found
+        return found
+
+
+@pytest.mark.parametrize("word", ["nonsense", "x\udcc1"])
+async def test_of_states_that_nobody_knows_only_those_of_open_executions_are_looked_at(fleet: Fleet, word: str) -> None:
+    book = book_of(fleet.plans)
+    devices = await fleet.add(4)
+    job = await fleet.create()
+    await fleet.go_on()
+    await fleet.say(devices[:1], "SUCCEEDED")
+
+    def spoil(connection: sqlite3.Connection, device_id: str) -> None:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        sql = "UPDATE job_execution SET state = CAST(? AS TEXT) WHERE tenant_id = 1 AND device_id = ?"
+        connection.execute(sql, (word.encode(errors="surrogateescape"), device_id))
+        connection.execute("PRAGMA ignore_check_constraints = OFF")
+
+    aside = fleet.jobs.aside
+    aside._database = reader = NotedReader(fleet.database)  # type: ignore[assignment]
+    await fleet.database.write(spoil, devices[0])
+    counts = await book.counts(job)
+    assert (counts, reader.found) == ({ExecutionState.QUEUED: 3, ExecutionState.CANCELLED: 1}, [])
+    await fleet.database.write(spoil, devices[1])
+    await book.counts(job)
+    assert (len(reader.found), aside.count) == (1, 1)
+    [execution] = await fleet.jobs.executions_of_device(1, devices[1])
+    assert execution.ended_at is not None
+    # Now it has ended, and as such it can be read.
+    await book.counts(job)
+    assert (len(reader.found), aside.count) == (1, 1)
 
 
 async def test_who_was_full_longest_ago_is_asked_first_also_after_others_were_given_work(fleet: Fleet) -> None:

@@ -1,0 +1,1 @@
+"""The program beside the gateway that writes what is exported as Parquet."""

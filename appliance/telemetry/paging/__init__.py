@@ -1,0 +1,1 @@
+"""What a device sent, page by page, the newest first."""
