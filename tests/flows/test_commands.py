@@ -1,7 +1,7 @@
 """What an operator wishes reaches a device, and the ledger tells how far it came."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -100,8 +100,8 @@ def test_a_client_of_aws_is_told_under_its_client_identifier(
 ) -> None:
     name = f"client-{form or 'plain'}"
     client = device(gateway, name, *aws(name, form, "clients")).connect(gateway)
-    reports = [{"status": "IN_PROGRESS"}, {"status": "REJECTED", "statusReason": {"reasonCode": "TOO_HOT"}}]
-    encode = cbor.encode if form == "cbor" else lambda told: json.dumps(told).encode()
+    reports: list[Any] = [{"status": "IN_PROGRESS"}, {"status": "REJECTED", "statusReason": {"reasonCode": "TOO_HOT"}}]
+    encode: Callable[[Any], bytes] = cbor.encode if form == "cbor" else lambda told: json.dumps(told).encode()
     client.answer = lambda _id, _payload: encode(reports[0])
     command = operator.send(name, payload={"on": True})
     operator.wait(command["execution_id"], "in_progress")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.wire import Wire
-from tests.conformance.wire_format import Kind
+from tests.conformance.wire_format import Kind, Name
 from tests.conformance.wire_reading import Received
 from tests.flows.command_devices import Operator
 from tests.flows.command_devices import until as eventually
@@ -149,6 +149,25 @@ async def test_whatever_is_lost_on_the_way_it_is_done_once_and_the_ledger_knows(
                 # Nothing else was on its way: this comes at once.
                 marker = await sent(operator, name, priority=-1)
                 assert (await wire.take()).topic.rpartition("/")[2] == marker
+
+
+async def test_one_that_comes_to_its_end_late_says_that_it_has_expired_and_its_device_has_the_last_word(
+    gateway: RunningGateway,
+) -> None:
+    operator, bundle = Operator(gateway), gateway.add_device("late")
+    async with wired(gateway, "late", bundle, keeps=True) as wire:
+        await subscribed(wire, "late")
+        execution_id = await sent(operator, "late", expires_in_s=1, start_timeout_s=1)
+        await told(wire, execution_id)
+    over = await until(operator, execution_id, "timed_out")
+    assert (over["reason_code"], over["ended_by"]) == ("NOT_CONFIRMED", "gateway")
+    async with wired(gateway, "late", bundle, keeps=True) as wire:
+        message = await wire.take()
+        assert (message.duplicate, message.value_of(Name.MESSAGE_EXPIRY)) == (True, 0)
+        said = b'{"status": "rejected", "reason_code": "TOO_LATE"}'
+        assert await wire.publish(f"cmd/late/response/{execution_id}", said, 1) in (0, 0x10)
+        done = await until(operator, execution_id, "rejected")
+        assert (done["reason_code"], done["ended_by"]) == ("TOO_LATE", "device")
 
 
 @pytest.mark.timeout(120)

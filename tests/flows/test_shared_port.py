@@ -126,7 +126,7 @@ def test_shadows_are_asked_for_by_alpn_without_a_library_of_aws(shared: Shared) 
         told = json.loads(answer.read())
         return told if expected == 200 else (answer.headers["x-amzn-errortype"], told["message"], "traceId" in told)
 
-    update = {"state": {"desired": {"on": True}, "reported": {"on": False}}, "clientToken": "t"}
+    update: dict[str, Any] = {"state": {"desired": {"on": True}, "reported": {"on": False}}, "clientToken": "t"}
     for query, place in (("", DEVICE), ("?name=mode", f"{DEVICE}~mode")):
         own = f"/things/{DEVICE}/shadow{query}"
         missing = ("ResourceNotFoundException", f"No shadow exists with name: '{place}'", True)
