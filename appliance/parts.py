@@ -28,6 +28,7 @@ from appliance.gateway import Gateway
 from appliance.health import Health
 from appliance.ingestion import cbor
 from appliance.ingestion.importing.service import Importing
+from appliance.ingestion.mapping.service import MappingRules
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import Clock
 from appliance.notifications.channel import Channel
@@ -88,9 +89,7 @@ class Parts:
         self._journal = Journal(
             folder / "journal", config.telemetry.journal, clock, lambda: self.telemetry.day_files.erased
         )
-        rooms = Rooms(
-            foundation.registry, self.alerts, self.telemetry, foundation.catalogue.type_of, self._journal.note
-        )
+        rooms, mapping = self._rooms(clock)
         self.ingestion = Ingestion(foundation.database, rooms, self.bus, config.ingestion, clock)
         self.sessions = Sessions(foundation.database, clock)
         limits = under_aws(config.limits) if config.mqtt.aws_limits == "enforce" else config.limits
@@ -134,6 +133,7 @@ class Parts:
             jobs=(jobs := self._jobs(room, clock)),
             job_plans=self._job_plans(jobs, clock),
             commands=self._commands(jobs, room, clock),
+            mapping=mapping,
         )
         self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
         self.health.register_all(
@@ -162,6 +162,7 @@ class Parts:
             self.gateway.cold.running(),
             self.gateway.room.running(),
             self.alerts.opened(),
+            self.gateway.mapping.opened(),
         ):
             yield
 
@@ -176,6 +177,12 @@ class Parts:
             self.gateway.commands.running(self.broker),
         ):
             yield
+
+    def _rooms(self, clock: Clock) -> tuple[Rooms, MappingRules]:
+        """What ingestion decides with; and the rules by which it reads other topics, which people change."""
+        registry, type_of = self._foundation.registry, self._foundation.catalogue.type_of
+        mapping = MappingRules(self._foundation.database, registry, self._config.ingestion, type_of, clock)
+        return Rooms(registry, self.alerts, self.telemetry, type_of, self._journal.note, mapping.book), mapping
 
     def _tell_the_broker(self, registry: Registry) -> None:
         """Have connections judged again when what they hang on has changed."""

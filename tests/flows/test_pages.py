@@ -13,6 +13,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from appliance.alerts.model import NewRule
 from appliance.instant import MINUTE_MS, SECOND_MS
 from appliance.notifications.model import NoticeAttempted
+from tests.appliance.ingestion.mapping.examples import rule as mapping
 from tests.flows.browser import EXPECT_MS, OPTIONS
 from tests.web import house as houses
 from tests.web.house import EMAIL, PASSWORD, House
@@ -44,6 +45,8 @@ PATHS = (
     "/alerts?state=all",
     "/audit",
     "/ingestion",
+    "/mapping-rules",
+    f"/mapping-rules/{'r' * 64}?publisher=sensor-001&topic=iot/{'t' * 200}&payload={'p' * 300}",
     "/mailbox",
     "/settings",
     "/nothing",
@@ -127,6 +130,8 @@ async def furnish(house: House) -> None:
         await sent.next_batch()
     await house.send("sensor-002", b"{not json " + b"y" * 300)
     await house.gateway.registry.issue_certificate(1, "sensor-001")
+    value = {"metric": "m" * 128, "kind": "text", "unit": "u" * 32}
+    await house.gateway.mapping.put(1, mapping("r" * 64, topic="iot/#", value=value, publishers=["x" * 128]))
 
 
 async def test_the_claim_link_makes_an_owner(browser: Browser, house: House) -> None:

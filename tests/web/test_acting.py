@@ -38,6 +38,7 @@ RECORDED: Mapping[str, str] = {
     "DELETE /v1/enrolment/codes/{code_number}": "enrolment_code.revoke",
     "DELETE /v1/jobs/{job_id}": "job.delete",
     "DELETE /v1/jobs/{job_id}/executions/{device_id}": "job_execution.delete",
+    "DELETE /v1/mapping-rules/{name}": "mapping_rule.remove",
     "DELETE /v1/own-authorities/{authority_number}": "own_authority.remove",
     "DELETE /v1/policies/{name}": "policy.remove",
     "DELETE /v1/provisioning-templates/{name}": "template.remove",
@@ -77,6 +78,7 @@ RECORDED: Mapping[str, str] = {
     "POST /v1/stream/consumers": "stream_consumer.add",
     "PUT /v1/device-types/{name}/commands/{command}": "type_command.put",
     "PUT /v1/devices/{device_id}/state": "device.state",
+    "PUT /v1/mapping-rules/{name}": "mapping_rule.add",
     "PUT /v1/own-authorities/{authority_number}": "own_authority.change",
     "PUT /v1/policies/{name}": "policy.add",
 }
@@ -89,6 +91,7 @@ NOT_RECORDED: Mapping[str, str] = {
     "POST /v1/alert-rules": "rules are about readings",
     "POST /v1/alerts/{alert_id}/acknowledge": "the alert itself says who has seen it",
     "POST /v1/devices/{device_id}/policy/test": "asks, and changes nothing",
+    "POST /v1/mapping-rules/try": "asks, and changes nothing",
     "POST /v1/prometheus/api/v1/labels": "asks, and changes nothing",
     "POST /v1/prometheus/api/v1/query": "asks, and changes nothing",
     "POST /v1/prometheus/api/v1/query_range": "asks, and changes nothing",
@@ -259,6 +262,14 @@ async def _with_policies_and_claims(story: Story) -> None:
         {"types.before": '["pump"]', "types.after": '["fan"]'},
     )
     await story.ask("DELETE /v1/policies/{name}", name="p")
+    await story.ask("PUT /v1/mapping-rules/{name}", {"topic": "iot/a"}, name="m")
+    assert (await story.client.put("/v1/mapping-rules/m", json={"topic": "iot/b"})).is_success
+    entry = await last(story)
+    assert (entry.action, details(entry)) == (
+        "mapping_rule.change",
+        {"topic.before": "iot/a", "topic.after": "iot/b"},
+    )
+    await story.ask("DELETE /v1/mapping-rules/{name}", name="m")
     await story.ask("POST /v1/provisioning-templates", {"name": "own", "body": TEMPLATE})
     await story.ask("DELETE /v1/provisioning-templates/{name}", name="own")
     await story.ask("POST /v1/stream/consumers", {"name": "lake"})
