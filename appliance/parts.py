@@ -263,6 +263,7 @@ class Parts:
         commands.speak_jobs(jobs)
         commands.publish, commands.answer, commands.note = self.broker.publish, self.broker.answer, ingestion.note
         commands.bus, commands.courier.abandon = self.bus, partial(abandon, self.broker.exchange)
+        commands.courier.follow = self.broker.exchange.follow
         commands.read_less(self.broker.traffic.poller.hurry)
         ingestion.company.rooms += (commands,)
         ingestion.noted = both(ingestion.noted, commands.heard)
