@@ -50,7 +50,7 @@ from appliance.telemetry.cold.service import Cold
 from appliance.telemetry.exporting.service import Exporting
 from appliance.telemetry.journal.service import Journal
 from appliance.telemetry.keeping.erasing.service import Elsewhere
-from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.keeping.model import Erasure, StoppedError
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.promql.service import Prometheus
 from appliance.telemetry.service import Telemetry
@@ -233,7 +233,7 @@ class Parts:
         self.ingestion.company.rooms += (shadows,)
         registry = self._foundation.registry
         registry.gone = both(registry.gone, shadows.gone)
-        room.keeping.follow_erasing(_of_each(shadows.erase))
+        room.keeping.follow_erasing(of_each(shadows.erase))
         return shadows
 
     def _jobs(self, room: Room, clock: Clock) -> Jobs:
@@ -244,7 +244,7 @@ class Parts:
         jobs.together, jobs.announce = self.ingestion.together, self.bus.announce
         jobs.publish, jobs.reply = self.broker.publish, self.broker.reply
         self.ingestion.company.rooms += (jobs,)
-        room.keeping.follow_erasing(_of_each(jobs.erase))
+        room.keeping.follow_erasing(of_each(jobs.erase))
         return jobs
 
     def _job_plans(self, jobs: Jobs, clock: Clock) -> JobPlans:
@@ -263,11 +263,12 @@ class Parts:
         commands.speak_jobs(jobs)
         commands.publish, commands.answer, commands.note = self.broker.publish, self.broker.answer, ingestion.note
         commands.bus, commands.courier.abandon = self.bus, partial(abandon, self.broker.exchange)
+        commands.courier.follow = self.broker.exchange.follow
         commands.read_less(self.broker.traffic.poller.hurry)
         ingestion.company.rooms += (commands,)
         ingestion.noted = both(ingestion.noted, commands.heard)
         desk.heard = both(desk.heard, commands.heard_subscribed)
-        room.keeping.follow_erasing(_of_each(commands.forgetting.erase))
+        room.keeping.follow_erasing(of_each(commands.forgetting.erase))
         registry.gone = both(registry.gone, commands.gone)
         return commands
 
@@ -353,11 +354,14 @@ class Parts:
         }
 
 
-def _of_each(erase: Callable[[int, str, int], Awaitable[None]]) -> Elsewhere:
+def of_each(erase: Callable[[int, str, int], Awaitable[None]]) -> Elsewhere:
     """Have one room erase what it has of each device."""
 
-    async def erase_all(erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
+    async def erase_all(erasures: Sequence[Erasure], is_stopping: Callable[[], bool]) -> None:
         for one in erasures:
+            # Of a person's many devices a stop does not wait for the last.
+            if is_stopping():
+                raise StoppedError
             await erase(one.tenant_id, one.device_id, one.asked_at)
 
     return erase_all

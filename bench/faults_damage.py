@@ -45,21 +45,33 @@ DATABASE_PAGE_BYTES = 4_096
 
 Readings = dict[str, dict[int, float]]
 """By device and moment."""
-Spoil = Callable[[bytes, bytes, random.Random], bytes]
+Spoil = Callable[[Sequence[bytes], int, random.Random], Mapping[int, bytes]]
+"""Of the pages of a file and the number of one: what which of them become."""
 
 
-def _flipped(page: bytes, _before: bytes, chance: random.Random) -> bytes:
+def _flipped(page: bytes, chance: random.Random) -> bytes:
     place = chance.randrange(len(page))
     return page[:place] + bytes([page[place] ^ (1 << chance.randrange(8))]) + page[place + 1 :]
 
 
+def _alone(become: Callable[[bytes, random.Random], bytes]) -> Spoil:
+    return lambda pages, number, chance: {number: become(pages[number], chance)}
+
+
+def _swapped(pages: Sequence[bytes], number: int, _chance: random.Random) -> Mapping[int, bytes]:
+    other = (number - 1) % len(pages)
+    return {number: pages[other], other: pages[number]}
+
+
+SWAPPED = "swapped with the page before it"
 PATTERNS: Mapping[str, Spoil] = {
-    "zeros": lambda page, _before, _chance: bytes(len(page)),
-    "ones": lambda page, _before, _chance: b"\xff" * len(page),
-    "noise": lambda page, _before, chance: chance.randbytes(len(page)),
-    "half of it zeros": lambda page, _before, _chance: page[: len(page) // 2].ljust(len(page), b"\0"),
-    "one bit": _flipped,
-    "the page before it": lambda _page, before, _chance: before,
+    "zeros": _alone(lambda page, _: bytes(len(page))),
+    "ones": _alone(lambda page, _: b"\xff" * len(page)),
+    "noise": _alone(lambda page, chance: chance.randbytes(len(page))),
+    "half of it zeros": _alone(lambda page, _: page[: len(page) // 2].ljust(len(page), b"\0")),
+    "one bit": _alone(_flipped),
+    "the page before it": lambda pages, number, _: {number: pages[number - 1]},
+    SWAPPED: _swapped,
 }
 
 
@@ -115,7 +127,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """One page that was damaged in one way, and what came of it."""
+    """One page that was damaged in one way, some with the one before it, and what came of it."""
 
     kind: str
     page: int
@@ -153,10 +165,11 @@ async def damaged(folder: Path, patterns: Sequence[str], *, in_turn: bool = Fals
         for way, pattern in enumerate(patterns):
             turns = range(way * kind.step, len(pages), len(patterns) * kind.step)
             for number in turns if in_turn else range(len(pages)):
-                spoiled = PATTERNS[pattern](pages[number], pages[number - 1], chance)
-                if spoiled == pages[number]:
+                became = PATTERNS[pattern](pages, number, chance)
+                spoiled = {place: page for place, page in became.items() if page != pages[place]}
+                if not spoiled:
                     continue
-                seen = await _seen(folder, whole, kind, number, spoiled, before)
+                seen = await _seen(folder, whole, kind, spoiled, before)
                 found.append(Damage(kind.name, number, pattern, seen.outcome(kind), seen))
     return found
 
@@ -166,7 +179,7 @@ def report(found: Sequence[Damage]) -> str:
     groups: dict[tuple[str, str, str], list[Seen]] = {}
     for each in found:
         groups.setdefault((each.kind, each.pattern, each.outcome), []).append(each.seen)
-    head = ("file", "a page becomes", "outcome", "pages", "devices with gaps, at most", "set aside", "met")
+    head = ("file", "a page is", "outcome", "pages", "devices with gaps, at most", "set aside", "met")
     rows = [
         [
             *key,
@@ -243,12 +256,13 @@ def _clock() -> int:
     return NOON + 2 * DAY_MS
 
 
-async def _seen(folder: Path, whole: Path, kind: Kind, number: int, spoiled: bytes, before: Readings) -> Seen:
+async def _seen(folder: Path, whole: Path, kind: Kind, spoiled: Mapping[int, bytes], before: Readings) -> Seen:
     scratch = Path(tempfile.mkdtemp(dir=folder)) / "data"
     shutil.copytree(whole, scratch)
     with (scratch / kind.file).open("r+b") as file:
-        file.seek(number * kind.page_bytes)
-        file.write(spoiled)
+        for number, page in spoiled.items():
+            file.seek(number * kind.page_bytes)
+            file.write(page)
     try:
         seen = await _looked_at(scratch, kind, before)
     except (sqlite3.Error, ApplianceError, ChunkError, ExceptionGroup) as error:

@@ -31,6 +31,8 @@ done
 
 cp requirements.lock "$share/"
 cp README.md LICENSE CHANGELOG.md "$tree/usr/share/doc/headworks/"
+# How readings are read where the gateway itself does not run any more.
+cp docs/reference/chunks.md docs/reference/read_day.py "$tree/usr/share/doc/headworks/"
 cp systemd/headworks.service "$tree/usr/lib/systemd/system/"
 cp systemd/headworks.sysusers "$tree/usr/lib/sysusers.d/headworks.conf"
 cp systemd/config.toml "$tree/etc/headworks/"

@@ -56,6 +56,8 @@ def main() -> int:
         target = (TARGET / inside).with_suffix(".html")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(PAGE.format(title=html.escape(title), body=body), encoding="utf-8")
+    for program in ROOT.glob("docs/**/*.py"):
+        shutil.copy(program, TARGET / program.relative_to(ROOT))
     if (ROOT / "docs/images").exists():
         shutil.copytree(ROOT / "docs/images", TARGET / "docs/images", dirs_exist_ok=True)
     sys.stdout.write(f"{TARGET.relative_to(ROOT)}/README.html\n")

@@ -254,6 +254,9 @@ _FOR_OPERATORS = (
 
 _FOR_OWNERS = (
     "DELETE /v1/devices/{device_id}/telemetry",
+    "DELETE /v1/telemetry",
+    "GET /device-erase",
+    "POST /device-erase",
     "POST /devices/{device_id}/telemetry/erase",
     "POST /tokens",
     "POST /tokens/{token_id}/revoke",

@@ -64,6 +64,7 @@ KINDS: Mapping[str, str] = {
     "stream_consumer.remove": "Consumer of the event log removed",
     "telemetry.drop": "Days of readings dropped",
     "telemetry.erase": "Erasing of a device's readings asked for",
+    "telemetry.erase_many": "Erasing of many devices' readings asked for",
     "telemetry.erased": "Readings of a device erased",
     "telemetry.import": "Readings taken from a table",
     "telemetry.remove_damaged": "Damaged file removed because it may have held what was erased",

@@ -7,6 +7,7 @@ before the first one runs on a database that already holds something.
 `python -m appliance.store.migrate > appliance/store/schema.sql`.
 """
 
+import contextlib
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ _SCHEMA_HEAD = """\
 -- What all migrations together give; nothing reads this but people and a test.
 -- Written by: python -m appliance.store.migrate > appliance/store/schema.sql
 """
+
+_NUMBERED = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'"
+"""The tables of which SQLite keeps the greatest number that they ever gave."""
 
 
 class NewerDatabaseError(ApplianceError):
@@ -39,7 +43,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Run every migration of this release that has not run yet.
 
     Raises `NewerDatabaseError` when the file was written by a later release: it is left untouched. Raises
-    `sqlite3.DatabaseError` when the tenants were damaged: of one that is not listed nobody would find anything again.
+    `sqlite3.DatabaseError` when the tenants were damaged: of one that is not listed nobody would find anything again;
+    and when the log seems to be empty because its page lies in the place of another table's.
     """
     run(connection, migrations())
     by_row, by_name = (
@@ -48,9 +53,9 @@ def migrate(connection: sqlite3.Connection) -> None:
     )
     # The same from two pages; the first tenant came with the file.
     if by_row != by_name or (1,) not in by_row:
-        damage = sqlite3.DatabaseError("the tenants are not those that were written")
-        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise damage
+        raise _damage("the tenants are not those that were written")
+    if connection.execute("SELECT log_id FROM log LIMIT 1").fetchone() is None:
+        _require_own_rows(connection)
 
 
 def run(connection: sqlite3.Connection, steps: Sequence[tuple[int, str]]) -> None:
@@ -85,6 +90,27 @@ def schema(connection: sqlite3.Connection) -> str:
         """
     )
     return _SCHEMA_HEAD + "".join(f"\n{sql};\n" for (sql,) in rows)
+
+
+def _require_own_rows(connection: sqlite3.Connection) -> None:
+    """Raise `sqlite3.DatabaseError` when a table has a number that it never gave: what lies there is the log.
+
+    What is wrong with a table otherwise is told to whoever needs it, and keeps nobody else from going on.
+    """
+    for (table,) in connection.execute(_NUMBERED).fetchall():
+        given = f"SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = '{table}'"
+        with contextlib.suppress(sqlite3.Error):
+            if connection.execute(f"SELECT MAX(rowid) > ({given}) FROM {table}").fetchone() == (1,):
+                break
+    else:
+        return
+    raise _damage(f"the log is empty, and {table} has rows that it never had")
+
+
+def _damage(what: str) -> sqlite3.DatabaseError:
+    damage = sqlite3.DatabaseError(what)
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return damage
 
 
 def _version(connection: sqlite3.Connection) -> int:

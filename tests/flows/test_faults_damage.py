@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.faults_damage import KINDS, PATTERNS, Damage, damaged, quiet
+from bench.faults_damage import KINDS, PATTERNS, SWAPPED, Damage, damaged, quiet
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -26,6 +26,17 @@ async def test_a_damaged_page_of_any_file_is_named_and_gives_nothing_that_was_no
     assert {each.kind for each in found if each.seen.names} >= {"open day", "sealed day"}
     # What was damaged of an open day is kept for whoever wants to get more out of it.
     assert all(each.seen.is_aside for each in found if each.kind == "open day" and each.seen.missing)
+
+
+async def test_two_pages_of_any_file_that_changed_places_are_named_and_give_nothing_that_was_not_stored(
+    tmp_path: Path,
+) -> None:
+    """Each of them is as it was written, so only where it lies tells."""
+    with quiet():
+        found = await damaged(tmp_path, (SWAPPED,), in_turn=True)
+    require_good(found)
+    assert {each.outcome for each in found if each.kind == "sealed day"} == {"named, missing", "named, all there"}
+    assert {each.outcome for each in found if each.kind == "open day"} == {"named, missing"}
 
 
 @pytest.mark.slow

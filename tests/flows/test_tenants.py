@@ -164,6 +164,25 @@ async def test_searching_and_asking_by_name_finds_nothing_of_another(town: Town)
         assert "canary rule" not in answer.text
 
 
+async def test_what_a_search_erases_is_ones_own_also_where_the_names_are_the_same(town: Town) -> None:
+    gateway = town.house.gateway
+    path = "/v1/telemetry?q=id:*"
+    await gateway.telemetry.seal_all()
+    # It counts only what is one's own, and tells of nothing else.
+    refused = await town.script.delete(f"{path}&count=3")
+    assert (refused.status_code, "finds 1 device (pump), and 3" in refused.json()["detail"]) == (409, True)
+    assert (await town.script.delete(f"{path}&count=1")).json()["device_ids"] == [SHARED]
+    assert (await town.script.delete("/v1/telemetry?q=canary&count=1")).status_code == 404
+    page = await town.browser.get("/device-erase?q=id:*")
+    assert ("Erase what 1 device sent?" in page.text, "canary" in page.text) == (True, False)
+    await gateway.room.keeping.erase_pending()
+    for device_id in (CANARY, SHARED):
+        [series] = await gateway.telemetry.series(FIRST, device_id, ["canaries"], 0, 1 << 45, limit=9)
+        assert list(series.values) == [7.0]
+    actions = [entry.action for entry in await gateway.registry.audit.entries(FIRST)]
+    assert not [action for action in actions if action.startswith("telemetry.eras")]
+
+
 async def test_a_ca_lets_in_its_own_tenants_devices_alone_and_those_of_no_other_are_shut_out_by_it(
     town: Town, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ RECORDED: Mapping[str, str] = {
     "DELETE /v1/policies/{name}": "policy.remove",
     "DELETE /v1/provisioning-templates/{name}": "template.remove",
     "DELETE /v1/stream/consumers/{name}": "stream_consumer.remove",
+    "DELETE /v1/telemetry": "telemetry.erase_many",
     "PATCH /v1/device-types/{name}": "device_type.change",
     "PATCH /v1/devices/{device_id}": "device.change",
     "POST /v1/claims": "claim.add",
@@ -104,7 +105,7 @@ NOT_RECORDED: Mapping[str, str] = {
 """Why each of these is not in the log."""
 
 _ELSEWHERE = ("/v1/own-authorities", "/v1/enrolment/certificates", "/v1/clock", "/v1/authorities")
-_OF_OWNERS = {"DELETE /v1/devices/{device_id}/telemetry"}
+_OF_OWNERS = {"DELETE /v1/devices/{device_id}/telemetry", "DELETE /v1/telemetry"}
 OWN_TESTS = {route for route in RECORDED if route.split(" ")[1].startswith(_ELSEWHERE)} | _OF_OWNERS
 """These need an owner, a CA of one's own, or a clock that was wrong: what they record is seen where they are tested."""
 

@@ -85,6 +85,17 @@ def metric_day_key(day_key: int) -> int:
     return (day << METRIC_DAY_SHIFT | number) << NUMBER_BITS
 
 
+def is_day_key(key: int, month: str, last_number: int) -> bool:
+    """Whether the roll-up of a day may lie there, of devices that have the numbers from 1 to the last one."""
+    is_of_month = 0 <= key >> DEVICE_SHIFT < end_day(month) - first_day(month)
+    return is_of_month and 0 < key & DEVICE_MASK <= last_number
+
+
+def day_key_of_hour(key: int) -> int:
+    """Where the roll-up of a day lies, by where that of one of its hours does."""
+    return (key >> DEVICE_SHIFT) // HOURS_PER_DAY << DEVICE_SHIFT | key & DEVICE_MASK
+
+
 def day_key_of(place: int) -> int:
     """Where the roll-up of a day lies, by where one of its rows of metrics does."""
     return day_of_place(place) << DEVICE_SHIFT | place >> NUMBER_BITS & METRIC_DAY_MASK

@@ -134,6 +134,31 @@ def test_a_file_that_has_lost_its_tenants_is_refused(
         assert raised.value.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT
 
 
+def test_a_file_in_which_pages_of_two_tables_changed_places_is_refused(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """The log would be empty, and nobody would be told."""
+    migrate(connection)
+    connection.execute("INSERT INTO log VALUES (7, 1, 0, 1, x'00')")
+    migrate(connection)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    names = "SELECT rootpage FROM sqlite_schema WHERE name IN ('log', 'shadow')"
+    places = [(page - 1) * size for (page,) in connection.execute(names).fetchall()]
+    connection.close()
+    path = tmp_path / "gateway.db"
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        for place, other in zip(places, reversed(places), strict=True):
+            file.seek(place)
+            file.write(content[other : other + size])
+    with closing(sqlite3.connect(path, isolation_level=None)) as again:
+        assert again.execute("SELECT * FROM log").fetchall() == []
+        with pytest.raises(sqlite3.DatabaseError, match="the log is empty, and shadow has rows") as raised:
+            migrate(again)
+        assert raised.value.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT
+
+
 def test_a_new_file_is_not_copied(connection: sqlite3.Connection, tmp_path: Path) -> None:
     run(connection, [FIRST, SECOND])
     assert [path.name for path in tmp_path.glob("*.db")] == ["gateway.db"]

@@ -35,6 +35,14 @@ _SPARSE = 4
 _STEPS_BETWEEN = 10_000
 """Of SQLite's own, between two looks at whether the gateway stops: some milliseconds."""
 
+_DAY_KEY_OF: Mapping[str, Callable[[int], int]] = {
+    "hour": months.day_key_of_hour,
+    "day": lambda key: key,
+    "packed": lambda key: key,
+    "metric_day": months.day_key_of,
+}
+"""Where the roll-up of the day lies, by the key of a row, in each table."""
+
 
 def require_whole(path: Path, is_stopping: Callable[[], bool]) -> bool:
     """Raise `DamagedRollUpsError` when something is wrong with any page; give whether no stop came in between."""
@@ -47,6 +55,8 @@ def require_whole(path: Path, is_stopping: Callable[[], bool]) -> bool:
             if found == "ok":
                 # A device that the index does not find would be one of which nothing was rolled up.
                 (found,) = connection.execute("PRAGMA integrity_check(device)").fetchone()
+            if found == "ok":
+                _require_own_keys(connection, path)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 return False
@@ -54,6 +64,22 @@ def require_whole(path: Path, is_stopping: Callable[[], bool]) -> bool:
     if found != "ok":
         raise DamagedRollUpsError(f"{path.name} was damaged: {found}")
     return True
+
+
+def _require_own_keys(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `DamagedRollUpsError` when the first or the last key of a table can be none of its own.
+
+    SQLite takes pages for those of another table whose rows look alike, when they lie where its own should be.
+    """
+    given = connection.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'device'")
+    (last_number,) = given.fetchone()
+    version = version_of(connection)
+    for table, day_key_of in _DAY_KEY_OF.items():
+        if version < schema.SINCE.get(table, 1):
+            continue
+        ends = connection.execute(f"SELECT MIN({table}_id), MAX({table}_id) FROM {table}").fetchone()
+        if not all(key is None or months.is_day_key(day_key_of(key), path.stem, last_number) for key in ends):
+            raise DamagedRollUpsError(f"{path.name} was damaged: {table} has rows that are none of its own")
 
 
 def read_progress(path: Path) -> list[Progress]:

@@ -66,5 +66,19 @@ def test_rows_of_metrics_lie_in_the_order_of_the_days_they_belong_to(
     assert firsts[0] & months.NUMBER_MASK == 0
 
 
+@given(days, st.integers(0, 23), st.integers(1, 2**26 - 1), st.integers(0, months.NUMBER_MASK))
+def test_a_key_is_told_from_one_that_can_be_none_of_its_table(day: int, hour: int, number: int, metric: int) -> None:
+    month = months.month_of(day)
+    key, last = months.day_key(day, month, number), 2**26 - 1
+    of_hour = months.hour_key(day * HOURS_PER_DAY + hour, month, number)
+    assert months.day_key_of_hour(of_hour) == key
+    assert months.is_day_key(key, month, number)
+    assert not months.is_day_key(key, month, number - 1)
+    # A row of metrics lies where no day does, and a day that is not of the month lies nowhere.
+    assert not months.is_day_key(months.metric_day_key(key) | metric, month, last)
+    for other in (months.first_day(month) - 1, months.end_day(month)):
+        assert not months.is_day_key(months.day_key(other, month, number), month, last)
+
+
 def test_names() -> None:
     assert months.file_name(months.month_of(0)) == "1970-01.db"

@@ -277,3 +277,31 @@ def test_a_page_of_device_names_in_the_place_of_another_is_found_by_whoever_miss
     assert False not in answers
     with pytest.raises(DamagedRollUpsError):
         reading.require_whole(copy, lambda: False)
+
+
+def root_of(file: sqlite3.Connection, table: str) -> int:
+    (page,) = file.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    return int(page)
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_pages_of_two_tables_that_changed_places_are_damage(
+    file: sqlite3.Connection, path: Path, *, is_empty: bool
+) -> None:
+    """SQLite finds nothing wrong with them: their rows look alike."""
+    packed_day(file, "a", "b")
+    if not is_empty:
+        file.execute("INSERT INTO packed SELECT day_id, tenant_id, record FROM day")
+    one, other = root_of(file, "packed"), root_of(file, "metric_day")
+    assert reading.require_whole(path, lambda: False)
+    file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    file.close()
+    content = path.read_bytes()
+    size = queries.PAGE_BYTES
+    pages = [content[start : start + size] for start in range(0, len(content), size)]
+    pages[one - 1], pages[other - 1] = pages[other - 1], pages[one - 1]
+    path.write_bytes(b"".join(pages))
+    with contextlib.closing(sqlite3.connect(path)) as looked:
+        assert looked.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    with pytest.raises(DamagedRollUpsError, match="packed has rows that are none of its own"):
+        reading.require_whole(path, lambda: False)
