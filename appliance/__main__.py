@@ -21,6 +21,7 @@ from appliance import (
     bundle_folder,
     command_ca,
     command_cold,
+    command_erase,
     command_replay,
     command_telemetry,
     control,
@@ -115,10 +116,7 @@ def _add_device(commands: Commands, common: argparse.ArgumentParser) -> None:
     table.add_argument("--bundles", type=Path, metavar="FOLDER", help="make certificates for new devices, written here")
     table.add_argument("--programs", action="store_true", help="put the programs that send a first reading there, too")
     table.set_defaults(command=_import_devices)
-    erase = actions.add_parser("erase", parents=[common], help="erase what devices have sent; there is no way back")
-    erase.add_argument("device_ids", nargs="+", metavar="DEVICE_ID")
-    erase.add_argument("--yes", action="store_true", help="do not ask whether you are sure")
-    erase.set_defaults(command=_erase_devices)
+    command_erase.add(actions, common, _ask)
     listing = actions.add_parser("list", parents=[common], help="list the devices")
     listing.set_defaults(command=_list_devices)
 
@@ -266,16 +264,6 @@ def _import_devices(options: argparse.Namespace, config: Config) -> int:
     if options.dry_run:
         print("Nothing was changed: this was a dry run.")
     return 2 if report.counts["refused"] else 0
-
-
-def _erase_devices(options: argparse.Namespace, config: Config) -> int:
-    names = ", ".join(options.device_ids)
-    if not options.yes and input(f"Erase everything that was received of {names}? Type yes: ") != "yes":
-        print("Nothing was erased.")
-        return 1
-    _ask(config, "device.erase", {"device_ids": options.device_ids})
-    print(f"What was received of {names} is shown to nobody any more, and erased from the disk soon.")
-    return 0
 
 
 def _list_devices(_: argparse.Namespace, config: Config) -> int:

@@ -22,12 +22,13 @@ from appliance.registry.own_authorities.model import Settings as OwnSettings
 from appliance.registry.own_authorities.service import OwnAuthorities
 from appliance.registry.revocation.issuers import Issuer, Succession
 from appliance.registry.service import Registry
+from appliance.telemetry.keeping.erasing.agreement import Agreement, require_agreed
 
 NAME = "the command line"
 """Who the audit log says has done it."""
 
-Erase = Callable[[int, Sequence[str]], Awaitable[None]]
-"""Takes a tenant and device ids."""
+Erase = Callable[[int, Sequence[str], str], Awaitable[None]]
+"""Takes a tenant, device ids, and the search that found them; empty when each was named."""
 
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  what a setting may say, nothing is bound here
 
@@ -89,6 +90,8 @@ class Console:
             "device.list": self._list_devices,
             "device.import": self._import_devices,
             "device.erase": self._erase_devices,
+            "device.find": self._find_devices,
+            "device.erase_found": self._erase_found,
             "claim": self._open_claim,
             "token.add": self._add_token,
             **_ca_calls(self._registry),
@@ -130,7 +133,18 @@ class Console:
         """Erase what devices have sent up to now."""
         asked = msgspec.convert(arguments["device_ids"], list[str])
         device_ids = [self._registry.device(DEFAULT_TENANT, device_id).device_id for device_id in asked]
-        await self._erase(DEFAULT_TENANT, device_ids)
+        await self._erase(DEFAULT_TENANT, device_ids, "")
+        return device_ids
+
+    async def _find_devices(self, arguments: dict[str, Any]) -> list[str]:
+        """The devices that a search finds."""
+        return [device.device_id for device in self._catalogue.find_some(DEFAULT_TENANT, str(arguments["search"]))]
+
+    async def _erase_found(self, arguments: dict[str, Any]) -> list[str]:
+        """Erase what the devices that a search finds have sent up to now, if they are those that were expected."""
+        device_ids = await self._find_devices(arguments)
+        require_agreed(device_ids, msgspec.convert(arguments["agreed"], Agreement))
+        await self._erase(DEFAULT_TENANT, device_ids, str(arguments["search"]))
         return device_ids
 
     async def _open_claim(self, _: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from appliance.enrolment.service import Enrolment
 from appliance.enrolment.tray.service import Tray
 from appliance.health import Health
 from appliance.ingestion.importing.service import Importing
+from appliance.ingestion.mapping.service import MappingRules
 from appliance.ingestion.service import Ingestion
 from appliance.notifications.mailbox import MailboxChannel
 from appliance.notifications.service import Notifications
@@ -84,3 +85,5 @@ class Gateway:
     """And whom it is for, at which pace, and when it is enough."""
     commands: Commands
     """What is wanted of devices, and how far each wish has come."""
+    mapping: MappingRules
+    """How what devices publish on topics of their own becomes telemetry."""

@@ -28,6 +28,7 @@ from appliance.gateway import Gateway
 from appliance.health import Health
 from appliance.ingestion import cbor
 from appliance.ingestion.importing.service import Importing
+from appliance.ingestion.mapping.service import MappingRules
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import Clock
 from appliance.notifications.channel import Channel
@@ -49,7 +50,7 @@ from appliance.telemetry.cold.service import Cold
 from appliance.telemetry.exporting.service import Exporting
 from appliance.telemetry.journal.service import Journal
 from appliance.telemetry.keeping.erasing.service import Elsewhere
-from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.keeping.model import Erasure, StoppedError
 from appliance.telemetry.keeping.room.service import Room
 from appliance.telemetry.promql.service import Prometheus
 from appliance.telemetry.service import Telemetry
@@ -88,9 +89,7 @@ class Parts:
         self._journal = Journal(
             folder / "journal", config.telemetry.journal, clock, lambda: self.telemetry.day_files.erased
         )
-        rooms = Rooms(
-            foundation.registry, self.alerts, self.telemetry, foundation.catalogue.type_of, self._journal.note
-        )
+        rooms, mapping = self._rooms(clock)
         self.ingestion = Ingestion(foundation.database, rooms, self.bus, config.ingestion, clock)
         self.sessions = Sessions(foundation.database, clock)
         limits = under_aws(config.limits) if config.mqtt.aws_limits == "enforce" else config.limits
@@ -134,6 +133,7 @@ class Parts:
             jobs=(jobs := self._jobs(room, clock)),
             job_plans=self._job_plans(jobs, clock),
             commands=self._commands(jobs, room, clock),
+            mapping=mapping,
         )
         self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
         self.health.register_all(
@@ -162,6 +162,7 @@ class Parts:
             self.gateway.cold.running(),
             self.gateway.room.running(),
             self.alerts.opened(),
+            self.gateway.mapping.opened(),
         ):
             yield
 
@@ -176,6 +177,12 @@ class Parts:
             self.gateway.commands.running(self.broker),
         ):
             yield
+
+    def _rooms(self, clock: Clock) -> tuple[Rooms, MappingRules]:
+        """What ingestion decides with; and the rules by which it reads other topics, which people change."""
+        registry, type_of = self._foundation.registry, self._foundation.catalogue.type_of
+        mapping = MappingRules(self._foundation.database, registry, self._config.ingestion, type_of, clock)
+        return Rooms(registry, self.alerts, self.telemetry, type_of, self._journal.note, mapping.book), mapping
 
     def _tell_the_broker(self, registry: Registry) -> None:
         """Have connections judged again when what they hang on has changed."""
@@ -226,7 +233,7 @@ class Parts:
         self.ingestion.company.rooms += (shadows,)
         registry = self._foundation.registry
         registry.gone = both(registry.gone, shadows.gone)
-        room.keeping.follow_erasing(_of_each(shadows.erase))
+        room.keeping.follow_erasing(of_each(shadows.erase))
         return shadows
 
     def _jobs(self, room: Room, clock: Clock) -> Jobs:
@@ -237,7 +244,7 @@ class Parts:
         jobs.together, jobs.announce = self.ingestion.together, self.bus.announce
         jobs.publish, jobs.reply = self.broker.publish, self.broker.reply
         self.ingestion.company.rooms += (jobs,)
-        room.keeping.follow_erasing(_of_each(jobs.erase))
+        room.keeping.follow_erasing(of_each(jobs.erase))
         return jobs
 
     def _job_plans(self, jobs: Jobs, clock: Clock) -> JobPlans:
@@ -256,11 +263,12 @@ class Parts:
         commands.speak_jobs(jobs)
         commands.publish, commands.answer, commands.note = self.broker.publish, self.broker.answer, ingestion.note
         commands.bus, commands.courier.abandon = self.bus, partial(abandon, self.broker.exchange)
+        commands.courier.follow = self.broker.exchange.follow
         commands.read_less(self.broker.traffic.poller.hurry)
         ingestion.company.rooms += (commands,)
         ingestion.noted = both(ingestion.noted, commands.heard)
         desk.heard = both(desk.heard, commands.heard_subscribed)
-        room.keeping.follow_erasing(_of_each(commands.forgetting.erase))
+        room.keeping.follow_erasing(of_each(commands.forgetting.erase))
         registry.gone = both(registry.gone, commands.gone)
         return commands
 
@@ -346,11 +354,14 @@ class Parts:
         }
 
 
-def _of_each(erase: Callable[[int, str, int], Awaitable[None]]) -> Elsewhere:
+def of_each(erase: Callable[[int, str, int], Awaitable[None]]) -> Elsewhere:
     """Have one room erase what it has of each device."""
 
-    async def erase_all(erasures: Sequence[Erasure], _is_stopping: Callable[[], bool]) -> None:
+    async def erase_all(erasures: Sequence[Erasure], is_stopping: Callable[[], bool]) -> None:
         for one in erasures:
+            # Of a person's many devices a stop does not wait for the last.
+            if is_stopping():
+                raise StoppedError
             await erase(one.tenant_id, one.device_id, one.asked_at)
 
     return erase_all

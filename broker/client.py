@@ -273,10 +273,10 @@ class Client:
         if self.level == V5 and self.session is not None and not self._is_held:
             self.answer(Disconnect(code, self.reason(reason, is_last=True)))
 
-    def reason(self, text: str, *, is_last: bool = False) -> Properties:
+    def reason(self, text: str, *, code_count: int = 1, is_last: bool = False) -> Properties:
         """A reason string, if this client wants it. What ends a connection may always give one [MQTT-3.1.2-29]."""
         if self._exchange.tells_reasons and (is_last or self._outgoing.tells_reasons):
-            return self._outgoing.reason(text)
+            return self._outgoing.reason(text, code_count)
         return NO_PROPERTIES
 
     def note_denied(self, kind: str, reason: str) -> None:

@@ -28,7 +28,6 @@ from broker.topics import matches
 if TYPE_CHECKING:
     from broker.client import Client
 
-
 NOTED_BYTES = 1_024
 """Clients with more than this unsent are looked at by `Upkeep`: fewer add up to little, were it all of them."""
 
@@ -144,8 +143,7 @@ class Exchange:
     def tell(self, message: Message) -> None:
         """Keep and publish what the broker says of itself; nothing of it goes to the owner or the disk."""
         self.sessions.router(message.tenant_id).retained.keep(message)
-        route = self.route(message.tenant_id, message.topic)
-        if route.is_used:
+        if (route := self.route(message.tenant_id, message.topic)).is_used:
             self.distribute(message, route.matches)
 
     def publish_will(self, session: Session) -> None:
@@ -237,8 +235,7 @@ class Exchange:
 
     def refill(self, session: Session) -> None:
         """Send what waits, as far as the client's window is open."""
-        now = self.clock()
-        deliveries = session.deliveries
+        now, deliveries = self.clock(), session.deliveries
         while (following := deliveries.next()) is not None:
             delivery, was_sent = following
             expires_at = delivery.message.expires_at
@@ -277,6 +274,10 @@ class Exchange:
             return False
         self._over(session, delivery)
         return True
+
+    def follow(self, delivery: Delivery, evidence: Evidence) -> None:
+        """Tell from here on what becomes of a delivery that was kept."""
+        self._evidence[delivery.number] = evidence
 
     def route(self, tenant_id: TenantId, topic: str) -> Route:
         """Everyone who wants a topic of a tenant, as far as they may receive it."""
@@ -387,8 +388,7 @@ class Exchange:
         return True
 
     def _release(self, session: Session, delivery: Delivery) -> None:
-        client = session.client
-        if client is not None:
+        if (client := session.client) is not None:
             client.answer(Pubrel(delivery.packet_id), waits=session.is_stored)
 
     def _over(self, session: Session, delivery: Delivery) -> Evidence | None:

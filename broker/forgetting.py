@@ -35,9 +35,10 @@ def abandon(exchange: Exchange, tenant_id: TenantId, client_id: str, is_meant: C
 
     For when the owner hears that a connection began or ended. What was sent at QoS 1 and not answered for is not sent
     again, as [MQTT-4.4.0-1] has it of other messages: of these, the owner decides whether they may be repeated.
+    What was sent at QoS 2 goes on to its end: its packet identifier is not free before.
     """
     session = exchange.sessions.find(tenant_id, client_id)
     if session is None:
         return 0
-    meant = [one for one in session.deliveries if one.qos == 1 and is_meant(one.message)]
+    meant = [one for one in session.deliveries if (one.qos == 1 or not one.packet_id) and is_meant(one.message)]
     return sum([exchange.withdraw(session, delivery, even_sent=True) for delivery in meant])

@@ -7,8 +7,8 @@ from broker.properties import encode_properties
 from broker.publication import delivered_properties
 
 LONGEST_REASON_BYTES = 256
-REST_BYTES = 16
-"""More than there is besides the reason string in any packet that has one."""
+REST_BYTES = 15
+"""More than there is besides the reason string and the reason codes in any packet that has them."""
 
 
 class Outgoing:
@@ -67,13 +67,13 @@ class Outgoing:
             return self.publish_bytes(message, first, packet_id, now, identifiers, may_alias=False)
         return data
 
-    def reason(self, text: str) -> Properties:
-        """A reason string that fits [MQTT-3.2.2-19]."""
+    def reason(self, text: str, code_count: int = 1) -> Properties:
+        """A reason string that fits beside so many reason codes [MQTT-3.2.2-19], [MQTT-3.9.2-1]."""
         if self.level != V5:
             return NO_PROPERTIES
         limit = LONGEST_REASON_BYTES
         if self.packet_limit is not None:
-            limit = min(limit, self.packet_limit - REST_BYTES)
+            limit = min(limit, self.packet_limit - REST_BYTES - code_count)
         return Properties(reason_string=text.encode()[:limit].decode(errors="ignore")) if limit > 0 else NO_PROPERTIES
 
     def _aliased(self, topic: str) -> tuple[str, int | None]:

@@ -9,7 +9,18 @@ from broker.errors import ProtocolError
 from broker.estate import Answers
 from broker.exchange import Exchange
 from broker.limits import Limits
-from broker.packets import SUBSCRIBE_FAILURE, V4, V5, Suback, Subscribe, Subscription, Unsuback, Unsubscribe
+from broker.packets import (
+    NO_PROPERTIES,
+    SUBSCRIBE_FAILURE,
+    V4,
+    V5,
+    Properties,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+)
 from broker.permissions import Undecided
 from broker.ports import Subscribed
 from broker.reason_codes import ReasonCode
@@ -60,7 +71,8 @@ class Desk:
                 self._take(session, wanted)
         # What a session on disk was granted must be there after a power cut, too. Where nothing has changed,
         # what granted it before may still be on its way to the disk.
-        client.answer(Suback(packet.packet_id, tuple(codes)), waits=bool(granted) and session.is_stored)
+        answer = Suback(packet.packet_id, tuple(codes), _told_why(client, faults))
+        client.answer(answer, waits=bool(granted) and session.is_stored)
         self._tell(client, session, [wanted.topic_filter for wanted, _ in granted])
         answers = Answers()
         retained = chain.from_iterable(self._retained_for(session, *each, answers) for each in granted)
@@ -228,3 +240,9 @@ class _Fault:
         self.code = code
         self.reason = reason
         self.told = int(code) if told is None else told
+
+
+def _told_why(client: Client, faults: Sequence[_Fault | None]) -> Properties:
+    """What a client of MQTT 5 is told of all that was refused: its codes alone say too little."""
+    reasons = "; ".join(fault.reason for fault in faults if fault is not None)
+    return client.reason(reasons, code_count=len(faults)) if reasons else NO_PROPERTIES

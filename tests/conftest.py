@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.flows.powerless import NOT_DONE
+
 ROOT = Path(__file__).parents[1]
 COUNTING = "COVERAGE_PROCESS_CONFIG"
 """Where a child process reads that it is counted, and how."""
@@ -131,6 +133,16 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
         sys.settrace(here)
         threading.settrace(in_threads)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where nobody overlooks it what could not be tried on this machine."""
+    left_out = [one for one in terminalreporter.stats.get("skipped", ()) if NOT_DONE in str(one.longrepr)]
+    if left_out:
+        terminalreporter.section(f"{len(left_out)} left out: {NOT_DONE}", "!", red=True, bold=True)
+        for report in left_out:
+            terminalreporter.write_line(report.nodeid, red=True)
+        terminalreporter.write_line("They need root, mkfs.ext4 and loop devices: see CONTRIBUTING.md.", red=True)
 
 
 def _import_tests(worker: dict[str, Any]) -> None:

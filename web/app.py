@@ -30,6 +30,7 @@ from web.api import enrolment as enrolment_api
 from web.api import exports as exports_api
 from web.api import issuers as issuers_api
 from web.api import jobs as jobs_api
+from web.api import mapping_rules as mapping_rules_api
 from web.api import metrics as metrics_api
 from web.api import own_authorities as own_authorities_api
 from web.api import packets as packets_api
@@ -58,6 +59,7 @@ from web.pages import (
     device,
     device_commands,
     device_edit,
+    device_erase,
     device_import,
     device_policy,
     device_tokens,
@@ -70,6 +72,7 @@ from web.pages import (
     job_new,
     jobs,
     mailbox,
+    mapping_rules,
     overview,
     own_authorities,
     packets,
@@ -94,6 +97,7 @@ PAGES = (
     overview,
     devices,
     device_edit,
+    device_erase,
     device_import,
     device,
     device_tokens,
@@ -116,6 +120,7 @@ PAGES = (
     readings,
     stream,
     ingestion,
+    mapping_rules,
     claim,
     claims,
     sign_in,
@@ -138,6 +143,7 @@ NOUNS = (
     packets_api,
     quality,
     policies_api,
+    mapping_rules_api,
     sessions_api,
     shadows_api,
     device_api,

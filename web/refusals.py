@@ -187,6 +187,19 @@ _PAYLOADS: Mapping[str, Advice] = {
         "A message for another device",
         "The deviceId in the message and the device id in the topic must be the same: correct one in the device.",
     ),
+    "no_device": Advice(
+        "A message on a topic of a mapping rule names no device",
+        "Correct the message in the device, or where the mapping rule looks under Ingestion → Mapping rules.",
+    ),
+    "other_device": Advice(
+        "It spoke for another device",
+        "If it may, name it among the publishers of the mapping rule under Ingestion → Mapping rules.",
+    ),
+    "unknown_device": Advice(
+        "It spoke for a device that is not here",
+        "Register that device, or correct its id in the message: none comes to be by being named.",
+    ),
+    "not_text": Advice("A payload is neither a number nor a text", "Let the device send text in UTF-8."),
     "wrong_name": Advice("The name of a metric cannot be used", "Rename the metric in the device."),
     "text_too_long": Advice("A text was too long", "Shorten it in the device."),
     "number_too_large": Advice("A number was too large", "Correct the message in the device."),

@@ -277,13 +277,20 @@ def select_waiting() -> Select[tuple[int, str]]:
     return Select(sql, (), _place)
 
 
-def select_unconfirmed() -> Select[tuple[int, str, int, int]]:
-    """What was being offered and may be repeated, of every tenant: tenant, device, number and attempt."""
-    sql = """
-        SELECT tenant_id, CAST(device_id AS BLOB), command_number, attempt FROM command
-        WHERE ended_at IS NULL AND offered_at IS NOT NULL AND acknowledged_at IS NULL AND may_repeat
+def select_unconfirmed() -> Select[tuple[int, str, int, int, str]]:
+    """What was being offered and may be repeated, or is brought to its end by a session, of every tenant.
+
+    Gives tenant, device, number, attempt and execution id.
     """
-    return Select(sql, (), lambda tenant_id, device_id, *attempt: (*_place(tenant_id, device_id), *attempt))
+    sql = """
+        SELECT tenant_id, CAST(device_id AS BLOB), command_number, attempt, CAST(execution_id AS BLOB) FROM command
+        WHERE ended_at IS NULL AND offered_at IS NOT NULL AND acknowledged_at IS NULL AND (may_repeat OR qos = 2)
+    """
+
+    def attempt(tenant_id: int, device_id: bytes, number: int, attempt: int, execution_id: bytes) -> tuple[Any, ...]:
+        return (*_place(tenant_id, device_id), number, attempt, execution_id.decode(errors="replace"))
+
+    return Select(sql, (), attempt)
 
 
 def select_open_devices() -> Select[tuple[int, str]]:

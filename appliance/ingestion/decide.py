@@ -11,6 +11,8 @@ import msgspec
 
 from appliance.alerts.book import Book, Overlay
 from appliance.ingestion.fault import PayloadError
+from appliance.ingestion.mapping.book import MappingBook
+from appliance.ingestion.mapping.turning import Turning, of_no_device
 from appliance.ingestion.model import REQUEST_PREFIXES, Outcome
 from appliance.ingestion.normalise import normalise
 from appliance.ingestion.payload import Envelope, Parsed, Tolerances, mishap, read, unpack
@@ -67,6 +69,8 @@ class Known:
         self.type_of = type_of
         self.usual = Usual(tolerances)
         """What most messages are like; nothing that is decided depends on it."""
+        self.mapping = MappingBook()
+        """What on other topics is telemetry."""
         self._newest_at = newest_at
 
     def newest(self, key: ReadingKey) -> int:
@@ -109,7 +113,7 @@ class Decision:
                     size += len(message.payload) // USUAL_PART
                     self._take_plain(report)
                 else:
-                    size += work_of(message)
+                    size += work_of(message, self._known.mapping)
                     # Few messages have more than one object: for the others nothing is begun that can be interrupted.
                     if (rest := self._begin(message)) is not None:
                         yield from rest
@@ -129,9 +133,7 @@ class Decision:
         """Decide about any message of one object, or of none; give what is to be done about any other."""
         device_id = telemetry_device(message.topic)
         if device_id is None:
-            if message.topic.startswith(REQUEST_PREFIXES):
-                self.requests.append(message)
-            return None
+            return self._begin_other(message)
         envelope = envelope_of(message)
         objects, faults = unpack(message.payload, envelope, self._known.tolerances)
         if faults or len(objects) != 1:
@@ -144,6 +146,14 @@ class Decision:
             if fault is None and message.payload[:1] == USUAL_START:
                 self._known.usual.learn(message.topic, device_id, objects[0])
         return None
+
+    def _begin_other(self, message: Message) -> Iterator[None] | None:
+        """Take a message that is on no topic of telemetry: a request, or what a mapping rule is about, or nothing."""
+        if message.topic.startswith(REQUEST_PREFIXES):
+            self.requests.append(message)
+            return None
+        turning = self._known.mapping.turning(message.tenant_id, message.topic)
+        return None if turning is None else self._deciding_mapped(message, turning)
 
     def _take_plain(self, report: Report) -> None:
         """Decide about the only report of a message, of which there is nothing else to tell."""
@@ -191,6 +201,35 @@ class Decision:
         for report in kept:
             self._judge(report)
             if piece.takes(len(report.values)):
+                yield
+
+    def _deciding_mapped(self, message: Message, turning: Turning) -> Iterator[None]:
+        """Decide about a message that a mapping rule is about; what is wrong with it is its publisher's."""
+        may_report, tenant_id, publisher = self._known.mapping.may_report, message.tenant_id, message.principal
+        envelope = envelope_of(message)
+        if message.is_operators or not may_report(tenant_id, publisher):
+            self._note(msgspec.structs.replace(envelope, device_id=""), of_no_device(turning, publisher))
+            return
+        objects, faults = turning.unpacked(message.payload, envelope, self._known.tolerances)
+        for fault in faults:
+            self._note(envelope, fault)
+        if len(message.payload) >= LARGE_BYTES:
+            yield
+        piece = Piece()
+        by_device: dict[str, list[object]] = {}
+        for item in objects:
+            try:
+                device_id = turning.device_of(item, message.topic, publisher)
+                turning.require_voice(device_id, publisher, is_there=may_report(tenant_id, device_id))
+                by_device.setdefault(device_id, []).append(turning.turned(item))
+            except PayloadError as error:
+                self._note(envelope, error)
+            if piece.takes(turning.weight):
+                yield
+        for device_id, turned in by_device.items():
+            its_own = msgspec.structs.replace(envelope, device_id=device_id)
+            yield from self._deciding_each(turned, (), its_own, is_large=False)
+            if piece.takes(sum(turning.weight + len(one) for one in turned if isinstance(one, dict))):
                 yield
 
     def _understanding(
@@ -266,10 +305,10 @@ class Decision:
 
 
 def envelope_of(message: Message) -> Envelope:
-    """What is known of a telemetry message before its payload is looked at."""
+    """What is known of a message before its payload is looked at. On a topic of no device it is its publisher's."""
     return Envelope(
         message.tenant_id,
-        telemetry_device(message.topic) or "",
+        telemetry_device(message.topic) or message.principal,
         message.topic,
         message.client_id,
         message.arrived_at,
@@ -304,10 +343,14 @@ def contradiction(report: Report, metric: str) -> PayloadError:
     return PayloadError("came_twice", f"{shown} came again with another value; the first is kept")
 
 
-def work_of(message: Message) -> int:
+def work_of(message: Message, mapping: MappingBook) -> int:
     """How much work a message is, in bytes of one that is a single object in JSON."""
-    is_other = message.payload[:1] != USUAL_START and telemetry_device(message.topic) is not None
-    return len(message.payload) * (UNUSUAL_WEIGHT if is_other else 1)
+    size = len(message.payload)
+    if message.payload[:1] == USUAL_START:
+        return size
+    topic = message.topic
+    is_read = telemetry_device(topic) is not None or mapping.turning(message.tenant_id, topic) is not None
+    return size * UNUSUAL_WEIGHT if is_read else size
 
 
 def telemetry_device(topic: str) -> str | None:

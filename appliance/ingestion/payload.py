@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from appliance.config import IngestionConfig
 from appliance.ingestion import forms
 from appliance.ingestion.fault import PayloadError
 from appliance.ingestion.gathered import METRIC_NAME_LIMIT, Gathered
@@ -63,6 +64,15 @@ class Tolerances(msgspec.Struct, frozen=True):
     past_ms: int
 
 
+def tolerances_of(config: IngestionConfig) -> Tolerances:
+    """How much is taken, as it is set."""
+    return Tolerances(
+        payload_bytes=config.payload_limit_bytes,
+        future_ms=config.future_tolerance_ms,
+        past_ms=config.past_tolerance_ms,
+    )
+
+
 class Parsed(msgspec.Struct, frozen=True, gc=False):
     """A report as it was sent."""
 
@@ -92,6 +102,15 @@ def read(item: Any, envelope: Envelope, tolerances: Tolerances) -> tuple[Parsed 
         return None, error
 
 
+def require_size(payload: bytes, tolerances: Tolerances) -> None:
+    """Raise `PayloadError` if a payload is larger than any that is read."""
+    if len(payload) > tolerances.payload_bytes:
+        raise PayloadError(
+            "payload_too_large",
+            f"a payload of {len(payload):,} bytes, at most {tolerances.payload_bytes:,} are taken",
+        )
+
+
 def mishap(sent: Envelope | Report, error: PayloadError) -> Mishap:
     """What is wrong with a message as a problem of its device."""
     return Mishap(sent.tenant_id, sent.device_id, error.kind, error.reason, sent.arrived_at)
@@ -100,11 +119,7 @@ def mishap(sent: Envelope | Report, error: PayloadError) -> Mishap:
 def _objects(
     payload: bytes, envelope: Envelope, tolerances: Tolerances
 ) -> tuple[Sequence[Any], Sequence[PayloadError]]:
-    if len(payload) > tolerances.payload_bytes:
-        raise PayloadError(
-            "payload_too_large",
-            f"a payload of {len(payload):,} bytes, at most {tolerances.payload_bytes:,} are taken",
-        )
+    require_size(payload, tolerances)
     objects, faults = forms.objects(payload, envelope.content_type, envelope.device_id, envelope.arrived_at)
     if len(objects) > OBJECTS_LIMIT:
         raise PayloadError("too_many_objects", f"{len(objects):,} objects in one message, at most {OBJECTS_LIMIT:,}")

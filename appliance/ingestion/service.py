@@ -22,9 +22,10 @@ from appliance.ingestion import queries
 from appliance.ingestion.backlog import Backlog, Batch
 from appliance.ingestion.committing.service import Committed, Company, Load, write
 from appliance.ingestion.decide import Decision, Known
+from appliance.ingestion.mapping.book import MappingBook
 from appliance.ingestion.meter import Meter
 from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
-from appliance.ingestion.payload import Tolerances
+from appliance.ingestion.payload import tolerances_of
 from appliance.ingestion.quality import QualityBook
 from appliance.ingestion.stages import Stages
 from appliance.ingestion.tally import Tally
@@ -69,18 +70,7 @@ class Ingestion:
         self._bus = bus
         self._config = config
         self._clock = clock
-        self._known = Known(
-            rooms.alerts.book,
-            rooms.registry.zone_of,
-            rooms.telemetry.newest_at,
-            Tolerances(
-                payload_bytes=config.payload_limit_bytes,
-                future_ms=config.future_tolerance_ms,
-                past_ms=config.past_tolerance_ms,
-            ),
-            rooms.telemetry.identities_at,
-            rooms.type_of,
-        )
+        self._known = _known(rooms, config)
         self.quality = QualityBook()
         """How well devices report."""
         self.stages = Stages()
@@ -395,3 +385,14 @@ class Rooms(msgspec.Struct, frozen=True):
     """Tells what is known of all devices of a device's type."""
     note: Callable[[Sequence[Message], int], None] = lambda *_: None
     """Hears of all messages that were committed, and of the newest log id of that, 0 for none."""
+    mapping: MappingBook = msgspec.field(default_factory=MappingBook)
+    """What on other topics is telemetry."""
+
+
+def _known(rooms: Rooms, config: IngestionConfig) -> Known:
+    """What deciding needs to know of these rooms."""
+    registry, telemetry = rooms.registry, rooms.telemetry
+    asked = (telemetry.newest_at, tolerances_of(config), telemetry.identities_at, rooms.type_of)
+    known = Known(rooms.alerts.book, registry.zone_of, *asked)
+    known.mapping = rooms.mapping
+    return known

@@ -33,11 +33,15 @@ TABLE: tuple[tuple[tuple[Action, ...], str], ...] = (
     (PUBLISHES, "$aws/commands/things/{device_id}/executions/+/response"),
     (PUBLISHES, "$aws/commands/things/{device_id}/executions/+/response/json"),
     (PUBLISHES, "$aws/commands/things/{device_id}/executions/+/response/cbor"),
+    (PUBLISHES, "$aws/commands/clients/{device_id}/executions/+/response"),
+    (PUBLISHES, "$aws/commands/clients/{device_id}/executions/+/response/json"),
+    (PUBLISHES, "$aws/commands/clients/{device_id}/executions/+/response/cbor"),
     (PUBLISHES, "$headworks/devices/{device_id}/certificate/renew"),
     (HEARS, "cmd/{device_id}/#"),
     (HEARS, "fw/{device_id}/offer"),
     (HEARS, "$aws/things/{device_id}/#"),
     (HEARS, "$aws/commands/things/{device_id}/#"),
+    (HEARS, "$aws/commands/clients/{device_id}/#"),
     (HEARS, "$headworks/devices/{device_id}/certificate/renew/+"),
 )
 """Which actions, and on which client identifier or topic filter."""

@@ -11,9 +11,6 @@ REQUESTS = (
         for actions, text in TABLE
         if text.startswith("$") and Action.PUBLISH in actions
     ),
-    "$aws/commands/clients/+/executions/+/response",
-    "$aws/commands/clients/+/executions/+/response/json",
-    "$aws/commands/clients/+/executions/+/response/cbor",
     "$aws/certificates/create/json",
     "$aws/certificates/create/cbor",
     "$aws/certificates/create-from-csr/json",

@@ -463,6 +463,14 @@ CREATE TABLE log_trim (
     trimmed_at INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE mapping_rule (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, name)
+) STRICT;
+
 CREATE TABLE outbox (
     notice_id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,

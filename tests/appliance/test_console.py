@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from appliance import control
-from appliance.console import EVERY_ADDRESS, Console, Erase, Issued, reached
+from appliance.console import EVERY_ADDRESS, NAME, Console, Erase, Issued, reached
 from appliance.control import ControlError
-from appliance.errors import ConflictError
+from appliance.errors import ConflictError, InvalidInputError
 from appliance.registry.bundle import Address
+from appliance.registry.catalogue.model import InvalidQueryError
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import InvalidDeviceIdError, UnknownDeviceError
 from appliance.registry.service import Registry
@@ -98,6 +99,33 @@ async def test_readings_of_known_devices_are_erased_and_of_unknown_ones_nothing(
         assert await database.read(select_erasures()) == []
         assert await call(asked, "device.erase", device_ids=["pump-1"]) == ["pump-1"]
         assert [each.device_id for each in await database.read(select_erasures())] == ["pump-1"]
+
+
+async def test_what_a_search_finds_is_erased_if_it_is_what_was_expected(tmp_path: Path) -> None:
+    async with stored(tmp_path) as database, registered(database, tmp_path) as registry:
+        asked = Console(
+            registry, accounts_of(database), "gateway.local", catalogue_of(registry, database), erase_of(database)
+        )
+        devices = [{"device_id": f"cuff-{each}", "attributes": {"owner": each}} for each in ("anna", "bert")]
+        await call(asked, "device.add", devices=[*devices, {"device_id": "ring", "attributes": {"owner": "Anna"}}])
+        search = "attribute.owner:anna"
+        assert await call(asked, "device.find", search=search) == ["cuff-anna", "ring"]
+        wrongs: tuple[dict[str, Any], ...] = ({}, {"count": 3}, {"device_ids": ["cuff-anna"]})
+        for wrong in wrongs:
+            with pytest.raises((ConflictError, InvalidInputError)):
+                await call(asked, "device.erase_found", search=search, agreed=wrong)
+        for empty in ("", " ", '""'):
+            with pytest.raises(InvalidQueryError, match="would find every device"):
+                await call(asked, "device.erase_found", search=empty, agreed={"count": 3})
+        assert await database.read(select_erasures()) == []
+        assert await call(asked, "device.erase_found", search=search, agreed={"count": 2}) == ["cuff-anna", "ring"]
+        assert [each.device_id for each in await database.read(select_erasures())] == ["cuff-anna", "ring"]
+        told = [(each.actor, each.action, each.subject) for each in await registry.audit.entries(1, limit=3)]
+        assert told == [
+            (NAME, "telemetry.erase", "ring"),
+            (NAME, "telemetry.erase", "cuff-anna"),
+            (NAME, "telemetry.erase_many", search),
+        ]
 
 
 async def test_a_claim_is_given_until_there_is_an_owner(tmp_path: Path) -> None:

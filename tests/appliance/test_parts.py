@@ -8,9 +8,10 @@ import pytest
 from appliance import plugins
 from appliance.config import Config
 from appliance.instant import DAY_MS
-from appliance.parts import Parts, own_version
+from appliance.parts import Parts, of_each, own_version
 from appliance.process import foundation_opened
 from appliance.store.database import UnwritableError
+from appliance.telemetry.keeping.model import StoppedError
 from broker.listener import Endpoint, HandOver
 from broker.ports import Turn
 from broker.tls import DeviceTls
@@ -96,6 +97,24 @@ async def test_nothing_is_erased_before_what_was_accepted_is_committed(tmp_path:
             with pytest.raises(UnwritableError):
                 await keeping.erase(1, ["pump-2"])
         assert [each.device_id for each in keeping.pending] == ["pump-1"]
+
+
+async def test_a_stop_does_not_wait_for_the_last_of_many_devices(tmp_path: Path) -> None:
+    async with _renewals(tmp_path, [clock()]) as renewals:
+        parts, erased = renewals.parts, list[str]()
+
+        async def erase(_tenant_id: int, device_id: str, _through_at: int) -> None:
+            erased.append(device_id)
+            parts.gateway.room.keeping._writing.is_stopping = True
+
+        async with parts.telemetry.opened():
+            keeping = parts.gateway.room.keeping
+            keeping._erasing.elsewhere = (of_each(erase),)
+            await keeping.erase(1, ["pump-1", "pump-2"])
+            with pytest.raises(StoppedError):
+                await keeping.erase_pending()
+        assert erased == ["pump-1"]
+        assert [each.device_id for each in keeping.pending] == ["pump-1", "pump-2"]
 
 
 def test_the_version_is_a_number_that_people_can_quote() -> None:

@@ -338,6 +338,17 @@ class TestEvidence:
             (stored,) = store.sessions()
             assert stored.deliveries == ()
 
+    async def test_the_owner_hears_of_what_was_kept_once_it_follows_it(self) -> None:
+        async with staged() as stage:
+            line, hearing = await stage.kept("c", "t"), Hearing()
+            stage.broker.publish(stage.say("t", qos=2))
+            line.vanish()
+            [delivery] = next(iter(stage.broker.sessions(1, "c"))).deliveries
+            stage.broker.exchange.follow(delivery, hearing)
+            line, _, _ = await stage.line_back("c")
+            await line.send(Pubrec(1), Pubcomp(1))
+            assert hearing.heard == ["written c", "acknowledged c"]
+
     async def test_nothing_is_remembered_of_sessions_that_ended(self) -> None:
         async with staged() as stage:
             line = await stage.line("c")

@@ -101,12 +101,13 @@ async def test_what_was_meant_for_one_connection_is_kept_from_the_next_at_qos_1(
     await wire.ping()
 
 
-async def test_what_waits_in_a_session_of_a_client_that_is_away_is_given_up_too(house: House) -> None:
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_what_waits_in_a_session_of_a_client_that_is_away_is_given_up_too(house: House, qos: int) -> None:
     wire = await house.client("pump", clean_start=False)
-    await wire.subscribe(("cmd/#", 1))
+    await wire.subscribe(("cmd/#", qos))
     wire.abort()
     await house.owner.until(lambda owner: bool(owner.left))
-    house.broker.publish(Message(1, "", "", "cmd/meant", b"", 1, False, 1_000))
+    house.broker.publish(Message(1, "", "", "cmd/meant", b"", qos, False, 1_000))
     assert abandon(house.broker.exchange, 1, "pump", lambda _: True) == 1
     [session] = house.broker.sessions(1, "pump")
     assert len(session.deliveries) == 0

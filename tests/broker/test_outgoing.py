@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from broker.codec import Decoder
 from broker.encode import encode
 from broker.outgoing import LONGEST_REASON_BYTES, Outgoing
-from broker.packets import NO_PROPERTIES, V4, V5, Connack, Disconnect, Properties, Puback, Publish
+from broker.packets import NO_PROPERTIES, V4, V5, Connack, Disconnect, Properties, Puback, Publish, Suback
 from tests.broker.parts import message
 from tests.broker.strategies import names, properties_of, texts
 
@@ -126,6 +126,13 @@ def test_a_reason_fits_into_every_packet_that_has_one(text: str, packet_limit: i
     else:
         for packet in (Puback(1, 0x87, reason), Disconnect(0x87, reason), Connack(False, 0x87, reason)):
             assert len(encode(packet, V5)) <= packet_limit
+
+
+@given(texts | st.just("ä" * 300), st.integers(1, 400), st.integers(1, 300))
+def test_a_reason_fits_beside_many_codes(text: str, packet_limit: int, code_count: int) -> None:
+    reason = Outgoing(V5, packet_limit=packet_limit).reason(text, code_count)
+    if reason is not NO_PROPERTIES:
+        assert len(encode(Suback(1, (0x87,) * code_count, reason), V5)) <= packet_limit
 
 
 def test_a_client_of_311_is_told_no_reason() -> None:

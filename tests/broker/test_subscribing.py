@@ -6,11 +6,13 @@ import pytest
 
 from broker.limits import Limits
 from broker.packets import (
+    NO_PROPERTIES,
     V4,
     V5,
     Disconnect,
     Pingreq,
     Pingresp,
+    Properties,
     Publish,
     Suback,
     Subscribe,
@@ -45,7 +47,9 @@ class TestFilters:
         async with staged() as stage:
             line = await stage.line("c", level=V5)
             answer = await line.send(asks(1, topic_filter, "ok"))
-            assert answer == [Suback(1, (ReasonCode.TOPIC_FILTER_INVALID, 2))]
+            [suback] = answer
+            assert isinstance(suback, Suback)
+            assert (suback.codes, bool(suback.properties.reason_string)) == ((ReasonCode.TOPIC_FILTER_INVALID, 2), True)
             assert [each.kind for each in stage.owner.refused] == ["subscribe_topic_filter_invalid"]
 
     async def test_one_that_is_none_cannot_be_given_up_in_3_1_1_either(self) -> None:
@@ -74,6 +78,20 @@ class TestRights:
             (refused,) = stage.owner.refused
             assert (refused.kind, refused.reason) == ("subscribe_not_authorized", "#: no right to subscribe to #")
 
+    @pytest.mark.parametrize("wants_none", [False, True])
+    async def test_a_client_of_5_is_told_why_of_each_filter_that_was_refused(self, *, wants_none: bool) -> None:
+        async with staged() as stage:
+            stage.authorizer.denied_filters |= {"no", "nor"}
+            wishes = Properties(request_problem_information=0) if wants_none else NO_PROPERTIES
+            line = await stage.line("c", level=V5, properties=wishes)
+            (answer,) = await line.send(asks(1, "no", "a", "nor"))
+            assert isinstance(answer, Suback)
+            told = None if wants_none else "no right to subscribe to no; no right to subscribe to nor"
+            assert (answer.codes, answer.properties.reason_string) == ((0x87, 2, 0x87), told)
+            (answer,) = await line.send(asks(2, "b"))
+            assert isinstance(answer, Suback)
+            assert answer.properties.reason_string is None
+
     async def test_a_shared_subscription_needs_the_right_to_its_filter(self) -> None:
         async with staged() as stage:
             stage.authorizer.denied_filters.add("secret/#")
@@ -100,7 +118,8 @@ class TestRights:
             answers: tuple[Allowed | Denied, ...] = (ALLOWED, Denied("not this one"), ALLOWED)
             for answer, hear in zip(answers, tell, strict=True):
                 hear(answer)
-            assert await line.heard() == [Suback(1, (2, ReasonCode.NOT_AUTHORIZED, 2))]
+            why = Properties(reason_string="not this one")
+            assert await line.heard() == [Suback(1, (2, ReasonCode.NOT_AUTHORIZED, 2), why)]
 
 
 class TestBounds:

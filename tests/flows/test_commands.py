@@ -1,7 +1,7 @@
 """What an operator wishes reaches a device, and the ledger tells how far it came."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -27,9 +27,11 @@ def device(gateway: RunningGateway, device_id: str, *filters: str, **options: bo
     return CommandDevice(device_id, gateway.add_device(device_id), wanted, **options)
 
 
-def aws(device_id: str, form: str) -> tuple[str, ...]:
-    base = f"$aws/commands/things/{device_id}/executions/+"
-    return (f"{base}/request/{form}", f"{base}/response/accepted/{form}", f"{base}/response/rejected/{form}")
+def aws(device_id: str, form: str, kind: str = "things") -> tuple[str, ...]:
+    """The filters of AWS's guide; without a form, those of devices that take a payload as it is."""
+    base = f"$aws/commands/{kind}/{device_id}/executions/+"
+    end = f"/{form}" if form else ""
+    return (f"{base}/request{end}", f"{base}/response/accepted{end}", f"{base}/response/rejected{end}")
 
 
 def test_a_connected_device_is_told_and_its_answer_is_in_the_ledger(
@@ -90,6 +92,48 @@ def test_a_device_of_aws_is_told_in_its_own_dialect(gateway: RunningGateway, ope
     thing.wait(lambda one: len(one.answers) > 1)
     assert thing.answers[1].topic.endswith(f"/response/rejected/{form}")
     thing.close()
+
+
+@pytest.mark.parametrize("form", ["json", "cbor", ""])
+def test_a_client_of_aws_is_told_under_its_client_identifier(
+    gateway: RunningGateway, operator: Operator, form: str
+) -> None:
+    name = f"client-{form or 'plain'}"
+    client = device(gateway, name, *aws(name, form, "clients")).connect(gateway)
+    reports: list[Any] = [{"status": "IN_PROGRESS"}, {"status": "REJECTED", "statusReason": {"reasonCode": "TOO_HOT"}}]
+    encode: Callable[[Any], bytes] = cbor.encode if form == "cbor" else lambda told: json.dumps(told).encode()
+    client.answer = lambda _id, _payload: encode(reports[0])
+    command = operator.send(name, payload={"on": True})
+    operator.wait(command["execution_id"], "in_progress")
+    [message] = client.messages
+    end = f"/{form}" if form else ""
+    base = f"$aws/commands/clients/{name}/executions/{command['execution_id']}"
+    assert message.topic == f"{base}/request{end}"
+    properties: Any = message.properties
+    assert properties.ResponseTopic == f"{base}/response{end}"
+    assert properties.ContentType == f"application/{form or 'json'}"
+    assert 0 < properties.MessageExpiryInterval <= 604_800
+    client.publish(f"{base}/response{end}", encode(reports[1]))
+    done = operator.wait(command["execution_id"], "rejected")
+    assert (done["reason_code"], done["ended_by"], client.counts) == ("TOO_HOT", "device", {command["execution_id"]: 1})
+    client.publish(f"{base}/response{end}", encode(reports[0]))
+    client.wait(lambda one: len(one.answers) == 3)
+    assert [answer.topic.removeprefix(f"{base}/response/") for answer in client.answers] == [
+        *(f"accepted{end}", f"accepted{end}", f"rejected{end}")
+    ]
+    client.close()
+
+
+def test_of_two_kinds_a_device_that_wants_both_is_told_in_one(gateway: RunningGateway, operator: Operator) -> None:
+    both = device(gateway, "both", *aws("both", "json"), *aws("both", "json", "clients")).connect(gateway)
+    command = operator.send("both")
+    operator.wait(command["execution_id"], "succeeded")
+    # What comes after is not late for it.
+    marker = operator.send("both")
+    operator.wait(marker["execution_id"], "succeeded")
+    assert both.order == [command["execution_id"], marker["execution_id"]]
+    assert all(message.topic.startswith("$aws/commands/things/both/") for message in both.messages)
+    both.close()
 
 
 def test_what_was_not_sent_is_taken_back_and_what_was_is_not(gateway: RunningGateway, operator: Operator) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from bench.faults_death import Deaths, cut_off, killed, made_card, mounted
 from bench.faults_full import filled
+from tests.flows.powerless import not_done
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -16,12 +17,12 @@ LARGEST_ROUND = 1_500
 @pytest.fixture
 def needs_loop_device(tmp_path: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root may mount")
+        not_done("only root may mount")
     try:
         with mounted(made_card(tmp_path / "probe.img", 1 << 23), tmp_path / "probe"):
             pass
     except OSError as error:
-        pytest.skip(f"no file system can be mounted here: {error}")
+        not_done(f"no file system can be mounted here: {error}")
 
 
 def require_good(deaths: Deaths) -> None:

@@ -22,6 +22,7 @@ import pytest
 
 from bench.faults_death import made_card, mounted
 from tests.flows.plane_load import COUNT, STEPS, WAIT_S, Worker
+from tests.flows.powerless import not_done
 from tests.flows.running import RunningGateway
 
 pytestmark = pytest.mark.timeout(240)
@@ -351,13 +352,13 @@ def lasting(folder: Path, seed: int, card: Path | None = None) -> Iterator[Cours
 @pytest.fixture
 def card(tmp_path: Path) -> Path:
     if os.geteuid() != 0:
-        pytest.skip("only root may mount")
+        not_done("only root may mount")
     try:
         made = made_card(tmp_path / "card.img", CARD_BYTES)
         with mounted(made, tmp_path / "probe"):
             pass
     except OSError as error:
-        pytest.skip(f"no file system can be mounted here: {error}")
+        not_done(f"no file system can be mounted here: {error}")
     return made
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.flows.powerless import not_done
 from tests.flows.running import Device, RunningGateway, running
 
 DISK = "40m"
@@ -25,14 +26,14 @@ NOISE = 10**9
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of its own."""
     if os.geteuid() != 0:
-        pytest.skip("only root may mount")
+        not_done("only root may mount")
     folder = tmp_path / "disk"
     folder.mkdir()
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder], check=False, capture_output=True, text=True
     )
     if made.returncode:
-        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
+        not_done(f"no file system can be mounted here: {made.stderr.strip()}")
     try:
         yield folder
     finally:

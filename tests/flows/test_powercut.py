@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.powerless import not_done
 from tests.flows.running import Device, running
 
 CARD_BYTES = 96 * 1024 * 1024
@@ -37,14 +38,14 @@ def card(tmp_path: Path) -> Path:
     with image.open("wb") as file:
         file.truncate(CARD_BYTES)
     if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
-        pytest.skip("needs root and mkfs.ext4")
+        not_done("needs root and mkfs.ext4")
     # Blocks as cards of today have them: a file system as small as this would get smaller ones.
     subprocess.run(["mkfs.ext4", "-q", "-F", "-b", "4096", image], check=True)
     try:
         with mounted(image, tmp_path / "probe"):
             pass
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"no loop device here: {error.stderr.decode().strip()}")
+        not_done(f"no loop device here: {error.stderr.decode().strip()}")
     return image
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import socket
 import ssl
 import subprocess
@@ -9,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +111,43 @@ def test_a_device_gets_its_side_of_https_with_its_certificate_and_nothing_of_peo
         connection.request("GET", path)
         assert connection.getresponse().status == status
         connection.close()
+
+
+def test_shadows_are_asked_for_by_alpn_without_a_library_of_aws(shared: Shared) -> None:
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", shared.port, timeout=PATIENCE_S, context=shared.device_context("x-amzn-http-ca")
+    )
+
+    def call(method: str, path: str, said: object = None, expected: int = 200) -> Any:
+        connection.request(method, path, None if said is None else json.dumps(said))
+        assert connection.sock.selected_alpn_protocol() == "x-amzn-http-ca"
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["content-type"]) == (expected, "application/json")
+        told = json.loads(answer.read())
+        return told if expected == 200 else (answer.headers["x-amzn-errortype"], told["message"], "traceId" in told)
+
+    update: dict[str, Any] = {"state": {"desired": {"on": True}, "reported": {"on": False}}, "clientToken": "t"}
+    for query, place in (("", DEVICE), ("?name=mode", f"{DEVICE}~mode")):
+        own = f"/things/{DEVICE}/shadow{query}"
+        missing = ("ResourceNotFoundException", f"No shadow exists with name: '{place}'", True)
+        assert call("GET", own, expected=404) == missing
+        accepted = call("POST", own, update)
+        assert (accepted["version"], accepted["clientToken"], accepted["state"]) == (1, "t", update["state"])
+        assert call("GET", own)["state"] == {**update["state"], "delta": {"on": True}}
+        late = {**update, "version": 7}
+        assert call("POST", own, late, expected=409) == ("ConflictException", "Version conflict", True)
+        assert call("POST", own, {"state": 1}, expected=400)[0] == "InvalidRequestException"
+    listed = "/api/things/shadow/ListNamedShadowsForThing/"
+    assert call("GET", f"{listed}{DEVICE}")["results"] == ["mode"]
+    assert call("DELETE", f"/things/{DEVICE}/shadow?name=mode")["version"] == 1
+    assert call("GET", f"{listed}{DEVICE}?pageSize=1")["results"] == []
+    assert call("DELETE", f"/things/{DEVICE}/shadow?name=mode", expected=404)[0] == "ResourceNotFoundException"
+    # The version goes on behind that of the deletion, and nobody else's shadow is any of its business.
+    assert call("POST", f"/things/{DEVICE}/shadow?name=mode", update)["version"] == 3
+    assert call("GET", "/things/fan/shadow", expected=403)[0] == "ForbiddenException"
+    assert call("GET", f"{listed}fan", expected=403)[0] == "ForbiddenException"
+    assert call("POST", f"/topics/sensors/{DEVICE}/telemetry?qos=1", {"pressure": 1})["message"] == "OK"
+    connection.close()
 
 
 def test_without_a_certificate_there_is_no_mqtt(shared: Shared) -> None:

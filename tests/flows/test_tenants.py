@@ -22,6 +22,7 @@ from appliance.registry.model import TlsFiles
 from appliance.registry.own_authorities.model import Mode, Settings
 from broker.ports import Denied, Principal
 from broker.tls import tls_context
+from tests.appliance.ingestion.mapping.examples import rule
 from tests.appliance.registry.own_authorities.makers import Company, registered, shown
 from tests.web import house as houses
 from tests.web.afloat import cookie, own_origin, trusting
@@ -82,6 +83,7 @@ async def settle(house: House) -> None:
     await gateway.alerts.add_rule(
         FIRST, NewRule(name="canary rule", metric="canaries", operator="GREATER_THAN", threshold=1.0)
     )
+    await gateway.mapping.put(FIRST, rule(CANARY, topic="canary/#", publishers=[CANARY]))
     for device_id in (CANARY, SHARED):
         await house.send(device_id, {"readings": {"canaries": 7.0}})
     await gateway.registry.add_device(SECOND, SHARED, name="own twin")
@@ -120,6 +122,7 @@ async def state_of_the_first(house: House) -> list[object]:
         [gateway.registry.tokens.tokens(FIRST, device_id) for device_id in (CANARY, SHARED)],
         await gateway.shadows.shadow(FIRST, CANARY, ""),
         gateway.alerts.rules(FIRST),
+        gateway.mapping.book.rules(FIRST),
         await gateway.alerts.alerts(FIRST, limit=100),
         await gateway.accounts.tokens(FIRST),
     ]
@@ -159,6 +162,25 @@ async def test_searching_and_asking_by_name_finds_nothing_of_another(town: Town)
         assert "canary name" not in answer.text
         assert "canary twin" not in answer.text
         assert "canary rule" not in answer.text
+
+
+async def test_what_a_search_erases_is_ones_own_also_where_the_names_are_the_same(town: Town) -> None:
+    gateway = town.house.gateway
+    path = "/v1/telemetry?q=id:*"
+    await gateway.telemetry.seal_all()
+    # It counts only what is one's own, and tells of nothing else.
+    refused = await town.script.delete(f"{path}&count=3")
+    assert (refused.status_code, "finds 1 device (pump), and 3" in refused.json()["detail"]) == (409, True)
+    assert (await town.script.delete(f"{path}&count=1")).json()["device_ids"] == [SHARED]
+    assert (await town.script.delete("/v1/telemetry?q=canary&count=1")).status_code == 404
+    page = await town.browser.get("/device-erase?q=id:*")
+    assert ("Erase what 1 device sent?" in page.text, "canary" in page.text) == (True, False)
+    await gateway.room.keeping.erase_pending()
+    for device_id in (CANARY, SHARED):
+        [series] = await gateway.telemetry.series(FIRST, device_id, ["canaries"], 0, 1 << 45, limit=9)
+        assert list(series.values) == [7.0]
+    actions = [entry.action for entry in await gateway.registry.audit.entries(FIRST)]
+    assert not [action for action in actions if action.startswith("telemetry.eras")]
 
 
 async def test_a_ca_lets_in_its_own_tenants_devices_alone_and_those_of_no_other_are_shut_out_by_it(
@@ -238,6 +260,27 @@ async def test_devices_of_one_id_have_nothing_to_do_with_each_other(town: Town) 
     assert town.house.gateway.registry.tokens.tokens(FIRST, SHARED) == []
 
 
+async def test_a_mapping_rule_that_is_anothers_reads_nothing_of_ones_own(town: Town) -> None:
+    sample = {"publisher": SHARED, "topic": "canary/x", "payload": '{"x": 1}'}
+    came = (await town.script.post("/v1/mapping-rules/try", json=sample)).json()
+    assert (came["rule"], came["reports"], came["problems"]) == (None, [], [])
+    # A rule of one's own that names another's device lets nobody report for it.
+    document = {"topic": "lab/+", "device": {"from": "topic", "level": 2}, "publishers": [SHARED, CANARY]}
+    assert (await town.script.put("/v1/mapping-rules/wide", json=document)).status_code == 200
+    guesses = [
+        await town.script.post("/v1/mapping-rules/try", json={**sample, **changed})
+        for changed in (
+            {"topic": f"lab/{CANARY}"},
+            {"topic": "lab/nowhere-pump"},
+            {"topic": f"lab/{SHARED}", "publisher": CANARY},
+            {"topic": f"lab/{SHARED}", "publisher": "nowhere-pump"},
+        )
+    ]
+    assert [each.json()["problems"][0]["kind"] for each in guesses] == ["unknown_device"] * 2 + ["no_device"] * 2
+    assert told(guesses[0]) == told(guesses[1])
+    assert told(guesses[2]) == told(guesses[3])
+
+
 async def test_questions_about_readings_are_answered_from_ones_own_devices_only(town: Town) -> None:
     for query in (
         *("select=canaries", "select=count(canaries)&bin=1d&by=all", "select=count(canaries)&bin=1d&fill=zero"),
@@ -279,5 +322,12 @@ async def test_the_live_page_of_anothers_device_is_not_there(town: Town) -> None
 async def test_the_first_tenant_sees_its_canaries(town: Town) -> None:
     """Otherwise the tests above would find nothing because nothing is there."""
     async with Client(app_of(town.house), await town.house.claim()) as owner:
-        for path in ("/devices", f"/devices/{CANARY}", "/alerts", f"/devices/{CANARY}/tokens", "/settings"):
+        for path in (
+            "/devices",
+            f"/devices/{CANARY}",
+            "/alerts",
+            f"/devices/{CANARY}/tokens",
+            "/mapping-rules",
+            "/settings",
+        ):
             assert "canary" in (await owner.get(path)).text, path

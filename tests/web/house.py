@@ -23,6 +23,7 @@ from appliance.enrolment.tray.service import Tray
 from appliance.gateway import Gateway
 from appliance.health import Health
 from appliance.ingestion.importing.service import Importing
+from appliance.ingestion.mapping.service import MappingRules
 from appliance.ingestion.service import Ingestion, Rooms
 from appliance.instant import HOUR_MS, Clock, to_text
 from appliance.monitoring import MetricsConfig
@@ -60,6 +61,7 @@ HOST = "gateway.local:8443"
 CONFIG = HttpConfig(host="127.0.0.1", port=0, trust_port=0, enrolment_port=0)
 METRICS = MetricsConfig(("198.51.100.0/24",))
 """Who may read `/metrics` without a token."""
+INGESTION = IngestionConfig(commit_interval_ms=0)
 
 
 class Sent:
@@ -84,13 +86,19 @@ class House:
             )
 
     async def send(
-        self, device_id: str, payload: dict[str, Any] | bytes, *, at: int | None = None, arrived_at: int | None = None
+        self,
+        device_id: str,
+        payload: dict[str, Any] | bytes,
+        *,
+        at: int | None = None,
+        arrived_at: int | None = None,
+        topic: str = "",
     ) -> None:
         """One message on its real way, until it is on disk."""
         if isinstance(payload, dict):
             payload = json.dumps({"timestamp": to_text(at or self.clock()), **payload}).encode()
         self._expected_count += 1
-        topic = f"sensors/{device_id}/telemetry"
+        topic = topic or f"sensors/{device_id}/telemetry"
         message = Message(DEFAULT_TENANT, device_id, device_id, topic, payload, 1, False, arrived_at or self.clock())
         with self.gateway.bus.subscribe(object) as committed:
             self.gateway.ingestion.accept(Turn([message], {}, [Sent()]))
@@ -132,16 +140,16 @@ async def opened(
         )
         bus, health, mailbox = Bus(), Health(), MailboxChannel(folder / "mailbox")
         stream = await stack.enter_async_context(_streaming(database, folder, registry, bus, clock))
-        telemetry = stream.telemetry
-        room = Room(database, telemetry, folder, TelemetryConfig(reserve_mb=0), clock)
+        room = Room(database, stream.telemetry, folder, TelemetryConfig(reserve_mb=0), clock)
         await stack.enter_async_context(room.running())
         alerts = Alerts(database, AlertsConfig(), clock)
         await stack.enter_async_context(alerts.opened())
         notifications = Notifications(database, {"email": mailbox}, bus, clock)
         await stack.enter_async_context(notifications.running())
         catalogue = await stack.enter_async_context(Catalogue(registry, database, clock).opened())
-        rooms = Rooms(registry, alerts, telemetry, catalogue.type_of)
-        ingestion = Ingestion(database, rooms, bus, IngestionConfig(commit_interval_ms=0), clock)
+        mapping = MappingRules(database, registry, INGESTION, catalogue.type_of, clock)
+        rooms = Rooms(registry, alerts, stream.telemetry, catalogue.type_of, mapping=mapping.book)
+        ingestion = Ingestion(database, rooms, bus, INGESTION, clock)
         broker = Broker(ingestion, registry, clock, limits)
         presence = PresenceLog(database, registry)
         ingestion.noted = presence.note
@@ -149,7 +157,7 @@ async def opened(
             registry,
             catalogue,
             accounts,
-            telemetry,
+            stream.telemetry,
             room,
             alerts,
             notifications,
@@ -167,14 +175,15 @@ async def opened(
             folder,
             clock(),
             vitals=Vitals(database, Sources(health, ingestion, room, registry, alerts), bus, clock, METRICS),
-            exporting=Exporting(telemetry),
+            exporting=Exporting(stream.telemetry),
             cold=Cold(database, folder, ColdConfig(), clock),
-            importing=Importing(registry, telemetry, ingestion, clock, 300_000),
-            prometheus=Prometheus(telemetry),
+            importing=Importing(registry, stream.telemetry, ingestion, clock, 300_000),
+            prometheus=Prometheus(stream.telemetry),
             stream=stream,
             replay=(replay := Replay(stream, 300_000)),
             journal=(journal := Journal(folder / "journal", JournalConfig(), clock, dict)),
             messages=Messages(replay, journal),
+            mapping=await stack.enter_async_context(mapping.opened()),
             **await plane.rooms(stack, database, registry, ingestion, broker, bus),
         )
         health.register("ingestion", ingestion.status)

@@ -38,10 +38,12 @@ RECORDED: Mapping[str, str] = {
     "DELETE /v1/enrolment/codes/{code_number}": "enrolment_code.revoke",
     "DELETE /v1/jobs/{job_id}": "job.delete",
     "DELETE /v1/jobs/{job_id}/executions/{device_id}": "job_execution.delete",
+    "DELETE /v1/mapping-rules/{name}": "mapping_rule.remove",
     "DELETE /v1/own-authorities/{authority_number}": "own_authority.remove",
     "DELETE /v1/policies/{name}": "policy.remove",
     "DELETE /v1/provisioning-templates/{name}": "template.remove",
     "DELETE /v1/stream/consumers/{name}": "stream_consumer.remove",
+    "DELETE /v1/telemetry": "telemetry.erase_many",
     "PATCH /v1/device-types/{name}": "device_type.change",
     "PATCH /v1/devices/{device_id}": "device.change",
     "POST /v1/claims": "claim.add",
@@ -77,6 +79,7 @@ RECORDED: Mapping[str, str] = {
     "POST /v1/stream/consumers": "stream_consumer.add",
     "PUT /v1/device-types/{name}/commands/{command}": "type_command.put",
     "PUT /v1/devices/{device_id}/state": "device.state",
+    "PUT /v1/mapping-rules/{name}": "mapping_rule.add",
     "PUT /v1/own-authorities/{authority_number}": "own_authority.change",
     "PUT /v1/policies/{name}": "policy.add",
 }
@@ -89,6 +92,7 @@ NOT_RECORDED: Mapping[str, str] = {
     "POST /v1/alert-rules": "rules are about readings",
     "POST /v1/alerts/{alert_id}/acknowledge": "the alert itself says who has seen it",
     "POST /v1/devices/{device_id}/policy/test": "asks, and changes nothing",
+    "POST /v1/mapping-rules/try": "asks, and changes nothing",
     "POST /v1/prometheus/api/v1/labels": "asks, and changes nothing",
     "POST /v1/prometheus/api/v1/query": "asks, and changes nothing",
     "POST /v1/prometheus/api/v1/query_range": "asks, and changes nothing",
@@ -101,7 +105,7 @@ NOT_RECORDED: Mapping[str, str] = {
 """Why each of these is not in the log."""
 
 _ELSEWHERE = ("/v1/own-authorities", "/v1/enrolment/certificates", "/v1/clock", "/v1/authorities")
-_OF_OWNERS = {"DELETE /v1/devices/{device_id}/telemetry"}
+_OF_OWNERS = {"DELETE /v1/devices/{device_id}/telemetry", "DELETE /v1/telemetry"}
 OWN_TESTS = {route for route in RECORDED if route.split(" ")[1].startswith(_ELSEWHERE)} | _OF_OWNERS
 """These need an owner, a CA of one's own, or a clock that was wrong: what they record is seen where they are tested."""
 
@@ -259,6 +263,14 @@ async def _with_policies_and_claims(story: Story) -> None:
         {"types.before": '["pump"]', "types.after": '["fan"]'},
     )
     await story.ask("DELETE /v1/policies/{name}", name="p")
+    await story.ask("PUT /v1/mapping-rules/{name}", {"topic": "iot/a"}, name="m")
+    assert (await story.client.put("/v1/mapping-rules/m", json={"topic": "iot/b"})).is_success
+    entry = await last(story)
+    assert (entry.action, details(entry)) == (
+        "mapping_rule.change",
+        {"topic.before": "iot/a", "topic.after": "iot/b"},
+    )
+    await story.ask("DELETE /v1/mapping-rules/{name}", name="m")
     await story.ask("POST /v1/provisioning-templates", {"name": "own", "body": TEMPLATE})
     await story.ask("DELETE /v1/provisioning-templates/{name}", name="own")
     await story.ask("POST /v1/stream/consumers", {"name": "lake"})

@@ -16,7 +16,7 @@ def test_every_reason_code_has_words(code: ReasonCode) -> None:
 
 
 def kinds_in(folder: str, pattern: str) -> set[str]:
-    return {kind for file in sorted((ROOT / folder).glob("*.py")) for kind in re.findall(pattern, file.read_text())}
+    return {kind for file in sorted((ROOT / folder).rglob("*.py")) for kind in re.findall(pattern, file.read_text())}
 
 
 def test_every_kind_that_the_broker_and_ingestion_name_has_words() -> None:
@@ -31,6 +31,7 @@ def test_every_kind_that_the_broker_and_ingestion_name_has_words() -> None:
         "connect_timeout",
         "enrolment_refused",
         "not_json",
+        "other_device",
     } <= named
     assert named <= ADVICE.keys()
 

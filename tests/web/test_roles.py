@@ -62,9 +62,10 @@ def test_what_configures_devices_is_for_installers_and_a_packet_log_for_operator
 
 def test_no_viewer_changes_anything() -> None:
     allowed = {route for route, least in LEAST.items() if least is Role.VIEWER and not route.startswith("GET ")}
-    # A test of a policy and a query of Prometheus change nothing: they are asked with a body.
+    # Tests of a policy and of mapping rules and a query of Prometheus change nothing: they are asked with a body.
     asked = {f"POST /v1/prometheus/api/v1/{name}" for name in ("labels", "query", "query_range", "series")}
-    assert allowed == asked | {"POST /sign-out", "POST /v1/devices/{device_id}/policy/test", "WEBSOCKET /live"}
+    asked |= {"POST /v1/devices/{device_id}/policy/test", "POST /v1/mapping-rules/try"}
+    assert allowed == asked | {"POST /sign-out", "WEBSOCKET /live"}
 
 
 @pytest.mark.parametrize("role", list(Role))

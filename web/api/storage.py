@@ -1,17 +1,24 @@
 """`/v1/storage`: where the disk goes; and the erasing of what devices have sent."""
 
+from typing import Annotated
+
 import msgspec
 from litestar import Request, delete, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from appliance.accounts.model import User
+from appliance.errors import InvalidInputError
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, day_of
 from appliance.telemetry.cold.model import ColdUsage
 from appliance.telemetry.journal.model import Usage as JournalUsage
+from appliance.telemetry.keeping.erasing.agreement import Agreement, require_agreed
 from web.auth import Caller
+
+_SEARCHING = {"q", "count", "device"}
+"""Of a time nobody can erase a part: who names `start` is told, before everything goes."""
 
 
 class ColdOut(msgspec.Struct, frozen=True):
@@ -66,6 +73,8 @@ class StorageOut(msgspec.Struct, frozen=True):
     other_bytes: int
     used_bytes: int
     budget_bytes: int
+    staying_bytes: int
+    """Without any day that is over: a smaller budget cannot be kept to."""
     free_bytes: int
     disk_bytes: int
     growth_bytes_per_day: int
@@ -87,6 +96,13 @@ class ErasingOut(msgspec.Struct, frozen=True):
     state: str
 
 
+class ErasingFoundOut(msgspec.Struct, frozen=True):
+    """The devices that a search has found, and whose erasing is under way."""
+
+    device_ids: list[str]
+    state: str
+
+
 @get("/v1/storage", tags=["storage"], summary="Where the disk goes")
 async def get_storage(request: Request[User, Caller, State], gateway: NamedDependency[Gateway]) -> StorageOut:
     """What takes how much, what is damaged, and when the room will be used up."""
@@ -105,6 +121,7 @@ async def get_storage(request: Request[User, Caller, State], gateway: NamedDepen
         other_bytes=usage.other_bytes,
         used_bytes=usage.used_bytes,
         budget_bytes=usage.budget_bytes,
+        staying_bytes=usage.staying_bytes,
         free_bytes=usage.free_bytes,
         disk_bytes=usage.disk_bytes,
         growth_bytes_per_day=usage.growth_bytes,
@@ -127,6 +144,30 @@ async def erase_telemetry(
     device = gateway.registry.device(request.user.tenant_id, device_id)
     await gateway.room.keeping.erase(device.tenant_id, [device.device_id])
     return ErasingOut(device.device_id, "erasing")
+
+
+@delete("/v1/telemetry", tags=["storage"], summary="Erase what the devices of a search have sent", status_code=202)
+async def erase_found(
+    request: Request[User, Caller, State],
+    gateway: NamedDependency[Gateway],
+    q: FromQuery[str] = "",
+    count: Annotated[int | None, QueryParameter(ge=1)] = None,
+    device: Annotated[list[str] | None, QueryParameter()] = None,
+) -> ErasingFoundOut:
+    """Erase every reading up to now of the devices that `q` finds, as one act.
+
+    `count`, or each `device` of them, says what is expected. If others are found, nothing is erased.
+    """
+    unknown = sorted(set(request.query_params) - _SEARCHING)
+    if unknown:
+        raise InvalidInputError(
+            f"there is no parameter {unknown[0][:40]!r}; there are: {', '.join(sorted(_SEARCHING))}"
+        )
+    tenant_id = request.user.tenant_id
+    found = [each.device_id for each in gateway.catalogue.find_some(tenant_id, q)]
+    require_agreed(found, Agreement(count, frozenset(device) if device else None))
+    await gateway.room.keeping.erase(tenant_id, found, q.strip())
+    return ErasingFoundOut(found, "erasing")
 
 
 def _cold(usage: ColdUsage) -> ColdOut:
@@ -156,4 +197,4 @@ def _journal(usage: JournalUsage) -> JournalOut:
     )
 
 
-HANDLERS = (get_storage, erase_telemetry)
+HANDLERS = (get_storage, erase_telemetry, erase_found)

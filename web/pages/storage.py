@@ -35,6 +35,7 @@ async def show_storage(gateway: NamedDependency[Gateway], frame: NamedDependency
         "shares": _shares(usage),
         "used": size_in_words(usage.used_bytes),
         "budget": size_in_words(usage.budget_bytes),
+        "staying": size_in_words(usage.staying_bytes),
         "free": size_in_words(usage.free_bytes),
         "disk": size_in_words(usage.disk_bytes),
         "others": size_in_words(max(0, usage.disk_bytes - usage.free_bytes - usage.used_bytes)),

@@ -43,23 +43,31 @@ class Listener(Protocol):
 class Flight:
     """Evidence of one message; the broker tells it."""
 
-    __slots__ = ("began_at", "client_id", "is_answered_for", "is_written", "key", "listener", "message", "publication")
+    __slots__ = (
+        *("_is_told", "began_at", "client_id", "is_answered_for", "is_written", "key", "listener", "message"),
+        "publication",
+    )
 
-    def __init__(self, key: Key, client_id: str, message: Message, listener: Listener) -> None:
+    def __init__(
+        self, key: Key, client_id: str, message: Message, listener: Listener, *, is_recalled: bool = False
+    ) -> None:
+        """`is_recalled`: it was under way when the gateway ended, and may have been written."""
         self.key = key
         self.client_id = client_id
         self.message = message
         self.listener = listener
         self.began_at = message.arrived_at
-        self.is_written = False
+        self.is_written = is_recalled
+        self._is_told = False
         self.is_answered_for = False
         self.publication: Publication | None = None
 
     def written(self, client_id: str) -> None:
         """It was written to a live connection of this client."""
         del client_id
-        if not self.is_written:
-            self.is_written = True
+        self.is_written = True
+        if not self._is_told:
+            self._is_told = True
             self.listener.was_written(self)
 
     def unanswerable(self, client_id: str) -> None:

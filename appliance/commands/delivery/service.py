@@ -17,7 +17,7 @@ from appliance.commands.as_jobs.service import AsJobs, Kept
 from appliance.commands.delivery.claiming.service import Claim, Waiting, all_waiting, at_once, claim, one_waiting
 from appliance.commands.delivery.flight import Change, Claimant, Evidence, Flight, Key, Place, Post, Wants
 from appliance.commands.delivery.keeping.service import Keeping
-from appliance.commands.dialects.choice import addressed
+from appliance.commands.delivery.recall import EXACTLY_ONCE, KeptBySession, recalled, request_of
 from appliance.commands.dialects.dialect import Answered, Dialect
 from appliance.commands.mishaps.service import Later, Mishap, fails, failures
 from appliance.commands.model import Command, DialectName
@@ -25,6 +25,7 @@ from appliance.commands.setting_aside.queries import select_waiting_numbers
 from appliance.commands.setting_aside.service import SettingAside
 from appliance.instant import SECOND_MS, Clock
 from appliance.store.database import Afterwards, Database, Together, UnwritableError, Work
+from broker.changes import Delivery
 from broker.message import Message
 from broker.ports import Connected, Disconnected, Refused, Subscribed
 
@@ -44,13 +45,11 @@ class Courier:
 
     def __init__(self, database: Database, clock: Clock, in_flight: int, as_jobs: AsJobs, aside: SettingAside) -> None:
         """`in_flight` commands of a device may be written and not yet answered for."""
-        self._database = database
+        self._database, self._clock, self._in_flight = database, clock, in_flight
         self.as_jobs, self._aside = as_jobs, aside
         self.keeping = Keeping(database, clock, aside, self._settled)
-        self._clock = clock
         self.dialects: Sequence[Dialect] = ()
         self.answered: Sequence[Answered] = ()
-        self._in_flight = in_flight
         self.together: Together
         self.type_of: Callable[[int, str], str] = lambda _tenant_id, _device_id: ""
         """Gives the type of a device."""
@@ -59,7 +58,9 @@ class Courier:
         self.changed: Callable[[Sequence[Change]], None] = lambda _: None
         """Hears what has come further, once it is on disk."""
         self.abandon: Callable[[int, str, Callable[[Message], bool]], int] = lambda *_: 0
-        """Takes back what waits for a client at QoS 1, written or not: of tenant and client identifier."""
+        """Takes back what waits for a client, at QoS 1 also if it was written: of tenant and client identifier."""
+        self.follow: Callable[[Delivery, Flight], None] = lambda *_: None
+        """Has a flight hear what becomes of a delivery that a session has kept."""
         self._post: Post | None = None
         self._waiting: set[Place] = set()
         """Devices that something waits for on the disk."""
@@ -328,7 +329,7 @@ class Courier:
     def _goes_on(self, flight: Flight) -> bool:
         """Whether the session itself brings it to its end: QoS 2, exactly once."""
         assert self._post is not None  # noqa: S101  it runs
-        if flight.message.qos < 2 or not flight.is_written:  # noqa: PLR2004  exactly once
+        if flight.message.qos < EXACTLY_ONCE or not flight.is_written:
             return False
         sessions = self._post.sessions(flight.key.tenant_id, flight.key.device_id)
         return any(
@@ -367,10 +368,7 @@ class Courier:
 
     def _is_request(self, message: Message) -> bool:
         """Whether it is a command, which no session may keep."""
-        topic = message.topic
-        if message.client_id or not topic.startswith(("cmd/", "$aws/commands/")):
-            return False
-        return addressed(self.answered, topic.replace("/request", "/response", 1)) is not None
+        return request_of(self.answered, message) is not None
 
     def _settled(self, changes: Sequence[Change]) -> None:
         again = [after for _, after in changes if after.offered_at is None and not after.is_over]
@@ -380,9 +378,23 @@ class Courier:
 
     async def _recall(self) -> None:
         """What was under way when the gateway ended, and for whom something waits."""
-        self._waiting.update(await self._database.read(queries.select_waiting()))
-        for tenant_id, device_id, number, attempt in await self._database.read(queries.select_unconfirmed()):
-            self._about(Key(tenant_id, device_id, number, attempt)).is_unconfirmed = True
-        for place in self._waiting:
-            self._ready[place] = None
-        self._has_to_offer.set()
+        assert self._post is not None  # noqa: S101  it runs
+        attempts = await self._database.read(queries.select_unconfirmed())
+        for key, by_session in recalled(attempts, self.answered, self._post.sessions):
+            self._recall_one(key, by_session)
+        self.expect(await self._database.read(queries.select_waiting()))
+
+    def _recall_one(self, key: Key, by_session: KeptBySession | None) -> None:
+        """Take up a command where it was; `by_session` is what a session has kept of it."""
+        if by_session is None:
+            self._about(key).is_unconfirmed = True
+        elif not by_session.is_begun:
+            self._about(key).is_released = True
+        else:
+            message = by_session.delivery.message
+            flight = Flight(key, by_session.client_id, message, self, is_recalled=True)
+            self._flights.setdefault((key.tenant_id, key.device_id), {})[key.command_number] = flight
+            self.follow(by_session.delivery, flight)
+            if by_session.delivery.is_released:
+                # Its device has answered for the first step, so it was written.
+                self._about(key).sent_at = message.arrived_at

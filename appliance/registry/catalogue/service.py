@@ -26,6 +26,7 @@ from appliance.registry.catalogue.model import (
     Facts,
     Fate,
     Imported,
+    InvalidQueryError,
     Plan,
     SavedFilter,
     UnknownFilterError,
@@ -91,6 +92,15 @@ class Catalogue:
         if len(self._answers) > ANSWERS_LIMIT:
             del self._answers[next(iter(self._answers))]
         return list(found)
+
+    def find_some(self, tenant_id: int, text: str) -> list[Device]:
+        """The same of a search that says something: without a word it would find every device.
+
+        Raises `InvalidQueryError`.
+        """
+        if not search.parse(text).terms:
+            raise InvalidQueryError("the search is empty, so it would find every device: say what to search for")
+        return self.find(tenant_id, text)
 
     def groups(self, tenant_id: int) -> dict[str, int]:
         """Every group by its name, sorted, and how many devices are in it."""

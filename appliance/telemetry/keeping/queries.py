@@ -266,11 +266,11 @@ def delete_some_zeros(connection: sqlite3.Connection, tenant_id: int) -> bool:
     return cursor.rowcount > 0
 
 
-def update_erasure_done(connection: sqlite3.Connection, erasure: Erasure, now: int) -> None:
-    """Say that nothing of a device is left of what was to be erased."""
-    connection.execute(
+def update_erasures_done(connection: sqlite3.Connection, erasures: Sequence[Erasure], now: int) -> None:
+    """Say that nothing of devices is left of what was to be erased."""
+    connection.executemany(
         "UPDATE erasure SET done_at = ? WHERE tenant_id = ? AND erasure_number = ?",
-        (now, erasure.tenant_id, erasure.erasure_number),
+        [(now, each.tenant_id, each.erasure_number) for each in erasures],
     )
     connection.execute("PRAGMA secure_delete = FAST")
 

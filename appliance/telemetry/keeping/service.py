@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
-from appliance.audit.model import Entry
 from appliance.audit.service import Audit
 from appliance.config import TelemetryConfig
 from appliance.health import Status
@@ -19,6 +18,7 @@ from appliance.store.database import Database, UnwritableError
 from appliance.telemetry import queries as day_queries
 from appliance.telemetry.day_file import day_number, is_day
 from appliance.telemetry.keeping import files, plan, queries, sealed_day
+from appliance.telemetry.keeping.erasing import record
 from appliance.telemetry.keeping.erasing.service import Elsewhere, Erasing
 from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure, StoppedError
 from appliance.telemetry.keeping.plan import DayUse
@@ -34,10 +34,13 @@ RETRY_MS = MINUTE_MS
 Step = Callable[[], Awaitable[object]]
 
 
-async def erased_at_next_start(database: Database, clock: Clock, tenant_id: int, device_ids: Sequence[str]) -> None:
+async def erased_at_next_start(
+    database: Database, clock: Clock, tenant_id: int, device_ids: Sequence[str], search: str
+) -> None:
     """Have what was received of devices erased by a gateway that does not run: it begins when it starts."""
-    entries = [Entry("telemetry.erase", device_id) for device_id in device_ids]
-    await Audit(database, clock).recorded(tenant_id, entries, queries.insert_erasures, tenant_id, device_ids, clock())
+    now = clock()
+    entries = record.asked(device_ids, search, now)
+    await Audit(database, clock).recorded(tenant_id, entries, queries.insert_erasures, tenant_id, device_ids, now)
 
 
 class Keeping:
@@ -101,13 +104,14 @@ class Keeping:
         self._is_night = True
         self._asked.set()
 
-    async def erase(self, tenant_id: int, device_ids: Sequence[str]) -> None:
+    async def erase(self, tenant_id: int, device_ids: Sequence[str], search: str = "") -> None:
         """Let nobody see what was received of these devices up to now, and have it erased from the disk soon.
 
-        What they send from now on is kept. When this returns, it is written down and outlives a restart. Raises
-        `UnwritableError` while what was received last cannot be committed: then nothing is erased.
+        `search` found them, for the audit log; empty when each was named. What they send from now on is kept. When
+        this returns, it is written down and outlives a restart. Raises `UnwritableError` while what was received last
+        cannot be committed: then nothing is erased.
         """
-        await self._erasing.ask(tenant_id, device_ids)
+        await self._erasing.ask(tenant_id, device_ids, search)
         self._asked.set()
 
     async def uses(self) -> list[DayUse]:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
@@ -13,7 +13,7 @@ from appliance.telemetry.rollups.model import DamagedRollUpsError, HourRow
 from appliance.telemetry.rollups.months import DEVICE_SHIFT, NUMBER_MASK
 from appliance.telemetry.rollups.page_order import is_rising
 from appliance.telemetry.rollups.reading.queries import is_damage, numbers_of, version_of
-from appliance.telemetry.rollups.stale import HOURS_PER_DAY
+from appliance.telemetry.rollups.stale import HOURS_PER_DAY, Device
 
 PAGE_BYTES = 4_096
 """Small, because a chart of one device reads one roll-up of each page."""
@@ -112,6 +112,12 @@ def close_day(connection: sqlite3.Connection, day: int) -> bool:
     """Say that the readings of a day are let go: what its roll-ups say is all there will be. False without any."""
     with _damage_told():
         return connection.execute("UPDATE progress SET is_closed = 1 WHERE day = ?", (day,)).rowcount > 0
+
+
+def delete_devices(connection: sqlite3.Connection, devices: Collection[Device]) -> None:
+    """Delete whatever is there of devices, each with its tenant. Raises `DamagedRollUpsError`."""
+    for tenant_id, device_id in devices:
+        delete_device(connection, tenant_id, device_id)
 
 
 def delete_device(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> None:

@@ -22,13 +22,14 @@ from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.store.readers import Readers
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.keeping import files as day_files
+from appliance.telemetry.keeping.model import StoppedError
 from appliance.telemetry.open_chunk import OpenChunk
 from appliance.telemetry.open_chunks import OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
 from appliance.telemetry.rollups.model import DamagedRollUpsError, Found, HourRow, MonthFile, Progress
 from appliance.telemetry.rollups.reading import queries as reading
-from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale
+from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale, some_at_a_time
 from appliance.telemetry.wanted import Check
 
 log = logging.getLogger(__name__)
@@ -40,10 +41,8 @@ ROLL_INTERVAL_MS = 60 * SECOND_MS
 
 OPEN_FILES_LIMIT = 2
 """This month's file, and one more while late readings come in."""
-
 KEPT_READERS_LIMIT = 4
 """The two months that a chart reaches into, for two who ask at once."""
-
 DEVICES_PER_TRANSACTION = 64
 CHECKED_AT_ONCE_BYTES = 64 * 1024 * 1024
 """A file that is not larger is looked at whole before its first use: that takes a tenth of a second of processor."""
@@ -132,27 +131,31 @@ class RollUps:
                 raise ChunkError(f"the roll-ups of {day_of(day * DAY_MS)} are gone, and are made again")
             await self._checkpoint(months.month_of(day))
 
-    async def forget(self, tenant_id: int, device_id: str) -> None:
-        """Erase whatever is there of a device, and compute anew what its day files still give.
+    async def forget(self, devices: Collection[Device], is_stopping: Callable[[], bool]) -> None:
+        """Erase whatever is there of devices, and compute anew what day files still give: each file once for all.
 
-        Waits for what is being rolled up, so it must not be called while readers are kept out.
+        Waits for what is being rolled up, so it must not be called while readers are kept out. Raises `StoppedError`.
         """
-        device = (tenant_id, device_id)
         async with self._rolling:
             for path in await asyncio.to_thread(self._paths):
                 try:
-                    await self._write(months.first_day(path.stem), queries.delete_device, tenant_id, device_id)
+                    for some in some_at_a_time(devices, DEVICES_PER_TRANSACTION):
+                        if is_stopping():
+                            raise StoppedError
+                        await self._write(months.first_day(path.stem), queries.delete_devices, some)
                     await self._checkpoint(path.stem)
                 except DamagedRollUpsError:
                     await self._make_again(path.stem)
             for day in await asyncio.to_thread(self._days.numbers):
+                if is_stopping():
+                    raise StoppedError
                 try:
-                    is_there = device in await asyncio.to_thread(self._days.last_log_ids, day)
+                    there = (await asyncio.to_thread(self._days.last_log_ids, day)).keys() & devices
                 except ChunkError as error:
                     self._days.note_damage(str(error))
                     continue
-                if is_there:
-                    await self._look_at(day, 0, [device])
+                for some in some_at_a_time(there, DEVICES_PER_TRANSACTION):
+                    await self._look_at(day, 0, some)
 
     async def roll_until(self, stop: asyncio.Event, interval_ms: int) -> None:
         """Compute what is due again and again."""
@@ -269,8 +272,8 @@ class RollUps:
             self._days.note_damage(str(error))
             return
         devices = [device for device, log_id in last_log_ids.items() if log_id > known]
-        for first in range(0, len(devices), DEVICES_PER_TRANSACTION):
-            await self._look_at(day, known, devices[first : first + DEVICES_PER_TRANSACTION])
+        for some in some_at_a_time(devices, DEVICES_PER_TRANSACTION):
+            await self._look_at(day, known, some)
         del self.stale.doubts[day]
         self._changed.add(day)
         log.info("roll-ups brought up to date day=%s devices=%d", day_of(day * DAY_MS), len(devices))
@@ -385,10 +388,7 @@ class RollUps:
         return {path.stem for path, wal in logs if wal.exists() and wal.stat().st_size}
 
     def _all_progress(self) -> dict[int, Progress]:
-        progress: dict[int, Progress] = {}
-        for path in self._paths():
-            progress |= self._progress(path.stem)
-        return progress
+        return {day: each for path in self._paths() for day, each in self._progress(path.stem).items()}
 
     def _progress(self, month: str) -> dict[int, Progress]:
         try:

@@ -32,6 +32,8 @@ PUBLISHED = [
     "$aws/things/a/defender/metrics/json",
     "$aws/commands/things/a/executions/1/response",
     "$aws/commands/things/a/executions/1/response/json",
+    "$aws/commands/clients/a/executions/1/response",
+    "$aws/commands/clients/a/executions/1/response/cbor",
     "$headworks/devices/a/certificate/renew",
 ]
 NOT_PUBLISHED = [
@@ -49,6 +51,8 @@ NOT_PUBLISHED = [
     "$aws/things/a/jobs/1/get/accepted",
     "$aws/commands/things/a/executions/1/request/json",
     "$aws/commands/things/a/executions/1/response/accepted/json",
+    "$aws/commands/clients/b/executions/1/response/json",
+    "$aws/commands/clients/a/executions/1/request/json",
     "$aws/rules/mine/x",
     "$aws/certificates/create/json",
     "$aws/events/presence/connected/a",
@@ -65,6 +69,7 @@ HEARD = [
     "$aws/things/a/shadow/get/+",
     "$aws/things/a/jobs/notify-next",
     "$aws/commands/things/a/executions/+/request/json",
+    "$aws/commands/clients/a/executions/+/request/json",
     "$share/g/cmd/a/#",
     "$headworks/devices/a/certificate/renew/+",
     "$headworks/devices/a/certificate/renew/accepted",
@@ -81,6 +86,7 @@ NOT_HEARD = [
     "$SYS/#",
     "$aws/#",
     "$aws/things/+/shadow/get/accepted",
+    "$aws/commands/clients/+/executions/+/request",
     "$aws/events/#",
     "$share/g/#",
     "$headworks/#",

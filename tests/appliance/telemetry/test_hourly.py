@@ -162,6 +162,6 @@ async def test_files_named_for_no_month_end_nothing(tmp_path: Path) -> None:
         await gateway.take(report("a"))
         await let_go(gateway)
         await gateway.telemetry.rollups.check_files(lambda: False)
-        await gateway.telemetry.rollups.forget(1, "a")
+        await gateway.telemetry.rollups.forget([(1, "a")], lambda: False)
         assert gateway.telemetry.day_files.damages == set()
     assert (tmp_path / "rollups" / "2026-99.db").read_bytes() == b"stray" * 1000

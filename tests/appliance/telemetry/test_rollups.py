@@ -14,10 +14,12 @@ from appliance.store.kept_readers import KeptReaders
 from appliance.telemetry import queries as day_queries
 from appliance.telemetry import rollup_record
 from appliance.telemetry.bins import Bin
+from appliance.telemetry.keeping.model import StoppedError
 from appliance.telemetry.rollup_record import RollUp
 from appliance.telemetry.rollups import months, packed_hours, queries, taking
 from appliance.telemetry.rollups.model import HourRow, MonthFile, Wanted
 from appliance.telemetry.rollups.reading import queries as reading
+from appliance.telemetry.rollups.service import DEVICES_PER_TRANSACTION
 from appliance.telemetry.rollups.stale import HOURS_PER_DAY
 from tests.appliance.telemetry.reports import DAY, NOON, report
 from tests.appliance.telemetry.test_service import Gateway
@@ -229,3 +231,24 @@ async def test_a_damaged_hour_is_made_again_from_chunks_that_can_all_be_read(tmp
         await gateway.telemetry.rollups.roll()
         assert noon_record(gateway) == before
         assert told(gateway) == []
+
+
+async def test_many_devices_are_forgotten_at_once_and_others_and_what_came_later_stay(tmp_path: Path) -> None:
+    names = [f"s-{number}" for number in range(DEVICES_PER_TRANSACTION + 3)]
+    async with Gateway(tmp_path).running() as gateway:
+        rollups, erased = gateway.telemetry.rollups, [(1, name) for name in names]
+        await gateway.take(*[report(name) for name in [*names, "other"]])
+        await gateway.telemetry.seal_all()
+        await gateway.take(*[report(name, NOON + HOUR_MS) for name in [*names, "other"]])
+        await gateway.telemetry.seal_all()
+        gateway.now = NOON + DAY_MS
+        await rollups.roll()
+        with pytest.raises(StoppedError):
+            await rollups.forget(erased, lambda: True)
+        gateway.telemetry.day_files.erased.update(dict.fromkeys(erased, 1))
+        await rollups.forget(erased, lambda: False)
+        gateway.telemetry.day_files.erased.clear()
+        for start, expected in ((NOON, 0), (NOON + HOUR_MS, 1)):
+            found = await gateway.telemetry.hours(1, [*names, "other"], ["pressure"], start, start + HOUR_MS)
+            counted = {name: sum(each.count for each in found[name]["pressure"].values()) for name in found}
+            assert counted == {**dict.fromkeys(names, expected), "other": 1}

@@ -26,6 +26,7 @@ USAGE = Usage(
     other_bytes=7,
     used_bytes=77,
     budget_bytes=100,
+    staying_bytes=10,
     free_bytes=1_000,
     disk_bytes=2_000,
     growth_bytes=1,

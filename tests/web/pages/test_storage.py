@@ -33,6 +33,14 @@ async def test_the_page_says_when_others_fill_the_disk(owner: Client, house: Hou
     assert "30.0 GB of the disk are free" in page
 
 
+async def test_the_page_says_what_stays_when_every_day_has_gone(owner: Client, house: House) -> None:
+    await house.send("pump-1", {"pressure": 1.5})
+    staying = (await house.gateway.room.usage(1)).staying_bytes
+    assert staying > 0
+    told = f'<dt>Without any day that is over</dt><dd class="num">{size_in_words(staying)}</dd>'
+    assert told in (await owner.get("/storage")).text
+
+
 async def test_devices_that_are_being_erased_are_named(owner: Client, house: House) -> None:
     await house.add_device("pump-1")
     async with house.gateway.room.keeping.nothing_written():

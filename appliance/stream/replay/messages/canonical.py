@@ -4,6 +4,8 @@ Rules:
 - It is the telemetry message of docs/reference/payloads.md, in JSON. Numbers that JSON has no word for are null.
 - A moment that the gateway took, for the device told none that could be, is not in it: taken in again with the same
   arrival it is taken again.
+- Its topic is that of the device's telemetry, also where a mapping rule had read it from another one: on that, it would
+  be read by the rule.
 """
 
 from appliance.instant import to_text
@@ -21,7 +23,7 @@ def message_of(report: Report) -> GivenMessage:
         said["sequence"] = report.sequence
     said["readings"] = dict(report.values)
     return GivenMessage(
-        topic=report.topic,
+        topic=f"sensors/{report.device_id}/telemetry",
         client_id=report.client_id,
         arrived_at=report.arrived_at,
         content_type="",

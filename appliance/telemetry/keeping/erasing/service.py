@@ -22,7 +22,7 @@ from appliance.store.database import Database, UnwritableError
 from appliance.telemetry import log_record
 from appliance.telemetry.keeping import erased_list, files, sealed_day
 from appliance.telemetry.keeping import queries as keeping_queries
-from appliance.telemetry.keeping.erasing import queries
+from appliance.telemetry.keeping.erasing import queries, record
 from appliance.telemetry.keeping.model import Erasure, Listed
 from appliance.telemetry.keeping.resealing import LeftOut
 from appliance.telemetry.keeping.writing.service import Writing, noted, require_none
@@ -75,23 +75,25 @@ class Erasing:
         days = self._telemetry.day_files
         for tenant_id in {each.tenant_id for each in days.erased_before}:
             back = [each for each in days.erased_before if each.tenant_id == tenant_id]
-            again = await self._audit.told(tenant_id, _told, keeping_queries.insert_again, tenant_id, back)
+            again = await self._audit.told(tenant_id, record.asked_again, keeping_queries.insert_again, tenant_id, back)
             days.erased_before = tuple(each for each in days.erased_before if each.tenant_id != tenant_id)
             self.pending += tuple(again)
             if again:
                 log.warning("what was erased before is here again and erased again devices=%d", len(again))
 
-    async def ask(self, tenant_id: int, device_ids: Sequence[str]) -> None:
+    async def ask(self, tenant_id: int, device_ids: Sequence[str], search: str) -> None:
         """Let nobody see what was received of these devices up to now; when this returns, it is written down.
 
-        Raises `UnwritableError` while what was received last cannot be committed: then nothing is erased.
+        `search` found them; empty when each was named. Raises `UnwritableError` while what was received last cannot be
+        committed: then nothing is erased.
         """
         await self._settle()
-        entries = [Entry("telemetry.erase", device_id) for device_id in device_ids]
 
         async def told() -> Sequence[Erasure]:
+            now = self._clock()
+            entries = record.asked(device_ids, search, now)
             return await self._audit.recorded(
-                tenant_id, entries, keeping_queries.insert_erasures, tenant_id, device_ids, self._clock()
+                tenant_id, entries, keeping_queries.insert_erasures, tenant_id, device_ids, now
             )
 
         asked = tuple(await self._telemetry.forget(told))
@@ -128,10 +130,9 @@ class Erasing:
             with noted(troubles):
                 await self._erase_sealed(day, left_out)
             yield
-        for each in pending:
-            with noted(troubles):
-                await self._telemetry.rollups.forget(each.tenant_id, each.device_id)
-            yield
+        with noted(troubles):
+            await self._telemetry.rollups.forget(left_out.keys(), lambda: self._writing.is_stopping)
+        yield
         # After all that may find a file damaged, and set it aside.
         with noted(troubles):
             await self._remove_set_aside(left_out)
@@ -156,10 +157,12 @@ class Erasing:
             raise UnwritableError(told) from error
 
     async def _finish(self, pending: Sequence[Erasure]) -> None:
+        for tenant_id in sorted({each.tenant_id for each in pending}):
+            waiting = iter([each for each in pending if each.tenant_id == tenant_id])
+            while some := list(islice(waiting, DEVICES_PER_TRANSACTION)):
+                done = keeping_queries.update_erasures_done
+                await self._audit.recorded(tenant_id, record.erased(some), done, some, self._clock())
         for each in pending:
-            entry = Entry("telemetry.erased", each.device_id)
-            done = keeping_queries.update_erasure_done
-            await self._audit.recorded(each.tenant_id, [entry], done, each, self._clock())
             log.info("readings erased device_id=%s", each.device_id)
         await self._database.maintain(keeping_queries.checkpoint)
         self.pending = self.pending[len(pending) :]
@@ -238,10 +241,6 @@ async def _all_is_settled() -> None:
     """Stand in while nobody takes anything from devices."""
 
 
-def _told(erasures: Sequence[Erasure]) -> list[Entry]:
-    return [Entry("telemetry.erase", each.device_id) for each in erasures]
-
-
 def _aside_with(days: Path, rollups: Path, left_out: LeftOut) -> list[Path]:
     """What was set aside and may hold any of the devices. Roll-ups were computed again, theirs is not asked for."""
     return [path for path in files.set_aside(days) if queries.may_hold(path, left_out)] + files.set_aside(rollups)
@@ -259,9 +258,9 @@ def _log_without(
 ) -> list[tuple[int, int, bytes]]:
     """The log records that change when devices are taken out of them, as they are to be."""
     changed = []
-    for log_id, record in rows:
+    for log_id, content in rows:
         try:
-            reports = log_record.decode(record, tenant_id)
+            reports = log_record.decode(content, tenant_id)
         except ChunkError:
             # Nobody can read it, and what it is has been told at the start.
             continue

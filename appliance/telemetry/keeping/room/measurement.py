@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.telemetry.keeping.plan import DayUse
+from appliance.telemetry.keeping.plan import DayUse, Present
 from appliance.telemetry.keeping.room.reserve import Disk
 
 RESERVE_NAME = "reserve.bin"
@@ -33,6 +33,14 @@ class Measured(NamedTuple):
     def beside_bytes(self) -> int:
         """Everything in the data folder that is not a day."""
         return max(0, self.used_bytes - self.day_bytes)
+
+    def movable_bytes(self, today: Present) -> int:
+        """The days that could go for a budget."""
+        return sum(use.total_bytes for use in self.days if today.is_over(use.day))
+
+    def staying_bytes(self, today: Present) -> int:
+        """What is left when every day that is over has gone: a smaller budget cannot be kept to."""
+        return max(0, self.used_bytes - self.movable_bytes(today))
 
     @property
     def others_bytes(self) -> int:

@@ -25,6 +25,8 @@ class Usage(msgspec.Struct, frozen=True):
     used_bytes: int
     """Everything in the data folder."""
     budget_bytes: int
+    staying_bytes: int
+    """What is left when every day that is over has gone: a smaller budget cannot be kept to."""
     free_bytes: int
     """Of the disk."""
     disk_bytes: int

@@ -8,6 +8,13 @@ from appliance.telemetry.keeping.plan import FREE_SHARE, Limits, Present
 from appliance.telemetry.keeping.room.measurement import Measured
 from appliance.telemetry.keeping.room.reserve import GIGABYTE, LEAST_BLOCK_BYTES, MEGABYTE, Disk
 
+PARTS_TOLD = 3
+SHARE_TOLD = 100
+"""What takes less than this part of the room is not named."""
+
+_WORDS = {"rollups": "roll-ups", "cold": "Parquet files", "journal": "the raw journal"}
+"""What lies in the data folder, in words where its name says too little."""
+
 
 class Outlook(NamedTuple):
     """How it stands with the days that should go."""
@@ -39,13 +46,14 @@ def of_blocks(disk: Disk) -> str:
 
 
 def _of_budget(measured: Measured, limits: Limits, today: Present) -> str:
-    movable = sum(use.total_bytes for use in measured.days if today.is_over(use.day))
-    if measured.used_bytes - limits.budget_bytes <= movable:
+    staying = measured.staying_bytes(today)
+    if staying <= limits.budget_bytes:
         return ""
     if limits.nightly_bytes is None:
         return (
-            f"{_gigabytes(measured.used_bytes - movable)} of the {_gigabytes(limits.budget_bytes)} that may be used "
-            "are not days that could go: dropping all of those would not be enough, so none goes for it"
+            f"{_gigabytes(staying)} of the {_gigabytes(limits.budget_bytes)} that may be used are not days that could "
+            f"go ({_largest(measured, today)}): dropping all of those would not be enough, so none goes for it. "
+            f"It takes telemetry.disk_budget_gb = {-(-staying // GIGABYTE)} or more"
         )
     whole = _gigabytes(measured.disk.total_bytes)
     if measured.others_bytes >= measured.beside_bytes:
@@ -53,6 +61,18 @@ def _of_budget(measured: Measured, limits: Limits, today: Present) -> str:
     else:
         told = f"{_gigabytes(measured.beside_bytes)} of the disk of {whole} are files of the gateway that are not days"
     return f"{told}. Dropping every day would not leave {FREE_SHARE:.0%} free, so none goes for it"
+
+
+def _largest(measured: Measured, today: Present) -> str:
+    """What takes most of the room and does not go for a budget."""
+    staying = measured.staying_bytes(today)
+    parts = {_WORDS.get(name, name): size for name, size in measured.sizes.items() if name != "days"}
+    parts["days that are not over"] = measured.day_bytes - measured.movable_bytes(today)
+    # Such as files that were damaged and set aside.
+    parts["other files beside days"] = measured.sizes["days"] - measured.day_bytes
+    parts["the reserve"] = measured.disk.reserve_bytes
+    largest = sorted(parts.items(), key=lambda part: (-part[1], part[0]))[:PARTS_TOLD]
+    return ", ".join(f"{name} {_gigabytes(size)}" for name, size in largest if size * SHARE_TOLD > staying)
 
 
 def _of_excess(measured: Measured, limits: Limits) -> str:

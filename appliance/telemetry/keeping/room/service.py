@@ -158,6 +158,7 @@ class Room:
             other_bytes=max(0, measured.beside_bytes - told - disk.reserve_bytes),
             used_bytes=measured.used_bytes,
             budget_bytes=limits.budget_bytes,
+            staying_bytes=measured.staying_bytes(self._today()),
             free_bytes=disk.free_bytes,
             disk_bytes=disk.total_bytes,
             growth_bytes=forecast.growth_bytes,

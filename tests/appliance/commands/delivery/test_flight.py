@@ -38,6 +38,15 @@ def test_each_thing_is_heard_once() -> None:
     assert not flight.withdraw()
 
 
+def test_what_was_under_way_when_the_gateway_ended_may_have_been_written_and_is_heard_of_like_all_else() -> None:
+    heard = Heard()
+    flight = Flight(Key(1, "lamp", 7, 1), "lamp", MESSAGE, heard, is_recalled=True)
+    assert (flight.is_written, flight.withdraw(), heard.words) == (True, False, [])
+    for _ in range(2):
+        flight.written("lamp")
+    assert heard.words == ["written True"]
+
+
 def test_what_was_known_before_stays_known() -> None:
     older, newer = Evidence(), Evidence()
     older.sent_at, older.is_released, older.not_before = 3, True, 9

@@ -7,7 +7,7 @@ import msgspec
 from appliance.store.database import opened
 from appliance.telemetry.cold import queries
 from appliance.telemetry.cold.model import ColdDay, Part
-from appliance.telemetry.keeping.queries import insert_erasures, select_erasures, update_erasure_done
+from appliance.telemetry.keeping.queries import insert_erasures, select_erasures, update_erasures_done
 from tests.appliance.store.tables import up_to_date
 
 
@@ -32,7 +32,7 @@ async def test_every_erasing_is_known_and_whether_it_is_done(tmp_path: Path) -> 
     async with opened(tmp_path / "gateway.db", prepare=up_to_date) as database:
         await database.write(insert_erasures, 1, ["a", "b"], 7)
         first, _ = await database.read(select_erasures())
-        await database.write(update_erasure_done, first, 8)
+        await database.write(update_erasures_done, [first], 8)
         found = await database.read(queries.select_erased())
         assert [(each.device_id, each.tenant_id, each.is_done) for each in found] == [("a", 1, True), ("b", 1, False)]
 

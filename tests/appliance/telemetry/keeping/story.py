@@ -48,7 +48,7 @@ steps = st.lists(
                 st.tuples(st.sampled_from(DEVICES), st.integers(-2, 1), st.integers(0, 40)), min_size=1, max_size=5
             ),
         ),
-        st.tuples(st.just("erase"), st.sampled_from(DEVICES)),
+        st.tuples(st.just("erase"), st.lists(st.sampled_from(DEVICES), min_size=1, unique=True)),
         st.tuples(
             st.sampled_from(["seal_all", "night", "erase_pending", "half_a_night", "kill", "restart"]), st.none()
         ),
@@ -107,8 +107,8 @@ class Story:
             case "half_a_night":
                 await self.half_a_night(gateway)
             case "erase":
-                self.expected[argument] = []
-                await gateway.keeping.erase(1, [argument])
+                self.expected |= {device_id: [] for device_id in argument}
+                await gateway.keeping.erase(1, argument, "id:a,b")
             case _:
                 await gateway.keeping.erase_pending()
 

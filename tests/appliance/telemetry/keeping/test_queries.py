@@ -205,7 +205,7 @@ def test_an_erasure_knows_how_far_the_log_was_and_stays_until_it_is_done(gateway
     [_, erasure] = rows_of(gateway, queries.select_erasures()) + queries.insert_erasures(gateway, 1, ["a"], 7)
     assert (erasure.device_id, erasure.through_log_id, erasure.asked_at) == ("a", log_id, 7)
     assert [each.device_id for each in rows_of(gateway, queries.select_erasures())] == ["early", "a"]
-    queries.update_erasure_done(gateway, erasure, 9)
+    queries.update_erasures_done(gateway, [erasure], 9)
     assert [each.device_id for each in rows_of(gateway, queries.select_erasures())] == ["early"]
 
 

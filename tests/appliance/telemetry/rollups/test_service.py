@@ -166,7 +166,7 @@ async def test_a_day_whose_file_cannot_be_read_stays_in_doubt(tmp_path: Path) ->
         whole = day.read_bytes()
         day.write_bytes(b"no database" * 5000)
         await gateway.telemetry.rollups.roll()
-        await gateway.telemetry.rollups.forget(1, "a")
+        await gateway.telemetry.rollups.forget([(1, "a")], lambda: False)
         assert set(gateway.telemetry.rollups.stale.doubts) == {DAY}
         day.write_bytes(whole)
         await gateway.telemetry.rollups.roll()
@@ -289,7 +289,7 @@ async def test_a_device_is_erased_from_a_damaged_file_too(gateway: Gateway) -> N
     pages = path.read_bytes()
     path.write_bytes(pages[:4096] + b"\xff" * (len(pages) - 4096))
     gateway.telemetry.day_files.erased[1, "a"] = 1
-    await rollups.forget(1, "a")
+    await rollups.forget([(1, "a")], lambda: False)
     await rollups.roll()
     gateway.telemetry.day_files.erased.clear()
     assert [await count(gateway, 0), await count(gateway, 0, "b")] == [0, 1]
@@ -305,7 +305,7 @@ async def test_an_erased_device_keeps_only_what_its_day_files_still_give(gateway
     await rollups.roll()
     gateway.telemetry.day_files.erased[1, "a"] = 1
     assert [await count(gateway, 0), await count(gateway, 1)] == [0, 1]
-    await rollups.forget(1, "a")
+    await rollups.forget([(1, "a")], lambda: False)
     gateway.telemetry.day_files.erased.clear()
     assert [await count(gateway, 0), await count(gateway, 1), await count(gateway, 0, "b")] == [0, 1, 1]
 

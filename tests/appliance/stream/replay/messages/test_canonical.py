@@ -46,5 +46,12 @@ def test_a_message_that_is_written_anew_is_understood_as_what_it_was_written_of(
     assert parsed.report == one
 
 
+def test_a_report_that_a_mapping_rule_made_is_written_as_one_of_its_device() -> None:
+    mapped = report("pump", topic="iot/wearable/data", client_id="hub", values={"x": 1})
+    message = message_of(mapped)
+    assert (message.topic, message.client_id) == ("sensors/pump/telemetry", "hub")
+    assert b'"deviceId":"pump"' in message.payload
+
+
 def test_a_number_that_json_has_no_word_for_is_null() -> None:
     assert message_of(report(values={"a": math.nan, "b": math.inf})).payload.endswith(b'{"a":null,"b":null}}')

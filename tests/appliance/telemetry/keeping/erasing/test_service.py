@@ -96,6 +96,25 @@ async def test_very_many_devices_are_erased_some_at_a_time(gateway: KeepingGatew
         assert [each.device_id for each in part.devices()] == ["other"]
 
 
+async def test_many_devices_take_one_walk_through_the_days_as_one_does(gateway: KeepingGateway) -> None:
+    days, names = range(3), [f"s-{number}" for number in range(DEVICES_PER_TRANSACTION)]
+    for day in days:
+        await gateway.take(*[report(name, NOON + day * DAY_MS) for name in [*names, "other"]])
+    gateway.now = AFTER + 3 * DAY_MS
+    await gateway.seal()
+    files = [gateway.folder / "days" / name for name in sorted(gateway.names())]
+    walks = []
+    for some in (names[:1], names[1:]):
+        before = [path.stat().st_ino for path in files]
+        await gateway.keeping.erase(1, some)
+        walks.append(0)
+        async for _ in gateway.keeping._erasing.steps():
+            walks[-1] += 1
+        assert all(path.stat().st_ino != was for path, was in zip(files, before, strict=True))
+    assert walks[0] == walks[1]
+    assert [len(await gateway.stored(name)) for name in ("s-0", names[-1], "other")] == [0, 0, 3]
+
+
 async def test_what_others_send_gets_into_its_day_between_the_steps(gateway: KeepingGateway) -> None:
     await gateway.take(report("person"), report("other"))
     await gateway.telemetry.seal_all()

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.telemetry.keeping.plan import DayUse
+from appliance.telemetry.keeping.plan import DayUse, Present
 from appliance.telemetry.keeping.room.measurement import RESERVE_NAME, Measured, sizes
 from appliance.telemetry.keeping.room.reserve import Disk
 
@@ -23,6 +23,10 @@ def test_everything_on_the_disk_is_days_or_beside_them_or_others_or_free(
     assert measured.beside_bytes == beside + reserve
     assert measured.used_bytes == measured.day_bytes + measured.beside_bytes
     assert measured.others_bytes == others
+    # Of days that are numbered from 0, one is not over yet.
+    today = Present(2, 2)
+    assert measured.movable_bytes(today) == sum(days[:2])
+    assert measured.staying_bytes(today) == sum(days[2:]) + beside + reserve
 
 
 def test_a_folder_is_measured_by_first_names_a_database_with_its_companions(tmp_path: Path) -> None:

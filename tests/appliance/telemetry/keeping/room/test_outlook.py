@@ -1,11 +1,13 @@
 """What keeps days from going is told to who can change it."""
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.config import TelemetryConfig
 from appliance.telemetry.keeping import plan
 from appliance.telemetry.keeping.plan import DayUse, Limits, Present, Spent
 from appliance.telemetry.keeping.room.measurement import Measured
@@ -39,14 +41,66 @@ def test_a_budget_that_days_cannot_keep_to_is_told_and_then_none_goes(
     assert bool(drops) is (told.is_well and found.used_bytes > limits.budget_bytes)
 
 
+@given(st.integers(0, 3), st.integers(1, 30 * GIGABYTE), st.integers(0, 5 * GIGABYTE), st.integers(1, 40))
+def test_the_smallest_budget_that_is_named_is_the_smallest_that_can_be_kept_to(
+    days: int, rollups: int, database: int, budget: int
+) -> None:
+    uses = [DayUse(DAY - age, 0, GIGABYTE) for age in range(days)]
+    sizes = {"days": days * GIGABYTE, "rollups": rollups, "gateway.db": database}
+    found = Measured(uses, sizes, Disk(100 * GIGABYTE, 200 * GIGABYTE, MEGABYTE))
+
+    def told(gigabytes: int) -> str:
+        return "; ".join(outlook(found, Limits(0, gigabytes * GIGABYTE), TODAY, is_aged=False).notices)
+
+    if named := re.search(r"It takes telemetry\.disk_budget_gb = (\d+) or more$", told(budget)):
+        least = int(named[1])
+        assert budget < least
+        assert "It takes" not in told(least)
+        assert "It takes" in told(least - 1)
+        assert "roll-ups " in told(budget) or rollups <= GIGABYTE
+
+
 def test_the_sentences_say_what_takes_the_room() -> None:
     [told] = outlook(measured(3, 21), Limits(0, 20 * GIGABYTE), TODAY, is_aged=False).notices
-    assert told.startswith("21.0 GB of the 20.0 GB that may be used are not days that could go")
+    assert told == (
+        "21.0 GB of the 20.0 GB that may be used are not days that could go (gateway.db 21.0 GB): dropping all of "
+        "those would not be enough, so none goes for it. It takes telemetry.disk_budget_gb = 21 or more"
+    )
     [told] = outlook(measured(3, 1, 3, 32), Limits(0, 0, 5), TODAY, is_aged=False).notices
     assert told.startswith("others fill the disk: 25.0 GB of 32.0 GB are not the gateway's.")
     assert "15% free" in told
     [told] = outlook(measured(3, 26, 3, 32), Limits(0, 0, 5), TODAY, is_aged=False).notices
     assert told.startswith("26.0 GB of the disk of 32.0 GB are files of the gateway that are not days.")
+
+
+async def test_a_budget_that_roll_ups_alone_take_more_than_drops_no_day_and_says_what_it_takes(tmp_path: Path) -> None:
+    # 4 kB: less than any file of roll-ups.
+    async with opened(tmp_path, disk_budget_gb=4e-6).running() as gateway:
+        await gateway.fill(range(3))
+        usage = await gateway.room.usage(1)
+        assert usage.budget_bytes < usage.rollup_bytes <= usage.staying_bytes
+        await gateway.room.tend()
+        assert await gateway.days() == [0, 1, 2]
+        status = gateway.room.status()
+        assert (status.ok, status.is_serving) == (False, True)
+        assert "roll-ups 0." in status.summary
+        assert status.summary.endswith("so none goes for it. It takes telemetry.disk_budget_gb = 1 or more")
+        # The budget that was named is kept to, and with what days take, too.
+        gateway.config = TelemetryConfig(reserve_mb=0, disk_budget_gb=1)
+        gateway.open_room()
+        assert not (await gateway.room.usage(1)).notices
+        assert gateway.room.status().ok
+
+
+def test_what_takes_the_room_is_named_whatever_it_is() -> None:
+    sizes = {"days": 22 * GIGABYTE, "cold": 9 * GIGABYTE, "journal": GIGABYTE, "pki": MEGABYTE}
+    found = Measured([DayUse(DAY, 0, 2 * GIGABYTE)], sizes, Disk(GIGABYTE, 100 * GIGABYTE, 0))
+    [told] = outlook(found, Limits(0, GIGABYTE), TODAY, is_aged=False).notices
+    named = "other files beside days 20.0 GB, Parquet files 9.0 GB, days that are not over 2.0 GB"
+    assert f"({named}): dropping" in told
+    sizes = {"days": 0, "gateway.db": 20 * GIGABYTE, "pki": MEGABYTE}
+    [told] = outlook(Measured([], sizes, found.disk), Limits(0, GIGABYTE), TODAY, is_aged=False).notices
+    assert "(gateway.db 20.0 GB): dropping" in told
 
 
 def test_more_than_may_be_used_is_told_while_the_oldest_days_go_for_it() -> None:

@@ -1,0 +1,8 @@
+-- What devices publish on topics of their own, and how it is turned into their telemetry.
+CREATE TABLE mapping_rule (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, name)
+) STRICT;
