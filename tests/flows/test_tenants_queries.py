@@ -65,6 +65,7 @@ OF_ALL_TENANTS = {
     "telemetry.prepare_day": "a number is drawn, no row is read",
     "telemetry.raise_log_id": _NUMBERS,
     "telemetry.rollups.reading._around": "about the order of keys in a file, which tells whether pages changed places",
+    "telemetry.rollups.reading._require_own_keys": "about the ends of a table, which tell whether pages changed places",
     "telemetry.rollups.close_day": _DAYS,
     "telemetry.rollups.insert_days": _DAYS,
     "telemetry.rollups.insert_hours": _DAYS,
