@@ -97,15 +97,13 @@ class Broker:
         """Keep clients connected; on leaving, what waits for them is written and they are let go."""
         self.restore()
         async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(self._upkeep.run(), name="mqtt upkeep"),
-                tasks.create_task(self._review_for_ever(), name="mqtt review"),
-            ]
+            upkeep = tasks.create_task(self._upkeep.run(), name="mqtt upkeep")
+            review = tasks.create_task(self._review_for_ever(), name="mqtt review")
             try:
                 yield
             finally:
-                for task in running:
-                    task.cancel()
+                upkeep.cancel()
+                review.cancel()
                 await self.let_go()
                 self.traffic.stop_lingering(asyncio.get_running_loop())
 
@@ -140,6 +138,7 @@ class Broker:
         for receipt in receipts:
             if isinstance(receipt, Receipt):
                 receipt.client.settle(receipt)
+                self.traffic.write_together()
             else:
                 settle(receipt, self.exchange.settle)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
-from broker.poller import Poller
+from broker.poller import READY_PER_LOOK, Poller
 
 READ_BYTES = 65_536
 """More than a TLS record holds: a record is taken whole, so nothing decrypted stays in OpenSSL, where the loop
@@ -102,6 +102,11 @@ class Traffic:
             loop.call_soon(self.flush, loop)
         for connection in writing:
             connection.write()
+
+    def write_together(self) -> None:
+        """Write what was given to connections, once they are as many as the processor's cache has room for."""
+        if len(self.writing) >= READY_PER_LOOK:
+            self.flush(asyncio.get_running_loop())
 
     def write_soon(self, connection: Ending, loop: asyncio.AbstractEventLoop) -> None:
         """Have a connection write at the end of this turn."""

@@ -27,7 +27,7 @@ from appliance.ingestion.meter import Meter
 from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
 from appliance.ingestion.payload import tolerances_of
 from appliance.ingestion.quality import QualityBook
-from appliance.ingestion.stages import Stages
+from appliance.ingestion.stages import Lap, Stages
 from appliance.ingestion.tally import Tally
 from appliance.instant import Clock
 from appliance.notifications.model import NoticesQueued
@@ -57,14 +57,7 @@ DRAIN_TIMEOUT_S = 10.0
 class Ingestion:
     """The owner of what devices publish."""
 
-    def __init__(
-        self,
-        database: Database,
-        rooms: "Rooms",
-        bus: Bus,
-        config: IngestionConfig,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, database: Database, rooms: "Rooms", bus: Bus, config: IngestionConfig, clock: Clock) -> None:
         self._database = database
         self._rooms = rooms
         self._bus = bus
@@ -270,15 +263,13 @@ class Ingestion:
         self._rooms.note(batch.messages, max(committed.records, default=0))
         self._in_hand_at = None
         self._known.merge(decision)
-        await self._remember(outcome, committed)
+        acknowledged_at = await self._answer(batch, outcome, committed, lap)
         self._settle(settled)
-        if batch.receipts:
-            self._acknowledge(batch.receipts)
-        lap.acknowledged(loop.time())
-        acknowledged_at = self._clock()
         self._tell(load, decision.requests, committed)
-        # With what it took to tell: who asked something waits for that, too.
-        self._measure(batch, acknowledged_at, (loop.time() - begun) * 1_000)
+        if batch.messages and batch.arrived_at is not None:
+            # With what it took to tell: who asked something waits for that, too.
+            work_ms = (loop.time() - begun) * 1_000
+            self._meter.committed(len(batch.messages), acknowledged_at - batch.arrived_at, work_ms)
         self._announce(outcome, committed)
         if self._is_paused and not self._backlog.is_filled(2):
             self._is_paused = False
@@ -291,12 +282,7 @@ class Ingestion:
         is_fresh = oldest_at is None or 0 <= self._clock() - oldest_at < OVERTAKEN_MS
         return self.company.has_first and is_fresh
 
-    def _measure(self, batch: Batch, acknowledged_at: int, work_ms: float) -> None:
-        if batch.messages and batch.arrived_at is not None:
-            self._meter.committed(len(batch.messages), acknowledged_at - batch.arrived_at, work_ms)
-
     def _tell(self, load: Load, requests: Sequence[Message], committed: Committed) -> None:
-        """Have requests answered."""
         load.finish(committed.results)
         if requests:
             self.requested(requests)
@@ -336,6 +322,22 @@ class Ingestion:
                     log.info("commits succeed again")
                 self._trouble = ""
                 return committed
+
+    async def _answer(self, batch: Batch, outcome: Outcome, committed: Committed, lap: Lap) -> int:
+        """Acknowledge what is on disk, and remember it; gives when it was acknowledged.
+
+        Whoever is answered finds it: what is one record is remembered before anybody else has a turn.
+        """
+        is_one = len(committed.records) <= 1
+        if not is_one:
+            await self._remember(outcome, committed)
+        if batch.receipts:
+            self._acknowledge(batch.receipts)
+        acknowledged_at = self._clock()
+        lap.acknowledged(asyncio.get_running_loop().time())
+        if is_one:
+            await self._remember(outcome, committed)
+        return acknowledged_at
 
     async def _remember(self, outcome: Outcome, committed: Committed) -> None:
         """Remember record by record: what is sealed between two of them is sealed up to a record's end."""

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 Check = Callable[[], None]
 
+LONGEST_PAUSE_S = 0.25
+
 
 class UnwantedError(Exception):
     """Ends work in a thread whose caller was cancelled. The caller hears of the cancellation, never of this."""
@@ -51,6 +53,19 @@ class Readers:
         """What `function(check, …)` gives, called in one of the threads."""
         async with self.turn() as turn:
             return await turn.run(function, *arguments, **named)
+
+    async def run_leisurely(
+        self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs
+    ) -> T:
+        """As `run`, with a pause afterwards of the same length: for one piece of much work that nobody waits for.
+
+        A busy thread leaves the loop little of the interpreter: of every call to OpenSSL it comes back late.
+        """
+        time = asyncio.get_running_loop().time
+        begun = time()
+        result = await self.run(function, *arguments, **named)
+        await asyncio.sleep(min(LONGEST_PAUSE_S, time() - begun))
+        return result
 
     @contextlib.asynccontextmanager
     async def kept_out(self) -> AsyncIterator[None]:

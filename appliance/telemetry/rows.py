@@ -57,6 +57,7 @@ class Rows:
         "tenant_id",
         "time_sources",
         "topics",
+        "width",
     )
 
     def __init__(self, tenant_id: int, device_id: str, day: int) -> None:
@@ -66,6 +67,8 @@ class Rows:
         """Whole UTC days since 1970."""
         self.count = 0
         """How many reports there are."""
+        self.width = 0
+        """How many metrics there are, while rows grow."""
         self.first_log_id = 0
         self.last_log_id = 0
         self._at: array[int] = array("q")
@@ -153,11 +156,6 @@ class Rows:
         self._append_unlike(report, log_id)
         return row
 
-    @property
-    def width(self) -> int:
-        """How many metrics there are."""
-        return len(self._columns)
-
     def surely_has(self, row: int, metric: str) -> bool:
         """Whether a report is known to name a metric, without a look at it."""
         return self._shape is not None and row >= self.alike_from and metric in self._shape.names
@@ -226,6 +224,7 @@ class Rows:
                 column.extend(cells)
             if column.kind is None and not self.has_texts:
                 self.has_texts = any(type(cell) is str for cell in cells)
+        self.width = len(self._columns)
 
     def reports(self, chosen: Iterable[object] | None = None) -> list[Report]:
         """Every report, in the order of the log, or those of the rows at whose place something true stands."""
@@ -295,6 +294,7 @@ class Rows:
         ):
             self._append_source(report, row)
         self._append_values(report, row)
+        self.width = len(self._columns)
         names, before = (*report.values,), self._shape
         if before is None or names != before.names:
             self.alike_from = row

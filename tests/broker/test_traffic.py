@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from broker.poller import READY_PER_LOOK
 from broker.traffic import ENDINGS_PER_TURN, WRITES_PER_TURN, Traffic
 from tests.broker.doorway import some_turns
 from tests.broker.pairs import pair, pairs
@@ -32,6 +33,19 @@ async def test_what_is_asked_for_during_a_turn_is_done_at_its_end_and_then_writt
         await asyncio.sleep(0)
         assert order == ["heard", "end of turn"]
         assert theirs.recv(10) == b"answer"
+
+
+async def test_few_are_written_at_the_end_of_a_turn_and_many_before() -> None:
+    traffic = Traffic()
+    with pairs(traffic, READY_PER_LOOK + 1) as several:
+        for number, (connection, _, _) in enumerate(several):
+            assert len(traffic.writing) == number % READY_PER_LOOK
+            connection.send(b"answer")
+            traffic.write_together()
+        assert [theirs.recv(10) for _, _, theirs in several[:-1]] == [b"answer"] * READY_PER_LOOK
+        assert len(traffic.writing) == 1
+        await some_turns()
+        assert several[-1][2].recv(10) == b"answer"
 
 
 async def test_outside_a_turn_soon_is_the_next_turn_of_the_loop() -> None:

@@ -254,7 +254,7 @@ class RollUps:
         taken = [DeviceHour(device, hour) for device, hours in wanted.items() for hour in hours]
         self.stale.begin(taken)
         try:
-            rows = await self._readers.run(self._computed, day, wanted)
+            rows = await self._readers.run_leisurely(self._computed, day, wanted)
             await self._write(day, queries.insert_hours, day, rows)
         except BaseException:
             self.stale.fail(taken)
@@ -282,7 +282,7 @@ class RollUps:
         """Compute what chunks that are newer than a log id reach into, as far as that is due."""
         open_from = self._clock() // HOUR_MS
         held = {device: self._chunks.hours(*device) for device in devices}
-        found = await self._readers.run(self._looked_at, day, known, held, open_from)
+        found = await self._readers.run_leisurely(self._looked_at, day, known, held, open_from)
         await self._write(day, queries.insert_hours, day, [row for each in found for row in each.rows])
         for each in found:
             self.stale.mark(each.device, each.left, each.log_id)

@@ -200,3 +200,21 @@ async def _lived(steps: Steps) -> None:
         async with story.readers.kept_out():
             assert not story.inside
     assert not any(story.seen)
+
+
+async def test_leisurely_work_is_followed_by_a_pause_as_long_in_which_others_have_their_turn(readers: Readers) -> None:
+    loop, done = asyncio.get_running_loop(), threading.Event()
+    loop.call_later(0.05, done.set)
+
+    def work(_check: Check, result: str) -> str:
+        assert done.wait(DEADLINE_S)
+        return result
+
+    begun = loop.time()
+    leisurely = asyncio.create_task(readers.run_leisurely(work, "worked"))
+    assert await asyncio.to_thread(done.wait, DEADLINE_S)
+    async with readers.turn(), readers.turn():
+        # Both places are free before the pause is over.
+        assert not leisurely.done()
+    assert await leisurely == "worked"
+    assert loop.time() - begun >= 0.1
