@@ -1,7 +1,7 @@
 """Takes what the broker hands over, commits it, and lets the broker acknowledge what is on disk.
 
 One batch at a time decides and commits while the next one collects. The order is: decide, commit,
-remember, acknowledge, announce; so memory never runs ahead of the disk, and nobody is told of what
+acknowledge and remember in one go, announce; so memory never runs ahead of the disk, and nobody is told of what
 is not on it. What the broker changed of its sessions and retained messages is in the same commit as
 the messages of its turn.
 """
@@ -326,7 +326,8 @@ class Ingestion:
     async def _answer(self, batch: Batch, outcome: Outcome, committed: Committed, lap: Lap) -> int:
         """Acknowledge what is on disk, and remember it; gives when it was acknowledged.
 
-        Whoever is answered finds it: what is one record is remembered before anybody else has a turn.
+        Whoever is answered finds it. One record is remembered before anybody else has a turn, so devices need not
+        wait for that; between several there are turns, so they come before.
         """
         is_one = len(committed.records) <= 1
         if not is_one:

@@ -57,14 +57,16 @@ class Readers:
     async def run_leisurely(
         self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs
     ) -> T:
-        """As `run`, with a pause afterwards of the same length: for one piece of much work that nobody waits for.
+        """As `run`, with a pause afterwards of the same length: for one piece of much work that is not urgent.
 
         A busy thread leaves the loop little of the interpreter: of every call to OpenSSL it comes back late.
         """
         time = asyncio.get_running_loop().time
-        begun = time()
-        result = await self.run(function, *arguments, **named)
-        await asyncio.sleep(min(LONGEST_PAUSE_S, time() - begun))
+        async with self.turn() as turn:
+            begun = time()
+            result = await turn.run(function, *arguments, **named)
+            took_s = time() - begun
+        await asyncio.sleep(min(LONGEST_PAUSE_S, took_s))
         return result
 
     @contextlib.asynccontextmanager

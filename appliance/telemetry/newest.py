@@ -58,7 +58,10 @@ class Closed(NamedTuple):
 
 
 class Newest:
-    """The newest report of each metric. At equal moments the first that came stays."""
+    """The newest report of each metric. At equal moments the first that came stays.
+
+    Only for the loop, questions too: what nobody has looked at yet lies in rows that grow.
+    """
 
     __slots__ = ("_held", "_noted", "_recent", "_row", "_rows", "at", "last_seen_at", "last_told")
 

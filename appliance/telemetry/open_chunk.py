@@ -86,7 +86,7 @@ class OpenChunk:
         """Count, and give, what the report that was taken last takes beyond a usual one, in values."""
         cells = self._weight_of(report.values.values())
         if self.rows.count == 1 and len(self.parts) > 1:
-            cells += COLUMN_CELLS * len(self.rows.columns)
+            cells += COLUMN_CELLS * self.rows.width
         self.extra_cells += cells
         return cells
 
@@ -123,7 +123,7 @@ class OpenChunk:
         return self.rows
 
     def _weight_of(self, values: Iterable[Value]) -> int:
-        cells = max(0, len(self.rows.columns) - CELLS_PER_REPORT)
+        cells = max(0, self.rows.width - CELLS_PER_REPORT)
         if self.rows.has_texts:
             cells += sum([len(value) for value in values if isinstance(value, str)]) // TEXT_CELL
         return cells

@@ -67,7 +67,7 @@ class OpenChunks:
             if chunk is None or chunk.rows.day != report.at // DAY_MS:
                 chunk = device.current = device.open.get(report.at // DAY_MS) or self._open(device, report, now)
             rows = chunk.rows
-            if rows.count >= limit or (rows.width > METRICS_LIMIT and not report.values.keys() <= rows.columns.keys()):
+            if rows.count >= limit or (rows.width > METRICS_LIMIT and not report.values.keys() <= rows.names):
                 rows = chunk.continue_in_new_part()
                 chunk.due_at = now
             row = rows.append(report, log_id)

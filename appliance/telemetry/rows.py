@@ -11,6 +11,7 @@ are many. Who hands rows to another thread has them settled before.
 
 from array import array
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import compress
 from typing import Self, cast
 
@@ -119,6 +120,11 @@ class Rows:
         if self._heads:
             self.settle()
         return self._columns
+
+    @property
+    def names(self) -> AbstractSet[str]:
+        """The metrics: a report in the strip brings no new ones."""
+        return self._columns.keys()
 
     @classmethod
     def of(cls, reports: Sequence[Report], log_id: int) -> Self:

@@ -32,6 +32,11 @@ Metrics = Callable[[str], Sequence[str]]
 """Gives the metrics that a device reported."""
 
 
+def asks_for_metrics(asked: Asked) -> bool:
+    """Whether what is written depends on which metrics there are."""
+    return asked.form == Form.CSV and not asked.width and not asked.select
+
+
 def wanted(tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: Metrics) -> Wanted:
     """What is to be written of these devices. Raises `InvalidInputError`."""
     if not EARLIEST <= asked.start <= asked.end <= LATEST:

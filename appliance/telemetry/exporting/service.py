@@ -39,7 +39,7 @@ from appliance.telemetry.exporting.model import (
 )
 from appliance.telemetry.exporting.program.service import parquet, require_pyarrow
 from appliance.telemetry.exporting.reports import STRETCH_CHARACTERS, STRETCH_REPORTS, only, stretch
-from appliance.telemetry.exporting.request import wanted
+from appliance.telemetry.exporting.request import asks_for_metrics, wanted
 from appliance.telemetry.merge import Part
 from appliance.telemetry.model import Report
 from appliance.telemetry.service import Telemetry
@@ -56,6 +56,8 @@ BEGUN_LIMIT = 16
 """So many exports wait for whoever asks for each piece; another one takes the place of the one that waited longest."""
 CELLS_AT_ONCE = 30_000
 """So many bins are asked for in one go."""
+DEVICES_AT_ONCE = 256
+"""Of so many devices metrics are looked up in one turn of the loop."""
 READS_AT_ONCE = 64
 """A block is given after so many looks, if it is empty: who carries it may be stopped in between."""
 
@@ -92,12 +94,17 @@ class Exporting:
     async def wanted(self, tenant_id: int, asked: Asked, devices: Sequence[Device]) -> Wanted:
         """What is to be written of these devices. Raises `InvalidInputError`, `NoPyarrowError`.
 
-        In a thread: thousands of devices have tens of thousands of metrics.
+        In a thread, but for what only the loop may look at: thousands of devices have tens of thousands of metrics.
         """
         if asked.form == Form.PARQUET:
             require_pyarrow()
-        metrics_of = partial(self._telemetry.metrics, tenant_id)
-        return await asyncio.to_thread(wanted, tenant_id, asked, devices, metrics_of)
+        metrics: dict[str, Sequence[str]] = {}
+        if asks_for_metrics(asked):
+            for place, device in enumerate(devices):
+                metrics[device.device_id] = self._telemetry.metrics(tenant_id, device.device_id)
+                if place % DEVICES_AT_ONCE == DEVICES_AT_ONCE - 1:
+                    await asyncio.sleep(0)
+        return await asyncio.to_thread(wanted, tenant_id, asked, devices, metrics.__getitem__)
 
     async def written(self, wanted: Wanted, who: Who) -> AsyncGenerator[bytes]:
         """The whole file for somebody; the first bytes tell of everything that is wrong with what is wanted.

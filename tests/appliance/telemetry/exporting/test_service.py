@@ -1,6 +1,5 @@
 import asyncio
 import sys
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -243,17 +242,27 @@ async def test_an_export_waits_for_those_who_look_at_charts(gateway: Gateway) ->
     assert "count(x)" in await waiting
 
 
-async def test_what_is_to_be_written_is_found_out_beside_the_loop(gateway: Gateway) -> None:
-    threads: list[int] = []
+async def test_metrics_are_looked_up_on_the_loop_a_few_devices_at_a_time(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "DEVICES_AT_ONCE", 2)
+    asked: list[str] = []
+    turns: list[int] = []
     metrics = gateway.telemetry.metrics
 
     def told(tenant_id: int, device_id: str) -> list[str]:
-        threads.append(threading.get_ident())
+        # What grows is looked at by nobody else.
+        asyncio.get_running_loop().call_soon(lambda: turns.append(len(asked)))
+        asked.append(device_id)
         return metrics(tenant_id, device_id)
 
     gateway.telemetry.metrics = told  # type: ignore[method-assign]
-    found = await Exporting(gateway.telemetry).wanted(1, Asked(0, NOON), [device("a"), device("b")])
+    devices = [device(name) for name in "abcde"]
+    found = await Exporting(gateway.telemetry).wanted(1, Asked(0, NOON), devices)
     assert isinstance(found, Raw)
     assert found.layout.metrics == ("x", "y")
-    assert len(threads) == 2
-    assert threading.get_ident() not in threads
+    assert asked == [*"abcde"]
+    assert turns == [2, 2, 4, 4, 5]
+    asked.clear()
+    await Exporting(gateway.telemetry).wanted(1, Asked(0, NOON, select=("x",)), devices)
+    assert asked == []
