@@ -49,6 +49,14 @@ _DAMAGE_EXACTLY = {
     sqlite3.SQLITE_CONSTRAINT_UNIQUE,
 }
 """A disk that does not give back what was written, and trees that say two things."""
+_FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+"""Kinds of errors by which SQLite tells, among other things, that it may not write a file or not even read it."""
+
+_REMEDY = "give it the owner and the permissions of its neighbours"
+
+
+class ForbiddenDayError(UnwritableError):
+    """The gateway may not write a day file, which is no damage: it can once somebody gives it the right to."""
 
 
 class LogRow(NamedTuple):
@@ -341,18 +349,30 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
 def damage_told(path: Path) -> Iterator[None]:
     """Raise `DamagedOpenDayError` when SQLite cannot write a day file because of what is in it.
 
-    Raises `UnwritableError` when nobody gave the gateway the right to write it.
+    Raises `ForbiddenDayError` when nobody gave the gateway the right to write it.
     """
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
-            if not os.access(path, os.W_OK, effective_ids=True):
-                raise UnwritableError(f"{path.name} cannot be written: the gateway may only read it") from error
-            # Else its head says that only later releases may write it.
-        elif not is_damage(error):
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF in _FORBIDDEN and (name := _forbidden_name(path, os.W_OK)):
+            raise ForbiddenDayError(f"{name} may not be written by the gateway: {_REMEDY}") from error
+        # One that may be written, and is only read: its head says that only later releases may write it.
+        if code != sqlite3.SQLITE_READONLY and not is_damage(error):
             raise
         raise DamagedOpenDayError(f"{path.name} was damaged: {error}") from error
+
+
+def require_readable(path: Path) -> None:
+    """Raise `ForbiddenDayError` when there is a day file that nobody gave the gateway the right to read."""
+    if name := _forbidden_name(path, os.R_OK):
+        raise ForbiddenDayError(f"{name} may not be read by the gateway: {_REMEDY}")
+
+
+def _forbidden_name(path: Path, wanted: int) -> str:
+    """Which of the files of a day is there and may not be used like this; empty when each may."""
+    parts = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+    return next((each.name for each in parts if each.exists() and not os.access(each, wanted, effective_ids=True)), "")
 
 
 def is_damage(error: BaseException) -> bool:

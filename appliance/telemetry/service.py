@@ -8,7 +8,7 @@ between replays the log and skips what the day files already hold, so nothing is
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -23,11 +23,12 @@ from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.store.readers import Check, Readers
 from appliance.telemetry import queries
 from appliance.telemetry.asking.service import Asking
+from appliance.telemetry.barred.service import Barred
 from appliance.telemetry.cold.reading import ColdReadings, NothingCold
 from appliance.telemetry.cold.together.service import together
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.hourly.service import Bins, Hourly
-from appliance.telemetry.keeping.model import DamagedOpenDayError, Erasure
+from appliance.telemetry.keeping.model import Erasure
 from appliance.telemetry.merge import Part, Readings, newest
 from appliance.telemetry.model import Latest, Report, Series
 from appliance.telemetry.newest import Newest
@@ -70,7 +71,8 @@ class Telemetry:
         self.readers = Readers(READERS_LIMIT)
         self._unsynced: dict[int, int] = {}
         """Day files with chunks that may not be on disk yet, and the oldest log id these need."""
-        self.unwritable: dict[int, str] = {}
+        self._barred = Barred(self._files, self._days)
+        self.unwritable = self._barred.damaged
         """Days into whose damaged open part nothing is written until it was saved, and what is wrong with it."""
         self._trimmed_log_id = 0
         self.trim: Callable[[Sequence[int], int], Awaitable[None]] = partial(database.write, queries.delete_log)
@@ -149,9 +151,8 @@ class Telemetry:
         """What telemetry says of itself."""
         details = {"open_chunks": self._chunks.open_count, "reports_in_memory": self._chunks.report_count}
         details["damaged"] = len(self._days.damages)
-        if self._trouble or self.unwritable:
-            waiting = [f"{told}; what comes for it waits until it was saved" for told in self.unwritable.values()]
-            return Status(ok=False, summary=self._trouble or "; ".join(waiting), details=details)
+        if told := "; ".join([self._trouble] if self._trouble else self._barred.waiting()):
+            return Status(ok=False, summary=told, details=details)
         if self._days.damages:
             return Status(ok=False, summary="some stored readings were damaged; the log names them", details=details)
         return Status(ok=True, summary=f"{self._chunks.report_count} reports not in day files yet", details=details)
@@ -238,14 +239,13 @@ class Telemetry:
         """Write nothing into the file of a day meanwhile; what comes for it stays in memory and in the log.
 
         One that is kept is complete and on the disk by then. Raises `UnwritableError` when it cannot be, because the
-        disk is full or the file is being read, `DamagedOpenDayError` when nothing can be written into it.
+        disk is full, the file is being read or it may not be written, `DamagedOpenDayError` when it was damaged.
         """
         async with self._sealing:
             if is_kept:
                 await self._write_sealing()
                 self._require_synced(day)
-                if day in self.unwritable:
-                    raise DamagedOpenDayError(self.unwritable[day])
+                self._barred.require_undamaged(day)
             self._settled(day)
             self._chunks.held.add(day)
         async with self._closed(day):
@@ -255,8 +255,8 @@ class Telemetry:
     async def held_to_save(self, day: int) -> AsyncIterator[Days]:
         """The same of a day whose open part may be damaged. Unless this ends well, it stays as it was.
 
-        The log keeps meanwhile whatever may not be on the disk. Raises `UnwritableError` when the disk is full or the
-        file is being read.
+        The log keeps meanwhile whatever may not be on the disk. Raises `UnwritableError` when the disk is full, the
+        file is being read or it may not be written.
         """
         async with self._sealing:
             await self._write_sealing()
@@ -275,7 +275,7 @@ class Telemetry:
         """
         name = queries.day_name(day)
         async with self._sealing, self.readers_kept_out():
-            with queries.damage_told(self._files.path(name)):
+            async with self._barred.told(day):
                 file = await self._files.writer(name)
                 result = await file.write(function, *arguments)
                 if not await file.maintain(queries.checkpoint):
@@ -336,6 +336,7 @@ class Telemetry:
     async def _write_sealing(self) -> None:
         await self._insert_sealing()
         await self._checkpoint()
+        self._barred.forget_but(self._unsynced.keys() | {sealed.day for sealed in self._chunks.sealing})
         await self._trim()
 
     async def _insert_sealing(self) -> None:
@@ -343,7 +344,7 @@ class Telemetry:
         barred = self._chunks.held | self.unwritable.keys()
         free = [sealed for sealed in self._chunks.sealing if sealed.day not in barred]
         for day, same_day in groupby(sorted(free, key=attrgetter("day")), attrgetter("day")):
-            with self._damage_noted(day):
+            async with self._barred.noted(day):
                 await self._insert_into(day, list(same_day))
 
     async def _insert_into(self, day: int, waiting: Sequence[OpenChunk]) -> None:
@@ -360,21 +361,13 @@ class Telemetry:
                 await asyncio.sleep(0)
 
     async def _checkpoint(self) -> None:
-        for day in self._unsynced.keys() - self._chunks.held - self.unwritable.keys():
-            with self._damage_noted(day):
+        # Of a day that may not be written, only what was inserted before is left to put on the disk.
+        refused = self._barred.forbidden.keys() & {sealed.day for sealed in self._chunks.sealing}
+        for day in self._unsynced.keys() - self._chunks.held - self.unwritable.keys() - refused:
+            async with self._barred.noted(day):
                 file = await self._files.writer(queries.day_name(day))
                 if await file.maintain(queries.checkpoint):
                     del self._unsynced[day]
-
-    @contextlib.contextmanager
-    def _damage_noted(self, day: int) -> Iterator[None]:
-        """Keep a day whose file is damaged from ending anything: what comes for it waits until it was saved."""
-        try:
-            with queries.damage_told(self._days.path(day)):
-                yield
-        except DamagedOpenDayError as error:
-            self.unwritable[day] = str(error)
-            self._days.note_damage(str(error), day)
 
     @contextlib.asynccontextmanager
     async def _closed(self, day: int) -> AsyncIterator[None]:
@@ -386,12 +379,13 @@ class Telemetry:
             self._chunks.held.discard(day)
 
     def _require_synced(self, day: int) -> None:
+        self._barred.require_allowed(day)
         if day in self._unsynced and day not in self.unwritable:
             raise UnwritableError(f"{queries.day_name(day)} is being read, it is put on the disk later")
 
     def _settled(self, day: int) -> None:
         self._unsynced.pop(day, None)
-        self.unwritable.pop(day, None)
+        self._barred.settled(day)
 
     async def _trim(self) -> None:
         oldest = min([self._chunks.oldest_needed(), *self._unsynced.values()])

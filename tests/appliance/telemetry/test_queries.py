@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.instant import DAY_MS
-from appliance.store.database import UnwritableError, connect_writer
+from appliance.store.database import connect_writer
 from appliance.telemetry import chunk, latest_record, queries
 from appliance.telemetry.day_file import DamagedDayError, SealedChunk, SealedDevice, key_of, turn_of
 from appliance.telemetry.days.queries import read_chunks, read_devices
@@ -247,17 +247,22 @@ def test_a_file_that_says_that_only_later_releases_may_write_it_is_damaged(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_file_that_the_gateway_may_only_read_is_not_damaged() -> None:
+@pytest.mark.parametrize(("suffix", "mode"), [("", 0o444), ("", 0o600), ("-wal", 0o444), ("-wal", 0o600)])
+def test_a_file_that_the_gateway_may_not_write_is_not_damaged(suffix: str, mode: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
         path = Path(folder, "2026-01-31.db")
-        with writing(path) as connection:
+        with writing(Path(folder, "before.db")) as connection:
             queries.insert_sealed(connection, [sealed("a", 1, (0, 5))])
-        path.chmod(0o444)
+            for each in ("", "-wal"):
+                path.with_name(path.name + each).write_bytes(Path(folder, f"before.db{each}").read_bytes())
+                path.with_name(path.name + each).chmod(0o666)
+        path.with_name(path.name + suffix).chmod(mode)
         os.seteuid(65_534)
         try:
-            told = r"^2026-01-31\.db cannot be written: the gateway may only read it$"
-            with pytest.raises(UnwritableError, match=told), queries.damage_told(path), writing(path) as denied:
+            told = rf"^2026-01-31\.db{suffix} may not be written by the gateway: give it the owner and the permissions"
+            refused = pytest.raises(queries.ForbiddenDayError, match=told)
+            with refused, queries.damage_told(path), writing(path) as denied:
                 queries.insert_sealed(denied, [sealed("a", 2, (6, 7))])
         finally:
             os.seteuid(0)

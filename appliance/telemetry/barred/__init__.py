@@ -1,0 +1,1 @@
+"""Days into whose files nothing can be written for now."""
