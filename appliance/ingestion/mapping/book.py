@@ -12,7 +12,7 @@ from appliance.ingestion.mapping.turning import MayReport, Turning
 from broker.topics import matches
 
 TOPICS_LIMIT = 65_536
-"""Of more topics, those are forgotten that were first met. So many take some 15 MB; the longest, of wide characters, 80."""
+"""Of more topics, those are forgotten that were first met. They take some 15 MB; the longest, in any script, 80."""
 REMEMBERED_LENGTH = 256
 """Of a longer topic the rule is looked for each time."""
 
