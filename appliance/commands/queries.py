@@ -2,15 +2,15 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from appliance.commands.model import Batch, Command
 from appliance.commands.row import JOINED, READ, READ_BATCH, READ_BYTES, batch_of, command_of, salvaged
+from appliance.portions import portions_of
 from appliance.store.database import Select
 
-T = TypeVar("T")
-
 VALUES_LIMIT = 500
+"""No more are bound by one statement."""
 
 
 def insert_commands(
@@ -50,7 +50,7 @@ def devices_of_batch(
 ) -> set[str]:
     """Those of these devices that have their command of a batch already."""
     found: set[str] = set()
-    for some in _pieces(device_ids):
+    for some in portions_of(device_ids, VALUES_LIMIT):
         places = ", ".join("?" * len(some))
         sql = f"SELECT device_id FROM command WHERE +tenant_id = ? AND batch_number = ? AND device_id IN ({places})"
         found.update(device_id for (device_id,) in connection.execute(sql, (tenant_id, batch_number, *some)))
@@ -99,7 +99,7 @@ def note_evidence(connection: sqlite3.Connection, commands: Iterable[Command]) -
 def by_executions(connection: sqlite3.Connection, tenant_id: int, execution_ids: Collection[str]) -> dict[str, Command]:
     """The commands of execution ids, by these."""
     found: dict[str, Command] = {}
-    for some in _pieces(execution_ids):
+    for some in portions_of(execution_ids, VALUES_LIMIT):
         places = ", ".join("?" * len(some))
         sql = f"SELECT {READ} {JOINED} WHERE command.tenant_id = ? AND execution_id IN ({places})"
         for row in connection.execute(sql, (tenant_id, *some)):
@@ -111,7 +111,7 @@ def by_executions(connection: sqlite3.Connection, tenant_id: int, execution_ids:
 def by_numbers(connection: sqlite3.Connection, tenant_id: int, numbers: Collection[int]) -> dict[int, Command]:
     """The commands of numbers, by these."""
     found: dict[int, Command] = {}
-    for some in _pieces(numbers):
+    for some in portions_of(numbers, VALUES_LIMIT):
         places = ", ".join("?" * len(some))
         sql = f"SELECT {READ} {JOINED} WHERE command.tenant_id = ? AND command_number IN ({places})"
         for row in connection.execute(sql, (tenant_id, *some)):
@@ -147,7 +147,7 @@ def next_commands(connection: sqlite3.Connection, tenant_id: int, device_id: str
 def open_counts(connection: sqlite3.Connection, tenant_id: int, device_ids: Collection[str]) -> dict[str, int]:
     """How many commands of devices have not ended; devices without one are left out."""
     found: dict[str, int] = {}
-    for some in _pieces(device_ids):
+    for some in portions_of(device_ids, VALUES_LIMIT):
         places = ", ".join("?" * len(some))
         sql = f"""
             SELECT device_id, COUNT(*) FROM command
@@ -312,9 +312,3 @@ def _place(tenant_id: int, device_id: bytes) -> tuple[int, str]:
 def _one(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> Command | None:
     row = connection.execute(sql, values).fetchone()
     return None if row is None else command_of(*row)
-
-
-def _pieces(values: Collection[T]) -> Iterator[Sequence[T]]:
-    """No more values at once than a statement may bind."""
-    listed = list(values)
-    return (listed[first : first + VALUES_LIMIT] for first in range(0, len(listed), VALUES_LIMIT))

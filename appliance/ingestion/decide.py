@@ -113,9 +113,12 @@ class Decision:
                     size += len(message.payload) // USUAL_PART
                     self._take_plain(report)
                 else:
-                    size += work_of(message, self._known.mapping)
+                    device_id = telemetry_device(message.topic)
+                    turning = self._turning(message) if device_id is None else None
+                    size += work_of(message, is_read=device_id is not None or turning is not None)
                     # Few messages have more than one object: for the others nothing is begun that can be interrupted.
-                    if (rest := self._begin(message)) is not None:
+                    rest = self._begin(message, device_id) if device_id else self._begin_other(message, turning)
+                    if rest is not None:
                         yield from rest
             except Exception as error:  # one bad message stops nobody: the one broad except
                 envelope = envelope_of(message)
@@ -129,11 +132,11 @@ class Decision:
                 count = size = 0
                 yield
 
-    def _begin(self, message: Message) -> Iterator[None] | None:
-        """Decide about any message of one object, or of none; give what is to be done about any other."""
-        device_id = telemetry_device(message.topic)
-        if device_id is None:
-            return self._begin_other(message)
+    def _turning(self, message: Message) -> Turning | None:
+        return self._known.mapping.turning(message.tenant_id, message.topic)
+
+    def _begin(self, message: Message, device_id: str) -> Iterator[None] | None:
+        """Decide about any message of telemetry of one object, or of none; give what is to be done about any other."""
         envelope = envelope_of(message)
         objects, faults = unpack(message.payload, envelope, self._known.tolerances)
         if faults or len(objects) != 1:
@@ -147,12 +150,11 @@ class Decision:
                 self._known.usual.learn(message.topic, device_id, objects[0])
         return None
 
-    def _begin_other(self, message: Message) -> Iterator[None] | None:
+    def _begin_other(self, message: Message, turning: Turning | None) -> Iterator[None] | None:
         """Take a message that is on no topic of telemetry: a request, or what a mapping rule is about, or nothing."""
         if message.topic.startswith(REQUEST_PREFIXES):
             self.requests.append(message)
             return None
-        turning = self._known.mapping.turning(message.tenant_id, message.topic)
         return None if turning is None else self._deciding_mapped(message, turning)
 
     def _take_plain(self, report: Report) -> None:
@@ -208,7 +210,8 @@ class Decision:
         may_report, tenant_id, publisher = self._known.mapping.may_report, message.tenant_id, message.principal
         envelope = envelope_of(message)
         if message.is_operators or not may_report(tenant_id, publisher):
-            self._note(msgspec.structs.replace(envelope, device_id=""), of_no_device(turning, publisher))
+            fault = of_no_device(turning, publisher, is_operators=message.is_operators)
+            self._note(msgspec.structs.replace(envelope, device_id=""), fault)
             return
         objects, faults = turning.unpacked(message.payload, envelope, self._known.tolerances)
         for fault in faults:
@@ -343,14 +346,10 @@ def contradiction(report: Report, metric: str) -> PayloadError:
     return PayloadError("came_twice", f"{shown} came again with another value; the first is kept")
 
 
-def work_of(message: Message, mapping: MappingBook) -> int:
+def work_of(message: Message, *, is_read: bool) -> int:
     """How much work a message is, in bytes of one that is a single object in JSON."""
     size = len(message.payload)
-    if message.payload[:1] == USUAL_START:
-        return size
-    topic = message.topic
-    is_read = telemetry_device(topic) is not None or mapping.turning(message.tenant_id, topic) is not None
-    return size * UNUSUAL_WEIGHT if is_read else size
+    return size * UNUSUAL_WEIGHT if is_read and message.payload[:1] != USUAL_START else size
 
 
 def telemetry_device(topic: str) -> str | None:

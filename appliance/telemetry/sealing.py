@@ -38,11 +38,6 @@ def sealed_devices(
     ]
 
 
-def groups(chunks: Sequence[OpenChunk], count: int) -> list[Sequence[OpenChunk]]:
-    """The same chunks, so many at a time."""
-    return [chunks[first : first + count] for first in range(0, len(chunks), count)]
-
-
 def newest_values(sealed: OpenChunk) -> NewestValues:
     """The newest values of the device of a chunk: of when nothing more was taken, if that was noted, else of now."""
     newest = sealed.device.newest

@@ -18,6 +18,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from appliance.config import TelemetryConfig
 from appliance.health import Status
 from appliance.instant import SECOND_MS, Clock
+from appliance.portions import portions_of
 from appliance.store.database import Database, UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.store.readers import Check, Readers
@@ -38,7 +39,7 @@ from appliance.telemetry.paging.service import Paging
 from appliance.telemetry.recovering.service import Recovery
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
 from appliance.telemetry.rows import Identity, Rows
-from appliance.telemetry.sealing import CHUNKS_AT_ONCE, CHUNKS_PER_TRANSACTION, groups, newest_values, sealed_devices
+from appliance.telemetry.sealing import CHUNKS_AT_ONCE, CHUNKS_PER_TRANSACTION, newest_values, sealed_devices
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,7 +48,6 @@ log = logging.getLogger(__name__)
 
 OPEN_FILES_LIMIT = 3
 """Today's file, yesterday's while late readings come in, and one more."""
-
 READERS_LIMIT = 2
 """How many questions about the past are worked on at once, each in a thread."""
 
@@ -349,13 +349,13 @@ class Telemetry:
 
     async def _insert_into(self, day: int, waiting: Sequence[OpenChunk]) -> None:
         file = await self._files.writer(queries.day_name(day))
-        for batch in groups(waiting, CHUNKS_PER_TRANSACTION):
+        for batch in portions_of(waiting, CHUNKS_PER_TRANSACTION):
             states = [newest_values(sealed) for sealed in batch]
             devices = await asyncio.to_thread(sealed_devices, batch, states, self._chunks.last_log_id)
             needed = min(sealed.first_log_id for sealed in batch)
             self._unsynced[day] = min(self._unsynced.get(day, needed), needed)
             await file.write(queries.insert_sealed, devices)
-            for done in groups(batch, CHUNKS_AT_ONCE):
+            for done in portions_of(batch, CHUNKS_AT_ONCE):
                 self.rollups.sealed(done)
                 self._chunks.finish_sealing(done)
                 await asyncio.sleep(0)

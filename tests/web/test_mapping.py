@@ -28,7 +28,8 @@ async def test_of_a_publisher_that_is_not_there_it_is_told_that_it_is_not(house:
     told = await tried(house.gateway, 1, Sample("nobody", WEARABLE, b'{"x": 1}'), rule())
     assert (told.may_publish, told.reports) == (False, [])
     assert "nobody" in told.may_publish_reason
-    reason = "mapping rule 'wearables' takes what devices publish, and 'nobody' is none"
+    wrong = "'nobody' is not registered here, or suspended or retired"
+    reason = f"mapping rule 'wearables' takes what devices publish, and {wrong}"
     assert told.problems == [TriedProblem("", "no_device", reason, 1)]
 
 

@@ -23,6 +23,11 @@ class Key(NamedTuple):
     command_number: int
     attempt: int
 
+    @property
+    def place(self) -> Place:
+        """Whose it is."""
+        return self.tenant_id, self.device_id
+
 
 class Listener(Protocol):
     """Whoever wants to know what became of a flight."""
@@ -44,7 +49,14 @@ class Flight:
     """Evidence of one message; the broker tells it."""
 
     __slots__ = (
-        *("_is_told", "began_at", "client_id", "is_answered_for", "is_written", "key", "listener", "message"),
+        "_is_told",
+        "began_at",
+        "client_id",
+        "is_answered_for",
+        "is_written",
+        "key",
+        "listener",
+        "message",
         "publication",
     )
 

@@ -16,6 +16,9 @@ from broker.session import Session
 
 EXACTLY_ONCE = 2
 
+_REQUEST_LEVELS = (("cmd/", 2), ("$aws/commands/", 6))
+"""How the topics of requests begin, and which level says `request`; the others may say it, too, in names and ids."""
+
 
 class KeptBySession(NamedTuple):
     """One attempt of one command, as a session has kept it."""
@@ -31,11 +34,17 @@ class KeptBySession(NamedTuple):
 
 def request_of(answered: Sequence[Answered], message: Message) -> Address | None:
     """Which command a message brings; None where it brings none."""
-    topic = message.topic
-    if message.client_id or not topic.startswith(("cmd/", "$aws/commands/")):
+    if message.client_id:
         return None
-    found = addressed(answered, topic.replace("/request", "/response", 1))
-    return None if found is None else found[1]
+    for beginning, level in _REQUEST_LEVELS:
+        if not message.topic.startswith(beginning):
+            continue
+        levels = message.topic.split("/")
+        if levels[level : level + 1] == ["request"]:
+            levels[level] = "response"
+            found = addressed(answered, "/".join(levels))
+            return None if found is None else found[1]
+    return None
 
 
 def recalled(

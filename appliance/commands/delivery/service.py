@@ -15,7 +15,9 @@ from functools import partial
 from appliance.commands import queries
 from appliance.commands.as_jobs.service import AsJobs, Kept
 from appliance.commands.delivery.claiming.service import Claim, Waiting, all_waiting, at_once, claim, one_waiting
+from appliance.commands.delivery.expecting import Expecting
 from appliance.commands.delivery.flight import Change, Claimant, Evidence, Flight, Key, Place, Post, Wants
+from appliance.commands.delivery.flights import Flights
 from appliance.commands.delivery.keeping.service import Keeping
 from appliance.commands.delivery.recall import EXACTLY_ONCE, KeptBySession, recalled, request_of
 from appliance.commands.dialects.dialect import Answered, Dialect
@@ -45,8 +47,11 @@ class Courier:
 
     def __init__(self, database: Database, clock: Clock, in_flight: int, as_jobs: AsJobs, aside: SettingAside) -> None:
         """`in_flight` commands of a device may be written and not yet answered for."""
-        self._database, self._clock, self._in_flight = database, clock, in_flight
-        self.as_jobs, self._aside = as_jobs, aside
+        self._database = database
+        self._clock = clock
+        self._in_flight = in_flight
+        self.as_jobs = as_jobs
+        self._aside = aside
         self.keeping = Keeping(database, clock, aside, self._settled)
         self.dialects: Sequence[Dialect] = ()
         self.answered: Sequence[Answered] = ()
@@ -62,13 +67,8 @@ class Courier:
         self.follow: Callable[[Delivery, Flight], None] = lambda *_: None
         """Has a flight hear what becomes of a delivery that a session has kept."""
         self._post: Post | None = None
-        self._waiting: set[Place] = set()
-        """Devices that something waits for on the disk."""
-        self._ready: dict[Place, None] = {}
-        """Those that are to be looked at, in order."""
-        self._reserved: set[Place] = set()
-        """Those to whom something is just being offered that is written down along with it."""
-        self._flights: dict[Place, dict[int, Flight]] = {}
+        self._expecting = Expecting()
+        self._flights = Flights()
         self._other_names: dict[Place, str] = {}
         """The devices behind client identifiers that are not their own."""
         self._has_to_offer = asyncio.Event()
@@ -97,15 +97,15 @@ class Courier:
     def expect(self, places: Iterable[Place]) -> None:
         """Something waits for these devices."""
         for place in places:
-            self._waiting.add(place)
-            self._ready[place] = None
+            self._expecting.add(place)
+            self._expecting.look_at(place)
         self._has_to_offer.set()
 
     def reserve(self, places: Iterable[Place]) -> dict[Place, Claimant]:
         """Devices to which something new can be offered at once; nothing else is, until `launch` or `release`."""
-        idle = [place for place in places if place not in self._waiting and self._post is not None]
+        idle = [place for place in places if place not in self._expecting and self._post is not None]
         found = {place: one for place in idle if (one := self._claimant(place)) is not None}
-        self._reserved.update(found)
+        self._expecting.reserve(found)
         return found
 
     def at_once(
@@ -123,13 +123,13 @@ class Courier:
     def release(self, reserved: Iterable[Place]) -> None:
         """These devices may be offered something else again."""
         for place in reserved:
-            self._reserved.discard(place)
-            if place in self._waiting:
+            self._expecting.release(place)
+            if place in self._expecting:
                 self._look_at(place)
 
     def land(self, command: Command) -> None:
         """A command has ended: its flight does not count any more."""
-        flight = self._flights.get((command.tenant_id, command.device_id), {}).get(command.command_number)
+        flight = self._flights.of(command)
         if flight is not None:
             flight.withdraw()
             self._forget(flight)
@@ -138,7 +138,7 @@ class Courier:
         """Take a command back that was not written yet; False where it was, or may have been."""
         if command.offered_at is None:
             return True
-        flight = self._flights.get((command.tenant_id, command.device_id), {}).get(command.command_number)
+        flight = self._flights.of(command)
         if flight is None or not flight.withdraw():
             return False
         self._forget(flight)
@@ -151,20 +151,19 @@ class Courier:
 
     def look_after(self, now: int) -> None:
         """Take back what waits too long behind other messages of its connection."""
-        for flights in list(self._flights.values()):
-            for flight in list(flights.values()):
-                if not flight.is_written and now - flight.began_at > IMPATIENT_MS and flight.withdraw():
-                    self.was_untaken(flight)
+        for flight in self._flights.all():
+            if not flight.is_written and now - flight.began_at > IMPATIENT_MS and flight.withdraw():
+                self.was_untaken(flight)
 
     @property
     def waiting_count(self) -> int:
         """Devices that something waits for."""
-        return len(self._waiting)
+        return len(self._expecting)
 
     @property
     def flight_count(self) -> int:
         """Commands that are written, or about to be, and not answered for."""
-        return sum(map(len, self._flights.values()))
+        return len(self._flights)
 
     # What the broker tells.
 
@@ -178,10 +177,10 @@ class Courier:
         elif self._other_names:
             self._other_names.pop((event.tenant_id, event.client_id), None)
         self.abandon(event.tenant_id, event.client_id, self._is_request)
-        for flight in list(self._flights.get(place, {}).values()):
+        for flight in self._flights.to(place):
             if flight.client_id == event.client_id and not self._goes_on(flight):
                 self._lost(flight)
-        if place in self._waiting and isinstance(event, Connected):
+        if place in self._expecting and isinstance(event, Connected):
             self._look_at(place)
 
     def heard_subscribed(self, event: Subscribed) -> None:
@@ -190,7 +189,7 @@ class Courier:
             return
         device_id = self._other_names.get((event.tenant_id, event.client_id), event.client_id)
         place = (event.tenant_id, device_id)
-        if place in self._waiting:
+        if place in self._expecting:
             self._look_at(place)
 
     def was_written(self, flight: Flight) -> None:
@@ -218,16 +217,15 @@ class Courier:
         while True:
             await self._has_to_offer.wait()
             self._has_to_offer.clear()
-            while self._ready:
-                places = list(self._ready)[:PIECE]
-                for place in places:
-                    del self._ready[place]
+            while self._expecting.is_ready:
+                places = self._expecting.take(PIECE)
                 try:
                     with self.mishap.tried():
-                        await self._offer([place for place in places if place in self._waiting])
+                        await self._offer([place for place in places if place in self._expecting])
                 except UnwritableError as error:
                     log.warning("commands not offered, retried until they are error=%s", error)
-                    self._ready.update(dict.fromkeys(places))
+                    for place in places:
+                        self._expecting.look_at(place)
                     await asyncio.sleep(RETRY_S)
 
     async def _offer(self, places: Sequence[Place]) -> None:
@@ -260,15 +258,15 @@ class Courier:
                 self.expect([place])
                 return
         # More may wait than what was just looked at; it is offered a little later.
-        self._waiting.add(place)
+        self._expecting.add(place)
         self.mishap.note(error)
 
     def _claimant(self, place: Place) -> Claimant | None:
         """Over which connection a device can be offered something now."""
         assert self._post is not None  # noqa: S101  it runs
         tenant_id, device_id = place
-        room = self._in_flight - len(self._flights.get(place, {}))
-        if room <= 0 or place in self._reserved:
+        room = self._in_flight - self._flights.count_to(place)
+        if room <= 0 or self._expecting.is_reserved(place):
             return None
         for session in self._post.sessions(tenant_id, device_id):
             client = session.client
@@ -294,7 +292,7 @@ class Courier:
     def _claimed(self, claims: Sequence[Claim], kept: Kept, done: Sequence[Place]) -> None:
         """Write what is on disk as offered."""
         kept.tell()
-        self._waiting.difference_update(done)
+        self._expecting.remove(done)
         for each in claims:
             self._write(each)
         if kept.changes:
@@ -303,8 +301,7 @@ class Courier:
     def _write(self, claim: Claim) -> None:
         assert self._post is not None  # noqa: S101  it runs
         command, claimant = claim.command, claim.claimant
-        place = (command.tenant_id, command.device_id)
-        key = Key(*place, command.command_number, command.attempt)
+        key = Key(command.tenant_id, command.device_id, command.command_number, command.attempt)
         topic, payload, properties = claim.wire
         message = Message(
             *(command.tenant_id, "", "", topic, payload, command.qos),
@@ -314,9 +311,8 @@ class Courier:
             expires_at=command.expires_at,
         )
         flight = Flight(key, claimant.session.client_id, message, self)
-        flights = self._flights.setdefault(place, {})
-        has_room = len(flights) < self._in_flight
-        flights[command.command_number] = flight
+        has_room = self._flights.count_to(key.place) < self._in_flight
+        self._flights.add(flight)
         if not (has_room and claimant.is_still_there):
             self._lost(flight)
             return
@@ -331,7 +327,7 @@ class Courier:
         assert self._post is not None  # noqa: S101  it runs
         if flight.message.qos < EXACTLY_ONCE or not flight.is_written:
             return False
-        sessions = self._post.sessions(flight.key.tenant_id, flight.key.device_id)
+        sessions = self._post.sessions(*flight.key.place)
         return any(
             delivery.message is flight.message
             for session in sessions
@@ -350,17 +346,12 @@ class Courier:
         self._forget(flight)
 
     def _forget(self, flight: Flight) -> None:
-        place = (flight.key.tenant_id, flight.key.device_id)
-        flights = self._flights.get(place)
-        if flights is not None and flights.get(flight.key.command_number) is flight:
-            del flights[flight.key.command_number]
-            if not flights:
-                del self._flights[place]
-        if place in self._waiting:
-            self._look_at(place)
+        self._flights.remove(flight)
+        if flight.key.place in self._expecting:
+            self._look_at(flight.key.place)
 
     def _look_at(self, place: Place) -> None:
-        self._ready[place] = None
+        self._expecting.look_at(place)
         self._has_to_offer.set()
 
     def _about(self, key: Key) -> Evidence:
@@ -393,7 +384,7 @@ class Courier:
         else:
             message = by_session.delivery.message
             flight = Flight(key, by_session.client_id, message, self, is_recalled=True)
-            self._flights.setdefault((key.tenant_id, key.device_id), {})[key.command_number] = flight
+            self._flights.add(flight)
             self.follow(by_session.delivery, flight)
             if by_session.delivery.is_released:
                 # Its device has answered for the first step, so it was written.

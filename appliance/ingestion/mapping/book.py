@@ -1,15 +1,18 @@
 """The mapping rules in memory, found by topic.
 
 A filter begins with a plain level, so a look at the first level tells of nearly every topic that no rule is about. What
-was found of the others is remembered, within bounds, and forgotten when a rule changes.
+was found of the others is remembered where to find it takes long, within bounds, and forgotten when a rule changes.
 """
+
+from collections import OrderedDict
+from collections.abc import Sequence
 
 from appliance.ingestion.mapping.model import KeptRule, MappingRule, UnknownMappingRuleError
 from appliance.ingestion.mapping.turning import MayReport, Turning
 from broker.topics import matches
 
-TOPICS_LIMIT = 4_096
-"""Of more topics, what was found of all of them is forgotten."""
+TOPICS_LIMIT = 65_536
+"""Of more topics, those are forgotten that were first met. They take some 15 MB; the longest, in any script, 80."""
 REMEMBERED_LENGTH = 256
 """Of a longer topic the rule is looked for each time."""
 
@@ -20,11 +23,13 @@ _Tenant = dict[str, list[Turning]]
 class MappingBook:
     """The mapping rules of every tenant."""
 
-    def __init__(self, may_report: MayReport = lambda *_: False) -> None:
+    def __init__(self, may_report: MayReport = lambda *_: False, topics_limit: int = TOPICS_LIMIT) -> None:
         self.may_report = may_report
+        self._topics_limit = topics_limit
         self._rules: dict[int, dict[str, KeptRule]] = {}
         self._turnings: dict[int, _Tenant] = {}
-        self._found: dict[tuple[int, str], Turning | None] = {}
+        # Of a plain dictionary the oldest entry is found ever more slowly, the more of them have gone.
+        self._found: OrderedDict[tuple[int, str], Turning | None] = OrderedDict()
 
     def put(self, kept: KeptRule) -> None:
         """Have a rule in force, in place of the one of the same name."""
@@ -61,9 +66,9 @@ class MappingBook:
         if key in self._found:
             return self._found[key]
         turning = next((each for each in turnings if matches(each.rule.document.topic, topic)), None)
-        if len(topic) <= REMEMBERED_LENGTH:
-            if len(self._found) >= TOPICS_LIMIT:
-                self._found.clear()
+        if len(topic) <= REMEMBERED_LENGTH and _takes_long(turnings):
+            if len(self._found) >= self._topics_limit:
+                self._found.popitem(last=False)
             self._found[key] = turning
         return turning
 
@@ -82,3 +87,8 @@ class MappingBook:
             self._turnings[tenant_id] = tenant
         else:
             self._turnings.pop(tenant_id, None)
+
+
+def _takes_long(turnings: Sequence[Turning]) -> bool:
+    """Whether to ask these filters about a topic takes longer than to remember what came of it."""
+    return len(turnings) > 1 or "+" in turnings[0].rule.document.topic

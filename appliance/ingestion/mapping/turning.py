@@ -25,6 +25,7 @@ MayReport = Callable[[int, str], bool]
 NAME_LENGTH = 140
 """How much of a name is shown."""
 _ENVELOPE = ("timestamp", "sequence")
+_IS_NOT_THERE = "is not registered here, or suspended or retired"
 
 
 class Turning:
@@ -91,7 +92,7 @@ class Turning:
                 " the publishers of the rule may report for others",
             )
         if not is_there:
-            raise PayloadError("unknown_device", f"{shown}, which is not registered here, or suspended or retired")
+            raise PayloadError("unknown_device", f"{shown}, which {_IS_NOT_THERE}")
 
     def turned(self, item: object) -> object:
         """An object as its device would publish it; what is no object stays what it is. Raises `PayloadError`."""
@@ -133,10 +134,14 @@ class Turning:
         return PayloadError("no_device", f"mapping rule {self.name!r} looks for the device {place}, and {wrong}")
 
 
-def of_no_device(turning: Turning, principal: str) -> PayloadError:
-    """Say that what a rule is about was published by somebody who is no device."""
-    shown = principal[:NAME_LENGTH]
-    return PayloadError("no_device", f"mapping rule {turning.name!r} takes what devices publish, and {shown!r} is none")
+def of_no_device(turning: Turning, principal: str, *, is_operators: bool) -> PayloadError:
+    """Say that what a rule is about was published by somebody who is no device, or one that may not report.
+
+    `is_operators`: a person or a script published it.
+    """
+    wrong = "is none" if is_operators else _IS_NOT_THERE
+    told = f"takes what devices publish, and {principal[:NAME_LENGTH]!r} {wrong}"
+    return PayloadError("no_device", f"mapping rule {turning.name!r} {told}")
 
 
 def _at_level(topic: str, level: int) -> str:

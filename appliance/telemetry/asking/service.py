@@ -16,6 +16,7 @@ from itertools import product
 from typing import Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS
+from appliance.portions import portions_of
 from appliance.telemetry.asking.binned import Gathered
 from appliance.telemetry.asking.edges import edges, least_ms
 from appliance.telemetry.asking.model import (
@@ -172,7 +173,7 @@ class _Work:
         devices = list(plan.keys)
         if not devices:
             return
-        groups = [devices[first : first + DEVICES_AT_ONCE] for first in range(0, len(devices), DEVICES_AT_ONCE)]
+        groups = list(portions_of(devices, DEVICES_AT_ONCE))
         for ask, spans in ((self._source.days, plan.pieces.days), (self._source.hours, plan.pieces.hours)):
             for start, end in shorter(spans, _MONTH_MS):
                 for group in groups:

@@ -13,9 +13,10 @@ Rules:
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from appliance.instant import DAY_MS, HOUR_MS
+from appliance.portions import portions_of
 from appliance.store.readers import Readers
 from appliance.telemetry import rollup_record
 from appliance.telemetry.bin_column import BinColumn, joined
@@ -35,8 +36,6 @@ Bins = dict[str, dict[str, BinColumn]]
 
 ROLLUPS_AT_ONCE = 5_000
 """How many are read in one go; between two goes the caller may have left."""
-
-S = TypeVar("S")
 
 Damaged = list[tuple[tuple[int, str], int]]
 """Tenant, device and hour of roll-ups that cannot be believed."""
@@ -141,7 +140,7 @@ class Hourly:
         damaged: Damaged = []
         for month, low, high in months.spans(first // HOURS_PER_DAY, (stop - 1) // HOURS_PER_DAY + 1):
             span = (max(first, low * HOURS_PER_DAY), min(stop, high * HOURS_PER_DAY))
-            for devices in _groups(list(asked.raw), ROLLUPS_AT_ONCE // (span[1] - span[0]) + 1):
+            for devices in portions_of(asked.raw, ROLLUPS_AT_ONCE // (span[1] - span[0]) + 1):
                 check()
                 damaged += self._roll_ups(month, asked, devices, span, doubts)
         if any(asked.raw.values()):
@@ -160,7 +159,7 @@ class Hourly:
         """Give the days that have no roll-up of their own; when there are none, the answer too. Runs in a thread."""
         missing = {device: set(range(*days)) for device in asked.raw}
         for month, low, high in months.spans(*days):
-            for devices in _groups(list(asked.raw), ROLLUPS_AT_ONCE // (high - low) + 1):
+            for devices in portions_of(asked.raw, ROLLUPS_AT_ONCE // (high - low) + 1):
                 check()
                 for device, day in self._roll_ups_of_days(month, asked, devices, (low, high)):
                     missing[device].discard(day)
@@ -278,7 +277,3 @@ def _hours_of(days: Sequence[int], span: tuple[int, int]) -> set[int]:
     """The hours of days, as far as they lie in a span."""
     hours = chain.from_iterable(range(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY) for day in days)
     return {hour for hour in hours if span[0] <= hour < span[1]}
-
-
-def _groups(things: Sequence[S], count: int) -> list[Sequence[S]]:
-    return [things[first : first + count] for first in range(0, len(things), count)]

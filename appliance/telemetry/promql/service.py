@@ -11,6 +11,7 @@ from datetime import UTC
 from itertools import islice
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from appliance.portions import portions_of
 from appliance.registry.model import Device
 from appliance.telemetry.asking.binned import Gathered
 from appliance.telemetry.asking.model import (
@@ -125,8 +126,8 @@ class Prometheus:
 
     async def _known(self, tenant_id: int, devices: Sequence[Device]) -> Known:
         found: Known = []
-        for first in range(0, len(devices), DEVICES_AT_ONCE):
-            for device in devices[first : first + DEVICES_AT_ONCE]:
+        for some in portions_of(devices, DEVICES_AT_ONCE):
+            for device in some:
                 found.append((device, self._telemetry.metrics(tenant_id, device.device_id)))
             await asyncio.sleep(0)
         return found

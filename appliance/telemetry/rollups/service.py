@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from appliance.instant import DAY_MS, HOUR_MS, SECOND_MS, Clock, day_of
+from appliance.portions import portions_of
 from appliance.store.database import UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.store.readers import Readers
@@ -29,7 +30,7 @@ from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
 from appliance.telemetry.rollups.model import DamagedRollUpsError, Found, HourRow, MonthFile, Progress
 from appliance.telemetry.rollups.reading import queries as reading
-from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale, some_at_a_time
+from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale
 from appliance.telemetry.wanted import Check
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,6 @@ T = TypeVar("T")
 
 ROLL_INTERVAL_MS = 60 * SECOND_MS
 """How often hours that are over are looked for."""
-
 OPEN_FILES_LIMIT = 2
 """This month's file, and one more while late readings come in."""
 KEPT_READERS_LIMIT = 4
@@ -139,7 +139,7 @@ class RollUps:
         async with self._rolling:
             for path in await asyncio.to_thread(self._paths):
                 try:
-                    for some in some_at_a_time(devices, DEVICES_PER_TRANSACTION):
+                    for some in portions_of(sorted(devices), DEVICES_PER_TRANSACTION):
                         if is_stopping():
                             raise StoppedError
                         await self._write(months.first_day(path.stem), queries.delete_devices, some)
@@ -154,7 +154,7 @@ class RollUps:
                 except ChunkError as error:
                     self._days.note_damage(str(error))
                     continue
-                for some in some_at_a_time(there, DEVICES_PER_TRANSACTION):
+                for some in portions_of(sorted(there), DEVICES_PER_TRANSACTION):
                     await self._look_at(day, 0, some)
 
     async def roll_until(self, stop: asyncio.Event, interval_ms: int) -> None:
@@ -272,7 +272,7 @@ class RollUps:
             self._days.note_damage(str(error))
             return
         devices = [device for device, log_id in last_log_ids.items() if log_id > known]
-        for some in some_at_a_time(devices, DEVICES_PER_TRANSACTION):
+        for some in portions_of(sorted(devices), DEVICES_PER_TRANSACTION):
             await self._look_at(day, known, some)
         del self.stale.doubts[day]
         self._changed.add(day)

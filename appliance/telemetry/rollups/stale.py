@@ -8,7 +8,7 @@ Rules:
 - The oldest log id that is not rolled up is never told too high: it says from where on to look after a crash.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from appliance.instant import DAY_MS, HOUR_MS
@@ -122,10 +122,3 @@ class Stale:
         if day in self.doubts:
             oldest.append(self.doubts[day] + 1)
         return min(oldest, default=None)
-
-
-def some_at_a_time(devices: Collection[Device], count: int) -> Iterator[list[Device]]:
-    """Devices in their order, so many at a time."""
-    ordered = sorted(devices)
-    for first in range(0, len(ordered), count):
-        yield ordered[first : first + count]

@@ -154,7 +154,9 @@ class Hall:
     async def settled(self) -> None:
         """Wait until nothing is left to be offered or kept."""
         courier = self.commands.courier
-        await until(lambda: not (courier._ready or courier._has_to_offer.is_set() or not courier.keeping.is_done))
+        await until(
+            lambda: not (courier._expecting.is_ready or courier._has_to_offer.is_set() or not courier.keeping.is_done)
+        )
         await self.database.read(queries.select_next_due())
 
 

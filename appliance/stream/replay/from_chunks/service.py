@@ -13,6 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from appliance.instant import DAY_MS
+from appliance.portions import portions_of
 from appliance.store.database import Database
 from appliance.stream import queries
 from appliance.stream.replay.model import Span
@@ -114,7 +115,7 @@ class FromChunks:
         if span.wanted.device_ids:
             devices &= span.wanted.device_ids
         asked = day_queries.read_order(path, [(span.tenant_id, device_id) for device_id in devices])
-        for few in (asked[first : first + DEVICES_AT_ONCE] for first in range(0, len(asked), DEVICES_AT_ONCE)):
+        for few in portions_of(asked, DEVICES_AT_ONCE):
             blobs: dict[tuple[int, str], list[StoredChunk]] = {device: [] for device in few}
             try:
                 day_queries.read_chunks_of_many(path, blobs, 0, span.end + self._future_ms)

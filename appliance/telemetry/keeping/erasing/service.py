@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 from appliance.audit.model import Entry
 from appliance.audit.service import Audit
 from appliance.instant import Clock
+from appliance.portions import portions_of
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.store.database import Database, UnwritableError
 from appliance.telemetry import log_record
@@ -158,8 +158,8 @@ class Erasing:
 
     async def _finish(self, pending: Sequence[Erasure]) -> None:
         for tenant_id in sorted({each.tenant_id for each in pending}):
-            waiting = iter([each for each in pending if each.tenant_id == tenant_id])
-            while some := list(islice(waiting, DEVICES_PER_TRANSACTION)):
+            waiting = [each for each in pending if each.tenant_id == tenant_id]
+            for some in portions_of(waiting, DEVICES_PER_TRANSACTION):
                 done = keeping_queries.update_erasures_done
                 await self._audit.recorded(tenant_id, record.erased(some), done, some, self._clock())
         for each in pending:
@@ -205,9 +205,8 @@ class Erasing:
         try:
             # What is missing there may be what names a device: of such a file nobody can say that it has nothing of it.
             self._writing.require_undamaged(day)
-            waiting = iter(left_out.items())
-            while some := dict(islice(waiting, DEVICES_PER_TRANSACTION)):
-                await self._telemetry.changed(day, queries.delete_devices, some)
+            for some in portions_of(left_out.items(), DEVICES_PER_TRANSACTION):
+                await self._telemetry.changed(day, queries.delete_devices, dict(some))
             await self._writing.wipe(day)
         except ChunkError as error:
             log.warning("open day cannot be changed, saved instead day=%d error=%s", day, error)

@@ -48,6 +48,29 @@ def test_a_message_is_a_command_by_its_topic_and_only_the_gateway_sends_any() ->
         assert request_of(ANSWERED, delivery(topic, client_id="script").message) is None
 
 
+@pytest.mark.parametrize("device_id", ["lamp", "request", "request-7", "a-request", "response"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "cmd/{}/request/x-2",
+        *(
+            f"$aws/commands/{kind}/{{}}/executions/x-2/request{form}"
+            for kind in ("things", "clients")
+            for form in ("", "/json", "/cbor")
+        ),
+    ],
+)
+def test_a_device_may_be_called_after_a_word_of_the_topics(device_id: str, topic: str) -> None:
+    for qos in (1, 2):
+        request = delivery(topic.format(device_id), qos=qos)
+        found = request_of(ANSWERED, request.message)
+        assert found is not None
+        assert (found.device_id, found.wire_id) == (device_id, "x-2")
+        assert list(kept(ANSWERED, [session(request)])) == ([("x", 2)] if qos == 2 else [])
+    answer = topic.replace("/request", "/response").format(device_id)
+    assert request_of(ANSWERED, delivery(answer).message) is None
+
+
 def test_what_a_session_brings_to_its_end_is_at_qos_2_and_was_begun() -> None:
     first, waiting = delivery("cmd/lamp/request/x"), delivery("cmd/lamp/request/y-3", packet_id=0)
     found = kept(ANSWERED, [session(first, delivery("cmd/lamp/request/z", qos=1)), session(waiting)])
@@ -85,19 +108,22 @@ class Restarted:
 
     def keep(self, packet_id: int, *, is_released: bool = False) -> None:
         """Its session has kept it."""
-        line = self.hall.connect("lamp", qos=2)
+        device_id = self.sent.device_id
+        line = self.hall.connect(device_id, qos=2)
         line.client, line.is_stored = None, True
-        topic = f"cmd/lamp/request/{self.sent.execution_id}"
+        topic = f"cmd/{device_id}/request/{self.sent.execution_id}"
         line.deliveries = [delivery(topic, packet_id=packet_id, is_released=is_released)]
 
 
-@pytest.fixture
-async def restarted(database: Database, registry: Registry, clock: FakeClock) -> Restarted:
+@pytest.fixture(params=["lamp", "request-7"])
+async def restarted(
+    request: pytest.FixtureRequest, database: Database, registry: Registry, clock: FakeClock
+) -> Restarted:
     hall = Hall(database, registry, clock)
-    await hall.add("lamp")
+    await hall.add(request.param)
     async with hall.commands.running(hall.exchange):
-        hall.connect("lamp", qos=2).acknowledges = False
-        sent = await hall.commands.send(TENANT, "lamp", NewCommand("blink", qos=2, may_repeat=True))
+        hall.connect(request.param, qos=2).acknowledges = False
+        sent = await hall.commands.send(TENANT, request.param, NewCommand("blink", qos=2, may_repeat=True))
     again = Hall(database, registry, clock)
     # It has not been heard yet that it was written.
     await database.write(lambda connection: connection.execute("UPDATE command SET sent_at = NULL, state = 'queued'"))
@@ -118,9 +144,9 @@ async def test_what_a_session_has_begun_is_not_offered_again_and_its_end_is_hear
         await hall.until(execution_id, lambda one: (one.state, one.sent_at) == expected)
         [(_, flight)] = restarted.followed
         assert not flight.withdraw()
-        flight.written("lamp")
+        flight.written(flight.client_id)
         assert (await hall.until(execution_id, lambda one: one.state is State.SENT)).sent_at is not None
-        flight.acknowledged("lamp")
+        flight.acknowledged(flight.client_id)
         done = await hall.until(execution_id, lambda one: one.state is State.ACKNOWLEDGED)
         assert (done.is_repeated, hall.commands.courier.flight_count) == (False, 0)
 
@@ -137,7 +163,7 @@ async def test_a_session_that_has_ended_brings_nothing_to_its_end(restarted: Res
     hall = restarted.hall
     restarted.keep(7)
     async with hall.commands.running(hall.exchange):
-        [line] = hall.exchange.lines.pop("lamp")
+        [line] = hall.exchange.lines.pop(restarted.sent.device_id)
         hall.connect(line.client_id, qos=2)
         done = await hall.until(restarted.sent.execution_id, lambda one: one.state is State.ACKNOWLEDGED)
         assert done.is_repeated

@@ -305,6 +305,7 @@ def test_only_commands_are_kept_from_the_next_connection(hall: Hall) -> None:
 
     assert is_request(published("cmd/lamp/request/x"))
     assert is_request(published("$aws/commands/things/lamp/executions/x/request/json"))
+    assert is_request(published("cmd/request-7/request/x"))
     assert not is_request(published("cmd/lamp/request/x", "script"))
     assert not is_request(published("fw/lamp/offer"))
 

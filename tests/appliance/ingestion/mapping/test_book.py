@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.ingestion.mapping.book import REMEMBERED_LENGTH, TOPICS_LIMIT
+from appliance.ingestion.mapping.book import REMEMBERED_LENGTH, MappingBook
 from appliance.ingestion.mapping.model import UnknownMappingRuleError
 from broker.topics import matches
 from tests.appliance.ingestion.mapping.examples import book_of, kept, rule
@@ -44,15 +44,37 @@ def test_a_change_counts_at_once_also_for_topics_that_were_met() -> None:
     assert book.rules(1) == []
 
 
-def test_however_many_topics_come_what_is_remembered_has_a_bound() -> None:
-    book = book_of(kept(topic="iot/+"))
+def test_however_many_topics_come_what_is_remembered_has_a_bound_and_the_oldest_of_it_goes() -> None:
+    book = MappingBook(topics_limit=100)
+    book.put(kept("a", topic="iot/+/x"))
+    book.put(kept("b", topic="iot/+"))
     long = "iot/" + "x" * REMEMBERED_LENGTH
-    for topic in [f"iot/{number}" for number in range(TOPICS_LIMIT + 2)] + [long]:
+    for topic in [f"iot/{number}" for number in range(250)] + [long]:
         assert book.turning(1, topic) is not None
     assert book.turning(1, "iot/a/b") is None
     assert book.turning(1, long) is not None
-    assert 0 < len(book._found) <= TOPICS_LIMIT
-    assert (1, long) not in book._found
+    assert list(book._found) == [*((1, f"iot/{number}") for number in range(151, 250)), (1, "iot/a/b")]
+
+
+def test_of_tens_of_thousands_of_devices_every_topic_is_remembered_under_one_rule_and_under_several() -> None:
+    topics = [f"iot/device-{number}/data" for number in range(50_000)]
+    for others in ([], [kept("a", topic="iot/+/state")]):
+        book = book_of(kept("b", topic="iot/+/data"), *others)
+        for topic in topics:
+            assert book.turning(1, topic) is not None
+        assert len(book._found) == len(topics)
+
+
+def test_nothing_is_remembered_where_no_filter_is_asked_or_one_that_is_asked_quickly() -> None:
+    book = book_of(kept("a", topic="iot/#"), kept("b", topic="lab/x"))
+    for number in range(10):
+        assert book.turning(1, f"iot/{number}/data") is not None
+        assert book.turning(1, f"lab/{number}") is None
+        assert book.turning(1, f"home/{number}") is None
+    assert not book._found
+    book.put(kept("c", topic="iot/+/data"))
+    assert book.turning(1, "iot/1/data") is not None
+    assert list(book._found) == [(1, "iot/1/data")]
 
 
 def test_a_rule_that_is_tried_alone_is_not_kept() -> None:

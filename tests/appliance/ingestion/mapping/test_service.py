@@ -106,3 +106,4 @@ async def test_who_is_suspended_reports_for_nobody_and_is_not_reported_for(
         await registry.set_state(1, "hub", DeviceState.SUSPENDED)
         [mishap] = (await rules.tried(1, sample)).mishaps
         assert (mishap.kind, mishap.device_id) == ("no_device", "")
+        assert mishap.reason.endswith("'hub' is not registered here, or suspended or retired")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.ingestion import cbor
 from appliance.ingestion.decide import Decision
+from appliance.ingestion.mapping.book import MappingBook
 from appliance.ingestion.mapping.turning import Turning, of_no_device
 from appliance.ingestion.model import Outcome
 from appliance.instant import from_text
@@ -212,10 +213,27 @@ def test_a_device_id_that_is_a_whole_number_is_its_text() -> None:
 
 
 def test_who_is_no_device_reports_nothing() -> None:
-    assert refused(come({"x": 1}, device_id="stranger"))[:2] == ("", "no_device")
+    # It may have been one until just now.
+    wrong = "mapping rule 'wearables' takes what devices publish, and"
+    why = f"{wrong} 'stranger' is not registered here, or suspended or retired"
+    assert refused(come({"x": 1}, device_id="stranger")) == ("", "no_device", why)
     by_operator = msgspec.structs.replace(message({"x": 1}, topic=WEARABLE), is_operators=True)
-    assert refused(come_of([by_operator], kept()))[:2] == ("", "no_device")
-    assert "'stranger' is none" in of_no_device(Turning(rule()), "stranger").reason
+    assert refused(come_of([by_operator], kept())) == ("", "no_device", f"{wrong} 'pump' is none")
+    assert of_no_device(Turning(rule()), "x" * 141, is_operators=True).reason == f"{wrong} '{'x' * 140}' is none"
+
+
+@pytest.mark.parametrize("payload", [b'{"x": 1}', b'[{"x": 1}]', b"7"])
+def test_the_rule_of_a_message_is_looked_for_once(payload: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    turning = MappingBook.turning
+
+    def counted(self: MappingBook, tenant_id: int, topic: str) -> Turning | None:
+        asked.append(topic)
+        return turning(self, tenant_id, topic)
+
+    monkeypatch.setattr(MappingBook, "turning", counted)
+    come(payload)
+    assert asked == [WEARABLE]
 
 
 def test_a_message_of_another_tenant_is_none_of_the_rules_business() -> None:

@@ -1,11 +1,11 @@
 """An hour is stale until a roll-up that was begun after its last mark is committed."""
 
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from appliance.instant import HOUR_MS
-from appliance.telemetry.rollups.stale import HOURS_PER_DAY, Device, DeviceHour, Stale, some_at_a_time
+from appliance.telemetry.rollups.stale import HOURS_PER_DAY, Device, DeviceHour, Stale
 
 DAY = 20_000
 FIRST = DAY * HOURS_PER_DAY
@@ -91,11 +91,3 @@ def test_what_was_found_damaged_is_stale_and_holds_no_log_record() -> None:
     stale.mark((1, "a"), [FIRST], None)
     assert stale.hours((1, "a"), FIRST, FIRST + 1) == {FIRST}
     assert stale.oldest_log_id(DAY) is None
-
-
-@given(st.sets(devices), st.integers(1, 4))
-def test_some_at_a_time_are_all_in_the_end(all_of_them: set[Device], count: int) -> None:
-    pieces = list(some_at_a_time(all_of_them, count))
-    assert [device for piece in pieces for device in piece] == sorted(all_of_them)
-    assert all(len(piece) == count for piece in pieces[:-1])
-    assert all(pieces)

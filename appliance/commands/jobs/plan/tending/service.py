@@ -31,6 +31,7 @@ from appliance.commands.jobs.setting_aside.queries import select_open_keys, sele
 from appliance.commands.mishaps.service import Key, Mishap, fails
 from appliance.errors import ApplianceError, kind_of, place_of
 from appliance.instant import SECOND_MS
+from appliance.portions import portions_of
 from appliance.store.database import Afterwards, UnwritableError
 from appliance.telemetry.keeping.room.drops.service import boot_id, uptime_s
 from broker.message import Message
@@ -148,8 +149,8 @@ class Tending:
         is_open = await self._is_open(job, at)
         waiting = view.waiting if is_open and not job.is_rollout_over else ()
         rate = pace.per_minute(job.config, view.progress)
-        for first in range(0, len(waiting), PIECE):
-            if not await self._hand_out(job, waiting[first : first + PIECE], rate):
+        for some in portions_of(waiting, PIECE):
+            if not await self._hand_out(job, some, rate):
                 break
         if ruling.is_done(job, view):
             await self._step(job, self._completed)
@@ -237,8 +238,7 @@ class Tending:
             return
         busy = await self._book.database.read(queries.select_busy())
         gone = [(*one, reason) for one in busy if (reason := self._book.refusal(*one))]
-        for first in range(0, len(gone), DEVICES):
-            piece = gone[first : first + DEVICES]
+        for piece in portions_of(gone, DEVICES):
             if await fails(self._book.together, partial(self._taken_back, piece)):
                 # One bad execution keeps no other from being taken back.
                 for one in piece:
@@ -271,7 +271,7 @@ class Tending:
             ledger.remove(job.tenant_id, job.job_number, pieces[0], LEFT)
             return ledger.close()
 
-        pieces = [device_ids[first : first + PIECE] for first in range(0, len(device_ids), PIECE)]
+        pieces = list(portions_of(device_ids, PIECE))
         while pieces:
             await self._book.together(work)
             del pieces[0]
