@@ -326,8 +326,7 @@ class Ingestion:
     async def _answer(self, batch: Batch, outcome: Outcome, committed: Committed, lap: Lap) -> int:
         """Acknowledge what is on disk, and remember it; gives when it was acknowledged.
 
-        Whoever is answered finds it. One record is remembered before anybody else has a turn, so devices need not
-        wait for that; between several there are turns, so they come before.
+        Whoever is answered finds it: one record is remembered before anybody else has a turn, several come first.
         """
         is_one = len(committed.records) <= 1
         if not is_one:
