@@ -7,7 +7,7 @@ import pytest
 
 from appliance.commands import ruling
 from appliance.commands.model import By, NewCommand, Selection, State
-from tests.appliance.commands.room import TENANT, Hall
+from tests.appliance.commands.room import TENANT, Hall, until
 
 BLINK = NewCommand("blink")
 
@@ -28,7 +28,7 @@ async def test_a_damaged_row_hides_no_other_and_is_set_aside_before_it_is_due(
     assert (first, second.execution_id, second.reason_code) == (good, bad.execution_id, ruling.GATEWAY_ERROR)
     over = await hall.until(bad.execution_id, lambda one: one.ended_by is By.GATEWAY and one.ended_at is not None)
     assert (over.state, over.reason_code) == (State.CANCELLED, ruling.GATEWAY_ERROR)
-    assert commands.status().details["set_aside"] == 1
+    await until(lambda: commands.status().details["set_aside"] == 1)
     assert await commands.commands(TENANT) == [good, over]
 
 
