@@ -34,8 +34,10 @@ DEVICES_AT_ONCE = 256
 """Of how many devices the newest readings are told before others get their turn."""
 KNOWN_AT_ONCE = 2_048
 """And of how many when nearly all of them were told before."""
-_ARRIVALS = {source: source.name.lower() for source in TimeSource if source is not TimeSource.DEVICE}
-"""What is told of moments that are not the device's own."""
+_SOURCES: Mapping[TimeSource, str | msgspec.UnsetType] = {
+    source: msgspec.UNSET if source is TimeSource.DEVICE else source.name.lower() for source in TimeSource
+}
+"""What is told of where a moment comes from: nothing when it is the device's own."""
 
 
 class UnknownMetricError(NotFoundError):
@@ -213,7 +215,7 @@ def _told(text: Callable[[int], str], device_id: str, reports: Mapping[str, Repo
         if report is not before:
             # Readings that came together have one moment: it is printed once.
             before, at = report, text(report.at)
-            source = _ARRIVALS.get(report.time_source, msgspec.UNSET)
+            source = _SOURCES[report.time_source]
         readings[metric] = LatestReading(at, report.values[metric], source)
     return msgspec.json.encode(
         LatestOfDevice(device_id, None if last_seen_at is None else text(last_seen_at), readings)
