@@ -4,6 +4,7 @@ Rules:
 - A content type that is known decides; MQTT 5 carries one (§3.3.2.3.9). Every other, and none, says nothing.
 - Without one the first byte decides. JSON of objects begins with `{`, `[` or a blank; CBOR of maps and arrays begins
   with 80 to bf, or with a tag, c0 to db. No text in UTF-8 begins with any of these but as no JSON (RFC 8949 §3).
+- Where JSON has the words NaN and Infinity, which it knows none of, they are the numbers that they name.
 - Without one, an array of objects that have nothing but SenML's labels, and name something, is SenML.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from appliance.ingestion import cbor, senml
+from appliance.ingestion import cbor, python_json, senml
 from appliance.ingestion.fault import PayloadError
 
 OBJECTS_LIMIT = 1_000
@@ -83,8 +84,12 @@ def decoded_json(payload: bytes, content_type: str = "") -> Any:
     try:
         return _decode_json(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        told = f" although its content type is {content_type[:60]}" if form_of(content_type) is not Form.UNSAID else ""
-        raise PayloadError("not_json", f"not JSON{told}: {error}{_hint(payload)}") from None
+        if not python_json.may_be(payload):
+            raise _not_json(str(error), content_type) from None
+        try:
+            return python_json.decode(payload)
+        except (ValueError, RecursionError) as other:
+            raise _not_json(f"{error}; with NaN and Infinity as numbers: {other}", content_type) from None
 
 
 def _of_cbor(payload: bytes) -> Any:
@@ -94,10 +99,9 @@ def _of_cbor(payload: bytes) -> Any:
         raise PayloadError("not_cbor", f"not CBOR that can be read: {error}") from None
 
 
-def _hint(payload: bytes) -> str:
-    if b"NaN" in payload or b"Infinity" in payload:
-        return "; JSON has no NaN and no Infinity: leave the reading out or send null"
-    return ""
+def _not_json(why: str, content_type: str) -> PayloadError:
+    told = f" although its content type is {content_type[:60]}" if form_of(content_type) is not Form.UNSAID else ""
+    return PayloadError("not_json", f"not JSON{told}: {why}")
 
 
 def _as_in_json(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from appliance.ingestion import location
+from appliance.ingestion import location, python_json
 from appliance.ingestion.fault import PayloadError
 from appliance.telemetry.model import Value
 
@@ -70,13 +70,24 @@ def _checked(name: str, value: Any) -> Value:
     if not name or len(name) > METRIC_NAME_LIMIT:
         raise PayloadError("wrong_name", f"a metric name of {len(name)} characters, 1 to {METRIC_NAME_LIMIT} are taken")
     if isinstance(value, (dict, list)):
-        value = _encode(value).decode()
+        value = _as_text(name, value)
     if isinstance(value, str) and len(value) > TEXT_LIMIT:
         raise PayloadError("text_too_long", f"{name} has {len(value):,} characters, at most {TEXT_LIMIT:,} are taken")
     if isinstance(value, int) and not -_INT64_END <= value < _INT64_END:
         return _as_float(name, value)
     plain: Value = value
     return plain
+
+
+def _as_text(name: str, value: dict[str, Any] | list[Any]) -> str:
+    """What is nested in a reading as its JSON text. NaN and infinities, which would be null in it, are their words."""
+    try:
+        text = _encode(value).decode()
+        if "null" in text and python_json.may_be((written := python_json.encode(value)).encode()):
+            return written
+    except RecursionError:
+        raise PayloadError("wrong_type", f"{name} is nested too deep") from None
+    return text
 
 
 def _as_float(name: str, value: int) -> float:

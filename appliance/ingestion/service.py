@@ -1,9 +1,9 @@
 """Takes what the broker hands over, commits it, and lets the broker acknowledge what is on disk.
 
-One batch at a time decides and commits while the next one collects. The order is: decide, commit,
-acknowledge and remember in one go, announce; so memory never runs ahead of the disk, and nobody is told of what
-is not on it. What the broker changed of its sessions and retained messages is in the same commit as
-the messages of its turn.
+One batch at a time decides and commits while the next one collects. The order is: decide, commit, acknowledge,
+remember (several records before that), announce; so memory never runs ahead of the disk, and nobody is told of what
+is not on it. What the broker changed of its sessions and retained messages is in the same commit as the messages of
+its turn.
 """
 
 import asyncio
@@ -326,7 +326,7 @@ class Ingestion:
     async def _answer(self, batch: Batch, outcome: Outcome, committed: Committed, lap: Lap) -> int:
         """Acknowledge what is on disk, and remember it; gives when it was acknowledged.
 
-        Whoever is answered finds it: one record is remembered before anybody else has a turn, several come first.
+        Whoever is answered finds it: one record is remembered in the same turn of the loop, several before.
         """
         is_one = len(committed.records) <= 1
         if not is_one:

@@ -19,6 +19,7 @@ T = TypeVar("T")
 Check = Callable[[], None]
 
 LONGEST_PAUSE_S = 0.25
+"""After one piece of work: a stop waits for it."""
 
 
 class UnwantedError(Exception):
@@ -57,7 +58,7 @@ class Readers:
     async def run_leisurely(
         self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs
     ) -> T:
-        """As `run`, with a pause afterwards of the same length: for one piece of much work that is not urgent.
+        """As `run`, with a pause afterwards of the same length, if that is short: for a piece of much work.
 
         A busy thread leaves the loop little of the interpreter: of every call to OpenSSL it comes back late.
         """

@@ -49,7 +49,7 @@ _DAMAGE_EXACTLY = {
     sqlite3.SQLITE_CONSTRAINT_UNIQUE,
 }
 """A disk that does not give back what was written, and trees that say two things."""
-_FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
 """Kinds of errors by which SQLite tells, among other things, that it may not write a file or not even read it."""
 
 _REMEDY = "give it the owner and the permissions of its neighbours"
@@ -367,6 +367,11 @@ def require_readable(path: Path) -> None:
     """Raise `ForbiddenDayError` when there is a day file that nobody gave the gateway the right to read."""
     if name := _forbidden_name(path, os.R_OK):
         raise ForbiddenDayError(f"{name} may not be read by the gateway: {_REMEDY}")
+
+
+def may_be_written(path: Path) -> bool:
+    """Whether the gateway has the right to write a day file, or to make it where there is none."""
+    return not _forbidden_name(path, os.W_OK)
 
 
 def _forbidden_name(path: Path, wanted: int) -> str:

@@ -1,15 +1,14 @@
 """A payload that is one value: a number, a text, true, false or null.
 
 Rules:
-- It is text in UTF-8; blanks around it do not count. What JSON has a word for is that, a text in quotes too; everything
-  else is a text as it stands. A rule may ask for numbers, or take everything for a text.
+- It is text in UTF-8; blanks around it do not count. What JSON has a word for is that, a text in quotes too; so are
+  NaN, Infinity and -Infinity, which are numbers. Everything else is a text as it stands. A rule may ask for numbers,
+  or take everything for a text.
 - With the content type of CBOR it is one value of CBOR.
 """
 
 import json
 from typing import Any
-
-import msgspec
 
 from appliance.ingestion import forms
 from appliance.ingestion.fault import PayloadError
@@ -43,8 +42,8 @@ def _of_text(payload: bytes, kind: ValueKind) -> Any:
     if kind is ValueKind.TEXT:
         return text
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+        return forms.decoded_json(text.encode())
+    except PayloadError:
         return text
 
 

@@ -48,13 +48,14 @@ class Barred:
     @contextlib.asynccontextmanager
     async def told(self, day: int) -> AsyncIterator[None]:
         """Raise `DamagedOpenDayError` or `ForbiddenDayError` when the file of a day cannot be written."""
+        path = self._files.path(queries.day_name(day))
         try:
-            with queries.damage_told(self._files.path(queries.day_name(day))):
+            with queries.damage_told(path):
                 yield
-        except queries.ForbiddenDayError:
-            # What SQLite opened for reading it never writes, whatever right is given meanwhile.
-            await self._files.close(queries.day_name(day))
-            raise
+        finally:
+            if not queries.may_be_written(path):
+                # What SQLite opened for reading it never writes, whatever right is given meanwhile.
+                await self._files.close(queries.day_name(day))
 
     def require_allowed(self, day: int) -> None:
         """Raise `ForbiddenDayError` when the gateway may not read the file of a day, or could not write what waits."""

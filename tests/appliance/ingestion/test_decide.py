@@ -30,7 +30,7 @@ devices = st.sampled_from(["pump", "valve"])
 sent = st.lists(
     st.builds(Sent, devices, st.integers(-2, 6), st.integers(0, 10) | st.none() | st.just("dry")), max_size=30
 )
-bad = st.sampled_from([b"{", b"[]", b"7", b'{"pressure": 9, "deviceId": "other"}', b'{"pressure": NaN}', b'{"": 1}'])
+bad = st.sampled_from([b"{", b"[]", b"7", b'{"pressure": 9, "deviceId": "other"}', b'{"pressure": Nan}', b'{"": 1}'])
 
 
 def messages_of(steps: Sequence[Sent]) -> list[Message]:

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.ingestion.gathered import TEXT_LIMIT
 from appliance.ingestion.model import Mishap
-from appliance.ingestion.payload import METRICS_LIMIT, OBJECTS_LIMIT, Envelope
+from appliance.ingestion.payload import ENVELOPE, METRICS_LIMIT, OBJECTS_LIMIT, Envelope
 from appliance.instant import to_text
 from appliance.telemetry import log_record
 from appliance.telemetry.model import Report, TimeSource, Value
@@ -84,7 +85,7 @@ def check(payload: bytes, sent: Envelope) -> None:
         assert mishap.reason
         assert len(mishap.reason) < 1_000
         mishap.reason.encode()
-    # By their text: CBOR has NaN, which is not equal to itself.
+    # By their text: NaN is not equal to itself.
     assert repr(log_record.decode(log_record.encode(reports), sent.tenant_id)) == repr(reports)
 
 
@@ -194,8 +195,22 @@ def test_good_objects_are_kept_beside_one_that_is_not_understood() -> None:
     [
         (b"{pressure: 1}", "not_json", "not JSON"),
         (b"", "not_json", "not JSON"),
-        (b'{"pressure": NaN}', "not_json", "JSON has no NaN and no Infinity: leave the reading out or send null"),
-        (b'{"pressure": -Infinity}', "not_json", "leave the reading out or send null"),
+        (b'{"pressure": NaN, "flow": }', "not_json", "invalid character (byte 13); with NaN and Infinity as numbers: "),
+        (b'{"pressure": NaN, "text": "\\ud800"}', "not_json", "surrogates not allowed"),
+        (b'{"pressure": NaN, "text": "\xff"}', "not_json", "invalid start byte"),
+        (b'{"pressure": NaN, "flow": -1e400}', "not_json", "a number beyond the greatest double"),
+        (b'{"pressure": NaN, "flow": 1' + b"0" * 5_000 + b"}", "not_json", "limit (4300 digits)"),
+        (b'{"pressure": NaN, "flow": 1' + b"0" * 310 + b"}", "number_too_large", "flow is larger than any number"),
+        (b'{"pressure": NaN, "flow": ' + b"[" * 4_000 + b"]" * 4_000 + b"}", "not_json", "recursion"),
+        (b'{"pressure": NaN', "not_json", "invalid character (byte 13)"),
+        (b'{"pressure": nan}', "not_json", "not JSON"),
+        (b'{"pressure": -NaN}', "not_json", "not JSON"),
+        (b"NaN", "wrong_type", "an object with readings was expected, got the number nan"),
+        (b'{"a": 1, "sequence": NaN}', "wrong_type", "sequence must be a whole number from 0, got the number nan"),
+        (b'{"a": 1, "sequence": Infinity}', "wrong_type", "got the number inf"),
+        (b'{"a": 1, "timestamp": NaN}', "wrong_timestamp", "got the number nan"),
+        (b'{"a": 1, "timestamp": -Infinity}', "wrong_timestamp", "got the number -inf"),
+        (b'{"a": 1, "deviceId": NaN}', "wrong_device", "deviceId is 'nan'"),
         (b'{"a": "' + b"x" * 200_000 + b'"}', "payload_too_large", "200,009 bytes, at most 10,000 are taken"),
         (b"7", "wrong_type", "an object with readings was expected, got the number 7"),
         (b"null", "wrong_type", "got null"),
@@ -220,6 +235,46 @@ def test_what_is_wrong_with_a_message_is_said_in_words_for_its_author(payload: b
     mishap = refused(payload)
     assert mishap.kind == kind
     assert words in mishap.reason
+
+
+whole = st.integers(-(2**63), 2**63 - 1)
+unicode_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+sent_values = st.none() | st.booleans() | whole | st.floats() | unicode_texts
+metric_names = unicode_texts.filter(lambda name: name and name not in ENVELOPE)
+
+
+@given(st.dictionaries(metric_names, sent_values, min_size=1, max_size=5), st.booleans(), st.booleans())
+@example({"a": float("nan"), "b": float("inf"), "c": -float("inf"), "d": -0.0, "e": 1, "f": "NaN"}, True, False)
+def test_what_python_writes_as_json_is_kept_exactly(values: dict[str, Value], is_ascii: bool, is_nested: bool) -> None:
+    said = {"readings": values} if is_nested else values
+    payload = json.dumps(said, allow_nan=True, ensure_ascii=is_ascii).encode()
+    [report], mishaps = read_reports(payload, envelope())
+    assert mishaps == []
+    # By their text: NaN is not equal to itself, 1 is to 1.0, and 0.0 is to -0.0.
+    assert repr(report.values) == repr(values)
+    [whole_of_array], _ = read_reports(b"[" + payload + b"]", envelope(content_type="application/json"))
+    assert repr(whole_of_array.values) == repr(values)
+    assert repr(log_record.decode(log_record.encode([report]), 1)[0].values) == repr(values)
+
+
+@given(trees.map(lambda tree: json.dumps({"a": tree, "b": float("nan")}).encode()))
+def test_beside_a_nan_the_same_is_kept_as_without(payload: bytes) -> None:
+    with_nan, without = (read_reports(each, envelope()) for each in (payload, payload.replace(b"NaN", b"null")))
+    if b"NaN" in payload.replace(b'"b": NaN', b"") or b"Infinity" in payload:
+        return
+    assert [mishap.kind for mishap in with_nan[1]] == [mishap.kind for mishap in without[1]]
+    assert [{**report.values, "b": None} for report in with_nan[0]] == [report.values for report in without[0]]
+
+
+def test_a_nan_that_is_nested_stays_in_the_text_and_null_is_null() -> None:
+    [report], _ = read_reports(b'{"bins": [1.5, NaN, -Infinity, null, "NaN"], "gone": [null]}', envelope())
+    assert report.values == {"bins": '[1.5,NaN,-Infinity,null,"NaN"]', "gone": "[null]"}
+
+
+def test_no_depth_raises() -> None:
+    for depth in range(800, 1_010):
+        for inner in (b"", b"NaN"):
+            check(b'{"a":' + b"[" * depth + inner + b"]" * depth + b"}", envelope())
 
 
 def test_more_than_the_limits_is_refused_and_the_limits_themselves_are_taken() -> None:

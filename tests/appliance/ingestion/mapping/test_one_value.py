@@ -1,4 +1,5 @@
 import contextlib
+import math
 
 import pytest
 from hypothesis import example, given
@@ -32,12 +33,26 @@ def read(payload: bytes, kind: ValueKind = ValueKind.ANY, *, is_cbor: bool = Fal
         (b"21,5 C", "21,5 C"),
         ("°C".encode(), "°C"),
         (b"{open", "{open"),
+        (b"Infinity", math.inf),
+        (b" -Infinity\n", -math.inf),
+        (b'"NaN"', "NaN"),
+        (b"nan", "nan"),
+        (b"NaN of them", "NaN of them"),
+        (b"1e400", "1e400"),
+        (b"1" * 4_090, int("1" * 4_090)),
     ],
 )
 def test_what_json_has_a_word_for_is_that_and_all_else_a_text(payload: bytes, value: Value) -> None:
     found = read(payload)
     assert found == value
     assert type(found) is type(value)
+
+
+@pytest.mark.parametrize("kind", [ValueKind.ANY, ValueKind.NUMBER])
+def test_a_nan_is_a_number(kind: ValueKind) -> None:
+    number = read(b"NaN", kind)
+    assert isinstance(number, float)
+    assert math.isnan(number)
 
 
 @given(texts.filter(str.strip))

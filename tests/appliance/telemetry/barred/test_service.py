@@ -106,6 +106,26 @@ async def test_what_waits_for_a_day_that_may_not_be_written_is_shown_and_outlive
         assert [at for at, _ in await again.stored()] == expected
 
 
+async def test_a_file_that_was_opened_when_it_could_only_be_read_is_written_once_it_may_be(
+    gateway: KeepingGateway,
+) -> None:
+    await gateway.take(report(at=NOON - DAY_MS))
+    telemetry = gateway.telemetry
+    await telemetry.seal_all()
+    await telemetry._files.close(BEFORE)
+    path = gateway.folder / "days" / BEFORE
+    give_to_root(path, 0o644)
+    # As a start finds it whose log reaches into that day: there is nothing to write, but to put on the disk.
+    telemetry._unsynced[DAY - 1] = 1
+    await gateway.take(report(at=NOON))
+    await telemetry.seal_all()
+    give_back(path)
+    await gateway.take(report(at=NOON - DAY_MS + 1))
+    await telemetry.seal_all()
+    assert (telemetry.unwritable, telemetry.status().ok) == ({}, True)
+    assert [at for at, _ in await gateway.stored()] == [NOON - DAY_MS, NOON - DAY_MS + 1, NOON]
+
+
 async def test_other_days_are_sealed_at_night_while_one_may_not_be_written(gateway: KeepingGateway) -> None:
     path = await fill(gateway)
     gateway.now = NOON + 3 * DAY_MS
