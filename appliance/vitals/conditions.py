@@ -20,7 +20,7 @@ TOLD = {
     "gateway.store_p95_seconds": "what 95 of 100 messages took at most from being received to the disk",
     "gateway.stage_decided_p95_seconds": "what 95 of 100 messages took at most to be decided",
     "gateway.stage_committed_p95_seconds": "what 95 of 100 messages took at most from being decided to the disk",
-    "gateway.stage_acknowledged_p95_seconds": "what 95 of 100 messages took at most from the disk to being acknowledged",
+    "gateway.stage_acknowledged_p95_seconds": "what 95 of 100 messages then took at most to be acknowledged",
     "gateway.event_age_p95_seconds": "how old 95 of 100 reports were at most when stored, by clocks that are believed",
     "gateway.backlog_messages": "messages that wait to be decided",
     "gateway.disk_days_left": f"days until the disk budget is used up; {NEVER_DAYS} when that will not be",
