@@ -31,6 +31,8 @@ class Stages:
         """By what was waited for, the stages before it left out."""
         self.whole = Histogram()
         """From receiving to acknowledging."""
+        self.stored = Histogram()
+        """From receiving to the disk."""
         self.age = Histogram(LONG)
         """From the moment that a device told, where its clock is believed, to the disk: of reports, not of messages."""
 
@@ -45,14 +47,15 @@ class Stages:
         """The same, that later messages are not counted in."""
         twin = Stages()
         twin.each = {stage: histogram.copy() for stage, histogram in self.each.items()}
-        twin.whole, twin.age = self.whole.copy(), self.age.copy()
+        twin.whole, twin.stored, twin.age = self.whole.copy(), self.stored.copy(), self.age.copy()
         return twin
 
     def since(self, earlier: "Stages") -> "Stages":
         """What was counted after an earlier copy of this."""
         rest = Stages()
         rest.each = {stage: histogram.since(earlier.each[stage]) for stage, histogram in self.each.items()}
-        rest.whole, rest.age = self.whole.since(earlier.whole), self.age.since(earlier.age)
+        rest.whole, rest.stored = self.whole.since(earlier.whole), self.stored.since(earlier.stored)
+        rest.age = self.age.since(earlier.age)
         return rest
 
 
@@ -85,6 +88,7 @@ class Lap:
             # A clock was set.
             waited_ms = [max(waited, 0) for waited in waited_ms]
         stages.whole.observe_all([waited * MICROSECONDS_PER_MS + after_us for waited in waited_ms])
+        stages.stored.observe_all([waited * MICROSECONDS_PER_MS + commit_us for waited in waited_ms])
         stages.each[Stage.DECIDED].observe_all(waited_ms, MICROSECONDS_PER_MS)
         stages.each[Stage.COMMITTED].observe(commit_us, count)
         stages.each[Stage.ACKNOWLEDGED].observe(acknowledge_us, count)

@@ -2,7 +2,7 @@
 
 import math
 
-from appliance.histogram import MICROSECONDS_PER_S
+from appliance.histogram import MICROSECONDS_PER_S, Histogram
 from appliance.instant import SECOND_MS
 from appliance.vitals.model import Snapshot
 
@@ -17,6 +17,11 @@ NEVER_DAYS = 36_500
 TOLD = {
     "gateway.ingestion_lag_seconds": "now minus the arrival of the oldest message that is not committed",
     "gateway.acknowledgement_p95_seconds": "what 95 of 100 messages of the last minutes did not wait longer than",
+    "gateway.store_p95_seconds": "what 95 of 100 messages took at most from being received to the disk",
+    "gateway.stage_decided_p95_seconds": "what 95 of 100 messages took at most to be decided",
+    "gateway.stage_committed_p95_seconds": "what 95 of 100 messages took at most from being decided to the disk",
+    "gateway.stage_acknowledged_p95_seconds": "what 95 of 100 messages then took at most to be acknowledged",
+    "gateway.event_age_p95_seconds": "how old 95 of 100 reports were at most when stored, by clocks that are believed",
     "gateway.backlog_messages": "messages that wait to be decided",
     "gateway.disk_days_left": f"days until the disk budget is used up; {NEVER_DAYS} when that will not be",
     "gateway.disk_free_bytes": "free on the disk of the data folder",
@@ -33,10 +38,13 @@ TOLD = {
 
 def readings(snapshot: Snapshot) -> dict[str, float]:
     """The value of each figure that is known, by its name."""
-    usage = snapshot.usage
+    usage, recent = snapshot.usage, snapshot.recent
     values: dict[str, float | None] = {
         "gateway.ingestion_lag_seconds": snapshot.lag_ms / SECOND_MS,
-        "gateway.acknowledgement_p95_seconds": _seconds(snapshot.recent.whole.quantile_us(0.95) or 0),
+        "gateway.acknowledgement_p95_seconds": _p95_seconds(recent.whole),
+        "gateway.store_p95_seconds": _p95_seconds(recent.stored),
+        **{f"gateway.stage_{stage}_p95_seconds": _p95_seconds(histogram) for stage, histogram in recent.each.items()},
+        "gateway.event_age_p95_seconds": _p95_seconds(recent.age),
         "gateway.backlog_messages": _detail(snapshot, "ingestion", "backlog_messages"),
         "gateway.disk_days_left": None if usage is None else _days(usage.days_left),
         "gateway.disk_free_bytes": _detail(snapshot, "room", "free_bytes"),
@@ -59,6 +67,11 @@ def _detail(snapshot: Snapshot, part: str, key: str) -> float | None:
 
 def _days(days_left: int | None) -> int:
     return NEVER_DAYS if days_left is None else min(days_left, NEVER_DAYS)
+
+
+def _p95_seconds(histogram: Histogram) -> float:
+    """0 when nothing was counted."""
+    return _seconds(histogram.quantile_us(0.95) or 0)
 
 
 def _seconds(length_us: float) -> float:

@@ -197,6 +197,12 @@ def _of_ingestion(snapshot: Snapshot) -> Iterator[Family]:
         (Buckets(snapshot.stages.whole),),
     )
     yield Family(
+        "headworks_ingestion_store_seconds",
+        Kind.HISTOGRAM,
+        "How long messages took from being received to being on the disk.",
+        (Buckets(snapshot.stages.stored),),
+    )
+    yield Family(
         "headworks_ingestion_event_age_seconds",
         Kind.HISTOGRAM,
         "How old reports were when they were committed, by the moments of devices whose clock is believed.",

@@ -15,7 +15,7 @@ from appliance.errors import InvalidInputError, NotFoundError
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, from_text, to_text
 from appliance.registry.model import Device
-from appliance.telemetry.model import Report, Value
+from appliance.telemetry.model import Report, TimeSource, Value
 from appliance.telemetry.newest import Newest
 from appliance.telemetry.paging.cursor import beginning, read, written
 from appliance.telemetry.paging.model import Cursor, Page
@@ -34,6 +34,10 @@ DEVICES_AT_ONCE = 256
 """Of how many devices the newest readings are told before others get their turn."""
 KNOWN_AT_ONCE = 2_048
 """And of how many when nearly all of them were told before."""
+_SOURCES: Mapping[TimeSource, str | msgspec.UnsetType] = {
+    source: msgspec.UNSET if source is TimeSource.DEVICE else source.name.lower() for source in TimeSource
+}
+"""What is told of where a moment comes from: nothing when it is the device's own."""
 
 
 class UnknownMetricError(NotFoundError):
@@ -72,6 +76,8 @@ class LatestReading(msgspec.Struct, frozen=True, gc=False):
 
     at: str
     value: Value
+    time_source: str | msgspec.UnsetType = msgspec.UNSET
+    """Which arrival the moment is, and why; not there when it is the device's own."""
 
 
 class LatestOfDevice(msgspec.Struct, frozen=True, gc=False):
@@ -204,11 +210,13 @@ def _told(text: Callable[[int], str], device_id: str, reports: Mapping[str, Repo
     """A `LatestOfDevice`."""
     readings = {}
     before, at = None, ""
+    source: str | msgspec.UnsetType = msgspec.UNSET
     for metric, report in reports.items():
         if report is not before:
             # Readings that came together have one moment: it is printed once.
             before, at = report, text(report.at)
-        readings[metric] = LatestReading(at, report.values[metric])
+            source = _SOURCES[report.time_source]
+        readings[metric] = LatestReading(at, report.values[metric], source)
     return msgspec.json.encode(
         LatestOfDevice(device_id, None if last_seen_at is None else text(last_seen_at), readings)
     )

@@ -93,6 +93,7 @@ def shown(stages: Stages) -> tuple[Shown, ...]:
     """Every histogram of the page."""
     return (
         _shown("whole", "Received to acknowledged", "what a device waits for", stages.whole),
+        _shown("stored", "Received to committed", "until it is on the disk", stages.stored),
         *(_shown(stage.value, *_STAGES[stage], histogram) for stage, histogram in stages.each.items()),
         _shown("age", "Moment of the reading to committed", "of devices whose clock is believed", stages.age),
     )
@@ -103,6 +104,14 @@ def offers(rules: Sequence[Limit]) -> tuple[Offer, ...]:
     known = {rule.name for rule in rules}
     wanted = (
         ("Ingestion lags", "messages wait for more than 10 s", "gateway.ingestion_lag_seconds", "GREATER_THAN", 10, 60),
+        (
+            "Storing takes long",
+            "of 100 messages more than 5 take longer than 1 s to the disk",
+            "gateway.store_p95_seconds",
+            "GREATER_THAN",
+            1,
+            300,
+        ),
         ("Disk fills up", "the disk lasts for less than 14 days", "gateway.disk_days_left", "LESS_THAN", 14, 600),
         (
             "Consumer lags",

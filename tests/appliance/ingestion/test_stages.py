@@ -33,8 +33,9 @@ def test_the_stages_count_the_same_messages_and_add_up_to_the_whole(
     lap = stages.lap([msgspec.structs.replace(message({}), arrived_at=NOW - wait) for wait in waits_ms], [], NOW, 5.0)
     lap.committed(NOW, 5.0 + commit_ms / 1_000)
     lap.acknowledged(5.0 + (commit_ms + acknowledge_ms) / 1_000)
-    assert {histogram.count for histogram in (*stages.each.values(), stages.whole)} == {len(waits_ms)}
+    assert {histogram.count for histogram in (*stages.each.values(), stages.whole, stages.stored)} == {len(waits_ms)}
     assert stages.whole.sum_us == sum(histogram.sum_us for histogram in stages.each.values())
+    assert stages.stored.sum_us == sum(stages.each[stage].sum_us for stage in (Stage.DECIDED, Stage.COMMITTED))
     assert stages.each[Stage.DECIDED].sum_us == sum(waits_ms) * 1_000
     assert abs(stages.each[Stage.COMMITTED].sum_us - len(waits_ms) * commit_ms * 1_000) <= len(waits_ms)
 
@@ -55,14 +56,15 @@ def test_a_clock_that_was_set_back_makes_no_length_below_zero() -> None:
     lap = stages.lap([msgspec.structs.replace(message({}), arrived_at=NOW + 60_000)], [report(NOW + 60_000)], NOW, 1.0)
     lap.committed(NOW, 1.002)
     lap.acknowledged(1.003)
-    assert (stages.whole.sum_us, stages.age.sum_us, stages.each[Stage.DECIDED].sum_us) == (3_000, 0, 0)
+    assert (stages.whole.sum_us, stages.stored.sum_us) == (3_000, 2_000)
+    assert (stages.age.sum_us, stages.each[Stage.DECIDED].sum_us) == (0, 0)
 
 
 def test_what_was_not_acknowledged_counts_nowhere() -> None:
     stages = Stages()
     lap = stages.lap([message({})], [report(NOW)], NOW, 0.0)
     lap.committed(NOW, 0.0)
-    assert stages.whole.count == stages.age.count == 0
+    assert stages.whole.count == stages.stored.count == stages.age.count == 0
 
 
 @given(st.lists(SHORT, min_size=1), st.lists(SHORT, min_size=1))
@@ -80,7 +82,7 @@ def test_what_came_since_a_copy_is_told_apart(before_ms: list[int], after_ms: li
         lap.committed(NOW, 0.001)
         lap.acknowledged(0.001)
     since = stages.since(copy)
-    for histogram in (since.whole, since.age, *since.each.values()):
+    for histogram in (since.whole, since.stored, since.age, *since.each.values()):
         assert histogram.count == len(after_ms)
     assert since.age.sum_us == sum(after_ms) * 1_000
 
@@ -92,6 +94,6 @@ async def test_what_ingestion_acknowledges_is_counted_in_every_stage(tmp_path: P
         await asyncio.sleep(0)
         await gateway.broker.until(lambda broker: broker.receipts == [1, 2, 3])
     stages = gateway.ingestion.stages
-    assert {histogram.count for histogram in (*stages.each.values(), stages.whole)} == {3}
+    assert {histogram.count for histogram in (*stages.each.values(), stages.whole, stages.stored)} == {3}
     assert (stages.age.count, stages.age.sum_us) == (1, 3_000_000)
     assert 0 < stages.each[Stage.COMMITTED].sum_us < 60_000_000

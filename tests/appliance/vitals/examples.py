@@ -3,8 +3,8 @@
 import msgspec
 
 from appliance.health import Status
-from appliance.histogram import Histogram
-from appliance.ingestion.stages import Stages
+from appliance.histogram import MICROSECONDS_PER_S, Histogram
+from appliance.ingestion.stages import Stage, Stages
 from appliance.telemetry.keeping.room.model import Usage
 from appliance.vitals.model import ConsumerLag, Counts, ProcessUse, Release, Snapshot
 
@@ -67,6 +67,10 @@ def snapshot(**changed: object) -> Snapshot:
     for length_us in (50, 5_000, 500_000_000):
         stages.whole.observe(length_us)
         loop_lag.observe(length_us)
+    stages.stored.observe(3_000_000)
+    for stage, length_us in zip(Stage, (90_000, 5_000, 200), strict=True):
+        stages.each[stage].observe(length_us)
+    stages.age.observe(7_200 * MICROSECONDS_PER_S)
     made = Snapshot(
         now=NOW,
         ready=True,

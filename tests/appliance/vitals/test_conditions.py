@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from appliance.alerts.transition import judged_number
+from appliance.ingestion.stages import Stages
 from appliance.registry.model import InvalidDeviceIdError, check_device_id
 from appliance.vitals.conditions import DEVICE_ID, LONGEST_S, NEVER_DAYS, TOLD, readings
 from tests.appliance.vitals.examples import USAGE, snapshot
@@ -17,6 +18,11 @@ def test_each_figure_has_its_value() -> None:
     assert readings(snapshot()) == {
         "gateway.ingestion_lag_seconds": 1.5,
         "gateway.acknowledgement_p95_seconds": LONGEST_S,
+        "gateway.store_p95_seconds": 4,
+        "gateway.stage_decided_p95_seconds": 0.1,
+        "gateway.stage_committed_p95_seconds": 0.0063,
+        "gateway.stage_acknowledged_p95_seconds": 0.00025,
+        "gateway.event_age_p95_seconds": 10_000,
         "gateway.backlog_messages": 18,
         "gateway.disk_days_left": 31,
         "gateway.disk_free_bytes": 22,
@@ -47,6 +53,16 @@ def test_a_disk_that_never_fills_up_has_many_days_left_and_one_that_was_not_look
     late = msgspec.structs.replace(USAGE, days_left=10**7)
     assert readings(snapshot(usage=late))["gateway.disk_days_left"] == NEVER_DAYS
     assert "gateway.disk_days_left" not in readings(snapshot(usage=None))
+
+
+def test_what_took_longer_than_every_bound_is_judged_all_the_same_and_what_was_not_counted_is_0() -> None:
+    names = [name for name in TOLD if "_p95_" in name]
+    assert len(names) == 6
+    recent = Stages()
+    assert {readings(snapshot(recent=recent))[name] for name in names} == {0}
+    for histogram in (recent.whole, recent.stored, recent.age, *recent.each.values()):
+        histogram.observe(10**15)
+    assert {readings(snapshot(recent=recent))[name] for name in names} == {LONGEST_S}
 
 
 def test_what_no_part_tells_is_not_judged_and_no_consumer_lags_when_there_is_none() -> None:

@@ -55,7 +55,8 @@ def test_what_is_told_is_what_there_is() -> None:
     assert found["process_cpu_seconds_total"].value() == 12.5
     assert found["process_start_time_seconds"].value() == RELEASE.started_at / 1_000
     assert found["headworks_ingestion_acknowledgement_seconds"].value("_bucket", le="0.0063") == 2
-    assert found["headworks_ingestion_stage_seconds"].value("_count", stage="committed") == 0
+    assert found["headworks_ingestion_stage_seconds"].value("_count", stage="committed") == 1
+    assert found["headworks_ingestion_store_seconds"].value("_sum") == 3
 
 
 def test_what_never_happens_and_what_has_no_limit_is_infinite() -> None:

@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
 from appliance.errors import InvalidInputError
-from appliance.instant import from_text, to_text
+from appliance.instant import DAY_MS, from_text, to_text
 from appliance.registry.catalogue.model import DeviceType
 from tests.web.house import Client, House
 from web.api.telemetry import parsed
@@ -131,6 +133,42 @@ async def test_the_newest_readings_are_told_anew_with_every_report(script: Clien
             "mode": {"at": to_text(NOON + 4_000), "value": "auto"},
         }
         assert (second["device_id"], second["readings"]["pressure"]["value"]) == ("b:c", 7.5)
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "told"),
+    [
+        (0, None),
+        (None, "arrival_no_clock"),
+        (366 * DAY_MS, "arrival_clock_ahead"),
+        (-36_500 * DAY_MS, "arrival_no_clock"),
+        (-20 * 366 * DAY_MS, "arrival_clock_behind"),
+    ],
+)
+async def test_a_newest_reading_whose_moment_is_its_arrival_says_so_and_why(
+    script: Client, house: House, off_ms: int | None, told: str | None
+) -> None:
+    await house.add_device("a")
+    now = house.clock()
+    payload = {"pressure": 40.0, "flow": 1.5} | ({} if off_ms is None else {"timestamp": now + off_ms})
+    await house.send("a", json.dumps(payload).encode(), arrived_at=now)
+    [device] = (await script.get("/v1/tenants/1/telemetry/latest")).json()["devices"]
+    marked = {} if told is None else {"time_source": told}
+    assert device["readings"] == {
+        "pressure": {"at": to_text(now), "value": 40.0, **marked},
+        "flow": {"at": to_text(now), "value": 1.5, **marked},
+    }
+
+
+async def test_readings_of_one_device_tell_their_own_time_sources(script: Client, house: House) -> None:
+    await house.add_device("a")
+    await house.send("a", b'{"pressure": 40.0}')
+    await house.send("a", {"flow": 1.5}, at=house.clock() - 1_000)
+    [device] = (await script.get("/v1/tenants/1/telemetry/latest")).json()["devices"]
+    assert {name: each.get("time_source") for name, each in device["readings"].items()} == {
+        "pressure": "arrival_no_clock",
+        "flow": None,
+    }
 
 
 async def test_another_tenant_is_not_there(script: Client) -> None:
