@@ -1,7 +1,5 @@
 """Pages of rows, and the text that asks for the next one."""
 
-import base64
-import binascii
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from heapq import merge
@@ -9,8 +7,8 @@ from itertools import islice
 
 import msgspec
 
-from appliance.errors import InvalidInputError
 from appliance.telemetry.asking.model import EARLIEST, LATEST, Answer, Order, Place, Row
+from appliance.telemetry.cursor_text import CursorText
 from appliance.telemetry.wanted import Check
 
 _ROWS_AT_ONCE = 4_096
@@ -25,24 +23,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """None is the first page, which no text asks for."""
 
 
-_DECODER = msgspec.json.Decoder(Cursor)
-
-
-def written(cursor: Cursor) -> str:
-    """A cursor as text for an address."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
-
-
-def read(text: str) -> Cursor:
-    """The cursor that was written. Raises `InvalidInputError`."""
-    try:
-        # Padded more than enough, which does no harm.
-        cursor = _DECODER.decode(base64.urlsafe_b64decode(text.encode() + b"=="))
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
-        raise InvalidInputError("cursor is not the next_cursor of an answer") from None
-    if cursor.after is None or not EARLIEST <= cursor.start <= cursor.end <= LATEST:
-        raise InvalidInputError("cursor is not the next_cursor of an answer")
-    return cursor
+_TEXT = CursorText(Cursor, lambda cursor: cursor.after is not None and EARLIEST <= cursor.start <= cursor.end <= LATEST)
+written, read = _TEXT.written, _TEXT.read
 
 
 def order_key(place: Place, order: Order) -> tuple[int, str, int]:

@@ -19,12 +19,6 @@ def test_a_cursor_is_read_as_it_was_written(found: tuple[Going, ...]) -> None:
     assert written(cursor).replace("-", "").replace("_", "").isalnum()
 
 
-@given(st.text(max_size=30) | st.binary(max_size=30).map(lambda raw: raw.decode("latin-1")))
-def test_anything_else_is_no_cursor(text: str) -> None:
-    with pytest.raises(InvalidInputError, match="cursor is not"):
-        read(text)
-
-
 @pytest.mark.parametrize(
     "cursor",
     [
