@@ -18,8 +18,7 @@ from appliance.commands.jobs.ledger.service import Ledger
 from appliance.commands.jobs.model import ExecutionChange
 from appliance.commands.jobs.service import Jobs
 from appliance.commands.jobs.setting_aside.queries import Texts, select_texts_for_command, select_texts_of_device
-from appliance.commands.jobs.setting_aside.service import UnreadableError
-from appliance.commands.mishaps.service import Key
+from appliance.commands.mishaps.service import Key, UnreadableError
 from appliance.commands.model import By, Command, InvalidCommandError, read_wire_id
 from appliance.store.database import Afterwards, Select, nothing_left
 

@@ -28,10 +28,10 @@ from appliance.commands.jobs.model import (
 from appliance.commands.jobs.reading.service import Reading, unknown
 from appliance.commands.jobs.ruling import IsOpen
 from appliance.commands.jobs.setting_aside.queries import select_due_keys, select_texts_of_device
-from appliance.commands.jobs.setting_aside.service import ExecutionsAside, UnreadableError
+from appliance.commands.jobs.setting_aside.service import ExecutionsAside
 from appliance.commands.jobs.topics import JobAddress
 from appliance.commands.jobs.turns import ASKED_LIMIT, Turns
-from appliance.commands.mishaps.service import SLICES, Key, Mishap, done, fails
+from appliance.commands.mishaps.service import SLICES, Key, Mishap, UnreadableError, done, fails
 from appliance.errors import InvalidInputError, UnavailableError
 from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, Clock
 from appliance.plane_settings import CommandsConfig

@@ -31,6 +31,10 @@ LEFT_LIMIT = 10_000
 """Of so many it is known that they could not be set aside."""
 
 
+class UnreadableError(Exception):
+    """The row of what is to be gone on with, or one that it needs, cannot be read."""
+
+
 class Mishap:
     """What keeps something from going on that is tried again and again."""
 
@@ -147,7 +151,7 @@ class Aside(ABC):
         is_news = key not in self._left
         if is_news:
             self._say("set aside", key, error)
-        reason = f"the gateway could not go on with it ({kind_of(error)}): its log says where"
+        reason = _reason(error)
         for way in self.ways(key, reason):
             failed = await failures(self.together, [way], lambda one: one)
             if not failed:
@@ -169,6 +173,13 @@ class Aside(ABC):
     def _say(self, what: str, key: Key, error: Exception) -> None:
         told = (self._noun, what, *key, kind_of(error), place_of(error))
         log.error("%s %s tenant_id=%s number=%s error=%s where=\n%s", *told)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnreadableError):
+        # Nothing failed at a place that the log could tell.
+        return "its row is damaged: the gateway could not go on with it"
+    return f"the gateway could not go on with it ({kind_of(error)}): its log says where"
 
 
 async def done(together: Together, work: Work, *remedies: Callable[[Exception], Awaitable[object]]) -> None:

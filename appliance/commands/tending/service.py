@@ -15,8 +15,7 @@ from appliance.commands import queries, ruling
 from appliance.commands.as_jobs.service import AsJobs, Kept
 from appliance.commands.delivery.flight import Change, Place
 from appliance.commands.delivery.service import Courier
-from appliance.commands.jobs.setting_aside.service import UnreadableError
-from appliance.commands.mishaps.service import SLICES, Key, Mishap, fails
+from appliance.commands.mishaps.service import SLICES, Key, Mishap, UnreadableError, fails
 from appliance.commands.model import By, Command
 from appliance.commands.setting_aside import queries as aside_queries
 from appliance.commands.setting_aside.service import SettingAside

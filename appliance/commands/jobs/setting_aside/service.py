@@ -25,10 +25,6 @@ _STATES = {state.value.encode() for state in ExecutionState}
 LedgerOf = Callable[[sqlite3.Connection, int], Ledger]
 
 
-class UnreadableError(Exception):
-    """The row of an execution, or of its job, cannot be read."""
-
-
 class ExecutionsAside(Aside):
     """Ends executions that cannot go on."""
 

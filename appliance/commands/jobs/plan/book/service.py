@@ -20,7 +20,7 @@ from appliance.commands.jobs.plan.setting_aside.service import JobsAside
 from appliance.commands.jobs.row import counts_of
 from appliance.commands.jobs.service import Jobs
 from appliance.commands.jobs.setting_aside.queries import select_texts_of_unknown
-from appliance.commands.jobs.setting_aside.service import UnreadableError
+from appliance.commands.mishaps.service import UnreadableError
 from appliance.instant import Clock
 from appliance.registry.catalogue.service import Catalogue
 from appliance.registry.model import DeviceState

@@ -96,7 +96,7 @@ async def test_a_device_that_cannot_be_answered_is_once_its_jobs_were_looked_thr
             await asyncio.sleep(0.01)
         word, said = await desk.ask("start-next")
         assert (word, said["execution"]["jobId"]) == ("accepted", "good")
-    assert (await desk.execution("bad")).reason.startswith("the gateway could not go on with it (UnreadableError)")
+    assert (await desk.execution("bad")).reason == "its row is damaged: the gateway could not go on with it"
 
 
 async def test_a_document_that_is_no_text_ends_what_its_device_has_of_it(desk: JobsDesk) -> None:
