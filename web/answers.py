@@ -26,13 +26,15 @@ _MILLISECONDS = tuple(f"{millisecond:03d}Z" for millisecond in range(SECOND_MS))
 class RowsOut(msgspec.Struct, frozen=True):
     """Rows, each with a value for every column. `next_cursor` asks for the page after this one; null on the last.
 
-    `damaged_days` are those of the range of which stored readings are known to be damaged or missing.
+    `damaged_days` are those of the range of which stored readings are known to be damaged or missing, `coarse_days`
+    those of which only roll-ups are left, where these cannot tell what was asked for.
     """
 
     columns: list[str]
     rows: list[list[Value]]
     next_cursor: str | None
     damaged_days: list[str]
+    coarse_days: list[str]
 
 
 class MomentTexts:
@@ -57,6 +59,7 @@ class After(msgspec.Struct, frozen=True):
 
     next_cursor: str | None = None
     damaged_days: Sequence[str] = ()
+    coarse_days: Sequence[str] = ()
 
 
 def as_json(check: Check, columns: Sequence[str], rows: Sequence[Row], after: After, *, is_keyed: bool) -> bytes:

@@ -25,6 +25,7 @@ from appliance.store.readers import Check, Readers
 from appliance.telemetry import queries
 from appliance.telemetry.asking.service import Asking
 from appliance.telemetry.barred.service import Barred
+from appliance.telemetry.coarse.service import Coarse
 from appliance.telemetry.cold.reading import ColdReadings, NothingCold
 from appliance.telemetry.cold.together.service import together
 from appliance.telemetry.days.service import Days
@@ -84,6 +85,7 @@ class Telemetry:
         self._trouble = ""
         self.rollups = RollUps(folder, self._days, self._chunks, self._unsynced, self.readers, clock)
         self._hourly = Hourly(self.rollups, self._days, self._chunks, self.readers)
+        self.coarse = Coarse(self.rollups, self._days, self.readers, clock, lambda: self.cold)
         self.asking = Asking(self)
         self.paging = Paging(self)
 

@@ -15,7 +15,7 @@ from litestar.params import FromQuery, QueryParameter, SkipValidation
 from appliance.accounts.model import User
 from appliance.errors import InvalidInputError
 from appliance.gateway import Gateway
-from appliance.instant import DAY_MS, day_of, to_text
+from appliance.instant import DAY_MS, to_text
 from appliance.registry.model import Device
 from appliance.telemetry.asking.columns import columns_of
 from appliance.telemetry.asking.edges import width_of, zone_of
@@ -33,10 +33,10 @@ from appliance.telemetry.asking.model import (
     Width,
 )
 from appliance.telemetry.asking.paging import Cursor, read, written
-from appliance.telemetry.asking.readings import longest_window_ms
 from web.answers import After, RowsOut, as_csv, as_json
 from web.api.telemetry import UnknownMetricError, parsed
 from web.auth import Caller
+from web.lacking import headers
 from web.leaving import while_wanted
 from web.shell import moment
 
@@ -50,8 +50,6 @@ DEVICES_AT_ONCE = 500
 CSV = "text/csv"
 NEXT_CURSOR = "headworks-next-cursor"
 """The header that says where the next page of CSV goes on; empty on the last."""
-DAMAGED_DAYS = "headworks-damaged-days"
-"""The header that names the days of which CSV may lack readings; without such days it is not there."""
 
 W = TypeVar("W", bound=StrEnum)
 _VARY = {"vary": "accept"}
@@ -202,27 +200,17 @@ async def ask(
 async def _answered(gateway: Gateway, question: Question, by: By, *, is_csv: bool) -> Response[bytes]:
     answer = await gateway.telemetry.asking.answer(question)
     cursor = None if answer.next is None else written(Cursor(question.start, question.end, answer.next))
-    damaged = _damaged(gateway, question)
+    lacking = await gateway.telemetry.coarse.lacking_in(question, answer)
     is_keyed = by is not By.ALL
     columns = ["at", *_COLUMN_OF_KEY[by], *(column.name for column in question.columns)]
     aside = gateway.telemetry.aside
     if not is_csv:
-        body = await aside(as_json, columns, answer.rows, After(cursor, damaged), is_keyed=is_keyed)
+        after = After(cursor, lacking.damaged_days, lacking.coarse_days)
+        body = await aside(as_json, columns, answer.rows, after, is_keyed=is_keyed)
         return Response(body, media_type="application/json", headers=_VARY)
     body = await aside(as_csv, columns, answer.rows, is_keyed=is_keyed)
     told = {"content-disposition": 'attachment; filename="telemetry.csv"', NEXT_CURSOR: cursor or ""}
-    told |= {DAMAGED_DAYS: ",".join(damaged)} if damaged else {}
-    return Response(body, media_type=CSV, headers=_VARY | told)
-
-
-def _damaged(gateway: Gateway, question: Question) -> list[str]:
-    """The days that the answer may lack something of."""
-    devices = {device for devices in question.keys.values() for device in devices}
-    reach = longest_window_ms(question.columns)
-    found = gateway.telemetry.day_files.missing.between(
-        question.tenant_id, devices, question.start - reach, question.end
-    )
-    return [day_of(day * DAY_MS) for day in found]
+    return Response(body, media_type=CSV, headers=_VARY | told | headers(lacking))
 
 
 def _keys_of(device: Device, by: By) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ from appliance.gateway import Gateway
 from appliance.ingestion import location
 from appliance.ingestion.model import Problem
 from appliance.ingestion.quality import Quality
-from appliance.instant import DAY_MS, HOUR_MS, day_of
+from appliance.instant import DAY_MS, HOUR_MS
 from appliance.registry.model import Certificate, Device, Presence
+from appliance.telemetry.coarse.model import Lacking, Needed
 from appliance.telemetry.model import Series, TimeSource
 from appliance.telemetry.wanted import Check
 from web import fleet, words
@@ -97,8 +98,8 @@ class Chart(msgspec.Struct, frozen=True):
     end: int
     points: tuple[tuple[int, float | None], ...]
     is_truncated: bool
-    damaged_days: tuple[str, ...]
-    """Days of which readings are known to be damaged or missing."""
+    lacking: Lacking
+    """The days of which readings are not there that should be."""
     drawing: Sparkline | None
     """The same as a plain drawing, for a browser without script."""
 
@@ -259,9 +260,10 @@ def _places(standing: Standing) -> tuple[Tile, ...]:
 
 async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now: int) -> Chart:
     start = now - RANGES[range_]
-    [series] = await gateway.telemetry.series(
-        device.tenant_id, device.device_id, [metric], start, now + HOUR_MS, READINGS_LIMIT
-    )
+    of = device.tenant_id, device.device_id
+    [series] = await gateway.telemetry.series(*of, [metric], start, now + HOUR_MS, READINGS_LIMIT)
+    span = (series.at[0] if series.truncated else start, now + HOUR_MS)
+    lacking = await gateway.telemetry.coarse.lacking(of[0], of[1:], [Needed((metric,), (span,), is_of_numbers=True)])
     points = await gateway.telemetry.aside(_points, series, start, now)
     limit = fleet.limit_for(gateway.alerts.rules(device.tenant_id), metric, device.zone)
     return Chart(
@@ -273,12 +275,7 @@ async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now
         end=now,
         points=tuple(with_gaps(points)),
         is_truncated=series.truncated,
-        damaged_days=tuple(
-            day_of(day * DAY_MS)
-            for day in gateway.telemetry.day_files.missing.between(
-                device.tenant_id, [device.device_id], start, now + HOUR_MS
-            )
-        ),
+        lacking=lacking,
         drawing=sparkline(points, start, now + HOUR_MS, limit),
     )
 

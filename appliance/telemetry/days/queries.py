@@ -124,6 +124,16 @@ def read_order(path: Path, devices: Collection[Device]) -> list[Device]:
     return sorted(devices, key=lambda device: (places.get(device, len(places)), device))
 
 
+def read_held(path: Path, devices: Collection[Device]) -> set[Device]:
+    """Those of some devices of which a day has anything. Raises `ChunkError` when that cannot be told."""
+    with _opened(path) as part, sealed_day.opened_if_there(sealed_day.sealed_path(path)) as sealed:
+        try:
+            held = {device for device in devices if part is not None and _numbers(part, *device)}
+        except sqlite3.Error as error:
+            raise ChunkError(f"{path.stem} cannot be read: {error}") from error
+        return held | {device for device in devices if sealed is not None and sealed.find(*device) is not None}
+
+
 def read_devices(path: Path) -> list[DayDevice]:
     """What a day says of its devices, those of every tenant: what its open part says, and its sealed part.
 

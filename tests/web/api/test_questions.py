@@ -14,7 +14,8 @@ from appliance.telemetry.asking.service import QUESTIONS_AT_ONCE, WAITING_LIMIT
 from appliance.telemetry.queries import day_name
 from tests.web.afloat import trusting
 from tests.web.house import Client, House
-from web.api.questions import DAMAGED_DAYS
+from tests.web.retention import let_go, take_out
+from web.lacking import COARSE_DAYS, DAMAGED_DAYS
 from web.leaving import WORK
 from web.server import serving
 
@@ -70,6 +71,7 @@ async def test_hourly_average_flow_and_maximum_pressure_of_a_zone_newest_hour_fi
         ],
         "next_cursor": None,
         "damaged_days": [],
+        "coarse_days": [],
     }
 
 
@@ -246,3 +248,34 @@ async def test_an_answer_names_the_days_of_which_it_lacks_what_was_damaged(scrip
     table = parameters(select="avg(pressure)", bin="10m", format="csv")
     assert (await script.get(PLACE, params=table)).headers[DAMAGED_DAYS] == "2026-03-01"
     assert DAMAGED_DAYS not in (await script.get(PLACE, params=table | {"device": "pump-2"})).headers
+
+
+async def test_an_answer_names_the_days_of_which_only_roll_ups_are_left_and_do_not_suffice(
+    script: Client, fleet: House
+) -> None:
+    await fleet.send("pump-1", {"pressure": 40.0}, at=NOON + DAY_MS)
+    day = parameters(start=str(NOON - 12 * HOUR_MS), end=str(NOON + 2 * DAY_MS))
+
+    async def named(**asked: Any) -> Any:
+        return (await script.get(PLACE, params=day | asked)).json()["coarse_days"]
+
+    fine = [{"select": "p95(pressure)", "bin": "1d"}, {"select": "avg(pressure)", "bin": "10m"}, {"select": "pressure"}]
+    fine += [{"select": "zscore(pressure,1h)"}, {"select": "avg(pressure)", "bin": "1h", "tz": "Asia/Kolkata"}]
+    assert [await named(**asked) for asked in fine] == [[]] * len(fine)
+    hourly = {"select": "avg(pressure),max(pressure)", "bin": "1h"}
+    before = (await script.get(PLACE, params=day | hourly)).json()
+    await let_go(fleet, NOON // DAY_MS)
+    assert [await named(**asked) for asked in fine] == [["2026-03-01"]] * len(fine)
+    # What roll-ups tell is told, and names nothing.
+    assert (await script.get(PLACE, params=day | hourly)).json() == before
+    assert await named(select="avg(pressure)", bin="1h", end=str(NOON + 5 * MINUTE_MS)) == ["2026-03-01"]
+    table = day | {"select": "pressure", "format": "csv"}
+    assert (await script.get(PLACE, params=table)).headers[COARSE_DAYS] == "2026-03-01"
+    assert COARSE_DAYS not in (await script.get(PLACE, params=table | {"start": str(NOON + DAY_MS)})).headers
+
+
+async def test_an_answer_names_the_days_out_of_which_a_device_was_taken(script: Client, fleet: House) -> None:
+    await take_out(fleet, NOON // DAY_MS, [(DEFAULT_TENANT, "pump-1")])
+    for device, expected in (("pump-1", ["2026-03-01"]), ("pump-2", [])):
+        answer = (await script.get(PLACE, params=parameters(select="pressure", device=device))).json()
+        assert (bool(answer["rows"]), answer["coarse_days"]) == (not expected, expected)

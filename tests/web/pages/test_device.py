@@ -9,6 +9,7 @@ from appliance.registry.catalogue.model import DeviceType, MetricKind, MetricRul
 from appliance.registry.model import DEFAULT_TENANT, NewDevice
 from tests.appliance.registry.examples import FakeClock
 from tests.web.house import EMAIL, PASSWORD, Client, House, app_of, opened
+from tests.web.retention import let_go
 from web.shell import moment
 
 
@@ -49,6 +50,18 @@ async def test_the_chart_says_of_which_days_readings_were_damaged(owner: Client,
     said = f"readings were damaged on {day_of(day * DAY_MS)}: some may be missing"
     assert said in (await owner.get("/devices/sensor-001")).text
     assert "readings were damaged" not in (await owner.get("/devices/sensor-002")).text
+
+
+async def test_the_chart_says_of_which_days_only_roll_ups_are_left(owner: Client, house: House) -> None:
+    at = house.clock() - 3 * DAY_MS
+    await house.add_device("sensor-001")
+    await house.send("sensor-001", {"pressure": 1.0}, at=at)
+    await house.send("sensor-001", {"pressure": 1.0})
+    said = f"only figures by hour and day are left of {day_of(at)}: the readings are gone"
+    assert said not in (await owner.get("/devices/sensor-001?range=7d")).text
+    await let_go(house, at // DAY_MS)
+    assert said in (await owner.get("/devices/sensor-001?range=7d")).text
+    assert said not in (await owner.get("/devices/sensor-001?range=24h")).text
 
 
 async def test_the_chart_shows_the_metric_that_was_picked(owner: Client, house: House) -> None:

@@ -14,7 +14,14 @@ from appliance.store.database import connect_reader, connect_writer
 from appliance.telemetry import queries
 from appliance.telemetry.day_file import DamagedDayError, SealedChunk, SealedDevice, StoredChunk
 from appliance.telemetry.days import queries as days_queries
-from appliance.telemetry.days.queries import Device, read_chunks, read_chunks_of_many, read_devices, read_order
+from appliance.telemetry.days.queries import (
+    Device,
+    read_chunks,
+    read_chunks_of_many,
+    read_devices,
+    read_held,
+    read_order,
+)
 from appliance.telemetry.packing import ChunkError
 from tests.appliance.telemetry.keeping import days as keeping_days
 from tests.appliance.telemetry.keeping.open_days import forget_tables, patch, put, writing
@@ -56,6 +63,7 @@ def test_what_is_read_of_many_devices_is_what_each_has(
         assert {device: sorted(each.blob for each in chunks) for device, chunks in found.items()} == {
             device: sorted(blobs) for device, blobs in expected.items()
         }
+        assert read_held(path, asked) == {device for device, _ in all_stored} & asked
         keys = [[each.chunk_id for each in of_device] for of_device in found.values()]
         assert keys == [sorted(each) for each in keys]
         order = read_order(path, asked)
@@ -123,6 +131,9 @@ def test_the_sealed_part_is_read_with_the_open_one(tmp_path: Path) -> None:
     found: dict[Device, list[StoredChunk]] = {(1, "device-0"): [], (1, "device-1"): [], (1, "unknown"): []}
     read_chunks_of_many(tmp_path / NAME, found, START, START + 600_000)
     assert [len(chunks) for chunks in found.values()] == [1, 2, 0]
+    assert read_held(tmp_path / NAME, found) == {(1, "device-0"), (1, "device-1")}
+    (tmp_path / NAME).unlink()
+    assert read_held(tmp_path / NAME, found) == {(1, "device-1")}
 
 
 def test_a_device_that_is_named_as_none_is_named_is_damage(tmp_path: Path) -> None:
@@ -160,6 +171,8 @@ def test_a_day_that_says_that_it_has_nothing_and_has_something_is_damaged(tmp_pa
         read_chunks(path, 1, "device-a", *FOREVER)
     with pytest.raises(ChunkError, match="has no tables"):
         read_devices(path)
+    with pytest.raises(ChunkError, match="has no tables"):
+        read_held(path, [(1, "device-a")])
 
 
 def test_where_the_last_chunk_has_no_key_that_chunks_have_the_others_are_read(tmp_path: Path) -> None:

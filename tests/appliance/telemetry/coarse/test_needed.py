@@ -1,0 +1,73 @@
+"""Which readings an answer needs one by one, and which of them a roll-up knows of."""
+
+from typing import Any
+
+from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
+from appliance.telemetry.asking.columns import columns_of
+from appliance.telemetry.asking.edges import width_of, zone_of
+from appliance.telemetry.asking.model import Answer, Order, Place, Row
+from appliance.telemetry.bins import Bin
+from appliance.telemetry.coarse.model import Needed
+from appliance.telemetry.coarse.needed import is_lacking, needed, needed_between
+from appliance.telemetry.rollup_record import RollUp
+from appliance.telemetry.wanted import is_wanted
+from tests.appliance.telemetry.asking.source import question
+
+ALL = Answer((), None)
+
+
+def spans(select: str, width: str = "", answer: Answer = ALL, **changes: Any) -> dict[str, list[tuple[int, int]]]:
+    """What is needed of each metric."""
+    columns, wide = columns_of([select]), width_of(width) if width else None
+    found = needed(is_wanted, question(columns=columns, width=wide, **changes), answer)
+    return {",".join(each.metrics): list(each.spans) for each in found}
+
+
+def rows(*at: int) -> tuple[Row, ...]:
+    return tuple(Row(Place(each, "a", 0), (1.0,)) for each in at)
+
+
+def test_bins_of_whole_hours_need_no_readings() -> None:
+    assert spans("avg(p)", "1h") == spans("avg(p)", "6h") == spans("avg(p)", "1d") == {}
+
+
+def test_percentiles_need_all_readings_and_other_bins_what_fills_no_hour() -> None:
+    start = 20 * MINUTE_MS
+    assert spans("p50(p),max(p),max(q)", "1h", start=start) == {"p": [(start, DAY_MS)], "q": [(start, HOUR_MS)]}
+    assert spans("max(q)", "10m") == {"q": [(0, DAY_MS)]}
+    assert spans("max(q)", "1d", zone=zone_of("Asia/Kolkata")) == {
+        "q": [(18 * HOUR_MS, 19 * HOUR_MS)],
+    }
+
+
+def test_of_bins_only_those_of_the_page_count() -> None:
+    first = Answer(rows(0, HOUR_MS), Place(HOUR_MS, "a", 0))
+    assert spans("p50(p)", "1h", first) == {"p": [(0, 2 * HOUR_MS)]}
+    assert spans("p50(p)", "1h", after=first.next) == {"p": [(HOUR_MS, DAY_MS)]}
+    assert spans("p50(p)", "1h", first, order=Order.NEWEST) == {"p": [(HOUR_MS, DAY_MS)]}
+    assert spans("p50(p)", "1h", after=first.next, order=Order.NEWEST) == {"p": [(0, 2 * HOUR_MS)]}
+    assert spans("p50(p)", "1h", start=5, end=5) == {}
+
+
+def test_of_rows_only_those_of_the_page_count_and_what_their_windows_reach() -> None:
+    page = Answer(rows(40, 50), Place(50, "a", 0))
+    assert spans("p", answer=page) == {"p": [(0, 51)]}
+    assert spans("p", answer=page, after=Place(30, "a", 0)) == {"p": [(30, 51)]}
+    assert spans("p", answer=Answer(rows(50, 40), Place(40, "a", 0)), order=Order.NEWEST) == {"p": [(40, DAY_MS)]}
+    assert spans("rolling_avg(p,1m)", answer=page) == {"p": [(40 - MINUTE_MS, 51)]}
+    assert spans("rolling_avg(p,1m)") == {"p": [(0, DAY_MS)]}
+
+
+def test_bins_between_bounds_need_what_fills_no_hour() -> None:
+    bounds = [0, HOUR_MS, HOUR_MS + 5, HOUR_MS + 9, 2 * HOUR_MS, 3 * HOUR_MS]
+    assert needed_between(["p"], bounds, [(0, 2), (1, 2)]).spans == [(HOUR_MS, HOUR_MS + 5)]
+    assert needed_between(["p"], bounds, [(0, 1), (4, 5)]).spans == []
+    assert needed_between(["p"], bounds, [(2, 3), (3, 5)]).spans == [(HOUR_MS + 5, 2 * HOUR_MS)]
+
+
+def test_a_roll_up_knows_of_readings_within_a_span_if_its_first_and_last_reach_into_it() -> None:
+    rollup = RollUp({"p": Bin(2, 1.0, 2.0, 3.0, 0.5, 10, 1.0, 20, 2.0)}, {"q": 1})
+    for span, expected in (((0, 10), False), ((0, 11), True), ((20, 30), True), ((21, 30), False)):
+        assert is_lacking(rollup, Needed(["p"], [span], is_of_numbers=True), span) is expected
+    assert is_lacking(rollup, Needed(["q"], [(0, 5)], is_of_numbers=False), (0, 5))
+    assert not is_lacking(rollup, Needed(["q"], [(0, 5)], is_of_numbers=True), (0, 5))
