@@ -22,6 +22,8 @@ from appliance.errors import ApplianceError, InvalidInputError, TooManyAttemptsE
 from appliance.gateway import Gateway
 from appliance.instant import SECOND_MS, from_text
 from appliance.telemetry.asking.model import TooMuchError
+from appliance.telemetry.coarse.model import Lacking
+from appliance.telemetry.coarse.telling import sentences
 from appliance.telemetry.promql.labels import LABELS
 from appliance.telemetry.promql.lexer import LENGTH_LIMIT, length_ms
 from appliance.telemetry.promql.model import Labels, QueryError, Result, Scalar, Series, Steps
@@ -146,27 +148,27 @@ async def _in_steps(request: AnyRequest, gateway: Gateway, told: Told) -> bytes:
 
 
 async def _asked(
-    request: AnyRequest, gateway: Gateway, text: str, steps: Steps, as_text: Callable[[Check, Result], bytes]
+    request: AnyRequest, gateway: Gateway, text: str, steps: Steps, as_text: Callable[[Check, Result, Lacking], bytes]
 ) -> bytes:
     tenant_id = request.user.tenant_id
     devices = gateway.registry.devices(tenant_id)
     return await while_wanted(request, gateway.prometheus.query(tenant_id, devices, text, steps, as_text))
 
 
-def _vector(at: int, check: Check, result: Result) -> bytes:
+def _vector(at: int, check: Check, result: Result, lacking: Lacking) -> bytes:
     """What a query comes to at one moment."""
     if isinstance(result, Scalar):
-        return _success({"resultType": "scalar", "result": _sample(at, result.value)})
+        return _success({"resultType": "scalar", "result": _sample(at, result.value)}, sentences(lacking))
     found = []
     for each in result:
         check()
         [value] = each.values
         if value is not None:
             found.append(Raw(json.encode({"metric": each.labels, "value": _sample(at, value)})))
-    return _success({"resultType": "vector", "result": found})
+    return _success({"resultType": "vector", "result": found}, sentences(lacking))
 
 
-def _matrix(steps: Steps, check: Check, result: Result) -> bytes:
+def _matrix(steps: Steps, check: Check, result: Result, lacking: Lacking) -> bytes:
     """What a query comes to at each step. Each series is written by itself: all at once would keep the loop waiting."""
     moments = steps.moments()
     rows = []
@@ -174,7 +176,7 @@ def _matrix(steps: Steps, check: Check, result: Result) -> bytes:
         check()
         values = [_sample(at, value) for at, value in zip(moments, each.values, strict=True) if value is not None]
         rows.append(Raw(json.encode({"metric": each.labels, "values": values})))
-    return _success({"resultType": "matrix", "result": rows})
+    return _success({"resultType": "matrix", "result": rows}, sentences(lacking))
 
 
 async def _series(request: AnyRequest, gateway: Gateway, told: Told) -> bytes:
@@ -242,16 +244,17 @@ async def _answered(work: Awaitable[bytes]) -> Answer:
         return _failure(400, "bad_data", error)
 
 
-def _success(found: Any) -> bytes:
-    return json.encode({"status": "success", "data": found})
+def _success(found: Any, warnings: Sequence[str] = ()) -> bytes:
+    """An answer, with what Grafana shows beside it when there is anything."""
+    told = {"warnings": warnings} if warnings else {}
+    return json.encode({"status": "success", "data": found, **told})
 
 
 def _limited(found: Sequence[Any], limit: int) -> bytes:
     """What is asked for, and a warning where that is not all."""
     if not 0 < limit < len(found):
         return _success(found)
-    warnings = ["results truncated due to limit"]
-    return json.encode({"status": "success", "data": found[:limit], "warnings": warnings})
+    return _success(found[:limit], ["results truncated due to limit"])
 
 
 def _failure(status: int, kind: str, error: ApplianceError) -> Answer:

@@ -15,6 +15,8 @@ from appliance.errors import InvalidInputError, NotFoundError
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS, from_text, to_text
 from appliance.registry.model import Device
+from appliance.telemetry.coarse.model import Lacking
+from appliance.telemetry.coarse.needed import extent, needed_on
 from appliance.telemetry.model import Report, TimeSource, Value
 from appliance.telemetry.newest import Newest
 from appliance.telemetry.paging.cursor import beginning, read, written
@@ -63,12 +65,18 @@ class SeriesOut(msgspec.Struct, frozen=True):
 
 
 class TelemetryOut(msgspec.Struct, frozen=True):
-    """Readings of a device. When `truncated`, these are the newest, and `next_cursor` asks for those before them."""
+    """Readings of a device. When `truncated`, these are the newest, and `next_cursor` asks for those before them.
+
+    `damaged_days` are those of which stored readings are known to be damaged or missing, `coarse_days` those of which
+    only roll-ups are left.
+    """
 
     device_id: str
     series: list[SeriesOut]
     truncated: bool
     next_cursor: str | None
+    damaged_days: list[str]
+    coarse_days: list[str]
 
 
 class LatestReading(msgspec.Struct, frozen=True, gc=False):
@@ -136,10 +144,11 @@ async def _series(
 ) -> Response[bytes]:
     of = (device.tenant_id, device.device_id)
     page = await gateway.telemetry.paging.page(of, metrics, cursor, limit)
+    needed = needed_on(metrics, cursor, page.next)
+    lacking = await gateway.telemetry.coarse.lacking(of[0], of[1:], needed, extent(needed))
     units = {series.metric: _unit(gateway, *of, series.metric) for series in page.series}
-    return Response(
-        await gateway.telemetry.aside(_written, device.device_id, page, units), media_type="application/json"
-    )
+    body = await gateway.telemetry.aside(_written, device.device_id, page, units, lacking)
+    return Response(body, media_type="application/json")
 
 
 def _unit(gateway: Gateway, tenant_id: int, device_id: str, metric: str) -> str | None:
@@ -147,7 +156,7 @@ def _unit(gateway: Gateway, tenant_id: int, device_id: str, metric: str) -> str 
     return gateway.catalogue.unit(*key) or gateway.ingestion.quality.unit(*key) or None
 
 
-def _written(check: Check, device_id: str, page: Page, units: Mapping[str, str | None]) -> bytes:
+def _written(check: Check, device_id: str, page: Page, units: Mapping[str, str | None], lacking: Lacking) -> bytes:
     """Readings as `TelemetryOut`, written a few at a time. Runs in a thread."""
     pieces = [b'{"device_id":', msgspec.json.encode(device_id), b',"series":[']
     for number, series in enumerate(page.series):
@@ -162,7 +171,8 @@ def _written(check: Check, device_id: str, page: Page, units: Mapping[str, str |
     is_cut = msgspec.json.encode(page.next is not None)
     following = msgspec.json.encode(None if page.next is None else written(page.next))
     # One copy of it all at the end is enough.
-    return b"".join((*pieces, b'],"truncated":', is_cut, b',"next_cursor":', following, b"}"))
+    named = msgspec.json.encode(lacking)[1:]
+    return b"".join((*pieces, b'],"truncated":', is_cut, b',"next_cursor":', following, b",", named))
 
 
 @get(

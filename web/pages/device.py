@@ -263,7 +263,8 @@ async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now
     of = device.tenant_id, device.device_id
     [series] = await gateway.telemetry.series(*of, [metric], start, now + HOUR_MS, READINGS_LIMIT)
     span = (series.at[0] if series.truncated else start, now + HOUR_MS)
-    lacking = await gateway.telemetry.coarse.lacking(of[0], of[1:], [Needed((metric,), (span,), is_of_numbers=True)])
+    what = Needed((metric,), (span,), is_of_numbers=True)
+    lacking = await gateway.telemetry.coarse.lacking(of[0], of[1:], [what], span)
     points = await gateway.telemetry.aside(_points, series, start, now)
     limit = fleet.limit_for(gateway.alerts.rules(device.tenant_id), metric, device.zone)
     return Chart(

@@ -11,6 +11,7 @@ class Needed(msgspec.Struct, frozen=True):
     """Readings that an answer needs one by one, for roll-ups cannot tell what they would."""
 
     metrics: Collection[str]
+    """None named is all of them."""
     spans: Sequence[Span]
     """Rising; they do not touch each other."""
     is_of_numbers: bool

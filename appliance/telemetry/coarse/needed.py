@@ -10,6 +10,7 @@ from appliance.telemetry.asking.edges import edges
 from appliance.telemetry.asking.model import Answer, Column, Order, Percentile, Plain, Question, Rolling, Width, ZScore
 from appliance.telemetry.asking.pieces import Span, clipped, pieces_of
 from appliance.telemetry.coarse.model import Needed
+from appliance.telemetry.paging.model import Cursor, Place
 from appliance.telemetry.rollup_record import RollUp
 from appliance.telemetry.wanted import Check
 
@@ -29,16 +30,39 @@ def needed_between(metrics: Sequence[str], bounds: Sequence[int], bins: Sequence
     return Needed(metrics, spans, is_of_numbers=True)
 
 
+def needed_on(metrics: Sequence[str], cursor: Cursor, following: Cursor | None) -> list[Needed]:
+    """What a page needs of metrics that begins at a cursor, and after which another one follows."""
+    found: dict[Span, list[str]] = {}
+    for metric in metrics:
+        before, next_before = _place(metric, cursor), None if following is None else _place(metric, following)
+        if before is not None:
+            # Of the moment where a page ends, some readings may stand on the next one.
+            start = cursor.start if next_before is None else next_before.at
+            found.setdefault((start, before.at + (before.occurrence > 0)), []).append(metric)
+    return [Needed(tuple(some), (span,), is_of_numbers=False) for span, some in found.items()]
+
+
+def extent(what: Sequence[Needed]) -> Span:
+    """From the first moment that is needed up to the last one; nothing when none is."""
+    spans = [each.spans for each in what if each.spans]
+    return min((each[0][0] for each in spans), default=0), max((each[-1][1] for each in spans), default=0)
+
+
 def is_lacking(rollup: RollUp, what: Needed, span: Span) -> bool:
     """Whether a roll-up knows of readings that are needed within a span; those between its first and last may be."""
     start, end = span
-    for metric in what.metrics:
+    for metric in what.metrics or (*rollup.bins, *rollup.others):
         known = rollup.bins.get(metric)
         if known is not None and known.first_at < end and known.last_at >= start:
             return True
         if not what.is_of_numbers and rollup.others.get(metric):
             return True
     return False
+
+
+def _place(metric: str, cursor: Cursor) -> Place | None:
+    """Before which place a page has readings of a metric; None when it has none."""
+    return next((each.before for each in cursor.going if metric in each.metrics or not each.metrics), None)
 
 
 def _of_readings(question: Question, answer: Answer) -> list[Needed]:

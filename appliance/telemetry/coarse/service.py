@@ -18,7 +18,7 @@ from appliance.telemetry.asking.model import Answer, Question
 from appliance.telemetry.asking.pieces import Span, cut
 from appliance.telemetry.asking.readings import longest_window_ms
 from appliance.telemetry.coarse.model import Lacking, Needed
-from appliance.telemetry.coarse.needed import is_lacking, needed
+from appliance.telemetry.coarse.needed import extent, is_lacking, needed
 from appliance.telemetry.coarse.telling import lacking
 from appliance.telemetry.cold.reading import ColdReadings
 from appliance.telemetry.days.queries import read_held
@@ -62,13 +62,12 @@ class Coarse:
         start = question.start - longest_window_ms(question.columns)
         return lacking(self._days.missing.between(question.tenant_id, devices, start, question.end), coarse)
 
-    async def lacking(self, tenant_id: int, device_ids: Collection[str], what: Sequence[Needed]) -> Lacking:
-        """What is lacking of readings that are needed; it is to be asked once they were looked for."""
+    async def lacking(
+        self, tenant_id: int, device_ids: Collection[str], what: Sequence[Needed], within: Span
+    ) -> Lacking:
+        """What is lacking of readings that are needed, and damaged within a span; asked once they were looked for."""
         coarse = await self.of(tenant_id, device_ids, what)
-        missing = self._days.missing
-        spans = [span for each in what for span in each.spans]
-        damaged = {day for span in dict.fromkeys(spans) for day in missing.between(tenant_id, device_ids, *span)}
-        return lacking(sorted(damaged), coarse)
+        return lacking(self._days.missing.between(tenant_id, device_ids, *within), coarse)
 
     async def of_answer(self, question: Question, answer: Answer) -> list[int]:
         """The days, counted since 1970, of which a page of an answer lacks readings."""
@@ -80,9 +79,7 @@ class Coarse:
 
     async def of(self, tenant_id: int, device_ids: Collection[str], what: Sequence[Needed]) -> list[int]:
         """The days of which readings of devices are needed and are not there any more."""
-        spans = [span for each in what for span in each.spans]
-        start, end = min((span[0] for span in spans), default=0), max((span[1] for span in spans), default=0)
-        return await self._found(tenant_id, sorted(device_ids), (start, end), lambda _: what)
+        return await self._found(tenant_id, sorted(device_ids), extent(what), lambda _: what)
 
     async def _found(
         self, tenant_id: int, device_ids: Sequence[str], span: Span, what: Callable[[Check], Sequence[Needed]]

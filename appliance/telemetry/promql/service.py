@@ -6,7 +6,7 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC
 from itertools import islice
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -28,7 +28,10 @@ from appliance.telemetry.asking.model import (
     Unit,
     Width,
 )
+from appliance.telemetry.asking.pieces import Span
 from appliance.telemetry.asking.service import Asking
+from appliance.telemetry.coarse.model import Lacking, Needed
+from appliance.telemetry.coarse.needed import needed_between
 from appliance.telemetry.promql.evaluate import (
     UNMERGED,
     Windows,
@@ -68,12 +71,29 @@ Chosen = list[tuple[str, str, Labels]]
 """Device, metric and labels of each series."""
 
 
+Told = Callable[[Check, Result, Lacking], T]
+"""Makes something of what a query comes to and of what it lacks."""
+
+
+class Knower(Protocol):
+    """Knows what is not there any more."""
+
+    async def lacking(
+        self, tenant_id: int, device_ids: Collection[str], what: Sequence[Needed], within: Span
+    ) -> Lacking:
+        """What is lacking of readings that are needed, and damaged within a span."""
+
+
 class Source(Protocol):
     """Where readings are, such as `Telemetry`."""
 
     @property
     def asking(self) -> Asking:
         """Answers questions about them."""
+
+    @property
+    def coarse(self) -> Knower:
+        """Knows what is lacking."""
 
     def metrics(self, tenant_id: int, device_id: str) -> list[str]:
         """The metrics that a device reported."""
@@ -88,10 +108,8 @@ class Prometheus:
     def __init__(self, telemetry: Source) -> None:
         self._telemetry = telemetry
 
-    async def query(
-        self, tenant_id: int, devices: Sequence[Device], query: str, steps: Steps, told: Callable[[Check, Result], T]
-    ) -> T:
-        """What `told` makes, in a thread, of what a query comes to at each step.
+    async def query(self, tenant_id: int, devices: Sequence[Device], query: str, steps: Steps, told: Told[T]) -> T:
+        """What `told` makes, in a thread, of what a query comes to at each step, and of what it lacks.
 
         Raises `QueryError`, `TooMuchError`, `TooManyQuestionsError`.
         """
@@ -104,8 +122,8 @@ class Prometheus:
         async with self._telemetry.asking.turn():
             expression = await aside(_parsed, query)
             leaf = leaf_of(expression)
-            series = [] if leaf is None else await self._series(tenant_id, devices, leaf, steps)
-            return await aside(_told, expression, series, told)
+            series, lacking = ([], Lacking()) if leaf is None else await self._series(tenant_id, devices, leaf, steps)
+            return await aside(_told, expression, series, lacking, told)
 
     async def look_up(
         self,
@@ -132,11 +150,13 @@ class Prometheus:
             await asyncio.sleep(0)
         return found
 
-    async def _series(self, tenant_id: int, devices: Sequence[Device], leaf: Leaf, steps: Steps) -> list[Series]:
+    async def _series(
+        self, tenant_id: int, devices: Sequence[Device], leaf: Leaf, steps: Steps
+    ) -> tuple[list[Series], Lacking]:
         aside = self._telemetry.aside
         chosen, windows = await aside(_planned, await self._known(tenant_id, devices), leaf, steps)
         if not chosen:
-            return []
+            return [], Lacking()
         metrics = sorted({metric for _, metric, _ in chosen})
         question = Question(
             tenant_id=tenant_id,
@@ -151,7 +171,10 @@ class Prometheus:
             limit=1,
         )
         gathered = await self._telemetry.asking.gathered(question, windows.edges)
-        return await aside(_evaluated, chosen, windows, window_of(leaf, steps)[2], gathered)
+        needed = await aside(_needed, metrics, windows)
+        span = (question.start, question.end)
+        lacking = await self._telemetry.coarse.lacking(tenant_id, list(question.keys), [needed], span)
+        return await aside(_evaluated, chosen, windows, window_of(leaf, steps)[2], gathered), lacking
 
 
 def _parsed(check: Check, query: str) -> Expression:
@@ -159,8 +182,8 @@ def _parsed(check: Check, query: str) -> Expression:
     return parsed(query)
 
 
-def _told(check: Check, expression: Expression, series: list[Series], told: Callable[[Check, Result], T]) -> T:
-    return told(check, result_of(check, expression, series))
+def _told(check: Check, expression: Expression, series: list[Series], lacking: Lacking, told: Told[T]) -> T:
+    return told(check, result_of(check, expression, series), lacking)
 
 
 def _looked_up(check: Check, known: Known, selectors: Sequence[str], told: Callable[[Iterator[Labels]], T]) -> T:
@@ -205,6 +228,11 @@ def _require_bounded(leaf: Leaf, windows: Windows, series_count: int) -> None:
         raise TooMuchError("the windows overlap too often: take a longer step or a shorter window")
     if edges[0] < EARLIEST or edges[-1] > LATEST:
         raise QueryError("the query looks at moments before 1970 or after the year 9000")
+
+
+def _needed(check: Check, metrics: Sequence[str], windows: Windows) -> Needed:
+    check()
+    return needed_between(metrics, *windows)
 
 
 def _evaluated(

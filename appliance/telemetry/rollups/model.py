@@ -65,6 +65,7 @@ class Wanted(NamedTuple):
     tenant_id: int
     device_ids: Sequence[str]
     metrics: Collection[str]
+    """None named is all of them."""
 
 
 class Stored(NamedTuple):

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.instant import HOUR_MS, MINUTE_MS
+from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, day_of
+from appliance.registry.model import DEFAULT_TENANT
+from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.promql.model import Series, Steps
 from tests.web.house import Client, House
+from tests.web.retention import let_go
 from web.api.prometheus import _matrix, _vector, written
 from web.auth import PROMETHEUS
 from web.shell import moment
@@ -55,6 +58,27 @@ async def test_what_grafana_asks_to_see_whether_all_is_well_is_answered(script: 
     assert (await asked(script, "status/buildinfo"))["version"] == "2.42.0"
 
 
+async def test_warnings_name_the_days_that_an_answer_lacks_something_of(script: Client, house: House) -> None:
+    at = await filled(house) // DAY_MS * DAY_MS - 2 * DAY_MS
+    await house.send("a", {"flow": 1.0}, at=at)
+
+    async def warnings(query: str, when: int) -> Any:
+        told = (await script.get(f"{API}/query", params={"query": query, "time": when / 1000})).json()
+        ranged = {"query": query, "start": when / 1000, "end": when / 1000, "step": "1m"}
+        assert (await script.get(f"{API}/query_range", params=ranged)).json().get("warnings") == told.get("warnings")
+        return told.get("warnings")
+
+    soon, day = at + MINUTE_MS, day_of(at)
+    assert await warnings("flow", soon) is None
+    await let_go(house, at // DAY_MS)
+    gone = f"of {day} only roll-ups are left: what needs single readings is not here"
+    assert await warnings("flow", soon) == [gone]
+    assert await warnings("max_over_time(flow[1h])", at + HOUR_MS) is None
+    house.gateway.telemetry.day_files.note_damage("a chunk", at // DAY_MS, (DEFAULT_TENANT, "a"))
+    assert await warnings("flow", soon) == [f"readings of {day} are damaged or missing: some may not be here", gone]
+    assert await warnings('flow{device_id="b"}', soon) is None
+
+
 async def test_what_there_is_can_be_looked_up(script: Client, house: House) -> None:
     await filled(house)
     assert await asked(script, "labels") == ["__name__", "device_id", "metric", "zone"]
@@ -95,14 +119,14 @@ def test_an_answer_is_written_series_by_series_and_may_be_given_up_between_two(
     checked: list[None] = []
     steps = Steps(1_500, 3, 1_000)
     told = [Series({"device_id": str(number)}, each) for number, each in enumerate(values)]
-    found = json.loads(_matrix(steps, lambda: checked.append(None), told))["data"]["result"]
+    found = json.loads(_matrix(steps, lambda: checked.append(None), told, Lacking()))["data"]["result"]
     assert len(checked) == len(values)
     assert [each["metric"] for each in found] == [each.labels for each in told]
     for row, each in zip(found, values, strict=True):
         moments = zip((1.5, 2.5, 3.5), each, strict=True)
         assert row["values"] == [[at, written(value)] for at, value in moments if value is not None]
     at_once = [Series({}, each[:1]) for each in values]
-    now = json.loads(_vector(7_250, lambda: checked.append(None), at_once))["data"]["result"]
+    now = json.loads(_vector(7_250, lambda: checked.append(None), at_once, Lacking()))["data"]["result"]
     assert len(checked) == 2 * len(values)
     assert [each["value"] for each in now] == [[7.25, written(each[0])] for each in values if each[0] is not None]
 

@@ -5,7 +5,9 @@ import pytest
 from appliance.errors import InvalidInputError
 from appliance.instant import DAY_MS, from_text, to_text
 from appliance.registry.catalogue.model import DeviceType
+from appliance.registry.model import DEFAULT_TENANT
 from tests.web.house import Client, House
+from tests.web.retention import let_go
 from web.api.telemetry import parsed
 
 NOON = from_text("2026-03-01T12:00:00Z")
@@ -32,6 +34,8 @@ async def test_what_was_sent_is_read(script: Client, house: House) -> None:
         ],
         "truncated": False,
         "next_cursor": None,
+        "damaged_days": [],
+        "coarse_days": [],
     }
 
 
@@ -39,6 +43,30 @@ async def test_without_a_metric_all_are_read(script: Client, house: House) -> No
     await filled(house)
     answer = await script.get("/v1/devices/a/telemetry?start=2026-03-01T12:00:00Z&end=2026-03-01T12:01:00%2B00:00")
     assert [series["metric"] for series in answer.json()["series"]] == ["mode", "pressure"]
+
+
+async def test_days_are_named_of_which_readings_were_damaged_or_only_roll_ups_are_left(
+    script: Client, house: House
+) -> None:
+    await filled(house)
+    await house.send("a", {"pressure": 50.0}, at=NOON + DAY_MS)
+    path = f"/v1/devices/a/telemetry?start={NOON - DAY_MS}&end={NOON + 2 * DAY_MS}"
+
+    async def named(asked: str) -> list[object]:
+        told = (await script.get(path + asked)).json()
+        return [told["damaged_days"], told["coarse_days"]]
+
+    assert await named("") == [[], []]
+    await let_go(house, NOON // DAY_MS)
+    for metric in ("", "&metric=pressure", "&metric=mode"):
+        assert await named(metric) == [[], ["2026-03-01"]]
+    # The first page is of the day that is there; the one after it lacks the rest.
+    await house.send("a", {"pressure": 51.0}, at=NOON + DAY_MS + 1)
+    assert await named("&metric=pressure&limit=1") == [[], []]
+    cursor = (await script.get(f"{path}&metric=pressure&limit=1")).json()["next_cursor"]
+    assert await named(f"&metric=pressure&limit=5&cursor={cursor}") == [[], ["2026-03-01"]]
+    house.gateway.telemetry.day_files.note_damage("a chunk", NOON // DAY_MS + 1, (DEFAULT_TENANT, "a"))
+    assert await named("") == [["2026-03-02"], ["2026-03-01"]]
 
 
 async def test_a_limit_keeps_the_newest_and_says_so(script: Client, house: House) -> None:

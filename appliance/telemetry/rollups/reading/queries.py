@@ -206,7 +206,7 @@ def _of_metrics(
 ) -> tuple[list[tuple[int, bytes]], set[int], set[int]]:
     """The rows of metrics of devices' days, by where they lie; the days that have none, and those that have too few.
 
-    Of a day that lacks one of the metrics come all its rows; when these are too few, one that says so.
+    Of a day that lacks one of the metrics, or without any, come all its rows; when these are too few, one that says so.
     """
     numbers = sorted(set(map(metric_days.number_of, metrics)))
     statement = (
@@ -214,11 +214,11 @@ def _of_metrics(
         " ON metric_day.metric_day_id = asked.value WHERE metric_day.tenant_id = ?"
     )
     rows = _fetched(stored, statement, [first | number for first in firsts for number in numbers])
-    if len(rows) == len(firsts) * len(numbers):
+    if numbers and len(rows) == len(firsts) * len(numbers):
         # Nearly always: every device has every metric.
         return rows, set(), set()
     counts = Counter(key & ~NUMBER_MASK for key, _ in rows)
-    short: dict[int, list[tuple[int, bytes]]] = {first: [] for first in firsts if counts[first] < len(numbers)}
+    short: dict[int, list[tuple[int, bytes]]] = {first: [] for first in firsts if counts[first] < max(len(numbers), 1)}
     rows = [row for row in rows if row[0] & ~NUMBER_MASK not in short]
     for key, record in _all_of(stored, list(short)):
         short[key & ~NUMBER_MASK].append((key, record))

@@ -8,7 +8,10 @@ from appliance.telemetry.asking.edges import width_of, zone_of
 from appliance.telemetry.asking.model import Answer, Order, Place, Row
 from appliance.telemetry.bins import Bin
 from appliance.telemetry.coarse.model import Needed
-from appliance.telemetry.coarse.needed import is_lacking, needed, needed_between
+from appliance.telemetry.coarse.needed import extent, is_lacking, needed, needed_between, needed_on
+from appliance.telemetry.paging import model as cursors
+from appliance.telemetry.paging.cursor import beginning
+from appliance.telemetry.paging.model import Cursor, Going
 from appliance.telemetry.rollup_record import RollUp
 from appliance.telemetry.wanted import is_wanted
 from tests.appliance.telemetry.asking.source import question
@@ -65,9 +68,35 @@ def test_bins_between_bounds_need_what_fills_no_hour() -> None:
     assert needed_between(["p"], bounds, [(2, 3), (3, 5)]).spans == [(HOUR_MS + 5, 2 * HOUR_MS)]
 
 
+def test_a_page_of_a_device_needs_what_lies_between_its_places() -> None:
+    first = beginning(0, 100)
+    assert needed_on(["p", "q"], first, None) == [Needed(("p", "q"), ((0, 100),), is_of_numbers=False)]
+    places = (Going(cursors.Place(40, 0), ("p",)), Going(cursors.Place(60, 2), ("q",)))
+    second = Cursor(0, 100, places)
+    assert [(each.metrics, each.spans) for each in needed_on(["p", "q", "r"], first, second)] == [
+        (("p",), ((40, 100),)),
+        (("q",), ((60, 100),)),
+        (("r",), ((0, 100),)),
+    ]
+    # What is not going on has had its last page.
+    assert [(each.metrics, each.spans) for each in needed_on(["p", "q", "r"], second, None)] == [
+        (("p",), ((0, 40),)),
+        (("q",), ((0, 61),)),
+    ]
+
+
+def test_the_extent_of_what_is_needed_is_from_the_first_moment_to_the_last() -> None:
+    assert extent([]) == extent([Needed(["p"], [], is_of_numbers=True)]) == (0, 0)
+    some = [Needed(["p"], [(5, 6), (8, 9)], is_of_numbers=True), Needed(["q"], [(7, 8)], is_of_numbers=True)]
+    assert (extent(some), extent(some[1:])) == ((5, 9), (7, 8))
+
+
 def test_a_roll_up_knows_of_readings_within_a_span_if_its_first_and_last_reach_into_it() -> None:
     rollup = RollUp({"p": Bin(2, 1.0, 2.0, 3.0, 0.5, 10, 1.0, 20, 2.0)}, {"q": 1})
     for span, expected in (((0, 10), False), ((0, 11), True), ((20, 30), True), ((21, 30), False)):
         assert is_lacking(rollup, Needed(["p"], [span], is_of_numbers=True), span) is expected
     assert is_lacking(rollup, Needed(["q"], [(0, 5)], is_of_numbers=False), (0, 5))
     assert not is_lacking(rollup, Needed(["q"], [(0, 5)], is_of_numbers=True), (0, 5))
+    # Without names of all metrics.
+    assert is_lacking(rollup, Needed((), [(0, 5)], is_of_numbers=False), (0, 5))
+    assert not is_lacking(rollup, Needed((), [(0, 5)], is_of_numbers=True), (0, 5))

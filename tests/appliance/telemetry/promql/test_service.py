@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from math import isclose
 from typing import Any
@@ -12,7 +12,9 @@ from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.registry.model import Device
 from appliance.store.readers import Readers
 from appliance.telemetry.asking.model import KEYS_LIMIT, TooMuchError
+from appliance.telemetry.asking.pieces import Span
 from appliance.telemetry.asking.service import Asking
+from appliance.telemetry.coarse.model import Lacking, Needed
 from appliance.telemetry.promql.evaluate import window_of
 from appliance.telemetry.promql.model import Leaf, QueryError, Result, Series, Steps
 from appliance.telemetry.promql.parser import parsed
@@ -25,6 +27,17 @@ START = 20_000 * DAY_MS
 DEVICES = [device("a", zone="north"), device("b", zone="south")]
 
 
+class Knowing:
+    """Says what is lacking, and remembers of what that was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Collection[str], Sequence[Needed], Span]] = []
+
+    async def lacking(self, _: int, device_ids: Collection[str], what: Sequence[Needed], within: Span) -> Lacking:
+        self.asked.append((device_ids, what, within))
+        return Lacking(("2024-10-04",))
+
+
 class Stored:
     """Readings in a list, as a telemetry gives them."""
 
@@ -32,6 +45,7 @@ class Stored:
         self.listed = listed or Listed(sent)
         self.asking = Asking(self.listed, limit_s)
         self.aside = self.listed.aside
+        self.coarse = Knowing()
         self._metrics: dict[str, set[str]] = {}
         for device_id, metric, _, _ in sent:
             self._metrics.setdefault(device_id, set()).add(metric)
@@ -55,7 +69,7 @@ async def asked(sent: Sent, query: str, steps: Steps) -> Result:
     return await Prometheus(Stored(sent)).query(1, DEVICES, query, steps, as_it_is)
 
 
-def as_it_is(_: Check, result: Result) -> Result:
+def as_it_is(_: Check, result: Result, __: Lacking) -> Result:
     return result
 
 
@@ -154,6 +168,26 @@ async def test_series_are_chosen_by_their_labels() -> None:
     assert labels["__name__"] == "on"
 
 
+async def test_what_is_lacking_is_asked_of_what_roll_ups_cannot_tell_of_the_windows_and_told() -> None:
+    stored = Stored(SENT)
+
+    def told(_: Check, __: Result, lacking: Lacking) -> Lacking:
+        return lacking
+
+    async def lacking(query: str) -> Lacking:
+        return await Prometheus(stored).query(1, DEVICES, query, Steps(START + DAY_MS, 2, 2 * HOUR_MS), told)
+
+    assert await lacking("1 + 1") == await lacking('flow{zone="west"}') == Lacking()
+    assert stored.coarse.asked == []
+    assert await lacking("max_over_time(flow[90m])") == Lacking(("2024-10-04",))
+    [(devices, [needed], span)] = stored.coarse.asked
+    first = START + DAY_MS - 90 * MINUTE_MS
+    assert (sorted(devices), needed.metrics, span) == (["a", "b"], ["flow"], (first, START + DAY_MS + 2 * HOUR_MS))
+    assert needed.spans == [(first, first + 30 * MINUTE_MS), (first + 2 * HOUR_MS, first + 150 * MINUTE_MS)]
+    await lacking("max_over_time(flow[1h])")
+    assert stored.coarse.asked[1][1][0].spans == []
+
+
 @pytest.mark.parametrize(
     ("query", "when", "error"),
     [
@@ -233,7 +267,7 @@ async def test_an_expression_that_takes_too_long_is_refused() -> None:
 async def test_what_is_told_is_made_while_the_question_has_its_turn() -> None:
     async with waiting_for_threads(limit_s=0.2) as (stored, _):
 
-        def told(check: Check, _: Result) -> None:
+        def told(check: Check, _: Result, __: Lacking) -> None:
             while True:
                 check()
 
