@@ -17,6 +17,7 @@ from appliance.stream.replay.model import Slice
 from appliance.stream.replay.service import Replay
 from appliance.stream.wanted import wanted
 from appliance.stream.written import as_json, report_out
+from appliance.telemetry.coarse.telling import sentences
 
 OPEN_LIMIT = 4
 """When one more is opened, the oldest is closed."""
@@ -36,6 +37,8 @@ class Page(msgspec.Struct, frozen=True):
     source: str
     lines: tuple[tuple[int, str], ...] = ()
     """When each report arrived, and the report as JSON."""
+    notes: tuple[str, ...] = ()
+    """What may be missing from here on."""
 
 
 class ReplayEndedError(NotFoundError):
@@ -95,6 +98,8 @@ async def _pages(
 ) -> AsyncGenerator[Page, None]:
     try:
         async for each in slices:
+            if notes := tuple(sentences(each.lacking)):
+                yield Page(each.source, (), notes)
             lines = _lines(each)
             while some := tuple(islice(lines, LINES_AT_ONCE)):
                 yield Page(each.source, some)

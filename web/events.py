@@ -3,7 +3,8 @@
 from appliance.stream.model import Gap
 from appliance.stream.replay.messages.model import GivenMessage
 from appliance.stream.replay.messages.written import message_out
-from appliance.stream.written import as_json, gap_out, report_out
+from appliance.stream.written import as_json, gap_out, lack_out, report_out
+from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.model import Report
 
 MEDIA_TYPE = "text/event-stream"
@@ -33,3 +34,8 @@ def message_event(message: GivenMessage, event_id: str) -> bytes:
 def gap_event(gap: Gap, event_id: str) -> bytes:
     """What is missing."""
     return event("gap", gap_out(gap), event_id)
+
+
+def lack_event(what: Lacking) -> bytes:
+    """What is missing of days that are stored. It stands between reports: a reader goes on after these."""
+    return event("gap", lack_out(what))

@@ -25,6 +25,7 @@ from appliance.stream.replay.messages.model import Mark, MessageSlice
 from appliance.stream.replay.messages.model import printed as printed_mark
 from appliance.stream.replay.model import Interval, Slice
 from appliance.stream.wanted import Wanted
+from appliance.telemetry.coarse.model import Lacking
 from web import events
 
 CHECK_S = 2.0
@@ -280,7 +281,9 @@ def _pieces(written: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _events_of(piece: Slice | MessageSlice) -> Iterator[tuple[int, bytes]]:
-    """What a slice of a replay has: when each arrived, and the event that tells it."""
+    """What a slice of a replay has: when each arrived, and the event that tells it; what it lacks comes at once."""
+    if piece.lacking != Lacking():
+        yield 0, events.lack_event(piece.lacking)
     match piece:
         case Slice(reports=reports):
             for place, report in reports:

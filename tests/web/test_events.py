@@ -3,9 +3,10 @@ import json
 from hypothesis import given
 
 from appliance.stream.model import Gap, Position
+from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.model import Report
 from tests.appliance.telemetry.reports import NOON, reports
-from web.events import beat, event, gap_event, report_event
+from web.events import beat, event, gap_event, lack_event, report_event
 
 
 @given(reports())
@@ -30,3 +31,10 @@ def test_a_gap_carries_the_place_after_it() -> None:
 def test_a_beat_is_no_event_and_may_move_the_reader_on() -> None:
     assert beat() == b": beat\n\n"
     assert beat("9") == b"id: 9\n: beat\n\n"
+
+
+def test_what_stored_days_lack_is_a_gap_that_stays_where_the_reader_is() -> None:
+    assert lack_event(Lacking((), ("2026-01-31",))) == (
+        b'event: gap\ndata: {"report_count":null,"why":"of 2026-01-31 only roll-ups are left: what needs single'
+        b' readings is not here","damaged_days":[],"coarse_days":["2026-01-31"]}\n\n'
+    )

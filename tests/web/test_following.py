@@ -9,11 +9,13 @@ from typing import Any, cast
 import pytest
 
 from appliance.errors import NotSignedInError
-from appliance.instant import HOUR_MS
+from appliance.instant import DAY_MS, HOUR_MS, day_of
 from appliance.stream.model import Position, Start, TooManyStreamsError
+from appliance.stream.replay.messages.model import START
 from appliance.stream.replay.model import Interval
 from appliance.stream.wanted import EVERYTHING, Wanted
 from tests.web.house import House
+from tests.web.retention import let_go
 from web.following import FINISHED, STOPPING, Again, Followers, Live
 
 DEADLINE_S = 30
@@ -132,6 +134,24 @@ async def test_what_came_comes_once_more_in_its_time(house: House) -> None:
         assert events[-1][1:] == ("end", {"why": FINISHED})
         assert events[0][2]["source"] == "log"
         assert [event_id for _, event_id, _ in events[1:-1]] == [f"{start + n * 100}.1" for n in range(4)]
+
+
+async def test_what_came_names_the_days_that_are_gone_in_a_gap(house: House) -> None:
+    followers = Followers(house.gateway)
+    start = house.clock() // DAY_MS * DAY_MS - 2 * DAY_MS
+    for day in range(2):
+        at = start + day * DAY_MS
+        await house.send("pump-1", {"n": day}, at=at, arrived_at=at)
+    await let_go(house, start // DAY_MS)
+    interval = Interval(1, start - HOUR_MS, start + DAY_MS + HOUR_MS)
+    for after in (None, START):
+        again = followers.again(Again(interval, 0.0, after), allowed)
+        async with followers.running(), aclosing(again) as pieces:
+            events = await Reading(pieces).rest()
+        kinds = [(kind, event_id) for kind, event_id, _ in events]
+        told = ("report" if after is None else "message", f"{start + DAY_MS}.1")
+        assert kinds == [("begin", ""), ("gap", ""), told, ("end", "end")]
+        assert events[1][2]["coarse_days"] == [day_of(start)]
 
 
 async def test_there_is_an_end_to_how_many_may_follow_and_one_user_has_a_part_of_them(house: House) -> None:

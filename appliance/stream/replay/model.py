@@ -5,6 +5,7 @@ import msgspec
 from appliance.errors import ApplianceError
 from appliance.stream.replay.ordering import Place, Placed
 from appliance.stream.wanted import EVERYTHING, Wanted
+from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.model import Report
 
 LOG = "log"
@@ -69,3 +70,5 @@ class Slice(msgspec.Struct, frozen=True):
     reports: tuple[Placed, ...]
     reached_at: int
     """Everything that arrived before this was given."""
+    lacking: Lacking = Lacking()
+    """The days, not told before, of which something may be missing here."""

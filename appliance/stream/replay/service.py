@@ -3,6 +3,7 @@
 Rules:
 - What is asked for is by arrival, and so is the order, wherever it comes from: each piece of the interval is gathered
   whole and put in order. So both sources give the same, and a reader that comes back goes on at the same place.
+- Of days that are stored, those that were damaged and those of which only roll-ups are left are named, each once.
 - A piece is as long as suits memory: where too much arrived at once, a shorter one is taken.
 """
 
@@ -18,6 +19,8 @@ from appliance.stream.replay.ordering import Ordering
 from appliance.stream.replay.width import FIRST_MS, TOO_MANY, next_width
 from appliance.stream.service import Stream
 from appliance.stream.wanted import EVERYTHING, Wanted
+from appliance.telemetry.coarse.model import Lacking
+from appliance.telemetry.coarse.telling import beyond, joined
 from appliance.telemetry.model import Report
 
 
@@ -51,7 +54,7 @@ class Replay:
     async def slices(self, interval: Interval) -> AsyncGenerator[Slice, None]:
         """The reports of an interval, slice by slice."""
         ordering = Ordering(interval.after)
-        start, width = interval.begins_at, FIRST_MS
+        start, width, told = interval.begins_at, FIRST_MS, Lacking()
         while start < interval.end:
             end = min(start + width, interval.end)
             span = Span(interval.tenant_id, start, end, interval.wanted, self.too_many)
@@ -61,7 +64,9 @@ class Replay:
                 width = max(1, (end - start) // 4)
                 continue
             placed = [*ordering.take(sorted(found, key=attrgetter("arrived_at"))), *ordering.rest()]
-            yield Slice(source, tuple(placed), end)
+            lacking = beyond(await self._chunks.lacking(span), told) if source == CHUNKS else Lacking()
+            told = joined(told, lacking)
+            yield Slice(source, tuple(placed), end, lacking)
             start, width = end, next_width(width, len(found))
 
     async def _arrived(self, span: Span) -> tuple[str, list[Report]]:

@@ -19,6 +19,7 @@ from appliance.stream import queries
 from appliance.stream.replay.model import Span
 from appliance.telemetry import chunk
 from appliance.telemetry import queries as telemetry_queries
+from appliance.telemetry.coarse.model import Lacking, Needed
 from appliance.telemetry.cold.model import Arrivals
 from appliance.telemetry.day_file import DamagedDayError, StoredChunk
 from appliance.telemetry.days import queries as day_queries
@@ -69,6 +70,13 @@ class FromChunks:
             span.require_room(len(found))
         return found
 
+    async def lacking(self, span: Span) -> Lacking:
+        """What is lacking of what was measured in a span, if it is asked once that was looked for."""
+        device_ids = span.wanted.device_ids or {name for name, _ in self._telemetry.newest_of_all(span.tenant_id)}
+        within = (span.start, span.end)
+        what = [Needed((), (within,), is_of_numbers=False)]
+        return await self._telemetry.coarse.lacking(span.tenant_id, device_ids, what, within)
+
     def _gathered(self, check: Check, span: Span, after_log_id: int, memory: Sequence[Rows]) -> list[Report]:
         """Runs in a thread. Whatever arrived in the span has a higher log id than `after_log_id`."""
         found: list[Report] = []
@@ -95,7 +103,7 @@ class FromChunks:
                 for each in day_queries.read_devices(path):
                     newest[each.tenant_id] = max(each.last_log_id, newest.get(each.tenant_id, 0))
             except ChunkError as error:
-                self._telemetry.day_files.note_damage(str(error))
+                self._telemetry.day_files.note_damage(str(error), day)
             known = self._newest[day] = (stamp, newest)
         return known[1].get(tenant_id, 0)
 
@@ -110,7 +118,7 @@ class FromChunks:
                 if each.tenant_id == span.tenant_id and each.last_log_id > after_log_id
             }
         except ChunkError as error:
-            days.note_damage(str(error))
+            days.note_damage(str(error), day)
             return
         if span.wanted.device_ids:
             devices &= span.wanted.device_ids
@@ -120,20 +128,20 @@ class FromChunks:
             try:
                 day_queries.read_chunks_of_many(path, blobs, 0, span.end + self._future_ms)
             except DamagedDayError as error:
-                days.note_damage(str(error))
-            for found in blobs.values():
+                days.note_damage(str(error), day)
+            for device, found in blobs.items():
                 # Numbers grow in open days, and places, told as negative numbers, in sealed ones.
                 in_place = sorted(found, key=lambda each: abs(each.chunk_id))
-                unpacked = [rows for _, blob in in_place for rows in self._unpacked(day, blob, after_log_id)]
+                unpacked = [rows for _, blob in in_place for rows in self._unpacked(day, device, blob, after_log_id)]
                 yield from sorted(unpacked, key=attrgetter("last_log_id"))
 
-    def _unpacked(self, day: int, blob: bytes, after_log_id: int) -> list[Rows]:
+    def _unpacked(self, day: int, device: tuple[int, str], blob: bytes, after_log_id: int) -> list[Rows]:
         try:
             if chunk.header(blob).last_log_id <= after_log_id:
                 return []
             rows = chunk.decode(blob)
         except ChunkError as error:
-            self._telemetry.day_files.note_damage(f"{telemetry_queries.day_name(day)}: {error}")
+            self._telemetry.day_files.note_damage(f"{telemetry_queries.day_name(day)}: {error}", day, device)
             return []
         through = self._telemetry.day_files.erased.get((rows.tenant_id, rows.device_id), 0)
         return [rows] if rows.last_log_id > through else []

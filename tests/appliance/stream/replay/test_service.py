@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import InvalidInputError
-from appliance.instant import DAY_MS, HOUR_MS
+from appliance.instant import DAY_MS, HOUR_MS, day_of
 from appliance.stream.model import Start
 from appliance.stream.replay.from_chunks.service import FromChunks
 from appliance.stream.replay.model import CHUNKS, LOG, Interval, Span
 from appliance.stream.replay.ordering import Ordering, Place, Placed
 from appliance.stream.wanted import Wanted
+from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.keeping import queries as keeping_queries
 from appliance.telemetry.model import Report
 from tests.appliance.stream.story import Log, backed_up, restore
@@ -48,6 +49,11 @@ async def gathered(log: Log, interval: Interval) -> tuple[set[str], list[Placed]
         sources.add(each.source)
         placed += each.reports
     return sources, placed
+
+
+async def named(log: Log, interval: Interval) -> list[Lacking]:
+    """What each slice that lacks something lacks."""
+    return [each.lacking async for each in log.replay.slices(interval) if each.lacking != Lacking()]
 
 
 def told(placed: list[Placed]) -> list[tuple[object, ...]]:
@@ -210,6 +216,33 @@ async def test_damaged_days_are_named_and_the_rest_is_given(tmp_path: Path) -> N
         _, placed = await gathered(log, log.replay.interval(1, NOON, NOON + HOUR_MS))
         assert [each.report.at for each in placed] == [NOON - DAY_MS]
         assert days.damages
+        # Once, by whatever number of slices.
+        assert await named(log, log.replay.interval(1, NOON, NOON + HOUR_MS)) == [Lacking((day_of(NOON),))]
+
+
+async def test_days_of_which_only_roll_ups_are_left_are_named_once_where_they_had_something(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        for number in range(3):
+            log.now = NOON + number * DAY_MS
+            await log.take(report("a", at=log.now, arrived_at=log.now))
+        log.now += DAY_MS
+        whole = log.replay.interval(1, NOON - DAY_MS, log.now)
+        assert await named(log, whole) == []
+        await log.telemetry.seal_all()
+        await log.telemetry.rollups.roll()
+        assert await named(log, whole) == []
+        for day in (NOON // DAY_MS, NOON // DAY_MS + 1):
+            await log.telemetry.rollups.close_day(day)
+            await log.telemetry._files.close(log.telemetry.day_files.path(day).name)
+            log.telemetry.day_files.path(day).unlink()
+        _, placed = await gathered(log, whole)
+        assert [each.report.at for each in placed] == [NOON + 2 * DAY_MS]
+        dates = [day_of(NOON), day_of(NOON + DAY_MS)]
+        assert await named(log, whole) == [Lacking((), (date,)) for date in dates]
+        assert await named(log, log.replay.interval(1, NOON + 1, log.now)) == [Lacking((), (dates[1],))]
+        assert await named(log, log.replay.interval(1, NOON, log.now, Wanted(frozenset({"b"})))) == []
+        messages = [each.lacking async for each in log.messages.slices(whole)]
+        assert [each for each in messages if each != Lacking()] == await named(log, whole)
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
