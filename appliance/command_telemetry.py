@@ -15,6 +15,8 @@ from appliance.errors import InvalidInputError
 from appliance.ingestion.importing.alike import Alike
 from appliance.ingestion.importing.model import REFUSALS_TOLD, Tally
 from appliance.instant import DAY_MS, from_text
+from appliance.telemetry.coarse.model import Lacking
+from appliance.telemetry.coarse.telling import sentences
 from appliance.telemetry.exporting.model import Asked, Mark, Piece
 from appliance.telemetry.tables.layout import Form
 
@@ -31,6 +33,7 @@ PART_BYTES = 4 * 1024 * 1024
 """So much of a table is sent in one call."""
 _ROW_BYTES = 1024 * 1024
 _REFUSED = 2
+_DAMAGED = 2
 
 
 def add(
@@ -83,14 +86,18 @@ def _export(options: argparse.Namespace, config: Config, ask: Ask, now: int, par
         "types": options.type,
     }
     arguments = {"asked": msgspec.to_builtins(asked), "selected": selected}
-    texts = _pieces(config, ask, arguments)
+    told: list[Lacking] = []
+    texts = _pieces(config, ask, arguments, told)
     if options.out is not None:
         _write(options.out, parquet(texts, config.cold.memory_mb) if is_parquet else map(str.encode, texts))
     elif is_parquet:
         sys.stdout.buffer.writelines(parquet(texts, config.cold.memory_mb))
     else:
         sys.stdout.writelines(texts)
-    return 0
+    [lacking] = told
+    for sentence in sentences(lacking):
+        sys.stderr.write(f"headworks: {sentence}\n")
+    return _DAMAGED if lacking.damaged_days else 0
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> None:
@@ -106,7 +113,8 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _pieces(config: Config, ask: Ask, arguments: dict[str, Any]) -> Iterator[str]:
+def _pieces(config: Config, ask: Ask, arguments: dict[str, Any], told: list[Lacking]) -> Iterator[str]:
+    """The texts; at the end what they lack is added to what is told."""
     name = ask(config, "telemetry.export_begin", arguments)
     mark: Mark | None = Mark()
     while mark is not None:
@@ -114,6 +122,8 @@ def _pieces(config: Config, ask: Ask, arguments: dict[str, Any]) -> Iterator[str
         piece = msgspec.convert(answer, Piece)
         yield piece.text
         mark = piece.next
+        if mark is None:
+            told.append(piece.lacking)
 
 
 def _import(options: argparse.Namespace, config: Config, ask: Ask) -> int:

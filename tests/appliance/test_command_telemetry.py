@@ -90,6 +90,25 @@ def test_pieces_are_asked_for_until_the_last(capsys: pytest.CaptureFixture[str])
     assert (first["mark"]["place"], second["mark"]["place"], second["mark"]["at"]) == (0, 1, 5)
 
 
+@pytest.mark.parametrize(
+    ("lacking", "status", "said"),
+    [
+        ({"coarse_days": ["2026-01-30"]}, 0, ["of 2026-01-30 only roll-ups are left"]),
+        ({"damaged_days": ["2026-01-31"]}, 2, ["readings of 2026-01-31 are damaged or missing"]),
+    ],
+)
+def test_what_an_export_lacks_is_said_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lacking: dict[str, Any], status: int, said: list[str]
+) -> None:
+    out = tmp_path / "out.csv"
+    pieces = (*PIECES[:2], {"text": "1,2\r\n", "next": None, "lacking": lacking})
+    assert Gateway(*pieces).run("export", "--out", out) == status
+    assert out.read_bytes() == b"a,b\r\n1,2\r\n"
+    printed = capsys.readouterr()
+    assert [line.split(":")[1].strip() for line in printed.err.splitlines()] == said
+    assert printed.out == ""
+
+
 def test_parquet_is_made_of_the_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out.parquet"
     assert Gateway(*PIECES).run("export", "--format", "parquet", "--out", out) == 0

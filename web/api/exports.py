@@ -17,11 +17,14 @@ from appliance.errors import InvalidInputError
 from appliance.gateway import Gateway
 from appliance.instant import DAY_MS
 from appliance.registry.model import Device
+from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.exporting.model import Asked, Wanted
 from appliance.telemetry.exporting.request import name_of
 from appliance.telemetry.tables.layout import Form
 from web.api.telemetry import parsed
 from web.auth import Caller
+from web.lacking import headers
+from web.leaving import while_wanted
 from web.protection import BODY_LIMIT
 from web.shell import moment
 from web.tables import TABLE_LIMIT_BYTES
@@ -148,12 +151,18 @@ async def export_readings(
     `parquet`, which needs pyarrow on the gateway.
     """
     written = gateway.exporting.written(wanted, (request.user.tenant_id, request.user.email))
-    # What is wrong with the question is said before anything is sent.
-    first = await anext(written)
+    try:
+        # What is wrong with the question is said before anything is sent, and what is known to be lacking, too.
+        first = await anext(written)
+        lacking = await while_wanted(request, gateway.exporting.lacking(wanted))
+    except BaseException:
+        await written.aclose()
+        raise
+    name = name_of(wanted, is_whole=lacking == Lacking())
     return Stream(
         _all(first, written),
         media_type=MEDIA_TYPES[wanted.form],
-        headers={"content-disposition": f'attachment; filename="{name_of(wanted)}"'},
+        headers={"content-disposition": f'attachment; filename="{name}"', **headers(lacking)},
     )
 
 

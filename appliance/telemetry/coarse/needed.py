@@ -6,7 +6,8 @@ Of an answer that goes on only what its page tells of counts: the page after it 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from appliance.telemetry.asking.edges import edges
+from appliance.instant import HOUR_MS
+from appliance.telemetry.asking.edges import edges, least_ms
 from appliance.telemetry.asking.model import Answer, Column, Order, Percentile, Plain, Question, Rolling, Width, ZScore
 from appliance.telemetry.asking.pieces import Span, clipped, pieces_of
 from appliance.telemetry.coarse.model import Needed
@@ -81,6 +82,10 @@ def _of_readings(question: Question, answer: Answer) -> list[Needed]:
 
 
 def _of_bins(check: Check, question: Question, width: Width, answer: Answer) -> list[Needed]:
+    if answer.next is None and question.after is None and least_ms(width) < HOUR_MS:
+        # No bin has a whole hour, and there may be very many.
+        metrics = sorted({column.metric for column in question.columns})
+        return [Needed(metrics, [(question.start, question.end)], is_of_numbers=True)]
     bounds = edges(question.start, question.end, width, question.zone, check)
     after, last = question.after, answer.next
     if question.order is Order.NEWEST:

@@ -10,6 +10,8 @@ Rules:
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from appliance.instant import DAY_MS, HOUR_MS, Clock
 from appliance.portions import portions_of
 from appliance.store.readers import Readers
@@ -73,8 +75,10 @@ class Coarse:
         """The days, counted since 1970, of which a page of an answer lacks readings."""
         devices = sorted({device for devices in question.keys.values() for device in devices})
         start = question.start - longest_window_ms(question.columns)
+        # Of what lies beyond there may be very many bins.
+        over = msgspec.structs.replace(question, end=min(question.end, self._clock() // DAY_MS * DAY_MS))
         return await self._found(
-            question.tenant_id, devices, (start, question.end), lambda check: needed(check, question, answer)
+            question.tenant_id, devices, (start, over.end), lambda check: needed(check, over, answer)
         )
 
     async def of(self, tenant_id: int, device_ids: Collection[str], what: Sequence[Needed]) -> list[int]:

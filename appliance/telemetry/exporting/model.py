@@ -7,6 +7,7 @@ import msgspec
 from appliance.errors import NotFoundError, TooManyAttemptsError
 from appliance.instant import HOUR_MS
 from appliance.telemetry.asking.model import Question
+from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.model import Report
 from appliance.telemetry.tables.layout import Form, Layout
 
@@ -115,3 +116,5 @@ class Piece(msgspec.Struct, frozen=True):
 
     text: str
     next: Mark | None
+    lacking: Lacking = Lacking()
+    """With the last one: what the whole export may lack."""

@@ -46,11 +46,11 @@ def wanted(tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: 
     return _in_bins(tenant_id, asked, devices) if asked.width else _raw(tenant_id, asked, devices, metrics_of)
 
 
-def name_of(wanted: Wanted) -> str:
-    """What a file with it is called."""
+def name_of(wanted: Wanted, *, is_whole: bool) -> str:
+    """What a file with it is called: who keeps it may not see what it lacks otherwise."""
     start = wanted.start if isinstance(wanted, Raw) else wanted.question.start
     ending = "csv" if wanted.form is Form.LONG else wanted.form.value
-    return f"readings-{to_text(start)[:10]}.{ending}"
+    return f"readings-{to_text(start)[:10]}{'' if is_whole else '-incomplete'}.{ending}"
 
 
 def _raw(tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: Metrics) -> Raw:

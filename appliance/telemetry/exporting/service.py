@@ -23,7 +23,8 @@ from appliance.cold_settings import ColdConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from appliance.registry.model import Device
 from appliance.telemetry.asking.edges import edges, least_ms
-from appliance.telemetry.asking.model import Question, Row, TooManyQuestionsError
+from appliance.telemetry.asking.model import Answer, Question, Row, TooManyQuestionsError
+from appliance.telemetry.coarse.model import Lacking, Needed
 from appliance.telemetry.cold.worker.service import has_pyarrow
 from appliance.telemetry.exporting.model import (
     Asked,
@@ -149,9 +150,19 @@ class Exporting:
             raise UnknownExportError("the gateway does not know this export any more: begin it again")
         self._begun[name] = wanted
         piece = await self.piece(wanted, mark)
-        if piece.next is None:
-            self._begun.pop(name, None)
-        return piece
+        if piece.next is not None:
+            return piece
+        self._begun.pop(name, None)
+        return msgspec.structs.replace(piece, lacking=await self.lacking(wanted))
+
+    async def lacking(self, wanted: Wanted) -> Lacking:
+        """What an export may lack, as far as it is known: of what is damaged, all of it once everything was read."""
+        coarse = self._telemetry.coarse
+        if isinstance(wanted, InBins):
+            return await coarse.lacking_in(wanted.question, Answer((), None))
+        span = (wanted.start, wanted.end)
+        what = Needed(wanted.metrics or (), (span,), is_of_numbers=False)
+        return await coarse.lacking(wanted.tenant_id, wanted.device_ids, [what], span)
 
     async def piece(self, wanted: Wanted, mark: Mark) -> Piece:
         """The text that comes next; it may be empty and not the last."""

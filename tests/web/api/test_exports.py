@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from appliance.instant import DAY_MS, HOUR_MS, to_text
+from appliance.instant import DAY_MS, HOUR_MS, day_of, to_text
 from appliance.telemetry.cold.table import value_of
 from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.tables.layout import as_json
@@ -15,6 +15,8 @@ from tests.appliance.telemetry.exporting.programs import read, without_pyarrow
 from tests.appliance.telemetry.kept import kept
 from tests.web import house as houses
 from tests.web.house import Client, House
+from tests.web.retention import let_go
+from web.lacking import COARSE_DAYS, DAMAGED_DAYS
 from web.shell import moment
 
 NOW = moment() // DAY_MS * DAY_MS - 3 * DAY_MS
@@ -251,3 +253,27 @@ async def test_what_is_no_table_of_readings_is_refused(table: str, script: Clien
     answer = await script.post("/v1/telemetry/imports", json={"csv": table})
     assert answer.status_code == 400, answer.text
     assert answer.json()["code"] == "invalid_readings"
+
+
+async def test_headers_and_the_name_of_the_file_say_what_it_lacks(script: Client, house: House) -> None:
+    await filled(house)
+    path = f"/v1/telemetry/export?start={NOW}&end={NOW + 2 * DAY_MS}"
+
+    async def told(asked: str) -> list[Any]:
+        answer = await script.get(path + asked)
+        assert answer.status_code == 200
+        name = answer.headers["content-disposition"].split('"')[1]
+        return [name.removeprefix(f"readings-{day_of(NOW)}"), *map(answer.headers.get, (DAMAGED_DAYS, COARSE_DAYS))]
+
+    assert await told("") == [".csv", None, None]
+    await let_go(house, NOW // DAY_MS)
+    for form in ("csv", "long", "json", "jsonl"):
+        assert await told(f"&format={form}") == [
+            f"-incomplete.{'csv' if form == 'long' else form}",
+            None,
+            day_of(NOW),
+        ]
+    assert await told("&select=avg(flow)&bin=1h") == [".csv", None, None]
+    assert await told("&select=avg(flow)&bin=5m") == ["-incomplete.csv", None, day_of(NOW)]
+    house.gateway.telemetry.day_files.note_damage("a chunk", NOW // DAY_MS + 1)
+    assert await told("") == ["-incomplete.csv", day_of(NOW + DAY_MS), day_of(NOW)]

@@ -50,6 +50,12 @@ def test_of_bins_only_those_of_the_page_count() -> None:
     assert spans("p50(p)", "1h", first, order=Order.NEWEST) == {"p": [(HOUR_MS, DAY_MS)]}
     assert spans("p50(p)", "1h", after=first.next, order=Order.NEWEST) == {"p": [(0, 2 * HOUR_MS)]}
     assert spans("p50(p)", "1h", start=5, end=5) == {}
+    assert spans("max(p)", "7m", first) == {"p": [(0, HOUR_MS + 3 * MINUTE_MS)]}
+
+
+def test_bins_within_hours_are_not_counted_one_by_one() -> None:
+    """There would be more of them than memory holds."""
+    assert spans("max(p),p50(q)", "1s", end=10**14) == {"p,q": [(0, 10**14)]}
 
 
 def test_of_rows_only_those_of_the_page_count_and_what_their_windows_reach() -> None:

@@ -23,11 +23,11 @@ def metrics_of(device_id: str) -> list[str]:
 def test_readings_have_a_column_for_every_metric_that_can_have_one() -> None:
     found = wanted(1, ASKED, DEVICES, metrics_of)
     assert found == Raw(1, ("a", "b"), None, NOON, NOON + DAY_MS, Layout(Form.CSV, ("a", "b", "flow"), False))
-    assert name_of(found) == "readings-2026-01-31.csv"
+    assert name_of(found, is_whole=True) == "readings-2026-01-31.csv"
     chosen = wanted(1, msgspec.structs.replace(ASKED, select=("flow, time",), form="long"), DEVICES, metrics_of)
     assert isinstance(chosen, Raw)
     assert chosen.metrics == frozenset({"flow", "time"})
-    assert (chosen.form, name_of(chosen)) == (Form.LONG, "readings-2026-01-31.csv")
+    assert (chosen.form, name_of(chosen, is_whole=False)) == (Form.LONG, "readings-2026-01-31-incomplete.csv")
 
 
 def test_bins_are_a_question() -> None:
@@ -35,7 +35,7 @@ def test_bins_are_a_question() -> None:
     found = wanted(1, asked, DEVICES, metrics_of)
     assert isinstance(found, InBins)
     assert (found.key, found.question.keys, found.question.zone) == ("zone", {"north": ("b", "a")}, UTC)
-    assert name_of(found) == "readings-2026-01-31.jsonl"
+    assert name_of(found, is_whole=True) == "readings-2026-01-31.jsonl"
 
 
 def test_rows_are_named_by_what_they_are_of() -> None:

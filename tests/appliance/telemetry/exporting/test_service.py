@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from appliance.errors import UnavailableError
-from appliance.instant import DAY_MS, HOUR_MS
+from appliance.instant import DAY_MS, HOUR_MS, day_of
 from appliance.telemetry.asking.columns import columns_of
 from appliance.telemetry.asking.edges import width_of
 from appliance.telemetry.asking.service import QUESTIONS_AT_ONCE, WAITING_LIMIT
+from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.exporting import reports, service
 from appliance.telemetry.exporting.model import (
     Asked,
@@ -36,6 +37,7 @@ from tests.appliance.telemetry.cold.rig import needs_pyarrow
 from tests.appliance.telemetry.exporting.programs import programs, read, without_pyarrow
 from tests.appliance.telemetry.promql.devices import device
 from tests.appliance.telemetry.reports import NOON, report
+from tests.appliance.telemetry.test_hourly import let_go
 from tests.appliance.telemetry.test_service import Gateway
 
 DAYS = 3
@@ -208,6 +210,30 @@ async def test_an_export_that_was_begun_keeps_what_it_is_of(gateway: Gateway) ->
     assert (await exporting.further(others[1], Mark())).next is None
     with pytest.raises(UnknownExportError, match="begin it again"):
         await exporting.further(others[1], Mark())
+
+
+async def test_the_last_piece_says_what_the_export_lacks(gateway: Gateway) -> None:
+    exporting = Exporting(gateway.telemetry)
+
+    async def told(of: Wanted) -> Lacking:
+        name, mark = exporting.begin(of), Mark()
+        while (piece := await exporting.further(name, mark)).next is not None:
+            assert piece.lacking == Lacking()
+            mark = piece.next
+        assert piece.lacking == await exporting.lacking(of)
+        return piece.lacking
+
+    everything = raw()
+    assert await told(everything) == Lacking()
+    await let_go(gateway, NOON // DAY_MS)
+    first, second = day_of(NOON), day_of(NOON + DAY_MS)
+    assert await told(everything) == Lacking((), (first,))
+    assert await told(raw(select=("z",))) == await told(raw(start=NOON + DAY_MS)) == Lacking()
+    assert await told(raw(start=NOON, end=NOON)) == Lacking()
+    assert await told(in_bins("1h")) == Lacking()
+    assert await told(in_bins("10m")) == Lacking((), (first,))
+    gateway.telemetry.day_files.note_damage("a chunk", NOON // DAY_MS + 1, (1, "a"))
+    assert await told(everything) == Lacking((second,), (first,))
 
 
 def in_bins(width: str) -> InBins:
