@@ -114,7 +114,8 @@ class Coarse:
         for month in dict.fromkeys(months.month_of(day) for day in sorted(days)):
             check()
             try:
-                known = reading.read_progress(self._rollups.path(month))
+                file = self._rollups.file(month)
+                known = reading.read_progress(file.path, file.reader)
             except DamagedRollUpsError:
                 self._lose(month)
             except ChunkError as error:
@@ -141,6 +142,9 @@ class Coarse:
             return ()
         if not queries.has_day(path):
             return asked.device_ids
+        if progress.day >= self._clock() // DAY_MS - 1:
+            # Devices are taken out of a day once it has been over for a day at least.
+            return ()
         try:
             held = read_held(path, [(asked.tenant_id, device) for device in asked.device_ids])
         except ChunkError as error:

@@ -64,7 +64,7 @@ async def test_warnings_name_the_days_that_an_answer_lacks_something_of(script: 
 
     async def warnings(query: str, when: int) -> Any:
         told = (await script.get(f"{API}/query", params={"query": query, "time": when / 1000})).json()
-        ranged = {"query": query, "start": when / 1000, "end": when / 1000, "step": "1m"}
+        ranged: dict[str, str | float] = {"query": query, "start": when / 1000, "end": when / 1000, "step": "1m"}
         assert (await script.get(f"{API}/query_range", params=ranged)).json().get("warnings") == told.get("warnings")
         return told.get("warnings")
 

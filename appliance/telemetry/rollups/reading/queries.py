@@ -82,9 +82,9 @@ def _require_own_keys(connection: sqlite3.Connection, path: Path) -> None:
             raise DamagedRollUpsError(f"{path.name} was damaged: {table} has rows that are none of its own")
 
 
-def read_progress(path: Path) -> list[Progress]:
+def read_progress(path: Path, reader: Reader = once) -> list[Progress]:
     """How far each day of a month is rolled up. Raises `ChunkError` when the file cannot be read."""
-    with _opened(path) as connection:
+    with _opened(path, reader) as connection:
         return list(_progress(connection).values()) if connection else []
 
 
