@@ -30,6 +30,9 @@ LONGEST_READ_MS = 7 * DAY_MS
 GAP_FACTOR = 5
 """A silence this many times the usual distance between readings is drawn as a gap."""
 
+LONGEST_JOINED_MS = 26 * HOUR_MS
+"""Bins further apart are never joined: a day is missing. Who reports once a day may be two hours late."""
+
 DAYS_NAMED = 3
 """So many damaged days are named one by one."""
 
@@ -139,7 +142,7 @@ def picture(check: Check, drawn: Drawn, range_: Range, now: int, limit: float | 
         points=points(drawn),
         figure=figure(drawn, start, end, limit),
         said=said(drawn),
-        told=told(drawn, start, end),
+        told=told(drawn),
         rows=table(drawn, range_),
     )
 
@@ -203,8 +206,10 @@ def longest_ms(drawn: Drawn) -> int:
     """How far one may lie from the next to be joined with it."""
     distances = sorted(later.at - earlier.at for earlier, later in pairwise(drawn.bins))
     usual = max(distances[len(distances) // 2], 1) if distances else 1
-    # Who mostly has a bin after each other has none missing; who reports more seldom than that is not silent yet.
-    return drawn.bin_ms if usual <= drawn.bin_ms else GAP_FACTOR * usual
+    if not drawn.bin_ms:
+        return GAP_FACTOR * usual
+    # Whoever reports more seldom than bins begin is not silent in every one that is missing.
+    return drawn.bin_ms if usual <= drawn.bin_ms else min(GAP_FACTOR * usual, LONGEST_JOINED_MS)
 
 
 def runs(drawn: Drawn) -> list[Sequence[Bin]]:
@@ -267,13 +272,13 @@ def table(drawn: Drawn, range_: Range) -> list[Row]:
         bins = list(some)
         count = sum(each.reading_count for each in bins)
         least, greatest = min(each.least for each in bins), max(each.greatest for each in bins)
-        mean = fsum(each.mean * (each.reading_count / count) for each in bins)
-        told = map(words.measured, (min(max(mean, least), greatest), least, greatest))
-        found.append(Row(begin, *told, words.count(count)))
+        mean = min(max(fsum(each.mean * (each.reading_count / count) for each in bins), least), greatest)
+        numbers = [words.measured(value) for value in (mean, least, greatest)]
+        found.append(Row(begin, numbers[0], numbers[1], numbers[2], words.count(count)))
     return found
 
 
-def told(drawn: Drawn, start: int, end: int) -> str:
+def told(drawn: Drawn) -> str:
     """What the line and the band are, in sentences; what is not drawn, too."""
     count = sum(each.reading_count for each in drawn.bins)
     if not drawn.bin_ms:
@@ -281,8 +286,7 @@ def told(drawn: Drawn, start: int, end: int) -> str:
     zone = " Days begin at midnight UTC." if drawn.bin_ms == DAY_MS else ""
     width = _WIDTHS[drawn.bin_ms]
     sentence = f"The line is the mean of each {width}, the band reaches from its least to its greatest reading.{zone}"
-    silent = (end - start) // drawn.bin_ms - len(drawn.bins)
-    if silent > 0 and len(runs(drawn)) > 1:
+    if len(runs(drawn)) > 1:
         sentence += " Where the line is broken, there are no readings."
     return f"{sentence} {words.count(count)} readings in all."
 

@@ -91,6 +91,12 @@ def test_a_day_without_readings_is_not_drawn_over() -> None:
     assert [part.count("L") for part in figure.line.split("M")[1:]] == [2, 1]
 
 
+def test_no_day_that_is_missing_is_drawn_over_however_seldom_a_device_reports() -> None:
+    assert len(charts.runs(bins_at(0, 7, 14, 21, width=DAY_MS))) == 4
+    assert len(charts.runs(bins_at(0, 24, 49, 73))) == 1
+    assert len(charts.runs(bins_at(0, 24, 72, 96))) == 2
+
+
 def test_a_device_that_reports_every_six_hours_has_a_line() -> None:
     assert len(charts.runs(bins_at(0, 6, 12, 19, 24))) == 1
     assert len(charts.runs(bins_at(0, 6, 12, 60, 66, 72))) == 2
@@ -145,7 +151,7 @@ def test_no_range_has_more_bins_than_a_screen_has_points(range_: charts.Range) -
     assert range_.length_ms / range_.row_ms <= 365
     assert range_.row_ms % range_.bin_ms == 0
     drawn = bins_at(0, 1, width=range_.bin_ms)
-    assert "mean of each " in charts.told(drawn, MIDNIGHT, MIDNIGHT + 2 * range_.bin_ms)
+    assert "mean of each " in charts.told(drawn)
 
 
 def test_what_is_known_of_bins_by_their_place_is_told_by_their_moment() -> None:
@@ -167,14 +173,14 @@ def test_the_table_of_a_year_has_a_row_a_month() -> None:
 
 
 def test_what_a_chart_is_stands_under_it() -> None:
-    assert charts.told(Drawn([], 0), 0, 1) == ""
+    assert charts.told(Drawn([], 0)) == ""
     one = Drawn(charts.as_they_are([MIDNIGHT], [1.5]), 0)
-    assert charts.told(one, MIDNIGHT, MIDNIGHT + 1) == "One reading as it came."
-    whole = charts.told(bins_at(0, 1), MIDNIGHT, MIDNIGHT + 2 * HOUR_MS)
+    assert charts.told(one) == "One reading as it came."
+    whole = charts.told(bins_at(0, 1))
     assert whole == (
         "The line is the mean of each hour, the band reaches from its least to its greatest reading. 6 readings in all."
     )
-    broken = charts.told(bins_at(0, 1, 3, 4, width=DAY_MS), MIDNIGHT, MIDNIGHT + 5 * DAY_MS)
+    broken = charts.told(bins_at(0, 1, 3, 4, width=DAY_MS))
     assert "Days begin at midnight UTC. Where the line is broken, there are no readings." in broken
 
 

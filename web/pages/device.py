@@ -1,5 +1,6 @@
 """One device: what it says now, how that went over time, who it is, and what went wrong."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC
 from typing import NamedTuple
@@ -41,6 +42,9 @@ from web.shell import Frame
 
 READINGS_LIMIT = 150_000
 """Of more readings the bins of hours are drawn."""
+
+PATIENCE_S = 10.0
+"""For so long the page waits for its chart: others may ask much."""
 
 
 class Tile(msgspec.Struct, frozen=True):
@@ -265,7 +269,10 @@ def _places(standing: Standing) -> tuple[Tile, ...]:
 async def _chart(gateway: Gateway, device: Device, metric: str, range_: Range, now: int) -> Chart:
     drawn, trouble = Drawn((), 0), ""
     try:
-        drawn = await _drawn(gateway, device, metric, range_, now)
+        async with asyncio.timeout(PATIENCE_S):
+            drawn = await _drawn(gateway, device, metric, range_, now)
+    except TimeoutError:
+        trouble = f"this took more than {PATIENCE_S:g} s, for others ask much: load the page again in a while"
     except (TooManyQuestionsError, TooMuchError) as error:
         trouble = str(error)
     limit = fleet.limit_for(gateway.alerts.rules(device.tenant_id), metric, device.zone)
