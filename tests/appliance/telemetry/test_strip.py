@@ -45,7 +45,7 @@ def reports_of(told: list[tuple[Any, int, int, str]]) -> list[tuple[Report, str]
 
 def told_of(name: str, held: Any, last_seen_at: int | None) -> bytes:
     """All that is known of a device, as somebody is told it."""
-    return repr((name, sorted(held.items()), last_seen_at)).encode()
+    return repr((name, sorted((metric, exact(one)) for metric, one in held.items()), last_seen_at)).encode()
 
 
 def series(parts: Any) -> list[Any]:
@@ -80,7 +80,7 @@ def looked_at(chunks: OpenChunks, look: str, at: int) -> Any:
             found = [chunks.identities_at(1, "sensor-001", at + step) for step in (-2, -1, 0, 1)]
         case "seal":
             chunks.begin_sealing_all()
-            found = [(series(chunk.parts), repr(chunk.closed)) for chunk in chunks.sealing]
+            found = [(series(chunk.parts), chunk.closed and exact(chunk.closed.report)) for chunk in chunks.sealing]
         case "forget":
             chunks.forget(1, "sensor-001")
     return found
