@@ -174,7 +174,8 @@ class Newest:
         It is made once and kept until the next report: whoever looks at all devices sees most of them as before. So
         there is one way of telling, whoever asks.
         """
-        told, at = self._told, self.at
+        told, strip = self._told, self.strip
+        at = strip.newest_at if strip.used else self._at
         if told is None or self._told_at != at:
             told = self._told = tell(name, self._reports, self.last_seen_at)
             self._told_at = at

@@ -140,7 +140,7 @@ class OpenChunks:
         device = self._devices.pop((tenant_id, device_id), None)
         if device is not None:
             self._by_name.pop(tenant_id, None)
-            self._strips[tenant_id].pop(device_id, None)
+            self._strips.get(tenant_id, _NO_STRIPS).pop(device_id, None)
             self.sealing = [chunk for chunk in self.sealing if chunk.device is not device]
             self.report_count -= sum(part.count for part in device.parts())
 
