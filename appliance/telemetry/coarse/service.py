@@ -2,7 +2,7 @@
 
 Rules:
 - A day is named only when its roll-ups know readings that the answer needs, and nothing else has them any more: neither
-  its files nor Parquet. Of a day whose file is there that is so for devices that were taken out of it.
+  its files nor Parquet. Of a day whose file is there, or Parquet, that is so for devices that were taken out of them.
 - Today is not looked at, for no day goes before it is over: what most people ask costs nothing.
 - What was damaged is named as damaged, and what is being erased is not named.
 """
@@ -23,7 +23,7 @@ from appliance.telemetry.coarse.model import Lacking, Needed
 from appliance.telemetry.coarse.needed import extent, is_lacking, needed
 from appliance.telemetry.coarse.telling import lacking
 from appliance.telemetry.cold.reading import ColdReadings
-from appliance.telemetry.days.queries import read_held
+from appliance.telemetry.days.queries import Device, read_held
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollup_record import decode
@@ -43,6 +43,8 @@ class _Asked(NamedTuple):
     device_ids: Sequence[str]
     by_day: Mapping[int, Sequence[tuple[Needed, Span]]]
     """What is needed within which part of a day."""
+    taken_out: Mapping[int, Collection[Device]]
+    """By day that lies in Parquet: the devices that were taken out of it."""
 
 
 class Coarse:
@@ -91,8 +93,9 @@ class Coarse:
         first, stop = span[0] // DAY_MS, min(-(-span[1] // DAY_MS), self._clock() // DAY_MS)
         if first >= stop or not device_ids:
             return []
-        cold = frozenset(self._cold().days(first * DAY_MS, stop * DAY_MS))
-        return await self._readers.run(self._within, tenant_id, device_ids, (first, stop), cold, what)
+        cold = self._cold()
+        taken_out = {day: cold.taken_out(day) for day in cold.days(first * DAY_MS, stop * DAY_MS)}
+        return await self._readers.run(self._within, tenant_id, device_ids, (first, stop), taken_out, what)
 
     def _within(
         self,
@@ -100,13 +103,14 @@ class Coarse:
         tenant_id: int,
         device_ids: Sequence[str],
         days: tuple[int, int],
-        cold: Collection[int],
+        taken_out: Mapping[int, Collection[Device]],
         what: Callable[[Check], Sequence[Needed]],
     ) -> list[int]:
         """Runs in a thread."""
         given = [device for device in device_ids if (tenant_id, device) not in self._days.erased]
         by_day = _by_day(check, what(check), days)
-        asked = _Asked(tenant_id, given, {day: each for day, each in by_day.items() if day not in cold})
+        there = {day: each for day, each in by_day.items() if taken_out.get(day, True)}
+        asked = _Asked(tenant_id, given, there, taken_out)
         return [each.day for each in self._rolled_up(check, asked.by_day) if self._is_coarse(check, asked, each)]
 
     def _rolled_up(self, check: Check, days: Collection[int]) -> Iterator[Progress]:
@@ -125,7 +129,10 @@ class Coarse:
 
     def _is_coarse(self, check: Check, asked: _Asked, progress: Progress) -> bool:
         check()
-        for some in portions_of(self._devices_without(asked, progress), DEVICES_AT_ONCE):
+        devices = self._devices_without(asked, progress)
+        if (taken_out := asked.taken_out.get(progress.day)) is not None:
+            devices = [device for device in devices if (asked.tenant_id, device) in taken_out]
+        for some in portions_of(devices, DEVICES_AT_ONCE):
             check()
             if any(self._is_lacking(asked.tenant_id, some, *each) for each in asked.by_day[progress.day]):
                 return True

@@ -1,6 +1,6 @@
 """What is asked of the cold tier when readings are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from appliance.telemetry.cold.model import Arrivals
@@ -18,6 +18,9 @@ class ColdReadings(Protocol):
 
     async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
         """What is there of a day by when it arrived, beyond what day files have."""
+
+    def taken_out(self, day: int) -> Collection[tuple[int, str]]:
+        """The devices that were taken out of what is there of a day for its age, as far as that is known."""
 
     def is_needed(self, day: int) -> bool:
         """Whether day files may lack something that is there."""
@@ -39,6 +42,11 @@ class NothingCold:
     async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
         """Nothing."""
         del day, asked
+        return ()
+
+    def taken_out(self, day: int) -> Collection[tuple[int, str]]:
+        """None."""
+        del day
         return ()
 
     def is_needed(self, day: int) -> bool:

@@ -180,6 +180,10 @@ class Cold:
         """The days of a range that have a file, here or in the bucket."""
         return self._shelf.days(start, end)
 
+    def taken_out(self, day: int) -> frozenset[Device]:
+        """The devices that were taken out of the file of a day for its age, once that was looked at since the start."""
+        return self._upkeep.taken_out(day)
+
     def is_needed(self, day: int) -> bool:
         """Whether day files may lack something that the file of a day has."""
         return self._shelf.is_needed(day)

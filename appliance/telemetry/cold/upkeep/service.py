@@ -119,6 +119,10 @@ class Upkeep:
         if self._left:
             raise ColdError(in_words(list(self._left.values())))
 
+    def taken_out(self, day: int) -> frozenset[Device]:
+        """The devices that the file of a day was rid of because it is too old for them, or never had."""
+        return self._thinned.get(day, frozenset())
+
     async def remove_asides_due(self, keep_days_of: Mapping[Device, int], aged_at: int) -> None:
         """Let go what was set aside and may have what is erased, or too old: nobody can take that out for sure."""
         newest, ages = plan.newest_erasure(await self._shelf.erased()), plan.Ages(keep_days_of, aged_at)

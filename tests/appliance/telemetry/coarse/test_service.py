@@ -180,9 +180,19 @@ async def test_days_that_lie_in_parquet_are_not_named(gateway: Gateway) -> None:
         def days(self, start: int, end: int) -> list[int]:
             return [DAY] if start <= DAY * DAY_MS < end else []
 
+        gone: tuple[tuple[int, str], ...] = ()
+
+        def taken_out(self, day: int) -> tuple[tuple[int, str], ...]:
+            return self.gone if day == DAY else ()
+
     await three_days(gateway)
-    gateway.telemetry.cold = Parquet()
-    assert await gateway.telemetry.coarse.of(1, ["a"], [Needed(["pressure"], [SPAN], is_of_numbers=True)]) == [DAY + 1]
+    cold = gateway.telemetry.cold = Parquet()
+    needed = [Needed(["pressure"], [SPAN], is_of_numbers=True)]
+    assert await gateway.telemetry.coarse.of(1, ["a"], needed) == [DAY + 1]
+    # Unless the device was taken out of it.
+    for gone, expected in ((1, "b"), [DAY + 1]), ((2, "a"), [DAY + 1]), ((1, "a"), [DAY, DAY + 1]):
+        cold.gone = (gone,)
+        assert await gateway.telemetry.coarse.of(1, ["a", "b"], needed) == expected
 
 
 async def test_a_day_is_named_though_something_came_late_for_it(gateway: Gateway) -> None:

@@ -15,6 +15,7 @@ from appliance.cold_settings import ColdConfig
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.registry.model import Device, DeviceState
+from appliance.telemetry.coarse.model import Needed
 from appliance.telemetry.cold import plan, service
 from appliance.telemetry.cold.model import ColdError
 from appliance.telemetry.cold.service import Cold
@@ -190,13 +191,20 @@ async def test_devices_of_which_less_is_kept_are_taken_out(gateway: ColdGateway)
     await gateway.take(report("camera"), report("pump"))
     await gateway.seal()
     await gateway.well()
-    await gateway.drop()
+    await gateway.telemetry.rollups.roll()
+    await gateway.keeping.drop(DAY)
     gateway.cold.keep_days_of = lambda: {(1, "camera"): 3}
     await gateway.well()
+    needed = [Needed(["pressure"], [(DAY * DAY_MS, (DAY + 1) * DAY_MS)], is_of_numbers=True)]
+    coarse = gateway.telemetry.coarse.of
     assert gateway.cold._shelf.known[DAY].reading_count == 4
+    assert (gateway.cold.taken_out(DAY), await coarse(1, ["camera", "pump"], needed)) == (frozenset(), [])
     gateway.now += 4 * DAY_MS
     await gateway.well()
     assert gateway.cold._shelf.known[DAY].reading_count == 2
+    # Of the device that was taken out only roll-ups are left.
+    assert gateway.cold.taken_out(DAY) == {(1, "camera")}
+    assert [await coarse(1, [device], needed) for device in ("camera", "pump")] == [[DAY], []]
 
 
 @needs_pyarrow

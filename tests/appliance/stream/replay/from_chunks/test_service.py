@@ -29,6 +29,10 @@ class Shelf:
     def days(self, start: int, end: int) -> Sequence[int]:
         return [self._rows.day] if self._rows.day * DAY_MS < end and (self._rows.day + 1) * DAY_MS > start else []
 
+    def taken_out(self, day: int) -> Sequence[tuple[int, str]]:
+        del day
+        return ()
+
     def is_needed(self, day: int) -> bool:
         return day == self._rows.day and not self.is_in_day_files
 

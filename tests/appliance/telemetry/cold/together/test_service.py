@@ -34,6 +34,10 @@ class _Leaving:
     async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
         raise NotImplementedError
 
+    def taken_out(self, day: int) -> Sequence[tuple[int, str]]:
+        del day
+        return ()
+
     def is_needed(self, day: int) -> bool:
         del day
         return self.is_gone
