@@ -32,6 +32,7 @@ from appliance.telemetry.exporting.service import (
     PARQUET_AT_ONCE,
     Exporting,
 )
+from appliance.telemetry.queries import day_name
 from tests.appliance.telemetry.asking.source import question
 from tests.appliance.telemetry.cold.rig import needs_pyarrow
 from tests.appliance.telemetry.exporting.programs import programs, read, without_pyarrow
@@ -232,7 +233,10 @@ async def test_the_last_piece_says_what_the_export_lacks(gateway: Gateway) -> No
     assert await told(raw(start=NOON, end=NOON)) == Lacking()
     assert await told(in_bins("1h")) == Lacking()
     assert await told(in_bins("10m")) == Lacking((), (first,))
-    gateway.telemetry.day_files.note_damage("a chunk", NOON // DAY_MS + 1, (1, "a"))
+    file = await gateway.telemetry._files.writer(day_name(NOON // DAY_MS + 1))
+    await file.write(lambda connection: connection.execute("UPDATE chunk SET record = x'00'"))
+    # Damage is known once it was come across: the last piece tells of it.
+    assert await exporting.lacking(everything) == Lacking((), (first,))
     assert await told(everything) == Lacking((second,), (first,))
 
 

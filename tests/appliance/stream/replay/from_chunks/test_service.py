@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.instant import DAY_MS, HOUR_MS
+from appliance.instant import DAY_MS, HOUR_MS, day_of
 from appliance.stream.replay.from_chunks.service import FromChunks
 from appliance.stream.replay.model import Span, TooMuchError
 from appliance.stream.wanted import EVERYTHING, Wanted
+from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.cold.model import Arrivals
+from appliance.telemetry.queries import day_name
 from appliance.telemetry.rows import Rows
 from tests.appliance.stream.story import Log
 from tests.appliance.telemetry.cold.rig import ColdGateway, needs_pyarrow
@@ -120,3 +122,27 @@ async def test_more_than_is_held_at_once_is_too_much_wherever_it_lies(tmp_path: 
         with pytest.raises(TooMuchError):
             await chunks.arrived(span_of(NOON, NOON + 2, most=3))
         assert len(await chunks.arrived(span_of(NOON, NOON + 1, most=3))) == 4
+
+
+async def test_a_chunk_that_was_damaged_is_lacking_of_its_device_and_the_others_are_given(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        chunks = FromChunks(log.database, log.telemetry, DAY_MS)
+        for number in range(2):
+            sent = [report(device, NOON + number, arrived_at=NOON + number) for device in "ab"]
+            await log.take(*sent)
+            await log.telemetry.seal_all()
+        file = await log.telemetry._files.writer(day_name(TODAY))
+        # The last one of a device, which has its newest values.
+        await file.write(
+            lambda connection: connection.execute(
+                "UPDATE chunk SET record = x'00' WHERE chunk_id = (SELECT MAX(chunk_id) FROM chunk WHERE"
+                " (chunk_id >> 24 & 268435455) = (SELECT device_number FROM device WHERE device_id = 'a'))"
+            )
+        )
+        span = span_of(NOON, NOON + 10)
+        assert await chunks.lacking(span) == Lacking()
+        found = await chunks.arrived(span)
+        assert sorted((each.device_id, each.at - NOON) for each in found) == [("a", 0), ("b", 0), ("b", 1)]
+        assert await chunks.lacking(span) == Lacking((day_of(NOON),))
+        assert await chunks.lacking(span_of(NOON, NOON + 10, Wanted(frozenset({"b"})))) == Lacking()
+        assert await chunks.lacking(span_of(NOON + DAY_MS, NOON + DAY_MS + 10)) == Lacking()
