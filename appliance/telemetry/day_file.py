@@ -74,6 +74,11 @@ class DayDevice(NamedTuple):
     latest: bytes
     """A log record with the newest reading of each metric, or the chunk whose last report they are."""
 
+    @property
+    def newest_log_id(self) -> int:
+        """The newest log id in its chunks; where damage keeps that from being told, one that is no older."""
+        return self.last_log_id or self.latest_log_id
+
 
 def day_number(path: Path) -> int:
     """The day of a day file: whole UTC days since 1970. Raises `ValueError` for any other file."""

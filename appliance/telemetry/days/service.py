@@ -170,7 +170,7 @@ class Days:
         found: dict[tuple[int, str], int] = {}
         for each in read_devices(self.path(day)):
             device = (each.tenant_id, each.device_id)
-            found[device] = max(each.last_log_id, found.get(device, 0))
+            found[device] = max(each.newest_log_id, found.get(device, 0))
         return found
 
     def is_erased(self, report: Report, log_id: int) -> bool:

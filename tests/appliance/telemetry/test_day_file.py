@@ -12,6 +12,7 @@ from appliance.telemetry.day_file import (
     NUMBER_MASK,
     RANK_BITS,
     TURNS_LIMIT,
+    DayDevice,
     day_number,
     is_day,
     is_device_number,
@@ -59,3 +60,8 @@ def test_every_day_is_one(day: int) -> None:
 @pytest.mark.parametrize("name", ["2026-13-45.db", "copy.db", "20260-1-3.db", "2026-W05-6.db", "0000-01-01.db"])
 def test_other_names_are_no_day(name: str) -> None:
     assert not is_day(Path(name))
+
+
+def test_how_far_chunks_go_is_not_underrated_where_damage_hides_it() -> None:
+    device = DayDevice(1, "a", 5, 9, 0, b"")
+    assert (device.newest_log_id, device._replace(last_log_id=0).newest_log_id) == (5, 9)

@@ -21,7 +21,7 @@ from appliance.telemetry import chunk
 from appliance.telemetry import queries as telemetry_queries
 from appliance.telemetry.coarse.model import Lacking, Needed
 from appliance.telemetry.cold.model import Arrivals
-from appliance.telemetry.day_file import DamagedDayError, DayDevice, StoredChunk
+from appliance.telemetry.day_file import DamagedDayError, StoredChunk
 from appliance.telemetry.days import queries as day_queries
 from appliance.telemetry.model import Report
 from appliance.telemetry.packing import ChunkError
@@ -101,7 +101,7 @@ class FromChunks:
             newest: dict[int, int] = {}
             try:
                 for each in day_queries.read_devices(path):
-                    newest[each.tenant_id] = max(_newest_log_id(each), newest.get(each.tenant_id, 0))
+                    newest[each.tenant_id] = max(each.newest_log_id, newest.get(each.tenant_id, 0))
             except ChunkError as error:
                 self._telemetry.day_files.note_damage(str(error), day)
             known = self._newest[day] = (stamp, newest)
@@ -115,7 +115,7 @@ class FromChunks:
             devices = {
                 each.device_id
                 for each in day_queries.read_devices(path)
-                if each.tenant_id == span.tenant_id and _newest_log_id(each) > after_log_id
+                if each.tenant_id == span.tenant_id and each.newest_log_id > after_log_id
             }
         except ChunkError as error:
             days.note_damage(str(error), day)
@@ -145,11 +145,6 @@ class FromChunks:
             return []
         through = self._telemetry.day_files.erased.get((rows.tenant_id, rows.device_id), 0)
         return [rows] if rows.last_log_id > through else []
-
-
-def _newest_log_id(device: DayDevice) -> int:
-    """The newest log id in the chunks of a device; where damage keeps that from being told, one that is no older."""
-    return device.last_log_id or device.latest_log_id
 
 
 def _reports_of(check: Check, span: Span, parts: Sequence[Rows]) -> list[Report]:
