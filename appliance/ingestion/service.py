@@ -352,8 +352,8 @@ class Ingestion:
 
     def _announce(self, outcome: Outcome, committed: Committed) -> None:
         events: list[object] = []
-        if outcome.reports:
-            events.append(ReportsCommitted(outcome.reports))
+        if committed.records:
+            events.append(ReportsCommitted(committed.counts()))
         events += announcements(committed.events)
         events += [NoticesQueued(tenant_id) for tenant_id in committed.notice_tenants]
         for tenant_id in {mishap.tenant_id for mishap in outcome.mishaps}:
