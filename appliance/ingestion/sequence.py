@@ -9,7 +9,11 @@ Rules:
 - The same number at another moment, at once, is one message of several reports: that says nothing.
 """
 
+import collections.abc
+
 import msgspec
+
+Numbers = collections.abc.Sequence[int]
 
 LOOK_BACK = 256
 """So many numbers below the highest are known one by one."""
@@ -53,6 +57,18 @@ class Sequence(msgspec.Struct, gc=False):
         self.highest = number
         if at > self.newest_at:  # noqa: PLR1730  max() takes as long as all the rest
             self.newest_at = at
+
+    def take_all(self, numbers: Numbers, at: Numbers, arrived_at: Numbers) -> None:
+        """Take reports of a device with a clock as `take` does one after the other."""
+        if not numbers:
+            return
+        if [*numbers] == [*range(self.highest + 1, self.highest + 1 + len(numbers))]:
+            self.run += len(numbers)
+            self.highest = numbers[-1]
+            self.newest_at = max(self.newest_at, *at)
+            return
+        for each in zip(numbers, at, arrived_at, strict=True):
+            self.take(*each, has_clock=True)
 
     def _end_run(self) -> None:
         length = min(self.run, LOOK_BACK)
