@@ -8,7 +8,7 @@ import msgspec
 
 from appliance.control import Call
 from appliance.errors import InvalidInputError, NotFoundError
-from appliance.instant import from_text
+from appliance.instant import DAY_MS, day_of, from_text
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.stream.replay.messages.model import MessageSlice
 from appliance.stream.replay.messages.service import Messages
@@ -17,7 +17,6 @@ from appliance.stream.replay.model import Slice
 from appliance.stream.replay.service import Replay
 from appliance.stream.wanted import wanted
 from appliance.stream.written import as_json, report_out
-from appliance.telemetry.coarse.telling import sentences
 
 OPEN_LIMIT = 4
 """When one more is opened, the oldest is closed."""
@@ -37,8 +36,8 @@ class Page(msgspec.Struct, frozen=True):
     source: str
     lines: tuple[tuple[int, str], ...] = ()
     """When each report arrived, and the report as JSON."""
-    notes: tuple[str, ...] = ()
-    """What may be missing from here on."""
+    lacks: tuple[str, ...] = ()
+    """Which days may be missing, and why."""
 
 
 class ReplayEndedError(NotFoundError):
@@ -98,9 +97,9 @@ async def _pages(
 ) -> AsyncGenerator[Page, None]:
     try:
         async for each in slices:
-            if notes := tuple(sentences(each.lacking)):
-                yield Page(each.source, (), notes)
             lines = _lines(each)
+            if each.lacks:
+                yield Page(each.source, (), tuple(f"{day_of(day * DAY_MS)}: {why}" for day, why in each.lacks))
             while some := tuple(islice(lines, LINES_AT_ONCE)):
                 yield Page(each.source, some)
     finally:

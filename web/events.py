@@ -1,10 +1,11 @@
 """What a stream of server-sent events consists of (WHATWG HTML, section 9.2)."""
 
+from appliance.instant import DAY_MS, day_of
 from appliance.stream.model import Gap
 from appliance.stream.replay.messages.model import GivenMessage
 from appliance.stream.replay.messages.written import message_out
-from appliance.stream.written import as_json, gap_out, lack_out, report_out
-from appliance.telemetry.coarse.model import Lacking
+from appliance.stream.replay.model import Lack
+from appliance.stream.written import as_json, gap_out, report_out
 from appliance.telemetry.model import Report
 
 MEDIA_TYPE = "text/event-stream"
@@ -31,11 +32,11 @@ def message_event(message: GivenMessage, event_id: str) -> bytes:
     return event("message", message_out(message), event_id)
 
 
+def lack_event(lack: Lack) -> bytes:
+    """A day of which something may be missing from a replay."""
+    return event("gap", {"day": day_of(lack.day * DAY_MS), "why": lack.why})
+
+
 def gap_event(gap: Gap, event_id: str) -> bytes:
     """What is missing."""
     return event("gap", gap_out(gap), event_id)
-
-
-def lack_event(what: Lacking) -> bytes:
-    """What is missing of days that are stored. It stands between reports: a reader goes on after these."""
-    return event("gap", lack_out(what))

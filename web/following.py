@@ -25,7 +25,6 @@ from appliance.stream.replay.messages.model import Mark, MessageSlice
 from appliance.stream.replay.messages.model import printed as printed_mark
 from appliance.stream.replay.model import Interval, Slice
 from appliance.stream.wanted import Wanted
-from appliance.telemetry.coarse.model import Lacking
 from web import events
 
 CHECK_S = 2.0
@@ -172,6 +171,8 @@ class Followers:
                 if source and piece.source != source:
                     yield events.event("source", {"source": piece.source})
                 source = piece.source
+                for lack in piece.lacks:
+                    yield events.lack_event(lack)
                 async for written in self._paced(_events_of(piece), began, interval.begins_at, what.speed, watch):
                     yield written
                 if watch.why:
@@ -281,9 +282,7 @@ def _pieces(written: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _events_of(piece: Slice | MessageSlice) -> Iterator[tuple[int, bytes]]:
-    """What a slice of a replay has: when each arrived, and the event that tells it; what it lacks comes at once."""
-    if piece.lacking != Lacking():
-        yield 0, events.lack_event(piece.lacking)
+    """What a slice of a replay has: when each arrived, and the event that tells it."""
     match piece:
         case Slice(reports=reports):
             for place, report in reports:

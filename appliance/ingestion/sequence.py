@@ -90,7 +90,7 @@ class Sequence(msgspec.Struct, gc=False):
         if depth == 0 and at != self.newest_at:
             self.newest_at = max(self.newest_at, at)
             return False
-        is_later = at > self.newest_at if has_clock else depth >= LOOK_BACK or (number <= 1 and depth >= _FEW)
+        is_later = at > self.newest_at if has_clock else begins_anew(number, depth)
         if is_later:
             self.restarts += 1
             self.seen = 1
@@ -105,3 +105,8 @@ class Sequence(msgspec.Struct, gc=False):
             # Too far back to be known one by one.
             self.late += 1
         return False
+
+
+def begins_anew(number: int, depth: int) -> bool:
+    """Whether the counter of a device without a clock began anew when it falls back by so many, to this number."""
+    return depth >= LOOK_BACK or (number <= 1 and depth >= _FEW)

@@ -5,8 +5,6 @@ import msgspec
 from appliance.instant import to_text
 from appliance.stream.model import Gap
 from appliance.stream.position import printed
-from appliance.telemetry.coarse.model import Lacking
-from appliance.telemetry.coarse.telling import sentences
 from appliance.telemetry.model import Report, Value
 
 
@@ -35,16 +33,6 @@ class GapOut(msgspec.Struct, frozen=True):
     why: str
 
 
-class LackOut(msgspec.Struct, frozen=True):
-    """Reports that are missing among those of days that are stored."""
-
-    report_count: int | None
-    """Null, for nobody knows."""
-    why: str
-    damaged_days: tuple[str, ...]
-    coarse_days: tuple[str, ...]
-
-
 def report_out(report: Report) -> ReportOut:
     """A report."""
     return ReportOut(
@@ -62,11 +50,6 @@ def report_out(report: Report) -> ReportOut:
 def gap_out(gap: Gap) -> GapOut:
     """What is missing."""
     return GapOut(printed(gap.start), str(gap.through_log_id), gap.report_count, to_text(gap.until_at), gap.why)
-
-
-def lack_out(what: Lacking) -> LackOut:
-    """What stored days lack."""
-    return LackOut(None, "; ".join(sentences(what)), what.damaged_days, what.coarse_days)
 
 
 def as_json(about: object) -> bytes:

@@ -5,7 +5,8 @@ import pytest
 
 from appliance.console_replay import OPEN_LIMIT, ReplayEndedError, Replays
 from appliance.errors import InvalidInputError
-from appliance.instant import DAY_MS, HOUR_MS, to_text
+from appliance.instant import HOUR_MS, to_text
+from tests.appliance.stream.replay.test_service import Unreadable
 from tests.appliance.stream.story import Log
 from tests.appliance.telemetry.reports import NOON, report
 
@@ -60,15 +61,15 @@ async def test_messages_come_where_they_are_asked_for(tmp_path: Path) -> None:
         await calls["replay.close"]({"number": opened.number})
 
 
-async def test_what_stored_days_lack_is_noted_before_what_they_have(tmp_path: Path) -> None:
+async def test_a_day_that_may_lack_something_is_named_before_what_is_there(tmp_path: Path) -> None:
     async with Log(tmp_path).running() as log:
         await log.take(report(at=NOON, arrived_at=NOON))
         await log.telemetry.seal_all()
-        log.telemetry.day_files.note_damage("a chunk", NOON // DAY_MS)
         log.now += HOUR_MS
+        log.telemetry.cold = Unreadable()
         calls = Replays(log.replay, log.messages).calls()
-        for asked in (ASKED, {**ASKED, "messages": True}):
-            opened = await calls["replay.open"](asked)
-            pages = [await calls["replay.next"]({"number": opened.number}) for _ in range(2)]
-            note = "readings of 2026-01-31 are damaged or missing: some may not be here"
-            assert [(each.notes, len(each.lines)) for each in pages] == [((note,), 0), ((), 1)]
+        opened = await calls["replay.open"](ASKED)
+        page = await calls["replay.next"]({"number": opened.number})
+        assert (page.source, page.lines, page.lacks) == ("chunks", (), ("2026-01-22: the bucket does not answer",))
+        assert len((await calls["replay.next"]({"number": opened.number})).lines) == 1
+        await calls["replay.close"]({"number": opened.number})

@@ -3,9 +3,9 @@ import json
 from hypothesis import given
 
 from appliance.stream.model import Gap, Position
-from appliance.telemetry.coarse.model import Lacking
+from appliance.stream.replay.model import Lack
 from appliance.telemetry.model import Report
-from tests.appliance.telemetry.reports import NOON, reports
+from tests.appliance.telemetry.reports import DAY, NOON, reports
 from web.events import beat, event, gap_event, lack_event, report_event
 
 
@@ -28,13 +28,11 @@ def test_a_gap_carries_the_place_after_it() -> None:
     assert written.startswith(b"event: gap\nid: 5\ndata: ")
 
 
+def test_a_day_that_is_missing_from_a_replay_moves_the_reader_to_no_place() -> None:
+    expected = b'event: gap\ndata: {"day":"2026-01-31","why":"the bucket does not answer"}\n\n'
+    assert lack_event(Lack(DAY, "the bucket does not answer")) == expected
+
+
 def test_a_beat_is_no_event_and_may_move_the_reader_on() -> None:
     assert beat() == b": beat\n\n"
     assert beat("9") == b"id: 9\n: beat\n\n"
-
-
-def test_what_stored_days_lack_is_a_gap_that_stays_where_the_reader_is() -> None:
-    assert lack_event(Lacking((), ("2026-01-31",))) == (
-        b'event: gap\ndata: {"report_count":null,"why":"of 2026-01-31 only roll-ups are left: what needs single'
-        b' readings is not here","damaged_days":[],"coarse_days":["2026-01-31"]}\n\n'
-    )

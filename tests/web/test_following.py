@@ -14,6 +14,7 @@ from appliance.stream.model import Position, Start, TooManyStreamsError
 from appliance.stream.replay.messages.model import START
 from appliance.stream.replay.model import Interval
 from appliance.stream.wanted import EVERYTHING, Wanted
+from tests.appliance.stream.replay.test_service import Unreadable
 from tests.web.house import House
 from tests.web.retention import let_go
 from web.following import FINISHED, STOPPING, Again, Followers, Live
@@ -136,6 +137,18 @@ async def test_what_came_comes_once_more_in_its_time(house: House) -> None:
         assert [event_id for _, event_id, _ in events[1:-1]] == [f"{start + n * 100}.1" for n in range(4)]
 
 
+async def test_a_day_that_a_replay_lacks_is_told_before_what_it_has(house: House) -> None:
+    followers = Followers(house.gateway)
+    await house.send("pump-1", {"n": 1})
+    await house.gateway.telemetry.seal_all()
+    house.gateway.telemetry.cold = Unreadable()
+    interval = Interval(1, house.clock() - HOUR_MS, house.clock() + 1)
+    async with followers.running(), aclosing(followers.again(Again(interval, 0), allowed)) as pieces:
+        events = await Reading(pieces).rest()
+    assert [kind for kind, _, _ in events] == ["begin", "gap", "report", "end"]
+    assert events[1][2] == {"day": "2026-01-22", "why": "the bucket does not answer"}
+
+
 async def test_what_came_names_the_days_that_are_gone_in_a_gap(house: House) -> None:
     followers = Followers(house.gateway)
     start = house.clock() // DAY_MS * DAY_MS - 2 * DAY_MS
@@ -151,7 +164,7 @@ async def test_what_came_names_the_days_that_are_gone_in_a_gap(house: House) -> 
         kinds = [(kind, event_id) for kind, event_id, _ in events]
         told = ("report" if after is None else "message", f"{start + DAY_MS}.1")
         assert kinds == [("begin", ""), ("gap", ""), told, ("end", "end")]
-        assert events[1][2]["coarse_days"] == [day_of(start)]
+        assert events[1][2] == {"day": day_of(start), "why": "only its roll-ups are left"}
 
 
 async def test_there_is_an_end_to_how_many_may_follow_and_one_user_has_a_part_of_them(house: House) -> None:

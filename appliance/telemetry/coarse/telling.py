@@ -21,19 +21,6 @@ def sentences(what: Lacking) -> list[str]:
     return found
 
 
-def beyond(what: Lacking, told: Lacking) -> Lacking:
-    """What is lacking and was not told before."""
-    return Lacking(
-        tuple(day for day in what.damaged_days if day not in told.damaged_days),
-        tuple(day for day in what.coarse_days if day not in told.coarse_days),
-    )
-
-
-def joined(told: Lacking, more: Lacking) -> Lacking:
-    """What was told, and more of which nothing was."""
-    return Lacking((*told.damaged_days, *more.damaged_days), (*told.coarse_days, *more.coarse_days))
-
-
 def spoken(dates: Sequence[str]) -> str:
     """Dates, which rise, with the first and the last of those that follow each other."""
     runs: list[list[int]] = []

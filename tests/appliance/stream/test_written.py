@@ -3,8 +3,7 @@ import json
 from hypothesis import given
 
 from appliance.stream.model import Gap, Position
-from appliance.stream.written import as_json, gap_out, lack_out, report_out
-from appliance.telemetry.coarse.model import Lacking
+from appliance.stream.written import as_json, gap_out, report_out
 from appliance.telemetry.model import Report
 from tests.appliance.telemetry.reports import NOON, report, reports
 
@@ -39,11 +38,3 @@ def test_a_gap_says_from_where_to_where() -> None:
         "until_at": "2026-01-31T12:00:00.000Z",
         "why": "because",
     }
-
-
-def test_what_days_lack_is_told_by_their_dates_and_in_words() -> None:
-    told = json.loads(as_json(lack_out(Lacking(("2026-01-30",), ("2026-01-31",)))))
-    why = told.pop("why")
-    assert "2026-01-30 are damaged" in why
-    assert "2026-01-31 only roll-ups" in why
-    assert told == {"report_count": None, "damaged_days": ["2026-01-30"], "coarse_days": ["2026-01-31"]}

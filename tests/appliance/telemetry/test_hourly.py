@@ -165,3 +165,24 @@ async def test_files_named_for_no_month_end_nothing(tmp_path: Path) -> None:
         await gateway.telemetry.rollups.forget([(1, "a")], lambda: False)
         assert gateway.telemetry.day_files.damages == set()
     assert (tmp_path / "rollups" / "2026-99.db").read_bytes() == b"stray" * 1000
+
+
+async def test_what_lies_beside_a_damaged_last_chunk_is_rolled_up_after_a_start(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    async with gateway.running():
+        for number in range(2):
+            await gateway.take(report("a", NOON + number * HOUR_MS), report("b", NOON + number * HOUR_MS))
+            await gateway.telemetry.seal_all()
+        file = await gateway.telemetry._files.writer("2026-01-31.db")
+        await file.write(
+            lambda connection: connection.execute(
+                "UPDATE chunk SET record = x'00' WHERE chunk_id = (SELECT MAX(chunk_id) FROM chunk WHERE"
+                " (chunk_id >> 24 & 268435455) = (SELECT device_number FROM device WHERE device_id = 'a'))"
+            )
+        )
+    gateway.now += 2 * DAY_MS
+    async with gateway.running():
+        await gateway.telemetry.rollups.roll()
+        assert [await counts(gateway, device) for device in "ab"] == [[[(0, 1)]] * 2, [[(0, 1), (0, 1)], [(0, 2)]]]
+        named = gateway.telemetry.day_files.missing.between
+        assert [named(1, [device], *SPAN) for device in "ab"] == [[DAY], []]

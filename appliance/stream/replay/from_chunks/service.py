@@ -3,12 +3,13 @@
 Rules:
 - What came late lies in the day of its own moment: every day that was written since is looked at, and of these the
   chunks with log ids that are new enough. Which days those are is told by log ids, not by clocks, which are set.
-- Of days that only Parquet has, what came more than a day late is not found.
+- Of days that only Parquet has, those are looked at of which something arrived in the span, as far as that is known.
 - Memory is copied before files are read: a chunk that moves in between is seen twice, which is mended.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from appliance.stream import queries
 from appliance.stream.replay.model import Span
 from appliance.telemetry import chunk
 from appliance.telemetry import queries as telemetry_queries
-from appliance.telemetry.coarse.model import Lacking, Needed
-from appliance.telemetry.cold.model import Arrivals
+from appliance.telemetry.coarse.model import Needed
+from appliance.telemetry.cold.model import Arrivals, ColdError
 from appliance.telemetry.day_file import DamagedDayError, StoredChunk
 from appliance.telemetry.days import queries as day_queries
 from appliance.telemetry.model import Report
@@ -30,7 +31,8 @@ from appliance.telemetry.service import Telemetry
 from appliance.telemetry.wanted import Check
 
 DEVICES_AT_ONCE = 256
-COLD_LATE_MS = DAY_MS
+DAMAGED = "readings of it are damaged or missing"
+COARSE = "only its roll-ups are left"
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 """The files of a day as they are: another one when anything was written into them."""
@@ -47,8 +49,12 @@ class FromChunks:
         self._newest: dict[int, tuple[Stamp, dict[int, int]]] = {}
         """Of each day, as its files were: the newest log id of each tenant."""
 
-    async def arrived(self, span: Span) -> list[Report]:
-        """What arrived in a span, in any order, and maybe twice. Raises `TooMuchError`."""
+    async def arrived(self, span: Span, lacks: Callable[[int, str], object] = lambda *_: None) -> list[Report]:
+        """What arrived in a span, in any order, and maybe twice. Raises `TooMuchError`.
+
+        `lacks` hears of each day of which something may have arrived in the span and is gone or cannot be read now, and
+        why.
+        """
         tenant_id = span.tenant_id
         after = [0, *await self._database.read(queries.select_mark(tenant_id, span.start))][-1]
         named = span.wanted.device_ids
@@ -58,32 +64,51 @@ class FromChunks:
             memory += self._telemetry.arrived(tenant_id, device_id, span.start, span.end)
             if number % DEVICES_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        found = await self._telemetry.aside(self._gathered, span, after, memory)
-        moments = (span.start - COLD_LATE_MS, span.end + self._future_ms)
+        damaged: set[int] = set()
+        found = await self._telemetry.aside(self._gathered, span, after, memory, damaged)
+        moments_end = span.end + self._future_ms
         # After the day files: a day that goes in between is seen twice, too.
-        for day in filter(self._telemetry.cold.is_needed, self._telemetry.cold.days(*moments)):
+        for day in filter(self._telemetry.cold.is_needed, self._telemetry.cold.days_arrived(span.start, span.end)):
+            if day * DAY_MS >= moments_end:
+                continue
             # Of devices that nothing else is left of, only the file itself knows.
-            asked = Arrivals(tenant_id, tuple(sorted(named)), moments, (span.start, span.end), span.limit)
-            parts = await self._telemetry.cold.arrived(day, asked)
+            moments, arrivals = (day * DAY_MS, moments_end), (span.start, span.end)
+            asked = Arrivals(tenant_id, tuple(sorted(named)), moments, arrivals, span.limit)
+            try:
+                parts = await self._telemetry.cold.arrived(day, asked)
+            except ColdError as error:
+                lacks(day, str(error))
+                continue
             span.require_room(sum(rows.count for rows in parts))
             found += await self._telemetry.aside(_reports_of, span, parts)
             span.require_room(len(found))
+        await self._tell_what_is_gone(span, device_ids, damaged, lacks)
         return found
 
-    async def lacking(self, span: Span) -> Lacking:
-        """What is lacking of what was measured in a span, if it is asked once that was looked for."""
-        device_ids = span.wanted.device_ids or {name for name, _ in self._telemetry.newest_of_all(span.tenant_id)}
+    async def _tell_what_is_gone(
+        self, span: Span, device_ids: Collection[str], damaged: Collection[int], lacks: Callable[[int, str], object]
+    ) -> None:
+        """Tell of the days of which something was damaged, and of those of the span of which only roll-ups are left."""
         within = (span.start, span.end)
-        what = [Needed((), (within,), is_of_numbers=False)]
-        return await self._telemetry.coarse.lacking(span.tenant_id, device_ids, what, within)
+        missing = self._telemetry.day_files.missing.between(span.tenant_id, device_ids, *within)
+        for day in sorted({*damaged, *missing}):
+            lacks(day, DAMAGED)
+        needed = [Needed((), (within,), is_of_numbers=False)]
+        for day in await self._telemetry.coarse.of(span.tenant_id, device_ids, needed):
+            lacks(day, COARSE)
 
-    def _gathered(self, check: Check, span: Span, after_log_id: int, memory: Sequence[Rows]) -> list[Report]:
-        """Runs in a thread. Whatever arrived in the span has a higher log id than `after_log_id`."""
+    def _gathered(
+        self, check: Check, span: Span, after_log_id: int, memory: Sequence[Rows], damaged: set[int]
+    ) -> list[Report]:
+        """Runs in a thread. Whatever arrived in the span has a higher log id than `after_log_id`.
+
+        Days of which something cannot be read are added to those that were damaged.
+        """
         found: list[Report] = []
         for day in self._telemetry.day_files.numbers():
             if day * DAY_MS >= span.end + self._future_ms or self._newest_of(day, span.tenant_id) <= after_log_id:
                 continue
-            for rows in self._rows_of(day, span, after_log_id):
+            for rows in self._rows_of(day, span, after_log_id, damaged):
                 found += _reports_of(check, span, [rows])
                 span.require_room(len(found))
         # What memory holds is newer than what it has sealed.
@@ -107,8 +132,8 @@ class FromChunks:
             known = self._newest[day] = (stamp, newest)
         return known[1].get(tenant_id, 0)
 
-    def _rows_of(self, day: int, span: Span, after_log_id: int) -> Iterator[Rows]:
-        """The chunks of a day that may hold what arrived in a span, unpacked."""
+    def _rows_of(self, day: int, span: Span, after_log_id: int, damaged: set[int]) -> Iterator[Rows]:
+        """The chunks of a day that may hold what arrived in a span, unpacked; the day is added if it was damaged."""
         days = self._telemetry.day_files
         path = days.path(day)
         try:
@@ -119,6 +144,7 @@ class FromChunks:
             }
         except ChunkError as error:
             days.note_damage(str(error), day)
+            damaged.add(day)
             return
         if span.wanted.device_ids:
             devices &= span.wanted.device_ids
@@ -129,19 +155,24 @@ class FromChunks:
                 day_queries.read_chunks_of_many(path, blobs, 0, span.end + self._future_ms)
             except DamagedDayError as error:
                 days.note_damage(str(error), day)
+                damaged.add(day)
             for device, found in blobs.items():
                 # Numbers grow in open days, and places, told as negative numbers, in sealed ones.
                 in_place = sorted(found, key=lambda each: abs(each.chunk_id))
-                unpacked = [rows for _, blob in in_place for rows in self._unpacked(day, device, blob, after_log_id)]
-                yield from sorted(unpacked, key=attrgetter("last_log_id"))
+                unpacked = [self._unpacked(blob, after_log_id, (day, device), damaged) for _, blob in in_place]
+                yield from sorted(chain.from_iterable(unpacked), key=attrgetter("last_log_id"))
 
-    def _unpacked(self, day: int, device: tuple[int, str], blob: bytes, after_log_id: int) -> list[Rows]:
+    def _unpacked(
+        self, blob: bytes, after_log_id: int, of: tuple[int, tuple[int, str]], damaged: set[int]
+    ) -> list[Rows]:
         try:
             if chunk.header(blob).last_log_id <= after_log_id:
                 return []
             rows = chunk.decode(blob)
         except ChunkError as error:
+            day, device = of
             self._telemetry.day_files.note_damage(f"{telemetry_queries.day_name(day)}: {error}", day, device)
+            damaged.add(day)
             return []
         through = self._telemetry.day_files.erased.get((rows.tenant_id, rows.device_id), 0)
         return [rows] if rows.last_log_id > through else []

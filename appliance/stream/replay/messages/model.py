@@ -7,8 +7,8 @@ import msgspec
 
 from appliance.stream.model import BadPositionError
 from appliance.stream.replay import ordering
+from appliance.stream.replay.model import Lack
 from appliance.stream.replay.ordering import Place
-from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.journal.model import Standing
 
 JOURNAL = "journal"
@@ -53,8 +53,8 @@ class MessageSlice(msgspec.Struct, frozen=True):
     messages: tuple[PlacedMessage, ...]
     reached_at: int
     """Everything that arrived before this was given."""
-    lacking: Lacking = Lacking()
-    """The days, not told before, of which something may be missing here."""
+    lacks: tuple[Lack, ...] = ()
+    """But for what may be of these days. Each is told once."""
 
 
 START = Mark(Place(0, 0))

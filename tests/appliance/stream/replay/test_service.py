@@ -10,15 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import InvalidInputError
-from appliance.instant import DAY_MS, HOUR_MS, day_of
+from appliance.instant import DAY_MS, HOUR_MS
 from appliance.stream.model import Start
-from appliance.stream.replay.from_chunks.service import FromChunks
-from appliance.stream.replay.model import CHUNKS, LOG, Interval, Span
+from appliance.stream.replay.from_chunks.service import COARSE, DAMAGED, FromChunks
+from appliance.stream.replay.model import CHUNKS, LOG, Interval, Lack, Span
 from appliance.stream.replay.ordering import Ordering, Place, Placed
 from appliance.stream.wanted import Wanted
-from appliance.telemetry.coarse.model import Lacking
+from appliance.telemetry.cold.model import Arrivals, ColdError
+from appliance.telemetry.cold.reading import NothingCold
 from appliance.telemetry.keeping import queries as keeping_queries
 from appliance.telemetry.model import Report
+from appliance.telemetry.rows import Rows
 from tests.appliance.stream.story import Log, backed_up, restore
 from tests.appliance.telemetry.reports import NOON, exact, report
 
@@ -51,9 +53,9 @@ async def gathered(log: Log, interval: Interval) -> tuple[set[str], list[Placed]
     return sources, placed
 
 
-async def named(log: Log, interval: Interval) -> list[Lacking]:
-    """What each slice that lacks something lacks."""
-    return [each.lacking async for each in log.replay.slices(interval) if each.lacking != Lacking()]
+async def named(log: Log, interval: Interval) -> list[Lack]:
+    """The days that slices lack something of."""
+    return [lack async for each in log.replay.slices(interval) for lack in each.lacks]
 
 
 def told(placed: list[Placed]) -> list[tuple[object, ...]]:
@@ -217,7 +219,8 @@ async def test_damaged_days_are_named_and_the_rest_is_given(tmp_path: Path) -> N
         assert [each.report.at for each in placed] == [NOON - DAY_MS]
         assert days.damages
         # Once, by whatever number of slices.
-        assert await named(log, log.replay.interval(1, NOON, NOON + HOUR_MS)) == [Lacking((day_of(NOON),))]
+        lack = Lack(NOON // DAY_MS, DAMAGED)
+        assert await named(log, log.replay.interval(1, NOON, NOON + HOUR_MS)) == [lack]
 
 
 async def test_days_of_which_only_roll_ups_are_left_are_named_once_where_they_had_something(tmp_path: Path) -> None:
@@ -231,18 +234,18 @@ async def test_days_of_which_only_roll_ups_are_left_are_named_once_where_they_ha
         await log.telemetry.seal_all()
         await log.telemetry.rollups.roll()
         assert await named(log, whole) == []
-        for day in (NOON // DAY_MS, NOON // DAY_MS + 1):
+        days = [NOON // DAY_MS, NOON // DAY_MS + 1]
+        for day in days:
             await log.telemetry.rollups.close_day(day)
             await log.telemetry._files.close(log.telemetry.day_files.path(day).name)
             log.telemetry.day_files.path(day).unlink()
         _, placed = await gathered(log, whole)
         assert [each.report.at for each in placed] == [NOON + 2 * DAY_MS]
-        dates = [day_of(NOON), day_of(NOON + DAY_MS)]
-        assert await named(log, whole) == [Lacking((), (date,)) for date in dates]
-        assert await named(log, log.replay.interval(1, NOON + 1, log.now)) == [Lacking((), (dates[1],))]
+        assert await named(log, whole) == [Lack(day, COARSE) for day in days]
+        assert await named(log, log.replay.interval(1, NOON + 1, log.now)) == [Lack(days[1], COARSE)]
         assert await named(log, log.replay.interval(1, NOON, log.now, Wanted(frozenset({"b"})))) == []
-        messages = [each.lacking async for each in log.messages.slices(whole)]
-        assert [each for each in messages if each != Lacking()] == await named(log, whole)
+        messages = [lack async for each in log.messages.slices(whole) for lack in each.lacks]
+        assert messages == await named(log, whole)
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
@@ -277,3 +280,36 @@ async def test_an_interval_that_is_none_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InvalidInputError):
             log.replay.interval(1, NOON, NOON)
         assert log.replay.interval(1, NOON - 5, NOON + DAY_MS).end == log.replay.now()
+
+
+class Unreadable(NothingCold):
+    """A day that may have something, and cannot be read."""
+
+    def days_arrived(self, start: int, end: int) -> Sequence[int]:
+        del start, end
+        return [NOON // DAY_MS - 9]
+
+    def is_needed(self, day: int) -> bool:
+        del day
+        return True
+
+    async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
+        raise ColdError("the bucket does not answer")
+
+
+async def test_a_day_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        log.replay.too_many = 3
+        log.now += 40
+        await log.take(*[report(at=NOON + n, arrived_at=NOON + n, values={"n": n}) for n in range(40)])
+        await log.telemetry.seal_all()
+        log.now += HOUR_MS
+        log.telemetry.cold = Unreadable()
+        interval = log.replay.interval(1, NOON, NOON + 40)
+        pieces = [each async for each in log.replay.slices(interval)]
+        assert len(pieces) > 1
+        lack = Lack(NOON // DAY_MS - 9, "the bucket does not answer")
+        assert [each.lacks for each in pieces] == [(lack,), *[()] * (len(pieces) - 1)]
+        assert sum(len(each.reports) for each in pieces) == 40
+        told = [each.lacks async for each in log.messages.slices(interval)]
+        assert told == [each.lacks for each in pieces]

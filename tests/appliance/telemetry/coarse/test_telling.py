@@ -1,7 +1,7 @@
 """What an answer lacks is told in a sentence each, with no more dates than it takes."""
 
 from appliance.telemetry.coarse.model import Lacking
-from appliance.telemetry.coarse.telling import beyond, joined, lacking, sentences, spoken
+from appliance.telemetry.coarse.telling import lacking, sentences, spoken
 
 
 def test_days_are_told_by_their_dates() -> None:
@@ -14,13 +14,6 @@ def test_each_kind_of_lack_has_its_sentence_and_none_has_none() -> None:
     assert sentences(lacking([0], [1, 2, 3]))[1:] == [
         "of 1970-01-02 to 1970-01-04 only roll-ups are left: what needs single readings is not here"
     ]
-
-
-def test_what_was_told_is_not_told_again() -> None:
-    told = lacking([0, 1], [2])
-    assert beyond(lacking([1, 2], [2, 3]), told) == lacking([2], [3])
-    assert joined(told, lacking([2], [3])) == lacking([0, 1, 2], [2, 3])
-    assert beyond(told, told) == Lacking()
 
 
 def test_dates_that_follow_each_other_are_told_by_the_first_and_the_last() -> None:

@@ -398,24 +398,3 @@ async def test_a_file_is_looked_at_whole_before_its_first_use(tmp_path: Path) ->
         assert [name for name in names if await count(gateway, device_id=name) != 1] == []
         await gateway.telemetry.rollups.roll()
         assert path.with_name(f"{path.name}.damaged-1").exists()
-
-
-async def test_what_lies_beside_a_damaged_last_chunk_is_rolled_up_after_a_start(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
-    async with gateway.running():
-        for number in range(2):
-            await gateway.take(report("a", NOON + number * HOUR_MS), report("b", NOON + number * HOUR_MS))
-            await gateway.telemetry.seal_all()
-        file = await gateway.telemetry._files.writer("2026-01-31.db")
-        await file.write(
-            lambda connection: connection.execute(
-                "UPDATE chunk SET record = x'00' WHERE chunk_id = (SELECT MAX(chunk_id) FROM chunk WHERE"
-                " (chunk_id >> 24 & 268435455) = (SELECT device_number FROM device WHERE device_id = 'a'))"
-            )
-        )
-    gateway.now += 2 * DAY_MS
-    async with gateway.running():
-        await gateway.telemetry.rollups.roll()
-        assert [await count(gateway, 0), await count(gateway, 1)] == [1, 0]
-        missing = gateway.telemetry.day_files.missing
-        assert [missing.between(1, [device], NOON, NOON + 1) for device in "ab"] == [[DAY], []]

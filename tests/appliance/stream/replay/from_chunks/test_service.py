@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.instant import DAY_MS, HOUR_MS, day_of
-from appliance.stream.replay.from_chunks.service import FromChunks
+from appliance.instant import DAY_MS, HOUR_MS
+from appliance.stream.replay.from_chunks.service import DAMAGED, FromChunks
 from appliance.stream.replay.model import Span, TooMuchError
 from appliance.stream.wanted import EVERYTHING, Wanted
-from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.cold.model import Arrivals
 from appliance.telemetry.queries import day_name
 from appliance.telemetry.rows import Rows
@@ -30,6 +29,9 @@ class Shelf:
 
     def days(self, start: int, end: int) -> Sequence[int]:
         return [self._rows.day] if self._rows.day * DAY_MS < end and (self._rows.day + 1) * DAY_MS > start else []
+
+    def days_arrived(self, start: int, end: int) -> Sequence[int]:
+        return [self._rows.day] if min(self._rows.arrived_at) < end and max(self._rows.arrived_at) >= start else []
 
     def taken_out(self, day: int) -> Sequence[tuple[int, str]]:
         del day
@@ -124,6 +126,56 @@ async def test_more_than_is_held_at_once_is_too_much_wherever_it_lies(tmp_path: 
         assert len(await chunks.arrived(span_of(NOON, NOON + 1, most=3))) == 4
 
 
+@needs_pyarrow
+async def test_what_came_late_is_found_in_old_days_that_only_parquet_has(tmp_path: Path) -> None:
+    late_at = NOON + 9 * DAY_MS
+    asked = [span_of(NOON, NOON + HOUR_MS), span_of(late_at, late_at + HOUR_MS)]
+    gateway = ColdGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"))
+        await gateway.seal()
+        await gateway.well()
+        await gateway.drop()
+        gateway.now = late_at
+        await gateway.take(report("a", NOON + 1, arrived_at=late_at), report("b", NOON + 2, arrived_at=late_at + 5))
+        gateway.now += 2 * DAY_MS
+        await gateway.seal()
+        await gateway.well()
+        await gateway.drop()
+        chunks = FromChunks(gateway.database, gateway.telemetry, DAY_MS)
+        expected = [[NOON], [NOON + 1, NOON + 2]]
+        assert [sorted(each.at for each in await chunks.arrived(span)) for span in asked] == expected
+    async with gateway.running():
+        # What is kept beside the files is known after a start: no other day is looked at.
+        assert gateway.cold.days_arrived(late_at + HOUR_MS, gateway.now) == []
+        (tmp_path / "cold" / "_arrivals.json").unlink()
+    async with gateway.running():
+        # A file of an earlier version is asked itself, until it is found out when what is in it arrived.
+        chunks = FromChunks(gateway.database, gateway.telemetry, DAY_MS)
+        assert gateway.cold.days_arrived(late_at + HOUR_MS, gateway.now) == [TODAY]
+        assert [sorted(each.at for each in await chunks.arrived(span)) for span in asked] == expected
+        await gateway.well()
+        assert gateway.cold.days_arrived(late_at + HOUR_MS, gateway.now) == []
+        assert [sorted(each.at for each in await chunks.arrived(span)) for span in asked] == expected
+
+
+@needs_pyarrow
+async def test_a_day_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    gateway = ColdGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"), report("b", arrived_at=NOON + 9 * DAY_MS))
+        await gateway.seal()
+        await gateway.well()
+        await gateway.drop()
+        chunks = FromChunks(gateway.database, gateway.telemetry, DAY_MS)
+        gateway.file().write_bytes(b"no table")
+        for start, expected in ((NOON, [TODAY]), (NOON + 9 * DAY_MS, [TODAY]), (NOON + 10 * DAY_MS, [])):
+            lacking: dict[int, str] = {}
+            assert await chunks.arrived(span_of(start, start + HOUR_MS), lacking.setdefault) == []
+            assert list(lacking) == expected
+            assert all("damaged" in why for why in lacking.values())
+
+
 async def test_a_chunk_that_was_damaged_is_lacking_of_its_device_and_the_others_are_given(tmp_path: Path) -> None:
     async with Log(tmp_path).running() as log:
         chunks = FromChunks(log.database, log.telemetry, DAY_MS)
@@ -139,10 +191,23 @@ async def test_a_chunk_that_was_damaged_is_lacking_of_its_device_and_the_others_
                 " (chunk_id >> 24 & 268435455) = (SELECT device_number FROM device WHERE device_id = 'a'))"
             )
         )
-        span = span_of(NOON, NOON + 10)
-        assert await chunks.lacking(span) == Lacking()
-        found = await chunks.arrived(span)
+        lacking: dict[int, str] = {}
+        found = await chunks.arrived(span_of(NOON, NOON + 10), lacking.setdefault)
         assert sorted((each.device_id, each.at - NOON) for each in found) == [("a", 0), ("b", 0), ("b", 1)]
-        assert await chunks.lacking(span) == Lacking((day_of(NOON),))
-        assert await chunks.lacking(span_of(NOON, NOON + 10, Wanted(frozenset({"b"})))) == Lacking()
-        assert await chunks.lacking(span_of(NOON + DAY_MS, NOON + DAY_MS + 10)) == Lacking()
+        assert lacking == {TODAY: DAMAGED}
+        lacking = {}
+        await chunks.arrived(span_of(NOON, NOON + 10, Wanted(frozenset({"b"}))), lacking.setdefault)
+        assert lacking == {}
+
+
+async def test_what_came_late_into_a_damaged_chunk_of_an_older_day_is_lacking(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        log.now += 3 * DAY_MS
+        await log.take(report("a", NOON, arrived_at=log.now))
+        await log.telemetry.seal_all()
+        file = await log.telemetry._files.writer(day_name(TODAY))
+        await file.write(lambda connection: connection.execute("UPDATE chunk SET record = x'00'"))
+        lacking: dict[int, str] = {}
+        chunks = FromChunks(log.database, log.telemetry, DAY_MS)
+        assert await chunks.arrived(span_of(log.now, log.now + 1), lacking.setdefault) == []
+        assert lacking == {TODAY: DAMAGED}
