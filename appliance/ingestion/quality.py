@@ -1,4 +1,4 @@
-"""How well the devices report: sequence numbers, clocks, what their types reject, and the units they declare.
+"""How well the devices report: sequence numbers, clocks, and what their types reject. The units they declare are heard.
 
 Counted in memory since the gateway started, of so many devices at most; of more, those are forgotten that were
 first heard of.
@@ -8,17 +8,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from appliance.ingestion.declared import NO_UNITS, DeclaredUnits
 from appliance.ingestion.sequence import Sequence as Numbers
 from appliance.ingestion.skew import Skew
 from appliance.telemetry.model import Report, TimeSource
 
 DEVICES_LIMIT = 200_000
-UNITS_LIMIT = 64
-"""Of the metrics of a device, so many have their declared unit remembered."""
-
 
 _DEVICE = TimeSource.DEVICE
-NO_UNITS: Mapping[str, str] = {}
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -80,9 +77,9 @@ class Quality(msgspec.Struct, frozen=True):
 
 
 class _Device:
-    __slots__ = ("duplicates", "flagged", "numbers", "rejected", "reports", "since", "skew", "units")
+    __slots__ = ("declared", "duplicates", "flagged", "numbers", "rejected", "reports", "since", "skew")
 
-    def __init__(self, since: int) -> None:
+    def __init__(self, since: int, declared: DeclaredUnits) -> None:
         self.since = since
         self.reports = 0
         self.duplicates = 0
@@ -90,7 +87,7 @@ class _Device:
         self.flagged = 0
         self.numbers: Numbers | None = None
         self.skew = Skew()
-        self.units: dict[str, str] = {}
+        self.declared = declared
 
 
 class QualityBook:
@@ -99,6 +96,8 @@ class QualityBook:
     def __init__(self, devices_limit: int = DEVICES_LIMIT) -> None:
         self._devices: dict[tuple[int, str], _Device] = {}
         self._devices_limit = devices_limit
+        self.declared = DeclaredUnits()
+        """The units that devices declare."""
 
     def take(self, told: Sequence[Report | Observation]) -> None:
         """Take what came of a batch, after its commit. A report stands for itself when that is all it tells."""
@@ -142,16 +141,11 @@ class QualityBook:
             numbering=_numbering(device.numbers) if device.numbers else None,
         )
 
-    def unit(self, tenant_id: int, device_id: str, metric: str) -> str:
-        """The unit that the device itself declared last for a metric; empty when it declared none."""
-        device = self._devices.get((tenant_id, device_id))
-        return device.units.get(metric, "") if device else ""
-
     def _begin(self, report: Report) -> _Device:
         devices = self._devices
         if len(devices) >= self._devices_limit:
             del devices[next(iter(devices))]
-        device = devices[report.tenant_id, report.device_id] = _Device(report.arrived_at)
+        device = devices[report.tenant_id, report.device_id] = _Device(report.arrived_at, self.declared)
         return device
 
 
@@ -162,9 +156,8 @@ def _count(device: _Device, observation: Observation) -> None:
     device.duplicates += observation.is_duplicate
     device.rejected += observation.rejected_count
     device.flagged += observation.flagged_count
-    for metric, unit in observation.units.items():
-        if metric in device.units or len(device.units) < UNITS_LIMIT:
-            device.units[metric] = unit
+    if observation.units:
+        device.declared.hear(observation.report.tenant_id, observation.report.device_id, observation.units)
 
 
 def _numbering(numbers: Numbers) -> Numbering:

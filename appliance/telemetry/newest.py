@@ -63,7 +63,7 @@ class Newest:
     Only for the loop, questions too: what nobody has looked at yet lies in rows that grow.
     """
 
-    __slots__ = ("_held", "_noted", "_recent", "_row", "_rows", "at", "last_seen_at", "last_told")
+    __slots__ = ("_held", "_noted", "_recent", "_row", "_rows", "at", "last_seen_at", "last_told", "told_for")
 
     def __init__(self) -> None:
         self._held: dict[str, Report] = {}
@@ -76,6 +76,8 @@ class Newest:
         """How many reports came since all were rid of what newer ones tell."""
         self.last_told: bytes | None = None
         """How all of it was told last; None from the next report on."""
+        self.told_for = 0
+        """What `told` was told for then."""
         self.at: int | None = None
         """The newest moment of all."""
         self.last_seen_at: int | None = None
@@ -153,15 +155,19 @@ class Newest:
             for metric, report in self._reports.items()
         }
 
-    def told(self, name: str, tell: Callable[[str, Mapping[str, Report], int | None], bytes]) -> bytes:
+    def told(
+        self, name: str, tell: Callable[[str, Mapping[str, Report], int | None], bytes], told_for: int = 0
+    ) -> bytes:
         """What `tell` makes of a name, the report with the newest reading of each metric, and `last_seen_at`.
 
-        It is made once and kept until the next report: whoever looks at all devices sees most of them as before. So
-        there is one way of telling, whoever asks.
+        It is made once and kept until the next report, or until it is told for another number, which stands for what
+        else `tell` looks at: whoever looks at all devices sees most of them as before. So there is one way of telling,
+        whoever asks.
         """
         told = self.last_told
-        if told is None:
+        if told is None or self.told_for != told_for:
             told = self.last_told = tell(name, self._reports, self.last_seen_at)
+            self.told_for = told_for
         return told
 
     def moment_of(self, metric: str) -> int | None:

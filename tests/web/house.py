@@ -22,6 +22,7 @@ from appliance.enrolment.service import Enrolment
 from appliance.enrolment.tray.service import Tray
 from appliance.gateway import Gateway
 from appliance.health import Health
+from appliance.ingestion.declaring.service import Units
 from appliance.ingestion.importing.service import Importing
 from appliance.ingestion.mapping.service import MappingRules
 from appliance.ingestion.service import Ingestion, Rooms
@@ -175,7 +176,8 @@ async def opened(
             folder,
             clock(),
             vitals=Vitals(database, Sources(health, ingestion, room, registry, alerts), bus, clock, METRICS),
-            exporting=Exporting(stream.telemetry),
+            exporting=Exporting(stream.telemetry, units_of=(units := Units(catalogue, ingestion.quality.declared)).of),
+            units=units,
             cold=Cold(database, folder, ColdConfig(), clock),
             importing=Importing(registry, stream.telemetry, ingestion, clock, 300_000),
             prometheus=Prometheus(stream.telemetry),

@@ -160,6 +160,26 @@ async def test_a_newest_reading_whose_moment_is_its_arrival_says_so_and_why(
     }
 
 
+async def latest_units(script: Client) -> dict[str, str | None]:
+    [device] = (await script.get("/v1/tenants/1/telemetry/latest")).json()["devices"]
+    return {metric: each.get("unit") for metric, each in device["readings"].items()}
+
+
+async def test_newest_readings_tell_their_units_as_they_are_now(script: Client, house: House) -> None:
+    await house.add_device("a")
+    declared = {"pressure": {"value": 4.0, "unit": "bar"}, "flow": {"value": 1.5, "unit": "l/s"}, "mode": "auto"}
+    await house.send("a", {"readings": declared})
+    assert await latest_units(script) == {"pressure": "bar", "flow": "l/s", "mode": None}
+    await house.gateway.catalogue.add_type(1, DeviceType("pump", units={"pressure": "kPa"}))
+    assert (await latest_units(script))["pressure"] == "bar"
+    await script.patch("/v1/devices/a", json={"type": "pump"})
+    assert await latest_units(script) == {"pressure": "kPa", "flow": "l/s", "mode": None}
+    await script.patch("/v1/device-types/pump", json={"units": {"flow": "l/min"}})
+    assert await latest_units(script) == {"pressure": "bar", "flow": "l/min", "mode": None}
+    await script.delete("/v1/device-types/pump")
+    assert await latest_units(script) == {"pressure": "bar", "flow": "l/s", "mode": None}
+
+
 async def test_readings_of_one_device_tell_their_own_time_sources(script: Client, house: House) -> None:
     await house.add_device("a")
     await house.send("a", b'{"pressure": 40.0}')

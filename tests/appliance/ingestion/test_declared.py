@@ -1,0 +1,45 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.ingestion.declared import UNITS_LIMIT, DeclaredUnits
+
+devices = st.sampled_from([(1, "a"), (1, "b"), (2, "a")])
+units = st.dictionaries(st.sampled_from("xyz"), st.sampled_from(["bar", "Pa", "°C"]), max_size=3)
+
+
+@given(st.lists(st.tuples(devices, units), max_size=12))
+def test_of_each_metric_the_unit_that_was_declared_last_is_known(
+    told: list[tuple[tuple[int, str], dict[str, str]]],
+) -> None:
+    declared = DeclaredUnits()
+    expected: dict[tuple[int, str], dict[str, str]] = {}
+    for device, of_report in told:
+        before, count = dict(declared.of(*device)), declared.change_count
+        declared.hear(*device, of_report)
+        expected.setdefault(device, {}).update(of_report)
+        assert (declared.change_count > count) == (before != expected[device])
+    for device in ((1, "a"), (1, "b"), (2, "a")):
+        assert declared.of(*device) == expected.get(device, {})
+
+
+def test_of_a_device_a_bounded_number_of_metrics_is_remembered() -> None:
+    declared = DeclaredUnits()
+    for _ in range(2):
+        declared.hear(1, "pump", {f"m{number}": "bar" for number in range(UNITS_LIMIT + 5)})
+    assert (len(declared.of(1, "pump")), declared.change_count) == (UNITS_LIMIT, 1)
+    declared.hear(1, "pump", {"m0": "Pa", f"m{UNITS_LIMIT}": "Pa"})
+    known = declared.of(1, "pump")
+    assert (known["m0"], known["m1"], f"m{UNITS_LIMIT}" in known) == ("Pa", "bar", False)
+
+
+def test_what_cannot_be_printed_is_no_unit() -> None:
+    declared = DeclaredUnits()
+    declared.hear(1, "pump", {"a": "\ud800", "b": "a\nb", "c": "µg/m³"})
+    assert declared.of(1, "pump") == {"c": "µg/m³"}
+
+
+def test_no_number_of_devices_takes_more_than_its_room() -> None:
+    declared = DeclaredUnits(devices_limit=2)
+    for name in "abca":
+        declared.hear(1, name, {"x": name})
+    assert [dict(declared.of(1, name)) for name in "abc"] == [{"x": "a"}, {}, {"x": "c"}]
