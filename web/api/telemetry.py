@@ -1,8 +1,9 @@
 """`/v1/…/telemetry`: what devices measured."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 
 import msgspec
 from litestar import Request, Response, get
@@ -53,6 +54,13 @@ class UnknownTenantError(NotFoundError):
     code = "unknown_tenant"
 
 
+class SourceRun(msgspec.Struct, frozen=True):
+    """Where moments come from, from the reading with this number on: `device`, or which arrival it is and why."""
+
+    first: int
+    time_source: str
+
+
 class SeriesOut(msgspec.Struct, frozen=True):
     """Readings of one metric, oldest first, in two columns of equal length."""
 
@@ -61,6 +69,8 @@ class SeriesOut(msgspec.Struct, frozen=True):
     """As its type says, or else as the device declared it; null when neither does."""
     at: list[str]
     values: list[Value]
+    time_sources: list[SourceRun]
+    """Empty when all moments are the device's own, as nearly always; else the first run is that of reading 0."""
 
 
 class TelemetryOut(msgspec.Struct, frozen=True):
@@ -157,11 +167,24 @@ def _written(check: Check, device_id: str, page: Page, units: Mapping[str, str |
             check()
             some = list(series.values[first : first + VALUES_AT_ONCE])
             pieces += (b"," if first else b"", msgspec.json.encode(some)[1:-1])
-        pieces.append(b"]}")
+        pieces += (b'],"time_sources":[', *_runs_written(check, series.sources), b"]}")
     is_cut = msgspec.json.encode(page.next is not None)
     following = msgspec.json.encode(None if page.next is None else written(page.next))
     # One copy of it all at the end is enough.
     return b"".join((*pieces, b'],"truncated":', is_cut, b',"next_cursor":', following, b"}"))
+
+
+def _runs_written(check: Check, sources: bytes | None) -> Iterator[bytes]:
+    """Where moments come from, as runs with commas between them."""
+    if not sources or not any(sources):
+        return
+    place = 0
+    for number, (source, run) in enumerate(groupby(sources)):
+        if number % VALUES_AT_ONCE == 0:
+            check()
+        piece = msgspec.json.encode(SourceRun(place, TimeSource(source).name.lower()))
+        yield b"," + piece if number else piece
+        place += sum(1 for _ in run)
 
 
 @get(
