@@ -124,7 +124,7 @@ class Parts:
             data_folder=folder,
             started_at=started_at,
             vitals=self._vitals(room, clock),
-            exporting=Exporting(self.telemetry, config.cold.memory_mb, units_of=(units := self._units()).of),
+            exporting=Exporting(self.telemetry, config.cold.memory_mb, units_of=(units := self._units(room)).of),
             importing=self._importing(clock),
             prometheus=Prometheus(self.telemetry),
             stream=stream,
@@ -159,6 +159,7 @@ class Parts:
         """What lies on the disk, open. Python nests no more than twenty contexts in one place."""
         async with (
             self.sessions.opened(),
+            self.gateway.units.running(),
             self.gateway.stream.opened(),
             self.gateway.journal.running(),
             self.gateway.cold.running(),
@@ -274,9 +275,12 @@ class Parts:
         registry.gone = both(registry.gone, commands.gone)
         return commands
 
-    def _units(self) -> Units:
-        """What the metrics of devices are counted in."""
-        return Units(self._foundation.catalogue, self.ingestion.quality.declared)
+    def _units(self, room: Room) -> Units:
+        """What the metrics of devices are counted in; what a device declared goes with what was received of it."""
+        foundation = self._foundation
+        units = Units(foundation.database, foundation.catalogue, self.ingestion.quality.declared)
+        room.keeping.follow_erasing(of_each(units.erase))
+        return units
 
     def _importing(self, clock: Clock) -> Importing:
         """Readings that come in tables."""

@@ -4,8 +4,10 @@ Remembered of so many devices at most; of more, those are forgotten that were fi
 so nearly always nothing is made of what a report declares.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from types import MappingProxyType
+from typing import NamedTuple
 
 DEVICES_LIMIT = 200_000
 UNITS_LIMIT = 64
@@ -17,6 +19,14 @@ Key = tuple[int, str]
 """Tenant and device."""
 
 
+class Declared(NamedTuple):
+    """The units of one device, by metric."""
+
+    tenant_id: int
+    device_id: str
+    units: Mapping[str, str]
+
+
 class DeclaredUnits:
     """The declared units of every device that was heard of."""
 
@@ -26,6 +36,10 @@ class DeclaredUnits:
         self._devices_limit = devices_limit
         self.change_count = 0
         """Goes up whenever a device declares another unit: what was made of them may be old."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called at once then."""
+        self._news: dict[Key, None] = {}
+        """Devices whose units are not kept yet as they are."""
 
     def of(self, tenant_id: int, device_id: str) -> Mapping[str, str]:
         """The units of a device by metric."""
@@ -39,16 +53,45 @@ class DeclaredUnits:
         changed = _with(known, units.items())
         if changed == known:
             return
+        self._put((tenant_id, device_id), changed)
+        self._news[tenant_id, device_id] = None
+        self.changed()
+
+    def news(self, count: int) -> list[Declared]:
+        """So many at most of the devices whose units are not kept yet as they are."""
+        return [Declared(*key, self._units[key]) for key in islice(self._news, count)]
+
+    def kept(self, told: Iterable[Declared]) -> None:
+        """Hear that this is kept; what was declared meanwhile is not."""
+        for tenant_id, device_id, units in told:
+            if self._units.get((tenant_id, device_id)) is units:
+                self._news.pop((tenant_id, device_id), None)
+
+    def restore(self, told: Iterable[Declared]) -> None:
+        """Take what was kept before a restart, before anything is heard."""
+        for tenant_id, device_id, units in told:
+            self._put((tenant_id, device_id), units)
+
+    def forget(self, tenant_id: int, device_id: str) -> None:
+        """Know no unit of a device until it declares one."""
+        self._news.pop((tenant_id, device_id), None)
+        if self._units.pop((tenant_id, device_id), None):
+            self.change_count += 1
+
+    def _put(self, key: Key, units: Mapping[str, str]) -> None:
         self.change_count += 1
-        if (tenant_id, device_id) not in self._units and len(self._units) >= self._devices_limit:
-            del self._units[next(iter(self._units))]
-        self._units[tenant_id, device_id] = changed
+        if key not in self._units and len(self._units) >= self._devices_limit:
+            first = next(iter(self._units))
+            del self._units[first]
+            self._news.pop(first, None)
+        self._units[key] = units
 
 
 def _with(known: Mapping[str, str], more: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """The same and more, as far as there is room; what cannot be printed is no unit."""
+    """The same and more, as far as there is room; what cannot be printed is left out."""
     changed = dict(known)
     for metric, unit in more:
-        if unit.isprintable() and (metric in changed or len(changed) < UNITS_LIMIT):
+        is_text = metric.isprintable() and unit.isprintable()
+        if is_text and (metric in changed or len(changed) < UNITS_LIMIT):
             changed[metric] = unit
     return changed

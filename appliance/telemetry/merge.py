@@ -103,8 +103,8 @@ def _joined(pieces: Sequence[Readings]) -> Readings:
     """Readings one after the other."""
     if len(pieces) == 1:
         return pieces[0]
-    at, values = ([piece[place] for piece in pieces] for place in (0, 1))
-    return Readings(_concatenated(at), _concatenated(values), sources_of(pieces))
+    at, values = _concatenated([piece.at for piece in pieces]), _concatenated([piece.values for piece in pieces])
+    return Readings(at, values, sources_of(pieces))
 
 
 def _concatenated(pieces: Sequence[Sequence[T]]) -> Sequence[T]:

@@ -176,8 +176,12 @@ async def opened(
             folder,
             clock(),
             vitals=Vitals(database, Sources(health, ingestion, room, registry, alerts), bus, clock, METRICS),
-            exporting=Exporting(stream.telemetry, units_of=(units := Units(catalogue, ingestion.quality.declared)).of),
-            units=units,
+            units=(
+                units := await stack.enter_async_context(
+                    Units(database, catalogue, ingestion.quality.declared).running()
+                )
+            ),
+            exporting=Exporting(stream.telemetry, units_of=units.of),
             cold=Cold(database, folder, ColdConfig(), clock),
             importing=Importing(registry, stream.telemetry, ingestion, clock, 300_000),
             prometheus=Prometheus(stream.telemetry),

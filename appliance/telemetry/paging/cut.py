@@ -24,8 +24,8 @@ def up_to(check: Check, older: Found, there: Found, count: int) -> Found:
     found = {}
     for metric, readings in older.items():
         check()
-        first = Readings(*(column and column[:count] for column in there[metric]))
-        found[metric] = _joined(readings, first)
+        at, values, sources = there[metric]
+        found[metric] = _joined(readings, Readings(at[:count], values[:count], sources and sources[:count]))
     return found
 
 
