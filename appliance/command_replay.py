@@ -72,6 +72,8 @@ def _print(
             if page["source"] != source:
                 source = page["source"]
                 sys.stderr.write(f"headworks: replayed out of {_NAMES[source]}\n")
+            for lack in page["lacks"]:
+                sys.stderr.write(f"headworks: something may be missing of {lack}\n")
             for arrived_at, line in page["lines"]:
                 wait_s = due_s(arrived_at, opened["start"], options.speed) - (clock() - began) / SECOND_MS
                 if options.speed and wait_s > 0:

@@ -8,7 +8,7 @@ import msgspec
 
 from appliance.control import Call
 from appliance.errors import InvalidInputError, NotFoundError
-from appliance.instant import from_text
+from appliance.instant import DAY_MS, day_of, from_text
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.stream.replay.messages.model import MessageSlice
 from appliance.stream.replay.messages.service import Messages
@@ -36,6 +36,8 @@ class Page(msgspec.Struct, frozen=True):
     source: str
     lines: tuple[tuple[int, str], ...] = ()
     """When each report arrived, and the report as JSON."""
+    lacks: tuple[str, ...] = ()
+    """Which days may be missing, and why."""
 
 
 class ReplayEndedError(NotFoundError):
@@ -96,6 +98,8 @@ async def _pages(
     try:
         async for each in slices:
             lines = _lines(each)
+            if each.lacks:
+                yield Page(each.source, (), tuple(f"{day_of(day * DAY_MS)}: {why}" for day, why in each.lacks))
             while some := tuple(islice(lines, LINES_AT_ONCE)):
                 yield Page(each.source, some)
     finally:

@@ -26,6 +26,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """UTC milliseconds [MQTT 5, 3.3.2.3.3]; None is never."""
     is_operators: bool = False
     """Whether an operator published it."""
+    packet_identifier: bytes = b""
+    """The two bytes that stood in its PUBLISH; empty where none did."""
+    is_redelivery: bool = False
+    """Whether its PUBLISH said that it may have been sent before [MQTT-3.3.1-1]."""
 
     @property
     def size_bytes(self) -> int:

@@ -95,6 +95,7 @@ class Publisher:
                     self._deny(packet, topic, denied)
                 return
         qos = packet.qos
+        identifier = packet.packet_id.to_bytes(2, "big") if qos else b""
         is_counted = self._client.level == V5
         # In 3.1.1 no client could know of a bound, so QoS 1 has none but the owner's.
         if (is_counted or qos == _EXACTLY_ONCE) and qos and not self._take_identifier(session, packet):
@@ -112,11 +113,13 @@ class Publisher:
             properties,
             expires_at,
             principal.is_operator,
+            identifier,
+            packet.duplicate,
         )
         self._route = route = exchange.accept(message, self._route)
         if qos == 1:
             if not is_counted or route.is_used or exchange.owner_is_subscriber:
-                self._acks.append(_PUBACK + packet.packet_id.to_bytes(2, "big"))
+                self._acks.append(_PUBACK + identifier)
             else:
                 self._acks.append(encode(Puback(packet.packet_id, ReasonCode.NO_MATCHING_SUBSCRIBERS), V5))
             self._acks_answered += is_counted
@@ -142,7 +145,8 @@ class Publisher:
         if not position or session is None or topic is None:
             return False
         payload_at = position + 2
-        acknowledgement = _PUBACK + data[position:payload_at]
+        identifier = data[position:payload_at]
+        acknowledgement = _PUBACK + identifier
         principal = session.principal
         message = Message(
             principal.tenant_id,
@@ -156,6 +160,7 @@ class Publisher:
             NO_PROPERTIES,
             None,
             principal.is_operator,
+            identifier,
         )
         self._route = exchange.accept(message, self._route)
         if self._is_acknowledged_now:

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from operator import itemgetter
 
+import msgspec
+
 from broker import sys_topics
 from broker.agenda import Agenda
 from broker.client import Client
@@ -17,6 +19,15 @@ from broker.traffic import Traffic
 
 SLICE = 500
 """Connections or sessions looked at before the loop gets its turn back."""
+
+
+class _Counted(msgspec.Struct):
+    """How many a tenant has, and how many messages its sessions did not get."""
+
+    sessions: int = 0
+    connections: int = 0
+    subscriptions: int = 0
+    dropped: int = 0
 
 
 class Upkeep:
@@ -140,40 +151,40 @@ class Upkeep:
         exchange = self._exchange
         while True:
             counted = await self._counted()
-            dropped = exchange.sessions.dropped_of_ended + sum([of_one["dropped"] for of_one in counted.values()])
+            dropped = exchange.sessions.dropped_of_ended + sum([of_one.dropped for of_one in counted.values()])
             now = exchange.clock()
             for tenant_id, router in list(exchange.sessions.routers.items()):
                 for gone in router.retained.expired(now):
                     exchange.journal.retained_gone(gone)
-                figures = self._figures(counted.get(tenant_id, Counter()), len(router.retained), dropped, now)
+                figures = self._figures(counted.get(tenant_id) or _Counted(), len(router.retained), dropped, now)
                 for topic, payload in sys_topics.messages(figures).items():
                     exchange.tell(Message(tenant_id, "", "", topic, payload, 0, retain=True, arrived_at=now))
                 await asyncio.sleep(0)
             await asyncio.sleep(exchange.limits.sys_interval_s)
 
-    async def _counted(self) -> dict[TenantId, Counter[str]]:
-        """Sessions, connections, subscriptions of each tenant, and what they did not get; a slice at a time."""
-        counted: dict[TenantId, Counter[str]] = {}
+    async def _counted(self) -> dict[TenantId, _Counted]:
+        """What each tenant has, a slice at a time."""
+        counted: dict[TenantId, _Counted] = {}
         for index, session in enumerate(list(self._exchange.sessions), 1):
-            tenant_id = session.principal.tenant_id
-            of_tenant = counted.get(tenant_id)
+            of_tenant = counted.get(session.principal.tenant_id)
             if of_tenant is None:
-                of_tenant = counted[tenant_id] = Counter()
-            of_tenant["sessions"] += 1
-            of_tenant["connections"] += session.client is not None
-            of_tenant["subscriptions"] += len(session.subscriptions)
-            of_tenant["dropped"] += session.dropped_count
+                of_tenant = counted[session.principal.tenant_id] = _Counted()
+            of_tenant.sessions += 1
+            if session.client is not None:
+                of_tenant.connections += 1
+            of_tenant.subscriptions += len(session.subscriptions)
+            of_tenant.dropped += session.dropped_count
             if index % SLICE == 0:
                 await asyncio.sleep(0)
         return counted
 
-    def _figures(self, counted: Counter[str], retained: int, dropped: int, now: int) -> sys_topics.Figures:
+    def _figures(self, counted: _Counted, retained: int, dropped: int, now: int) -> sys_topics.Figures:
         exchange = self._exchange
         return sys_topics.Figures(
             uptime_s=(now - self._started_at) // 1_000,
-            connections=counted["connections"],
-            sessions=counted["sessions"],
-            subscriptions=counted["subscriptions"],
+            connections=counted.connections,
+            sessions=counted.sessions,
+            subscriptions=counted.subscriptions,
             retained=retained,
             queued_bytes=exchange.sessions.queued_bytes,
             received=exchange.message_count,

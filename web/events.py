@@ -1,8 +1,10 @@
 """What a stream of server-sent events consists of (WHATWG HTML, section 9.2)."""
 
+from appliance.instant import DAY_MS, day_of
 from appliance.stream.model import Gap
 from appliance.stream.replay.messages.model import GivenMessage
 from appliance.stream.replay.messages.written import message_out
+from appliance.stream.replay.model import Lack
 from appliance.stream.written import as_json, gap_out, report_out
 from appliance.telemetry.model import Report
 
@@ -28,6 +30,11 @@ def report_event(report: Report, event_id: str) -> bytes:
 def message_event(message: GivenMessage, event_id: str) -> bytes:
     """A message."""
     return event("message", message_out(message), event_id)
+
+
+def lack_event(lack: Lack) -> bytes:
+    """A day of which something may be missing from a replay."""
+    return event("gap", {"day": day_of(lack.day * DAY_MS), "why": lack.why})
 
 
 def gap_event(gap: Gap, event_id: str) -> bytes:

@@ -1,6 +1,5 @@
-"""Lines drawn from readings: sparklines, and charts thinned to what a screen can show. Pure."""
+"""Small lines drawn from readings: sparklines. Pure."""
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,9 +9,6 @@ TOP = 2.0
 BOTTOM = 26.0
 FEWEST = 2
 """Fewer readings than this make no line."""
-
-GAP_FACTOR = 5
-"""A silence this many times the usual distance between readings is drawn as a gap."""
 
 Point = tuple[int, float]
 
@@ -36,12 +32,7 @@ def sparkline(points: Sequence[Point], start: int, end: int, limit: float | None
         return None
     lowest = min(value for _, value in shown)
     highest = max(value for _, value in shown)
-    if limit is not None:
-        low, high = min(lowest, limit), max(highest, limit)
-        if high - low > 3 * max(highest - lowest, abs(limit) / 10):
-            limit = None
-        else:
-            lowest, highest = low, high
+    lowest, highest, limit = extent(lowest, highest, limit)
     spread = (highest - lowest) or 1.0
     length = max(end - start, 1)
 
@@ -54,28 +45,11 @@ def sparkline(points: Sequence[Point], start: int, end: int, limit: float | None
     return Sparkline(line, area, None if limit is None else round(height(limit), 1))
 
 
-def thinned(points: Sequence[Point], start: int, end: int, count: int) -> list[Point]:
-    """At most `count` points that keep the shape: the mean of each of `count` equal lengths of time."""
-    if len(points) <= count:
-        return list(points)
-    width = max((end - start) / count, 1)
-    sums: dict[int, tuple[int, float, int]] = {}
-    for at, value in points:
-        index = int((at - start) / width)
-        moments, values, size = sums.get(index, (0, 0.0, 0))
-        sums[index] = (moments + at, values + value, size + 1)
-    return [(moments // size, values / size) for _, (moments, values, size) in sorted(sums.items())]
-
-
-def with_gaps(points: Sequence[Point]) -> list[tuple[int, float | None]]:
-    """The points with a None wherever the device was silent for much longer than usual."""
-    if len(points) < FEWEST:
-        return list(points)
-    distances = sorted(later[0] - earlier[0] for earlier, later in itertools.pairwise(points))
-    longest = GAP_FACTOR * max(distances[len(distances) // 2], 1)
-    drawn: list[tuple[int, float | None]] = []
-    for at, value in points:
-        if drawn and at - drawn[-1][0] > longest:
-            drawn.append((drawn[-1][0] + 1, None))
-        drawn.append((at, value))
-    return drawn
+def extent(lowest: float, highest: float, limit: float | None) -> tuple[float, float, float | None]:
+    """What a drawing of values between two bounds reaches over, with its limit; None when that lies too far away."""
+    if limit is None:
+        return lowest, highest, None
+    low, high = min(lowest, limit), max(highest, limit)
+    if high - low > 3 * max(highest - lowest, abs(limit) / 10):
+        return lowest, highest, None
+    return low, high, limit

@@ -171,6 +171,8 @@ class Followers:
                 if source and piece.source != source:
                     yield events.event("source", {"source": piece.source})
                 source = piece.source
+                for lack in piece.lacks:
+                    yield events.lack_event(lack)
                 async for written in self._paced(_events_of(piece), began, interval.begins_at, what.speed, watch):
                     yield written
                 if watch.why:

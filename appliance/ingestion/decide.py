@@ -28,6 +28,7 @@ from appliance.ingestion.pieces import (
     Piece,
 )
 from appliance.ingestion.quality import Observation, behind_of, briefly
+from appliance.ingestion.redeliveries import Redeliveries
 from appliance.ingestion.repeats import Batch
 from appliance.ingestion.tally import Tally
 from appliance.ingestion.usual import Usual
@@ -72,6 +73,8 @@ class Known:
         """What most messages are like; nothing that is decided depends on it."""
         self.mapping = MappingBook()
         """What on other topics is telemetry."""
+        self.redeliveries = Redeliveries()
+        """What came of devices without a clock."""
         self._newest_at = newest_at
 
     def newest(self, key: ReadingKey) -> int:
@@ -82,6 +85,7 @@ class Known:
     def merge(self, decision: "Decision") -> None:
         """Take over what a batch changed, after its commit."""
         self.book.merge(decision.overlay)
+        self.redeliveries.merge(decision.redelivered)
 
 
 class Decision:
@@ -96,7 +100,8 @@ class Decision:
         self._reports: list[Report] = []
         self._tally = Tally()
         self._told: list[Report | Observation] = []
-        self._batch = Batch(known.held_at)
+        self.redelivered = known.redeliveries.overlay()
+        self._batch = Batch(known.held_at, self.redelivered)
 
     def deciding(self, messages: Sequence[Message]) -> Iterator[None]:
         """Decide about these messages, after those before them, piece by piece, so that the loop gets its turn.
@@ -108,6 +113,7 @@ class Decision:
         compared_count = batch.compared_count
         for message in messages:
             kept_count = len(self._reports)
+            batch.message = message
             try:
                 report = usual(message)
                 if report is not None:

@@ -1,7 +1,7 @@
 """The units that devices declare for their metrics, as they declared them last.
 
-Remembered of so many devices at most; of more, those are forgotten that were first heard of. They hardly ever change,
-so nearly always nothing is made of what a report declares.
+Remembered of so many devices at most; of more, those are forgotten that were first heard of, of the tenant that has
+the most. They hardly ever change, so nearly always nothing is made of what a report declares.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,8 +31,9 @@ class DeclaredUnits:
     """The declared units of every device that was heard of."""
 
     def __init__(self, devices_limit: int = DEVICES_LIMIT) -> None:
-        self._units: dict[Key, Mapping[str, str]] = {}
-        """What stands here is never changed: another one takes its place."""
+        self._units: dict[int, dict[str, Mapping[str, str]]] = {}
+        """By tenant and device. What stands here is never changed: another one takes its place."""
+        self._count = 0
         self._devices_limit = devices_limit
         self.change_count = 0
         """Goes up whenever a device declares another unit: what was made of them may be old."""
@@ -43,7 +44,8 @@ class DeclaredUnits:
 
     def of(self, tenant_id: int, device_id: str) -> Mapping[str, str]:
         """The units of a device by metric."""
-        return self._units.get((tenant_id, device_id), NO_UNITS)
+        devices = self._units.get(tenant_id)
+        return devices.get(device_id, NO_UNITS) if devices else NO_UNITS
 
     def hear(self, tenant_id: int, device_id: str, units: Mapping[str, str]) -> None:
         """Take what a report declares."""
@@ -59,12 +61,12 @@ class DeclaredUnits:
 
     def news(self, count: int) -> list[Declared]:
         """So many at most of the devices whose units are not kept yet as they are."""
-        return [Declared(*key, self._units[key]) for key in islice(self._news, count)]
+        return [Declared(*key, self.of(*key)) for key in islice(self._news, count)]
 
     def kept(self, told: Iterable[Declared]) -> None:
         """Hear that this is kept; what was declared meanwhile is not."""
         for tenant_id, device_id, units in told:
-            if self._units.get((tenant_id, device_id)) is units:
+            if self.of(tenant_id, device_id) is units:
                 self._news.pop((tenant_id, device_id), None)
 
     def restore(self, told: Iterable[Declared]) -> None:
@@ -75,16 +77,23 @@ class DeclaredUnits:
     def forget(self, tenant_id: int, device_id: str) -> None:
         """Know no unit of a device until it declares one."""
         self._news.pop((tenant_id, device_id), None)
-        if self._units.pop((tenant_id, device_id), None):
+        if self._units.get(tenant_id, {}).pop(device_id, None):
+            self._count -= 1
             self.change_count += 1
 
     def _put(self, key: Key, units: Mapping[str, str]) -> None:
         self.change_count += 1
-        if key not in self._units and len(self._units) >= self._devices_limit:
-            first = next(iter(self._units))
-            del self._units[first]
-            self._news.pop(first, None)
-        self._units[key] = units
+        tenant_id, device_id = key
+        devices = self._units.setdefault(tenant_id, {})
+        if device_id not in devices:
+            if self._count == self._devices_limit:
+                self._forget_one(tenant_id)
+            self._count += 1
+        devices[device_id] = units
+
+    def _forget_one(self, for_tenant: int) -> None:
+        tenant_id, devices = max(self._units.items(), key=lambda item: (len(item[1]), item[0] == for_tenant))
+        self.forget(tenant_id, next(iter(devices)))
 
 
 def _with(known: Mapping[str, str], more: Iterable[tuple[str, str]]) -> Mapping[str, str]:

@@ -2,13 +2,16 @@
 
 A device that got no answer sends again. Its reading is the same when device, metric, moment and sequence number are the
 same; without a sequence number, when the whole report is. The first that came stays. Only a moment that the device
-told itself can come again: a report of a device without a clock is never a repetition.
+told itself can come again: of a device without a clock it is told by the message that brought the report, as
+`redeliveries.py` says.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from appliance.ingestion.redeliveries import Overlay
 from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.rows import Identity, identity_of
+from broker.message import Message
 
 _DEVICE = TimeSource.DEVICE
 
@@ -46,8 +49,11 @@ class Earlier:
 class Batch:
     """The reports of a batch that is not committed, by device and moment."""
 
-    def __init__(self, held_at: Callable[[int, str, int], Sequence[Identity]]) -> None:
+    def __init__(self, held_at: Callable[[int, str, int], Sequence[Identity]], redelivered: Overlay) -> None:
         """`held_at` tells what the committed reports of a device and moment are known by, as far as memory goes."""
+        self.message: Message | None = None
+        """The one whose reports are taken."""
+        self._redelivered = redelivered
         self._held_at = held_at
         self._known: dict[tuple[int, str, int], Report | Earlier] = {}
         self.compared_count = 0
@@ -56,7 +62,7 @@ class Batch:
     def take(self, report: Report) -> tuple[Collection[str], str]:
         """Take a report; give the metrics that came before, and one of them that had another value then, or nothing."""
         if report.time_source is not _DEVICE:
-            return (), ""
+            return self._take_unstamped(report)
         tenant_id, device_id, at = moment = report.tenant_id, report.device_id, report.at
         known = self._known.get(moment)
         if known is None:
@@ -73,3 +79,8 @@ class Batch:
         found = known.repeated(report)
         known.add(identity_of(report))
         return found
+
+    def _take_unstamped(self, report: Report) -> tuple[Collection[str], str]:
+        if self.message is None or not self._redelivered.take(report, self.message):
+            return (), ""
+        return report.values.keys(), ""

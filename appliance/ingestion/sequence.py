@@ -9,7 +9,11 @@ Rules:
 - The same number at another moment, at once, is one message of several reports: that says nothing.
 """
 
+import collections.abc
+
 import msgspec
+
+Numbers = collections.abc.Sequence[int]
 
 LOOK_BACK = 256
 """So many numbers below the highest are known one by one."""
@@ -54,6 +58,18 @@ class Sequence(msgspec.Struct, gc=False):
         if at > self.newest_at:  # noqa: PLR1730  max() takes as long as all the rest
             self.newest_at = at
 
+    def take_all(self, numbers: Numbers, at: Numbers, arrived_at: Numbers) -> None:
+        """Take reports of a device with a clock as `take` does one after the other."""
+        if not numbers:
+            return
+        if [*numbers] == [*range(self.highest + 1, self.highest + 1 + len(numbers))]:
+            self.run += len(numbers)
+            self.highest = numbers[-1]
+            self.newest_at = max(self.newest_at, *at)
+            return
+        for each in zip(numbers, at, arrived_at, strict=True):
+            self.take(*each, has_clock=True)
+
     def _end_run(self) -> None:
         length = min(self.run, LOOK_BACK)
         self.seen = (self.seen << length | ((1 << length) - 1)) & _MASK
@@ -74,7 +90,7 @@ class Sequence(msgspec.Struct, gc=False):
         if depth == 0 and at != self.newest_at:
             self.newest_at = max(self.newest_at, at)
             return False
-        is_later = at > self.newest_at if has_clock else depth >= LOOK_BACK or (number <= 1 and depth >= _FEW)
+        is_later = at > self.newest_at if has_clock else begins_anew(number, depth)
         if is_later:
             self.restarts += 1
             self.seen = 1
@@ -89,3 +105,8 @@ class Sequence(msgspec.Struct, gc=False):
             # Too far back to be known one by one.
             self.late += 1
         return False
+
+
+def begins_anew(number: int, depth: int) -> bool:
+    """Whether the counter of a device without a clock began anew when it falls back by so many, to this number."""
+    return depth >= LOOK_BACK or (number <= 1 and depth >= _FEW)

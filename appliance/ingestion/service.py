@@ -352,8 +352,8 @@ class Ingestion:
 
     def _announce(self, outcome: Outcome, committed: Committed) -> None:
         events: list[object] = []
-        if outcome.reports:
-            events.append(ReportsCommitted(outcome.reports))
+        if committed.records:
+            events.append(ReportsCommitted(committed.counts()))
         events += announcements(committed.events)
         events += [NoticesQueued(tenant_id) for tenant_id in committed.notice_tenants]
         for tenant_id in {mishap.tenant_id for mishap in outcome.mishaps}:
@@ -396,5 +396,5 @@ def _known(rooms: Rooms, config: IngestionConfig) -> Known:
     registry, telemetry = rooms.registry, rooms.telemetry
     asked = (telemetry.newest_at, tolerances_of(config), telemetry.identities_at, rooms.type_of)
     known = Known(rooms.alerts.book, registry.zone_of, *asked)
-    known.mapping = rooms.mapping
+    known.mapping, known.redeliveries.held = rooms.mapping, telemetry.arrived
     return known

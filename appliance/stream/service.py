@@ -298,7 +298,7 @@ class Stream:
         while True:
             for event in await subscription.next_batch():
                 if isinstance(event, ReportsCommitted):
-                    for tenant_id in self._events.keys() & {report.tenant_id for report in event.reports}:
+                    for tenant_id in self._events.keys() & event.counts.keys():
                         self._events.pop(tenant_id).set()
 
     async def _unpacked(

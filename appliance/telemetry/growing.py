@@ -57,6 +57,13 @@ class Column:
             self.kind = None
         self.cells.extend(cells)
 
+    def extend_packed(self, cells: "memoryview[int] | memoryview[float]", kind: type) -> None:
+        """Add values of a kind, which lie in memory as an array of it has them; of booleans, as integers."""
+        if kind is self.kind and isinstance(self.cells, array):
+            self.cells.frombytes(cells.tobytes())
+        else:
+            self.extend([kind(cell) for cell in cells])
+
     def copy(self) -> "Column":
         """The same values, which stay as they are now."""
         return Column(self.cells[:], self.kind)

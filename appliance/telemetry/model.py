@@ -39,9 +39,10 @@ class Report(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReportsCommitted(msgspec.Struct, frozen=True):
-    """Event: these reports are on disk."""
+    """Event: reports of some tenants are on disk."""
 
-    reports: tuple[Report, ...]
+    counts: Mapping[int, int]
+    """How many of each."""
 
 
 class Latest(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ from appliance.telemetry.column import Cell
 from appliance.telemetry.model import Latest, Report, Value
 from appliance.telemetry.rows import Rows
 from appliance.telemetry.run import Run
+from appliance.telemetry.strip import Strip
 
 RECENT_COUNT = 60
 """How many numbers of each metric stay in memory when their chunk is sealed."""
@@ -60,51 +61,72 @@ class Closed(NamedTuple):
 class Newest:
     """The newest report of each metric. At equal moments the first that came stays.
 
-    Only for the loop, questions too: what nobody has looked at yet lies in rows that grow.
+    Only for the loop, questions too: what nobody has looked at yet lies in what grows.
     """
 
-    __slots__ = ("_held", "_noted", "_recent", "_row", "_rows", "at", "last_seen_at", "last_told", "told_for")
+    __slots__ = (
+        "_at",
+        "_held",
+        "_last_seen_at",
+        "_noted",
+        "_recent",
+        "_row",
+        "_rows",
+        "_told",
+        "_told_at",
+        "_told_for",
+        "strip",
+    )
 
     def __init__(self) -> None:
         self._held: dict[str, Report] = {}
-        """But for what the row has."""
+        """But for what the strip or the row has: that report is made only when anybody looks."""
+        self.strip = Strip(self)
+        """Where the newest reports lie that are not filed yet."""
         self._rows: Rows | None = None
         self._row = 0
-        """Where the newest report of all lies, if it is in none of those held: it is made only when anybody looks."""
+        """Where the newest report lies that was filed from the strip, if it is in none of those held."""
         self._recent: dict[str, Numbers] = {}
         self._noted = 0
         """How many reports came since all were rid of what newer ones tell."""
-        self.last_told: bytes | None = None
-        """How all of it was told last; None from the next report on."""
-        self.told_for = 0
+        self._told: bytes | None = None
+        """How all of it was told last; None from the next report on that is noted."""
+        self._told_at: int | None = None
+        """The newest moment of all, then."""
+        self._told_for = 0
         """What `told` was told for then."""
-        self.at: int | None = None
-        """The newest moment of all."""
-        self.last_seen_at: int | None = None
-        """When the newest arrival was."""
+        self._at: int | None = None
+        self._last_seen_at: int | None = None
+        """Of what the strip does not have."""
 
-    def note_row(self, report: Report, rows: Rows, row: int) -> None:
-        """Take a report, as `note` does, that is the last one of these rows."""
-        if self.at is None or report.at <= self.at or row == rows.alike_from or self.last_seen_at is None:
-            self.note(report)
-            return
-        self.last_told = None
-        self.at = report.at
-        self.last_seen_at = max(self.last_seen_at, report.arrived_at)
-        if self._rows is not rows or self._row < rows.alike_from:
-            # What was the newest so far may name what this one does not.
-            self._look()
-            self._rows = rows
-        self._row = row
+    @property
+    def at(self) -> int | None:
+        """The newest moment of all."""
+        return self.strip.newest_at if self.strip.used else self._at
+
+    @property
+    def last_seen_at(self) -> int | None:
+        """When the newest arrival was."""
+        if not self.strip.used:
+            return self._last_seen_at
+        return max(self.strip.last_arrival, self._last_seen_at or 0)
+
+    def note_filed(self, rows: Rows, at: int, last_seen_at: int) -> None:
+        """Hear that the newest report is the last one of these rows now, and when the newest of the strip arrived."""
+        self._rows, self._row = rows, rows.count - 1
+        self._at = at
+        if self._last_seen_at is None or last_seen_at > self._last_seen_at:
+            self._last_seen_at = last_seen_at
 
     def note(self, report: Report) -> None:
         """Take a report, in whatever order they come."""
-        self.last_told = None
-        if self.last_seen_at is None or report.arrived_at > self.last_seen_at:
-            self.last_seen_at = report.arrived_at
+        self.strip.end()
+        self._told = None
+        if self._last_seen_at is None or report.arrived_at > self._last_seen_at:
+            self._last_seen_at = report.arrived_at
         reports = self._reports
-        if self.at is None or report.at > self.at:
-            self.at = report.at
+        if self._at is None or report.at > self._at:
+            self._at = report.at
             for metric in report.values:
                 reports[metric] = report
         else:
@@ -124,11 +146,16 @@ class Newest:
     def _look(self) -> None:
         """Make the newest report, if nobody has looked at it yet."""
         rows, self._rows = self._rows, None
-        if rows is not None:
+        if self.strip.used:
+            report = self.strip.last()
+        elif rows is not None:
             report = rows.report(self._row)
-            self._held |= dict.fromkeys(report.values, report)
-            if len(self._held) > FEW_METRICS:
-                self._forget_some()
+        else:
+            return
+        # What was filed from a strip named what the strip names.
+        self._held |= dict.fromkeys(report.values, report)
+        if len(self._held) > FEW_METRICS:
+            self._forget_some()
 
     def _forget_some(self) -> None:
         """Let go of metrics that are too many, and now and then of what newer reports have told since."""
@@ -145,8 +172,8 @@ class Newest:
     def note_run(self, run: Run) -> None:
         """Take several reports: only the first of those with the newest moment can stay."""
         self.note(run.report(bisect_left(run.at, run.at[-1])))
-        if self.last_seen_at is None or run.last_seen_at > self.last_seen_at:
-            self.last_seen_at = run.last_seen_at
+        if self._last_seen_at is None or run.last_seen_at > self._last_seen_at:
+            self._last_seen_at = run.last_seen_at
 
     def latest(self) -> dict[str, Latest]:
         """The newest reading of each metric."""
@@ -164,15 +191,16 @@ class Newest:
         else `tell` looks at: whoever looks at all devices sees most of them as before. So there is one way of telling,
         whoever asks.
         """
-        told = self.last_told
-        if told is None or self.told_for != told_for:
-            told = self.last_told = tell(name, self._reports, self.last_seen_at)
-            self.told_for = told_for
+        told, strip = self._told, self.strip
+        at = strip.newest_at if strip.used else self._at
+        if told is None or self._told_at != at or self._told_for != told_for:
+            told = self._told = tell(name, self._reports, self.last_seen_at)
+            self._told_at, self._told_for = at, told_for
         return told
 
     def moment_of(self, metric: str) -> int | None:
         """The moment of the newest reading of a metric; None when there is none."""
-        if self._rows is not None and self._rows.surely_has(self._row, metric):
+        if (self.strip.used or self._rows is not None) and metric in self.strip.shape.names:
             return self.at
         report = self._reports.get(metric)
         return report.at if report else None
@@ -206,8 +234,8 @@ class Newest:
         """Take what `as_of_now` gave before a restart."""
         for report in reports:
             self.note(report)
-        self.last_seen_at = max(self.last_seen_at or 0, last_seen_at)
-        self.last_told = None
+        self._last_seen_at = max(self._last_seen_at or 0, last_seen_at)
+        self._told = None
 
     def recent(self, metric: str, count: int, parts: Iterable[Rows]) -> list[Pair]:
         """The newest numbers of a metric, oldest first: of what was remembered and of these parts."""

@@ -6,9 +6,11 @@ from appliance.telemetry.day_file import rank_of
 from appliance.telemetry.model import Report, Value
 from appliance.telemetry.moments import Moments
 from appliance.telemetry.newest import Closed, Newest, Numbers, last_numbers
+from appliance.telemetry.row_shape import shape_of
 from appliance.telemetry.rows import Rows
 from appliance.telemetry.run import Run
 from appliance.telemetry.sealing_order import Turn
+from appliance.telemetry.strip import STRIP_ROWS
 
 METRICS_LIMIT = 64
 """Beyond this many columns a chunk takes no further metrics: a device that names ever new ones costs no more."""
@@ -70,7 +72,8 @@ class OpenChunk:
     @property
     def report_count(self) -> int:
         """How many reports there are."""
-        return sum(part.count for part in self.parts)
+        strip = self.device.newest.strip
+        return sum(part.count for part in self.parts) + (strip.count if strip.used and strip.target is self else 0)
 
     @property
     def surcharge(self) -> int:
@@ -108,6 +111,25 @@ class OpenChunk:
             and self.moments.continues(run.at[0])
         )
 
+    def note_filed(self, first: int, last: int) -> None:
+        """Hear that the part at hand got reports out of a strip: the moments of the first and of the last."""
+        self.moments.note(first)
+        self.moments.note(last)
+
+    def lay_beside(self, report: Report, limit: int) -> bool:
+        """Have reports laid side by side that are like the one taken last; False where they cannot be.
+
+        A part takes `limit` reports at most.
+        """
+        newest, rows, values = self.device.newest, self.rows, report.values
+        if report.at != newest.at or rows.count + STRIP_ROWS > limit or not self.moments.continues(report.at):
+            return False
+        shape = shape_of((*values,), (report.sequence.__class__, *map(type, values.values())))
+        if shape is None:
+            return False
+        newest.strip.begin(report, shape, self, limit - STRIP_ROWS, max(0, rows.width - CELLS_PER_REPORT))
+        return True
+
     def last_numbers(self) -> Mapping[str, Numbers]:
         """The newest numbers of each metric, made once, and when nothing comes any more: it may take a while."""
         if self._last is None:
@@ -116,7 +138,6 @@ class OpenChunk:
 
     def continue_in_new_part(self) -> Rows:
         """Leave the part at hand as it is."""
-        self.rows.settle()
         self.rows = Rows(self.rows.tenant_id, self.rows.device_id, self.rows.day)
         self.parts.append(self.rows)
         self.moments.begin_part()
@@ -152,6 +173,7 @@ class OpenDevice:
         return self.tenant_id, self.device_id
 
     def parts(self) -> Iterable[Rows]:
-        """Every column set in memory, oldest chunk first."""
+        """Every column set in memory, oldest chunk first; whatever came is filed."""
+        self.newest.strip.settle()
         for chunk in (*self.sealing, *self.open.values()):
             yield from chunk.parts

@@ -10,6 +10,7 @@ Rules:
 
 from collections.abc import Iterable, Sequence
 from operator import attrgetter, itemgetter
+from sys import intern
 
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS
@@ -20,6 +21,7 @@ from appliance.telemetry.open_chunk import CELLS_PER_REPORT, METRICS_LIMIT, Open
 from appliance.telemetry.rows import Identity, Rows
 from appliance.telemetry.run import Run
 from appliance.telemetry.sealing_order import oldest, turn_at
+from appliance.telemetry.strip import Strip
 
 IDENTITIES_LIMIT = 16
 """Of the reports of one moment, so many are looked at to tell whether another one is new."""
@@ -31,6 +33,8 @@ LOOK_INTERVAL_MS = 30_000
 PRESSING_CELLS = 4_194_304
 """What is not usual and takes so many times the memory of a value, about 32 MB, is not left until the next sealing."""
 
+_NO_STRIPS: dict[str, Strip] = {}
+
 
 class OpenChunks:
     """Every device that was heard of, and its reports that are not in a day file."""
@@ -40,6 +44,8 @@ class OpenChunks:
         self._seal_after_reports = config.seal_after_reports
         self._memory_limit_reports = config.memory_limit_reports
         self._devices: dict[tuple[int, str], OpenDevice] = {}
+        self._strips: dict[int, dict[str, Strip]] = {}
+        """By tenant and device: where reports are laid that are like those before them."""
         self._by_name: dict[int, list[tuple[str, Newest]]] = {}
         """What is known of the devices of a tenant, as long as none comes or goes."""
         self.sealing: list[OpenChunk] = []
@@ -57,26 +63,38 @@ class OpenChunks:
 
     def absorb(self, reports: Sequence[Report], log_id: int, now: int) -> None:
         """Take the reports of one log record. Log ids only ever grow."""
-        devices = self._devices
-        limit = self._seal_after_reports
+        tenant_id, strips = 0, _NO_STRIPS
         for report in reports:
-            device = devices.get((report.tenant_id, report.device_id)) or self.device(
-                report.tenant_id, report.device_id
-            )
-            chunk = device.current
-            if chunk is None or chunk.rows.day != report.at // DAY_MS:
-                chunk = device.current = device.open.get(report.at // DAY_MS) or self._open(device, report, now)
-            rows = chunk.rows
-            if rows.count >= limit or (rows.width > METRICS_LIMIT and not report.values.keys() <= rows.names):
-                rows = chunk.continue_in_new_part()
-                chunk.due_at = now
-            row = rows.append(report, log_id)
-            if rows.width > CELLS_PER_REPORT or rows.has_texts:
-                self._pressing_cells += chunk.weigh(report)
-            chunk.moments.note(report.at)
-            device.newest.note_row(report, rows, row)
+            if report.tenant_id != tenant_id:
+                tenant_id = report.tenant_id
+                strips = self._strips.setdefault(tenant_id, {})
+            strip = strips.get(report.device_id)
+            if strip is None or not strip.take(report, log_id):
+                self._absorb_unlike(report, log_id, now)
+            elif strip.extra_cells:
+                self._pressing_cells += strip.extra_cells
+                strip.target.extra_cells += strip.extra_cells
         self.report_count += len(reports)
         self.note_log(log_id)
+
+    def _absorb_unlike(self, report: Report, log_id: int, now: int) -> None:
+        """Take a report that is not like those before it; the next one may be like this."""
+        device = self.device(report.tenant_id, report.device_id)
+        device.newest.strip.end()
+        chunk = device.current
+        if chunk is None or chunk.rows.day != report.at // DAY_MS:
+            chunk = device.current = device.open.get(report.at // DAY_MS) or self._open(device, report, now)
+        rows, limit = chunk.rows, self._seal_after_reports
+        if rows.count >= limit or (rows.width > METRICS_LIMIT and not report.values.keys() <= rows.names):
+            rows = chunk.continue_in_new_part()
+            chunk.due_at = now
+        rows.append(report, log_id)
+        if rows.width > CELLS_PER_REPORT or rows.has_texts:
+            self._pressing_cells += chunk.weigh(report)
+        chunk.moments.note(report.at)
+        device.newest.note(report)
+        if chunk.lay_beside(report, limit):
+            self._strips[device.tenant_id][device.device_id] = device.newest.strip
 
     def absorb_run(self, run: Run, now: int) -> bool:
         """Take reports of one device as `absorb` would, at once; False if it cannot, then none is taken.
@@ -84,6 +102,7 @@ class OpenChunks:
         Reports that come later in the log may be taken before: those of other devices.
         """
         device = self.device(run.first.tenant_id, run.first.device_id)
+        device.newest.strip.end()
         chunk = device.open.get(run.first.at // DAY_MS)
         if len(run.columns) > METRICS_LIMIT or len(run.at) > self._seal_after_reports:
             return False
@@ -109,6 +128,8 @@ class OpenChunks:
         """What memory holds of a device; nothing yet if it was not heard of before."""
         device = self._devices.get((tenant_id, device_id))
         if device is None:
+            # Under the very name that reports have which are like those before them: it need not be compared then.
+            device_id = intern(device_id)
             device = self._devices[tenant_id, device_id] = OpenDevice(tenant_id, device_id)
             self._by_name.pop(tenant_id, None)
             self.tenants.add(tenant_id)
@@ -119,6 +140,7 @@ class OpenChunks:
         device = self._devices.pop((tenant_id, device_id), None)
         if device is not None:
             self._by_name.pop(tenant_id, None)
+            self._strips.get(tenant_id, _NO_STRIPS).pop(device_id, None)
             self.sealing = [chunk for chunk in self.sealing if chunk.device is not device]
             self.report_count -= sum(part.count for part in device.parts())
 
@@ -173,9 +195,14 @@ class OpenChunks:
 
         In the order of the log; of very many the first.
         """
+        strip = self._strips.get(tenant_id, _NO_STRIPS).get(device_id)
+        if strip is not None and strip.newest_at < at < strip.ends_at:
+            # Asked about every report.
+            return []
         device = self._devices.get((tenant_id, device_id))
         if device is None or device.newest.at is None or at > device.newest.at:
             return []
+        device.newest.strip.settle()
         day = at // DAY_MS
         chunks = [chunk for chunk in device.sealing if chunk.day == day]
         if day in device.open:
@@ -255,7 +282,7 @@ class OpenChunks:
         chunks = sorted([chunk for chunk in chunks if chunk.day not in self.held], key=attrgetter("day", "age"))
         for chunk in chunks:
             # From here on others may look, each in a thread of its own.
-            chunk.rows.settle()
+            chunk.device.newest.strip.end()
             del chunk.device.open[chunk.day]
             chunk.device.current = None
             chunk.device.sealing.append(chunk)

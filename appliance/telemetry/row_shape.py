@@ -1,13 +1,17 @@
-"""What reports have in common that lie side by side, row by row."""
+"""What reports have in common that lie side by side, packed row by row."""
 
-from array import array
+import struct
 from functools import lru_cache
 from types import NoneType
 
-from appliance.telemetry.model import Value
-
 SHAPES_LIMIT = 1_024
 """Of more shapes, those that were not met for longest are made anew: that costs time, and no memory."""
+NAMES_LIMIT = 64
+"""Wider reports are filed one by one."""
+HEADS = 3
+"""What stands before the values in each row: moment, arrival, sequence number."""
+
+_CODES: dict[type, str] = {float: "d", int: "q", bool: "q"}
 
 
 class Shape:
@@ -16,21 +20,28 @@ class Shape:
     Devices that are alike share one.
     """
 
-    __slots__ = ("_is_fractions", "is_numbered", "kinds", "names")
+    __slots__ = ("is_numbered", "kinds", "names", "pack_into", "row_bytes", "unpack_from", "width")
 
     def __init__(self, names: tuple[str, ...], kinds: tuple[type, ...]) -> None:
         self.names = names
         self.kinds = list(kinds)
         """That of the sequence number comes first."""
         self.is_numbered = kinds[0] is not NoneType
-        self._is_fractions = set(kinds[1:]) == {float}
-
-    def cells(self) -> "array[float] | list[Value]":
-        """Where the values of such reports can lie; nothing yet."""
-        return array("d") if self._is_fractions else []
+        row = struct.Struct("=" + "q" * HEADS + "".join(map(_CODES.__getitem__, kinds[1:])))
+        self.pack_into = row.pack_into
+        """Puts a row into a buffer, at a place in bytes. Raises `struct.error` for an integer beyond 64 bits."""
+        self.unpack_from = row.unpack_from
+        """Gives the row at a place of a buffer; a boolean comes as an integer."""
+        self.row_bytes = row.size
+        self.width = HEADS + len(names)
+        """How many cells a row has."""
 
 
 @lru_cache(SHAPES_LIMIT)
-def shape_of(names: tuple[str, ...], kinds: tuple[type, ...]) -> Shape:
-    """The shape of such reports: the very same for the same."""
-    return Shape(names, kinds)
+def shape_of(names: tuple[str, ...], kinds: tuple[type, ...]) -> Shape | None:
+    """The shape of such reports, the very same for the same; None where they cannot lie side by side.
+
+    `kinds` begins with that of the sequence number, an integer or None.
+    """
+    is_packable = 0 < len(names) <= NAMES_LIMIT and all(kind in _CODES for kind in kinds[1:])
+    return Shape(names, kinds) if is_packable else None

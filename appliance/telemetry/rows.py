@@ -3,58 +3,43 @@
 Appending is on the way of every report, so it is plain: a column is an array as long as all its values are of
 one kind and a list from the first that is not. What rarely changes (topic, client identifier, source of the
 moment) is kept only where it changes.
-
-The reports that came last and are alike lie side by side, row by row, until there are `STRIP_ROWS` or anybody looks:
-among ten thousand devices, each object that a report touches has to be fetched from memory, and those of five columns
-are many. Who hands rows to another thread has them settled before.
 """
 
 from array import array
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import compress
-from typing import Self, cast
+from typing import Self
 
 from appliance.instant import DAY_MS
 from appliance.telemetry.column import MISSING, Cell
 from appliance.telemetry.growing import Column, Runs, column_of, column_with_missing, new_column
 from appliance.telemetry.model import Report, TimeSource, Value
-from appliance.telemetry.row_shape import Shape, shape_of
+from appliance.telemetry.row_shape import HEADS, Shape
 from appliance.telemetry.run import Run
 
 Identity = tuple[int, int | None, tuple[tuple[str, str], ...]]
 """What two deliveries of one report have in common: moment, sequence number and values."""
-
-STRIP_ROWS = 16
-"""Reports that lie side by side, at most: what is no fraction takes several times the memory there."""
-STRIP_NAMES = 64
-"""Wider reports are put where they belong at once."""
-_HEADS = 3
-"""Of a report in the strip: moment, arrival, sequence number."""
 
 
 class Rows:
     """The reports of one device on one UTC day. They come in the order of the event log."""
 
     __slots__ = (
-        "_arrived_at",
-        "_at",
-        "_cells",
         "_client_id",
-        "_columns",
-        "_heads",
-        "_sequences",
-        "_shape",
         "_time_source",
         "_topic",
-        "alike_from",
+        "arrived_at",
+        "at",
         "client_ids",
+        "columns",
         "count",
         "day",
         "device_id",
         "first_log_id",
         "has_texts",
         "last_log_id",
+        "sequences",
         "tenant_id",
         "time_sources",
         "topics",
@@ -72,10 +57,14 @@ class Rows:
         """How many metrics there are, while rows grow."""
         self.first_log_id = 0
         self.last_log_id = 0
-        self._at: array[int] = array("q")
-        self._arrived_at: array[int] = array("q")
-        self._sequences = Column(array("q"), int)
-        self._columns: dict[str, Column] = {}
+        self.at: array[int] = array("q")
+        """The moment of each report."""
+        self.arrived_at: array[int] = array("q")
+        """When each report arrived."""
+        self.sequences = Column(array("q"), int)
+        """The sequence number of each report, or None."""
+        self.columns: dict[str, Column] = {}
+        """A column for each metric, all as long as there are rows."""
         self.topics: Runs[str] = Runs([], [])
         self.client_ids: Runs[str] = Runs([], [])
         self.time_sources: Runs[TimeSource] = Runs([], [])
@@ -84,47 +73,11 @@ class Rows:
         self._topic: str | None = None
         self._client_id: str | None = None
         self._time_source: TimeSource | None = None
-        self.alike_from = 0
-        """The row from which on all reports name the same metrics."""
-        self._shape: Shape | None = None
-        """What the reports of the strip have in common: the last one before it had that, too."""
-        self._heads: array[int] = array("q")
-        """Moment, arrival and sequence number of each report of the strip."""
-        self._cells: array[float] | list[Value] = []
-        """The values of each report of the strip."""
-
-    @property
-    def at(self) -> "array[int]":
-        """The moment of each report."""
-        if self._heads:
-            self.settle()
-        return self._at
-
-    @property
-    def arrived_at(self) -> "array[int]":
-        """When each report arrived."""
-        if self._heads:
-            self.settle()
-        return self._arrived_at
-
-    @property
-    def sequences(self) -> Column:
-        """The sequence number of each report, or None."""
-        if self._heads:
-            self.settle()
-        return self._sequences
-
-    @property
-    def columns(self) -> dict[str, Column]:
-        """A column for each metric, all as long as there are rows."""
-        if self._heads:
-            self.settle()
-        return self._columns
 
     @property
     def names(self) -> AbstractSet[str]:
-        """The metrics: a report in the strip brings no new ones."""
-        return self._columns.keys()
+        """The metrics."""
+        return self.columns.keys()
 
     @classmethod
     def of(cls, reports: Sequence[Report], log_id: int) -> Self:
@@ -138,82 +91,62 @@ class Rows:
     def append(self, report: Report, log_id: int) -> int:
         """Add the next report, which the log holds under this id, and give its row."""
         row = self.count
+        if row == 0:
+            self.first_log_id = log_id
         self.last_log_id = log_id
-        shape = self._shape
+        self.at.append(report.at)
+        self.arrived_at.append(report.arrived_at)
+        self.sequences.append(report.sequence)
+        self.count = row + 1
         if (
-            shape is not None
-            and shape.names == (*report.values,)
-            and shape.kinds == [report.sequence.__class__, *map(type, report.values.values())]
-            and report.topic == self._topic
-            and report.client_id == self._client_id
-            and report.time_source is self._time_source
+            report.topic != self._topic
+            or report.client_id != self._client_id
+            or report.time_source is not self._time_source
         ):
-            try:
-                self._heads.extend((report.at, report.arrived_at, report.sequence or 0))
-            except OverflowError:
-                # An integer beyond 64 bits, after two that were taken.
-                del self._heads[-2:]
-            else:
-                self._cells.extend(report.values.values())  # type: ignore[arg-type]
-                self.count = row + 1
-                if len(self._heads) == STRIP_ROWS * _HEADS:
-                    self.settle()
-                return row
-        self._append_unlike(report, log_id)
+            self._append_source(report, row)
+        self._append_values(report, row)
+        self.width = len(self.columns)
         return row
 
-    def surely_has(self, row: int, metric: str) -> bool:
-        """Whether a report is known to name a metric, without a look at it."""
-        return self._shape is not None and row >= self.alike_from and metric in self._shape.names
-
-    def settle(self) -> None:
-        """Put the strip where all other reports are."""
-        heads, shape = self._heads, self._shape
-        if not heads or shape is None:
-            return
-        row, count = len(self._at), len(heads) // _HEADS
-        self._at.extend(heads[0::_HEADS])
-        self._arrived_at.extend(heads[1::_HEADS])
-        self._sequences.extend(heads[2::_HEADS] if shape.is_numbered else [None] * count)
-        columns, names = self._columns, shape.names
-        for place, name in enumerate(names):
-            columns[name].extend(self._cells[place :: len(names)])
-        if len(names) != len(columns):
-            for column in columns.values():
-                if len(column.cells) == row:
-                    column.extend([MISSING] * count)
-        del heads[:], self._cells[:]
+    def extend_packed(self, shape: Shape, packed: memoryview, last_log_id: int) -> None:
+        """Add reports packed row by row, from the same source as the last one, whose metrics all have a column."""
+        row, width = self.count, shape.width
+        wholes, fractions = packed.cast("q"), packed.cast("d")
+        at = wholes[0::width]
+        count = len(at)
+        self.count = row + count
+        self.last_log_id = last_log_id
+        self.at.frombytes(at.tobytes())
+        self.arrived_at.frombytes(wholes[1::width].tobytes())
+        if shape.is_numbered:
+            self.sequences.extend_packed(wholes[2::width], int)
+        else:
+            self.sequences.extend([None] * count)
+        columns = self.columns
+        for place, (name, kind) in enumerate(zip(shape.names, shape.kinds[1:], strict=True), HEADS):
+            cells = fractions if kind is float else wholes
+            columns[name].extend_packed(cells[place::width], kind)
+        if len(shape.names) != len(columns):
+            self._fill(row, count)
 
     def report(self, row: int) -> Report:
         """One of the reports."""
-        if row < (settled := len(self._at)):
-            columns = self._columns.items()
-            cells = {name: column.cells[row] for name, column in columns}
-            values = {name: cell for name, cell in cells.items() if cell is not MISSING}
-            at, arrived_at, sequence = self._at[row], self._arrived_at[row], self._sequences.cells[row]
-        else:
-            shape = cast("Shape", self._shape)
-            at, arrived_at, sequence = self._heads[(row - settled) * _HEADS : (row - settled + 1) * _HEADS]
-            width = len(shape.names)
-            values = dict(zip(shape.names, self._cells[(row - settled) * width :], strict=False))
-            sequence = sequence if shape.is_numbered else None
+        cells = {name: column.cells[row] for name, column in self.columns.items()}
         return Report(
             self.tenant_id,
             self.device_id,
-            at,
-            arrived_at,
+            self.at[row],
+            self.arrived_at[row],
             self.time_sources.at(row),
             self.topics.at(row),
             self.client_ids.at(row),
-            values,
-            sequence,
+            {name: cell for name, cell in cells.items() if cell is not MISSING},
+            self.sequences.cells[row],
         )
 
     def extend(self, run: Run) -> None:
         """Add reports of the same device and day, which have the same metrics as all that are there."""
-        row = self.alike_from = self.count
-        self.settle()
-        self._shape = None
+        row = self.count
         self.count += len(run.at)
         if row == 0:
             self.first_log_id = run.log_ids[0]
@@ -230,7 +163,7 @@ class Rows:
                 column.extend(cells)
             if column.kind is None and not self.has_texts:
                 self.has_texts = any(type(cell) is str for cell in cells)
-        self.width = len(self._columns)
+        self.width = len(self.columns)
 
     def reports(self, chosen: Iterable[object] | None = None) -> list[Report]:
         """Every report, in the order of the log, or those of the rows at whose place something true stands."""
@@ -281,34 +214,7 @@ class Rows:
     def put(self, at: "array[int]", arrived_at: "array[int]", sequences: Column) -> None:
         """Have so many reports where there were none: when they are of, when they arrived, and their numbers."""
         self.count = len(at)
-        self._at, self._arrived_at, self._sequences = at, arrived_at, sequences
-
-    def _append_unlike(self, report: Report, log_id: int) -> None:
-        """Add a report that is not like those of the strip; of two that are like each other, the next may be, too."""
-        self.settle()
-        row = self.count
-        if row == 0:
-            self.first_log_id = log_id
-        self._at.append(report.at)
-        self._arrived_at.append(report.arrived_at)
-        self._sequences.append(report.sequence)
-        self.count = row + 1
-        if (
-            report.topic != self._topic
-            or report.client_id != self._client_id
-            or report.time_source is not self._time_source
-        ):
-            self._append_source(report, row)
-        self._append_values(report, row)
-        self.width = len(self._columns)
-        names, before = (*report.values,), self._shape
-        if before is None or names != before.names:
-            self.alike_from = row
-        if 0 < len(names) <= STRIP_NAMES:
-            self._shape = shape_of(names, (report.sequence.__class__, *map(type, report.values.values())))
-            self._cells = self._shape.cells()
-        else:
-            self._shape = None
+        self.at, self.arrived_at, self.sequences = at, arrived_at, sequences
 
     def _append_source(self, report: Report, row: int) -> None:
         if report.topic != self._topic:
@@ -322,7 +228,7 @@ class Rows:
             self.time_sources.append(row, report.time_source)
 
     def _append_values(self, report: Report, row: int) -> None:
-        columns = self._columns
+        columns = self.columns
         values = report.values
         for name, value in values.items():
             column = columns.get(name)
@@ -335,9 +241,13 @@ class Rows:
                 if type(value) is str:
                     self.has_texts = True
         if len(values) != len(columns):
-            for column in columns.values():
-                if len(column.cells) == row:
-                    column.append(MISSING)
+            self._fill(row, 1)
+
+    def _fill(self, row: int, count: int) -> None:
+        """Note in the columns that got nothing that so many reports from this row on have no such metric."""
+        for column in self.columns.values():
+            if len(column.cells) == row:
+                column.extend([MISSING] * count)
 
 
 def identity_of(report: Report) -> Identity:

@@ -59,6 +59,8 @@ class Telemetry:
         self._database = database
         self._clock = clock
         self._chunks = OpenChunks(config)
+        self.identities_at: Callable[[int, str, int], list[Identity]] = self._chunks.identities_at
+        """What tells the reports of a device and moment from all others, as far as memory holds them."""
         self._files = DatabaseFolder(
             folder / "days",
             FileSettings(prepare=queries.prepare_day, page_bytes=queries.DAY_PAGE_BYTES, cache_kb=8_000),
@@ -120,10 +122,6 @@ class Telemetry:
         """The moment of the newest reading of a metric; None when there is none."""
         known = self._chunks.newest(tenant_id, device_id)
         return known.moment_of(metric) if known else None
-
-    def identities_at(self, tenant_id: int, device_id: str, at: int) -> list[Identity]:
-        """What tells the reports of a device and moment from all others, as far as memory holds them."""
-        return self._chunks.identities_at(tenant_id, device_id, at)
 
     def latest_of_all(self, tenant_id: int) -> dict[str, dict[str, Latest]]:
         """The newest reading of each metric of every device of a tenant that was ever heard of."""

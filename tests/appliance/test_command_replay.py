@@ -21,9 +21,10 @@ class Fake:
         self.now = NOON
         self.rests: list[float] = []
         self.pages = [
-            {"source": "log", "lines": [[NOON + 1_000, "one"], [NOON + 1_000, "two"]]},
-            {"source": "chunks", "lines": [[NOON + 5_000, "three"]]},
-            {"source": "", "lines": []},
+            {"source": "log", "lines": [[NOON + 1_000, "one"], [NOON + 1_000, "two"]], "lacks": []},
+            {"source": "chunks", "lines": [], "lacks": ["2026-01-22: no answer"]},
+            {"source": "chunks", "lines": [[NOON + 5_000, "three"]], "lacks": []},
+            {"source": "", "lines": [], "lacks": []},
         ]
 
     def ask(self, _: Config, call: str, arguments: dict[str, Any]) -> Any:
@@ -51,6 +52,7 @@ def test_every_line_is_printed_and_the_source_is_told(capsys: pytest.CaptureFixt
     printed = capsys.readouterr()
     assert printed.out == "one\ntwo\nthree\n"
     assert printed.err.count("replayed out of") == 2
+    assert "headworks: something may be missing of 2026-01-22: no answer\n" in printed.err
     assert fake.asked[0] == (
         "replay.open",
         {"start": "2026-01-31", "until": "", "devices": ["a", "b"], "topics": ["x/#"], "messages": True},

@@ -6,6 +6,7 @@ import pytest
 from appliance.console_replay import OPEN_LIMIT, ReplayEndedError, Replays
 from appliance.errors import InvalidInputError
 from appliance.instant import HOUR_MS, to_text
+from tests.appliance.stream.replay.test_service import Unreadable
 from tests.appliance.stream.story import Log
 from tests.appliance.telemetry.reports import NOON, report
 
@@ -57,4 +58,18 @@ async def test_messages_come_where_they_are_asked_for(tmp_path: Path) -> None:
         [(arrived_at, line)] = page.lines
         assert (page.source, arrived_at) == ("log", NOON)
         assert json.loads(json.loads(line)["payload"])["readings"] == {"n": 1}
+        await calls["replay.close"]({"number": opened.number})
+
+
+async def test_a_day_that_may_lack_something_is_named_before_what_is_there(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        await log.take(report(at=NOON, arrived_at=NOON))
+        await log.telemetry.seal_all()
+        log.now += HOUR_MS
+        log.telemetry.cold = Unreadable()
+        calls = Replays(log.replay, log.messages).calls()
+        opened = await calls["replay.open"](ASKED)
+        page = await calls["replay.next"]({"number": opened.number})
+        assert (page.source, page.lines, page.lacks) == ("chunks", (), ("2026-01-22: the bucket does not answer",))
+        assert len((await calls["replay.next"]({"number": opened.number})).lines) == 1
         await calls["replay.close"]({"number": opened.number})

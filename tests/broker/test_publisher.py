@@ -56,6 +56,14 @@ class TestAcknowledgement:
             stage.owner.release()
             assert await new.heard() == [Puback(5)]
 
+    async def test_the_owner_hears_what_was_sent_before_and_under_which_identifier(self) -> None:
+        async with staged() as stage:
+            line = await stage.line("c", level=V4)
+            for sent in (one(258), one(259), one(259, duplicate=True), one(7, qos=2), one(0, qos=0)):
+                await line.send(sent)
+            told = [(each.packet_identifier, each.is_redelivery) for each in stage.owner.messages]
+            assert told == [(b"\1\2", False), (b"\1\3", False), (b"\1\3", True), (b"\0\7", False), (b"", False)]
+
     async def test_what_is_acknowledged_now_does_not_wait(self) -> None:
         async with staged() as stage:
             stage.broker.exchange.now_filters = ("quick/#",)

@@ -55,7 +55,7 @@ async def test_what_is_published_reaches_the_owner_and_the_subscriber(house: Hou
     received = {type(packet): packet for packet in [await wire.receive(), await wire.receive()]}
     assert received == {Puback: Puback(3), Publish: Publish("a/b", b"hello", 1, packet_id=1)}
     (message,) = house.owner.messages
-    assert message == Message(1, "c", "c", "a/b", b"hello", 1, False, 1_000)
+    assert message == Message(1, "c", "c", "a/b", b"hello", 1, False, 1_000, packet_identifier=b"\0\3")
 
 
 async def test_an_answer_reaches_the_client_alone_that_it_is_for(house: House) -> None:

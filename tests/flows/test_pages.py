@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from appliance.alerts.model import NewRule
-from appliance.instant import MINUTE_MS, SECOND_MS
+from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, day_of
 from appliance.notifications.model import NoticeAttempted
 from appliance.registry.catalogue.model import DeviceChange
 from tests.appliance.ingestion.mapping.examples import rule as mapping
@@ -25,6 +25,7 @@ PATHS = (
     "/",
     "/devices",
     "/devices/sensor-001",
+    "/devices/sensor-001?range=1y",
     "/devices/sensor-001/connections",
     "/devices/sensor-001/certificates",
     "/devices/sensor-001/tokens",
@@ -289,6 +290,32 @@ async def test_a_device_page_goes_on_by_itself(browser: Browser, house: House) -
         await expect(page.locator("#chart-newest")).to_have_attribute("value", "42.5")
         await house.send("sensor-002", b"[]")
         await expect(page.locator("#device-problems")).to_contain_text("an empty array")
+
+
+async def test_a_chart_of_a_year_takes_what_comes_into_the_day(browser: Browser, house: House) -> None:
+    await furnish(house)
+    now = house.clock()
+    for days in (40, 39, 30):
+        await house.send("sensor-002", {"pressure": 50.0 + days}, at=now - days * DAY_MS)
+    async with opened(browser, house, await house.claim()) as window:
+        page = await window.open("/devices/sensor-002")
+        await page.get_by_role("link", name="1 y", exact=True).click()
+        assert "range=1y" in page.url
+        chart = page.locator("#chart")
+        await expect(chart.locator("canvas")).to_be_visible()
+        await expect(chart.locator(".u-legend")).to_contain_text("least")
+        await expect(page.get_by_role("img", name="Pressure over 1 year")).to_be_visible()
+        await expect(page.locator("#chart-told")).to_contain_text("Where the line is broken, there are no readings.")
+        await house.send("sensor-002", {"pressure": 12.5})
+        await expect(page.locator("#chart-newest")).to_have_attribute("value", "12.5")
+        box = await chart.locator(".u-over").bounding_box()
+        assert box is not None
+        await page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 20)
+        # The least of today is what came just now, and the mean still that of all.
+        await expect(chart.locator(".u-series", has_text="least")).to_contain_text("12.5")
+        await expect(chart.locator(".u-series", has_text="mean")).not_to_contain_text("12.5")
+        await page.get_by_text("Figures of this chart").click()
+        await expect(page.get_by_role("row", name=day_of(now - 40 * DAY_MS)[:7])).to_be_visible()
 
 
 async def test_a_page_whose_session_ends_asks_to_sign_in(browser: Browser, house: House) -> None:

@@ -3,9 +3,10 @@ import json
 from hypothesis import given
 
 from appliance.stream.model import Gap, Position
+from appliance.stream.replay.model import Lack
 from appliance.telemetry.model import Report
-from tests.appliance.telemetry.reports import NOON, reports
-from web.events import beat, event, gap_event, report_event
+from tests.appliance.telemetry.reports import DAY, NOON, reports
+from web.events import beat, event, gap_event, lack_event, report_event
 
 
 @given(reports())
@@ -25,6 +26,11 @@ def test_an_event_without_an_id_leaves_the_last_one_in_place() -> None:
 def test_a_gap_carries_the_place_after_it() -> None:
     written = gap_event(Gap(Position(1), 4, None, NOON, "x"), "5")
     assert written.startswith(b"event: gap\nid: 5\ndata: ")
+
+
+def test_a_day_that_is_missing_from_a_replay_moves_the_reader_to_no_place() -> None:
+    expected = b'event: gap\ndata: {"day":"2026-01-31","why":"the bucket does not answer"}\n\n'
+    assert lack_event(Lack(DAY, "the bucket does not answer")) == expected
 
 
 def test_a_beat_is_no_event_and_may_move_the_reader_on() -> None:

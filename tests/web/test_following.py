@@ -13,6 +13,7 @@ from appliance.instant import HOUR_MS
 from appliance.stream.model import Position, Start, TooManyStreamsError
 from appliance.stream.replay.model import Interval
 from appliance.stream.wanted import EVERYTHING, Wanted
+from tests.appliance.stream.replay.test_service import Unreadable
 from tests.web.house import House
 from web.following import FINISHED, STOPPING, Again, Followers, Live
 
@@ -132,6 +133,18 @@ async def test_what_came_comes_once_more_in_its_time(house: House) -> None:
         assert events[-1][1:] == ("end", {"why": FINISHED})
         assert events[0][2]["source"] == "log"
         assert [event_id for _, event_id, _ in events[1:-1]] == [f"{start + n * 100}.1" for n in range(4)]
+
+
+async def test_a_day_that_a_replay_lacks_is_told_before_what_it_has(house: House) -> None:
+    followers = Followers(house.gateway)
+    await house.send("pump-1", {"n": 1})
+    await house.gateway.telemetry.seal_all()
+    house.gateway.telemetry.cold = Unreadable()
+    interval = Interval(1, house.clock() - HOUR_MS, house.clock() + 1)
+    async with followers.running(), aclosing(followers.again(Again(interval, 0), allowed)) as pieces:
+        events = await Reading(pieces).rest()
+    assert [kind for kind, _, _ in events] == ["begin", "gap", "report", "end"]
+    assert events[1][2] == {"day": "2026-01-22", "why": "the bucket does not answer"}
 
 
 async def test_there_is_an_end_to_how_many_may_follow_and_one_user_has_a_part_of_them(house: House) -> None:

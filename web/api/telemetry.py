@@ -223,10 +223,7 @@ async def latest_out(
     rested_at = 0
     for first in range(0, len(newest), DEVICES_AT_ONCE):
         some = newest[first : first + DEVICES_AT_ONCE]
-        pieces += [
-            (each.told_for == units_count and each.last_told) or each.told(device_id, tell, units_count)
-            for device_id, each in some
-        ]
+        pieces += [each.told(device_id, tell, units_count) for device_id, each in some]
         if news >= DEVICES_AT_ONCE or len(pieces) - rested_at >= KNOWN_AT_ONCE:
             news, rested_at = 0, len(pieces)
             await asyncio.sleep(0)

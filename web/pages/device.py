@@ -1,6 +1,8 @@
 """One device: what it says now, how that went over time, who it is, and what went wrong."""
 
+import asyncio
 from collections.abc import Sequence
+from datetime import UTC
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -16,23 +18,33 @@ from appliance.gateway import Gateway
 from appliance.ingestion import location
 from appliance.ingestion.model import Problem
 from appliance.ingestion.quality import Quality
-from appliance.instant import DAY_MS, HOUR_MS, day_of
+from appliance.instant import HOUR_MS
 from appliance.registry.model import Certificate, Device, Presence
-from appliance.telemetry.model import Series, TimeSource
-from appliance.telemetry.wanted import Check
-from web import fleet, words
-from web.figures import Point, Sparkline, sparkline, thinned, with_gaps
+from appliance.telemetry.asking.model import (
+    Aggregate,
+    Binned,
+    Fill,
+    Order,
+    Question,
+    TooManyQuestionsError,
+    TooMuchError,
+    Unit,
+    Width,
+)
+from appliance.telemetry.model import TimeSource
+from web import charts, fleet, words
+from web.charts import DEFAULT_RANGE, RANGES, Drawn, Picture, Range
 from web.fleet import CONDITION_WORDS, Condition, Standing
 from web.packet_log import PacketLogs, PacketLogView
 from web.painting import Paint, Painting, Part, Stage
 from web.sessions import SessionView, sessions_of
 from web.shell import Frame
 
-RANGES = {"1h": HOUR_MS, "6h": 6 * HOUR_MS, "24h": DAY_MS, "7d": 7 * DAY_MS}
-RANGE_WORDS = {"1h": "1 h", "6h": "6 h", "24h": "24 h", "7d": "7 d"}
-DEFAULT_RANGE = "1h"
-POINTS_LIMIT = 600
 READINGS_LIMIT = 150_000
+"""Of more readings the bins of hours are drawn."""
+
+PATIENCE_S = 10.0
+"""For so long the page waits for its chart: others may ask much."""
 
 
 class Tile(msgspec.Struct, frozen=True):
@@ -89,18 +101,15 @@ class Link(msgspec.Struct, frozen=True):
 class Chart(msgspec.Struct, frozen=True):
     """One metric over time."""
 
-    metric: str
     label: str
     unit: str
     limit: float | None
-    start: int
-    end: int
-    points: tuple[tuple[int, float | None], ...]
-    is_truncated: bool
-    damaged_days: tuple[str, ...]
+    range_word: str
+    picture: Picture
+    damaged: str
     """Days of which readings are known to be damaged or missing."""
-    drawing: Sparkline | None
-    """The same as a plain drawing, for a browser without script."""
+    trouble: str
+    """Why it could not be drawn; empty when it could."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -137,10 +146,10 @@ async def show_device(
         "frame": frame,
         "now": frame.now,
         "view": sight,
-        "chart": await _chart(gateway, sight.device, charted, question.range, frame.now) if charted else None,
+        "chart": await _chart(gateway, sight.device, charted, RANGES[question.range], frame.now) if charted else None,
         "ranges": [
-            Link(words_, _address(question._replace(range=key)), key == question.range)
-            for key, words_ in RANGE_WORDS.items()
+            Link(each.label, _address(question._replace(range=key)), key == question.range)
+            for key, each in RANGES.items()
         ],
         "identity": await _identity(gateway, sight.device),
         "live_address": "/live?" + urlencode({"view": "device", **question._asdict()}),
@@ -257,40 +266,68 @@ def _places(standing: Standing) -> tuple[Tile, ...]:
     return tuple(found)
 
 
-async def _chart(gateway: Gateway, device: Device, metric: str, range_: str, now: int) -> Chart:
-    start = now - RANGES[range_]
-    [series] = await gateway.telemetry.series(
-        device.tenant_id, device.device_id, [metric], start, now + HOUR_MS, READINGS_LIMIT
-    )
-    points = await gateway.telemetry.aside(_points, series, start, now)
+async def _chart(gateway: Gateway, device: Device, metric: str, range_: Range, now: int) -> Chart:
+    drawn, trouble = Drawn((), 0), ""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            drawn = await _drawn(gateway, device, metric, range_, now)
+    except TimeoutError:
+        trouble = f"this took more than {PATIENCE_S:g} s, for others ask much: load the page again in a while"
+    except (TooManyQuestionsError, TooMuchError) as error:
+        trouble = str(error)
     limit = fleet.limit_for(gateway.alerts.rules(device.tenant_id), metric, device.zone)
+    picture = await gateway.telemetry.aside(charts.picture, drawn, range_, now, limit)
+    span = (picture.start, now + HOUR_MS)
     return Chart(
-        metric=metric,
         label=words.metric_name(metric),
         unit=fleet.unit(gateway, device, metric),
         limit=limit,
-        start=start,
-        end=now,
-        points=tuple(with_gaps(points)),
-        is_truncated=series.truncated,
-        damaged_days=tuple(
-            day_of(day * DAY_MS)
-            for day in gateway.telemetry.day_files.missing.between(
-                device.tenant_id, [device.device_id], start, now + HOUR_MS
-            )
+        range_word=range_.told,
+        picture=picture,
+        damaged=charts.damaged(
+            gateway.telemetry.day_files.missing.between(device.tenant_id, [device.device_id], *span)
         ),
-        drawing=sparkline(points, start, now + HOUR_MS, limit),
+        trouble=trouble,
     )
 
 
-def _points(_check: Check, series: Series, start: int, now: int) -> list[Point]:
-    """What is drawn of the readings. Runs in a thread."""
-    readings: list[Point] = [
-        (at, float(value))
-        for at, value in zip(series.at, series.values, strict=True)
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]
-    return thinned(readings, start, now, POINTS_LIMIT)
+async def _drawn(gateway: Gateway, device: Device, metric: str, range_: Range, now: int) -> Drawn:
+    """What a range has to be drawn. Raises `TooManyQuestionsError`, `TooMuchError`."""
+    telemetry, start, end = gateway.telemetry, now - range_.length_ms, now + HOUR_MS
+    own = (device.tenant_id, device.device_id)
+    if not range_.is_rolled_up:
+        [series] = await telemetry.series(*own, [metric], start, end, READINGS_LIMIT)
+        if series.truncated:
+            return await _rolled_up(gateway, device, metric, (start, end), HOUR_MS)
+        return await telemetry.aside(charts.drawn_of_readings, series.at, series.values, range_.bin_ms)
+    bins = await _rolled_up(gateway, device, metric, (start, end), range_.bin_ms)
+    if not charts.may_be_read(bins.bins, range_):
+        return bins
+    [series] = await telemetry.series(
+        *own, [metric], bins.bins[0].at if bins.bins else start, end + HOUR_MS, READINGS_LIMIT
+    )
+    return charts.preferred(charts.as_they_are(series.at, series.values), bins, start)
+
+
+async def _rolled_up(gateway: Gateway, device: Device, metric: str, span: tuple[int, int], bin_ms: int) -> Drawn:
+    """Bins of whole hours or days, the first and the last of which are whole, too."""
+    bounds = range(span[0] // bin_ms * bin_ms, -(-span[1] // bin_ms) * bin_ms + 1, bin_ms)
+    question = Question(
+        tenant_id=device.tenant_id,
+        keys={device.device_id: (device.device_id,)},
+        columns=(Binned(metric, metric, Aggregate.AVG),),
+        start=bounds[0],
+        end=bounds[-1],
+        width=Width(1, Unit.HOUR),
+        zone=UTC,
+        fill=Fill.NONE,
+        order=Order.OLDEST,
+        limit=len(bounds),
+    )
+    asking = gateway.telemetry.asking
+    async with asking.turn():
+        gathered = await asking.gathered(question, bounds)
+    return Drawn(charts.told_by(bounds, gathered.whole(device.device_id, metric)), bin_ms)
 
 
 def _address(question: _Question) -> str:

@@ -11,6 +11,7 @@ that is damaged costs only whoever asks about it. Of what failed the log is told
 import asyncio
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -89,6 +90,13 @@ class Committed(msgspec.Struct, frozen=True):
     notice_tenants: tuple[int, ...]
     results: tuple[Results, ...] = ()
     """Of each errand."""
+
+    def counts(self) -> Mapping[int, int]:
+        """How many reports of each tenant there are."""
+        counts = Counter[int]()
+        for record in self.records.values():
+            counts[record.tenant_id] += len(record.reports)
+        return counts
 
 
 class Load(NamedTuple):

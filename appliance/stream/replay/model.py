@@ -1,5 +1,7 @@
 """The nouns of a replay."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from appliance.errors import ApplianceError
@@ -62,6 +64,14 @@ class Span(msgspec.Struct, frozen=True):
             raise TooMuchError(f"more than {self.most:,} reports arrived within {self.end - self.start:,} ms")
 
 
+class Lack(NamedTuple):
+    """A day of which something may be missing from a replay."""
+
+    day: int
+    """Whole UTC days since 1970."""
+    why: str
+
+
 class Slice(msgspec.Struct, frozen=True):
     """Reports in the order of their arrival, and where they came from; maybe none, to tell how far it has come."""
 
@@ -69,3 +79,5 @@ class Slice(msgspec.Struct, frozen=True):
     reports: tuple[Placed, ...]
     reached_at: int
     """Everything that arrived before this was given."""
+    lacks: tuple[Lack, ...] = ()
+    """But for what may be of these days. Each is told once."""

@@ -4,16 +4,18 @@ Rules:
 - What is asked for is by arrival, and so is the order, wherever it comes from: each piece of the interval is gathered
   whole and put in order. So both sources give the same, and a reader that comes back goes on at the same place.
 - A piece is as long as suits memory: where too much arrived at once, a shorter one is taken.
+- A day that may have something of the interval and cannot be read is told, not passed over in silence.
 """
 
 from collections.abc import AsyncGenerator
+from itertools import starmap
 from operator import attrgetter
 
 from appliance.errors import InvalidInputError
 from appliance.instant import DAY_MS, to_text
 from appliance.stream.replay.from_chunks.service import FromChunks
 from appliance.stream.replay.from_log.service import FromLog
-from appliance.stream.replay.model import CHUNKS, LOG, Interval, Slice, Span, TooMuchError
+from appliance.stream.replay.model import CHUNKS, LOG, Interval, Lack, Slice, Span, TooMuchError
 from appliance.stream.replay.ordering import Ordering
 from appliance.stream.replay.width import FIRST_MS, TOO_MANY, next_width
 from appliance.stream.service import Stream
@@ -50,21 +52,25 @@ class Replay:
 
     async def slices(self, interval: Interval) -> AsyncGenerator[Slice, None]:
         """The reports of an interval, slice by slice."""
-        ordering = Ordering(interval.after)
+        ordering, lacking = Ordering(interval.after), dict[int, str]()
         start, width = interval.begins_at, FIRST_MS
         while start < interval.end:
             end = min(start + width, interval.end)
             span = Span(interval.tenant_id, start, end, interval.wanted, self.too_many)
+            told = len(lacking)
             try:
-                source, found = await self._arrived(span)
+                source, found = await self._arrived(span, lacking)
             except TooMuchError:
                 width = max(1, (end - start) // 4)
                 continue
             placed = [*ordering.take(sorted(found, key=attrgetter("arrived_at"))), *ordering.rest()]
-            yield Slice(source, tuple(placed), end)
+            yield Slice(source, tuple(placed), end, tuple(starmap(Lack, list(lacking.items())[told:])))
             start, width = end, next_width(width, len(found))
 
-    async def _arrived(self, span: Span) -> tuple[str, list[Report]]:
-        """What arrived in a span, in any order, and out of what. Raises `TooMuchError`."""
+    async def _arrived(self, span: Span, lacking: dict[int, str]) -> tuple[str, list[Report]]:
+        """What arrived in a span, in any order, and out of what. Raises `TooMuchError`.
+
+        The days that are lacking are added, and why.
+        """
         found = await self._log.arrived(span)
-        return (LOG, found) if found is not None else (CHUNKS, await self._chunks.arrived(span))
+        return (LOG, found) if found is not None else (CHUNKS, await self._chunks.arrived(span, lacking.setdefault))

@@ -16,8 +16,11 @@ class ColdReadings(Protocol):
     async def parts(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> Sequence[Rows]:
         """What is there of a device, a tenant and its id, within a span of a day, beyond what day files have."""
 
+    def days_arrived(self, start: int, end: int) -> Sequence[int]:
+        """The days of which something may be there that arrived in a span."""
+
     async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
-        """What is there of a day by when it arrived, beyond what day files have."""
+        """What is there of a day by when it arrived, beyond what day files have. Raises `ColdError`."""
 
     def is_needed(self, day: int) -> bool:
         """Whether day files may lack something that is there."""
@@ -34,6 +37,11 @@ class NothingCold:
     async def parts(self, device: tuple[int, str], day: int, span: tuple[int, int]) -> Sequence[Rows]:
         """Nothing."""
         del device, day, span
+        return ()
+
+    def days_arrived(self, start: int, end: int) -> Sequence[int]:
+        """None."""
+        del start, end
         return ()
 
     async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:

@@ -180,6 +180,10 @@ class Cold:
         """The days of a range that have a file, here or in the bucket."""
         return self._shelf.days(start, end)
 
+    def days_arrived(self, start: int, end: int) -> list[int]:
+        """The days of whose file something may have arrived in a span."""
+        return self._shelf.days_arrived(start, end)
+
     def is_needed(self, day: int) -> bool:
         """Whether day files may lack something that the file of a day has."""
         return self._shelf.is_needed(day)
@@ -196,13 +200,18 @@ class Cold:
         return await self._given(day, lambda: self._shelf.parts(device, day, span), device)
 
     async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
-        """What it has by when it arrived; nothing when it cannot be read."""
+        """What it has by when it arrived. Raises `ColdError` when it cannot be read."""
         if not self._has_pyarrow:
             return ()
         if day in self._shelf.unseen:
-            log.warning("day was not looked at yet and is not replayed day=%s", day_of(day * DAY_MS))
-            return ()
-        return await self._given(day, lambda: self._shelf.arrived(day, asked))
+            raise ColdError(f"the file of {day_of(day * DAY_MS)} was not looked at yet")
+        if self._shelf.is_out_of_sight(day) and asked.arrivals[0] >= (day + 2) * DAY_MS:
+            # For what came late, if anything did, every old day would have to be fetched.
+            raise ColdError(f"only the bucket has {day_of(day * DAY_MS)}, and nobody knows whether anything came late")
+        found = await self._given(day, lambda: self._shelf.arrived(day, asked))
+        if day in self._unread:
+            raise ColdError(self._unread[day])
+        return found
 
     async def _given(self, day: int, read: Callable[[], Awaitable[list[Rows]]], *devices: Device) -> Sequence[Rows]:
         """What is read of the file of a day; whether it could be is noted."""
@@ -263,6 +272,7 @@ class Cold:
             await self._tried("removing what was fetched", self._upkeep.remove_fetched)
             await self._tried("forgetting", self._upkeep.forget_gone)
             await self._tried("borrowed files", self._let_go_borrowed)
+            await self._tried("arrivals", self._shelf.learn_arrivals)
             self._unread = {day: why for day, why in self._unread.items() if day in self._shelf.known}
             await self._tried("damaged files", self._count_aside)
 

@@ -88,3 +88,13 @@ def test_what_is_forgotten_is_not_kept_and_may_be_declared_again() -> None:
     assert (declared.of(1, "a"), declared.news(9), declared.change_count) == ({}, [], count + 1)
     declared.hear(1, "a", {"x": "bar"})
     assert declared.news(9) == [Declared(1, "a", {"x": "bar"})]
+
+
+def test_what_one_tenant_declares_makes_no_other_forget_all_it_has() -> None:
+    declared = DeclaredUnits(devices_limit=4)
+    for name in "abc":
+        declared.hear(1, name, {"x": "m"})
+    for number in range(9):
+        declared.hear(2, f"d{number}", {"x": "m"})
+    assert [bool(declared.of(1, name)) for name in "abc"].count(True) == 2
+    assert [number for number in range(9) if declared.of(2, f"d{number}")][-2:] == [7, 8]

@@ -1,9 +1,11 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.ingestion.redeliveries import Redeliveries
 from appliance.ingestion.repeats import Batch
 from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.rows import Identity, identity_of
@@ -24,20 +26,20 @@ reports = st.lists(st.builds(report, values, st.integers(0, 2), st.none() | st.i
 @given(reports, st.integers(0, 12))
 def test_what_is_held_and_what_is_in_the_batch_are_alike(told: list[Report], split: int) -> None:
     """However a stream is cut by commits and restarts, the same is left out."""
-    whole = Batch(lambda *_: ())
+    whole = Batch(lambda *_: (), Redeliveries().overlay())
     expected = [whole.take(one) for one in told]
     committed = told[:split]
 
     def held_at(_tenant: int, _device: str, at: int) -> list[Identity]:
         return [identity_of(one) for one in committed if one.at == at]
 
-    later = Batch(held_at)
+    later = Batch(held_at, Redeliveries().overlay())
     assert [later.take(one) for one in told[split:]] == expected[split:]
 
 
 @given(reports)
 def test_each_reading_of_a_numbered_message_is_kept_once(told: list[Report]) -> None:
-    batch = Batch(lambda *_: ())
+    batch = Batch(lambda *_: (), Redeliveries().overlay())
     kept = []
     for one in told:
         repeated, _ = batch.take(one)
@@ -51,7 +53,7 @@ def test_each_reading_of_a_numbered_message_is_kept_once(told: list[Report]) -> 
 
 
 def test_without_a_number_only_the_whole_report_is_the_same() -> None:
-    batch = Batch(lambda *_: ())
+    batch = Batch(lambda *_: (), Redeliveries().overlay())
     assert batch.take(report({"a": 1}))[0] == ()
     assert batch.take(report({"a": 2}))[0] == ()
     assert batch.take(report({"a": 1, "b": 1}))[0] == ()
@@ -59,16 +61,20 @@ def test_without_a_number_only_the_whole_report_is_the_same() -> None:
 
 
 def test_another_value_of_the_same_number_is_told() -> None:
-    batch = Batch(lambda *_: ())
+    batch = Batch(lambda *_: (), Redeliveries().overlay())
     batch.take(report({"a": 1}, sequence=5))
     assert batch.take(report({"a": 2, "b": 1}, sequence=5)) == (["a"], "a")
     assert batch.take(report({"a": 1}, sequence=6)) == ([], "")
 
 
-def test_a_device_without_a_clock_never_repeats_itself() -> None:
-    batch = Batch(lambda *_: ())
-    for _ in range(2):
-        assert batch.take(report({"a": 1}, source=TimeSource.ARRIVAL_NO_CLOCK)) == ((), "")
+def test_a_report_without_a_moment_of_its_own_comes_again_with_its_message() -> None:
+    batch = Batch(lambda *_: (), Redeliveries().overlay())
+    one = report({"a": 1}, source=TimeSource.ARRIVAL_NO_CLOCK)
+    for is_redelivery, expected in ((False, set()), (False, set()), (True, {"a"})):
+        sent = message({"a": 1})
+        batch.message = msgspec.structs.replace(sent, packet_identifier=b"\0\1", is_redelivery=is_redelivery)
+        repeated, contradicted = batch.take(one)
+        assert (set(repeated), contradicted) == (expected, "")
 
 
 async def test_a_report_that_comes_again_after_a_restart_is_not_kept_again(tmp_path: Path) -> None:

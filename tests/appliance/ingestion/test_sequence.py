@@ -34,6 +34,23 @@ def test_counts_are_those_of_whoever_remembers_every_number(steps: list[int]) ->
     assert found.highest == max(known)
 
 
+some = st.lists(st.tuples(st.integers(0, 40), st.integers(MOMENT, MOMENT + 9)), max_size=5)
+in_order = st.builds(
+    lambda first, count: [(n, MOMENT + n) for n in range(first, first + count)], *[st.integers(0, 40)] * 2
+)
+
+
+@given(st.lists(some | in_order, max_size=6))
+def test_several_at_once_are_taken_as_one_after_the_other(told: list[list[tuple[int, int]]]) -> None:
+    at_once, one_by_one = Sequence(3, MOMENT), Sequence(3, MOMENT)
+    for pairs in told:
+        numbers, moments = [number for number, _ in pairs], [moment for _, moment in pairs]
+        at_once.take_all(numbers, moments, moments)
+        for number, moment in pairs:
+            one_by_one.take(number, moment, moment, has_clock=True)
+        assert at_once == one_by_one
+
+
 @given(st.integers(0, 1_000), st.integers(1, 2_000))
 def test_numbers_in_order_are_all_there(first: int, count: int) -> None:
     found = taken(list(range(first, first + count)))

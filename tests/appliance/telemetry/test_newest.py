@@ -13,7 +13,7 @@ from appliance.telemetry.growing import Column
 from appliance.telemetry.model import Latest, Report, TimeSource
 from appliance.telemetry.newest import FEW_METRICS, METRICS_LIMIT, PARTS_LIMIT, RECENT_COUNT, Newest, last_numbers
 from appliance.telemetry.rows import Rows
-from tests.appliance.telemetry.reports import DAY, NOON, report
+from tests.appliance.telemetry.reports import NOON, report
 
 small = st.builds(
     report,
@@ -42,33 +42,6 @@ def test_the_first_report_of_the_newest_moment_is_the_latest(reports: list[Repor
     assert newest.latest() == expected
     assert newest.metrics() == sorted(expected)
     assert newest.last_seen_at == max((each.arrived_at for each in reports), default=None)
-
-
-looks = st.sampled_from(["", "told", "moment", "part"])
-
-
-@given(st.lists(small, max_size=12), st.lists(looks, min_size=12, max_size=12))
-def test_what_lies_in_rows_is_known_as_if_it_had_been_noted(reports: list[Report], asked: list[str]) -> None:
-    rows, newest = Rows(1, "sensor-001", DAY), Newest()
-    for number, (each, what) in enumerate(zip(reports, asked, strict=False)):
-        newest.note_row(each, rows, rows.append(each, number))
-        plainly = noted(reports[: number + 1])
-        if what == "told":
-            assert newest.latest() == plainly.latest()
-        elif what == "moment":
-            assert [newest.moment_of(metric) for metric in "abc"] == [plainly.moment_of(metric) for metric in "abc"]
-        elif what == "part":
-            rows = Rows(1, "sensor-001", DAY)
-        assert (newest.at, newest.last_seen_at) == (plainly.at, plainly.last_seen_at)
-    assert newest.as_of_now() == noted(reports).as_of_now()
-
-
-def test_what_lies_in_rows_is_told_anew_after_each_report() -> None:
-    rows, newest = Rows(1, "sensor-001", DAY), Newest()
-    for number in range(4):
-        each = report(at=NOON + number, values={"a": number})
-        newest.note_row(each, rows, rows.append(each, number))
-        assert newest.told("x", lambda _, held, __: str(held["a"].values["a"]).encode()) == str(number).encode()
 
 
 @given(st.lists(small, min_size=1, max_size=12), st.randoms())
@@ -181,7 +154,7 @@ def test_of_thousands_of_parts_only_the_latest_are_looked_at() -> None:
 
     parts = [Rows.of([report(at=NOON + number)], number) for number in range(PARTS_LIMIT + 100)]
     for part in parts:
-        part._columns = Watched(part.columns)
+        part.columns = Watched(part.columns)
     newest = Newest()
     assert [at - NOON for at, _ in newest.recent("pressure", 3, parts)] == [len(parts) + n for n in (-3, -2, -1)]
     assert len(looked_at) == 3

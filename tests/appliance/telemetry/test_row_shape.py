@@ -1,25 +1,45 @@
-"""Reports of one shape may lie side by side."""
+"""Reports of one shape may lie side by side, packed."""
 
-from array import array
+import struct
 from types import NoneType
 
-from appliance.telemetry.row_shape import shape_of
+import pytest
+
+from appliance.telemetry.row_shape import NAMES_LIMIT, Shape, shape_of
+
+
+def shape(names: tuple[str, ...], *kinds: type) -> Shape:
+    found = shape_of(names, kinds)
+    assert found is not None
+    return found
 
 
 def test_devices_that_are_alike_share_a_shape() -> None:
-    shape = shape_of(("a", "b"), (int, float, float))
-    assert shape is shape_of(("a", "b"), (int, float, float))
-    assert shape is not shape_of(("b", "a"), (int, float, float))
-    assert shape is not shape_of(("a", "b"), (int, float, bool))
-    assert (shape.names, shape.kinds) == (("a", "b"), [int, float, float])
+    one = shape(("a", "b"), int, float, float)
+    assert one is shape(("a", "b"), int, float, float)
+    assert one is not shape(("b", "a"), int, float, float)
+    assert one is not shape(("a", "b"), int, float, bool)
+    assert (one.names, one.kinds) == (("a", "b"), [int, float, float])
 
 
-def test_only_fractions_lie_in_an_array() -> None:
-    assert shape_of(("a", "b"), (int, float, float)).cells() == array("d")
-    for kinds in ((int, float, int), (int, int, int), (int, float, NoneType), (int, bool, bool)):
-        assert shape_of(("a", "b"), kinds).cells() == []
+def test_what_takes_no_eight_bytes_lies_nowhere_side_by_side() -> None:
+    for kinds in ((int, str), (int, NoneType)):
+        assert shape_of(("a",), kinds) is None
+    assert shape_of((), (int,)) is None
+    names = tuple(f"m{number}" for number in range(NAMES_LIMIT + 1))
+    assert shape_of(names, (int, *[float] * len(names))) is None
+    assert shape(names[:-1], int, *[float] * NAMES_LIMIT).width == NAMES_LIMIT + 3
 
 
 def test_a_sequence_number_may_be_lacking() -> None:
-    assert shape_of(("a",), (int, float)).is_numbered
-    assert not shape_of(("a",), (NoneType, float)).is_numbered
+    assert shape(("a",), int, float).is_numbered
+    assert not shape(("a",), NoneType, float).is_numbered
+
+
+def test_a_row_comes_back_and_what_has_more_than_64_bits_is_refused() -> None:
+    one = shape(("a", "b", "c"), int, float, int, bool)
+    buffer = bytearray(one.row_bytes)
+    one.pack_into(buffer, 0, 1, 2, 3, -0.0, -(2**63), True)
+    assert [*map(repr, one.unpack_from(buffer))] == ["1", "2", "3", "-0.0", str(-(2**63)), "1"]
+    with pytest.raises(struct.error):
+        one.pack_into(buffer, 0, 1, 2, 3, 0.0, 2**63, True)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.telemetry.growing import Column
-from appliance.telemetry.model import Report, TimeSource, Value
-from appliance.telemetry.rows import STRIP_ROWS, Rows, identity_of
+from appliance.telemetry.model import Report, Value
+from appliance.telemetry.row_shape import shape_of
+from appliance.telemetry.rows import Rows, identity_of
 from appliance.telemetry.run import Run
 from appliance.telemetry.scaled import Scaled, Window
 from tests.appliance.telemetry.reports import DAY, NOON, exact, report, reports, values
@@ -65,54 +66,23 @@ def test_a_row_is_known_by_what_its_report_is_known_by(written: list[Report]) ->
     assert [rows.identity(row) for row in range(rows.count)] == [identity_of(each) for each in written]
 
 
-few = st.sampled_from([("a",), ("b", "a"), ("a", "b"), ()])
-alike = st.builds(
-    lambda names, one, other, sequence, source, client: report(
-        "a",
-        at=NOON + one,
-        values=dict(zip(names, (other, one), strict=False)),
-        sequence=sequence,
-        time_source=source,
-        client_id=client,
-    ),
-    few,
-    st.integers(0, 3),
-    st.sampled_from([0.5, -0.0, float("nan"), 7, True, None, "text", 2**70]),
-    st.none() | st.integers(0, 2) | st.just(2**63),
-    st.sampled_from([TimeSource.DEVICE, TimeSource.DEVICE, TimeSource.ARRIVAL_NO_CLOCK]),
-    st.sampled_from(["a", "a", "other"]),
-)
-many_alike = st.lists(st.tuples(alike, st.integers(1, STRIP_ROWS + 1)), min_size=1, max_size=6).map(
-    lambda each: [one for one, times in each for _ in range(times)]
-)
-
-
-@given(many_alike, st.sets(st.integers(0, 60), max_size=3))
-def test_whoever_looks_meanwhile_finds_all_that_came(written: list[Report], looked_at: set[int]) -> None:
-    rows, seldom = Rows(1, "a", DAY), Rows(1, "a", DAY)
-    for row, each in enumerate(written):
-        assert rows.append(each, row) == seldom.append(each, row) == row
-        assert exact(rows.report(row)) == exact(each)
-        named = [name for name in "ab" if rows.surely_has(row, name)]
-        assert set(named) <= each.values.keys()
-        if row in looked_at:
-            assert list(map(exact, rows.reports())) == list(map(exact, written[: row + 1]))
-    assert rows.count == len(written) == len(rows.copy().at)
-    assert [exact(seldom.report(row)) for row in range(seldom.count)] == list(map(exact, written))
-    assert list(map(exact, seldom.reports())) == list(map(exact, rows.reports()))
-    assert [column.kind for column in seldom.columns.values()] == [column.kind for column in rows.columns.values()]
-
-
-def test_reports_that_are_alike_lie_side_by_side_until_somebody_looks() -> None:
-    rows = Rows.of([report(values={"a": 0.5, "b": 1.5}, sequence=number) for number in range(3)], 1)
-    assert rows.alike_from == 0
-    assert rows.surely_has(2, "b")
-    assert len(rows._at) == 1
-    assert list(rows.columns["b"].cells) == [1.5] * 3
-    assert len(rows._at) == 3
-    for number in range(2 * STRIP_ROWS):
-        rows.append(report(values={"a": 0.5, "b": 1.5}, sequence=number), 1)
-    assert len(rows._at) == 3 + 2 * STRIP_ROWS
+def test_what_is_packed_is_filed_as_if_it_had_come_one_by_one() -> None:
+    told = [
+        report(at=NOON + place, sequence=place, values={"a": place / 2, "on": place == 2, "count": place})
+        for place in range(4)
+    ]
+    older = report(values={"a": 0, "on": True, "count": 2**70, "elsewhere": "x"}, sequence=None)
+    shape = shape_of(("a", "on", "count"), (int, float, bool, int))
+    assert shape is not None
+    packed = bytearray(shape.row_bytes * len(told))
+    for place, each in enumerate(told):
+        shape.pack_into(packed, place * shape.row_bytes, each.at, each.arrived_at, place, *each.values.values())
+    rows, one_by_one = Rows.of([older, told[0]], 1), Rows.of([older, *told], 1)
+    rows.extend_packed(shape, memoryview(packed)[shape.row_bytes :], 9)
+    assert list(map(exact, rows.reports())) == list(map(exact, one_by_one.reports()))
+    assert [exact(rows.report(row)) for row in range(rows.count)] == list(map(exact, [older, *told]))
+    assert (rows.first_log_id, rows.last_log_id) == (1, 9)
+    assert [column.kind for column in rows.columns.values()] == [column.kind for column in one_by_one.columns.values()]
 
 
 def test_a_run_stays_as_it_was_while_the_rows_that_took_it_grow() -> None:

@@ -3,12 +3,12 @@
 Rules:
 - What came late lies in the day of its own moment: every day that was written since is looked at, and of these the
   chunks with log ids that are new enough. Which days those are is told by log ids, not by clocks, which are set.
-- Of days that only Parquet has, what came more than a day late is not found.
+- Of days that only Parquet has, those are looked at of which something arrived in the span, as far as that is known.
 - Memory is copied before files are read: a chunk that moves in between is seen twice, which is mended.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from appliance.stream import queries
 from appliance.stream.replay.model import Span
 from appliance.telemetry import chunk
 from appliance.telemetry import queries as telemetry_queries
-from appliance.telemetry.cold.model import Arrivals
+from appliance.telemetry.cold.model import Arrivals, ColdError
 from appliance.telemetry.day_file import DamagedDayError, StoredChunk
 from appliance.telemetry.days import queries as day_queries
 from appliance.telemetry.model import Report
@@ -29,7 +29,6 @@ from appliance.telemetry.service import Telemetry
 from appliance.telemetry.wanted import Check
 
 DEVICES_AT_ONCE = 256
-COLD_LATE_MS = DAY_MS
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 """The files of a day as they are: another one when anything was written into them."""
@@ -46,8 +45,11 @@ class FromChunks:
         self._newest: dict[int, tuple[Stamp, dict[int, int]]] = {}
         """Of each day, as its files were: the newest log id of each tenant."""
 
-    async def arrived(self, span: Span) -> list[Report]:
-        """What arrived in a span, in any order, and maybe twice. Raises `TooMuchError`."""
+    async def arrived(self, span: Span, lacks: Callable[[int, str], object] = lambda *_: None) -> list[Report]:
+        """What arrived in a span, in any order, and maybe twice. Raises `TooMuchError`.
+
+        `lacks` hears of each day of which something may have arrived in the span and that cannot be read now, and why.
+        """
         tenant_id = span.tenant_id
         after = [0, *await self._database.read(queries.select_mark(tenant_id, span.start))][-1]
         named = span.wanted.device_ids
@@ -58,12 +60,19 @@ class FromChunks:
             if number % DEVICES_AT_ONCE == 0:
                 await asyncio.sleep(0)
         found = await self._telemetry.aside(self._gathered, span, after, memory)
-        moments = (span.start - COLD_LATE_MS, span.end + self._future_ms)
+        moments_end = span.end + self._future_ms
         # After the day files: a day that goes in between is seen twice, too.
-        for day in filter(self._telemetry.cold.is_needed, self._telemetry.cold.days(*moments)):
+        for day in filter(self._telemetry.cold.is_needed, self._telemetry.cold.days_arrived(span.start, span.end)):
+            if day * DAY_MS >= moments_end:
+                continue
             # Of devices that nothing else is left of, only the file itself knows.
-            asked = Arrivals(tenant_id, tuple(sorted(named)), moments, (span.start, span.end), span.limit)
-            parts = await self._telemetry.cold.arrived(day, asked)
+            moments, arrivals = (day * DAY_MS, moments_end), (span.start, span.end)
+            asked = Arrivals(tenant_id, tuple(sorted(named)), moments, arrivals, span.limit)
+            try:
+                parts = await self._telemetry.cold.arrived(day, asked)
+            except ColdError as error:
+                lacks(day, str(error))
+                continue
             span.require_room(sum(rows.count for rows in parts))
             found += await self._telemetry.aside(_reports_of, span, parts)
             span.require_room(len(found))

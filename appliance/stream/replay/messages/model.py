@@ -7,6 +7,7 @@ import msgspec
 
 from appliance.stream.model import BadPositionError
 from appliance.stream.replay import ordering
+from appliance.stream.replay.model import Lack
 from appliance.stream.replay.ordering import Place
 from appliance.telemetry.journal.model import Standing
 
@@ -52,6 +53,8 @@ class MessageSlice(msgspec.Struct, frozen=True):
     messages: tuple[PlacedMessage, ...]
     reached_at: int
     """Everything that arrived before this was given."""
+    lacks: tuple[Lack, ...] = ()
+    """But for what may be of these days. Each is told once."""
 
 
 START = Mark(Place(0, 0))

@@ -61,7 +61,7 @@ class Messages:
                 return
         async for reports in self._replay.slices(_rest(interval, after)):
             placed = (PlacedMessage(place, message_of(report), Mark(place)) for place, report in reports.reports)
-            yield MessageSlice(reports.source, tuple(placed), reports.reached_at)
+            yield MessageSlice(reports.source, tuple(placed), reports.reached_at, reports.lacks)
 
     async def _raw(self, interval: Interval, after: Mark) -> AsyncGenerator[MessageSlice, None]:
         """What the journal has. Raises `BrokenOffError`."""

@@ -4,8 +4,10 @@ The file comes first and what is known of it second, so a stop in between leaves
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -17,12 +19,16 @@ from appliance.telemetry.cold import plan, queries
 from appliance.telemetry.cold.model import Arrivals, ColdDay, ColdError, Erased, HinderedError
 from appliance.telemetry.cold.plan import Device
 from appliance.telemetry.cold.shelf import files
+from appliance.telemetry.cold.shelf.arrivals import ArrivalBook
 from appliance.telemetry.cold.worker.model import Describe, Export, Without, Written
 from appliance.telemetry.cold.worker.service import Workers
 from appliance.telemetry.keeping import sealed_day
 from appliance.telemetry.rows import Rows
 
 log = logging.getLogger(__name__)
+
+LEARNT_AT_ONCE = 16
+"""Of so many files that an earlier version wrote it is found out in one go when what is in them arrived."""
 
 
 class Shelf:
@@ -36,6 +42,9 @@ class Shelf:
         self._clock = clock
         self._sources = files.Sources()
         self.known: dict[int, ColdDay] = {}
+        self._arrivals = ArrivalBook(self.folder)
+        self._unclear: set[str] = set()
+        """The files of which nobody could tell when what is in them arrived."""
         self._checked: set[str] = set()
         """The files that were what they should be when they were first read."""
         self.is_elsewhere: Callable[[ColdDay], bool] = lambda _: False
@@ -53,6 +62,7 @@ class Shelf:
         What is erased from now on gets numbers that no file names: gateway.db may be older than files, or new.
         """
         await asyncio.to_thread(files.remove_leftovers, self.folder)
+        await asyncio.to_thread(self._arrivals.load)
         self.known = {each.day: each for each in await self._database.read(queries.select_days())}
         there = await asyncio.to_thread(files.days_in, self.folder)
         self.unseen = {day for day, size in there.items() if not _is_known(self.known.get(day), size)}
@@ -76,7 +86,9 @@ class Shelf:
             except ColdError as error:
                 log.warning("file of a day cannot be read day=%s error=%s", day_of(day * DAY_MS), error)
             else:
-                await self.note(_with(known, written, source=written.source, erasure_number=written.erasure_number))
+                known = _with(known, written, source=written.source, erasure_number=written.erasure_number)
+                await self.note(known)
+                await self._note_arrivals(known, written)
         self.unseen.discard(day)
 
     async def look_for_gone(self) -> None:
@@ -144,7 +156,9 @@ class Shelf:
             aside = await asyncio.to_thread(files.set_aside, path, known.erasure_number)
             log.error("damaged file of a day set aside name=%s", aside.name)
         await self._settled(target, path, written)
-        await self.note(_with(known, written, source=source, erasure_number=erasure_number, exported_at=self._clock()))
+        known = _with(known, written, source=source, erasure_number=erasure_number, exported_at=self._clock())
+        await self.note(known)
+        await self._note_arrivals(known, written)
         log.info(
             "day written as Parquet day=%s reading_count=%d file_bytes=%d damaged_chunks=%d",
             day_of(day * DAY_MS),
@@ -168,6 +182,7 @@ class Shelf:
                 await self._settled(target, path, written)
                 # What was lost may be in the sealed day.
                 known = _with(known, written, source="" if written.lost_count else known.source)
+                await self._note_arrivals(known, written)
                 log.info(
                     "devices taken out of a day of Parquet day=%s lost_parts=%d",
                     day_of(known.day * DAY_MS),
@@ -219,6 +234,33 @@ class Shelf:
         there = self.unseen.union(day for day, known in self.known.items() if self._has_file(known))
         return [day for day in there if day * DAY_MS < end and (day + 1) * DAY_MS > start]
 
+    def days_arrived(self, start: int, end: int) -> list[int]:
+        """The days that have a file, here or elsewhere, in which something may have arrived in a span."""
+        touched = (each.day for each in self.known.values() if self._arrivals.may_touch(each, start, end))
+        return sorted(self.unseen.union(day for day in touched if self._has_file(self.known[day])))
+
+    def is_out_of_sight(self, day: int) -> bool:
+        """Whether nobody knows when what is in the file of a day arrived, and to find out it has to be fetched."""
+        known = self.known.get(day)
+        return known is not None and not known.is_local and not self._arrivals.is_known(known)
+
+    async def learn_arrivals(self) -> None:
+        """Find out of some files that are here when what is in them arrived. Raises `HinderedError`."""
+        there = (each for each in self.known.values() if each.is_local and each.sha256 and each.day not in self.unseen)
+        due = (each for each in there if not self._arrivals.is_known(each) and each.sha256 not in self._unclear)
+        for known in list(islice(due, LEARNT_AT_ONCE)):
+            try:
+                written = await self._workers.written(Describe(str(self.path(known.day))))
+            except HinderedError:
+                raise
+            except ColdError:
+                # Whoever reads it names it.
+                self._unclear.add(known.sha256)
+            else:
+                await self._note_arrivals(msgspec.structs.replace(known, sha256=written.sha256), written)
+                if written.sha256 != known.sha256:
+                    self._unclear.add(known.sha256)
+
     def is_needed(self, day: int) -> bool:
         """Whether the file of a day has, or had, something that its sealed day does not."""
         known = self.known.get(day)
@@ -268,6 +310,12 @@ class Shelf:
 
     def _sealed(self, day: int) -> Path:
         return self._days / f"{day_of(day * DAY_MS)}{sealed_day.SUFFIX}"
+
+    async def _note_arrivals(self, known: ColdDay, written: Written) -> None:
+        self._arrivals.note(known, *written.arrivals)
+        # On a full disk it is found out again after the next start.
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._arrivals.save, self.known)
 
     async def _made_room(self, path: Path) -> Path:
         try:

@@ -4,20 +4,14 @@ To look again may mean to fetch each file that only the bucket has, so a start m
 a mark of the devices, and only for as long as the file is the same.
 """
 
-import contextlib
-import os
 from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-from appliance.telemetry.keeping import sealed_day
+from appliance.telemetry.cold.shelf import beside
 
 NAME = "_thinned.json"
 """Readers of whole folders pass over names that begin like this."""
-
-_UNFINISHED = NAME + ".tmp"
 
 
 class Thinned(NamedTuple):
@@ -30,18 +24,9 @@ class Thinned(NamedTuple):
 
 def read(folder: Path) -> dict[int, Thinned]:
     """By day: what was written down; nothing when that cannot be read, and then each file is looked at again."""
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode((folder / NAME).read_bytes(), type=dict[int, Thinned])
-    return {}
+    return beside.read(folder / NAME, Thinned)
 
 
 def write(folder: Path, thinned: dict[int, Thinned], days: Container[int]) -> None:
     """Write it down, but for days that are not any more. Raises `OSError` when the disk does not take it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / _UNFINISHED
-    with unfinished.open("wb") as file:
-        file.write(msgspec.json.encode({day: each for day, each in thinned.items() if day in days}))
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(folder / NAME)
-    sealed_day.sync(folder)
+    beside.write(folder / NAME, thinned, days)

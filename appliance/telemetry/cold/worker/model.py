@@ -79,6 +79,8 @@ class Written(msgspec.Struct, frozen=True):
     """Nothing was written: there is nothing to be left out."""
     source: str = ""
     erasure_number: int = 0
+    arrivals: tuple[int, int] = (0, 0)
+    """When the first and the last report arrived, UTC milliseconds."""
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -55,7 +55,8 @@ _SCHEMA = pa.schema(
 _RISING = ("at", "arrived_at", "report", "sequence")
 """Stored as differences: they cost a fraction of what they are."""
 _MOMENTS = ("at", "arrived_at")
-_STATISTICS = ("tenant_id", "device_id", "at")
+_STATISTICS = ("tenant_id", "device_id", "at", "arrived_at")
+_ARRIVED_AT = table.NAMES.index("arrived_at")
 
 DAMAGED = (OSError, ValueError)
 """Kinds of what pyarrow raises when a file is not as it was written."""
@@ -174,6 +175,18 @@ class File:
                 raise
             return Origin()
 
+    def arrivals(self) -> tuple[int, int]:
+        """When the first and the last report arrived; there must be one."""
+        ends: list[int] = []
+        for group in range(self._file.num_row_groups):
+            statistics = self._file.metadata.row_group(group).column(_ARRIVED_AT).statistics
+            if statistics is not None and statistics.has_min_max:
+                ends += (statistics.min_raw, statistics.max_raw)
+            else:
+                found = pc.min_max(pc.cast(self._read_group(group, ["arrived_at"])["arrived_at"], pa.int64()))
+                ends += (found["min"].as_py(), found["max"].as_py())
+        return min(ends), max(ends)
+
     def devices(self) -> list[Device]:
         """Every device, in rising order."""
         found: set[Device] = set()
@@ -244,11 +257,13 @@ class File:
         """Whether a row group may have something: no other column is unpacked for one that has not."""
         metadata = self._file.metadata.row_group(group)
         tenants, devices, moments = (metadata.column(number).statistics for number in range(3))
+        arrivals = metadata.column(_ARRIVED_AT).statistics
         named = [table.escaped(each) for each in asked.device_ids]
         is_possible = (
             _reaches(tenants, asked.tenant_id, asked.tenant_id)
             and (not named or _reaches(devices, min(named), max(named)))
             and _reaches_moments(moments, *asked.moments)
+            and _reaches_moments(arrivals, *asked.arrivals)
         )
         return is_possible and pc.any(_is_in_time(self._read_group(group, _MOMENTS), asked)).as_py() is True
 

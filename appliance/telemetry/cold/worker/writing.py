@@ -98,6 +98,7 @@ def described(path: Path) -> Written:
             extra_count=file.origin.extra_count,
             source=file.origin.source,
             erasure_number=file.origin.erasure_number,
+            arrivals=file.arrivals() if file.reading_count else (0, 0),
         )
 
 

@@ -106,7 +106,7 @@ async def sizes_of_commits(heard: Subscription, count: int) -> list[int]:
     """How many of so many reports were committed together."""
     sizes: list[int] = []
     while sum(sizes) < count:
-        sizes += [len(event.reports) for event in await heard.next_batch() if isinstance(event, ReportsCommitted)]
+        sizes += [event.counts[1] for event in await heard.next_batch() if isinstance(event, ReportsCommitted)]
     return sizes
 
 

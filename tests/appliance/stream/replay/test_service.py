@@ -13,11 +13,14 @@ from appliance.errors import InvalidInputError
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.stream.model import Start
 from appliance.stream.replay.from_chunks.service import FromChunks
-from appliance.stream.replay.model import CHUNKS, LOG, Interval, Span
+from appliance.stream.replay.model import CHUNKS, LOG, Interval, Lack, Span
 from appliance.stream.replay.ordering import Ordering, Place, Placed
 from appliance.stream.wanted import Wanted
+from appliance.telemetry.cold.model import Arrivals, ColdError
+from appliance.telemetry.cold.reading import NothingCold
 from appliance.telemetry.keeping import queries as keeping_queries
 from appliance.telemetry.model import Report
+from appliance.telemetry.rows import Rows
 from tests.appliance.stream.story import Log, backed_up, restore
 from tests.appliance.telemetry.reports import NOON, exact, report
 
@@ -244,3 +247,36 @@ async def test_an_interval_that_is_none_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InvalidInputError):
             log.replay.interval(1, NOON, NOON)
         assert log.replay.interval(1, NOON - 5, NOON + DAY_MS).end == log.replay.now()
+
+
+class Unreadable(NothingCold):
+    """A day that may have something, and cannot be read."""
+
+    def days_arrived(self, start: int, end: int) -> Sequence[int]:
+        del start, end
+        return [NOON // DAY_MS - 9]
+
+    def is_needed(self, day: int) -> bool:
+        del day
+        return True
+
+    async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
+        raise ColdError("the bucket does not answer")
+
+
+async def test_a_day_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+    async with Log(tmp_path).running() as log:
+        log.replay.too_many = 3
+        log.now += 40
+        await log.take(*[report(at=NOON + n, arrived_at=NOON + n, values={"n": n}) for n in range(40)])
+        await log.telemetry.seal_all()
+        log.now += HOUR_MS
+        log.telemetry.cold = Unreadable()
+        interval = log.replay.interval(1, NOON, NOON + 40)
+        pieces = [each async for each in log.replay.slices(interval)]
+        assert len(pieces) > 1
+        lack = Lack(NOON // DAY_MS - 9, "the bucket does not answer")
+        assert [each.lacks for each in pieces] == [(lack,), *[()] * (len(pieces) - 1)]
+        assert sum(len(each.reports) for each in pieces) == 40
+        told = [each.lacks async for each in log.messages.slices(interval)]
+        assert told == [each.lacks for each in pieces]

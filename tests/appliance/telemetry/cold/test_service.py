@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, MINUTE_MS
 from appliance.registry.model import Device, DeviceState
 from appliance.telemetry.cold import plan, service
-from appliance.telemetry.cold.model import ColdError
+from appliance.telemetry.cold.model import Arrivals, ColdDay, ColdError
 from appliance.telemetry.cold.service import Cold
 from appliance.telemetry.cold.worker.model import Written
 from appliance.telemetry.keeping.room.service import Room
@@ -339,3 +340,32 @@ async def test_its_own_task_writes_what_is_due(tmp_path: Path) -> None:
             await until(lambda: cold.usage().day_count > 0)
     with contextlib.suppress(FileNotFoundError):
         assert [path.name for path in gateway.file().parent.iterdir()] == ["part.parquet"]
+
+
+async def test_a_day_that_only_the_bucket_has_is_not_fetched_for_what_may_have_come_late(gateway: ColdGateway) -> None:
+    await gateway.take(report("a"))
+    await gateway.seal()
+    await gateway.well()
+    await gateway.drop()
+    shelf = gateway.cold._shelf
+    asked = Arrivals(1, (), (NOON, NOON + DAY_MS), (NOON + 9 * DAY_MS, NOON + 10 * DAY_MS), 0)
+    lent = []
+
+    async def lend(known: ColdDay) -> Path:
+        lent.append(known.day)
+        return gateway.file()
+
+    shelf.is_elsewhere, shelf.lend = lambda _: True, lend
+    await shelf.note(msgspec.structs.replace(shelf.known[DAY], is_local=False))
+    # Nothing came late, and that is known.
+    assert gateway.cold.days_arrived(*asked.arrivals) == []
+    await asyncio.to_thread((gateway.folder / "cold" / "_arrivals.json").unlink)
+    shelf._arrivals.load()
+    assert gateway.cold.days_arrived(*asked.arrivals) == [DAY]
+    with pytest.raises(ColdError, match="only the bucket has 2026-01-31"):
+        await gateway.cold.arrived(DAY, asked)
+    assert not lent
+    # For what arrived in its own time it is.
+    in_time = msgspec.structs.replace(asked, arrivals=(NOON, NOON + DAY_MS))
+    assert [rows.count for rows in await gateway.cold.arrived(DAY, in_time)] == [1]
+    assert lent == [DAY]

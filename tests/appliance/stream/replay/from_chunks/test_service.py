@@ -29,6 +29,9 @@ class Shelf:
     def days(self, start: int, end: int) -> Sequence[int]:
         return [self._rows.day] if self._rows.day * DAY_MS < end and (self._rows.day + 1) * DAY_MS > start else []
 
+    def days_arrived(self, start: int, end: int) -> Sequence[int]:
+        return [self._rows.day] if min(self._rows.arrived_at) < end and max(self._rows.arrived_at) >= start else []
+
     def is_needed(self, day: int) -> bool:
         return day == self._rows.day and not self.is_in_day_files
 
@@ -116,3 +119,53 @@ async def test_more_than_is_held_at_once_is_too_much_wherever_it_lies(tmp_path: 
         with pytest.raises(TooMuchError):
             await chunks.arrived(span_of(NOON, NOON + 2, most=3))
         assert len(await chunks.arrived(span_of(NOON, NOON + 1, most=3))) == 4
+
+
+@needs_pyarrow
+async def test_what_came_late_is_found_in_old_days_that_only_parquet_has(tmp_path: Path) -> None:
+    late_at = NOON + 9 * DAY_MS
+    asked = [span_of(NOON, NOON + HOUR_MS), span_of(late_at, late_at + HOUR_MS)]
+    gateway = ColdGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"))
+        await gateway.seal()
+        await gateway.well()
+        await gateway.drop()
+        gateway.now = late_at
+        await gateway.take(report("a", NOON + 1, arrived_at=late_at), report("b", NOON + 2, arrived_at=late_at + 5))
+        gateway.now += 2 * DAY_MS
+        await gateway.seal()
+        await gateway.well()
+        await gateway.drop()
+        chunks = FromChunks(gateway.database, gateway.telemetry, DAY_MS)
+        expected = [[NOON], [NOON + 1, NOON + 2]]
+        assert [sorted(each.at for each in await chunks.arrived(span)) for span in asked] == expected
+    async with gateway.running():
+        # What is kept beside the files is known after a start: no other day is looked at.
+        assert gateway.cold.days_arrived(late_at + HOUR_MS, gateway.now) == []
+        (tmp_path / "cold" / "_arrivals.json").unlink()
+    async with gateway.running():
+        # A file of an earlier version is asked itself, until it is found out when what is in it arrived.
+        chunks = FromChunks(gateway.database, gateway.telemetry, DAY_MS)
+        assert gateway.cold.days_arrived(late_at + HOUR_MS, gateway.now) == [TODAY]
+        assert [sorted(each.at for each in await chunks.arrived(span)) for span in asked] == expected
+        await gateway.well()
+        assert gateway.cold.days_arrived(late_at + HOUR_MS, gateway.now) == []
+        assert [sorted(each.at for each in await chunks.arrived(span)) for span in asked] == expected
+
+
+@needs_pyarrow
+async def test_a_day_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    gateway = ColdGateway(tmp_path)
+    async with gateway.running():
+        await gateway.take(report("a"), report("b", arrived_at=NOON + 9 * DAY_MS))
+        await gateway.seal()
+        await gateway.well()
+        await gateway.drop()
+        chunks = FromChunks(gateway.database, gateway.telemetry, DAY_MS)
+        gateway.file().write_bytes(b"no table")
+        for start, expected in ((NOON, [TODAY]), (NOON + 9 * DAY_MS, [TODAY]), (NOON + 10 * DAY_MS, [])):
+            lacking: dict[int, str] = {}
+            assert await chunks.arrived(span_of(start, start + HOUR_MS), lacking.setdefault) == []
+            assert list(lacking) == expected
+            assert all("damaged" in why for why in lacking.values())

@@ -144,3 +144,14 @@ async def test_what_a_file_says_of_its_erasings_is_read_without_a_program(gatewa
         await gateway.keeping.erase_pending()
         await gateway.well()
         assert files.erasure_number_in(gateway.file()) == number
+
+
+async def test_a_file_that_cannot_be_described_is_not_described_again_and_again(gateway: ColdGateway) -> None:
+    shelf = gateway.cold._shelf
+    await asyncio.to_thread((gateway.folder / "cold" / "_arrivals.json").unlink)
+    shelf._arrivals.load()
+    gateway.file().write_bytes(b"no table")
+    await shelf.learn_arrivals()
+    assert shelf._unclear == {shelf.known[DAY].sha256}
+    await shelf.learn_arrivals()
+    assert shelf.days_arrived(0, 1) == [DAY]

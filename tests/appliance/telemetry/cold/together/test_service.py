@@ -31,6 +31,9 @@ class _Leaving:
             self.is_gone = True
         return found
 
+    def days_arrived(self, start: int, end: int) -> Sequence[int]:
+        raise NotImplementedError
+
     async def arrived(self, day: int, asked: Arrivals) -> Sequence[Rows]:
         raise NotImplementedError
 

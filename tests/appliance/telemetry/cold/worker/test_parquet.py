@@ -16,6 +16,7 @@ pytest.importorskip("pyarrow", reason="pyarrow, which writes Parquet, is not ins
 import pyarrow as pa
 from pyarrow import parquet as others
 
+from appliance.telemetry.cold.worker import parquet
 from appliance.telemetry.cold.worker.parquet import EVER, File, Writer
 
 
@@ -75,6 +76,20 @@ def test_what_arrived_in_a_span_is_found_however_it_lies_in_row_groups(
         found = [each for some in file.arrived(asked, left_out) for each in some]
         assert [each for some in file.arrived(Arrivals(2, (), *2 * (EVER,), 0), ()) for each in some] == []
     assert list(map(exact, found)) == list(map(exact, wanted))
+
+
+@pytest.mark.parametrize("has_statistics", [True, False])
+def test_when_the_first_and_the_last_arrived_is_told_of_files_of_every_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_statistics: bool
+) -> None:
+    monkeypatch.setattr(parquet, "GROUP_ROWS", 1)
+    if not has_statistics:
+        monkeypatch.setattr(parquet, "_STATISTICS", ("tenant_id", "device_id", "at"))
+    path = tmp_path / "part.parquet"
+    write(path, [report("a", arrived_at=NOON + 9 * DAY_MS)], [report("b", arrived_at=NOON + 7), report("b", NOON + 1)])
+    with File(path) as file:
+        assert file._file.num_row_groups == 2
+        assert file.arrivals() == (NOON + 7, NOON + 9 * DAY_MS)
 
 
 def test_a_device_and_a_span_are_found_in_any_row_group(tmp_path: Path) -> None:
