@@ -17,7 +17,13 @@ ROWS = [Row(Place(0, "pump", 0), (1.5, None, "on")), Row(Place(1_000, "=1+1", 0)
 
 def test_json_has_the_columns_the_rows_and_where_to_go_on() -> None:
     assert json.loads(
-        as_json(is_wanted, ["at", "device_id", "a", "b", "c"], ROWS, After("more", ["1970-01-01"]), is_keyed=True)
+        as_json(
+            is_wanted,
+            ["at", "device_id", "a", "b", "c"],
+            ROWS,
+            After("more", ["1970-01-01"], [(), (), ["bar", None], (), ()]),
+            is_keyed=True,
+        )
     ) == {
         "columns": ["at", "device_id", "a", "b", "c"],
         "rows": [
@@ -26,6 +32,7 @@ def test_json_has_the_columns_the_rows_and_where_to_go_on() -> None:
         ],
         "next_cursor": "more",
         "damaged_days": ["1970-01-01"],
+        "units": [[], [], ["bar", None], [], []],
     }
 
 
