@@ -14,6 +14,7 @@ from appliance.enrolment.renewal.service import Renewal
 from appliance.enrolment.service import Enrolment
 from appliance.enrolment.tray.service import Tray
 from appliance.health import Health
+from appliance.ingestion.declaring.service import Units
 from appliance.ingestion.importing.service import Importing
 from appliance.ingestion.mapping.service import MappingRules
 from appliance.ingestion.service import Ingestion
@@ -87,3 +88,5 @@ class Gateway:
     """What is wanted of devices, and how far each wish has come."""
     mapping: MappingRules
     """How what devices publish on topics of their own becomes telemetry."""
+    units: Units
+    """What the metrics of devices are counted in."""

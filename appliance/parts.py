@@ -27,6 +27,7 @@ from appliance.enrolment.tray.service import Tray
 from appliance.gateway import Gateway
 from appliance.health import Health
 from appliance.ingestion import cbor
+from appliance.ingestion.declaring.service import Units
 from appliance.ingestion.importing.service import Importing
 from appliance.ingestion.mapping.service import MappingRules
 from appliance.ingestion.service import Ingestion, Rooms
@@ -123,7 +124,7 @@ class Parts:
             data_folder=folder,
             started_at=started_at,
             vitals=self._vitals(room, clock),
-            exporting=Exporting(self.telemetry, config.cold.memory_mb),
+            exporting=Exporting(self.telemetry, config.cold.memory_mb, units_of=(units := self._units(room)).of),
             importing=self._importing(clock),
             prometheus=Prometheus(self.telemetry),
             stream=stream,
@@ -134,6 +135,7 @@ class Parts:
             job_plans=self._job_plans(jobs, clock),
             commands=self._commands(jobs, room, clock),
             mapping=mapping,
+            units=units,
         )
         self.doors = Doors(config.mqtt, foundation.registry.device_tls, wanted.listeners)
         self.health.register_all(
@@ -157,6 +159,7 @@ class Parts:
         """What lies on the disk, open. Python nests no more than twenty contexts in one place."""
         async with (
             self.sessions.opened(),
+            self.gateway.units.running(),
             self.gateway.stream.opened(),
             self.gateway.journal.running(),
             self.gateway.cold.running(),
@@ -271,6 +274,13 @@ class Parts:
         room.keeping.follow_erasing(of_each(commands.forgetting.erase))
         registry.gone = both(registry.gone, commands.gone)
         return commands
+
+    def _units(self, room: Room) -> Units:
+        """What the metrics of devices are counted in; what a device declared goes with what was received of it."""
+        foundation = self._foundation
+        units = Units(foundation.database, foundation.catalogue, self.ingestion.quality.declared)
+        room.keeping.follow_erasing(of_each(units.erase))
+        return units
 
     def _importing(self, clock: Clock) -> Importing:
         """Readings that come in tables."""

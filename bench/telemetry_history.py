@@ -153,7 +153,8 @@ async def _asked(rig: Rig, task: History, kept: Kept) -> Kept:
         return len((await telemetry.asking.answer(_question(names, METRICS, start, end, HOURLY))).rows)
 
     async def latest(_: str) -> int:
-        return (await latest_out(telemetry.newest_of_all(DEFAULT_TENANT))).count(b'"device_id"')
+        newest = telemetry.newest_of_all(DEFAULT_TENANT)
+        return (await latest_out(newest, lambda _: {}, 0)).count(b'"device_id"')
 
     fleet = [Walk(number, is_full=False) for number in range(task.fleet_count)]
     seconds = itertools.count(end, SECOND_MS)

@@ -13,6 +13,7 @@ import msgspec
 from appliance.instant import DAY_MS, MINUTE_MS, SECOND_MS, to_text
 from appliance.registry.catalogue.table import escaped
 from appliance.telemetry.asking.model import Row
+from appliance.telemetry.asking.units import Units
 from appliance.telemetry.model import Value
 from appliance.telemetry.wanted import Check
 
@@ -27,7 +28,8 @@ class RowsOut(msgspec.Struct, frozen=True):
     """Rows, each with a value for every column. `next_cursor` asks for the page after this one; null on the last.
 
     `damaged_days` are those of the range of which stored readings are known to be damaged or missing, `coarse_days`
-    those of which only roll-ups are left, where these cannot tell what was asked for.
+    those of which only roll-ups are left, where these cannot tell what was asked for. `units` has for each column the
+    units it is in: none, one, or several where devices differ; null last, where some are not known.
     """
 
     columns: list[str]
@@ -35,6 +37,7 @@ class RowsOut(msgspec.Struct, frozen=True):
     next_cursor: str | None
     damaged_days: list[str]
     coarse_days: list[str]
+    units: list[list[str | None]]
 
 
 class MomentTexts:
@@ -60,6 +63,7 @@ class After(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
     damaged_days: Sequence[str] = ()
     coarse_days: Sequence[str] = ()
+    units: Sequence[Units] = ()
 
 
 def as_json(check: Check, columns: Sequence[str], rows: Sequence[Row], after: After, *, is_keyed: bool) -> bytes:

@@ -204,8 +204,7 @@ def row(gateway: Gateway, standing: Standing, shown: Columns, rules: Iterable[Li
 
 def unit(gateway: Gateway, device: Device, metric: str) -> str:
     """The unit of a metric of a device: what its type says, else what it declared, else what the name means."""
-    key = (device.tenant_id, device.device_id, metric)
-    return gateway.catalogue.unit(*key) or gateway.ingestion.quality.unit(*key) or words.unit(metric)
+    return gateway.units.unit(device.tenant_id, device.device_id, metric) or words.unit(metric)
 
 
 def limit_for(rules: Iterable[Limit], metric: str, zone: str) -> float | None:

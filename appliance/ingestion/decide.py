@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 import msgspec
 
 from appliance.alerts.book import Book, Overlay
+from appliance.ingestion.declared import NO_UNITS
 from appliance.ingestion.fault import PayloadError
 from appliance.ingestion.mapping.book import MappingBook
 from appliance.ingestion.mapping.turning import Turning, of_no_device
@@ -26,7 +27,7 @@ from appliance.ingestion.pieces import (
     USUAL_START,
     Piece,
 )
-from appliance.ingestion.quality import NO_UNITS, Observation, behind_of, briefly
+from appliance.ingestion.quality import Observation, behind_of, briefly
 from appliance.ingestion.redeliveries import Redeliveries
 from appliance.ingestion.repeats import Batch
 from appliance.ingestion.tally import Tally

@@ -1,4 +1,4 @@
-"""How well the devices report: sequence numbers, clocks, what their types reject, and the units they declare.
+"""How well the devices report: sequence numbers, clocks, and what their types reject. The units they declare are heard.
 
 Counted in memory since the gateway started, of so many devices at most; of more, those are forgotten that were
 first heard of, of the tenant that has the most.
@@ -12,17 +12,14 @@ from sys import intern
 
 import msgspec
 
+from appliance.ingestion.declared import NO_UNITS, DeclaredUnits
 from appliance.ingestion.sequence import Sequence as Numbers
 from appliance.ingestion.skew import Skew
 from appliance.telemetry.model import Report, TimeSource
 
 DEVICES_LIMIT = 200_000
-UNITS_LIMIT = 64
-"""Of the metrics of a device, so many have their declared unit remembered."""
-
 
 _DEVICE = TimeSource.DEVICE
-NO_UNITS: Mapping[str, str] = {}
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -93,6 +90,7 @@ for all of them, and among ten thousand devices each has to be fetched from memo
 
 class _Device:
     __slots__ = (
+        "declared",
         "duplicates",
         "flagged",
         "numbers",
@@ -100,12 +98,11 @@ class _Device:
         "reports",
         "since",
         "skew",
-        "units",
         "used",
         "waiting",
     )
 
-    def __init__(self, since: int) -> None:
+    def __init__(self, since: int, declared: DeclaredUnits) -> None:
         self.since = since
         self.reports = 0
         self.duplicates = 0
@@ -113,7 +110,7 @@ class _Device:
         self.flagged = 0
         self.numbers: Numbers | None = None
         self.skew = Skew()
-        self.units: dict[str, str] = {}
+        self.declared = declared
         self.waiting = bytearray(_WAITING_BYTES)
         """Sequence number, moment and arrival of reports that were not looked at yet."""
         self.used = 0
@@ -154,9 +151,8 @@ class _Device:
         self.duplicates += observation.is_duplicate
         self.rejected += observation.rejected_count
         self.flagged += observation.flagged_count
-        for metric, unit in observation.units.items():
-            if metric in self.units or len(self.units) < UNITS_LIMIT:
-                self.units[metric] = unit
+        if observation.units:
+            self.declared.hear(observation.report.tenant_id, observation.report.device_id, observation.units)
 
 
 _Devices = OrderedDict[str, _Device]
@@ -170,6 +166,8 @@ class QualityBook:
         """By tenant and name."""
         self._count = 0
         self._devices_limit = devices_limit
+        self.declared = DeclaredUnits()
+        """The units that devices declare."""
 
     def take(self, told: Sequence[Report | Observation]) -> None:
         """Take what came of a batch, after its commit. A report stands for itself when that is all it tells."""
@@ -212,11 +210,6 @@ class QualityBook:
             numbering=_numbering(device.numbers) if device.numbers else None,
         )
 
-    def unit(self, tenant_id: int, device_id: str, metric: str) -> str:
-        """The unit that the device itself declared last for a metric; empty when it declared none."""
-        device = self._device(tenant_id, device_id)
-        return device.units.get(metric, "") if device else ""
-
     def _device(self, tenant_id: int, device_id: str) -> _Device | None:
         devices = self._devices.get(tenant_id)
         return devices.get(device_id) if devices else None
@@ -227,7 +220,7 @@ class QualityBook:
         else:
             self._count += 1
         # Under the very name that most reports have: it need not be compared then.
-        device = devices[intern(report.device_id)] = _Device(report.arrived_at)
+        device = devices[intern(report.device_id)] = _Device(report.arrived_at, self.declared)
         return device
 
 

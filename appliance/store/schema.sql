@@ -217,6 +217,13 @@ CREATE INDEX connection_event_by_age ON connection_event (last_at);
 
 CREATE INDEX connection_event_of_device ON connection_event (device_number, event_number);
 
+CREATE TABLE declared_unit (
+    tenant_id INTEGER NOT NULL REFERENCES tenant,
+    device_id TEXT NOT NULL,
+    units TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, device_id)
+) STRICT;
+
 CREATE TABLE delivery (
     delivery_number INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id INTEGER NOT NULL REFERENCES tenant,

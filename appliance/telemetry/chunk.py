@@ -20,6 +20,7 @@ from appliance.telemetry.column import (
     take_time_sources,
 )
 from appliance.telemetry.growing import Column, Runs
+from appliance.telemetry.model import TimeSource
 from appliance.telemetry.packing import (
     COUNT_LIMIT,
     ChunkError,
@@ -61,7 +62,7 @@ def encode(rows: Rows) -> bytes:
     put_integers(body, rows.at)
     put_integers(body, [arrived_at - at for at, arrived_at in zip(rows.at, rows.arrived_at, strict=True)])
     put_column(body, rows.sequences.cells)
-    _put_runs(body, rows.time_sources.starts, [int(source) for source in rows.time_sources.values])
+    put_sources(body, rows.time_sources)
     _put_runs(body, rows.topics.starts, [naming.relative(name, rows.device_id) for name in rows.topics.values])
     _put_runs(body, rows.client_ids.starts, [naming.relative(name, rows.device_id) for name in rows.client_ids.values])
     put_varint(body, len(rows.columns))
@@ -113,8 +114,7 @@ def decode(blob: bytes, metrics: Collection[str] | None = None) -> Rows:
     except OverflowError as error:
         raise ChunkError("a moment has more than 64 bits") from error
     rows.put(moments, arrived_at, Column(list(take_optional_numbers(reader, count)), None))
-    starts = _take_starts(reader, count)
-    rows.time_sources = Runs(starts, take_time_sources(reader, len(starts)))
+    rows.time_sources = take_sources(reader, count)
     rows.topics = _take_names(reader, count, rows.device_id)
     rows.client_ids = _take_names(reader, count, rows.device_id)
     for _ in range(reader.count()):
@@ -124,6 +124,17 @@ def decode(blob: bytes, metrics: Collection[str] | None = None) -> Rows:
             rows.columns[metric] = _take_cells(piece, count)
     reader.end()
     return rows
+
+
+def take_sources(reader: Reader, count: int) -> Runs[TimeSource]:
+    """Read where the moments of so many reports come from. Raises `ChunkError`."""
+    starts = _take_starts(reader, count)
+    return Runs(starts, take_time_sources(reader, len(starts)))
+
+
+def put_sources(out: bytearray, sources: Runs[TimeSource]) -> None:
+    """Write the same."""
+    _put_runs(out, sources.starts, [int(source) for source in sources.values])
 
 
 def _take_cells(piece: bytes, count: int) -> Column:

@@ -9,7 +9,8 @@ from collections.abc import Container, Mapping
 
 from appliance.telemetry import chunk
 from appliance.telemetry.column import take_column, take_packed
-from appliance.telemetry.growing import Column
+from appliance.telemetry.growing import Column, Runs
+from appliance.telemetry.model import TimeSource
 from appliance.telemetry.packing import ChunkError, Reader, as_text, inflate, take_integer_array
 from appliance.telemetry.rows import Rows
 
@@ -20,17 +21,31 @@ _DIFFERENCES = 0x10
 _WIDTH = 0x0F
 _MORE = 0x80
 """Is set in every byte of a number but the last."""
-_OWN_BYTES, _NUMBER_BYTES, _CELL_BYTES = 800, 8, 40
+_OWN_BYTES, _NUMBER_BYTES, _CELL_BYTES, _RUN_BYTES = 800, 8, 40, 40
 _NULL = 1
 _WHOLE = 4
 _TEXT = 7
 _KINDS: Mapping[str, type] = {"d": float, "q": int}
 
+_DEVICES = Runs([0], [TimeSource.DEVICE])
+_OF_DEVICES = bytearray()
+chunk.put_sources(_OF_DEVICES, _DEVICES)
+
 
 class Glance:
     """A chunk that was looked into. The moments are in the order of its rows."""
 
-    __slots__ = ("_blob", "at", "byte_count", "columns", "device_id", "is_rising", "last_log_id", "tenant_id")
+    __slots__ = (
+        "_blob",
+        "at",
+        "byte_count",
+        "columns",
+        "device_id",
+        "is_rising",
+        "last_log_id",
+        "tenant_id",
+        "time_sources",
+    )
 
     def __init__(self, blob: bytes, metrics: Container[str]) -> None:
         """Look at some metrics of a chunk. Raises `ChunkError` when the bytes are no chunk or were damaged."""
@@ -44,13 +59,16 @@ class Glance:
         """Whether each moment is greater than the one before, as far as that is known without a look at them."""
         self.at: array[int] = take_integer_array(reader, count)
         try:
-            reader.position = _past_sources(raw, reader.position, count)
+            begins, ends, reader.position = _past_sources(raw, reader.position, count)
+            self.time_sources = _sources(raw[begins:ends], count)
+            """Where the moments come from."""
             self.columns: Mapping[str, Column] = _columns(raw, reader.position, count, metrics)
         except IndexError as error:
             raise ChunkError("a chunk ends too early") from error
         cell_bytes = sum(_NUMBER_BYTES if each.kind else _CELL_BYTES for each in self.columns.values())
         texts_bytes = 0 if all(each.kind for each in self.columns.values()) else len(raw)
         self.byte_count = _OWN_BYTES + len(blob) + texts_bytes + count * (_NUMBER_BYTES + cell_bytes)
+        self.byte_count += _RUN_BYTES * len(self.time_sources.starts)
         """About what it takes in memory."""
 
     def whole(self) -> Rows:
@@ -88,13 +106,25 @@ def _columns(raw: bytes, position: int, count: int, metrics: Container[str]) -> 
     return columns
 
 
-def _past_sources(raw: bytes, position: int, count: int) -> int:
-    """Where columns begin, from where delays do. Raises `IndexError` when the bytes end before."""
-    position = _past_column(raw, _past_integers(raw, position, count), count)
-    for _ in range(3):  # where moments come from, topics, client identifiers
-        run_count, position = _number(raw, position)
-        position = _past_column(raw, _past_integers(raw, position, run_count), run_count)
-    return position
+def _past_sources(raw: bytes, position: int, count: int) -> tuple[int, int, int]:
+    """Where the sources of moments begin and end, and columns begin, from where delays do.
+
+    Raises `IndexError` when the bytes end before.
+    """
+    begins = _past_column(raw, _past_integers(raw, position, count), count)
+    ends = _past_runs(raw, begins)
+    # Topics and client identifiers.
+    return begins, ends, _past_runs(raw, _past_runs(raw, ends))
+
+
+def _past_runs(raw: bytes, position: int) -> int:
+    run_count, position = _number(raw, position)
+    return _past_column(raw, _past_integers(raw, position, run_count), run_count)
+
+
+def _sources(piece: bytes, count: int) -> Runs[TimeSource]:
+    # Nearly always all moments are the device's own.
+    return _DEVICES if piece == _OF_DEVICES else chunk.take_sources(Reader(piece), count)
 
 
 def _past_integers(raw: bytes, position: int, count: int) -> int:

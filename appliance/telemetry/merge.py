@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from appliance.telemetry.column import MISSING
 from appliance.telemetry.glance import Glance
-from appliance.telemetry.growing import Column
-from appliance.telemetry.model import Series, Value
+from appliance.telemetry.growing import Column, Runs
+from appliance.telemetry.model import Series, TimeSource, Value
 from appliance.telemetry.rows import Rows
 from appliance.telemetry.wanted import Check, is_wanted
 
@@ -32,6 +32,10 @@ class Part(Protocol):
         """The metrics that were asked for, as far as they are there."""
 
     @property
+    def time_sources(self) -> Runs[TimeSource]:
+        """Where the moment of each report comes from."""
+
+    @property
     def last_log_id(self) -> int:
         """The newest log record of which there is a report."""
 
@@ -44,6 +48,8 @@ class Readings(NamedTuple):
 
     at: Sequence[int]
     values: Sequence[Value]
+    sources: bytes | None = None
+    """Where each moment comes from, as the number of a `TimeSource`; None when all are the device's own."""
 
 
 Found = Mapping[str, list[Readings]]
@@ -73,18 +79,32 @@ def merge(
 
 def newest(metric: str, days: Sequence[Readings], limit: int) -> Series:
     """The newest readings of days that are in the order of time."""
-    moments, values = _joined(days)
-    first = max(len(moments) - limit, 0)
-    if first:
-        moments, values = moments[first:], values[first:]
-    return Series(metric, moments, values, truncated=first > 0)
+    found = _joined(days)
+    first = max(len(found.at) - limit, 0)
+    at, values, sources = beginning_at(found, first)
+    return Series(metric, at, values, first > 0, sources)
+
+
+def beginning_at(found: Readings, first: int) -> Readings:
+    """Readings without the first few."""
+    if not first:
+        return found
+    return Readings(found.at[first:], found.values[first:], found.sources and found.sources[first:])
+
+
+def sources_of(pieces: Sequence[Readings]) -> bytes | None:
+    """Where the moments of readings one after the other come from."""
+    if all(piece.sources is None for piece in pieces):
+        return None
+    return b"".join([bytes(len(piece.at)) if piece.sources is None else piece.sources for piece in pieces])
 
 
 def _joined(pieces: Sequence[Readings]) -> Readings:
     """Readings one after the other."""
     if len(pieces) == 1:
         return pieces[0]
-    return Readings(_concatenated([at for at, _ in pieces]), _concatenated([values for _, values in pieces]))
+    at, values = _concatenated([piece.at for piece in pieces]), _concatenated([piece.values for piece in pieces])
+    return Readings(at, values, sources_of(pieces))
 
 
 def _concatenated(pieces: Sequence[Sequence[T]]) -> Sequence[T]:
@@ -131,33 +151,47 @@ def _add_in_order(found: Found, part: Part, start: int, end: int) -> None:
     low, high = bisect_left(at, start), bisect_left(at, end)
     if low == high:
         return
+    sources = _sources(part)
+    of_span = sources and sources[low:high]
     for metric, pieces in found.items():
         column = part.columns.get(metric)
         if column is None:
             continue
         cells = column.cells[low:high]
-        at_of_span = at[low:high]
+        at_of_span, sources = at[low:high], of_span
         # A column of one kind has a value in every row.
         if column.kind is None and MISSING in cells:
             there = [cell is not MISSING for cell in cells]
             at_of_span, cells = array("q", compress(at_of_span, there)), list(compress(cells, there))
-        pieces.append(Readings(at_of_span, cells))
+            sources = sources and bytes(compress(sources, there))
+        pieces.append(Readings(at_of_span, cells, sources))
+
+
+def _sources(part: Part) -> bytes | None:
+    """Where the moment of each row comes from; None when all are the device's own, as nearly always."""
+    runs = part.time_sources
+    return bytes(runs.expanded(len(part.at))) if any(runs.values) else None
 
 
 def _add_mixed(found: Found, group: Sequence[Part], span: tuple[int, int], check: Check) -> None:
     places = _once(group, _places(group, *span, check), check)
+    sources = [_sources(part) for part in group]
+    is_all_the_devices = not any(sources)
     for first in range(0, len(places), _PLACES_AT_ONCE):
         check()
         some = places[first : first + _PLACES_AT_ONCE]
         for metric, pieces in found.items():
-            moments, values = array("q"), list[Value]()
+            moments, values, of_moments = array("q"), list[Value](), bytearray()
             columns = [part.columns.get(metric) for part in group]
             for at, number, row in some:
                 column = columns[number]
                 if column is not None and (cell := column.cells[row]) is not MISSING:
                     moments.append(at)
                     values.append(cell)
-            pieces.append(Readings(moments, values))
+                    if not is_all_the_devices:
+                        told = sources[number]
+                        of_moments.append(told[row] if told else 0)
+            pieces.append(Readings(moments, values, None if is_all_the_devices else bytes(of_moments)))
 
 
 def _places(group: Sequence[Part], start: int, end: int, check: Check) -> list[Place]:

@@ -61,3 +61,5 @@ class Series(msgspec.Struct, frozen=True):
     values: Sequence[Value]
     truncated: bool
     """More readings lie in the range than the limit let through; the newest were kept."""
+    sources: bytes | None = None
+    """Where each moment comes from, as the number of a `TimeSource`; None when all are the device's own."""

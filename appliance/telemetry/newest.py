@@ -64,7 +64,19 @@ class Newest:
     Only for the loop, questions too: what nobody has looked at yet lies in what grows.
     """
 
-    __slots__ = ("_at", "_held", "_last_seen_at", "_noted", "_recent", "_row", "_rows", "_told", "_told_at", "strip")
+    __slots__ = (
+        "_at",
+        "_held",
+        "_last_seen_at",
+        "_noted",
+        "_recent",
+        "_row",
+        "_rows",
+        "_told",
+        "_told_at",
+        "_told_for",
+        "strip",
+    )
 
     def __init__(self) -> None:
         self._held: dict[str, Report] = {}
@@ -81,6 +93,8 @@ class Newest:
         """How all of it was told last; None from the next report on that is noted."""
         self._told_at: int | None = None
         """The newest moment of all, then."""
+        self._told_for = 0
+        """What `told` was told for then."""
         self._at: int | None = None
         self._last_seen_at: int | None = None
         """Of what the strip does not have."""
@@ -168,17 +182,20 @@ class Newest:
             for metric, report in self._reports.items()
         }
 
-    def told(self, name: str, tell: Callable[[str, Mapping[str, Report], int | None], bytes]) -> bytes:
+    def told(
+        self, name: str, tell: Callable[[str, Mapping[str, Report], int | None], bytes], told_for: int = 0
+    ) -> bytes:
         """What `tell` makes of a name, the report with the newest reading of each metric, and `last_seen_at`.
 
-        It is made once and kept until the next report: whoever looks at all devices sees most of them as before. So
-        there is one way of telling, whoever asks.
+        It is made once and kept until the next report, or until it is told for another number, which stands for what
+        else `tell` looks at: whoever looks at all devices sees most of them as before. So there is one way of telling,
+        whoever asks.
         """
         told, strip = self._told, self.strip
         at = strip.newest_at if strip.used else self._at
-        if told is None or self._told_at != at:
+        if told is None or self._told_at != at or self._told_for != told_for:
             told = self._told = tell(name, self._reports, self.last_seen_at)
-            self._told_at = at
+            self._told_at, self._told_for = at, told_for
         return told
 
     def moment_of(self, metric: str) -> int | None:

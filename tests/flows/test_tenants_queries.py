@@ -41,6 +41,7 @@ OF_ALL_TENANTS = {
     "notifications.select_waiting_channels": "which channels have work, not whose",
     "enrolment.renewal.select_due": _SAYS,
     "enrolment.tray._forget_beyond": "its caller binds the tenant in the condition that it gives",
+    "ingestion.declaring.select_units": _SAYS,
     "registry.holders.select_certificates_after": _SAYS,
     "registry.own_authorities._refuse_known": "a certificate is one device's among all tenants",
     "registry.own_authorities._refuse_same": "a CA is one tenant's among all: the listeners are everybody's",

@@ -22,6 +22,7 @@ from appliance.enrolment.service import Enrolment
 from appliance.enrolment.tray.service import Tray
 from appliance.gateway import Gateway
 from appliance.health import Health
+from appliance.ingestion.declaring.service import Units
 from appliance.ingestion.importing.service import Importing
 from appliance.ingestion.mapping.service import MappingRules
 from appliance.ingestion.service import Ingestion, Rooms
@@ -175,7 +176,12 @@ async def opened(
             folder,
             clock(),
             vitals=Vitals(database, Sources(health, ingestion, room, registry, alerts), bus, clock, METRICS),
-            exporting=Exporting(stream.telemetry),
+            units=(
+                units := await stack.enter_async_context(
+                    Units(database, catalogue, ingestion.quality.declared).running()
+                )
+            ),
+            exporting=Exporting(stream.telemetry, units_of=units.of),
             cold=Cold(database, folder, ColdConfig(), clock),
             importing=Importing(registry, stream.telemetry, ingestion, clock, 300_000),
             prometheus=Prometheus(stream.telemetry),

@@ -21,7 +21,7 @@ def test_json_has_the_columns_the_rows_and_where_to_go_on() -> None:
             is_wanted,
             ["at", "device_id", "a", "b", "c"],
             ROWS,
-            After("more", ["1970-01-01"], ["1970-01-02"]),
+            After("more", ["1970-01-01"], ["1970-01-02"], [(), (), ["bar", None], (), ()]),
             is_keyed=True,
         )
     ) == {
@@ -33,6 +33,7 @@ def test_json_has_the_columns_the_rows_and_where_to_go_on() -> None:
         "next_cursor": "more",
         "damaged_days": ["1970-01-01"],
         "coarse_days": ["1970-01-02"],
+        "units": [[], [], ["bar", None], [], []],
     }
 
 

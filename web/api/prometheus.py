@@ -4,6 +4,7 @@ The form of every answer is that of the HTTP API of Prometheus; what of PromQL i
 docs/reference/grafana.md.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -20,7 +21,9 @@ from msgspec import Raw, json
 from appliance.accounts.model import User
 from appliance.errors import ApplianceError, InvalidInputError, TooManyAttemptsError
 from appliance.gateway import Gateway
+from appliance.ingestion.declared import NO_UNITS
 from appliance.instant import SECOND_MS, from_text
+from appliance.portions import portions_of
 from appliance.telemetry.asking.model import TooMuchError
 from appliance.telemetry.coarse.model import Lacking
 from appliance.telemetry.coarse.telling import sentences
@@ -42,7 +45,10 @@ SPEAKS_LIKE = "2.42.0"
 SERIES_LIMIT = 100_000
 """The most series of one answer."""
 FIELDS_LIMIT = 1_000
-_GAUGE = {"type": "gauge", "help": "", "unit": ""}
+GAUGES_LIMIT = 8
+"""Of more units that devices have for one metric, the first by name are told."""
+DEVICES_AT_ONCE = 500
+"""Of how many devices the units are looked up before others get their turn."""
 _SHOWN = "the Prometheus HTTP API"
 _TIMES_END = 10_000_000_000.0
 
@@ -109,7 +115,7 @@ async def label_values(name: FromPath[str], request: AnyRequest, gateway: NamedD
 
 @get("/v1/prometheus/api/v1/metadata", tags=["prometheus"], summary=f"{_SHOWN}: what is known of metrics")
 async def metadata(request: AnyRequest, gateway: NamedDependency[Gateway]) -> Answer:
-    """Every metric is a gauge; its unit stands with the type of a device, where one is told."""
+    """Every metric is a gauge, with its unit where one is known, and with each of them where devices differ."""
     return await _answered(_metadata(request, gateway, _from_address(request)))
 
 
@@ -214,12 +220,34 @@ async def _values(request: AnyRequest, gateway: Gateway, told: Told, name: str) 
 
 async def _metadata(request: AnyRequest, gateway: Gateway, told: Told) -> bytes:
     limit, [wanted] = _limit(told), told.get("metric", [""])[:1]
+    units = await _units(gateway, request.user.tenant_id)
 
     def as_text(found: Iterator[Labels]) -> bytes:
-        names = sorted({name for labels in found if (name := labels[NAME]) == wanted or not wanted})
-        return _success({name: [_GAUGE] for name in names[: limit or None]})
+        known: dict[str, set[str]] = {}
+        for labels in found:
+            name = labels[NAME]
+            if name == wanted or not wanted:
+                of_device = units.get(labels["device_id"], NO_UNITS)
+                known.setdefault(name, set()).add(of_device.get(labels["metric"], ""))
+        return _success({name: _gauges(known[name]) for name in sorted(known)[: limit or None]})
 
     return await _looked_up(request, gateway, {}, as_text)
+
+
+async def _units(gateway: Gateway, tenant_id: int) -> dict[str, Mapping[str, str]]:
+    """The known units of each device, by metric: threads may not look at what the loop changes."""
+    found = {}
+    for some in portions_of(gateway.registry.devices(tenant_id), DEVICES_AT_ONCE):
+        for device in some:
+            found[device.device_id] = gateway.units.of(tenant_id, device.device_id)
+        await asyncio.sleep(0)
+    return found
+
+
+def _gauges(units: set[str]) -> list[dict[str, str]]:
+    """What is told of a metric: once for each unit; of a unit that only some know, nothing is told of the others."""
+    known = sorted(units - {""})[:GAUGES_LIMIT] or [""]
+    return [{"type": "gauge", "help": "", "unit": unit} for unit in known]
 
 
 async def _looked_up(

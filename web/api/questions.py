@@ -1,6 +1,8 @@
 """`GET /v1/telemetry`: questions about the readings of many devices."""
 
 import asyncio
+import json
+from collections.abc import Sequence
 from datetime import tzinfo
 from enum import StrEnum
 from typing import Annotated, TypeVar
@@ -33,6 +35,7 @@ from appliance.telemetry.asking.model import (
     Width,
 )
 from appliance.telemetry.asking.paging import Cursor, read, written
+from appliance.telemetry.asking.units import UNKNOWN, Units, units_of
 from web.answers import After, RowsOut, as_csv, as_json
 from web.api.telemetry import UnknownMetricError, parsed
 from web.auth import Caller
@@ -50,6 +53,10 @@ DEVICES_AT_ONCE = 500
 CSV = "text/csv"
 NEXT_CURSOR = "headworks-next-cursor"
 """The header that says where the next page of CSV goes on; empty on the last."""
+UNITS = "headworks-units"
+"""The header that says, as JSON, in which units the columns of CSV are; without units it is not there."""
+UNITS_HEADER_LIMIT = 4_000
+"""A longer one, which some clients refuse, is not there either."""
 
 W = TypeVar("W", bound=StrEnum)
 _VARY = {"vary": "accept"}
@@ -179,9 +186,10 @@ async def ask(
         )
     is_csv = _is_csv(request, form)
     _check(asked, selection)
+    known, found = await _known(gateway, request.user.tenant_id, selection, asked)
     question = Question(
         tenant_id=request.user.tenant_id,
-        keys=(await _known(gateway, request.user.tenant_id, selection, asked)).keys(),
+        keys=known.keys(),
         columns=asked.columns,
         start=asked.place.start,
         end=asked.place.end,
@@ -194,22 +202,29 @@ async def ask(
     )
     if len(question.keys) > KEYS_LIMIT:
         raise InvalidInputError(f"{len(question.keys):,} devices are asked about, at most {KEYS_LIMIT:,} may be")
-    return await while_wanted(request, _answered(gateway, question, selection.by, is_csv=is_csv))
+    units = units_of(question.columns, found)
+    return await while_wanted(request, _answered(gateway, question, selection.by, units, is_csv=is_csv))
 
 
-async def _answered(gateway: Gateway, question: Question, by: By, *, is_csv: bool) -> Response[bytes]:
+async def _answered(
+    gateway: Gateway, question: Question, by: By, of_columns: Sequence[Units], *, is_csv: bool
+) -> Response[bytes]:
     answer = await gateway.telemetry.asking.answer(question)
     cursor = None if answer.next is None else written(Cursor(question.start, question.end, answer.next))
     lacking = await gateway.telemetry.coarse.lacking_in(question, answer)
     is_keyed = by is not By.ALL
     columns = ["at", *_COLUMN_OF_KEY[by], *(column.name for column in question.columns)]
+    units = [*[()] * (len(columns) - len(of_columns)), *of_columns]
     aside = gateway.telemetry.aside
     if not is_csv:
-        after = After(cursor, lacking.damaged_days, lacking.coarse_days)
+        after = After(cursor, lacking.damaged_days, lacking.coarse_days, units)
         body = await aside(as_json, columns, answer.rows, after, is_keyed=is_keyed)
         return Response(body, media_type="application/json", headers=_VARY)
     body = await aside(as_csv, columns, answer.rows, is_keyed=is_keyed)
     told = {"content-disposition": 'attachment; filename="telemetry.csv"', NEXT_CURSOR: cursor or ""}
+    # A header has no characters but those of ASCII.
+    as_text = json.dumps(units, separators=(",", ":")) if any(units) else ""
+    told |= {UNITS: as_text} if 0 < len(as_text) <= UNITS_HEADER_LIMIT else {}
     return Response(body, media_type=CSV, headers=_VARY | told | headers(lacking))
 
 
@@ -263,18 +278,27 @@ def _check(asked: Asked, selection: Selection) -> None:
         raise InvalidInputError("by and fill are for bins: say how wide they are, for example bin=1h")
 
 
-async def _known(gateway: Gateway, tenant_id: int, selection: Selection, asked: Asked) -> Selection:
-    """The devices that have ever sent one of the metrics. Raises `UnknownMetricError`."""
+async def _known(
+    gateway: Gateway, tenant_id: int, selection: Selection, asked: Asked
+) -> tuple[Selection, dict[str, set[str]]]:
+    """The devices that have ever sent one of the metrics, and the units that they have for each.
+
+    Raises `UnknownMetricError`.
+    """
     wanted = {column.metric for column in asked.columns}
     known: dict[str, set[str]] = {}
+    units: dict[str, set[str]] = {metric: set() for metric in wanted}
     for first in range(0, len(selection.devices), DEVICES_AT_ONCE):
         for device in selection.devices[first : first + DEVICES_AT_ONCE]:
             known[device.device_id] = wanted.intersection(gateway.telemetry.metrics(tenant_id, device.device_id))
+            in_units = gateway.units.of(tenant_id, device.device_id)
+            for metric in known[device.device_id]:
+                units[metric].add(in_units.get(metric, UNKNOWN))
         await asyncio.sleep(0)
     for metric in sorted(wanted.difference(*known.values())):
         if known:
             raise UnknownMetricError(f"none of the devices asked about has a metric {metric[:128]!r}")
-    return Selection([device for device in selection.devices if known[device.device_id]], selection.by)
+    return Selection([device for device in selection.devices if known[device.device_id]], selection.by), units
 
 
 HANDLERS = (ask,)

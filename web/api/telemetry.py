@@ -1,7 +1,9 @@
 """`/v1/…/telemetry`: what devices measured."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 
 import msgspec
 from litestar import Request, Response, get
@@ -54,6 +56,13 @@ class UnknownTenantError(NotFoundError):
     code = "unknown_tenant"
 
 
+class SourceRun(msgspec.Struct, frozen=True):
+    """Where moments come from, from the reading with this number on: `device`, or which arrival it is and why."""
+
+    first: int
+    time_source: str
+
+
 class SeriesOut(msgspec.Struct, frozen=True):
     """Readings of one metric, oldest first, in two columns of equal length."""
 
@@ -62,6 +71,8 @@ class SeriesOut(msgspec.Struct, frozen=True):
     """As its type says, or else as the device declared it; null when neither does."""
     at: list[str]
     values: list[Value]
+    time_sources: list[SourceRun]
+    """Empty when all moments are the device's own, as nearly always; else the first run is that of reading 0."""
 
 
 class TelemetryOut(msgspec.Struct, frozen=True):
@@ -86,6 +97,8 @@ class LatestReading(msgspec.Struct, frozen=True, gc=False):
     value: Value
     time_source: str | msgspec.UnsetType = msgspec.UNSET
     """Which arrival the moment is, and why; not there when it is the device's own."""
+    unit: str | msgspec.UnsetType = msgspec.UNSET
+    """As the type of the device says, or else as the device declared it; not there when neither does."""
 
 
 class LatestOfDevice(msgspec.Struct, frozen=True, gc=False):
@@ -146,14 +159,10 @@ async def _series(
     page = await gateway.telemetry.paging.page(of, metrics, cursor, limit)
     needed = needed_on(metrics, cursor, page.next)
     lacking = await gateway.telemetry.coarse.lacking(of[0], of[1:], needed, extent(needed))
-    units = {series.metric: _unit(gateway, *of, series.metric) for series in page.series}
+    known = gateway.units.of(*of)
+    units = {series.metric: known.get(series.metric) for series in page.series}
     body = await gateway.telemetry.aside(_written, device.device_id, page, units, lacking)
     return Response(body, media_type="application/json")
-
-
-def _unit(gateway: Gateway, tenant_id: int, device_id: str, metric: str) -> str | None:
-    key = (tenant_id, device_id, metric)
-    return gateway.catalogue.unit(*key) or gateway.ingestion.quality.unit(*key) or None
 
 
 def _written(check: Check, device_id: str, page: Page, units: Mapping[str, str | None], lacking: Lacking) -> bytes:
@@ -167,12 +176,25 @@ def _written(check: Check, device_id: str, page: Page, units: Mapping[str, str |
             check()
             some = list(series.values[first : first + VALUES_AT_ONCE])
             pieces += (b"," if first else b"", msgspec.json.encode(some)[1:-1])
-        pieces.append(b"]}")
+        pieces += (b'],"time_sources":[', *_runs_written(check, series.sources), b"]}")
     is_cut = msgspec.json.encode(page.next is not None)
     following = msgspec.json.encode(None if page.next is None else written(page.next))
     # One copy of it all at the end is enough.
     named = msgspec.json.encode(lacking)[1:]
     return b"".join((*pieces, b'],"truncated":', is_cut, b',"next_cursor":', following, b",", named))
+
+
+def _runs_written(check: Check, sources: bytes | None) -> Iterator[bytes]:
+    """Where moments come from, as runs with commas between them."""
+    if not sources or not any(sources):
+        return
+    place = 0
+    for number, (source, run) in enumerate(groupby(sources)):
+        if number % VALUES_AT_ONCE == 0:
+            check()
+        piece = msgspec.json.encode(SourceRun(place, TimeSource(source).name.lower()))
+        yield b"," + piece if number else piece
+        place += sum(1 for _ in run)
 
 
 @get(
@@ -184,27 +206,34 @@ def _written(check: Check, device_id: str, page: Page, units: Mapping[str, str |
 async def read_latest(
     tenant_id: FromPath[int], request: Request[User, Caller, State], gateway: NamedDependency[Gateway]
 ) -> Response[bytes]:
-    """The newest reading of each metric of each device."""
+    """The newest reading of each metric of each device, with its unit where one is known."""
     if tenant_id != request.user.tenant_id:
         raise UnknownTenantError(f"there is no tenant {tenant_id}")
-    return Response(await latest_out(gateway.telemetry.newest_of_all(tenant_id)), media_type="application/json")
+    newest = gateway.telemetry.newest_of_all(tenant_id)
+    told = await latest_out(newest, partial(gateway.units.of, tenant_id), gateway.units.change_count)
+    return Response(told, media_type="application/json")
 
 
-async def latest_out(newest: Sequence[tuple[str, Newest]]) -> bytes:
-    """A `LatestOut`, some devices at a time: what memory holds of them is looked at on the loop."""
+async def latest_out(
+    newest: Sequence[tuple[str, Newest]], units_of: Callable[[str], Mapping[str, str]], units_count: int
+) -> bytes:
+    """A `LatestOut`, some devices at a time: what memory holds of them is looked at on the loop.
+
+    The count is another one whenever `units_of` may say something else.
+    """
     text = MomentTexts().text
     news = 0
 
     def tell(device_id: str, reports: Mapping[str, Report], last_seen_at: int | None) -> bytes:
         nonlocal news
         news += 1
-        return _told(text, device_id, reports, last_seen_at)
+        return _told(text, device_id, reports, last_seen_at, units_of(device_id))
 
     pieces: list[bytes] = []
     rested_at = 0
     for first in range(0, len(newest), DEVICES_AT_ONCE):
         some = newest[first : first + DEVICES_AT_ONCE]
-        pieces += [each.told(device_id, tell) for device_id, each in some]
+        pieces += [each.told(device_id, tell, units_count) for device_id, each in some]
         if news >= DEVICES_AT_ONCE or len(pieces) - rested_at >= KNOWN_AT_ONCE:
             news, rested_at = 0, len(pieces)
             await asyncio.sleep(0)
@@ -216,7 +245,13 @@ async def latest_out(newest: Sequence[tuple[str, Newest]]) -> bytes:
     return b",".join(pieces)
 
 
-def _told(text: Callable[[int], str], device_id: str, reports: Mapping[str, Report], last_seen_at: int | None) -> bytes:
+def _told(
+    text: Callable[[int], str],
+    device_id: str,
+    reports: Mapping[str, Report],
+    last_seen_at: int | None,
+    units: Mapping[str, str],
+) -> bytes:
     """A `LatestOfDevice`."""
     readings = {}
     before, at = None, ""
@@ -226,7 +261,7 @@ def _told(text: Callable[[int], str], device_id: str, reports: Mapping[str, Repo
             # Readings that came together have one moment: it is printed once.
             before, at = report, text(report.at)
             source = _SOURCES[report.time_source]
-        readings[metric] = LatestReading(at, report.values[metric], source)
+        readings[metric] = LatestReading(at, report.values[metric], source, units.get(metric, msgspec.UNSET))
     return msgspec.json.encode(
         LatestOfDevice(device_id, None if last_seen_at is None else text(last_seen_at), readings)
     )

@@ -18,7 +18,7 @@ from appliance.registry.catalogue.table import separator_of
 from appliance.telemetry.asking.model import LATEST
 from appliance.telemetry.model import TimeSource, Value
 from appliance.telemetry.tables import cell
-from appliance.telemetry.tables.layout import DETAILS, DEVICE, METRIC, MOMENTS, MORE, RESERVED, SEQUENCE, VALUE
+from appliance.telemetry.tables.layout import DETAILS, DEVICE, METRIC, MOMENTS, MORE, RESERVED, SEQUENCE, UNIT, VALUE
 
 METRICS_LIMIT = 256
 """The most readings of one report, as of a message."""
@@ -69,6 +69,9 @@ class Table:
             self._take_column(place, name)
         self.is_long = METRIC in self._fixed
         """Whether each row is one reading."""
+        if self.is_long:
+            # It is told for those who read a table: values are kept as they stand.
+            self._metrics = {name: at for name, at in self._metrics.items() if name.strip().lower() != UNIT}
         self._check()
 
     def told(self, row: Cells) -> Told | Refusal | None:

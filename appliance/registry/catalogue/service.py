@@ -65,6 +65,7 @@ class Catalogue:
         self._facts: dict[tuple[int, str], Facts] = {}
         self._answers: dict[tuple[int, search.Query], tuple[int, list[Device]]] = {}
         self._importing = asyncio.Lock()
+        self._type_change_count = 0
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[Self]:
@@ -129,15 +130,15 @@ class Catalogue:
             return None
         return known.get(self._registry.device(tenant_id, device_id).type)
 
+    @property
+    def type_change_count(self) -> int:
+        """Goes up whenever a type, or the type of a device, may be another: what was made of them may be old."""
+        return self._type_change_count + self._registry.device_change_count
+
     def interval_ms(self, tenant_id: int, device_id: str) -> int | None:
         """How often a device is expected to be heard of, by its type; None when nothing is expected or known."""
         kind = self.type_of(tenant_id, device_id)
         return kind.expected_interval_ms if kind else None
-
-    def unit(self, tenant_id: int, device_id: str, metric: str) -> str:
-        """The unit of a metric of a device, by its type; empty when it is not known."""
-        kind = self.type_of(tenant_id, device_id)
-        return kind.units.get(metric, "") if kind else ""
 
     def filters(self, tenant_id: int) -> list[SavedFilter]:
         """Every search that was kept, sorted by name."""
@@ -206,6 +207,7 @@ class Catalogue:
         entries = record.forgotten(self.type(tenant_id, name), name)
         await self._registry.audit.recorded(tenant_id, entries, queries.delete_type, tenant_id, name)
         self._types.get(tenant_id, {}).pop(name, None)
+        self._type_change_count += 1
         log.info("device type removed tenant_id=%s name=%r", tenant_id, name)
 
     async def save_filter(self, tenant_id: int, name: str, text: str) -> SavedFilter:
@@ -330,6 +332,7 @@ class Catalogue:
 
     def _keep_type(self, tenant_id: int, told: DeviceType) -> DeviceType:
         self._types.setdefault(tenant_id, {})[told.name] = told
+        self._type_change_count += 1
         log.info("device type described tenant_id=%s name=%r", tenant_id, told.name)
         return told
 

@@ -364,7 +364,7 @@ def _take_readings(
     for metric, readings in found.items():
         for key in keys:
             check()
-            gathered.add_readings(key, metric, *readings, is_exact=is_exact)
+            gathered.add_readings(key, metric, readings.at, readings.values, is_exact=is_exact)
 
 
 def _by_key(rows: Sequence[Row]) -> list[list[Row]]:

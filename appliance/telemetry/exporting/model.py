@@ -74,6 +74,8 @@ class InBins(msgspec.Struct, frozen=True):
     key: str
     """What the column is called that says what a row is of; empty when there is none."""
     form: Form
+    units: tuple[str | None, ...] = ()
+    """Of each column, where no two devices have different ones, if the form tells it."""
 
 
 Wanted = Raw | InBins

@@ -19,8 +19,12 @@ from appliance.telemetry.asking.model import (
     Plain,
     Question,
 )
+from appliance.telemetry.asking.units import UNKNOWN, units_of
 from appliance.telemetry.exporting.model import Asked, By, InBins, Raw, Wanted
-from appliance.telemetry.tables.layout import Form, Layout, columns_for
+from appliance.telemetry.tables.handed import Units
+from appliance.telemetry.tables.layout import Form, Layout, columns_for, tells_units
+
+NO_UNITS: Units = {}
 
 KEY_COLUMNS = {By.DEVICE: "device_id", By.GROUP: "group", By.ZONE: "zone", By.TYPE: "type", By.ALL: ""}
 CELLS_LIMIT = 100_000_000
@@ -37,13 +41,25 @@ def asks_for_metrics(asked: Asked) -> bool:
     return asked.form == Form.CSV and not asked.width and not asked.select
 
 
-def wanted(tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: Metrics) -> Wanted:
+def asks_for_units(asked: Asked) -> bool:
+    """Whether what is written tells what the metrics are in."""
+    if asked.form not in list(Form):
+        return False
+    form = Form(asked.form)
+    return form is Form.PARQUET if asked.width else tells_units(form, is_detailed=asked.is_detailed)
+
+
+def wanted(
+    tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: Metrics, units: Units = NO_UNITS
+) -> Wanted:
     """What is to be written of these devices. Raises `InvalidInputError`."""
     if not EARLIEST <= asked.start <= asked.end <= LATEST:
         raise InvalidInputError("start and end lie between 1970 and the year 9000, start first")
     if asked.form not in list(Form):
         raise InvalidInputError(f"format is {asked.form[:40]!r}, expected one of {', '.join(Form)}")
-    return _in_bins(tenant_id, asked, devices) if asked.width else _raw(tenant_id, asked, devices, metrics_of)
+    if asked.width:
+        return _in_bins(tenant_id, asked, devices, units)
+    return _raw(tenant_id, asked, devices, metrics_of, units)
 
 
 def name_of(wanted: Wanted, *, is_whole: bool) -> str:
@@ -53,7 +69,7 @@ def name_of(wanted: Wanted, *, is_whole: bool) -> str:
     return f"readings-{to_text(start)[:10]}{'' if is_whole else '-incomplete'}.{ending}"
 
 
-def _raw(tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: Metrics) -> Raw:
+def _raw(tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: Metrics, units: Units) -> Raw:
     if asked.by != By.DEVICE or asked.fill != Fill.NONE:
         raise InvalidInputError("by and fill are for bins: say how wide they are, for example bin=1h")
     columns = columns_of(asked.select) if asked.select else ()
@@ -68,11 +84,11 @@ def _raw(tenant_id: int, asked: Asked, devices: Sequence[Device], metrics_of: Me
     metrics: tuple[str, ...] = ()
     if form is Form.CSV:
         metrics = columns_for(chosen or {metric for device_id in device_ids for metric in metrics_of(device_id)})
-    layout = Layout(form, metrics, asked.is_detailed)
+    layout = Layout(form, metrics, asked.is_detailed, units)
     return Raw(tenant_id, device_ids, chosen or None, asked.start, asked.end, layout)
 
 
-def _in_bins(tenant_id: int, asked: Asked, devices: Sequence[Device]) -> InBins:
+def _in_bins(tenant_id: int, asked: Asked, devices: Sequence[Device], units: Units) -> InBins:
     if asked.by not in list(By):
         raise InvalidInputError(f"by is {asked.by[:40]!r}, expected one of {', '.join(By)}")
     if asked.fill not in _FILLS:
@@ -104,7 +120,12 @@ def _in_bins(tenant_id: int, asked: Asked, devices: Sequence[Device]) -> InBins:
         order=Order.OLDEST,
         limit=ROWS_LIMIT,
     )
-    return InBins(question, KEY_COLUMNS[by], Form(asked.form))
+    metrics = {column.metric for column in columns}
+    found = {metric: {of.get(metric, UNKNOWN) for of in units.values()} - {UNKNOWN} for metric in metrics}
+    told = units_of(columns, found)
+    return InBins(
+        question, KEY_COLUMNS[by], Form(asked.form), tuple(each[0] if len(each) == 1 else None for each in told)
+    )
 
 
 def _require_few(row_count: int, bin_count: int, column_count: int, width: str) -> None:

@@ -13,7 +13,7 @@ Rules:
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
 
@@ -21,6 +21,7 @@ import msgspec
 
 from appliance.cold_settings import ColdConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
+from appliance.portions import portions_of
 from appliance.registry.model import Device
 from appliance.telemetry.asking.edges import edges, least_ms
 from appliance.telemetry.asking.model import Answer, Question, Row, TooManyQuestionsError
@@ -40,7 +41,7 @@ from appliance.telemetry.exporting.model import (
 )
 from appliance.telemetry.exporting.program.service import parquet, require_pyarrow
 from appliance.telemetry.exporting.reports import STRETCH_CHARACTERS, STRETCH_REPORTS, only, stretch
-from appliance.telemetry.exporting.request import asks_for_metrics, wanted
+from appliance.telemetry.exporting.request import asks_for_metrics, asks_for_units, wanted
 from appliance.telemetry.merge import Part
 from appliance.telemetry.model import Report
 from appliance.telemetry.service import Telemetry
@@ -73,9 +74,15 @@ Who = tuple[int, str]
 class Exporting:
     """Exports of a telemetry that is open."""
 
-    def __init__(self, telemetry: Telemetry, memory_mb: int = ColdConfig().memory_mb) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        memory_mb: int = ColdConfig().memory_mb,
+        units_of: Callable[[int, str], Mapping[str, str]] = lambda *_: {},
+    ) -> None:
         self._telemetry = telemetry
         self._memory_mb = memory_mb
+        self._units_of = units_of
         self._parquet_count = 0
         self._counts: Counter[Who] = Counter()
         """How many are being written."""
@@ -100,12 +107,16 @@ class Exporting:
         if asked.form == Form.PARQUET:
             require_pyarrow()
         metrics: dict[str, Sequence[str]] = {}
-        if asks_for_metrics(asked):
-            for place, device in enumerate(devices):
-                metrics[device.device_id] = self._telemetry.metrics(tenant_id, device.device_id)
-                if place % DEVICES_AT_ONCE == DEVICES_AT_ONCE - 1:
-                    await asyncio.sleep(0)
-        return await asyncio.to_thread(wanted, tenant_id, asked, devices, metrics.__getitem__)
+        units: dict[str, Mapping[str, str]] = {}
+        has_metrics, has_units = asks_for_metrics(asked), asks_for_units(asked)
+        for some in portions_of(devices if has_metrics or has_units else (), DEVICES_AT_ONCE):
+            for device in some:
+                if has_metrics:
+                    metrics[device.device_id] = self._telemetry.metrics(tenant_id, device.device_id)
+                elif known := self._units_of(tenant_id, device.device_id):
+                    units[device.device_id] = known
+            await asyncio.sleep(0)
+        return await asyncio.to_thread(wanted, tenant_id, asked, devices, metrics.__getitem__, units)
 
     async def written(self, wanted: Wanted, who: Who) -> AsyncGenerator[bytes]:
         """The whole file for somebody; the first bytes tell of everything that is wrong with what is wanted.
@@ -286,7 +297,7 @@ def _text_of_reports(wanted: Raw, block: Block, mark: Mark) -> str:
 
 def _text_of_rows(wanted: InBins, rows: tuple[Row, ...], mark: Mark, *, is_last: bool) -> str:
     columns = tuple(column.name for column in wanted.question.columns)
-    form = binned.BinnedLayout(wanted.form, wanted.key, columns)
+    form = binned.BinnedLayout(wanted.form, wanted.key, columns, wanted.units)
     text = binned.body(form, rows, is_first=mark.is_first)
     return _around(text, mark, binned.heading(form), binned.ending(form), is_last=is_last)
 

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from appliance.telemetry.merge import Readings
+from appliance.telemetry.merge import Readings, beginning_at, sources_of
 from appliance.telemetry.model import Series
 from appliance.telemetry.paging.model import NAMES_LIMIT, PLACES_LIMIT, Cursor, Cut, Going, Page, Place
 from appliance.telemetry.wanted import Check
@@ -24,7 +24,8 @@ def up_to(check: Check, older: Found, there: Found, count: int) -> Found:
     found = {}
     for metric, readings in older.items():
         check()
-        found[metric] = _joined(readings, Readings(there[metric].at[:count], there[metric].values[:count]))
+        at, values, sources = there[metric]
+        found[metric] = _joined(readings, Readings(at[:count], values[:count], sources and sources[:count]))
     return found
 
 
@@ -40,7 +41,7 @@ def with_moment(check: Check, found: Found, there: Found, at: int) -> Found:
     for metric, readings in found.items():
         check()
         after = bisect_right(readings.at, at)
-        whole[metric] = _joined(there[metric], Readings(readings.at[after:], readings.values[after:]))
+        whole[metric] = _joined(there[metric], beginning_at(readings, after))
     return whole
 
 
@@ -54,7 +55,8 @@ def cut(check: Check, found: Found, limit: int) -> dict[str, Cut]:
         if start:
             at = readings.at[start]
             place = Place(at, start - bisect_left(readings.at, at))
-        cuts[metric] = Cut(metric, readings.at[start:], readings.values[start:], place)
+        some = beginning_at(readings, start)
+        cuts[metric] = Cut(metric, some.at, some.values, place, some.sources)
     return cuts
 
 
@@ -82,14 +84,16 @@ def _from(check: Check, cuts: Sequence[Cut], place: Place) -> Iterator[Series]:
         left_out = each.next.occurrence if each.next is not None and each.next.at == place.at else 0
         first = min(first + max(place.occurrence - left_out, 0), bisect_right(each.at, place.at))
         truncated = first > 0 or each.next is not None
-        yield Series(each.metric, each.at[first:], each.values[first:], truncated)
+        yield Series(
+            each.metric, each.at[first:], each.values[first:], truncated, each.sources and each.sources[first:]
+        )
 
 
 def _series(each: Cut) -> Series:
-    return Series(each.metric, each.at, each.values, each.next is not None)
+    return Series(each.metric, each.at, each.values, each.next is not None, each.sources)
 
 
 def _joined(older: Readings, newer: Readings) -> Readings:
     if not newer.at:
         return older
-    return Readings([*older.at, *newer.at], [*older.values, *newer.values])
+    return Readings([*older.at, *newer.at], [*older.values, *newer.values], sources_of((older, newer)))

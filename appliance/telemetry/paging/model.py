@@ -50,6 +50,8 @@ class Cut(msgspec.Struct, frozen=True):
     values: Sequence[Value]
     next: Place | None
     """The oldest one given, when there are more before it."""
+    sources: bytes | None = None
+    """As in `Series`."""
 
 
 class Page(msgspec.Struct, frozen=True):

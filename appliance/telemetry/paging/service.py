@@ -72,4 +72,4 @@ class Paging:
 
     async def _look(self, device: Device, names: Sequence[str], start: int, end: int, most: int) -> Found:
         found = await self._source.series(*device, names, start, end, most)
-        return {series.metric: Readings(series.at, series.values) for series in found}
+        return {series.metric: Readings(series.at, series.values, series.sources) for series in found}

@@ -24,7 +24,7 @@ def rolled_up(parts: Sequence[Part], hours: Iterable[int]) -> dict[int, RollUp]:
     bins: dict[int, dict[str, Bin]] = {hour: {} for hour in wanted}
     others: dict[int, dict[str, int]] = {hour: {} for hour in wanted}
     for metric, found in readings.items():
-        for hour, (at, values) in split(found, wanted):
+        for hour, (at, values, _) in split(found, wanted):
             each = bin_of(at, values)
             if each is not None:
                 bins[hour][metric] = each
@@ -59,7 +59,7 @@ def binned(readings: Mapping[str, Readings], hours: Iterable[int]) -> dict[str, 
     return {
         metric: {
             hour * HOUR_MS: each
-            for hour, (at, values) in split(found, wanted)
+            for hour, (at, values, _) in split(found, wanted)
             if (each := bin_of(at, values)) is not None
         }
         for metric, found in readings.items()
@@ -68,7 +68,7 @@ def binned(readings: Mapping[str, Readings], hours: Iterable[int]) -> dict[str, 
 
 def split(readings: Readings, hours: Sequence[int]) -> Iterable[tuple[int, Readings]]:
     """The readings of each hour that has any."""
-    at, values = readings
+    at, values, _ = readings
     for hour in hours:
         first = bisect_left(at, hour * HOUR_MS)
         end = bisect_left(at, (hour + 1) * HOUR_MS, first)

@@ -21,6 +21,8 @@ class BinnedLayout(msgspec.Struct, frozen=True):
     key: str
     """The name of the column that says what a row is of; empty when there is none."""
     columns: tuple[str, ...]
+    units: tuple[str | None, ...] = ()
+    """Of each column, where one is told."""
 
 
 def heading(layout: BinnedLayout) -> str:
@@ -28,7 +30,7 @@ def heading(layout: BinnedLayout) -> str:
     if layout.form is Form.CSV:
         return _csv([list(map(escaped, _names(layout)))])
     if layout.form is Form.PARQUET:
-        return handed.heading(handed.OfBins(layout.key, layout.columns))
+        return handed.heading(handed.OfBins(layout.key, layout.columns, layout.units))
     return "[" if layout.form is Form.JSON else ""
 
 

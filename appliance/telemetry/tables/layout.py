@@ -13,11 +13,14 @@ from appliance.instant import to_text
 from appliance.registry.catalogue.table import escaped
 from appliance.telemetry.model import Report, Value
 from appliance.telemetry.tables import cell, handed
+from appliance.telemetry.tables.handed import NO_UNITS, Units
 
 COLUMNS_LIMIT = 1_000
 """Metrics beyond so many stand together in the column `more`."""
 
 DEVICE, AT, SEQUENCE, MORE, METRIC, VALUE = "device_id", "at", "sequence", "more", "metric", "value"
+UNIT = "unit"
+"""A column beside `metric` and `value` alone: elsewhere a metric may have this name."""
 DETAILS = ("arrived_at", "time_source", "topic", "client_id")
 MOMENTS = (AT, "time", "timestamp")
 """The names that the column with the moment may have."""
@@ -47,6 +50,13 @@ class Layout(msgspec.Struct, frozen=True):
     """The metrics that have columns, in this order; others stand in the column `more`."""
     is_detailed: bool
     """Whether arrival, topic and client identifier are told too."""
+    units: Units = {}
+    """By device and metric, as far as they are known and the form tells them."""
+
+
+def tells_units(form: Form, *, is_detailed: bool) -> bool:
+    """Whether readings that are written so have their units beside them."""
+    return form in {Form.LONG, Form.PARQUET} or (is_detailed and form in {Form.JSON, Form.LINES})
 
 
 def columns_for(metrics: Iterable[str]) -> tuple[str, ...]:
@@ -64,7 +74,7 @@ def heading(layout: Layout) -> str:
         return handed.heading(handed.OfReadings(layout.is_detailed))
     fixed = [DEVICE, AT, SEQUENCE, *(DETAILS if layout.is_detailed else ())]
     if layout.form is Form.LONG:
-        return _csv([[*fixed, METRIC, VALUE]])
+        return _csv([[*fixed, METRIC, VALUE, UNIT]])
     return _csv([[*fixed, *map(escaped, layout.metrics), MORE]])
 
 
@@ -75,8 +85,9 @@ def body(layout: Layout, reports: Sequence[Report], *, is_first: bool) -> str:
             return _csv(_row(layout, report) for report in reports)
         case Form.LONG:
             return _csv(
-                [*_fixed(layout, report), cell.written(metric), cell.written(value)]
+                [*_fixed(layout, report), cell.written(metric), cell.written(value), _unit(units, metric)]
                 for report in reports
+                for units in (layout.units.get(report.device_id, NO_UNITS),)
                 for metric, value in report.values.items()
             )
         case Form.LINES:
@@ -85,7 +96,7 @@ def body(layout: Layout, reports: Sequence[Report], *, is_first: bool) -> str:
             objects = ",\n".join(_object(layout, report) for report in reports)
             return objects if is_first or not objects else f",\n{objects}"
         case Form.PARQUET:
-            return handed.reports(reports, is_detailed=layout.is_detailed)
+            return handed.reports(reports, layout.units, is_detailed=layout.is_detailed)
 
 
 def ending(layout: Layout) -> str:
@@ -126,6 +137,10 @@ def _fixed(layout: Layout, report: Report) -> list[str]:
     return found
 
 
+def _unit(units: Mapping[str, str], metric: str) -> str:
+    return cell.written(units[metric]) if metric in units else ""
+
+
 def _object(layout: Layout, report: Report) -> str:
     told: dict[str, object] = {DEVICE: report.device_id, AT: to_text(report.at)}
     if report.sequence is not None:
@@ -135,6 +150,9 @@ def _object(layout: Layout, report: Report) -> str:
         told["time_source"] = report.time_source.name.lower()
         told["topic"], told["client_id"] = report.topic, report.client_id
     told["values"] = {metric: as_json(value) for metric, value in report.values.items()}
+    units = layout.units.get(report.device_id, NO_UNITS)
+    if units and (known := {metric: units[metric] for metric in report.values if metric in units}):
+        told["units"] = known
     # Not msgspec: text may hold half of a character of UTF-16, which only escapes can say.
     return json.dumps(told, separators=(",", ":"))
 

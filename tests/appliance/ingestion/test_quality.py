@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.ingestion import quality
 from appliance.ingestion.quality import Observation, QualityBook, briefly, plainly
 from appliance.telemetry.model import Report, TimeSource
 from tests.appliance.ingestion.examples import NOW
@@ -90,12 +89,10 @@ def test_a_device_may_send_neither_numbers_nor_the_time() -> None:
     assert (found.numbering, found.clock_behind_ms, found.clock_sample_count) == (None, None, 0)
 
 
-def test_the_unit_that_was_declared_last_is_known_of_a_bounded_number_of_metrics() -> None:
+def test_units_that_are_declared_are_heard() -> None:
     book = QualityBook()
-    book.take([observed(None, units={f"m{number}": "bar" for number in range(quality.UNITS_LIMIT + 5)})])
-    book.take([observed(None, units={"m0": "Pa"})])
-    assert [book.unit(1, "pump", name) for name in ("m0", "m1", f"m{quality.UNITS_LIMIT}")] == ["Pa", "bar", ""]
-    assert book.unit(1, "valve", "m0") == ""
+    book.take([observed(None, units={"flow": "l/s"}), observed(None, units={"flow": "l/min"})])
+    assert book.declared.of(1, "pump") == {"flow": "l/min"}
 
 
 def test_no_number_of_devices_takes_more_than_its_room() -> None:

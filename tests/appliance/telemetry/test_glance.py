@@ -25,6 +25,7 @@ def test_a_glance_shows_what_the_whole_has(given_reports: list[Report], metrics:
     seen, whole = Glance(blob, metrics), chunk.decode(blob)
     assert (seen.tenant_id, seen.device_id, seen.last_log_id) == (1, "sensor-001", 7)
     assert list(seen.at) == list(whole.at)
+    assert list(seen.time_sources.expanded(rows.count)) == [each.time_source for each in given_reports]
     # It may not know, but what it says is so.
     assert not seen.is_rising or all(one < other for one, other in pairwise(seen.at))
     assert list(seen.columns) == [metric for metric in whole.columns if metric in metrics]

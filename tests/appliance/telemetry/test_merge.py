@@ -2,11 +2,12 @@
 
 from itertools import accumulate, pairwise
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.telemetry.merge import Readings, merge, newest
-from appliance.telemetry.model import Report
+from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.rows import Rows
 from tests.appliance.telemetry.reports import NOON, report
 
@@ -15,16 +16,17 @@ small = st.builds(
     at=st.integers(NOON, NOON + 12),
     sequence=st.none() | st.integers(0, 2),
     values=st.dictionaries(st.sampled_from("ab"), st.sampled_from([1, 1.0, None, "x", float("nan")]), max_size=2),
+    time_source=st.sampled_from([TimeSource.DEVICE, *TimeSource]),
 )
 
 
-def naive(reports: list[Report], metric: str, start: int, end: int) -> list[tuple[int, str]]:
+def naive(reports: list[Report], metric: str, start: int, end: int) -> list[tuple[int, str, int]]:
     seen = set()
     found = []
     for each in reports:
         identity = (each.at, each.sequence, repr(sorted((name, repr(value)) for name, value in each.values.items())))
         if identity not in seen and start <= each.at < end and metric in each.values:
-            found.append((each.at, repr(each.values[metric])))
+            found.append((each.at, repr(each.values[metric]), each.time_source.value))
         seen.add(identity)
     return sorted(found, key=lambda pair: pair[0])
 
@@ -38,7 +40,16 @@ def test_any_split_into_chunks_gives_the_same_readings(
     start, end = NOON + first, NOON + last
     merged = merge(parts, ["a", "b", "unknown"], start, end)
     for metric, readings in merged.items():
-        assert list(zip(readings.at, map(repr, readings.values), strict=True)) == naive(reports, metric, start, end)
+        sources = bytes(len(readings.at)) if readings.sources is None else readings.sources
+        found = list(zip(readings.at, map(repr, readings.values), sources, strict=True))
+        assert found == naive(reports, metric, start, end)
+
+
+@given(st.lists(small, max_size=14))
+def test_where_moments_come_from_is_told_only_where_it_is_not_the_device(reports: list[Report]) -> None:
+    owned = [msgspec.structs.replace(each, time_source=TimeSource.DEVICE) for each in reports]
+    merged = merge([Rows.of(owned, 1)] if owned else [], ["a", "b"], 0, NOON * 2)
+    assert [each.sources for each in merged.values()] == [None, None]
 
 
 class Partly(Rows):
@@ -72,9 +83,9 @@ def test_work_on_many_reports_asks_whether_it_is_wanted() -> None:
 
 
 def test_the_limit_keeps_the_newest_and_says_so() -> None:
-    days = [Readings([1, 2], [10, 20]), Readings([3], [30])]
+    days = [Readings([1, 2], [10, 20]), Readings([3], [30], b"\2")]
     cut = newest("pressure", days, 2)
-    assert (list(cut.at), list(cut.values), cut.truncated) == ([2, 3], [20, 30], True)
+    assert (list(cut.at), list(cut.values), cut.truncated, cut.sources) == ([2, 3], [20, 30], True, b"\0\2")
     whole = newest("pressure", days, 3)
     assert (list(whole.at), list(whole.values), whole.truncated) == ([1, 2, 3], [10, 20, 30], False)
     assert list(newest("pressure", days, 0).at) == []

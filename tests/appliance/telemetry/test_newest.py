@@ -80,6 +80,13 @@ def test_what_is_told_is_of_now_and_made_once(reports: list[Report], asked: list
     assert len(made) == sum(asked[: len(reports)])
 
 
+def test_what_is_told_is_made_anew_for_another_number() -> None:
+    newest = noted([report(values={"a": 1})])
+    told = iter([b"first", b"second", b"third"])
+    found = [newest.told("x", lambda *_: next(told), number) for number in (0, 0, 7, 7, 8)]
+    assert found == [b"first", b"first", b"second", b"second", b"third"]
+
+
 def test_what_is_told_follows_what_is_restored() -> None:
     newest = noted([report(values={"a": 1})])
     assert newest.told("x", lambda name, *_: name.encode()) == b"x"

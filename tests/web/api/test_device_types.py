@@ -18,7 +18,7 @@ async def test_a_type_is_described_changed_and_forgotten(script: Client, house: 
     changed = await script.patch("/v1/device-types/pump", json={"expected_interval_ms": None})
     assert changed.json() == {**made.json(), "expected_interval_ms": None}
     assert (await script.get("/v1/device-types")).json() == {"device_types": [changed.json()]}
-    assert house.gateway.catalogue.unit(1, "a", "pressure") == "kPa"
+    assert house.gateway.units.unit(1, "a", "pressure") == "kPa"
     rule = {"kind": "text"}
     other = await script.patch("/v1/device-types/pump", json={"metrics": {"mode": rule}, "unknown_metrics": "keep"})
     assert other.json()["metrics"] == {"mode": {**rule, "least": None, "greatest": None, "violation": "flag"}}

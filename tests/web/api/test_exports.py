@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 from math import inf, nan
 from pathlib import Path
@@ -7,6 +9,7 @@ import httpx
 import pytest
 
 from appliance.instant import DAY_MS, HOUR_MS, day_of, to_text
+from appliance.registry.catalogue.model import DeviceChange, DeviceType
 from appliance.telemetry.cold.table import value_of
 from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.tables.layout import as_json
@@ -91,6 +94,54 @@ async def test_what_is_exported_and_imported_elsewhere_is_the_same(
                 assert (told["duplicate_count"] > 0) is not taken
         for device_id in ("a", "b"):
             assert await stored(other, device_id) == await stored(house, device_id)
+
+
+async def in_units(house: House) -> None:
+    """Of both devices some metrics have units, declared or by type, and not the same ones."""
+    await filled(house)
+    await house.gateway.catalogue.add_type(1, DeviceType("pump", units={"flow": "l/s"}))
+    await house.gateway.catalogue.change_device(1, "a", DeviceChange(type="pump"))
+    readings = {"flow": {"value": 2.5, "unit": "l/min"}, "unit": {"value": 1, "unit": "µm"}, "x": 0.5}
+    await house.send("b", {"readings": readings}, at=NOW + 2 * DAY_MS)
+
+
+async def test_every_reading_of_the_long_form_has_its_unit(script: Client, house: House) -> None:
+    await in_units(house)
+    found = list(csv.DictReader(io.StringIO((await exported(script, format="long")).text)))
+    units = {(row["device_id"], row["metric"], row["unit"]) for row in found}
+    assert {each for each in units if each[2]} == {("a", "flow", "l/s"), ("b", "flow", "l/min"), ("b", "unit", "µm")}
+    answer = await script.post("/v1/telemetry/imports", json={"csv": (await exported(script, format="long")).text})
+    assert (answer.json()["refused_count"], answer.json()["reading_count"]) == (0, 0)
+
+
+async def test_a_metric_may_be_named_as_the_column_of_units(script: Client, house: House) -> None:
+    await in_units(house)
+    text = (await exported(script, select="unit")).text
+    assert text.splitlines() == ["device_id,at,sequence,unit,more", f"b,{to_text(NOW + 2 * DAY_MS)},,1,"]
+    again = "device_id,at,unit\r\nb,2026-01-01T00:00:00Z,7\r\n"
+    answer = await script.post("/v1/telemetry/imports", json={"csv": again})
+    assert answer.json()["reading_count"] == 1
+
+
+async def test_json_with_details_tells_units(script: Client, house: House) -> None:
+    await in_units(house)
+    array = (await exported(script, format="json", details="true")).json()
+    assert array[-1]["units"] == {"flow": "l/min", "unit": "µm"}
+    assert {json.dumps(each.get("units")) for each in array if each["device_id"] == "a"} == {'{"flow": "l/s"}', "null"}
+    assert "units" not in (await exported(script, format="jsonl")).text
+
+
+@needs_pyarrow
+async def test_parquet_tells_units_of_readings_and_of_bins(script: Client, house: House) -> None:
+    await in_units(house)
+    rows = read((await exported(script, format="parquet")).content).to_pylist()
+    units = {(row["device_id"], row["metric"], row["unit"]) for row in rows if row["unit"] is not None}
+    assert units == {("a", "flow", "l/s"), ("b", "flow", "l/min"), ("b", "unit", "µm")}
+    question = {"format": "parquet", "bin": "1h", "select": "avg(flow),max(unit),count(unit),avg(x)"}
+    for zone, expected in (("", [None, "µm", None, None]), ("south", ["l/min", "µm", None, None])):
+        schema = read((await exported(script, **question, zone=zone)).content).schema
+        told = [(schema.field(number + 2).metadata or {}).get(b"unit") for number in range(4)]
+        assert [unit and unit.decode() for unit in told] == expected
 
 
 async def test_json_says_every_value_as_json_can(script: Client, house: House) -> None:

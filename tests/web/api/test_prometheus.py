@@ -92,6 +92,17 @@ async def test_what_there_is_can_be_looked_up(script: Client, house: House) -> N
     assert set(await asked(script, "metadata", limit=1)) == {"flow"}
 
 
+async def test_metadata_has_the_units_of_each_metric(script: Client, house: House) -> None:
+    await filled(house)
+    await house.send("b", {"readings": {"flow": {"value": 11, "unit": "l/s"}, "gps.lat": 2.5}})
+    told = await asked(script, "metadata")
+    gauge = {"type": "gauge", "help": ""}
+    assert told == {"flow": [{**gauge, "unit": "l/s"}], "gps_lat": [{**gauge, "unit": ""}]}
+    await house.send("a", {"readings": {"flow": {"value": 12, "unit": "l/min"}}})
+    flow = await asked(script, "metadata", metric="flow")
+    assert flow == {"flow": [{**gauge, "unit": "l/min"}, {**gauge, "unit": "l/s"}]}
+
+
 @pytest.mark.parametrize(
     ("path", "all_of_them"),
     [("labels?", 4), ("label/device_id/values?", 2), ('series?match[]={device_id!=""}&', 3)],

@@ -3,18 +3,20 @@
 import asyncio
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
 
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS, from_text, to_text
-from appliance.registry.catalogue.model import DeviceChange
+from appliance.registry.catalogue.model import DeviceChange, DeviceType
 from appliance.registry.model import DEFAULT_TENANT
 from appliance.telemetry.asking.service import QUESTIONS_AT_ONCE, WAITING_LIMIT
 from appliance.telemetry.queries import day_name
 from tests.web.afloat import trusting
 from tests.web.house import Client, House
 from tests.web.retention import let_go, take_out
+from web.api.questions import UNITS
 from web.lacking import COARSE_DAYS, DAMAGED_DAYS
 from web.leaving import WORK
 from web.server import serving
@@ -72,6 +74,7 @@ async def test_hourly_average_flow_and_maximum_pressure_of_a_zone_newest_hour_fi
         "next_cursor": None,
         "damaged_days": [],
         "coarse_days": [],
+        "units": [[], [], [], []],
     }
 
 
@@ -227,6 +230,24 @@ async def test_a_question_ends_when_whoever_asked_hangs_up(house: House) -> None
         writer.transport.abort()
         await asyncio.wait(working)
         assert all(task.cancelled() for task in working)
+
+
+async def test_an_answer_tells_which_units_its_columns_are_in(script: Client, fleet: House) -> None:
+    await fleet.gateway.catalogue.add_type(1, DeviceType("pump", units={"pressure": "kPa", "flowRate": "µl"}))
+    selected = parameters(select="flowRate,rolling_count(flowRate, 1h),zscore(flowRate, 1h),pressure")
+    units = (await script.get(PLACE, params=selected)).json()["units"]
+    assert units == [[], [], ["µl"], [], [], ["kPa"]]
+    table = parameters(select="avg(pressure),count(pressure),p95(flowRate)", bin="1h", by="all", format="csv")
+    assert json.loads((await script.get(PLACE, params=table)).headers[UNITS]) == [[], ["kPa"], [], ["µl"]]
+    await fleet.gateway.catalogue.change_device(1, "pump-3", DeviceChange(type=""))
+    differing = (await script.get(PLACE, params=selected)).json()["units"]
+    assert differing[5] == ["kPa", None]
+    await fleet.send("pump-3", {"readings": {"pressure": {"value": 4, "unit": "bar"}}}, at=NOON)
+    assert (await script.get(PLACE, params=selected)).json()["units"][5] == ["bar", "kPa"]
+    alone = await script.get(PLACE, params=selected | {"device": "pump-3"})
+    assert alone.json()["units"] == [[], [], [], [], [], ["bar"]]
+    without = await script.get(PLACE, params=selected | {"device": "pump-3", "select": "flowRate", "format": "csv"})
+    assert UNITS not in without.headers
 
 
 async def test_an_answer_names_the_days_of_which_it_lacks_what_was_damaged(script: Client, fleet: House) -> None:

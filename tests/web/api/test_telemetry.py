@@ -30,6 +30,7 @@ async def test_what_was_sent_is_read(script: Client, house: House) -> None:
                 "unit": None,
                 "at": [to_text(NOON + second * 1_000) for second in range(5)],
                 "values": [40.0, 41.0, 42.0, 43.0, 44.0],
+                "time_sources": [],
             }
         ],
         "truncated": False,
@@ -188,6 +189,26 @@ async def test_a_newest_reading_whose_moment_is_its_arrival_says_so_and_why(
     }
 
 
+async def latest_units(script: Client) -> dict[str, str | None]:
+    [device] = (await script.get("/v1/tenants/1/telemetry/latest")).json()["devices"]
+    return {metric: each.get("unit") for metric, each in device["readings"].items()}
+
+
+async def test_newest_readings_tell_their_units_as_they_are_now(script: Client, house: House) -> None:
+    await house.add_device("a")
+    declared = {"pressure": {"value": 4.0, "unit": "bar"}, "flow": {"value": 1.5, "unit": "l/s"}, "mode": "auto"}
+    await house.send("a", {"readings": declared})
+    assert await latest_units(script) == {"pressure": "bar", "flow": "l/s", "mode": None}
+    await house.gateway.catalogue.add_type(1, DeviceType("pump", units={"pressure": "kPa"}))
+    assert (await latest_units(script))["pressure"] == "bar"
+    await script.patch("/v1/devices/a", json={"type": "pump"})
+    assert await latest_units(script) == {"pressure": "kPa", "flow": "l/s", "mode": None}
+    await script.patch("/v1/device-types/pump", json={"units": {"flow": "l/min"}})
+    assert await latest_units(script) == {"pressure": "bar", "flow": "l/min", "mode": None}
+    await script.delete("/v1/device-types/pump")
+    assert await latest_units(script) == {"pressure": "bar", "flow": "l/s", "mode": None}
+
+
 async def test_readings_of_one_device_tell_their_own_time_sources(script: Client, house: House) -> None:
     await house.add_device("a")
     await house.send("a", b'{"pressure": 40.0}')
@@ -197,6 +218,38 @@ async def test_readings_of_one_device_tell_their_own_time_sources(script: Client
         "pressure": "arrival_no_clock",
         "flow": None,
     }
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+async def test_readings_whose_moment_is_their_arrival_say_so_where_they_stand(
+    script: Client, house: House, *, is_sealed: bool
+) -> None:
+    await house.add_device("a")
+    for number, word in enumerate(("", "device", "", "", "ahead", "device")):
+        arrived_at = house.clock() - DAY_MS + number * 1_000
+        moments = {"device": {"timestamp": arrived_at}, "ahead": {"timestamp": arrived_at + DAY_MS}}
+        payload = {"flow": number, **({"mode": "on"} if number in {1, 5} else {})} | moments.get(word, {})
+        await house.send("a", json.dumps(payload).encode(), arrived_at=arrived_at)
+    if is_sealed:
+        await house.gateway.telemetry.seal_all()
+    path = f"/v1/devices/a/telemetry?start={house.clock() - 2 * DAY_MS}"
+    told = {series["metric"]: series["time_sources"] for series in (await script.get(path)).json()["series"]}
+    assert told == {
+        "flow": [
+            {"first": 0, "time_source": "arrival_no_clock"},
+            {"first": 1, "time_source": "device"},
+            {"first": 2, "time_source": "arrival_no_clock"},
+            {"first": 4, "time_source": "arrival_clock_ahead"},
+            {"first": 5, "time_source": "device"},
+        ],
+        "mode": [],
+    }
+    page = (await script.get(f"{path}&metric=flow&limit=3")).json()
+    assert [each["first"] for each in page["series"][0]["time_sources"]] == [0, 1, 2]
+    page = (await script.get(f"{path}&metric=flow&limit=3&cursor={page['next_cursor']}")).json()
+    assert [each["time_source"] for each in page["series"][0]["time_sources"]] == [
+        *("arrival_no_clock", "device", "arrival_no_clock")
+    ]
 
 
 async def test_another_tenant_is_not_there(script: Client) -> None:

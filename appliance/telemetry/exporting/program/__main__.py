@@ -15,7 +15,7 @@ from typing import BinaryIO
 from appliance.telemetry.exporting.program.sheet import Bins, Readings, sheet
 from appliance.telemetry.model import Report
 from appliance.telemetry.tables import handed
-from appliance.telemetry.tables.handed import Bin, OfBins, OfReadings
+from appliance.telemetry.tables.handed import Bin, InUnits, OfBins, OfReadings
 
 _KINDLY = 19
 
@@ -40,6 +40,8 @@ def serve(lines: BinaryIO, answers: BinaryIO) -> None:
         match handed.read(line):
             case OfReadings() | OfBins() as heading:
                 written = sheet(grown, heading)
+            case InUnits() as told if isinstance(written, Readings):
+                written.begin(told)
             case Report() as report if isinstance(written, Readings):
                 written.add(report)
             case Bin() as row if isinstance(written, Bins):

@@ -12,8 +12,8 @@ import pyarrow as pa
 from appliance.telemetry.cold import table
 from appliance.telemetry.cold.worker.parquet import FIELDS, GROUP_ROWS, MOMENT, NEVER_NULL, VERSION, opened
 from appliance.telemetry.model import Report, Value
-from appliance.telemetry.tables.handed import Bin, Heading, OfBins, OfReadings
-from appliance.telemetry.tables.layout import AT, DETAILS
+from appliance.telemetry.tables.handed import Bin, Heading, InUnits, OfBins, OfReadings
+from appliance.telemetry.tables.layout import AT, DETAILS, METRIC, UNIT
 
 GROUP_CELLS = 500_000
 """The same of rows of bins, which may have many columns."""
@@ -29,16 +29,23 @@ class Readings:
     def __init__(self, sink: BinaryIO, of: OfReadings) -> None:
         left_out = {"tenant_id"} if of.is_detailed else {"tenant_id", *DETAILS}
         self._names = [name for name in table.NAMES if name not in left_out]
+        self._names.insert(self._names.index(METRIC) + 1, UNIT)
         # Numbers go on from day to day: there may be many more reports than of one day.
-        fields = FIELDS | {"report": pa.int64()}
+        fields = FIELDS | {"report": pa.int64(), UNIT: pa.string()}
         self._sheet = _Sheet(
             sink, [pa.field(name, fields[name], nullable=name not in NEVER_NULL) for name in self._names]
         )
         self._reports: list[Report] = []
-        self._waiting = table.empty()
+        self._waiting = _empty()
+        self._in_units = InUnits("", {})
         self._character_count = 0
         self._device_id: str | None = None
         self._number = 0
+
+    def begin(self, told: InUnits) -> None:
+        """Hear what the readings of a device are in, before they come."""
+        self._take()
+        self._in_units = told
 
     def add(self, report: Report) -> None:
         """Write a report: those of a device come one after the other."""
@@ -58,13 +65,16 @@ class Readings:
 
     def _take(self) -> None:
         self._number = table.add(self._waiting, self._reports, self._number)
+        units = self._in_units.units if self._in_units.device_id == self._device_id else {}
+        in_units = self._waiting[UNIT]
+        in_units += [units.get(metric) for metric in self._waiting[METRIC][len(in_units) :]]
         self._reports = []
         if len(self._waiting[AT]) >= GROUP_ROWS or self._character_count >= GROUP_CHARACTERS:
             self._flush()
 
     def _flush(self) -> None:
         self._sheet.write({name: self._waiting[name] for name in self._names})
-        self._waiting, self._character_count = table.empty(), 0
+        self._waiting, self._character_count = _empty(), 0
 
 
 class Bins:
@@ -74,9 +84,10 @@ class Bins:
         key = [pa.field(of.key, pa.string(), nullable=False)] if of.key else []
         self._has_key = bool(of.key)
         self._types = [int if name.startswith(_COUNT) else float for name in of.columns]
+        units = of.units or [None] * len(of.columns)
         columns = [
-            pa.field(table.escaped(name), pa.int64() if kind is int else pa.float64())
-            for name, kind in zip(of.columns, self._types, strict=True)
+            pa.field(table.escaped(name), pa.int64() if kind is int else pa.float64(), metadata=unit and {UNIT: unit})
+            for name, kind, unit in zip(of.columns, self._types, units, strict=True)
         ]
         self._sheet = _Sheet(sink, [pa.field(AT, MOMENT, nullable=False), *key, *columns])
         self._names = self._sheet.names
@@ -130,6 +141,10 @@ class _Sheet:
     def close(self) -> None:
         """Write the end of the file."""
         self._writer.close()
+
+
+def _empty() -> dict[str, list[Any]]:
+    return table.empty() | {UNIT: []}
 
 
 def _number(value: Value, kind: type[int | float]) -> int | float | None:

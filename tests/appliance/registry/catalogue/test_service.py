@@ -111,14 +111,27 @@ async def test_types_say_what_is_expected_of_their_devices(catalogue: Catalogue)
     await catalogue.add_device(1, NewDevice("a", type="pump"))
     await catalogue.add_device(1, NewDevice("b", type="fan"))
     assert [catalogue.interval_ms(1, device_id) for device_id in ("a", "b", "c")] == [5_000, None, None]
-    units = [catalogue.unit(1, *asked) for asked in (("a", "pressure"), ("a", "x"), ("b", "pressure"), ("c", "x"))]
-    assert units == ["kPa", "", "", ""]
+    assert [catalogue.type_of(1, device_id) for device_id in ("a", "b", "c")] == [pump, None, None]
     await catalogue.change_type(1, DeviceType("pump", "Slow", expected_interval_ms=9_000))
     assert catalogue.type(1, "pump").description == "Slow"
     await catalogue.remove_type(1, "pump")
     assert (catalogue.types(1), catalogue.interval_ms(1, "a")) == ([], None)
     with pytest.raises(UnknownTypeError):
         catalogue.type(1, "pump")
+
+
+async def test_whatever_may_change_the_type_of_a_device_is_counted(catalogue: Catalogue) -> None:
+    counts = [catalogue.type_change_count]
+    for change in (
+        catalogue.add_type(1, DeviceType("pump", units={"pressure": "kPa"})),
+        catalogue.add_device(1, NewDevice("a")),
+        catalogue.change_device(1, "a", DeviceChange(type="pump")),
+        catalogue.change_type(1, DeviceType("pump", units={"pressure": "bar"})),
+        catalogue.remove_type(1, "pump"),
+    ):
+        await change
+        counts.append(catalogue.type_change_count)
+    assert sorted(set(counts)) == counts
 
 
 async def test_what_is_kept_is_there_after_a_restart(

@@ -35,7 +35,7 @@ def run(*arguments: str, text: str) -> subprocess.CompletedProcess[bytes]:
 
 def test_the_file_is_given_as_it_grows() -> None:
     found = [report("a", NOON + step) for step in range(60_000)]
-    half = handed.reports(found[:30_000], is_detailed=False)
+    half = handed.reports(found[:30_000], {}, is_detailed=False)
     first, second, third, last = grown(HEADING + MORE + half + MORE + half + MORE + END + MORE)
     assert first == b"PAR1"
     assert second, "a row group is given once it is full"
@@ -47,9 +47,9 @@ def test_the_file_is_given_as_it_grows() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        MORE.join(["", handed.reports([report()], is_detailed=False)]),
+        MORE.join(["", handed.reports([report()], {}, is_detailed=False)]),
         END,
-        handed.heading(OfBins("", ("max(x)",))) + handed.reports([report()], is_detailed=False),
+        handed.heading(OfBins("", ("max(x)",))) + handed.reports([report()], {}, is_detailed=False),
         HEADING + "[1,2,[3]]\n",
         HEADING + END[:-1],
     ],
@@ -60,7 +60,7 @@ def test_what_is_not_as_it_should_be_makes_no_file(text: str) -> None:
 
 
 def test_an_input_that_ends_too_early_has_no_end_of_the_file() -> None:
-    text = HEADING + handed.reports([report()], is_detailed=False) + MORE
+    text = HEADING + handed.reports([report()], {}, is_detailed=False) + MORE
     done = run("-m", MODULE, str(MEMORY), text=text)
     assert done.returncode == 0
     assert done.stdout == b"4\nPAR1"

@@ -22,7 +22,7 @@ from tests.appliance.telemetry.reports import NOON, report
 MEMORY_MB = 1_024
 TEXTS = (
     handed.heading(OfReadings(is_detailed=True)),
-    handed.reports([report("a", NOON), report("b", NOON)], is_detailed=True),
+    handed.reports([report("a", NOON), report("b", NOON)], {}, is_detailed=True),
     END,
 )
 

@@ -20,7 +20,7 @@ from appliance.telemetry.cold import table
 from appliance.telemetry.cold.worker.parquet import FIELDS, GROUP_ROWS
 from appliance.telemetry.exporting.program import sheet as sheets
 from appliance.telemetry.exporting.program.sheet import GROUP_CHARACTERS, Bins, Readings
-from appliance.telemetry.tables.handed import NO_TENANT, Bin, OfBins, OfReadings
+from appliance.telemetry.tables.handed import NO_TENANT, Bin, InUnits, OfBins, OfReadings
 
 DETAILED = OfReadings(is_detailed=True)
 
@@ -50,11 +50,25 @@ def test_reports_come_back_as_they_were(found: list[Report]) -> None:
     assert list(map(exact, told(written(found)))) == list(map(exact, anybodys))
 
 
+def test_each_reading_has_the_unit_of_its_device() -> None:
+    sink = io.BytesIO()
+    sheet = Readings(sink, OfReadings(is_detailed=False))
+    for device_id, unit in (("a", "kPa"), ("b", ""), ("c", "bar"), ("c", "Pa")):
+        if unit:
+            sheet.begin(InUnits(device_id, {"pressure": unit}))
+        sheet.add(report(device_id, NOON, values={"pressure": 1.5, "mode": "auto"}))
+    sheet.close()
+    rows = others.ParquetFile(sink).read().to_pylist()
+    assert [row["unit"] for row in rows if row["metric"] == "pressure"] == ["kPa", None, "bar", "Pa"]
+    assert {row["unit"] for row in rows if row["metric"] == "mode"} == {None}
+
+
 def test_columns_are_those_of_the_cold_tier() -> None:
     found = [report("a", NOON + day * DAY_MS) for day in range(2)]
     schema = written(found).schema_arrow
     names = [name for name in table.NAMES if name != "tenant_id"]
-    assert schema.names == names
+    assert [name for name in schema.names if name != "unit"] == names
+    assert schema.names[schema.names.index("metric") + 1] == "unit"
     assert {name: schema.field(name).type for name in names if name != "report"} == {
         name: FIELDS[name] for name in names if name != "report"
     }

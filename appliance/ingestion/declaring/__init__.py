@@ -1,0 +1,1 @@
+"""Units that devices declare, beside those that their types have."""
