@@ -75,7 +75,7 @@ class PunctualProtocol(H11Protocol):
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._clear_deadline()
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(self._patience_s, self.transport.abort)
+            self._deadline = self.loop.call_later(self._patience_s, self._watch.cut_off)
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:
@@ -127,4 +127,4 @@ class PatientSocket(WebSocketsSansIOProtocol):
             await super().run_asgi()
         finally:
             if not self.writable.is_set():
-                self.transport.abort()
+                self._watch.cut_off()

@@ -5,6 +5,7 @@ other end has acknowledged grows with every window it opens.
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 from typing import NamedTuple
@@ -44,6 +45,7 @@ class Watch:
     ) -> None:
         """With `only_closing`, a client is left alone until its connection is being closed."""
         self._transport = transport
+        self._socket = transport.get_extra_info("socket")
         self._loop = loop
         self._only_closing = only_closing
         self._acknowledged_bytes = -1
@@ -54,22 +56,35 @@ class Watch:
         """Look no more."""
         self._timer.cancel()
 
+    def cut_off(self) -> None:
+        """End the connection at once."""
+        if not self._is_let_go:
+            self._transport.abort()
+        elif self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def _is_let_go(self) -> bool:
+        """Whether the transport knows its connection no more: in Python 3.11 one over TLS that was closed twice."""
+        return getattr(self._transport, "_ssl_protocol", self._transport) is None
+
     def _look_later(self) -> None:
         self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        sock = self._transport.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
+        if self._socket is None or self._socket.fileno() < 0:
             return
-        now = taken(sock)
+        now = taken(self._socket)
         before, self._acknowledged_bytes = self._acknowledged_bytes, now.acknowledged_bytes
-        waits = not now.is_all or self._transport.get_write_buffer_size() > 0
-        is_expected = self._transport.is_closing() or (waits and not self._only_closing)
+        is_expected = self._is_let_go or self._transport.is_closing()
+        if not is_expected and not self._only_closing:
+            is_expected = not now.is_all or self._transport.get_write_buffer_size() > 0
         if is_expected and self._acknowledged_bytes == before:
             self._still_seconds += LOOK_SECONDS
         else:
             self._still_seconds = 0
         if self._still_seconds >= TAKE_SECONDS:
-            self._transport.abort()
+            self.cut_off()
         else:
             self._look_later()

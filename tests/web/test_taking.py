@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.appliance.enrolment import self_made
 from tests.appliance.enrolment.requests import new_key
-from web.protocols import PunctualProtocol
+from web.protocols import REQUEST_SECONDS, PunctualProtocol
 from web.server import EmbeddedServer
 from web.taking import LOOK_SECONDS, TAKE_SECONDS, taken
 
@@ -52,6 +52,11 @@ class Stage:
     @property
     def is_connected(self) -> bool:
         return bool(self._server.server_state.connections)
+
+    def close(self) -> None:
+        """Close the connection at the server's end."""
+        for protocol in self._server.server_state.connections:
+            protocol.transport.close()
 
     async def ask(self, *headers: str) -> None:
         """Send a request, and read the beginning of the answer."""
@@ -199,6 +204,26 @@ def read_slowly(connection: str) -> Callable[[Stage], Awaitable[None]]:
 def test_who_takes_nothing_of_a_large_answer_is_cut_off(folder: Path | None, connection: str) -> None:
     async def scene(stage: Stage) -> None:
         await stage.ask(f"connection: {connection}")
+        assert await stage.steps_until_lost() <= TAKE_SECONDS / LOOK_SECONDS + 2
+
+    played(whole, folder, scene)
+
+
+def test_who_takes_nothing_of_what_was_closed_twice_is_cut_off(folder: Path | None) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ask()
+        stage.close()
+        stage.close()
+        assert await stage.steps_until_lost() <= TAKE_SECONDS / LOOK_SECONDS + 2
+
+    played(whole, folder, scene)
+
+
+def test_the_deadline_of_a_request_may_be_over_when_its_connection_was_closed_twice(folder: Path | None) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.close()
+        stage.close()
+        await stage.step(REQUEST_SECONDS + 1)
         assert await stage.steps_until_lost() <= TAKE_SECONDS / LOOK_SECONDS + 2
 
     played(whole, folder, scene)
