@@ -19,6 +19,7 @@ from appliance.telemetry.wanted import Check, is_wanted
 LENGTH_LIMIT = 4_000
 KEPT_LIMIT = 100_000
 """So many states, those of all sets counted, and ways between sets are kept; they take some 10 MB."""
+_REPETITIONS = frozenset("*+?")
 _SPECIAL = frozenset("*+?|()[]{}^$.\\/-")
 _CLASSES: dict[str, Callable[[str], bool]] = {
     "d": "0123456789".__contains__,
@@ -116,19 +117,21 @@ class Pattern:
         return begin, end
 
     def _repeated(self, first: _State, last: _State) -> tuple[_State, _State]:
-        while self._peek() in {"*", "+", "?"}:
-            sign = self._next()
-            begin, end = self._new(), self._new()
-            self._leaps[begin].append(first)
-            self._leaps[last].append(end)
-            if sign != "?":
-                self._leaps[last].append(first)
-            if sign != "+":
-                self._leaps[begin].append(end)
-            first, last = begin, end
-            if self._peek() == "?":
-                self._at += 1  # not greedy: of the whole text that is the same
-        return first, last
+        if self._peek() not in _REPETITIONS:
+            return first, last
+        sign = self._next()
+        begin, end = self._new(), self._new()
+        self._leaps[begin].append(first)
+        self._leaps[last].append(end)
+        if sign != "?":
+            self._leaps[last].append(first)
+        if sign != "+":
+            self._leaps[begin].append(end)
+        if self._peek() == "?":
+            self._at += 1  # not greedy: of the whole text that is the same
+        if self._peek() in _REPETITIONS:
+            raise self._fault("a repetition of a repetition")
+        return begin, end
 
     def _one(self, depth: int) -> tuple[_State, _State]:
         letter = self._next()
