@@ -198,7 +198,10 @@ class Pattern:
             return letter
         self._at += 1
         end = self._next()
-        return self._escaped(self._next()) if end == "\\" else end
+        end = self._escaped(self._next()) if end == "\\" else end
+        if end < letter:
+            raise self._fault(f"the range {letter}-{end} goes backwards")
+        return end
 
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]

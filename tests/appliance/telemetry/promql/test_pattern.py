@@ -107,6 +107,7 @@ def test_the_whole_text_is_matched(pattern: str, text: str, *, is_matched: bool)
         "*",
         "a**",
         ".???",
+        "[b-a]",
         "a{2}",
         "^a$",
         "\\",
