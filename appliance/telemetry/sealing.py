@@ -10,6 +10,9 @@ from appliance.telemetry.open_chunk import OpenChunk
 CHUNKS_PER_TRANSACTION = 1_024
 """Each transaction begins and ends in pages that others write, too."""
 
+CHUNKS_BETWEEN_PAUSES = 8
+"""So many are encoded in one go while nobody waits for it."""
+
 CHUNKS_AT_ONCE = 256
 """So many of them leave memory until the loop gets its turn."""
 

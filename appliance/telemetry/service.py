@@ -22,15 +22,17 @@ from appliance.portions import portions_of
 from appliance.store.database import Database, UnwritableError
 from appliance.store.folder import DatabaseFolder, FileSettings
 from appliance.store.readers import Check, Readers
-from appliance.telemetry import queries
+from appliance.telemetry import queries, sealing
 from appliance.telemetry.asking.service import Asking
 from appliance.telemetry.barred.service import Barred
 from appliance.telemetry.coarse.service import Coarse
 from appliance.telemetry.cold.reading import ColdReadings, NothingCold
 from appliance.telemetry.cold.together.service import together
+from appliance.telemetry.day_file import SealedDevice
 from appliance.telemetry.days.service import Days
 from appliance.telemetry.hourly.service import Bins, Hourly
 from appliance.telemetry.keeping.model import Erasure
+from appliance.telemetry.leisure.service import Leisure
 from appliance.telemetry.merge import Part, Readings, newest
 from appliance.telemetry.model import Latest, Report, Series
 from appliance.telemetry.newest import Newest
@@ -40,7 +42,6 @@ from appliance.telemetry.paging.service import Paging
 from appliance.telemetry.recovering.service import Recovery
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
 from appliance.telemetry.rows import Identity, Rows
-from appliance.telemetry.sealing import CHUNKS_AT_ONCE, CHUNKS_PER_TRANSACTION, newest_values, sealed_devices
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class Telemetry:
         )
         self._days = Days(self._files)
         self._sealing = asyncio.Lock()
+        self._leisure = Leisure()
         self._pressed = asyncio.Event()
         """Set when sealing should not wait for its time."""
         self.readers = Readers(READERS_LIMIT)
@@ -225,12 +227,13 @@ class Telemetry:
     async def seal_due(self) -> None:
         """Write the chunks whose time has come into their day files, and trim the log behind them."""
         async with self._sealing:
+            self._leisure.begin(self._chunks.look_interval_ms / 2 / SECOND_MS)
             self._chunks.begin_sealing(self._clock())
             await self._write_sealing()
 
     async def seal_all(self) -> None:
         """Write every open chunk into its day file, and trim the log behind them."""
-        async with self._sealing:
+        async with self._leisure.hurried(self._sealing):
             self._chunks.begin_sealing_all()
             await self._write_sealing()
 
@@ -241,7 +244,7 @@ class Telemetry:
         One that is kept is complete and on the disk by then. Raises `UnwritableError` when it cannot be, because the
         disk is full, the file is being read or it may not be written, `DamagedOpenDayError` when it was damaged.
         """
-        async with self._sealing:
+        async with self._leisure.hurried(self._sealing):
             if is_kept:
                 await self._write_sealing()
                 self._require_synced(day)
@@ -258,7 +261,7 @@ class Telemetry:
         The log keeps meanwhile whatever may not be on the disk. Raises `UnwritableError` when the disk is full, the
         file is being read or it may not be written.
         """
-        async with self._sealing:
+        async with self._leisure.hurried(self._sealing):
             await self._write_sealing()
             if day not in self.unwritable:
                 self._require_synced(day)
@@ -274,7 +277,7 @@ class Telemetry:
         `DamagedOpenDayError` when it was damaged.
         """
         name = queries.day_name(day)
-        async with self._sealing, self.readers_kept_out():
+        async with self._leisure.hurried(self._sealing), self.readers_kept_out():
             async with self._barred.told(day):
                 file = await self._files.writer(name)
                 result = await file.write(function, *arguments)
@@ -296,7 +299,7 @@ class Telemetry:
 
     async def forget(self, told: Callable[[], Awaitable[Sequence[Erasure]]]) -> Sequence[Erasure]:
         """Give nothing any more of what was received of devices up to now. `told` writes down what that is."""
-        async with self._sealing:
+        async with self._leisure.hurried(self._sealing):
             erasures = await told()
             # What was committed before that was taken before this, and what came after it is taken after this.
             for erasure in erasures:
@@ -349,13 +352,15 @@ class Telemetry:
 
     async def _insert_into(self, day: int, waiting: Sequence[OpenChunk]) -> None:
         file = await self._files.writer(queries.day_name(day))
-        for batch in portions_of(waiting, CHUNKS_PER_TRANSACTION):
-            states = [newest_values(sealed) for sealed in batch]
-            devices = await asyncio.to_thread(sealed_devices, batch, states, self._chunks.last_log_id)
+        for batch in portions_of(waiting, sealing.CHUNKS_PER_TRANSACTION):
+            devices: list[SealedDevice] = []
+            for some in portions_of(batch, sealing.CHUNKS_BETWEEN_PAUSES):
+                values, log_id = list(map(sealing.newest_values, some)), self._chunks.last_log_id
+                devices += await self._leisure.aside(sealing.sealed_devices, some, values, log_id)
             needed = min(sealed.first_log_id for sealed in batch)
             self._unsynced[day] = min(self._unsynced.get(day, needed), needed)
             await file.write(queries.insert_sealed, devices)
-            for done in portions_of(batch, CHUNKS_AT_ONCE):
+            for done in portions_of(batch, sealing.CHUNKS_AT_ONCE):
                 self.rollups.sealed(done)
                 self._chunks.finish_sealing(done)
                 await asyncio.sleep(0)

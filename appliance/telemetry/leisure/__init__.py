@@ -1,0 +1,1 @@
+"""Pauses in work that nobody waits for."""
