@@ -1,7 +1,8 @@
 """Thousands of devices over mutual TLS, each with a certificate of its own, whose every message is a new one.
 
 Run as `python -m bench.telemetry_crowd`; asked `Devices` it connects them, then it paces as often as it is asked to.
-It is an open loop, as that of `bench.crowd`, but sleeps while nothing is due: charts are asked for on the same core.
+It is an open loop, as that of `bench.crowd`. Like that one it never sleeps when it is told to keep awake; else it does
+while nothing is due, for charts are asked for on the same core.
 """
 
 import gc
@@ -17,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from bench import generator, packets
-from bench.crowd import SENDS_AT_ONCE, Crew, Gathered, Pace
+from bench.crowd import SENDS_AT_ONCE, Crew, Gathered
 from bench.device import CONNECT_PACKET_ID, Device, State
 from bench.message import FIRST_SEQUENCE, Press, device_ids
 from bench.numbers import Spread, spread
@@ -36,6 +37,16 @@ class Devices(msgspec.Struct, frozen=True, tag=True):
     at_once: int
     """Connections being made at a time."""
     patience_s: float
+
+
+class Load(msgspec.Struct, frozen=True):
+    """Messages to be published, by all in turn."""
+
+    rate: float
+    seconds: float
+    is_awake: bool = False
+    """Whether the generator never sleeps: then no acknowledgement has to wake it up first, at the gateway's cost, where
+    the network would deliver it to another machine."""
 
 
 class Delivered(msgspec.Struct, frozen=True):
@@ -98,7 +109,7 @@ class Fleet(Crew):
         self.closed_until = 0.0
         self.latencies = array("Q")
 
-    def send_by_clock(self, rate: float, seconds: float) -> "array[int]":
+    def send_by_clock(self, rate: float, seconds: float, *, is_awake: bool = False) -> "array[int]":
         """Have all publish in turn, an open loop; give how late each message was sent, in nanoseconds."""
         lateness: array[int] = array("Q")
         total, interval = round(rate * seconds), 1e9 / rate
@@ -110,7 +121,7 @@ class Fleet(Crew):
                 lateness.append(max(0, int(time.perf_counter_ns() - began - number * interval)))
                 self.devices[number % len(self.devices)].publish()
             wait_s = (began + due * interval - time.perf_counter_ns()) / 1e9
-            self.turn(min(LONGEST_WAIT_S, max(0.0, wait_s)))
+            self.turn(0 if is_awake else min(LONGEST_WAIT_S, max(0.0, wait_s)))
         return lateness
 
 
@@ -125,12 +136,12 @@ class Reporters(Fleet):
             self.reporters.append(reporter)
         super().__init__(self.reporters)
 
-    def deliver(self, task: Pace) -> Delivered:
+    def deliver(self, task: Load) -> Delivered:
         """Publish by the clock, then wait for what is under way."""
         self.latencies = array("Q")
         before = sum(device.acknowledged for device in self.devices)
         began, cpu = time.monotonic(), generator.own_cpu_seconds()
-        lateness = self.send_by_clock(task.rate, task.seconds)
+        lateness = self.send_by_clock(task.rate, task.seconds, is_awake=task.is_awake)
         percent = 100 * (generator.own_cpu_seconds() - cpu) / max(1e-3, time.monotonic() - began)
         in_time = sum(device.acknowledged for device in self.devices) - before
         deadline = time.monotonic() + DRAIN_S
@@ -173,7 +184,7 @@ def serve() -> None:
     gc.disable()
     gathered: Gathered = crew.gather(first.at_once, first.patience_s)
     generator.answer(gathered)
-    while (task := generator.asked(msgspec.json.Decoder(Pace))) is not None:
+    while (task := generator.asked(msgspec.json.Decoder(Load))) is not None:
         generator.end_after(task.seconds + DRAIN_S)
         generator.answer(crew.deliver(task))
 

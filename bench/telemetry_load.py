@@ -22,13 +22,13 @@ from bench.children import (
     started,
     stolen_seconds,
 )
-from bench.crowd import Gathered, Pace
+from bench.crowd import Gathered
 from bench.gateway import HOST, TLS_PORT, WEB_PORT, Prepared, counted, prepared
 from bench.generator import Generator, files_raised, generating
 from bench.message import device_ids
 from bench.numbers import table
 from bench.telemetry_charts import Looked, Looking
-from bench.telemetry_crowd import Delivered, Devices
+from bench.telemetry_crowd import Delivered, Devices, Load
 from bench.telemetry_disk import STALL_EVERY, STALL_MS, SYNC_MS, device_written_bytes, slow_library, slowed
 from bench.telemetry_past import past_count
 from bench.telemetry_rig import written_bytes
@@ -64,11 +64,13 @@ class Rate(msgspec.Struct, frozen=True):
     per_second: float
     cpu: Target
     written: Target
+    is_awake: bool = False
+    """Whether the generator never sleeps meanwhile."""
 
 
 RATES = (
     Rate(2_000.0, Target(25.0, "%", 0), Target(20.0, "B")),
-    Rate(20_000.0, Target(90.0, "%", 0), Target(8.0, "B")),
+    Rate(20_000.0, Target(90.0, "%", 0), Target(8.0, "B"), is_awake=True),
 )
 
 
@@ -158,7 +160,7 @@ def _site(made: Prepared, size: Size, library: Path | None) -> Iterator[Site]:
         gathered = crowd.ask(task, Gathered)
         time.sleep(SETTLE_S)
         # The first messages of a connection cost more than those after them.
-        crowd.ask(Pace(RATES[0].per_second * size.share, size.before_s), Delivered)
+        crowd.ask(Load(RATES[0].per_second * size.share, size.before_s), Delivered)
         yield Site(made, child.pid, crowd, size, gathered)
 
 
@@ -171,7 +173,7 @@ def _paced(site: Site, rate: Rate) -> Phase:
     watching.start()
     cpu, stolen, began_at = cpu_seconds(pid), stolen_seconds(SERVER_CORE), time.monotonic()
     try:
-        delivered = site.crowd.ask(Pace(per_second, seconds), Delivered)
+        delivered = site.crowd.ask(Load(per_second, seconds, rate.is_awake), Delivered)
     finally:
         ended.set()
         watching.join()
