@@ -83,7 +83,7 @@ class Quality(msgspec.Struct, frozen=True):
 _ROW = struct.Struct("=qqq")
 _put_row = _ROW.pack_into
 _ROW_BYTES = _ROW.size
-_WAITING_BYTES = 16 * _ROW_BYTES
+_WAITING_BYTES = 8 * _ROW_BYTES
 """Of so many reports of a device, what they tell waits at most: nearly all of a device's parts are then touched once
 for all of them, and among ten thousand devices each has to be fetched from memory."""
 

@@ -15,22 +15,21 @@ Rules:
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
-from operator import attrgetter
+from collections.abc import Callable, Mapping, Sequence
 
 from appliance.ingestion.sequence import begins_anew
 from appliance.instant import DAY_MS
 from appliance.telemetry.model import Report, TimeSource
-from appliance.telemetry.rows import Rows, identity_of
+from appliance.telemetry.rows import Identity, identity_of
 from broker.message import Message
 
 REMEMBERED = 20
 """Messages of a device: as many as the usual client has unanswered."""
 DEVICES_LIMIT = 20_000
 
-Held = Callable[[int, str, int, int], Iterable[Rows]]
-"""Tells the reports of a tenant's device that may have arrived in a span, as far as memory holds them."""
+Held = Callable[[int, str, int, int, int], Sequence[Identity]]
+"""Tells what the newest reports of a tenant's device are known by that were filed under an arrival in a span: so many
+at most, as far as memory holds them."""
 
 _DEVICE = TimeSource.DEVICE
 _NONE = -1
@@ -140,11 +139,13 @@ class Overlay:
         self.devices: dict[tuple[int, str], Recent] = {}
         self._committed = committed
         self._held = held
+        self._said: dict[tuple[int, str], set[tuple[object, ...]]] = {}
+        """What the newest reports of a device say, of those that came before anything was known of it."""
 
     def take(self, report: Report, message: Message) -> bool:
         """Take a report that is filed under its arrival; whether it came before."""
-        if report.sequence is None and not message.packet_identifier:
-            # Nothing could tell it from another one.
+        if not message.packet_identifier:
+            # At QoS 0 nothing is sent again.
             return False
         key = report.tenant_id, report.device_id
         recent = self.devices.get(key)
@@ -157,14 +158,9 @@ class Overlay:
 
     def _is_held(self, report: Report, since: int) -> bool:
         """Whether a report like this one came before there was anything to know its message by."""
-        parts = self._held(report.tenant_id, report.device_id, since - DAY_MS, since)
-        said = identity_of(report)[1:]
-        return any(identity_of(one)[1:] == said for one in newest_unstamped(parts, since, REMEMBERED))
-
-
-def newest_unstamped(parts: Iterable[Rows], before: int, count: int) -> Iterable[Report]:
-    """So many reports that were filed under their arrival, the newest before this one."""
-    held = [
-        one for part in parts for one in part.reports() if one.arrived_at < before and one.time_source is not _DEVICE
-    ]
-    return islice(sorted(held, key=attrgetter("arrived_at"), reverse=True), count)
+        key = report.tenant_id, report.device_id
+        said = self._said.get(key)
+        if said is None:
+            # Once for all messages of a batch: nothing is committed meanwhile.
+            said = self._said[key] = {one[1:] for one in self._held(*key, since - DAY_MS, since, REMEMBERED)}
+        return identity_of(report)[1:] in said

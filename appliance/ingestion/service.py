@@ -396,5 +396,5 @@ def _known(rooms: Rooms, config: IngestionConfig) -> Known:
     registry, telemetry = rooms.registry, rooms.telemetry
     asked = (telemetry.newest_at, tolerances_of(config), telemetry.identities_at, rooms.type_of)
     known = Known(rooms.alerts.book, registry.zone_of, *asked)
-    known.mapping, known.redeliveries.held = rooms.mapping, telemetry.arrived
+    known.mapping, known.redeliveries.held = rooms.mapping, telemetry.newest_unstamped
     return known

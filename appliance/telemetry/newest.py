@@ -167,7 +167,8 @@ class Newest:
         if self._noted >= FEW_METRICS:
             self._noted = 0
             for report in self.as_of_now().reports:
-                self._reports.update(dict.fromkeys(report.values, report))
+                # Whoever looks comes here.
+                self._held.update(dict.fromkeys(report.values, report))
 
     def note_run(self, run: Run) -> None:
         """Take several reports: only the first of those with the newest moment can stay."""

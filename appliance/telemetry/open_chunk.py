@@ -6,7 +6,7 @@ from appliance.telemetry.day_file import rank_of
 from appliance.telemetry.model import Report, Value
 from appliance.telemetry.moments import Moments
 from appliance.telemetry.newest import Closed, Newest, Numbers, last_numbers
-from appliance.telemetry.row_shape import shape_of
+from appliance.telemetry.row_shape import NAMES_LIMIT, shape_of
 from appliance.telemetry.rows import Rows
 from appliance.telemetry.run import Run
 from appliance.telemetry.sealing_order import Turn
@@ -122,6 +122,8 @@ class OpenChunk:
         A part takes `limit` reports at most.
         """
         newest, rows, values = self.device.newest, self.rows, report.values
+        if len(values) > NAMES_LIMIT:
+            return False
         if report.at != newest.at or rows.count + STRIP_ROWS > limit or not self.moments.continues(report.at):
             return False
         shape = shape_of((*values,), (report.sequence.__class__, *map(type, values.values())))

@@ -9,19 +9,23 @@ Rules:
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from operator import attrgetter, itemgetter
 from sys import intern
 
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS
 from appliance.telemetry.merge import Part
-from appliance.telemetry.model import Latest, Report
+from appliance.telemetry.model import Latest, Report, TimeSource
 from appliance.telemetry.newest import Newest
 from appliance.telemetry.open_chunk import CELLS_PER_REPORT, METRICS_LIMIT, OpenChunk, OpenDevice
 from appliance.telemetry.rows import Identity, Rows
 from appliance.telemetry.run import Run
 from appliance.telemetry.sealing_order import oldest, turn_at
 from appliance.telemetry.strip import Strip
+
+LOOKED_AT = 1_000
+"""So many reports at most are looked at to find some."""
 
 IDENTITIES_LIMIT = 16
 """Of the reports of one moment, so many are looked at to tell whether another one is new."""
@@ -189,6 +193,21 @@ class OpenChunks:
         return [
             part.copy() for part in parts if part.count and min(part.arrived_at) < end and max(part.arrived_at) >= start
         ]
+
+    def newest_unstamped(self, tenant_id: int, device_id: str, start: int, end: int, count: int) -> list[Identity]:
+        """What tells the newest reports of a device from all others, of those filed under an arrival in a span.
+
+        As many as are wanted, or as a look at the last `LOOKED_AT` finds.
+        """
+        device = self._devices.get((tenant_id, device_id))
+        parts = [*device.parts()] if device else []
+        last = ((part, row) for part in reversed(parts) for row in range(part.count - 1, -1, -1))
+        found = (
+            part.identity(row)
+            for part, row in islice(last, LOOKED_AT)
+            if start <= part.arrived_at[row] < end and part.time_sources.at(row) is not TimeSource.DEVICE
+        )
+        return list(islice(found, count))
 
     def identities_at(self, tenant_id: int, device_id: str, at: int) -> list[Identity]:
         """What tells the reports of a device and moment from all others, as far as memory holds them.

@@ -41,7 +41,7 @@ from appliance.telemetry.open_chunks import OpenChunks
 from appliance.telemetry.paging.service import Paging
 from appliance.telemetry.recovering.service import Recovery
 from appliance.telemetry.rollups.service import ROLL_INTERVAL_MS, RollUps
-from appliance.telemetry.rows import Identity, Rows
+from appliance.telemetry.rows import Rows
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,14 +61,14 @@ class Telemetry:
         self._database = database
         self._clock = clock
         self._chunks = OpenChunks(config)
-        self.identities_at: Callable[[int, str, int], list[Identity]] = self._chunks.identities_at
-        """What tells the reports of a device and moment from all others, as far as memory holds them."""
+        self.identities_at, self.newest_unstamped = self._chunks.identities_at, self._chunks.newest_unstamped
+        """What tells reports of a device from all others, as far as memory holds them."""
         self._files = DatabaseFolder(
             folder / "days",
             FileSettings(prepare=queries.prepare_day, page_bytes=queries.DAY_PAGE_BYTES, cache_kb=8_000),
             OPEN_FILES_LIMIT,
         )
-        self._days = Days(self._files)
+        self._days = self.day_files = Days(self._files)
         self._sealing = asyncio.Lock()
         self._leisure = Leisure()
         self._pressed = asyncio.Event()
@@ -108,6 +108,7 @@ class Telemetry:
                 finally:
                     stop.set()
                     self._pressed.set()
+                    self._leisure.hurry()
 
     def absorb(self, reports: Sequence[Report], log_id: int) -> None:
         """Take reports that were committed to the log under this id, in the order of the log ids."""
@@ -116,6 +117,7 @@ class Telemetry:
         self._chunks.absorb(reports, log_id, self._clock())
         if self._chunks.is_pressing:
             self._pressed.set()
+            self._leisure.hurry()
 
     def latest(self, tenant_id: int, device_id: str) -> dict[str, Latest]:
         """The newest reading of each metric of a device; empty when it was never heard of."""
@@ -227,7 +229,8 @@ class Telemetry:
     async def seal_due(self) -> None:
         """Write the chunks whose time has come into their day files, and trim the log behind them."""
         async with self._sealing:
-            self._leisure.begin(self._chunks.look_interval_ms / 2 / SECOND_MS)
+            is_pressing = self._chunks.is_pressing
+            self._leisure.begin(0 if is_pressing else self._chunks.look_interval_ms / 2 / SECOND_MS)
             self._chunks.begin_sealing(self._clock())
             await self._write_sealing()
 
@@ -311,11 +314,6 @@ class Telemetry:
     def is_crowded(self) -> bool:
         """Whether more waits in memory for days that are held than may."""
         return self._chunks.is_crowded
-
-    @property
-    def day_files(self) -> Days:
-        """The day files."""
-        return self._days
 
     async def _seal_until(self, stop: asyncio.Event, interval_ms: int) -> None:
         while not stop.is_set():

@@ -21,6 +21,7 @@ from appliance.telemetry.rows import Rows
 STRIP_ROWS = 16
 """Reports that lie side by side, at most."""
 
+_NOTHING = bytearray()
 _NEVER = -(1 << 63)
 """When a strip ends that takes nothing."""
 
@@ -41,6 +42,20 @@ class Watcher(Protocol):
 
     def note_filed(self, rows: Rows, at: int, last_seen_at: int) -> None:
         """Hear that the newest report is the last one of these rows now, and when the newest arrived."""
+
+
+class _Nowhere:
+    """Where nothing is filed."""
+
+    def __init__(self) -> None:
+        self.rows = Rows(0, "", 0)
+        self.extra_cells = 0
+
+    def note_filed(self, first: int, last: int) -> None:
+        """Nothing is."""
+
+
+_NOWHERE = _Nowhere()
 
 
 class Strip:
@@ -65,8 +80,8 @@ class Strip:
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
         self.shape: Shape
-        self.target: Target
-        """Where its reports are to be filed."""
+        self.target: Target = _NOWHERE
+        """Where its reports are to be filed, while it takes any."""
         self.newest_at = 0
         """The moment of the newest report of the device, while anything is taken."""
         self.ends_at = _NEVER
@@ -75,7 +90,7 @@ class Strip:
         """How many bytes of the buffer hold reports."""
         self.extra_cells = 0
         """What each of its reports takes beyond a usual one, in values."""
-        self._buffer = bytearray()
+        self._buffer = _NOTHING
         self._limit = 0
         self._log_id = 0
         self._topic = self._client_id = ""
@@ -164,6 +179,7 @@ class Strip:
             self.ends_at = _NEVER
 
     def end(self) -> None:
-        """File all of its reports, and take none until it begins anew."""
+        """File all of its reports, and take none until it begins anew: most devices are silent for longer than this."""
         self.settle()
         self.ends_at = _NEVER
+        self.target, self._buffer = _NOWHERE, _NOTHING

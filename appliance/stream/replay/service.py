@@ -53,11 +53,10 @@ class Replay:
     async def slices(self, interval: Interval) -> AsyncGenerator[Slice, None]:
         """The reports of an interval, slice by slice."""
         ordering, lacking = Ordering(interval.after), dict[int, str]()
-        start, width = interval.begins_at, FIRST_MS
+        start, width, told = interval.begins_at, FIRST_MS, 0
         while start < interval.end:
             end = min(start + width, interval.end)
             span = Span(interval.tenant_id, start, end, interval.wanted, self.too_many)
-            told = len(lacking)
             try:
                 source, found = await self._arrived(span, lacking)
             except TooMuchError:
@@ -65,6 +64,7 @@ class Replay:
                 continue
             placed = [*ordering.take(sorted(found, key=attrgetter("arrived_at"))), *ordering.rest()]
             yield Slice(source, tuple(placed), end, tuple(starmap(Lack, list(lacking.items())[told:])))
+            told = len(lacking)
             start, width = end, next_width(width, len(found))
 
     async def _arrived(self, span: Span, lacking: dict[int, str]) -> tuple[str, list[Report]]:

@@ -131,7 +131,7 @@ def read_held(path: Path, devices: Collection[Device]) -> set[Device]:
             held = {device for device in devices if part is not None and _numbers(part, *device)}
         except sqlite3.Error as error:
             raise ChunkError(f"{path.stem} cannot be read: {error}") from error
-        return held | {device for device in devices if sealed is not None and sealed.find(*device) is not None}
+        return held | {device for device in devices if sealed is not None and sealed.has(*device)}
 
 
 def read_devices(path: Path) -> list[DayDevice]:

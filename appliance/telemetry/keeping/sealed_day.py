@@ -94,6 +94,10 @@ class SealedDay:
                 return entry
         return None
 
+    def has(self, tenant_id: int, device_id: str) -> bool:
+        """Whether there is anything of a device, as its number of 64 bits tells: its entry is not looked at."""
+        return next(iter(self.index.entries_of(layout.key_of(tenant_id, device_id))), None) is not None
+
     def entries(self) -> Iterator[DeviceEntry]:
         """Every device. Raises `ChunkError` at one whose entry was damaged in both places."""
         return (self._entry(number) for number in range(len(self.index.keys)))

@@ -25,7 +25,14 @@ class Leisure:
 
     def begin(self, seconds: float) -> None:
         """Begin with some work that may take so long; what is left of it then knows no pauses."""
+        if not self._hurried_count:
+            self._hurry.clear()
         self._until = asyncio.get_running_loop().time() + seconds
+
+    def hurry(self) -> None:
+        """Have what is under way know no pauses any more."""
+        self._until = 0.0
+        self._hurry.set()
 
     @contextlib.asynccontextmanager
     async def hurried(self, turn: asyncio.Lock) -> AsyncIterator[None]:

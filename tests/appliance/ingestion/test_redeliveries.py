@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from appliance.ingestion.decide import Decision
 from appliance.ingestion.quality import Observation
-from appliance.ingestion.redeliveries import REMEMBERED, Redeliveries, newest_unstamped
+from appliance.ingestion.redeliveries import REMEMBERED, Redeliveries
 from appliance.ingestion.sequence import LOOK_BACK
 from appliance.instant import DAY_MS
 from appliance.telemetry.model import Report, TimeSource
-from appliance.telemetry.rows import Rows
 from broker.message import Message
 from tests.appliance.ingestion.deciding import Gateway
 from tests.appliance.ingestion.examples import NOW, message, turn
@@ -195,7 +194,7 @@ def test_what_memory_reaches_back_to_is_not_looked_for_elsewhere() -> None:
     book.known.held = held
     for identifier in range(1, REMEMBERED + 2):
         book.takes(None, sent("x", identifier, again=True))
-    assert asked == [(1, "pump", NOW - DAY_MS, NOW)] * (REMEMBERED - 1)
+    assert asked == [(1, "pump", NOW - DAY_MS, NOW, REMEMBERED)] * (REMEMBERED - 1)
 
 
 def test_what_could_not_be_told_takes_no_memory() -> None:
@@ -237,12 +236,11 @@ def test_a_device_with_a_clock_is_not_remembered_here() -> None:
     assert not decision.redelivered.devices
 
 
-def test_the_newest_reports_without_a_moment_of_their_own_are_looked_at() -> None:
-    told = [report(at=NOW + place, value=place) for place in range(5)]
-    stamped = msgspec.structs.replace(report(at=NOW + 2, value=9), time_source=TimeSource.DEVICE)
-    parts = [Rows.of(told[3:], 2), Rows.of([*told[:3], stamped], 1)]
-    found = newest_unstamped(parts, NOW + 4, 3)
-    assert [one.values["a"] for one in found] == [3, 2, 1]
+def test_what_memory_holds_of_a_device_is_asked_once_for_a_batch() -> None:
+    gateway, asked = Gateway(), list[tuple[Any, ...]]()
+    gateway.known.redeliveries.held = lambda *span: asked.append(span) or ()
+    gateway.commit([sent([{"a": value} for value in range(50)], 1, again=True)])
+    assert len(asked) == 1
 
 
 async def test_what_came_before_a_restart_is_known_by_what_it_says(tmp_path: Path) -> None:

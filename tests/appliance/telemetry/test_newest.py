@@ -9,9 +9,11 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from appliance.config import TelemetryConfig
 from appliance.telemetry.growing import Column
 from appliance.telemetry.model import Latest, Report, TimeSource
 from appliance.telemetry.newest import FEW_METRICS, METRICS_LIMIT, PARTS_LIMIT, RECENT_COUNT, Newest, last_numbers
+from appliance.telemetry.open_chunks import OpenChunks
 from appliance.telemetry.rows import Rows
 from tests.appliance.telemetry.reports import NOON, report
 
@@ -179,6 +181,18 @@ def test_a_device_that_names_ever_new_metrics_stays_small() -> None:
     assert newest.recent("metric-0", 60, []) == []
     assert len(newest.metrics()) <= METRICS_LIMIT
     assert f"metric-{3 * METRICS_LIMIT - 1}" in newest.metrics()
+
+
+def test_looks_at_a_device_with_many_metrics_find_them_however_often() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    names = [f"m{number}" for number in range(FEW_METRICS + 40)]
+    told = [report(at=NOON + place, values={name: 1.0}) for place, name in enumerate([*names, names[-1]])]
+    chunks.absorb(told, 1, NOON)
+    newest = chunks.newest(1, "sensor-001")
+    assert newest is not None
+    assert newest.strip.used
+    for _ in range(3 * FEW_METRICS):
+        assert newest.latest().keys() == set(names)
 
 
 def test_of_reports_that_are_kept_for_one_metric_the_rest_is_let_go() -> None:

@@ -1,5 +1,7 @@
 """Open chunks are sealed in time, stay readable while they are, and cost bounded memory."""
 
+import gc
+import weakref
 from array import array
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS, HOUR_MS, MINUTE_MS
-from appliance.telemetry.model import Report
+from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.open_chunk import CELLS_PER_REPORT, KEYS_PER_REPORT, METRICS_LIMIT, TEXT_CELL
 from appliance.telemetry.open_chunks import IDENTITIES_LIMIT, PRESSING_CELLS, OpenChunks
 from appliance.telemetry.rows import identity_of
@@ -224,6 +226,27 @@ def test_what_came_at_a_moment_is_what_a_look_at_every_report_finds(
     for at in (*range(start - 3, start + 22), *range(start - DAY_MS, start - DAY_MS + 6)):
         expected = [identity_of(one) for one in (*sealing, *held) if one.at == at]
         assert chunks.identities_at(1, "sensor-001", at) == expected[:IDENTITIES_LIMIT]
+
+
+def test_the_newest_reports_without_a_moment_of_their_own_are_known() -> None:
+    chunks = OpenChunks(TelemetryConfig(seal_after_reports=4))
+    for place in range(9):
+        source = TimeSource.DEVICE if place == 7 else TimeSource.ARRIVAL_NO_CLOCK
+        chunks.absorb([report(at=NOON + place, arrived_at=NOON + place, time_source=source)], place + 1, NOON)
+    found = chunks.newest_unstamped(1, "sensor-001", NOON + 1, NOON + 8, 3)
+    assert [at - NOON for at, _, _ in found] == [6, 5, 4]
+    assert [at - NOON for at, _, _ in chunks.newest_unstamped(1, "sensor-001", NOON + 1, NOON + 3, 9)] == [2, 1]
+    assert chunks.newest_unstamped(1, "nobody", 0, NOON, 3) == []
+
+
+def test_what_was_sealed_and_let_go_is_not_held_by_who_sent_it() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    chunks.absorb([report(at=NOON + place) for place in range(3)], 1, NOON)
+    chunk = weakref.ref(chunks.device(1, "sensor-001").open[NOON // DAY_MS].rows.columns["pressure"].cells)
+    chunks.begin_sealing_all()
+    chunks.finish_sealing(list(chunks.sealing))
+    gc.collect()
+    assert chunk() is None
 
 
 def test_of_very_many_reports_of_one_moment_the_first_are_looked_at() -> None:
