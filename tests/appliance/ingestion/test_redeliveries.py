@@ -238,7 +238,12 @@ def test_a_device_with_a_clock_is_not_remembered_here() -> None:
 
 def test_what_memory_holds_of_a_device_is_asked_once_for_a_batch() -> None:
     gateway, asked = Gateway(), list[tuple[Any, ...]]()
-    gateway.known.redeliveries.held = lambda *span: asked.append(span) or ()
+
+    def held(*span: Any) -> tuple[()]:
+        asked.append(span)
+        return ()
+
+    gateway.known.redeliveries.held = held
     gateway.commit([sent([{"a": value} for value in range(50)], 1, again=True)])
     assert len(asked) == 1
 
