@@ -20,13 +20,14 @@ class Shape:
     Devices that are alike share one.
     """
 
-    __slots__ = ("is_numbered", "kinds", "names", "pack_into", "row_bytes", "unpack_from", "width")
+    __slots__ = ("has_booleans", "is_numbered", "kinds", "names", "pack_into", "row_bytes", "unpack_from", "width")
 
     def __init__(self, names: tuple[str, ...], kinds: tuple[type, ...]) -> None:
         self.names = names
         self.kinds = list(kinds)
         """That of the sequence number comes first."""
         self.is_numbered = kinds[0] is not NoneType
+        self.has_booleans = bool in kinds
         row = struct.Struct("=" + "q" * HEADS + "".join(map(_CODES.__getitem__, kinds[1:])))
         self.pack_into = row.pack_into
         """Puts a row into a buffer, at a place in bytes. Raises `struct.error` for an integer beyond 64 bits."""

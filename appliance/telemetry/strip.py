@@ -150,7 +150,8 @@ class Strip:
         """The newest of its reports; there is one at least."""
         shape, rows = self.shape, self.target.rows
         at, arrived_at, sequence, *values = shape.unpack_from(self._buffer, self.used - shape.row_bytes)
-        cells = [kind(value) for kind, value in zip(shape.kinds[1:], values, strict=True)]
+        if shape.has_booleans:
+            values = [kind(value) for kind, value in zip(shape.kinds[1:], values, strict=True)]
         return Report(
             rows.tenant_id,
             rows.device_id,
@@ -159,7 +160,7 @@ class Strip:
             self._time_source,
             self._topic,
             self._client_id,
-            dict(zip(shape.names, cells, strict=True)),
+            dict(zip(shape.names, values, strict=True)),
             sequence if shape.is_numbered else None,
         )
 
