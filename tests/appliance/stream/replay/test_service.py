@@ -196,13 +196,18 @@ async def test_erased_devices_are_not_replayed(tmp_path: Path) -> None:
         assert [each.report.device_id for each in placed] == ["other"]
 
 
+async def take_more_than_fits(log: Log) -> None:
+    """Forty reports, and no piece may have more than three."""
+    log.replay.too_many = 3
+    log.now += 40
+    await log.take(*[report(at=NOON + n, arrived_at=NOON + n, values={"n": n}) for n in range(40)])
+    await log.telemetry.seal_all()
+    log.now += HOUR_MS
+
+
 async def test_more_than_fits_at_once_is_given_in_shorter_pieces(tmp_path: Path) -> None:
     async with Log(tmp_path).running() as log:
-        log.replay.too_many = 3
-        log.now += 40
-        await log.take(*[report(at=NOON + n, arrived_at=NOON + n, values={"n": n}) for n in range(40)])
-        await log.telemetry.seal_all()
-        log.now += HOUR_MS
+        await take_more_than_fits(log)
         _, placed = await gathered(log, log.replay.interval(1, NOON, NOON + HOUR_MS))
         assert [each.report.values["n"] for each in placed] == list(range(40))
 
@@ -299,11 +304,7 @@ class Unreadable(NothingCold):
 
 async def test_a_day_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
     async with Log(tmp_path).running() as log:
-        log.replay.too_many = 3
-        log.now += 40
-        await log.take(*[report(at=NOON + n, arrived_at=NOON + n, values={"n": n}) for n in range(40)])
-        await log.telemetry.seal_all()
-        log.now += HOUR_MS
+        await take_more_than_fits(log)
         log.telemetry.cold = Unreadable()
         interval = log.replay.interval(1, NOON, NOON + 40)
         pieces = [each async for each in log.replay.slices(interval)]
