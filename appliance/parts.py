@@ -185,7 +185,9 @@ class Parts:
         """What ingestion decides with; and the rules by which it reads other topics, which people change."""
         registry, type_of = self._foundation.registry, self._foundation.catalogue.type_of
         mapping = MappingRules(self._foundation.database, registry, self._config.ingestion, type_of, clock)
-        return Rooms(registry, self.alerts, self.telemetry, type_of, self._journal.note, mapping.book), mapping
+        journal = self._journal
+        rooms = (registry, self.alerts, self.telemetry, type_of, journal.note, mapping.book)
+        return Rooms(*rooms, lambda: journal.is_keeping), mapping
 
     def _tell_the_broker(self, registry: Registry) -> None:
         """Have connections judged again when what they hang on has changed."""

@@ -8,7 +8,7 @@ from appliance.ingestion.mapping.model import MappingRule, Sample
 from appliance.ingestion.quality import Observation
 from appliance.instant import to_text
 from appliance.policies.model import Action
-from appliance.telemetry.model import Report, Value
+from appliance.telemetry.model import Value
 
 
 class TriedReport(msgspec.Struct, frozen=True):
@@ -70,8 +70,8 @@ def _may_publish(gateway: Gateway, tenant_id: int, sample: Sample) -> tuple[bool
     return verdict.is_allowed, verdict.reason
 
 
-def _report(told: Report | Observation) -> TriedReport:
-    report, units = (told.report, told.units) if isinstance(told, Observation) else (told, {})
+def _report(told: Observation) -> TriedReport:
+    report, units = told.report, told.units
     return TriedReport(
         report.device_id,
         to_text(report.at),

@@ -5,11 +5,13 @@ committed whole or not at all.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from appliance.ingestion.items import Item, Items, unread
 from appliance.ingestion.model import is_waited_for
+from appliance.telemetry.sheaf import Sheaf
 from broker.changes import Change, ChangeKey, DeliveryKept, RetainedKept
 from broker.message import Message
 from broker.ports import Turn
@@ -22,20 +24,43 @@ CHANGES_PER_MESSAGE = 16
 """So many changes weigh as much as one message."""
 
 
+class Wait(msgspec.Struct, frozen=True):
+    """Since when some messages wait."""
+
+    arrived_at: int
+    """When the first of them came, UTC milliseconds: they were read in one go."""
+    count: int
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Some turns as one: what is committed together."""
 
-    messages: Sequence[Message]
+    items: Sequence[Item]
     changes: dict[ChangeKey, Change]
     """Each row once, as the last of the turns left it."""
     receipts: Sequence[object]
     arrived_at: int | None
     """When the oldest of the turns came, UTC milliseconds; None when there is no turn in it."""
+    waits: Sequence[Wait]
+    """How long its messages wait."""
+
+    @property
+    def message_count(self) -> int:
+        """How many messages it has."""
+        return sum([wait.count for wait in self.waits])
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """Those of its messages that are still as they came."""
+        return [item for item in self.items if isinstance(item, Message)]
 
 
 class _Waiting(msgspec.Struct, frozen=True):
-    turn: Turn
+    items: Sequence[Item]
+    changes: Mapping[ChangeKey, Change]
+    receipts: Sequence[object]
     arrived_at: int
+    wait: Wait
     weight: int
     payload_bytes: int
     is_asking: bool
@@ -62,12 +87,17 @@ class Backlog:
         """When the oldest turn came; None when there is none."""
         return self._waiting[0].arrived_at if self._waiting else None
 
-    def add(self, turn: Turn, now: int) -> None:
-        """Put a turn behind the others."""
+    def add(self, turn: Turn, now: int, told: Items | None = None) -> None:
+        """Put a turn behind the others, with what its messages tell, if they were read."""
+        count = len(turn.messages)
+        items, messages = told or unread(turn.messages)
         # A turn that only waits for those before it weighs something too: their number is bounded as well.
-        weight = max(1, len(turn.messages) + len(turn.changes) // CHANGES_PER_MESSAGE)
-        is_asking = any(is_waited_for(message.topic) for message in turn.messages)
-        waiting = _Waiting(turn, now, weight, _payload_bytes(turn), is_asking)
+        weight = max(1, count + len(turn.changes) // CHANGES_PER_MESSAGE)
+        size = _payload_bytes(messages, turn.changes)
+        size += sum([item.packed_bytes for item in items if isinstance(item, Sheaf)])
+        is_asking = any(is_waited_for(message.topic) for message in messages)
+        wait = Wait(turn.messages[0].arrived_at if count else now, count)
+        waiting = _Waiting(items, turn.changes, turn.receipts, now, wait, weight, size, is_asking)
         self._waiting.append(waiting)
         self._count(waiting, 1)
         if is_asking and self.asked_at is None:
@@ -75,7 +105,8 @@ class Backlog:
 
     def take(self, weight: int) -> Batch:
         """Take out the oldest turns, until they weigh so much, have too many bytes or none is left."""
-        messages: list[Message] = []
+        items: list[Item] = []
+        waits: list[Wait] = []
         changes: dict[ChangeKey, Change] = {}
         receipts: list[object] = []
         arrived_at = self.oldest_at
@@ -85,11 +116,13 @@ class Backlog:
             self._count(waiting, -1)
             taken += waiting.weight
             taken_bytes += waiting.payload_bytes
-            messages += waiting.turn.messages
-            changes |= waiting.turn.changes
-            receipts += waiting.turn.receipts
+            items += waiting.items
+            if waiting.wait.count:
+                waits.append(waiting.wait)
+            changes |= waiting.changes
+            receipts += waiting.receipts
         self.asked_at = next((waiting.arrived_at for waiting in self._waiting if waiting.is_asking), None)
-        return Batch(messages, changes, receipts, arrived_at)
+        return Batch(items, changes, receipts, arrived_at, waits)
 
     def is_filled(self, part: int) -> bool:
         """Whether it has reached this part of what it may hold: 1 is all of it, 2 is half."""
@@ -97,18 +130,18 @@ class Backlog:
 
     def _count(self, waiting: _Waiting, sign: int) -> None:
         self.weight += sign * waiting.weight
-        self.message_count += sign * len(waiting.turn.messages)
+        self.message_count += sign * waiting.wait.count
         self._payload_bytes += sign * waiting.payload_bytes
 
 
-def _payload_bytes(turn: Turn) -> int:
+def _payload_bytes(messages: Sequence[Message], changes: Mapping[ChangeKey, Change]) -> int:
     """Bytes of the payloads that a turn keeps in memory, each message once."""
-    size = sum([len(message.payload) for message in turn.messages])
-    if not turn.changes:
+    size = sum([len(message.payload) for message in messages])
+    if not changes:
         return size
     # A message that only waits or is retained is not among those of the turn when the owner published it.
-    counted = set(map(id, turn.messages))
-    for change in turn.changes.values():
+    counted = set(map(id, messages))
+    for change in changes.values():
         match change:
             case DeliveryKept():
                 message = change.delivery.message

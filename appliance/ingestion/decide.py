@@ -11,7 +11,8 @@ import msgspec
 
 from appliance.alerts.book import Book, Overlay
 from appliance.ingestion.declared import NO_UNITS
-from appliance.ingestion.fault import PayloadError
+from appliance.ingestion.fault import PayloadError, contradiction, defect
+from appliance.ingestion.items import Item, Read
 from appliance.ingestion.mapping.book import MappingBook
 from appliance.ingestion.mapping.turning import Turning, of_no_device
 from appliance.ingestion.model import REQUEST_PREFIXES, Outcome
@@ -27,15 +28,15 @@ from appliance.ingestion.pieces import (
     USUAL_START,
     Piece,
 )
-from appliance.ingestion.quality import Observation, behind_of, briefly
+from appliance.ingestion.quality import Observation, Observed, behind_of, plainly
 from appliance.ingestion.redeliveries import Redeliveries
 from appliance.ingestion.repeats import Batch
 from appliance.ingestion.tally import Tally
 from appliance.ingestion.usual import Usual
-from appliance.instant import to_text
 from appliance.registry.catalogue.model import DeviceType
 from appliance.telemetry.model import Report
 from appliance.telemetry.rows import Identity
+from appliance.telemetry.sheaf import Sheaf
 from broker.message import Message
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 ReadingKey = tuple[int, str, str]
 """Tenant, device, metric."""
 
+_NOT_PROCESSED = "message not processed tenant_id=%s device_id=%s"
 _BEFORE_DEVICE, _AFTER_DEVICE = "sensors/", "/telemetry"
 
 
@@ -97,41 +99,39 @@ class Decision:
         self.requests: list[Message] = []
         """Messages by which clients ask the gateway itself for something."""
         self._known = known
-        self._reports: list[Report] = []
+        self._sheaves: dict[int, Sheaf] = {}
+        """By tenant: the reports that are kept."""
+        self._kept_count = 0
+        self._observed: list[Observed] = []
         self._tally = Tally()
-        self._told: list[Report | Observation] = []
         self.redelivered = known.redeliveries.overlay()
         self._batch = Batch(known.held_at, self.redelivered)
 
-    def deciding(self, messages: Sequence[Message]) -> Iterator[None]:
+    def deciding(self, items: Sequence[Item]) -> Iterator[None]:
         """Decide about these messages, after those before them, piece by piece, so that the loop gets its turn.
 
         A piece ends between two messages, or within one that has very many objects.
         """
         count = size = 0
-        batch, usual = self._batch, self._known.usual.report
+        batch = self._batch
         compared_count = batch.compared_count
-        for message in messages:
-            kept_count = len(self._reports)
-            batch.message = message
-            try:
-                report = usual(message)
-                if report is not None:
-                    size += len(message.payload) // USUAL_PART
-                    self._take_plain(report)
-                else:
-                    device_id = telemetry_device(message.topic)
-                    turning = self._turning(message) if device_id is None else None
-                    size += work_of(message, is_read=device_id is not None or turning is not None)
-                    # Few messages have more than one object: for the others nothing is begun that can be interrupted.
-                    rest = self._begin(message, device_id) if device_id else self._begin_other(message, turning)
+        for item in items:
+            if isinstance(item, Sheaf):
+                self._take_sheaf(item)
+                count += len(item)
+            else:
+                kept_count = self._kept_count
+                try:
+                    work, rest = self._start(item)
+                    size += work
+                    # Few messages have more than one object: nothing is begun for the others that can be interrupted.
                     if rest is not None:
                         yield from rest
-            except Exception as error:  # one bad message stops nobody: the one broad except
-                envelope = envelope_of(message)
-                log.exception("message not processed tenant_id=%s device_id=%s", message.tenant_id, envelope.device_id)
-                self._note(envelope, defect(error, is_kept=len(self._reports) > kept_count))
-            count += 1
+                except Exception as error:  # one bad message stops nobody: here, and where a sheaf is taken
+                    envelope = envelope_of(item if isinstance(item, Message) else item[0])
+                    log.exception(_NOT_PROCESSED, envelope.tenant_id, envelope.device_id)
+                    self._note(envelope, defect(error, is_kept=self._kept_count > kept_count))
+                count += 1
             if batch.compared_count != compared_count:
                 size += COMPARED_WEIGHT * (batch.compared_count - compared_count)
                 compared_count = batch.compared_count
@@ -139,8 +139,17 @@ class Decision:
                 count = size = 0
                 yield
 
-    def _turning(self, message: Message) -> Turning | None:
-        return self._known.mapping.turning(message.tenant_id, message.topic)
+    def _start(self, item: Message | Read) -> tuple[int, Iterator[None] | None]:
+        """Decide about a message, or give what is to be done about it piece by piece; and how much work it is."""
+        message, told = (item, self._known.usual.told(item)) if isinstance(item, Message) else item
+        self._batch.message = message
+        if told is not None:
+            self._take_plain(told.report(message))
+            return len(message.payload) // USUAL_PART, None
+        device_id = telemetry_device(message.topic)
+        turning = self._known.mapping.turning(message.tenant_id, message.topic) if device_id is None else None
+        rest = self._begin(message, device_id) if device_id else self._begin_other(message, turning)
+        return work_of(message, is_read=device_id is not None or turning is not None), rest
 
     def _begin(self, message: Message, device_id: str) -> Iterator[None] | None:
         """Decide about any message of telemetry of one object, or of none; give what is to be done about any other."""
@@ -164,19 +173,39 @@ class Decision:
             return None
         return None if turning is None else self._deciding_mapped(message, turning)
 
+    def _take_sheaf(self, sheaf: Sheaf) -> None:
+        """Decide about reports of usual messages. Nearly always each of them is new, and they are kept at once."""
+        tenant_id, places = sheaf.tenant_id, range(len(sheaf))
+        try:
+            is_any_typed = any(self._known.type_of(tenant_id, device_id) is not None for device_id in sheaf.device_ids)
+        except Exception:  # noqa: BLE001  whose type cannot be told is told below
+            is_any_typed = True
+        are_new = [False for _ in places] if is_any_typed else self._batch.are_new(sheaf)
+        watched = self._known.book.watched(tenant_id)
+        is_watched = bool(watched) and not all(watched.isdisjoint(group.names) for group in sheaf.groups)
+        if all(are_new) and not is_watched:
+            self._sheaf_of(tenant_id).extend(sheaf)
+            self._kept_count += len(sheaf)
+            return
+        for report, is_new in zip(sheaf, are_new, strict=True):
+            kept_count = self._kept_count
+            try:
+                if is_new:
+                    self._sheaf_of(tenant_id).append(report)
+                    self._kept_count += 1
+                    self._judge(report)
+                else:
+                    self._take_plain(report)
+            except Exception as error:
+                log.exception(_NOT_PROCESSED, tenant_id, report.device_id)
+                self._note(report, defect(error, is_kept=self._kept_count > kept_count))
+
     def _take_plain(self, report: Report) -> None:
         """Decide about the only report of a message, of which there is nothing else to tell."""
         if self._known.type_of(report.tenant_id, report.device_id) is not None:
             self._take(report, behind_of(report), NO_UNITS)
-            return
-        repeated, _ = found = self._batch.take(report)
-        if repeated:
-            report = self._keep_rest(Observation(report, behind_of(report)), *found)
         else:
-            # Nearly every report: nothing is made for it.
-            self._told.append(report)
-            self._reports.append(report)
-        self._judge(report)
+            self._judge(self._keep(plainly(report)))
 
     def _take(self, report: Report, behind_ms: int | None, units: Mapping[str, str]) -> None:
         """Decide about the only report of a message: how far its device's clock is behind, and its declared units."""
@@ -271,9 +300,7 @@ class Decision:
         repeated, contradicted = self._batch.take(report)
         if repeated:
             return self._keep_rest(observation, repeated, contradicted)
-        self._told.append(briefly(observation))
-        if report.values:
-            self._reports.append(report)
+        self._file(observation, report)
         return report
 
     def _keep_rest(self, observation: Observation, repeated: Collection[str], contradicted: str) -> Report:
@@ -281,16 +308,27 @@ class Decision:
         report = observation.report
         values = {metric: value for metric, value in report.values.items() if metric not in repeated}
         left = msgspec.structs.replace(report, values=values)
-        self._told.append(briefly(msgspec.structs.replace(observation, report=left, is_duplicate=not values)))
-        if values:
-            self._reports.append(left)
+        self._file(msgspec.structs.replace(observation, report=left, is_duplicate=not values), left)
         if contradicted:
             self._note(report, contradiction(report, contradicted))
         return left
 
+    def _file(self, observation: Observation, report: Report) -> None:
+        """Have a report kept, if it has any values, and what it tells noted, if that is more than itself."""
+        sheaf, is_kept = self._sheaf_of(report.tenant_id), bool(report.values)
+        if not is_kept or observation != plainly(report):
+            self._observed.append(Observed(report.tenant_id, len(sheaf), is_kept, observation))
+        if is_kept:
+            sheaf.append(report)
+            self._kept_count += 1
+
+    def _sheaf_of(self, tenant_id: int) -> Sheaf:
+        return self._sheaves.setdefault(tenant_id, Sheaf(tenant_id))
+
     def outcome(self) -> Outcome:
         """What the messages taken so far come to."""
-        return Outcome(tuple(self._reports), self._tally.mishaps(), tuple(self.overlay.changes()), tuple(self._told))
+        sheaves, changes = tuple(self._sheaves.values()), tuple(self.overlay.changes())
+        return Outcome(sheaves, self._tally.mishaps(), changes, tuple(self._observed))
 
     def _note(self, sent: Envelope | Report, fault: PayloadError) -> None:
         self._tally.note(mishap(sent, fault))
@@ -336,21 +374,9 @@ def observed(
     return Observation(report, behind_ms, units, rejected_count, flagged_count), remarks
 
 
-def defect(error: Exception, *, is_kept: bool) -> PayloadError:
-    """Say that the gateway failed at a message, and whether its readings are lost."""
-    kept = "; its readings are kept, but rules may not have seen them" if is_kept else ""
-    return PayloadError("defect", f"the gateway could not process it ({type(error).__name__}){kept}")
-
-
 def newest_of(parsed: Sequence[Parsed]) -> Parsed | None:
     """The report that tells of the device's clock: of several in a message the newest, for the others had waited."""
     return min((one for one in parsed if one.behind_ms is not None), key=lambda one: one.behind_ms or 0, default=None)
-
-
-def contradiction(report: Report, metric: str) -> PayloadError:
-    """Say that a reading came again with another value."""
-    shown = f"{metric[:40]} of sequence {report.sequence} at {to_text(report.at)}"
-    return PayloadError("came_twice", f"{shown} came again with another value; the first is kept")
 
 
 def work_of(message: Message, *, is_read: bool) -> int:

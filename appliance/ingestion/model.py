@@ -1,12 +1,14 @@
 """The nouns of ingestion."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 import msgspec
 
 from appliance.alerts.model import Change
-from appliance.ingestion.quality import Observation
+from appliance.ingestion.quality import Observation, Observed, plainly
 from appliance.telemetry.model import Report
+from appliance.telemetry.sheaf import Sheaf
 
 REQUEST_PREFIXES = ("$", "cmd/")
 """Where clients ask the gateway itself for something, or answer what it asked of them."""
@@ -48,15 +50,40 @@ class Mishap(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """What a batch of messages comes to."""
 
-    reports: tuple[Report, ...]
+    sheaves: tuple[Sheaf, ...]
+    """The reports, of each tenant in their order."""
     mishaps: tuple[Mishap, ...]
     changes: tuple[Change, ...]
-    told: tuple[Report | Observation, ...] = ()
-    """What the messages tell of how well their devices report. A report stands for itself when that is all."""
+    observed: tuple[Observed, ...] = ()
+    """What the messages tell of how well their devices report, besides what each report tells by itself."""
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """Every report, tenant by tenant."""
+        return tuple(report for sheaf in self.sheaves for report in sheaf)
+
+    @property
+    def told(self) -> list[Observation]:
+        """All that the messages tell of how well their devices report, tenant by tenant."""
+        found: list[Observation] = []
+        for sheaf in self.sheaves:
+            reports, place = list(sheaf), 0
+            for one in self.observed:
+                if one.tenant_id == sheaf.tenant_id:
+                    found += [*map(plainly, reports[place : one.place]), one.observation]
+                    place = one.place + one.is_kept
+            found += map(plainly, reports[place:])
+        return found
 
     def extended(self, reports: Iterable[Report], mishaps: Iterable[Mishap]) -> "Outcome":
         """The same, and what no message carried."""
-        return msgspec.structs.replace(self, reports=(*self.reports, *reports), mishaps=(*self.mishaps, *mishaps))
+        sheaves = {sheaf.tenant_id: sheaf for sheaf in self.sheaves}
+        brought: dict[int, list[Report]] = {}
+        for report in reports:
+            brought.setdefault(report.tenant_id, []).append(report)
+        for tenant_id, more in brought.items():
+            sheaves[tenant_id] = Sheaf(tenant_id, chain(sheaves.get(tenant_id, ()), more))
+        return msgspec.structs.replace(self, sheaves=tuple(sheaves.values()), mishaps=(*self.mishaps, *mishaps))
 
 
 class Rates(msgspec.Struct, frozen=True):

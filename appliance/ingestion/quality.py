@@ -6,7 +6,7 @@ first heard of, of the tenant that has the most.
 
 import struct
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import sub
 from sys import intern
 
@@ -16,6 +16,7 @@ from appliance.ingestion.declared import NO_UNITS, DeclaredUnits
 from appliance.ingestion.sequence import Sequence as Numbers
 from appliance.ingestion.skew import Skew
 from appliance.telemetry.model import Report, TimeSource
+from appliance.telemetry.sheaf import Group, Row, Sheaf
 
 DEVICES_LIMIT = 200_000
 
@@ -44,10 +45,15 @@ def plainly(report: Report) -> Observation:
     return Observation(report, behind_of(report))
 
 
-def briefly(observation: Observation) -> Report | Observation:
-    """A report instead of what it tells, when that is all."""
-    report = observation.report
-    return report if observation == plainly(report) else observation
+class Observed(msgspec.Struct, frozen=True, gc=False):
+    """What a report tells besides itself, and where it came."""
+
+    tenant_id: int
+    place: int
+    """After so many reports of its tenant that were kept."""
+    is_kept: bool
+    """Whether it is one of these itself, the next one."""
+    observation: Observation
 
 
 class Numbering(msgspec.Struct, frozen=True):
@@ -81,8 +87,10 @@ class Quality(msgspec.Struct, frozen=True):
 
 
 _ROW = struct.Struct("=qqq")
-_put_row = _ROW.pack_into
+"""Moment, arrival and sequence number, as every packed report begins."""
 _ROW_BYTES = _ROW.size
+TAKEN_AT_ONCE = 2_500
+"""More reports would keep the loop from its turn."""
 _WAITING_BYTES = 8 * _ROW_BYTES
 """Of so many reports of a device, what they tell waits at most: nearly all of a device's parts are then touched once
 for all of them, and among ten thousand devices each has to be fetched from memory."""
@@ -112,7 +120,7 @@ class _Device:
         self.skew = Skew()
         self.declared = declared
         self.waiting = bytearray(_WAITING_BYTES)
-        """Sequence number, moment and arrival of reports that were not looked at yet."""
+        """How the packed reports begin that were not looked at yet."""
         self.used = 0
         """So many bytes of it."""
 
@@ -121,7 +129,7 @@ class _Device:
         if not self.used:
             return
         with memoryview(self.waiting)[: self.used] as waiting:
-            numbers, at, arrived_at = zip(*_ROW.iter_unpack(waiting), strict=True)
+            at, arrived_at, numbers = zip(*_ROW.iter_unpack(waiting), strict=True)
         self.used = 0
         self.reports += len(numbers)
         self.skew.note(list(map(sub, arrived_at, at)))
@@ -130,29 +138,23 @@ class _Device:
             numbers, at, arrived_at = numbers[1:], at[1:], arrived_at[1:]
         self.numbers.take_all(numbers, at, arrived_at)
 
-    def take(self, one: Report | Observation, report: Report) -> None:
-        """Take what a report tells, or an observation of it."""
+    def take(self, observation: Observation) -> None:
+        """Take what a report tells."""
         self.look()
         self.reports += 1
-        has_clock = report.time_source is _DEVICE
+        report = observation.report
         if report.sequence is not None and self.numbers is None:
             self.numbers = Numbers(report.sequence, report.at)
         elif report.sequence is not None and self.numbers is not None:
+            has_clock = report.time_source is _DEVICE
             self.numbers.take(report.sequence, report.at, report.arrived_at, has_clock=has_clock)
-        if isinstance(one, Observation):
-            self._count(one)
-        elif has_clock:
-            self.skew.note((report.arrived_at - report.at,))
-
-    def _count(self, observation: Observation) -> None:
-        """Count what few reports tell."""
         if observation.behind_ms is not None:
             self.skew.note((observation.behind_ms,))
         self.duplicates += observation.is_duplicate
         self.rejected += observation.rejected_count
         self.flagged += observation.flagged_count
         if observation.units:
-            self.declared.hear(observation.report.tenant_id, observation.report.device_id, observation.units)
+            self.declared.hear(report.tenant_id, report.device_id, observation.units)
 
 
 _Devices = OrderedDict[str, _Device]
@@ -169,29 +171,50 @@ class QualityBook:
         self.declared = DeclaredUnits()
         """The units that devices declare."""
 
-    def take(self, told: Sequence[Report | Observation]) -> None:
-        """Take what came of a batch, after its commit. A report stands for itself when that is all it tells."""
-        tenant_id, devices = 0, _Devices()
-        for one in told:
-            # On the way of every report: for nearly all of them no observation is made.
-            report = one if isinstance(one, Report) else one.report
-            if report.tenant_id != tenant_id:
-                tenant_id = report.tenant_id
-                devices = self._devices.setdefault(tenant_id, _Devices())
-            device = devices.get(report.device_id) or self._begin(devices, report)
-            number = report.sequence
-            if one is not report or number is None or report.time_source is not _DEVICE:
-                device.take(one, report)
+    def taking(self, sheaf: Sheaf, observed: Iterable[Observed]) -> Iterator[None]:
+        """Take what came of a tenant's messages, after their commit, piece by piece, so that the loop gets its turn.
+
+        A report stands for itself when that is all it tells.
+        """
+        devices = self._devices.setdefault(sheaf.tenant_id, _Devices())
+        rows, taken, left = sheaf.rows(), 0, TAKEN_AT_ONCE
+        for one in (*[one for one in observed if one.tenant_id == sheaf.tenant_id], None):
+            until = len(sheaf) if one is None else one.place
+            while taken < until:
+                end = min(until, taken + left)
+                self._take_rows(devices, sheaf, rows, range(taken, end))
+                left -= end - taken
+                taken = end
+                if not left:
+                    left = TAKEN_AT_ONCE
+                    yield
+            if one is not None:
+                report = one.observation.report
+                (devices.get(report.device_id) or self._begin(devices, report)).take(one.observation)
+                taken += one.is_kept
+                left -= 1
+                if not left:
+                    left = TAKEN_AT_ONCE
+                    yield
+
+    def _take_rows(self, devices: _Devices, sheaf: Sheaf, rows: Sequence[Row], places: range) -> None:
+        """Take reports that stand for themselves: nearly all are told by how their row begins."""
+        first, end = places.start, places.stop
+        is_numbered = [isinstance(group, Group) and group.shape.is_numbered for group in sheaf.groups]
+        columns = (sheaf.device_ids, rows, sheaf.time_sources, sheaf.numbers)
+        for place, device_id, row, time_source, number in zip(
+            places, *[column[first:end] for column in columns], strict=True
+        ):
+            device = devices.get(device_id)
+            if device is None or time_source is not _DEVICE or not is_numbered[number]:
+                report = sheaf.report(place, row)
+                (device or self._begin(devices, report)).take(plainly(report))
                 continue
-            try:
-                _put_row(device.waiting, device.used, number, report.at, report.arrived_at)
-            except struct.error:
-                # Beyond 64 bits.
-                device.take(one, report)
-            else:
-                device.used = used = device.used + _ROW_BYTES
-                if used == _WAITING_BYTES:
-                    device.look()
+            used = device.used
+            device.used = until = used + _ROW_BYTES
+            device.waiting[used:until] = row[:_ROW_BYTES]
+            if until == _WAITING_BYTES:
+                device.look()
 
     def quality(self, tenant_id: int, device_id: str) -> Quality | None:
         """How well a device reports; None when it was not heard of."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from appliance.ingestion.redeliveries import Overlay
 from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.rows import Identity, identity_of
+from appliance.telemetry.sheaf import Sheaf
 from broker.message import Message
 
 _DEVICE = TimeSource.DEVICE
@@ -46,6 +47,10 @@ class Earlier:
         return again, next((metric for metric in again if first[metric] != repr(report.values[metric])), "")
 
 
+Packed = tuple[Sheaf, int]
+"""A report in its place."""
+
+
 class Batch:
     """The reports of a batch that is not committed, by device and moment."""
 
@@ -55,9 +60,27 @@ class Batch:
         """The one whose reports are taken."""
         self._redelivered = redelivered
         self._held_at = held_at
-        self._known: dict[tuple[int, str, int], Report | Earlier] = {}
+        self._known: dict[tuple[int, str, int], Report | Packed | Earlier] = {}
         self.compared_count = 0
         """How many held values were looked at so far: for wide reports of one moment, very many."""
+
+    def are_new(self, sheaf: Sheaf) -> list[bool]:
+        """Whether nothing came before of the moment that its device told, for each of these reports; then it is taken.
+
+        What came before of the others, or that it cannot be told, is for `take` to say.
+        """
+        known, held_at, tenant_id = self._known, self._held_at, sheaf.tenant_id
+        found: list[bool] = []
+        for place, (device_id, at) in enumerate(zip(sheaf.device_ids, sheaf.at(), strict=True)):
+            moment = tenant_id, device_id, at
+            try:
+                is_new = moment not in known and not held_at(tenant_id, device_id, at)
+            except Exception:  # noqa: BLE001  `take` will raise it
+                is_new = False
+            if is_new:
+                known[moment] = sheaf, place
+            found.append(is_new)
+        return found
 
     def take(self, report: Report) -> tuple[Collection[str], str]:
         """Take a report; give the metrics that came before, and one of them that had another value then, or nothing."""
@@ -76,6 +99,9 @@ class Batch:
             self.compared_count += sum([len(values) for _, _, values in held])
         elif isinstance(known, Report):
             known = self._known[moment] = Earlier([identity_of(known)])
+        elif isinstance(known, tuple):
+            sheaf, place = known
+            known = self._known[moment] = Earlier([identity_of(sheaf[place])])
         found = known.repeated(report)
         known.add(identity_of(report))
         return found

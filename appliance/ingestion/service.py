@@ -22,6 +22,7 @@ from appliance.ingestion import queries
 from appliance.ingestion.backlog import Backlog, Batch
 from appliance.ingestion.committing.service import Committed, Company, Load, write
 from appliance.ingestion.decide import Decision, Known
+from appliance.ingestion.items import read
 from appliance.ingestion.mapping.book import MappingBook
 from appliance.ingestion.meter import Meter
 from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
@@ -46,8 +47,6 @@ log = logging.getLogger(__name__)
 MISHAP_INTERVAL_S = 1.0
 """Problems that come without a message are written down at most this often."""
 MISHAPS_LIMIT = 1_000
-OBSERVATIONS_AT_ONCE = 2_500
-"""More would keep the loop from its turn."""
 RETRY_S = 1.0
 OVERTAKEN_MS = 2_000
 """What comes first does not overtake a message that has waited so long."""
@@ -96,7 +95,8 @@ class Ingestion:
         was_empty, had_asked = not self._backlog, self._backlog.asked_at is not None
         now = self._clock()
         self._turns_accepted += 1
-        self._backlog.add(turn, now)
+        is_kept = self._rooms.keeps_messages()
+        self._backlog.add(turn, now, None if is_kept else read(turn.messages, self._known.usual.told))
         self._meter.count(len(turn.messages), now)
         has_asked = not had_asked and self._backlog.asked_at is not None
         if was_empty or has_asked or self._backlog.weight >= self._config.batch_messages:
@@ -246,8 +246,7 @@ class Ingestion:
                     await self._arrived.wait()
 
     async def _commit_batch(self) -> None:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun = (loop := asyncio.get_running_loop()).time()
         is_first = self._overtakes()
         batch = self._backlog.take(0 if is_first else self._config.batch_messages)
         settled = self._turns_accepted - len(self._backlog)
@@ -255,10 +254,10 @@ class Ingestion:
         decision = await self._decide(batch)
         noted, self._mishaps = self._mishaps, Tally()
         outcome = decision.outcome()
-        lap = self.stages.lap(batch.messages, outcome.reports, self._clock(), loop.time())
+        lap = self.stages.lap(batch.waits, outcome.sheaves, self._clock(), loop.time())
         load = self.company.take_first() if is_first else self.company.take(decision.requests)
-        outcome = outcome.extended(load.reports, noted.mishaps())
-        committed = await self._commit(outcome, batch.changes, load)
+        whole = outcome.extended(load.reports, noted.mishaps())
+        committed = await self._commit(whole, batch.changes, load)
         lap.committed(self._clock(), loop.time())
         self._rooms.note(batch.messages, max(committed.records, default=0))
         self._in_hand_at = None
@@ -266,11 +265,11 @@ class Ingestion:
         acknowledged_at = await self._answer(batch, outcome, committed, lap)
         self._settle(settled)
         self._tell(load, decision.requests, committed)
-        if batch.messages and batch.arrived_at is not None:
+        if batch.waits and batch.arrived_at is not None:
             # With what it took to tell: who asked something waits for that, too.
             work_ms = (loop.time() - begun) * 1_000
-            self._meter.committed(len(batch.messages), acknowledged_at - batch.arrived_at, work_ms)
-        self._announce(outcome, committed)
+            self._meter.committed(batch.message_count, acknowledged_at - batch.arrived_at, work_ms)
+        self._announce(whole, committed)
         if self._is_paused and not self._backlog.is_filled(2):
             self._is_paused = False
             self._resume()
@@ -296,7 +295,7 @@ class Ingestion:
     async def _decide(self, batch: Batch) -> Decision:
         """Decide piece by piece, so that the loop gets its turn."""
         decision = Decision(self._known)
-        for _ in decision.deciding(batch.messages):
+        for _ in decision.deciding(batch.items):
             await asyncio.sleep(0)
         return decision
 
@@ -345,10 +344,9 @@ class Ingestion:
             if place:
                 await asyncio.sleep(0)
             self._rooms.telemetry.absorb(record.reports, log_id)
-        for first in range(0, len(outcome.told), OBSERVATIONS_AT_ONCE):
-            if first:
+        for sheaf in outcome.sheaves:
+            for _ in self.quality.taking(sheaf, outcome.observed):
                 await asyncio.sleep(0)
-            self.quality.take(outcome.told[first : first + OBSERVATIONS_AT_ONCE])
 
     def _announce(self, outcome: Outcome, committed: Committed) -> None:
         events: list[object] = []
@@ -386,9 +384,11 @@ class Rooms(msgspec.Struct, frozen=True):
     type_of: Callable[[int, str], DeviceType | None] = lambda *_: None
     """Tells what is known of all devices of a device's type."""
     note: Callable[[Sequence[Message], int], None] = lambda *_: None
-    """Hears of all messages that were committed, and of the newest log id of that, 0 for none."""
+    """Hears of messages that were committed, as far as they were kept, and of the newest log id of that, 0 for none."""
     mapping: MappingBook = msgspec.field(default_factory=MappingBook)
     """What on other topics is telemetry."""
+    keeps_messages: Callable[[], bool] = lambda: False
+    """Tells whether messages are kept as they came: then none is read before it is decided."""
 
 
 def _known(rooms: Rooms, config: IngestionConfig) -> Known:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from appliance.histogram import LONG, MICROSECONDS_PER_MS, MICROSECONDS_PER_S, Histogram
-from appliance.telemetry.model import Report, TimeSource
-from broker.message import Message
+from appliance.ingestion.backlog import Wait
+from appliance.telemetry.model import TimeSource
+from appliance.telemetry.sheaf import Sheaf
 
 
 class Stage(StrEnum):
@@ -36,12 +37,12 @@ class Stages:
         self.age = Histogram(LONG)
         """From the moment that a device told, where its clock is believed, to the disk: of reports, not of messages."""
 
-    def lap(self, messages: Sequence[Message], reports: Sequence[Report], now: int, loop_s: float) -> "Lap":
+    def lap(self, waits: Sequence[Wait], sheaves: Sequence[Sheaf], now: int, loop_s: float) -> "Lap":
         """Follow one batch, of which it is known now what comes of it. It counts nowhere before it has arrived.
 
         `now` is UTC milliseconds, `loop_s` the loop's clock in seconds.
         """
-        return Lap(self, messages, reports, (now, loop_s))
+        return Lap(self, waits, sheaves, (now, loop_s))
 
     def copy(self) -> "Stages":
         """The same, that later messages are not counted in."""
@@ -63,11 +64,11 @@ class Lap:
     """One batch on its way to the disk and back. Each step is told the time as `Stages.lap` is."""
 
     def __init__(
-        self, stages: Stages, messages: Sequence[Message], reports: Sequence[Report], decided: tuple[int, float]
+        self, stages: Stages, waits: Sequence[Wait], sheaves: Sequence[Sheaf], decided: tuple[int, float]
     ) -> None:
         self._stages = stages
-        self._messages = messages
-        self._reports = reports
+        self._waits = waits
+        self._sheaves = sheaves
         self._decided_at, self._decided_s = decided
         self._committed_at, self._committed_s = decided
 
@@ -77,21 +78,21 @@ class Lap:
 
     def acknowledged(self, loop_s: float) -> None:
         """Everybody who waited was told."""
-        if not self._messages:
+        if not self._waits:
             return
-        stages, count = self._stages, len(self._messages)
+        stages, count = self._stages, sum([wait.count for wait in self._waits])
         commit_us = round((self._committed_s - self._decided_s) * MICROSECONDS_PER_S)
         acknowledge_us = round((loop_s - self._committed_s) * MICROSECONDS_PER_S)
         decided_at, after_us = self._decided_at, commit_us + acknowledge_us
-        waited_ms = [decided_at - message.arrived_at for message in self._messages]
-        if min(waited_ms) < 0:
-            # A clock was set.
-            waited_ms = [max(waited, 0) for waited in waited_ms]
-        stages.whole.observe_all([waited * MICROSECONDS_PER_MS + after_us for waited in waited_ms])
-        stages.stored.observe_all([waited * MICROSECONDS_PER_MS + commit_us for waited in waited_ms])
-        stages.each[Stage.DECIDED].observe_all(waited_ms, MICROSECONDS_PER_MS)
+        for wait in self._waits:
+            # Below zero when a clock was set.
+            waited_us = max(decided_at - wait.arrived_at, 0) * MICROSECONDS_PER_MS
+            stages.whole.observe(waited_us + after_us, wait.count)
+            stages.stored.observe(waited_us + commit_us, wait.count)
+            stages.each[Stage.DECIDED].observe(waited_us, wait.count)
         stages.each[Stage.COMMITTED].observe(commit_us, count)
         stages.each[Stage.ACKNOWLEDGED].observe(acknowledge_us, count)
         stored_at, trusted = self._committed_at, TimeSource.DEVICE
-        ages_ms = [stored_at - report.at for report in self._reports if report.time_source is trusted]
-        stages.age.observe_all(ages_ms, MICROSECONDS_PER_MS)
+        for sheaf in self._sheaves:
+            moments = zip(sheaf.at(), sheaf.time_sources, strict=True)
+            stages.age.observe_all([stored_at - at for at, source in moments if source is trusted], MICROSECONDS_PER_MS)

@@ -5,9 +5,9 @@ metrics) share columns. The format is in docs/reference/chunks.md.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from operator import add
+from operator import add, sub
 from typing import NamedTuple, cast
 
 from appliance.telemetry import naming
@@ -31,32 +31,79 @@ from appliance.telemetry.packing import (
     put_varint,
     take_integers,
 )
+from appliance.telemetry.sheaf import Sheaf
 
 VERSION = 1
 
 
 def encode(reports: Sequence[Report]) -> bytes:
     """The reports of one tenant in one commit as bytes; the tenant itself is not in them."""
+    told = _of_sheaf(reports) if isinstance(reports, Sheaf) else _of_reports(reports)
     out = bytearray()
     put_varint(out, len(reports))
-    shapes, shape_numbers = _shapes_of([report.values for report in reports])
-    devices = [report.device_id for report in reports]
-    put_column(out, devices)
-    put_column(out, naming.relative_all([report.topic for report in reports], devices))
-    put_column(out, naming.relative_all([report.client_id for report in reports], devices))
-    put_column(out, [report.at for report in reports])
-    put_column(out, [report.arrived_at - report.at for report in reports])
-    put_column(out, [int(report.time_source) for report in reports])
-    put_column(out, [report.sequence for report in reports])
-    put_varint(out, len(shapes))
-    put_integers(out, shape_numbers)
-    for shape, alike in shapes.items():
-        put_varint(out, len(shape))
-        for metric in shape:
+    put_column(out, told.devices)
+    put_column(out, told.topics)
+    put_column(out, told.clients)
+    put_column(out, told.at)
+    put_column(out, list(map(sub, told.arrived_at, told.at)))
+    put_column(out, told.time_sources)
+    put_column(out, told.sequences)
+    put_varint(out, len(told.shapes))
+    put_integers(out, told.shape_numbers)
+    for metrics, columns in told.shapes.items():
+        put_varint(out, len(metrics))
+        for metric in metrics:
             put_text(out, metric)
-        for cells in zip(*[values.values() for values in alike], strict=True):
+        for cells in columns:
             put_column(out, cells)
     return bytes((VERSION,)) + deflate(out)
+
+
+class _Told(NamedTuple):
+    """What is encoded, in columns with a row for each report, in their order."""
+
+    devices: Sequence[str]
+    topics: Sequence[str]
+    """Relative names, as are those of clients."""
+    clients: Sequence[str]
+    at: Sequence[int]
+    arrived_at: Sequence[int]
+    time_sources: Sequence[int]
+    sequences: Sequence[int | None]
+    shapes: Mapping[tuple[str, ...], Iterable[Sequence[Value]]]
+    """By the metrics of a shape: a column for each, with its value in each of these reports."""
+    shape_numbers: Sequence[int]
+
+
+def _of_sheaf(sheaf: Sheaf) -> _Told:
+    shapes, numbers = sheaf.shapes()
+    return _Told(
+        sheaf.device_ids,
+        sheaf.topics,
+        sheaf.client_ids,
+        sheaf.at(),
+        sheaf.arrived_at(),
+        list(map(int, sheaf.time_sources)),
+        sheaf.sequences(),
+        shapes,
+        numbers,
+    )
+
+
+def _of_reports(reports: Sequence[Report]) -> _Told:
+    shapes, numbers = _shapes_of([report.values for report in reports])
+    devices = [report.device_id for report in reports]
+    return _Told(
+        devices,
+        naming.relative_all([report.topic for report in reports], devices),
+        naming.relative_all([report.client_id for report in reports], devices),
+        [report.at for report in reports],
+        [report.arrived_at for report in reports],
+        [int(report.time_source) for report in reports],
+        [report.sequence for report in reports],
+        {names: zip(*[values.values() for values in alike], strict=True) for names, alike in shapes.items()},
+        numbers,
+    )
 
 
 class Shape(NamedTuple):

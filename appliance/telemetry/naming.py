@@ -6,6 +6,7 @@ itself where it does not hold the device's name.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from sys import intern
 
 from appliance.telemetry.packing import ChunkError
 
@@ -13,7 +14,8 @@ from appliance.telemetry.packing import ChunkError
 def relative(name: str, device_id: str) -> str:
     """A topic or client identifier with the device's name taken out of it."""
     before, found, after = name.partition(device_id) if device_id else (name, "", "")
-    return f"T{before}\0{after}" if found and "\0" not in before else f"L{name}"
+    # Nearly all are the very same few, and are compared with each other all the time.
+    return intern(f"T{before}\0{after}") if found and "\0" not in before else f"L{name}"
 
 
 def absolute(relative_name: str, device_id: str) -> str:

@@ -22,6 +22,7 @@ from appliance.telemetry.open_chunk import CELLS_PER_REPORT, METRICS_LIMIT, Open
 from appliance.telemetry.rows import Identity, Rows
 from appliance.telemetry.run import Run
 from appliance.telemetry.sealing_order import oldest, turn_at
+from appliance.telemetry.sheaf import Group, Sheaf
 from appliance.telemetry.strip import Strip
 
 LOOKED_AT = 1_000
@@ -67,19 +68,39 @@ class OpenChunks:
 
     def absorb(self, reports: Sequence[Report], log_id: int, now: int) -> None:
         """Take the reports of one log record. Log ids only ever grow."""
-        tenant_id, strips = 0, _NO_STRIPS
-        for report in reports:
-            if report.tenant_id != tenant_id:
-                tenant_id = report.tenant_id
-                strips = self._strips.setdefault(tenant_id, {})
-            strip = strips.get(report.device_id)
-            if strip is None or not strip.take(report, log_id):
-                self._absorb_unlike(report, log_id, now)
-            elif strip.extra_cells:
-                self._pressing_cells += strip.extra_cells
-                strip.target.extra_cells += strip.extra_cells
+        if isinstance(reports, Sheaf):
+            self._absorb_sheaf(reports, log_id, now)
+        else:
+            for report in reports:
+                strip = self._strips.get(report.tenant_id, _NO_STRIPS).get(report.device_id)
+                if strip is None or not strip.take(report, log_id):
+                    self._absorb_unlike(report, log_id, now)
+                elif strip.extra_cells:
+                    self._weigh_packed(strip)
         self.report_count += len(reports)
         self.note_log(log_id)
+
+    def _absorb_sheaf(self, sheaf: Sheaf, log_id: int, now: int) -> None:
+        """The same of reports of one tenant, most of which are packed: this is the way of nearly all."""
+        strips = self._strips.setdefault(sheaf.tenant_id, {})
+        shapes = [group.shape if isinstance(group, Group) else None for group in sheaf.groups]
+        columns = (sheaf.device_ids, sheaf.rows(), sheaf.at(), sheaf.topics, sheaf.client_ids, sheaf.time_sources)
+        for place, (device_id, row, at, topic, client_id, time_source, number) in enumerate(
+            zip(*columns, sheaf.numbers, strict=True)
+        ):
+            strip, shape = strips.get(device_id), shapes[number]
+            if (
+                strip is None
+                or shape is None
+                or not strip.take_packed(shape, row, at, topic, client_id, time_source, log_id)
+            ):
+                self._absorb_unlike(sheaf.report(place, row), log_id, now)
+            elif strip.extra_cells:
+                self._weigh_packed(strip)
+
+    def _weigh_packed(self, strip: Strip) -> None:
+        self._pressing_cells += strip.extra_cells
+        strip.target.extra_cells += strip.extra_cells
 
     def _absorb_unlike(self, report: Report, log_id: int, now: int) -> None:
         """Take a report that is not like those before it; the next one may be like this."""
@@ -98,7 +119,7 @@ class OpenChunks:
         chunk.moments.note(report.at)
         device.newest.note(report)
         if chunk.lay_beside(report, limit):
-            self._strips[device.tenant_id][device.device_id] = device.newest.strip
+            self._strips.setdefault(device.tenant_id, {})[device.device_id] = device.newest.strip
 
     def absorb_run(self, run: Run, now: int) -> bool:
         """Take reports of one device as `absorb` would, at once; False if it cannot, then none is taken.

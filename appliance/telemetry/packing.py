@@ -9,13 +9,14 @@ import struct
 import zlib
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate, islice, pairwise, repeat
-from operator import add, sub
+from itertools import accumulate, pairwise, repeat
+from operator import add
 from typing import NamedTuple
 
 from appliance.errors import ApplianceError
 from appliance.telemetry.lanes import WALK_FEW, WALK_LIMIT, lifted, raised, signed_steps, walked
 from appliance.telemetry.pieces import pieces
+from appliance.telemetry.steps import steps
 
 INTEGER_LIMIT = 1 << 61
 """Packed integers lie strictly between its negative and itself, so that differences of differences fit 64 bits."""
@@ -193,9 +194,9 @@ def put_integers(out: bytearray, values: Sequence[int]) -> None:
         out.append(0)
         put_signed(out, lowest)
         return
-    deltas = list(map(sub, islice(values, 1, None), values))
-    lowest_delta = min(deltas)
-    delta_spread = max(deltas) - lowest_delta
+    deltas = steps(values, spread)
+    lowest_delta = min(deltas, default=0)
+    delta_spread = max(deltas) - lowest_delta if deltas else spread
     if delta_spread < spread:
         width = _width(delta_spread)
         out.append(_DELTA | width)
@@ -222,9 +223,9 @@ def put_wholes(out: bytearray, wholes: Wholes) -> None:
     if spread == 0 or spread > _WIDTHS[-1][0]:
         put_integers(out, list(map(int, values)))
         return
-    deltas = list(map(sub, islice(values, 1, None), values))
-    lowest_delta = min(deltas)
-    delta_spread = max(deltas) - lowest_delta
+    deltas = steps(values, spread)
+    lowest_delta = min(deltas, default=0)
+    delta_spread = max(deltas) - lowest_delta if deltas else spread
     if delta_spread < spread:
         width = _width(delta_spread)
         out.append(_DELTA | width)

@@ -4,10 +4,13 @@ import struct
 from functools import lru_cache
 from types import NoneType
 
+from appliance.telemetry.model import Report, Value
+
 SHAPES_LIMIT = 1_024
 """Of more shapes, those that were not met for longest are made anew: that costs time, and no memory."""
 NAMES_LIMIT = 64
 """Wider reports are filed one by one."""
+MOMENT, ARRIVAL, NUMBER = range(3)
 HEADS = 3
 """What stands before the values in each row: moment, arrival, sequence number."""
 
@@ -20,7 +23,7 @@ class Shape:
     Devices that are alike share one.
     """
 
-    __slots__ = ("has_booleans", "is_numbered", "kinds", "names", "pack_into", "row_bytes", "unpack_from", "width")
+    __slots__ = ("has_booleans", "is_numbered", "kinds", "names", "pack", "row_bytes", "unpack_from", "width")
 
     def __init__(self, names: tuple[str, ...], kinds: tuple[type, ...]) -> None:
         self.names = names
@@ -29,13 +32,27 @@ class Shape:
         self.is_numbered = kinds[0] is not NoneType
         self.has_booleans = bool in kinds
         row = struct.Struct("=" + "q" * HEADS + "".join(map(_CODES.__getitem__, kinds[1:])))
-        self.pack_into = row.pack_into
-        """Puts a row into a buffer, at a place in bytes. Raises `struct.error` for an integer beyond 64 bits."""
+        self.pack = row.pack
+        """Makes a row. Raises `struct.error` for an integer beyond 64 bits."""
         self.unpack_from = row.unpack_from
         """Gives the row at a place of a buffer; a boolean comes as an integer."""
         self.row_bytes = row.size
         self.width = HEADS + len(names)
         """How many cells a row has."""
+
+    def packed(self, report: Report) -> bytes | None:
+        """A report of this shape as a row; None when an integer is beyond 64 bits."""
+        try:
+            return self.pack(report.at, report.arrived_at, report.sequence or 0, *report.values.values())
+        except struct.error:
+            return None
+
+    def unpacked(self, buffer: bytes | bytearray, start: int = 0) -> tuple[int, int, int | None, dict[str, Value]]:
+        """Moment, arrival, sequence number and values of the row that begins there."""
+        at, arrived_at, number, *values = self.unpack_from(buffer, start)
+        if self.has_booleans:
+            values = [kind(value) for kind, value in zip(self.kinds[1:], values, strict=True)]
+        return at, arrived_at, number if self.is_numbered else None, dict(zip(self.names, values, strict=True))
 
 
 @lru_cache(SHAPES_LIMIT)

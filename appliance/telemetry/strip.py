@@ -10,11 +10,11 @@ Rules:
 - It is for the loop alone. Whoever hands what a device sent to another thread has its strip filed before.
 """
 
-import struct
 from typing import Protocol
 
 from appliance.instant import DAY_MS
 from appliance.telemetry.model import Report, TimeSource
+from appliance.telemetry.naming import absolute, relative
 from appliance.telemetry.row_shape import Shape
 from appliance.telemetry.rows import Rows
 
@@ -94,6 +94,7 @@ class Strip:
         self._limit = 0
         self._log_id = 0
         self._topic = self._client_id = ""
+        """Relative names."""
         self._time_source = TimeSource.DEVICE
 
     def begin(self, report: Report, shape: Shape, target: Target, limit: int, extra_cells: int) -> None:
@@ -103,7 +104,9 @@ class Strip:
         """
         self.shape, self.target = shape, target
         self._limit, self.extra_cells = limit, extra_cells
-        self._topic, self._client_id, self._time_source = report.topic, report.client_id, report.time_source
+        self._topic = relative(report.topic, report.device_id)
+        self._client_id = relative(report.client_id, report.device_id)
+        self._time_source = report.time_source
         self.newest_at = report.at
         self.ends_at = (target.rows.day + 1) * DAY_MS
         size = shape.row_bytes * STRIP_ROWS
@@ -117,21 +120,32 @@ class Strip:
             self.newest_at < at < self.ends_at
             and shape.names == (*values,)
             and shape.kinds == [report.sequence.__class__, *map(type, values.values())]
-            and report.topic == self._topic
-            and report.client_id == self._client_id
-            and report.time_source is self._time_source
+        ):
+            return False
+        packed = shape.packed(report)
+        if packed is None:
+            return False
+        topic, client_id = relative(report.topic, report.device_id), relative(report.client_id, report.device_id)
+        return self.take_packed(shape, packed, at, topic, client_id, report.time_source, log_id)
+
+    def take_packed(
+        self, shape: Shape, packed: bytes, at: int, topic: str, client_id: str, time_source: TimeSource, log_id: int
+    ) -> bool:
+        """The same of a report that its shape packed; the names of its topic and its client are relative."""
+        if not (
+            self.newest_at < at < self.ends_at
+            and shape is self.shape
+            and topic == self._topic
+            and client_id == self._client_id
+            and time_source is self._time_source
         ):
             return False
         used = self.used
-        try:
-            shape.pack_into(self._buffer, used, at, report.arrived_at, report.sequence or 0, *values.values())
-        except struct.error:
-            # An integer beyond 64 bits.
-            return False
+        self.used = end = used + shape.row_bytes
+        self._buffer[used:end] = packed
         self.newest_at = at
         self._log_id = log_id
-        self.used = used = used + shape.row_bytes
-        if used == len(self._buffer):
+        if end == len(self._buffer):
             self.settle()
         return True
 
@@ -148,20 +162,18 @@ class Strip:
 
     def last(self) -> Report:
         """The newest of its reports; there is one at least."""
-        shape, rows = self.shape, self.target.rows
-        at, arrived_at, sequence, *values = shape.unpack_from(self._buffer, self.used - shape.row_bytes)
-        if shape.has_booleans:
-            values = [kind(value) for kind, value in zip(shape.kinds[1:], values, strict=True)]
+        rows = self.target.rows
+        at, arrived_at, sequence, values = self.shape.unpacked(self._buffer, self.used - self.shape.row_bytes)
         return Report(
             rows.tenant_id,
             rows.device_id,
             at,
             arrived_at,
             self._time_source,
-            self._topic,
-            self._client_id,
-            dict(zip(shape.names, values, strict=True)),
-            sequence if shape.is_numbered else None,
+            absolute(self._topic, rows.device_id),
+            absolute(self._client_id, rows.device_id),
+            values,
+            sequence,
         )
 
     def settle(self) -> None:

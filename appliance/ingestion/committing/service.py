@@ -188,7 +188,7 @@ def write(
 ) -> Committed:
     """Everything of one batch in one transaction."""
     records = {}
-    for record in records_of(outcome.reports):
+    for record in records_of(outcome.sheaves):
         encoded = log_record.encode(record.reports)
         log_id = telemetry_queries.insert_log(connection, record.tenant_id, now, len(record.reports), encoded)
         records[log_id] = record

@@ -69,7 +69,7 @@ class Journal:
         self._next_number = 1
         self._waiting: list[RawMessage] = []
         self._waiting_bytes = 0
-        self._is_keeping = self._is_overrun = False
+        self.is_keeping = self._is_overrun = False
         self._resumes_at: float | None = None
         """When it is begun anew after the disk did not take it, in the seconds of the loop."""
         self._last_log_id = 0
@@ -115,7 +115,7 @@ class Journal:
         Whatever clients ask the gateway itself for is left out: there are secrets in that.
         """
         self._last_log_id = max(self._last_log_id, log_id)
-        if not self._is_keeping:
+        if not self.is_keeping:
             return
         for message in messages:
             if message.topic[:1] == "$":
@@ -201,12 +201,12 @@ class Journal:
         spans = plan.spans(segments)
         return Usage(
             is_on=self._config.enabled,
-            is_writing=self._is_keeping,
+            is_writing=self.is_keeping,
             segment_count=len(segments),
             size_bytes=sum(each.size_bytes for each in segments),
             limit_bytes=self._config.bytes,
             hours=self._config.hours,
-            begun_at=spans[-1].start if self._is_keeping and spans else None,
+            begun_at=spans[-1].start if self.is_keeping and spans else None,
             trouble=self._trouble,
         )
 
@@ -226,7 +226,7 @@ class Journal:
                 await self._tidied()
         async with self._work:
             await self._flush()
-            self._is_keeping = False
+            self.is_keeping = False
             await self._finish(self._clock())
 
     async def _flush(self) -> None:
@@ -289,7 +289,7 @@ class Journal:
     async def _begin(self, begun_at: int, *, is_continued: bool) -> None:
         number = self._next_number
         # From here on nothing is missed, though the file comes later.
-        self._is_keeping = True
+        self.is_keeping = True
         try:
             self._writer = await asyncio.to_thread(
                 lambda: Writer(self._folder, number, begun_at, is_continued=is_continued)
@@ -319,7 +319,7 @@ class Journal:
         if writer is not None:
             writer.close()
             self._closed[writer.number] = writer.segment
-        self._is_keeping = False
+        self.is_keeping = False
         self._waiting, self._waiting_bytes = [], 0
         if not self._trouble:
             log.warning("raw journal switched off for a while reason=%r", trouble)

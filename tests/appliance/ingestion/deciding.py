@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from appliance.alerts.book import Book
 from appliance.alerts.model import Severity
 from appliance.ingestion.decide import Decision, Known, ReadingKey
+from appliance.ingestion.items import Item
 from appliance.ingestion.model import Outcome
-from appliance.ingestion.quality import Observation, plainly
 from appliance.ingestion.tally import Tally
 from appliance.registry.catalogue.model import DeviceType
+from appliance.telemetry.model import Report
 from appliance.telemetry.rows import Identity, identity_of
-from broker.message import Message
+from appliance.telemetry.sheaf import Sheaf
 from tests.appliance.alerts.examples import COOLDOWNS, limit
 from tests.appliance.ingestion.examples import TOLERANCES
 
@@ -43,12 +44,12 @@ class Gateway:
         reports = [report for outcome in self.outcomes for report in outcome.reports]
         return [identity_of(report) for report in reports if (report.tenant_id, report.device_id, report.at) == moment]
 
-    def decide(self, messages: Sequence[Message]) -> Decision:
+    def decide(self, messages: Sequence[Item]) -> Decision:
         decision = Decision(self.known)
         pieces_of(decision, messages)
         return decision
 
-    def commit(self, messages: Sequence[Message]) -> Outcome:
+    def commit(self, messages: Sequence[Item]) -> Outcome:
         decision = self.decide(messages)
         outcome = decision.outcome()
         self.known.merge(decision)
@@ -65,15 +66,16 @@ class Gateway:
             for mishap in outcome.mishaps:
                 tally.note(mishap)
         return Outcome(
-            tuple(report for outcome in self.outcomes for report in outcome.reports),
+            tuple(sheaves_of([report for outcome in self.outcomes for report in outcome.reports])),
             tally.mishaps(),
             tuple(change for outcome in self.outcomes for change in outcome.changes),
         )
 
 
-def observations(outcome: Outcome) -> list[Observation]:
-    """What is told of how well devices report, whether a report stands for itself or not."""
-    return [one if isinstance(one, Observation) else plainly(one) for one in outcome.told]
+def sheaves_of(reports: Sequence[Report]) -> list[Sheaf]:
+    """Reports, tenant by tenant."""
+    tenant_ids = dict.fromkeys(report.tenant_id for report in reports)
+    return [Sheaf(each, [report for report in reports if report.tenant_id == each]) for each in tenant_ids]
 
 
 def untold(_: int, device_id: str) -> DeviceType | None:
@@ -83,6 +85,6 @@ def untold(_: int, device_id: str) -> DeviceType | None:
     return None
 
 
-def pieces_of(decision: Decision, messages: Sequence[Message]) -> int:
+def pieces_of(decision: Decision, messages: Sequence[Item]) -> int:
     """Let a batch decide about messages, and count after how many pieces the loop would get its turn."""
     return sum(1 for _ in decision.deciding(messages))

@@ -105,7 +105,7 @@ def test_a_turn_is_in_one_batch_whole(turns: list[Turn], weight: int) -> None:
 def test_a_batch_ends_with_the_turn_that_fills_it() -> None:
     backlog = filled([turn([message(b"1")] * 3), turn([message(b"2")] * 3), turn([message(b"3")])])
     assert [len(backlog.take(weight).messages) for weight in (3, 2, 5)] == [3, 3, 1]
-    assert backlog.take(5) == Batch([], {}, [], None)
+    assert backlog.take(5) == Batch([], {}, [], None, [])
 
 
 def test_a_batch_ends_with_the_turn_that_makes_it_too_large() -> None:

@@ -14,7 +14,7 @@ from appliance.ingestion.usual import OFTEN, Usual
 from appliance.registry.catalogue.model import DeviceType, MetricKind, MetricRule, Violation
 from broker.message import Message
 from broker.packets import Properties
-from tests.appliance.ingestion.deciding import BROKEN, LIMITS, Gateway, observations, pieces_of, untold
+from tests.appliance.ingestion.deciding import BROKEN, LIMITS, Gateway, pieces_of, untold
 from tests.appliance.ingestion.examples import NOW, TOLERANCES, message
 
 
@@ -153,7 +153,7 @@ def test_of_a_message_that_comes_again_after_a_defect_nothing_is_lost_and_nothin
     sent_ = message(told if object_count > 1 else told[0])
     outcome = gateway.commit([sent_] * delivery_count)
     assert [report.sequence for report in outcome.reports] == list(range(object_count))
-    assert [observed.is_duplicate for observed in observations(outcome)].count(False) == object_count
+    assert [observed.is_duplicate for observed in outcome.told].count(False) == object_count
 
 
 def test_a_breach_shorter_than_its_hold_opens_nothing_and_a_longer_one_opens_once() -> None:
@@ -243,7 +243,7 @@ def test_a_report_that_comes_again_is_kept_once_and_judged_once() -> None:
     assert [report.values for report in again.reports] == [{"flow": 2}]
     assert again.changes == ()
     assert [mishap.kind for mishap in again.mishaps] == ["came_twice"]
-    assert [observed.is_duplicate for observed in observations(again)] == [True, False]
+    assert [observed.is_duplicate for observed in again.told] == [True, False]
 
 
 def test_readings_are_judged_in_the_unit_of_their_type_and_without_what_it_rejects() -> None:
@@ -257,20 +257,20 @@ def test_readings_are_judged_in_the_unit_of_their_type_and_without_what_it_rejec
     assert [report.values for report in outcome.reports] == [{"pressure": 8.0}]
     assert {change.limit.rule_id for change in outcome.changes} == {1, 2}
     assert [mishap.kind for mishap in outcome.mishaps] == ["schema_rejected"]
-    assert [observed.rejected_count for observed in observations(outcome)] == [0, 1]
+    assert [observed.rejected_count for observed in outcome.told] == [0, 1]
 
 
 def test_of_a_message_of_many_reports_the_newest_tells_the_time() -> None:
     told = [{"timestamp": NOW - ago, "flow": 1} for ago in (3_000, 20, 2_000)]
-    observed_all = observations(Gateway().commit([message(told)]))
+    observed_all = Gateway().commit([message(told)]).told
     assert [observed.behind_ms for observed in observed_all] == [None, 20, None]
     assert newest_of([]) is None
 
 
 def test_a_clock_that_is_far_off_is_told_too() -> None:
-    [observed] = observations(Gateway().commit([message({"timestamp": NOW + 3_600_000, "flow": 1})]))
+    [observed] = Gateway().commit([message({"timestamp": NOW + 3_600_000, "flow": 1})]).told
     assert observed.behind_ms == -3_600_000
-    [silent] = observations(Gateway().commit([message({"flow": 1})]))
+    [silent] = Gateway().commit([message({"flow": 1})]).told
     assert silent.behind_ms is None
 
 
@@ -280,7 +280,7 @@ def test_the_content_type_says_what_a_message_is() -> None:
     outcome = Gateway().commit([sent_])
     assert [(report.at, report.values) for report in outcome.reports] == [(NOW - 2_000, {"flow": 1})]
     # It says when, and nothing of the device's clock.
-    assert observations(outcome)[0].behind_ms is None
+    assert outcome.told[0].behind_ms is None
 
 
 def test_however_much_is_wrong_it_is_one_mishap_for_each_device_and_kind() -> None:
@@ -320,9 +320,9 @@ def test_a_message_of_several_objects_comes_to_the_same_as_one_message_for_each(
     assert together.book.states() == apart.book.states()
     assert sorted(map(repr, whole.mishaps)) == sorted(map(repr, parts.mishaps))
     # The newest alone tells of the clock.
-    observed = [msgspec.structs.replace(one, behind_ms=None) for one in observations(parts)]
-    assert [msgspec.structs.replace(one, behind_ms=None) for one in observations(whole)] == observed
-    assert sum(one.behind_ms is not None for one in observations(whole)) <= 1
+    observed = [msgspec.structs.replace(one, behind_ms=None) for one in parts.told]
+    assert [msgspec.structs.replace(one, behind_ms=None) for one in whole.told] == observed
+    assert sum(one.behind_ms is not None for one in whole.told) <= 1
 
 
 def test_a_message_of_many_objects_is_taken_whole_or_not_at_all() -> None:
@@ -340,4 +340,4 @@ def test_a_message_of_many_objects_is_taken_whole_or_not_at_all() -> None:
         (BROKEN, "defect"),
         ("pump", "wrong_type"),
     ]
-    assert [observed.report.device_id for observed in observations(outcome)] == ["pump", "pump"]
+    assert [observed.report.device_id for observed in outcome.told] == ["pump", "pump"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from appliance.ingestion.records import RECORD_WEIGHT, REPORT_WEIGHT, records_of
 from appliance.telemetry import log_record
 from appliance.telemetry.model import Report
+from tests.appliance.ingestion.deciding import sheaves_of
 from tests.appliance.ingestion.examples import NOW, message, turn
 from tests.appliance.ingestion.gateway import ingesting
 from tests.appliance.telemetry.reports import report
@@ -30,7 +31,7 @@ def test_records_are_all_reports_of_each_tenant_in_their_order_and_none_is_too_h
 ) -> None:
     values = dict.fromkeys(map(str, range(RECORD_WEIGHT + 1)))
     reports = [report(tenant_id=tenant, values=dict(islice(values.items(), width))) for tenant, width in told]
-    records = list(records_of(reports))
+    records = list(records_of(sheaves_of(reports)))
     for record in records:
         assert record.reports
         assert (

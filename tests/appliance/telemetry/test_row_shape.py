@@ -6,6 +6,7 @@ from types import NoneType
 import pytest
 
 from appliance.telemetry.row_shape import NAMES_LIMIT, Shape, shape_of
+from tests.appliance.telemetry.reports import NOON, report
 
 
 def shape(names: tuple[str, ...], *kinds: type) -> Shape:
@@ -38,8 +39,17 @@ def test_a_sequence_number_may_be_lacking() -> None:
 
 def test_a_row_comes_back_and_what_has_more_than_64_bits_is_refused() -> None:
     one = shape(("a", "b", "c"), int, float, int, bool)
-    buffer = bytearray(one.row_bytes)
-    one.pack_into(buffer, 0, 1, 2, 3, -0.0, -(2**63), True)
-    assert [*map(repr, one.unpack_from(buffer))] == ["1", "2", "3", "-0.0", str(-(2**63)), "1"]
+    row = one.pack(1, 2, 3, -0.0, -(2**63), True)
+    assert [*map(repr, one.unpack_from(row))] == ["1", "2", "3", "-0.0", str(-(2**63)), "1"]
+    assert repr(one.unpacked(row)) == f"(1, 2, 3, {{'a': -0.0, 'b': {-(2**63)}, 'c': True}})"
+    assert one.unpacked(row + row, len(row)) == one.unpacked(row)
     with pytest.raises(struct.error):
-        one.pack_into(buffer, 0, 1, 2, 3, 0.0, 2**63, True)
+        one.pack(1, 2, 3, 0.0, 2**63, True)
+
+
+def test_a_report_is_packed_unless_it_has_more_than_64_bits() -> None:
+    one = shape(("a", "b"), NoneType, float, bool)
+    row = one.packed(report(values={"a": 0.5, "b": True}))
+    assert row is not None
+    assert repr(one.unpacked(row)) == repr((NOON, NOON + 20, None, {"a": 0.5, "b": True}))
+    assert shape(("a",), int, int).packed(report(values={"a": 1}, sequence=2**63)) is None

@@ -74,9 +74,7 @@ def test_what_is_packed_is_filed_as_if_it_had_come_one_by_one() -> None:
     older = report(values={"a": 0, "on": True, "count": 2**70, "elsewhere": "x"}, sequence=None)
     shape = shape_of(("a", "on", "count"), (int, float, bool, int))
     assert shape is not None
-    packed = bytearray(shape.row_bytes * len(told))
-    for place, each in enumerate(told):
-        shape.pack_into(packed, place * shape.row_bytes, each.at, each.arrived_at, place, *each.values.values())
+    packed = b"".join(shape.packed(each) or b"" for each in told)
     rows, one_by_one = Rows.of([older, told[0]], 1), Rows.of([older, *told], 1)
     rows.extend_packed(shape, memoryview(packed)[shape.row_bytes :], 9)
     assert list(map(exact, rows.reports())) == list(map(exact, one_by_one.reports()))

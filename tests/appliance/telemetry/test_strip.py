@@ -9,6 +9,7 @@ from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS
 from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.open_chunks import OpenChunks
+from appliance.telemetry.sheaf import Sheaf
 from appliance.telemetry.strip import STRIP_ROWS
 from tests.appliance.telemetry.reports import DAY, NOON, exact, report
 
@@ -95,15 +96,15 @@ def weights(chunks: OpenChunks) -> list[int]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(written, st.sampled_from([5, STRIP_ROWS, 2 * STRIP_ROWS, 10_000]))
-@example([((("a", "b"), 0.5, {}), 1, STRIP_ROWS - 1, ""), (((), 0.5, {}), 1, 1, "series")], 10_000)
+@given(written, st.sampled_from([5, STRIP_ROWS, 2 * STRIP_ROWS, 10_000]), st.booleans())
+@example([((("a", "b"), 0.5, {}), 1, STRIP_ROWS - 1, ""), (((), 0.5, {}), 1, 1, "series")], 10_000, False)
 def test_whoever_looks_finds_what_would_be_there_had_each_been_filed_at_once(
-    told: list[tuple[Any, int, int, str]], part_reports: int
+    told: list[tuple[Any, int, int, str]], part_reports: int, as_sheaf: bool
 ) -> None:
     config = TelemetryConfig(seal_after_reports=part_reports)
     chunks, filed = OpenChunks(config), OpenChunks(config)
     for log_id, (each, look) in enumerate(reports_of(told), 1):
-        chunks.absorb([each], log_id, NOON)
+        chunks.absorb(Sheaf(1, [each]) if as_sheaf else [each], log_id, NOON)
         filed.absorb([each], log_id, NOON)
         filed.device(1, "sensor-001").newest.strip.end()
         assert weights(chunks) == weights(filed)

@@ -9,11 +9,11 @@ from appliance.ingestion.mapping.model import (
     UnknownMappingRuleError,
 )
 from appliance.ingestion.mapping.service import MappingRules
+from appliance.ingestion.quality import plainly
 from appliance.registry.catalogue.model import DeviceType
 from appliance.registry.model import DeviceState
 from appliance.registry.service import Registry
 from appliance.store.database import Database
-from appliance.telemetry.model import Report
 from tests.appliance.ingestion.mapping.examples import BY_FIELD, WEARABLE, rule
 from tests.appliance.registry.examples import NOW, FakeClock
 
@@ -68,7 +68,7 @@ async def test_a_message_that_nobody_sent_is_tried_by_the_rules_in_force_or_by_o
     await registry.add_device(1, "watch")
     sample = Sample("watch", WEARABLE, b'{"deviceId": "watch", "temperature": {"value": 310.15, "unit": "K"}}')
     async with rules_of(database, registry).opened() as rules:
-        assert (await rules.tried(1, sample)).told == ()
+        assert (await rules.tried(1, sample)).told == []
         outcome = await rules.tried(1, sample, rule(device=BY_FIELD))
         [report] = outcome.reports
         # As its type wants it.
@@ -97,8 +97,8 @@ async def test_who_is_suspended_reports_for_nobody_and_is_not_reported_for(
     async with rules_of(database, registry).opened() as rules:
         await rules.put(1, rule(device=BY_FIELD, publishers=["hub"]))
         [told] = (await rules.tried(1, sample)).told
-        assert isinstance(told, Report)
-        assert told.device_id == "watch"
+        assert told == plainly(told.report)
+        assert told.report.device_id == "watch"
         await registry.set_state(1, "watch", DeviceState.SUSPENDED)
         [mishap] = (await rules.tried(1, sample)).mishaps
         assert (mishap.kind, mishap.device_id) == ("unknown_device", "hub")

@@ -16,7 +16,7 @@ from appliance.ingestion.model import Outcome
 from appliance.instant import from_text
 from broker.message import Message
 from broker.packets import Properties
-from tests.appliance.ingestion.deciding import Gateway, observations, pieces_of
+from tests.appliance.ingestion.deciding import Gateway, pieces_of
 from tests.appliance.ingestion.examples import NOW, TOLERANCES, message
 from tests.appliance.ingestion.mapping.examples import (
     BY_FIELD,
@@ -122,7 +122,7 @@ def test_metrics_are_found_by_paths_with_their_units_and_nothing_else_is_taken()
         metrics={"heartRate": "v.hr", "temperature": {"path": "v.c.0", "unit": "Cel"}, "steps": "v.steps"},
     )
     assert said(outcome) == [("pump", NOW - 2_000, 4, {"heartRate": 72, "temperature": 36.6})]
-    assert dict(observations(outcome)[0].units) == {"temperature": "Cel"}
+    assert dict(outcome.told[0].units) == {"temperature": "Cel"}
     assert outcome.mishaps == ()
 
 
@@ -141,7 +141,7 @@ def test_a_level_of_the_topic_names_the_device_and_another_the_metric() -> None:
     }
     outcome = come(b"21.5", "home/pump/inlet", **document)
     assert said(outcome) == [("pump", NOW, None, {"inlet": 21.5})]
-    assert dict(observations(outcome)[0].units) == {"inlet": "Cel"}
+    assert dict(outcome.told[0].units) == {"inlet": "Cel"}
     assert said(come(b"open", "home/pump/door", **document)) == [("pump", NOW, None, {"door": "open"})]
 
 

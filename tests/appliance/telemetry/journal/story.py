@@ -55,7 +55,7 @@ class Story:
         """Leave the segment as a power cut would, and write nothing more."""
         writer, self.journal._writer = self.journal._writer, None
         assert writer is not None
-        self.journal._is_keeping = False
+        self.journal.is_keeping = False
         writer.close()
 
 
