@@ -14,7 +14,7 @@ from typing import Protocol
 
 from appliance.instant import DAY_MS
 from appliance.telemetry.model import Report, TimeSource
-from appliance.telemetry.naming import absolute, relative
+from appliance.telemetry.naming import relative
 from appliance.telemetry.row_shape import Shape
 from appliance.telemetry.rows import Rows
 
@@ -170,8 +170,9 @@ class Strip:
             at,
             arrived_at,
             self._time_source,
-            absolute(self._topic, rows.device_id),
-            absolute(self._client_id, rows.device_id),
+            # Those of the one before it, which is filed there: it is from the same source.
+            rows.topics.values[-1],
+            rows.client_ids.values[-1],
             values,
             sequence,
         )
