@@ -4,12 +4,12 @@ A turn is atomic: what it changes belongs to its messages and to its acknowledge
 committed whole or not at all.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from appliance.ingestion.items import Item, Items, unread
+from appliance.ingestion.items import Item, Items
 from appliance.ingestion.model import is_waited_for
 from appliance.telemetry.sheaf import Sheaf
 from broker.changes import Change, ChangeKey, DeliveryKept, RetainedKept
@@ -20,16 +20,10 @@ BYTES_LIMIT = 33_554_432
 """Of payloads that wait; a few large messages must not fill the memory that many small ones may have."""
 BATCH_BYTES = 2_097_152
 """Of payloads in a batch: one that holds so many is full, for what is decoded takes many times the memory."""
+SHEAF_BYTES = 2_048
+"""What a sheaf takes besides what is packed in it."""
 CHANGES_PER_MESSAGE = 16
 """So many changes weigh as much as one message."""
-
-
-class Wait(msgspec.Struct, frozen=True):
-    """Since when some messages wait."""
-
-    arrived_at: int
-    """When the first of them came, UTC milliseconds: they were read in one go."""
-    count: int
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -41,18 +35,18 @@ class Batch(msgspec.Struct, frozen=True):
     receipts: Sequence[object]
     arrived_at: int | None
     """When the oldest of the turns came, UTC milliseconds; None when there is no turn in it."""
-    waits: Sequence[Wait]
-    """How long its messages wait."""
+    waits: Mapping[int, int]
+    """How many of its messages came at which moment, UTC milliseconds."""
 
     @property
     def message_count(self) -> int:
         """How many messages it has."""
-        return sum([wait.count for wait in self.waits])
+        return sum(self.waits.values())
 
     @property
     def messages(self) -> Sequence[Message]:
-        """Those of its messages that are still as they came."""
-        return [item for item in self.items if isinstance(item, Message)]
+        """Those of its messages that were kept."""
+        return [item if isinstance(item, Message) else item[0] for item in self.items if not isinstance(item, Sheaf)]
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -60,7 +54,8 @@ class _Waiting(msgspec.Struct, frozen=True):
     changes: Mapping[ChangeKey, Change]
     receipts: Sequence[object]
     arrived_at: int
-    wait: Wait
+    waits: Mapping[int, int]
+    message_count: int
     weight: int
     payload_bytes: int
     is_asking: bool
@@ -87,17 +82,17 @@ class Backlog:
         """When the oldest turn came; None when there is none."""
         return self._waiting[0].arrived_at if self._waiting else None
 
-    def add(self, turn: Turn, now: int, told: Items | None = None) -> None:
-        """Put a turn behind the others, with what its messages tell, if they were read."""
+    def add(self, turn: Turn, now: int, told: Items) -> None:
+        """Put a turn behind the others, with what its messages tell."""
         count = len(turn.messages)
-        items, messages = told or unread(turn.messages)
+        items, messages = told
         # A turn that only waits for those before it weighs something too: their number is bounded as well.
         weight = max(1, count + len(turn.changes) // CHANGES_PER_MESSAGE)
         size = _payload_bytes(messages, turn.changes)
-        size += sum([item.packed_bytes for item in items if isinstance(item, Sheaf)])
+        size += sum([SHEAF_BYTES + item.packed_bytes for item in items if isinstance(item, Sheaf)])
         is_asking = any(is_waited_for(message.topic) for message in messages)
-        wait = Wait(turn.messages[0].arrived_at if count else now, count)
-        waiting = _Waiting(items, turn.changes, turn.receipts, now, wait, weight, size, is_asking)
+        waits = Counter([message.arrived_at for message in turn.messages])
+        waiting = _Waiting(items, turn.changes, turn.receipts, now, waits, count, weight, size, is_asking)
         self._waiting.append(waiting)
         self._count(waiting, 1)
         if is_asking and self.asked_at is None:
@@ -106,7 +101,7 @@ class Backlog:
     def take(self, weight: int) -> Batch:
         """Take out the oldest turns, until they weigh so much, have too many bytes or none is left."""
         items: list[Item] = []
-        waits: list[Wait] = []
+        waits = Counter[int]()
         changes: dict[ChangeKey, Change] = {}
         receipts: list[object] = []
         arrived_at = self.oldest_at
@@ -117,8 +112,7 @@ class Backlog:
             taken += waiting.weight
             taken_bytes += waiting.payload_bytes
             items += waiting.items
-            if waiting.wait.count:
-                waits.append(waiting.wait)
+            waits.update(waiting.waits)
             changes |= waiting.changes
             receipts += waiting.receipts
         self.asked_at = next((waiting.arrived_at for waiting in self._waiting if waiting.is_asking), None)
@@ -130,7 +124,7 @@ class Backlog:
 
     def _count(self, waiting: _Waiting, sign: int) -> None:
         self.weight += sign * waiting.weight
-        self.message_count += sign * waiting.wait.count
+        self.message_count += sign * waiting.message_count
         self._payload_bytes += sign * waiting.payload_bytes
 
 

@@ -1,23 +1,23 @@
 """What comes of a batch of messages: readings, alerts, mishaps.
 
-Nothing here is kept: the batch is decided on an overlay of what is known, which `Known.merge` takes
-over after the commit and which is simply dropped if the commit fails.
+Nothing here is kept: the batch is decided on an overlay of what is known, which `Known` takes over after the commit
+and which is simply dropped if the commit fails.
 """
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 
 import msgspec
 
-from appliance.alerts.book import Book, Overlay
+from appliance.alerts.book import Overlay
 from appliance.ingestion.declared import NO_UNITS
 from appliance.ingestion.fault import PayloadError, contradiction, defect
 from appliance.ingestion.items import Item, Read
-from appliance.ingestion.mapping.book import MappingBook
+from appliance.ingestion.known import Known, ReadingKey
 from appliance.ingestion.mapping.turning import Turning, of_no_device
 from appliance.ingestion.model import REQUEST_PREFIXES, Outcome
 from appliance.ingestion.normalise import normalise
-from appliance.ingestion.payload import Envelope, Parsed, Tolerances, mishap, read, unpack
+from appliance.ingestion.payload import Envelope, Parsed, mishap, read, unpack
 from appliance.ingestion.pieces import (
     COMPARED_WEIGHT,
     LARGE_BYTES,
@@ -29,65 +29,19 @@ from appliance.ingestion.pieces import (
     Piece,
 )
 from appliance.ingestion.quality import Observation, Observed, behind_of, plainly
-from appliance.ingestion.redeliveries import Redeliveries
 from appliance.ingestion.repeats import Batch
 from appliance.ingestion.tally import Tally
-from appliance.ingestion.usual import Usual
+from appliance.ingestion.usual import Told
 from appliance.registry.catalogue.model import DeviceType
-from appliance.telemetry.model import Report
-from appliance.telemetry.rows import Identity
+from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.sheaf import Sheaf
 from broker.message import Message
 
 log = logging.getLogger(__name__)
 
-ReadingKey = tuple[int, str, str]
-"""Tenant, device, metric."""
-
+_DEVICE = TimeSource.DEVICE
 _NOT_PROCESSED = "message not processed tenant_id=%s device_id=%s"
 _BEFORE_DEVICE, _AFTER_DEVICE = "sensors/", "/telemetry"
-
-
-class Known:
-    """What deciding needs to know, as of the last commit."""
-
-    def __init__(
-        self,
-        book: Book,
-        zone_of: Callable[[int, str], str],
-        newest_at: Callable[[int, str, str], int | None],
-        tolerances: Tolerances,
-        held_at: Callable[[int, str, int], Sequence[Identity]] = lambda *_: (),
-        type_of: Callable[[int, str], DeviceType | None] = lambda *_: None,
-    ) -> None:
-        """Ask the rooms around.
-
-        `newest_at` tells the moment of the newest committed reading of a metric, None when there is none; `held_at`
-        tells what the reports of a device and moment are known by, as far as memory holds them; `type_of` tells
-        what is known of all devices of a device's type.
-        """
-        self.book = book
-        self.zone_of = zone_of
-        self.tolerances = tolerances
-        self.held_at = held_at
-        self.type_of = type_of
-        self.usual = Usual(tolerances)
-        """What most messages are like; nothing that is decided depends on it."""
-        self.mapping = MappingBook()
-        """What on other topics is telemetry."""
-        self.redeliveries = Redeliveries()
-        """What came of devices without a clock."""
-        self._newest_at = newest_at
-
-    def newest(self, key: ReadingKey) -> int:
-        """The moment of the newest reading; 0 when there is none."""
-        # Asked anew in every batch: readings also come while no rule looks at their metric.
-        return self._newest_at(*key) or 0
-
-    def merge(self, decision: "Decision") -> None:
-        """Take over what a batch changed, after its commit."""
-        self.book.merge(decision.overlay)
-        self.redeliveries.merge(decision.redelivered)
 
 
 class Decision:
@@ -116,22 +70,18 @@ class Decision:
         batch = self._batch
         compared_count = batch.compared_count
         for item in items:
-            if isinstance(item, Sheaf):
-                self._take_sheaf(item)
-                count += len(item)
-            else:
-                kept_count = self._kept_count
-                try:
-                    work, rest = self._start(item)
-                    size += work
-                    # Few messages have more than one object: nothing is begun for the others that can be interrupted.
-                    if rest is not None:
-                        yield from rest
-                except Exception as error:  # one bad message stops nobody: here, and where a sheaf is taken
-                    envelope = envelope_of(item if isinstance(item, Message) else item[0])
+            kept_count = self._kept_count
+            count += 1
+            try:
+                work, rest = self._take_sheaf(item) if isinstance(item, Sheaf) else self._start(item)
+                size += work
+                # Few messages have more than one object: nothing is begun for the others that can be interrupted.
+                if rest is not None:
+                    yield from rest
+            except Exception as error:  # one bad message stops nobody: here, and where a sheaf is taken
+                for envelope in envelopes_of(item):
                     log.exception(_NOT_PROCESSED, envelope.tenant_id, envelope.device_id)
                     self._note(envelope, defect(error, is_kept=self._kept_count > kept_count))
-                count += 1
             if batch.compared_count != compared_count:
                 size += COMPARED_WEIGHT * (batch.compared_count - compared_count)
                 compared_count = batch.compared_count
@@ -144,7 +94,8 @@ class Decision:
         message, told = (item, self._known.usual.told(item)) if isinstance(item, Message) else item
         self._batch.message = message
         if told is not None:
-            self._take_plain(told.report(message))
+            if not self._is_taken(message, told):
+                self._take_plain(told.report(message))
             return len(message.payload) // USUAL_PART, None
         device_id = telemetry_device(message.topic)
         turning = self._known.mapping.turning(message.tenant_id, message.topic) if device_id is None else None
@@ -173,32 +124,70 @@ class Decision:
             return None
         return None if turning is None else self._deciding_mapped(message, turning)
 
-    def _take_sheaf(self, sheaf: Sheaf) -> None:
-        """Decide about reports of usual messages. Nearly always each of them is new, and they are kept at once."""
-        tenant_id, places = sheaf.tenant_id, range(len(sheaf))
-        try:
-            is_any_typed = any(self._known.type_of(tenant_id, device_id) is not None for device_id in sheaf.device_ids)
-        except Exception:  # noqa: BLE001  whose type cannot be told is told below
-            is_any_typed = True
-        are_new = [False for _ in places] if is_any_typed else self._batch.are_new(sheaf)
+    def _is_taken(self, message: Message, told: Told) -> bool:
+        """Whether a usual message is decided about: nothing is to be compared with it, or made of it for its type."""
+        tenant_id, device_id, shape = message.tenant_id, told.sender.device_id, told.shape
+        if shape is None or told.time_source is not _DEVICE or self._known.type_of(tenant_id, device_id) is not None:
+            return False
+        sheaf = self._sheaf_of(tenant_id)
+        if not self._batch.is_new(tenant_id, device_id, told.at, sheaf, len(sheaf)):
+            return False
+        names = (told.sender.relative_topic, told.sender.relative_client_id)
+        sheaf.add(device_id, *names, _DEVICE, shape, told.packed)
+        self._kept_count += 1
         watched = self._known.book.watched(tenant_id)
-        is_watched = bool(watched) and not all(watched.isdisjoint(group.names) for group in sheaf.groups)
-        if all(are_new) and not is_watched:
-            self._sheaf_of(tenant_id).extend(sheaf)
-            self._kept_count += len(sheaf)
-            return
-        for report, is_new in zip(sheaf, are_new, strict=True):
-            kept_count = self._kept_count
+        if watched and not watched.isdisjoint(shape.names):
+            self._judge(told.report(message))
+        return True
+
+    def _take_sheaf(self, sheaf: Sheaf) -> tuple[int, Iterator[None] | None]:
+        """Decide about reports of usual messages, or give what is to be done about them; and how much work it is.
+
+        Nearly always each of them is new, and they are kept at once.
+        """
+        tenant_id, count = sheaf.tenant_id, len(sheaf)
+        try:
+            is_plain = all(self._known.type_of(tenant_id, device_id) is None for device_id in sheaf.device_ids)
+        except Exception:  # noqa: BLE001  where the report of this device is taken it is raised again, and told
+            is_plain = False
+        new_count = self._batch.new_count(sheaf) if is_plain else 0
+        if new_count < count:
+            return 0, self._taking_each(sheaf, new_count)
+        self._sheaf_of(tenant_id).extend(sheaf)
+        self._kept_count += count
+        watched = self._known.book.watched(tenant_id)
+        if watched and not all(watched.isdisjoint(group.names) for group in sheaf.groups):
+            return 0, self._judging_each(sheaf)
+        return sheaf.packed_bytes, None
+
+    def _taking_each(self, sheaf: Sheaf, new_count: int) -> Iterator[None]:
+        """Decide about the reports of a sheaf one by one; so many of the first are known to be new."""
+        piece = Piece()
+        for place, report in enumerate(sheaf):
+            kept_count, compared_count = self._kept_count, self._batch.compared_count
             try:
-                if is_new:
-                    self._sheaf_of(tenant_id).append(report)
-                    self._kept_count += 1
+                if place < new_count:
+                    self._append(report)
                     self._judge(report)
                 else:
                     self._take_plain(report)
             except Exception as error:
-                log.exception(_NOT_PROCESSED, tenant_id, report.device_id)
+                log.exception(_NOT_PROCESSED, report.tenant_id, report.device_id)
                 self._note(report, defect(error, is_kept=self._kept_count > kept_count))
+            if piece.takes(len(report.values) + self._batch.compared_count - compared_count):
+                yield
+
+    def _judging_each(self, sheaf: Sheaf) -> Iterator[None]:
+        """Have rules look at reports that are kept."""
+        piece = Piece()
+        for report in sheaf:
+            try:
+                self._judge(report)
+            except Exception as error:
+                log.exception(_NOT_PROCESSED, report.tenant_id, report.device_id)
+                self._note(report, defect(error, is_kept=True))
+            if piece.takes(len(report.values)):
+                yield
 
     def _take_plain(self, report: Report) -> None:
         """Decide about the only report of a message, of which there is nothing else to tell."""
@@ -316,11 +305,14 @@ class Decision:
     def _file(self, observation: Observation, report: Report) -> None:
         """Have a report kept, if it has any values, and what it tells noted, if that is more than itself."""
         sheaf, is_kept = self._sheaf_of(report.tenant_id), bool(report.values)
-        if not is_kept or observation != plainly(report):
+        if not is_kept or not observation.is_plain:
             self._observed.append(Observed(report.tenant_id, len(sheaf), is_kept, observation))
         if is_kept:
-            sheaf.append(report)
-            self._kept_count += 1
+            self._append(report)
+
+    def _append(self, report: Report) -> None:
+        self._sheaf_of(report.tenant_id).append(report)
+        self._kept_count += 1
 
     def _sheaf_of(self, tenant_id: int) -> Sheaf:
         return self._sheaves.setdefault(tenant_id, Sheaf(tenant_id))
@@ -362,6 +354,14 @@ def envelope_of(message: Message) -> Envelope:
         message.arrived_at,
         message.properties.content_type or "",
     )
+
+
+def envelopes_of(item: Item) -> list[Envelope]:
+    """What is known of the messages of an item before their payload is looked at."""
+    if not isinstance(item, Sheaf):
+        return [envelope_of(item if isinstance(item, Message) else item[0])]
+    columns = zip(item.device_ids, item.arrived_at(), strict=True)
+    return [Envelope(item.tenant_id, device_id, "", "", arrived_at, "") for device_id, arrived_at in columns]
 
 
 def observed(

@@ -34,6 +34,12 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     flagged_count: int = 0
     is_duplicate: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the report tells all of it itself."""
+        is_more = self.units or self.rejected_count or self.flagged_count or self.is_duplicate
+        return not is_more and self.behind_ms == behind_of(self.report)
+
 
 def behind_of(report: Report) -> int | None:
     """How far a device's clock was behind, as far as a report itself tells."""

@@ -64,23 +64,28 @@ class Batch:
         self.compared_count = 0
         """How many held values were looked at so far: for wide reports of one moment, very many."""
 
-    def are_new(self, sheaf: Sheaf) -> list[bool]:
-        """Whether nothing came before of the moment that its device told, for each of these reports; then it is taken.
+    def new_count(self, sheaf: Sheaf) -> int:
+        """Of how many of these reports, from the first on, nothing came before at the moment that the device told.
 
-        What came before of the others, or that it cannot be told, is for `take` to say.
+        These are taken. What came before of the others is for `take` to say, one by one.
         """
-        known, held_at, tenant_id = self._known, self._held_at, sheaf.tenant_id
-        found: list[bool] = []
-        for place, (device_id, at) in enumerate(zip(sheaf.device_ids, sheaf.at(), strict=True)):
-            moment = tenant_id, device_id, at
+        tenant_id, count = sheaf.tenant_id, 0
+        for device_id, at in zip(sheaf.device_ids, sheaf.at(), strict=True):
             try:
-                is_new = moment not in known and not held_at(tenant_id, device_id, at)
-            except Exception:  # noqa: BLE001  `take` will raise it
-                is_new = False
-            if is_new:
-                known[moment] = sheaf, place
-            found.append(is_new)
-        return found
+                if not self.is_new(tenant_id, device_id, at, sheaf, count):
+                    break
+            except Exception:  # noqa: BLE001  where this report is taken it is raised again, and told
+                break
+            count += 1
+        return count
+
+    def is_new(self, tenant_id: int, device_id: str, at: int, sheaf: Sheaf, place: int) -> bool:
+        """Whether nothing came before of a device and moment; then the report in that place of a sheaf is taken."""
+        moment = tenant_id, device_id, at
+        if moment in self._known or self._held_at(tenant_id, device_id, at):
+            return False
+        self._known[moment] = sheaf, place
+        return True
 
     def take(self, report: Report) -> tuple[Collection[str], str]:
         """Take a report; give the metrics that came before, and one of them that had another value then, or nothing."""

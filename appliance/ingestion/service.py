@@ -21,8 +21,9 @@ from appliance.health import Status
 from appliance.ingestion import queries
 from appliance.ingestion.backlog import Backlog, Batch
 from appliance.ingestion.committing.service import Committed, Company, Load, write
-from appliance.ingestion.decide import Decision, Known
-from appliance.ingestion.items import read
+from appliance.ingestion.decide import Decision
+from appliance.ingestion.items import read, unread
+from appliance.ingestion.known import Known
 from appliance.ingestion.mapping.book import MappingBook
 from appliance.ingestion.meter import Meter
 from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
@@ -95,8 +96,8 @@ class Ingestion:
         was_empty, had_asked = not self._backlog, self._backlog.asked_at is not None
         now = self._clock()
         self._turns_accepted += 1
-        is_kept = self._rooms.keeps_messages()
-        self._backlog.add(turn, now, None if is_kept else read(turn.messages, self._known.usual.told))
+        is_kept, messages = self._rooms.keeps_messages(), turn.messages
+        self._backlog.add(turn, now, unread(messages) if is_kept else read(messages, self._known.usual.told))
         self._meter.count(len(turn.messages), now)
         has_asked = not had_asked and self._backlog.asked_at is not None
         if was_empty or has_asked or self._backlog.weight >= self._config.batch_messages:
@@ -107,13 +108,12 @@ class Ingestion:
 
     def note(self, event: Connected | Disconnected | Refused) -> None:
         """Hear what happened to a client."""
-        registry = self._rooms.registry
         match event:
             case Connected():
-                registry.note_connected(event)
+                self._rooms.registry.note_connected(event)
                 self._bus.announce([PresenceChanged(event.tenant_id, event.principal, connected=True)])
             case Disconnected():
-                registry.note_disconnected(event)
+                self._rooms.registry.note_disconnected(event)
                 self._bus.announce([PresenceChanged(event.tenant_id, event.principal, connected=False)])
             case Refused():
                 self._note_refused(event)

@@ -4,11 +4,10 @@ A message counts in every stage once it is acknowledged, so all stages count the
 of the wall clock tell when a message came; from there on the loop's own clock tells, which nobody sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from appliance.histogram import LONG, MICROSECONDS_PER_MS, MICROSECONDS_PER_S, Histogram
-from appliance.ingestion.backlog import Wait
 from appliance.telemetry.model import TimeSource
 from appliance.telemetry.sheaf import Sheaf
 
@@ -37,7 +36,7 @@ class Stages:
         self.age = Histogram(LONG)
         """From the moment that a device told, where its clock is believed, to the disk: of reports, not of messages."""
 
-    def lap(self, waits: Sequence[Wait], sheaves: Sequence[Sheaf], now: int, loop_s: float) -> "Lap":
+    def lap(self, waits: Mapping[int, int], sheaves: Sequence[Sheaf], now: int, loop_s: float) -> "Lap":
         """Follow one batch, of which it is known now what comes of it. It counts nowhere before it has arrived.
 
         `now` is UTC milliseconds, `loop_s` the loop's clock in seconds.
@@ -64,7 +63,7 @@ class Lap:
     """One batch on its way to the disk and back. Each step is told the time as `Stages.lap` is."""
 
     def __init__(
-        self, stages: Stages, waits: Sequence[Wait], sheaves: Sequence[Sheaf], decided: tuple[int, float]
+        self, stages: Stages, waits: Mapping[int, int], sheaves: Sequence[Sheaf], decided: tuple[int, float]
     ) -> None:
         self._stages = stages
         self._waits = waits
@@ -80,16 +79,16 @@ class Lap:
         """Everybody who waited was told."""
         if not self._waits:
             return
-        stages, count = self._stages, sum([wait.count for wait in self._waits])
+        stages, count = self._stages, sum(self._waits.values())
         commit_us = round((self._committed_s - self._decided_s) * MICROSECONDS_PER_S)
         acknowledge_us = round((loop_s - self._committed_s) * MICROSECONDS_PER_S)
         decided_at, after_us = self._decided_at, commit_us + acknowledge_us
-        for wait in self._waits:
+        for arrived_at, waiting_count in self._waits.items():
             # Below zero when a clock was set.
-            waited_us = max(decided_at - wait.arrived_at, 0) * MICROSECONDS_PER_MS
-            stages.whole.observe(waited_us + after_us, wait.count)
-            stages.stored.observe(waited_us + commit_us, wait.count)
-            stages.each[Stage.DECIDED].observe(waited_us, wait.count)
+            waited_us = max(decided_at - arrived_at, 0) * MICROSECONDS_PER_MS
+            stages.whole.observe(waited_us + after_us, waiting_count)
+            stages.stored.observe(waited_us + commit_us, waiting_count)
+            stages.each[Stage.DECIDED].observe(waited_us, waiting_count)
         stages.each[Stage.COMMITTED].observe(commit_us, count)
         stages.each[Stage.ACKNOWLEDGED].observe(acknowledge_us, count)
         stored_at, trusted = self._committed_at, TimeSource.DEVICE

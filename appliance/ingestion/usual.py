@@ -11,6 +11,7 @@ Rules:
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
@@ -54,6 +55,8 @@ _ENVELOPE_FIELDS: Sequence[_Field] = (
     ("sequence", float | _Counter | None, None),
 )
 _Readings = dict[_Name, _Plain]
+
+NOTHING: Mapping[str, Value] = MappingProxyType({})
 
 _Names = tuple[frozenset[str], frozenset[str]]
 _BESIDE = len(_ENVELOPE_FIELDS) + 1
@@ -112,8 +115,9 @@ class Sender:
     def __init__(self, topic: str, device_id: str, shape: _Shape) -> None:
         self.device_id = device_id
         self.relative_topic = relative(topic, device_id)
-        self.client_id = self.relative_client_id = ""
+        self.client_id: str | None = None
         """The one that sent last."""
+        self.relative_client_id = ""
         self.shape = shape
         self.other: _Shape | None = None
         """Another one that came last; twice in a row, it is what is expected from then on."""
@@ -132,17 +136,18 @@ class Told(msgspec.Struct, gc=False):
     shape: Shape | None
     """What packed it; None where nothing does."""
     packed: bytes
+    """All that follows, where something packs it."""
     sequence: int | None
-    cells: tuple[Value, ...]
-    names: tuple[str, ...]
-    """Those of the cells."""
+    values: Mapping[str, Value]
 
     def report(self, message: Message) -> Report:
         """The report that the message is."""
-        sender, values = self.sender, dict(zip(self.names, self.cells, strict=True))
-        who = (message.tenant_id, sender.device_id)
+        number, values = self.sequence, self.values
+        if self.shape is not None:
+            _, _, number, values = self.shape.unpacked(self.packed)
+        who = (message.tenant_id, self.sender.device_id)
         source, topic, client_id = self.time_source, message.topic, message.client_id
-        return Report(*who, self.at, message.arrived_at, source, topic, client_id, values, self.sequence)
+        return Report(*who, self.at, message.arrived_at, source, topic, client_id, values, number)
 
 
 class Usual:
@@ -228,11 +233,12 @@ class Usual:
             raise ValueError
         if not 0 < len(cells) <= METRICS_LIMIT:
             raise ValueError
-        kinds = (number.__class__, *map(type, cells))
-        shape = shape_of(names, kinds) if pattern is None else pattern.shape(kinds)
         source = _NO_CLOCK if stamp is None else _DEVICE
-        packed = b"" if shape is None else shape.pack(at, arrived_at, number or 0, *cells)
-        return Told(sender, at, source, shape, packed, number, cells, names)
+        # Of names that come and go, shapes would be many, and more than what they pack.
+        shape = None if pattern is None else pattern.shape((number.__class__, *map(type, cells)))
+        if shape is None:
+            return Told(sender, at, source, None, b"", number, dict(zip(names, cells, strict=True)))
+        return Told(sender, at, source, shape, shape.pack(at, arrived_at, number or 0, *cells), None, NOTHING)
 
     def _told(self, sender: Sender, payload: bytes) -> tuple[Any, dict[str, Value]]:
         """What a message of a sender's shape tells, and its values. Raises `ValueError`."""

@@ -6,7 +6,6 @@ itself where it does not hold the device's name.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from sys import intern
 
 from appliance.telemetry.packing import ChunkError
 
@@ -14,8 +13,7 @@ from appliance.telemetry.packing import ChunkError
 def relative(name: str, device_id: str) -> str:
     """A topic or client identifier with the device's name taken out of it."""
     before, found, after = name.partition(device_id) if device_id else (name, "", "")
-    # Nearly all are the very same few, and are compared with each other all the time.
-    return intern(f"T{before}\0{after}") if found and "\0" not in before else f"L{name}"
+    return _around(before, after) if found and "\0" not in before else f"L{name}"
 
 
 def absolute(relative_name: str, device_id: str) -> str:
@@ -44,6 +42,12 @@ def absolute_all(relative_names: Sequence[str], device_ids: Sequence[str]) -> li
     if not before and not after:
         return list(device_ids)
     return [f"{before}{device_id}{after}" for device_id in device_ids]
+
+
+@lru_cache(maxsize=32)
+def _around(before: str, after: str) -> str:
+    """What stands around the device's name. The same few are compared with each other all the time: as one object."""
+    return f"T{before}\0{after}"
 
 
 @lru_cache(maxsize=32)

@@ -40,6 +40,10 @@ class Shape:
         self.width = HEADS + len(names)
         """How many cells a row has."""
 
+    def is_like(self, other: "Shape") -> bool:
+        """Whether the rows of both are alike: of very many shapes, one may have been made anew."""
+        return self.names == other.names and self.kinds == other.kinds
+
     def packed(self, report: Report) -> bytes | None:
         """A report of this shape as a row; None when an integer is beyond 64 bits."""
         try:

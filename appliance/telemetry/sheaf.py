@@ -45,6 +45,11 @@ class Group:
         packed, size = bytes(self.packed), self.shape.row_bytes
         return [packed[start : start + size] for start in range(0, len(packed), size)]
 
+    def row(self, place: int) -> Row:
+        """One of them."""
+        size = self.shape.row_bytes
+        return bytes(self.packed[place * size : (place + 1) * size])
+
     def at(self) -> Sequence[int]:
         """The moment of each."""
         return self._heads(MOMENT)
@@ -90,6 +95,10 @@ class Loose:
     def rows(self) -> Sequence[Row]:
         """Each for itself."""
         return self.reports
+
+    def row(self, place: int) -> Row:
+        """One of them."""
+        return self.reports[place]
 
     def at(self) -> Sequence[int]:
         """The moment of each."""
@@ -241,8 +250,12 @@ class Sheaf(Sequence[Report]):
     def __getitem__(self, place: slice) -> Sequence[Report]: ...
 
     def __getitem__(self, place: int | slice) -> Report | Sequence[Report]:
-        """Give one of the reports, or some; all of them are gone through for that."""
-        return list(self)[place]
+        """Give one of the reports, or some."""
+        if isinstance(place, slice):
+            return list(self)[place]
+        number = self.numbers[place]
+        before = self.numbers[: range(len(self))[place]].count(number)
+        return self.report(place, self.groups[number].row(before))
 
     def __eq__(self, other: object) -> bool:
         """Whether the other one has the same reports."""

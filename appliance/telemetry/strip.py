@@ -134,7 +134,7 @@ class Strip:
         """The same of a report that its shape packed; the names of its topic and its client are relative."""
         if not (
             self.newest_at < at < self.ends_at
-            and shape is self.shape
+            and (shape is self.shape or shape.is_like(self.shape))
             and topic == self._topic
             and client_id == self._client_id
             and time_source is self._time_source

@@ -11,7 +11,8 @@ from typing import Self
 
 from appliance.alerts.book import Book, Cooldowns
 from appliance.config import IngestionConfig
-from appliance.ingestion.decide import Decision, Known
+from appliance.ingestion.decide import Decision
+from appliance.ingestion.known import Known
 from appliance.ingestion.mapping import queries, record
 from appliance.ingestion.mapping.book import MappingBook
 from appliance.ingestion.mapping.check import check_rule

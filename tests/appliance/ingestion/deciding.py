@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from appliance.alerts.book import Book
 from appliance.alerts.model import Severity
-from appliance.ingestion.decide import Decision, Known, ReadingKey
+from appliance.ingestion.decide import Decision
 from appliance.ingestion.items import Item
+from appliance.ingestion.known import Known, ReadingKey
 from appliance.ingestion.model import Outcome
 from appliance.ingestion.tally import Tally
 from appliance.registry.catalogue.model import DeviceType

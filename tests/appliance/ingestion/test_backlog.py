@@ -5,10 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.ingestion.backlog import BATCH_BYTES, BYTES_LIMIT, CHANGES_PER_MESSAGE, Backlog, Batch
+from appliance.ingestion.items import Items, unread
+from appliance.telemetry.sheaf import Sheaf
 from broker.changes import Change, ChangeKey, Delivery, DeliveryKept, IdentifierTaken, RetainedKept
 from broker.message import Message
 from broker.ports import Turn
 from tests.appliance.ingestion.examples import NOW, message, turn
+from tests.appliance.telemetry.reports import report
 
 LIMIT = 10
 
@@ -36,7 +39,7 @@ def many_turns(draw: st.DrawFn) -> list[Turn]:
 def filled(turns: Sequence[Turn]) -> Backlog:
     backlog = Backlog(LIMIT)
     for number, each in enumerate(turns):
-        backlog.add(each, NOW + number)
+        backlog.add(each, NOW + number, unread(each.messages))
     return backlog
 
 
@@ -105,7 +108,7 @@ def test_a_turn_is_in_one_batch_whole(turns: list[Turn], weight: int) -> None:
 def test_a_batch_ends_with_the_turn_that_fills_it() -> None:
     backlog = filled([turn([message(b"1")] * 3), turn([message(b"2")] * 3), turn([message(b"3")])])
     assert [len(backlog.take(weight).messages) for weight in (3, 2, 5)] == [3, 3, 1]
-    assert backlog.take(5) == Batch([], {}, [], None, [])
+    assert backlog.take(5) == Batch([], {}, [], None, {})
 
 
 def test_a_batch_ends_with_the_turn_that_makes_it_too_large() -> None:
@@ -125,9 +128,9 @@ def test_what_a_later_turn_says_of_a_row_is_what_counts() -> None:
 def test_changes_and_turns_with_nothing_but_receipts_fill_it_too() -> None:
     backlog = filled([turn(receipts=[1])] * (LIMIT - 2))
     assert not backlog.is_filled(1)
-    backlog.add(turn(changes=taken(*range(1, 2 * CHANGES_PER_MESSAGE))), NOW)
+    backlog.add(turn(changes=taken(*range(1, 2 * CHANGES_PER_MESSAGE))), NOW, unread(()))
     assert (backlog.weight, backlog.is_filled(1), backlog.is_filled(2)) == (LIMIT - 1, False, True)
-    backlog.add(turn(changes=taken(*range(2 * CHANGES_PER_MESSAGE))), NOW)
+    backlog.add(turn(changes=taken(*range(2 * CHANGES_PER_MESSAGE))), NOW, unread(()))
     assert (backlog.weight, backlog.is_filled(1)) == (LIMIT + 1, True)
 
 
@@ -145,3 +148,20 @@ def test_a_payload_that_waits_for_many_counts_once_and_one_that_only_waits_count
         backlog = filled([of_one_message])
         assert (backlog.is_filled(1), backlog.is_filled(2)) == (False, True)
     assert filled([turn([payload]), turn(changes={("retained", 1, "a"): RetainedKept(large(2))})]).is_filled(1)
+
+
+def test_what_was_read_counts_as_what_it_takes() -> None:
+    backlog = Backlog(BYTES_LIMIT)
+    sheaf = Sheaf(1, [report()] * (BYTES_LIMIT // 40 - 100))
+    messages = [message(b"")] * len(sheaf)
+    backlog.add(turn(messages), NOW, Items([sheaf], []))
+    assert not backlog.is_filled(1)
+    backlog.add(turn(messages), NOW, Items([Sheaf(1, [report()] * 100)], []))
+    assert backlog.is_filled(1)
+    batch = backlog.take(1)
+    assert (batch.items, batch.message_count, batch.messages) == ([sheaf], len(sheaf), [])
+
+
+def test_how_long_each_message_waits_is_known() -> None:
+    backlog = filled([turn([message(b"", arrived_at=NOW - age) for age in (5, 3, 5)]), turn([message(b"")])])
+    assert backlog.take(9).waits == {NOW - 5: 2, NOW - 3: 1, NOW: 1}

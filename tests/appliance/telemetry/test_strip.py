@@ -9,7 +9,8 @@ from appliance.config import TelemetryConfig
 from appliance.instant import DAY_MS
 from appliance.telemetry.model import Report, TimeSource
 from appliance.telemetry.open_chunks import OpenChunks
-from appliance.telemetry.sheaf import Sheaf
+from appliance.telemetry.row_shape import shape_of
+from appliance.telemetry.sheaf import Group, Sheaf
 from appliance.telemetry.strip import STRIP_ROWS
 from tests.appliance.telemetry.reports import DAY, NOON, exact, report
 
@@ -111,6 +112,25 @@ def test_whoever_looks_finds_what_would_be_there_had_each_been_filed_at_once(
         assert looked_at(chunks, look, each.at) == looked_at(filed, look, each.at)
     for look in ("identity", "latest", "moment", "told", "series", "seal"):
         assert looked_at(chunks, look, NOON) == looked_at(filed, look, NOON)
+
+
+def test_a_shape_that_was_made_anew_is_still_the_same() -> None:
+    chunks = OpenChunks(TelemetryConfig())
+    first = Sheaf(1, [report(at=NOON + place) for place in range(2)])
+    shape_of.cache_clear()
+    chunks.absorb(Sheaf(1, [report()]), 1, NOON)
+    strip = chunks.device(1, "sensor-001").newest.strip
+    chunks.absorb(first[1:], 2, NOON)
+    again = Sheaf(1)
+    again.extend(first)
+    for place, (row, at) in enumerate(zip(again.rows(), again.at(), strict=True), 2):
+        group = again.groups[0]
+        assert isinstance(group, Group)
+        assert isinstance(row, bytes)
+        assert group.shape is not strip.shape
+        taken = (group.shape, row, at + place, again.topics[0], again.client_ids[0], TimeSource.DEVICE, place)
+        assert strip.take_packed(*taken)
+    assert strip.count == 3
 
 
 def test_nothing_is_filed_until_there_are_enough_or_somebody_looks() -> None:
