@@ -126,14 +126,13 @@ class Decision:
 
     def _is_taken(self, message: Message, told: Told) -> bool:
         """Whether a usual message is decided about: nothing is to be compared with it, or made of it for its type."""
-        tenant_id, device_id, shape = message.tenant_id, told.sender.device_id, told.shape
+        tenant_id, device_id, shape = message.tenant_id, told.device_id, told.shape
         if shape is None or told.time_source is not _DEVICE or self._known.type_of(tenant_id, device_id) is not None:
             return False
         sheaf = self._sheaf_of(tenant_id)
         if not self._batch.is_new(tenant_id, device_id, told.at, sheaf, len(sheaf)):
             return False
-        names = (told.sender.relative_topic, told.sender.relative_client_id)
-        sheaf.add(device_id, *names, _DEVICE, shape, told.packed)
+        sheaf.add(device_id, told.topic, told.client_id, _DEVICE, shape, told.packed)
         self._kept_count += 1
         watched = self._known.book.watched(tenant_id)
         if watched and not watched.isdisjoint(shape.names):

@@ -65,12 +65,10 @@ def read(messages: Sequence[Message], told_of: Callable[[Message], Told | None])
         elif is_few or told.time_source is not _DEVICE:
             items.append((message, told))
         else:
-            sender = told.sender
             if sheaf is None or sheaf.tenant_id != message.tenant_id:
                 sheaf = Sheaf(message.tenant_id)
                 items.append(sheaf)
-            names = (sender.relative_topic, sender.relative_client_id)
-            sheaf.add(sender.device_id, *names, _DEVICE, told.shape, told.packed)
+            sheaf.add(told.device_id, told.topic, told.client_id, _DEVICE, told.shape, told.packed)
             continue
         kept.append(message)
         sheaf = None

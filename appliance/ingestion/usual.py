@@ -130,7 +130,10 @@ class Sender:
 class Told(msgspec.Struct, gc=False):
     """What a message tells."""
 
-    sender: Sender
+    device_id: str
+    topic: str
+    """A relative name, as is that of the client."""
+    client_id: str
     at: int
     time_source: TimeSource
     shape: Shape | None
@@ -145,7 +148,7 @@ class Told(msgspec.Struct, gc=False):
         number, values = self.sequence, self.values
         if self.shape is not None:
             _, _, number, values = self.shape.unpacked(self.packed)
-        who = (message.tenant_id, self.sender.device_id)
+        who = (message.tenant_id, self.device_id)
         source, topic, client_id = self.time_source, message.topic, message.client_id
         return Report(*who, self.at, message.arrived_at, source, topic, client_id, values, number)
 
@@ -185,9 +188,6 @@ class Usual:
             # Not in JSON, of another shape, or at a moment that is not taken as it is.
             return None
         sender.other = None
-        if message.client_id is not sender.client_id:
-            sender.client_id = message.client_id
-            sender.relative_client_id = relative(message.client_id, sender.device_id)
         return told
 
     def report(self, message: Message) -> Report | None:
@@ -233,12 +233,18 @@ class Usual:
             raise ValueError
         if not 0 < len(cells) <= METRICS_LIMIT:
             raise ValueError
+        if message.client_id is not sender.client_id:
+            sender.client_id = message.client_id
+            sender.relative_client_id = relative(message.client_id, sender.device_id)
+        device_id, topic, client_id = sender.device_id, sender.relative_topic, sender.relative_client_id
         source = _NO_CLOCK if stamp is None else _DEVICE
         # Of names that come and go, shapes would be many, and more than what they pack.
         shape = None if pattern is None else pattern.shape((number.__class__, *map(type, cells)))
         if shape is None:
-            return Told(sender, at, source, None, b"", number, dict(zip(names, cells, strict=True)))
-        return Told(sender, at, source, shape, shape.pack(at, arrived_at, number or 0, *cells), None, NOTHING)
+            values = dict(zip(names, cells, strict=True))
+            return Told(device_id, topic, client_id, at, source, None, b"", number, values)
+        packed = shape.pack(at, arrived_at, number or 0, *cells)
+        return Told(device_id, topic, client_id, at, source, shape, packed, None, NOTHING)
 
     def _told(self, sender: Sender, payload: bytes) -> tuple[Any, dict[str, Value]]:
         """What a message of a sender's shape tells, and its values. Raises `ValueError`."""

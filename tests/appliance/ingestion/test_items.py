@@ -112,7 +112,9 @@ def test_a_client_is_the_one_that_sent_even_without_a_name() -> None:
     messages = [msgspec.structs.replace(one, client_id=client, tenant_id=2) for client in clients]
     # Of a tenant each: none of them came before.
     messages = [msgspec.structs.replace(each, tenant_id=place) for place, each in enumerate(messages, 1)]
-    for items in (read(messages, gateway.known.usual.told).items, messages):
+    told_of = gateway.known.usual.told
+    one_by_one = [item for each in messages for item in read([each], told_of).items]
+    for items in (read(messages, told_of).items, one_by_one, messages):
         outcome = gateway.decide(items).outcome()
         assert [report.client_id for report in outcome.reports] == clients
         for sheaf in outcome.sheaves:
