@@ -9,9 +9,14 @@ from functools import lru_cache
 
 from appliance.telemetry.packing import ChunkError
 
+_SELF = "T\0"
+"""The device's own name."""
+
 
 def relative(name: str, device_id: str) -> str:
     """A topic or client identifier with the device's name taken out of it."""
+    if name == device_id and name:
+        return _SELF
     before, found, after = name.partition(device_id) if device_id else (name, "", "")
     return _around(before, after) if found and "\0" not in before else f"L{name}"
 

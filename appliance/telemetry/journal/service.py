@@ -330,7 +330,7 @@ class Journal:
         if self._resumes_at is None or not self._config.enabled:
             return
         if asyncio.get_running_loop().time() >= self._resumes_at:
-            await self._begin(self._clock(), is_continued=False)
+            await self._begin(self._clock() + 1, is_continued=False)  # what came before may have been let go
 
     async def _tidied(self) -> None:
         """Let go of what is too old or too much; what the disk refuses is tried again with whatever else it refuses."""
