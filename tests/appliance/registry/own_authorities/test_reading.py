@@ -93,7 +93,8 @@ def named(*values: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(kind, value) for kind, value in zip(kinds, values, strict=False)])
 
 
-@given(st.text("aB é", min_size=1).filter(str.strip), st.sampled_from([str.upper, str.lower, str.title]))
+# A common name has up to 64 bytes, and each blank becomes three.
+@given(st.text("aB é", min_size=1, max_size=20).filter(str.strip), st.sampled_from([str.upper, str.lower, str.title]))
 def test_neither_case_nor_spaces_make_another_name(value: str, spelt: Callable[[str], str]) -> None:
     wide = " " + spelt(value).replace(" ", " \t ") + " "
     assert reading.compared(named(wide, "X")) == reading.compared(named(value, "x"))
