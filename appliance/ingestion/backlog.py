@@ -22,6 +22,8 @@ BATCH_BYTES = 2_097_152
 """Of payloads in a batch: one that holds so many is full, for what is decoded takes many times the memory."""
 SHEAF_BYTES = 2_048
 """What a sheaf takes besides what is packed in it."""
+TOLD_BYTES = 512
+"""What a message tells, where it waits beside its message."""
 CHANGES_PER_MESSAGE = 16
 """So many changes weigh as much as one message."""
 
@@ -90,6 +92,7 @@ class Backlog:
         weight = max(1, count + len(turn.changes) // CHANGES_PER_MESSAGE)
         size = _payload_bytes(messages, turn.changes)
         size += sum([SHEAF_BYTES + item.packed_bytes for item in items if isinstance(item, Sheaf)])
+        size += TOLD_BYTES * sum([isinstance(item, tuple) and item[1] is not None for item in items])
         is_asking = any(is_waited_for(message.topic) for message in messages)
         waits = Counter([message.arrived_at for message in turn.messages])
         waiting = _Waiting(items, turn.changes, turn.receipts, now, waits, count, weight, size, is_asking)

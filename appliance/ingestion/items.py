@@ -15,8 +15,8 @@ from broker.message import Message
 
 log = logging.getLogger(__name__)
 
-Read = tuple[Message, Told]
-"""A message, and what it tells."""
+Read = tuple[Message, Told | None]
+"""A message, and what it tells if it is usual."""
 
 Item = Message | Read | Sheaf
 """A message that was not read; one that was; or reports of a tenant, each of a message, which came one after the other.
@@ -35,6 +35,8 @@ EARLY_BYTES = 4_096
 EARLY_MESSAGES = 512
 """Larger messages, and more in one go, would keep the loop from its turn: they are read when they are decided."""
 
+KEPT_VALUES = 16
+"""More that are not packed would take many times the memory of their message: it is read again when it is decided."""
 FEW = 4
 """So many messages are worth a sheaf of their own."""
 
@@ -53,17 +55,17 @@ def read(messages: Sequence[Message], told_of: Callable[[Message], Told | None])
     sheaf: Sheaf | None = None
     is_few = len(messages) < FEW
     for message in messages[:EARLY_MESSAGES]:
+        item: Message | Read = message
         told = None
         try:
             if len(message.payload) <= EARLY_BYTES:
                 told = told_of(message)
+                if told is None or len(told.values) <= KEPT_VALUES:
+                    item = message, told
         except Exception:  # one bad message stops nobody: it is looked at again, and then somebody is told
             log.exception("message not read tenant_id=%s", message.tenant_id)
-        if told is None or told.shape is None:
-            # What it tells would take many times the memory of the message.
-            items.append(message)
-        elif is_few or told.time_source is not _DEVICE:
-            items.append((message, told))
+        if is_few or told is None or told.shape is None or told.time_source is not _DEVICE:
+            items.append(item)
         else:
             if sheaf is None or sheaf.tenant_id != message.tenant_id:
                 sheaf = Sheaf(message.tenant_id)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.ingestion.decide import Decision
-from appliance.ingestion.items import EARLY_BYTES, EARLY_MESSAGES, FEW, Item, read, unread
+from appliance.ingestion.items import EARLY_BYTES, EARLY_MESSAGES, FEW, KEPT_VALUES, Item, read, unread
 from appliance.ingestion.pieces import OBJECT_WEIGHT, PIECE_WEIGHT
 from appliance.ingestion.usual import OFTEN
 from appliance.registry.catalogue.model import DeviceType
@@ -78,7 +78,7 @@ def test_reports_of_usual_messages_wait_in_sheaves_and_others_whole() -> None:
     other, without_clock = message({"flow": {"value": 1}}, "valve"), message({"readings": {"pressure": 1.0}})
     elsewhere = msgspec.structs.replace(stamped[0], tenant_id=2)
     items, kept = read([*stamped, other, stamped[0], elsewhere, without_clock], usual)
-    assert list(map(seen, items)) == [3, (other, False), 1, 1, (without_clock, True)]
+    assert list(map(seen, items)) == [3, (other, True), 1, 1, (without_clock, True)]
     assert kept == [other, without_clock]
     items, kept = read(stamped, usual)
     assert list(map(seen, items)) == [(one, True) for one in stamped]
@@ -100,9 +100,11 @@ def test_neither_large_messages_nor_very_many_are_read_in_one_go() -> None:
 
 def test_what_takes_more_memory_read_than_as_it_came_waits_as_it_came() -> None:
     usual = usual_gateway().known.usual.told
-    for readings in ({"pressure": "?"}, {"pressure": 1.0, "level": None}, {"new": 1.0}):
+    many: dict[str, object] = {f"m{number}": 1.0 for number in range(KEPT_VALUES)}
+    few = ({"pressure": "?"}, {"pressure": 1.0, "level": None}, {"new": 1.0}, many)
+    for readings, is_read in [*((each, True) for each in few), (many | {"one": 1.0}, False)]:
         one = message({"timestamp": NOW, "readings": readings})
-        assert list(map(seen, read([one] * FEW, usual).items)) == [(one, False)] * FEW
+        assert list(map(seen, read([one] * FEW, usual).items)) == [(one, is_read)] * FEW
 
 
 def test_a_client_is_the_one_that_sent_even_without_a_name() -> None:
@@ -166,7 +168,7 @@ def test_a_message_that_cannot_be_read_stops_no_other() -> None:
         for place, topic in enumerate(TOPICS)
     ]
     items, kept = read(messages, told_of)
-    assert items == messages
+    assert items == [(messages[0], None), messages[1], (messages[2], None)]
     assert kept == messages
     decision = Decision(gateway.known)
     list(decision.deciding(items))
