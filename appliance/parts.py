@@ -30,7 +30,8 @@ from appliance.ingestion import cbor
 from appliance.ingestion.declaring.service import Units
 from appliance.ingestion.importing.service import Importing
 from appliance.ingestion.mapping.service import MappingRules
-from appliance.ingestion.service import Ingestion, Rooms
+from appliance.ingestion.service import Ingestion
+from appliance.ingestion.settling.service import Rooms
 from appliance.instant import Clock
 from appliance.notifications.channel import Channel
 from appliance.notifications.email import SmtpChannel

@@ -11,7 +11,8 @@ from appliance import config
 from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.folder_lock import folder_locked
-from appliance.ingestion.service import Ingestion, Rooms
+from appliance.ingestion.service import Ingestion
+from appliance.ingestion.settling.service import Rooms
 from appliance.process import foundation_opened, settle_memory
 from appliance.telemetry.keeping.service import Keeping
 from appliance.telemetry.service import Telemetry

@@ -1,8 +1,8 @@
 """What is known in memory: the rules in force and where each stands for each device.
 
 Rules:
-- A batch is judged on an overlay, which is merged after its commit or thrown away: memory never
-  runs ahead of the disk.
+- A batch is judged on an overlay, which is merged after its commit: memory never runs ahead of the disk. Others are
+  judged on overlays over that meanwhile.
 - A merge is compare-and-set, as the commit is (`queries.save_changes`): what a person changed while
   the batch was on its way to the disk wins over the batch.
 - A late reading (older than the newest one of its device and metric) moves no alert.
@@ -97,9 +97,12 @@ class Book:
         """Least time between two notices of this rule for one device."""
         return self._cooldowns.of(limit.severity)
 
-    def overlay(self) -> "Overlay":
-        """A place where a batch is judged without changing this book."""
-        return Overlay(self)
+    def overlay(self, earlier: Iterable["Overlay"] = ()) -> "Overlay":
+        """A place where a batch is judged without changing this book.
+
+        `earlier` are the overlays of the batches before it that are not merged yet, in their order.
+        """
+        return Overlay(self, earlier)
 
     def merge(self, overlay: "Overlay") -> None:
         """Take over what the batch changed, after its commit."""
@@ -108,6 +111,8 @@ class Book:
             key = StateKey(limit.tenant_id, limit.rule_id, change.device_id)
             if limit in self.in_force(limit.tenant_id, limit.metric) and self.state(key) == change.before:
                 self._set(key, change.after)
+        # Whoever is judged on it from now on sees this book, with what a person changes in it.
+        overlay.states.clear()
 
     def _set(self, key: StateKey, state: AlertState) -> None:
         if state == _NORMAL:
@@ -129,11 +134,14 @@ class Book:
 
 
 class Overlay:
-    """A batch's own view: the book beneath, and what the batch has changed so far."""
+    """A batch's own view: the book beneath, what earlier batches changed, and what this one has changed so far."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, earlier: Iterable["Overlay"] = ()) -> None:
+        """Judge on a book, and on what the batches before changed that is not in it yet, in their order."""
         self._book = book
-        self._states: dict[StateKey, AlertState] = {}
+        self.states: dict[StateKey, AlertState] = {}
+        """Those that it changed; none once it is merged."""
+        self._beneath = [one.states for one in earlier][::-1]
         self._changes: list[Change] = []
 
     def judge(
@@ -165,11 +173,13 @@ class Overlay:
         return list(self._changes)
 
     def _state(self, key: StateKey) -> AlertState:
-        state = self._states.get(key)
-        return self._book.state(key) if state is None else state
+        for states in (self.states, *self._beneath):
+            if (state := states.get(key)) is not None:
+                return state
+        return self._book.state(key)
 
     def _record(self, key: StateKey, limit: Limit, before: AlertState, step: Step, reading: tuple[float, int]) -> None:
-        self._states[key] = step.state
+        self.states[key] = step.state
         value, at = reading
         self._changes.append(
             Change(

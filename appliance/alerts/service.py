@@ -52,7 +52,7 @@ class Alerts:
         yield
 
     async def add_rule(self, tenant_id: int, rule: NewRule) -> Limit:
-        """Keep a rule; it is in force from the next batch on.
+        """Keep a rule; it is in force for what is decided from now on.
 
         Raises `InvalidRuleError` when it cannot be kept as asked, `RuleExistsError` when its name is taken.
         """

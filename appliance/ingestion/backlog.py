@@ -39,6 +39,8 @@ class Batch(msgspec.Struct, frozen=True):
     """When the oldest of the turns came, UTC milliseconds; None when there is no turn in it."""
     waits: Mapping[int, int]
     """How many of its messages came at which moment, UTC milliseconds."""
+    payload_bytes: int = 0
+    """As the backlog counts them."""
 
     @property
     def message_count(self) -> int:
@@ -73,16 +75,25 @@ class Backlog:
         """When the oldest turn came to which somebody waits for an answer; None when there is none."""
         self._payload_bytes = 0
         self._limit = limit
+        self._begun: list[_Waiting] = []
+        """Those in hand."""
+        self._begun_weight = self._begun_bytes = 0
         self._waiting: deque[_Waiting] = deque()
 
     def __len__(self) -> int:
         """Count the turns."""
-        return len(self._waiting)
+        return len(self._begun) + len(self._waiting)
 
     @property
     def oldest_at(self) -> int | None:
         """When the oldest turn came; None when there is none."""
-        return self._waiting[0].arrived_at if self._waiting else None
+        oldest = self._begun or self._waiting
+        return oldest[0].arrived_at if oldest else None
+
+    @property
+    def waiting_weight(self) -> int:
+        """What weigh those that are not in hand."""
+        return self.weight - self._begun_weight
 
     def add(self, turn: Turn, now: int, told: Items) -> None:
         """Put a turn behind the others, with what its messages tell."""
@@ -101,25 +112,43 @@ class Backlog:
         if is_asking and self.asked_at is None:
             self.asked_at = now
 
-    def take(self, weight: int) -> Batch:
-        """Take out the oldest turns, until they weigh so much, have too many bytes or none is left."""
+    def begin(self, weight: int, batch_weight: int) -> list[Item]:
+        """Take the next turns in hand, until they weigh so much or are enough for a batch: their items.
+
+        All in hand are enough for one when they weigh so much, have too many bytes or none is left.
+        """
+        items: list[Item] = []
+        wanted = min(self._begun_weight + weight, batch_weight)
+        while self._waiting and self._begun_weight < wanted and self._begun_bytes < BATCH_BYTES:
+            waiting = self._waiting.popleft()
+            self._begun.append(waiting)
+            self._begun_weight += waiting.weight
+            self._begun_bytes += waiting.payload_bytes
+            items += waiting.items
+        return items
+
+    def take(self) -> Batch:
+        """Take out the turns in hand."""
         items: list[Item] = []
         waits = Counter[int]()
         changes: dict[ChangeKey, Change] = {}
         receipts: list[object] = []
-        arrived_at = self.oldest_at
-        taken = taken_bytes = 0
-        while self._waiting and taken < weight and taken_bytes < BATCH_BYTES:
-            waiting = self._waiting.popleft()
-            self._count(waiting, -1)
-            taken += waiting.weight
-            taken_bytes += waiting.payload_bytes
-            items += waiting.items
-            waits.update(waiting.waits)
-            changes |= waiting.changes
-            receipts += waiting.receipts
+        for begun in self._begun:
+            self._count(begun, -1)
+            items += begun.items
+            waits.update(begun.waits)
+            changes |= begun.changes
+            receipts += begun.receipts
+        arrived_at = self._begun[0].arrived_at if self._begun else None
+        batch = Batch(items, changes, receipts, arrived_at, waits, self._begun_bytes)
+        self._begun = []
+        self._begun_weight = self._begun_bytes = 0
         self.asked_at = next((waiting.arrived_at for waiting in self._waiting if waiting.is_asking), None)
-        return Batch(items, changes, receipts, arrived_at, waits)
+        return batch
+
+    def is_batch(self, weight: int) -> bool:
+        """Whether there are enough for a batch of such a weight, or for one of the most bytes."""
+        return self.weight >= weight or self._payload_bytes >= BATCH_BYTES
 
     def is_filled(self, part: int) -> bool:
         """Whether it has reached this part of what it may hold: 1 is all of it, 2 is half."""

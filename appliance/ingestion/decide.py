@@ -1,7 +1,7 @@
 """What comes of a batch of messages: readings, alerts, mishaps.
 
-Nothing here is kept: the batch is decided on an overlay of what is known, which `Known` takes over after the commit
-and which is simply dropped if the commit fails.
+Nothing here is kept: the batch is decided on an overlay of what is known, which `Known` takes over after the commit.
+Others may be decided on that overlay before: a commit succeeds, however late, or the process ends.
 """
 
 import logging
@@ -48,7 +48,8 @@ class Decision:
     """One batch while it is being decided."""
 
     def __init__(self, known: Known) -> None:
-        self.overlay: Overlay = known.book.overlay()
+        earlier = tuple(known.unremembered)
+        self.overlay: Overlay = known.book.overlay([one.overlay for one in earlier])
         self.newest: dict[ReadingKey, int] = {}
         self.requests: list[Message] = []
         """Messages by which clients ask the gateway itself for something."""
@@ -58,8 +59,8 @@ class Decision:
         self._kept_count = 0
         self._observed: list[Observed] = []
         self._tally = Tally()
-        self.redelivered = known.redeliveries.overlay()
-        self._batch = Batch(known.held_at, self.redelivered)
+        self.redelivered = known.redeliveries.overlay([one.redelivered for one in earlier])
+        self.repeats = Batch(known.held_at, self.redelivered, [one.repeats for one in earlier])
 
     def deciding(self, items: Sequence[Item]) -> Iterator[None]:
         """Decide about these messages, after those before them, piece by piece, so that the loop gets its turn.
@@ -67,7 +68,7 @@ class Decision:
         A piece ends between two messages, or within one that has very many objects.
         """
         count = size = 0
-        batch = self._batch
+        batch = self.repeats
         compared_count = batch.compared_count
         for item in items:
             kept_count = self._kept_count
@@ -92,7 +93,7 @@ class Decision:
     def _start(self, item: Message | Read) -> tuple[int, Iterator[None] | None]:
         """Decide about a message, or give what is to be done about it piece by piece; and how much work it is."""
         message, told = (item, self._known.usual.told(item)) if isinstance(item, Message) else item
-        self._batch.message = message
+        self.repeats.message = message
         if told is not None:
             if not self._is_taken(message, told):
                 self._take_plain(told.report(message))
@@ -130,7 +131,7 @@ class Decision:
         if shape is None or told.time_source is not _DEVICE or self._known.type_of(tenant_id, device_id) is not None:
             return False
         sheaf = self._sheaf_of(tenant_id)
-        if not self._batch.is_new(tenant_id, device_id, told.at, sheaf, len(sheaf)):
+        if not self.repeats.is_new(tenant_id, device_id, told.at, sheaf, len(sheaf)):
             return False
         sheaf.add(device_id, told.topic, told.client_id, _DEVICE, shape, told.packed)
         self._kept_count += 1
@@ -149,7 +150,7 @@ class Decision:
             is_plain = all(self._known.type_of(tenant_id, device_id) is None for device_id in sheaf.device_ids)
         except Exception:  # noqa: BLE001  where the report of this device is taken it is raised again, and told
             is_plain = False
-        new_count = self._batch.new_count(sheaf) if is_plain else 0
+        new_count = self.repeats.new_count(sheaf) if is_plain else 0
         if new_count < count:
             return 0, self._taking_each(sheaf, new_count)
         self._sheaf_of(tenant_id).extend(sheaf)
@@ -163,7 +164,7 @@ class Decision:
         """Decide about the reports of a sheaf one by one; so many of the first are known to be new."""
         piece = Piece()
         for place, report in enumerate(sheaf):
-            kept_count, compared_count = self._kept_count, self._batch.compared_count
+            kept_count, compared_count = self._kept_count, self.repeats.compared_count
             try:
                 if place < new_count:
                     self._append(report)
@@ -173,7 +174,7 @@ class Decision:
             except Exception as error:
                 log.exception(_NOT_PROCESSED, report.tenant_id, report.device_id)
                 self._note(report, defect(error, is_kept=self._kept_count > kept_count))
-            if piece.takes(len(report.values) + self._batch.compared_count - compared_count):
+            if piece.takes(len(report.values) + self.repeats.compared_count - compared_count):
                 yield
 
     def _judging_each(self, sheaf: Sheaf) -> Iterator[None]:
@@ -220,9 +221,9 @@ class Decision:
         kept: list[Report] = []
         for one, observation in understood:
             behind_ms = one.behind_ms if one is newest else None
-            compared_count = self._batch.compared_count
+            compared_count = self.repeats.compared_count
             kept.append(self._keep(msgspec.structs.replace(observation, behind_ms=behind_ms)))
-            if piece.takes(len(one.report.values) + self._batch.compared_count - compared_count):
+            if piece.takes(len(one.report.values) + self.repeats.compared_count - compared_count):
                 yield
         for report in kept:
             self._judge(report)
@@ -285,7 +286,7 @@ class Decision:
         repetition of one that was not kept.
         """
         report = observation.report
-        repeated, contradicted = self._batch.take(report)
+        repeated, contradicted = self.repeats.take(report)
         if repeated:
             return self._keep_rest(observation, repeated, contradicted)
         self._file(observation, report)

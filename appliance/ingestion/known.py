@@ -1,5 +1,6 @@
-"""What deciding needs to know, as of the last commit."""
+"""What deciding needs to know: as of the last commit, and of what is decided since."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from appliance.ingestion.mapping.book import MappingBook
 from appliance.ingestion.payload import Tolerances
 from appliance.ingestion.redeliveries import Overlay as Redelivered
 from appliance.ingestion.redeliveries import Redeliveries
+from appliance.ingestion.repeats import Batch
 from appliance.ingestion.usual import Usual
 from appliance.registry.catalogue.model import DeviceType
 from appliance.telemetry.rows import Identity
@@ -21,10 +23,12 @@ class Changed(Protocol):
 
     overlay: Overlay
     redelivered: Redelivered
+    repeats: Batch
+    newest: dict[ReadingKey, int]
 
 
 class Known:
-    """What deciding needs to know, as of the last commit."""
+    """What deciding needs to know: as of the last commit, and of what is decided since."""
 
     def __init__(
         self,
@@ -52,10 +56,15 @@ class Known:
         """What on other topics is telemetry."""
         self.redeliveries = Redeliveries()
         """What came of devices without a clock."""
+        self.unremembered: deque[Changed] = deque()
+        """Batches that are decided, but not committed and remembered, in their order."""
         self._newest_at = newest_at
 
     def newest(self, key: ReadingKey) -> int:
         """The moment of the newest reading; 0 when there is none."""
+        for changed in reversed(self.unremembered):
+            if key in changed.newest:
+                return changed.newest[key]
         # Asked anew in every batch: readings also come while no rule looks at their metric.
         return self._newest_at(*key) or 0
 

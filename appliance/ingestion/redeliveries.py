@@ -15,7 +15,7 @@ Rules:
 """
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from appliance.ingestion.sequence import begins_anew
 from appliance.instant import DAY_MS
@@ -118,9 +118,9 @@ class Redeliveries:
         self._devices_limit = devices_limit
         self._devices: dict[tuple[int, str], Recent] = {}
 
-    def overlay(self) -> "Overlay":
-        """The same, for one batch to go on from."""
-        return Overlay(self._devices, self.held)
+    def overlay(self, earlier: Iterable["Overlay"] = ()) -> "Overlay":
+        """The same, for one batch to go on from; `earlier` came before it and is not merged yet, in its order."""
+        return Overlay((*[one.devices for one in earlier][::-1], self._devices), self.held)
 
     def merge(self, overlay: "Overlay") -> None:
         """Take over what a batch brought, after its commit."""
@@ -130,14 +130,17 @@ class Redeliveries:
             if devices.pop(key, None) is None and len(devices) >= self._devices_limit:
                 del devices[next(iter(devices))]
             devices[key] = recent
+        overlay.devices.clear()
 
 
 class Overlay:
     """What a batch that is not committed adds."""
 
-    def __init__(self, committed: Mapping[tuple[int, str], Recent], held: Held) -> None:
+    def __init__(self, known: Sequence[Mapping[tuple[int, str], Recent]], held: Held) -> None:
+        """Go on from what is known, the newest first."""
         self.devices: dict[tuple[int, str], Recent] = {}
-        self._committed = committed
+        """What it knows more of; nothing once it is merged."""
+        self._known = known
         self._held = held
         self._said: dict[tuple[int, str], set[tuple[object, ...]]] = {}
         """What the newest reports of a device say, of those that came before anything was known of it."""
@@ -150,7 +153,7 @@ class Overlay:
         key = report.tenant_id, report.device_id
         recent = self.devices.get(key)
         if recent is None:
-            known = self._committed.get(key)
+            known = next((known[key] for known in self._known if key in known), None)
             recent = self.devices[key] = known.copy() if known else Recent(report.arrived_at)
         if recent.take(message, report.sequence):
             return True
@@ -161,6 +164,6 @@ class Overlay:
         key = report.tenant_id, report.device_id
         said = self._said.get(key)
         if said is None:
-            # Once for all messages of a batch: nothing is committed meanwhile.
+            # Once for all messages of a batch: what is remembered meanwhile came after that time.
             said = self._said[key] = {one[1:] for one in self._held(*key, since - DAY_MS, since, REMEMBERED)}
         return identity_of(report)[1:] in said

@@ -49,18 +49,30 @@ class Earlier:
 
 Packed = tuple[Sheaf, int]
 """A report in its place."""
+Moment = tuple[int, str, int]
+"""Tenant, device, UTC milliseconds."""
 
 
 class Batch:
     """The reports of a batch that is not committed, by device and moment."""
 
-    def __init__(self, held_at: Callable[[int, str, int], Sequence[Identity]], redelivered: Overlay) -> None:
-        """`held_at` tells what the committed reports of a device and moment are known by, as far as memory goes."""
+    def __init__(
+        self,
+        held_at: Callable[[int, str, int], Sequence[Identity]],
+        redelivered: Overlay,
+        earlier: Iterable["Batch"] = (),
+    ) -> None:
+        """`held_at` tells what the committed reports of a device and moment are known by, as far as memory goes.
+
+        `earlier` are the batches before this one that are not remembered yet, in their order.
+        """
         self.message: Message | None = None
         """The one whose reports are taken."""
         self._redelivered = redelivered
         self._held_at = held_at
-        self._known: dict[tuple[int, str, int], Report | Packed | Earlier] = {}
+        self.known: dict[Moment, Report | Packed | Earlier] = {}
+        """What came, by its moment."""
+        self._before = [one.known for one in earlier][::-1]
         self.compared_count = 0
         """How many held values were looked at so far: for wide reports of one moment, very many."""
 
@@ -82,9 +94,11 @@ class Batch:
     def is_new(self, tenant_id: int, device_id: str, at: int, sheaf: Sheaf, place: int) -> bool:
         """Whether nothing came before of a device and moment; then the report in that place of a sheaf is taken."""
         moment = tenant_id, device_id, at
-        if moment in self._known or self._held_at(tenant_id, device_id, at):
+        if moment in self.known or self._held_at(tenant_id, device_id, at):
             return False
-        self._known[moment] = sheaf, place
+        if self._before and self._found(moment) is not None:
+            return False
+        self.known[moment] = sheaf, place
         return True
 
     def take(self, report: Report) -> tuple[Collection[str], str]:
@@ -92,24 +106,35 @@ class Batch:
         if report.time_source is not _DEVICE:
             return self._take_unstamped(report)
         tenant_id, device_id, at = moment = report.tenant_id, report.device_id, report.at
-        known = self._known.get(moment)
+        known = self._found(moment)
         if known is None:
-            # Nothing is committed before the batch is decided: what is held of a moment is asked once.
+            # What is remembered meanwhile came in a batch before this one: what is held of a moment is asked once.
             held = self._held_at(tenant_id, device_id, at)
             if not held:
                 # Most moments come once: nothing is made of them.
-                self._known[moment] = report
+                self.known[moment] = report
                 return (), ""
-            known = self._known[moment] = Earlier(held)
+            known = Earlier(held)
             self.compared_count += sum([len(values) for _, _, values in held])
         elif isinstance(known, Report):
-            known = self._known[moment] = Earlier([identity_of(known)])
+            known = Earlier([identity_of(known)])
         elif isinstance(known, tuple):
             sheaf, place = known
-            known = self._known[moment] = Earlier([identity_of(sheaf[place])])
+            known = Earlier([identity_of(sheaf[place])])
+        # One that a batch before this made goes on in both: that batch takes nothing any more.
+        self.known[moment] = known
         found = known.repeated(report)
         known.add(identity_of(report))
         return found
+
+    def _found(self, moment: Moment) -> Report | Packed | Earlier | None:
+        """What came before of a device and moment in this batch, or in one before it."""
+        known = self.known.get(moment)
+        for before in self._before:
+            if known is not None:
+                break
+            known = before.get(moment)
+        return known
 
     def _take_unstamped(self, report: Report) -> tuple[Collection[str], str]:
         if self.message is None or not self._redelivered.take(report, self.message):

@@ -1,57 +1,43 @@
 """Takes what the broker hands over, commits it, and lets the broker acknowledge what is on disk.
 
-One batch at a time decides and commits while the next one collects. The order is: decide, commit, acknowledge,
-remember (several records before that), announce; so memory never runs ahead of the disk, and nobody is told of what
-is not on it. What the broker changed of its sessions and retained messages is in the same commit as the messages of
-its turn.
+One batch is decided, committed and settled while the next one collects. Where the disk is slow and a full one has
+collected, that is decided as well, on what those before it changed: then it is ready when the disk is. What the broker
+changed of its sessions and retained messages is in the same commit as the messages of its turn.
 """
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
-import msgspec
-
-from appliance.alerts.message import announcements
-from appliance.alerts.service import Alerts
 from appliance.bus import Bus
 from appliance.config import IngestionConfig
 from appliance.health import Status
 from appliance.ingestion import queries
 from appliance.ingestion.backlog import Backlog, Batch
-from appliance.ingestion.committing.service import Committed, Company, Load, write
+from appliance.ingestion.committing.service import Company, Load
 from appliance.ingestion.decide import Decision
 from appliance.ingestion.items import read, unread
 from appliance.ingestion.known import Known
-from appliance.ingestion.mapping.book import MappingBook
-from appliance.ingestion.meter import Meter
-from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, ProblemsWritten, Rates
+from appliance.ingestion.model import Mishap, Outcome, PresenceChanged, Problem, Rates
 from appliance.ingestion.payload import tolerances_of
-from appliance.ingestion.quality import QualityBook
-from appliance.ingestion.stages import Lap, Stages
+from appliance.ingestion.settling.service import Decided, Rooms, Settling
 from appliance.ingestion.tally import Tally
 from appliance.instant import Clock
-from appliance.notifications.model import NoticesQueued
-from appliance.registry.catalogue.model import DeviceType
 from appliance.registry.model import DEFAULT_TENANT
-from appliance.registry.service import Registry
 from appliance.store.database import Database, UnwritableError, Work
-from appliance.telemetry.model import Report, ReportsCommitted
-from appliance.telemetry.service import Telemetry
-from broker.changes import Change, ChangeKey
+from appliance.telemetry.model import Report
 from broker.message import Message
 from broker.ports import Connected, Disconnected, Refused, Turn
-
-log = logging.getLogger(__name__)
 
 MISHAP_INTERVAL_S = 1.0
 """Problems that come without a message are written down at most this often."""
 MISHAPS_LIMIT = 1_000
-RETRY_S = 1.0
 OVERTAKEN_MS = 2_000
 """What comes first does not overtake a message that has waited so long."""
 DRAIN_TIMEOUT_S = 10.0
+NO_BATCH = Batch([], {}, [], None, {})
+EARLY_WEIGHT = 256
+"""So many messages are decided at once, and do not wait for the rest of their batch."""
 
 
 class Ingestion:
@@ -64,30 +50,28 @@ class Ingestion:
         self._config = config
         self._clock = clock
         self._known = _known(rooms, config)
-        self.quality = QualityBook()
-        """How well devices report."""
-        self.stages = Stages()
-        """How long messages take."""
-        self._backlog = Backlog(config.backlog_messages)
-        self._turns_accepted = self._turns_settled = 0
-        self._batch_settled = asyncio.Event()
-        """Another one stands in its place after each batch."""
-        self._in_hand_at: int | None = None
-        """When the oldest turn of the batch came that is being decided and committed; None when there is none."""
-        self._mishaps = Tally()
         self.company = Company()
         """What waits to go with the next batch; and the rooms that clients ask for something."""
         self._arrived = asyncio.Event()
-        self._meter = Meter()
+        self._settling = Settling(database, rooms, bus, clock, self._known)
+        self._settling.changed = self._arrived.set
+        self._settling.requested = self._hear_requests
+        self._settling.given_up = self.company.give_up
+        self.quality, self.stages = self._settling.quality, self._settling.stages
+        """How well devices report, and how long messages take."""
+        self._backlog = Backlog(config.backlog_messages)
+        self._turns_accepted = 0
+        self._decision: Decision | None = None
+        """About the turns in hand; None when there are none."""
+        self._mishaps = Tally()
+        self._meter = self._settling.meter
         self._is_paused = self._is_stopping = False
-        self._trouble = ""
         self.requested: Callable[[Sequence[Message]], None] = lambda _: None
         """Hears of the messages by which clients ask the gateway itself for something, in their order."""
         self.noted: Callable[[Connected | Disconnected | Refused], None] = lambda _: None
         """Hears what happened to clients, after the registry has."""
         self._pause: Callable[[], None] = lambda: None
         self._resume: Callable[[], None] = lambda: None
-        self._acknowledge: Callable[[Sequence[object]], None] = lambda _: None
 
     # What the broker calls.
 
@@ -100,7 +84,7 @@ class Ingestion:
         self._backlog.add(turn, now, unread(messages) if is_kept else read(messages, self._known.usual.told))
         self._meter.count(len(turn.messages), now)
         has_asked = not had_asked and self._backlog.asked_at is not None
-        if was_empty or has_asked or self._backlog.weight >= self._config.batch_messages:
+        if was_empty or has_asked or self._is_full() or self._backlog.waiting_weight >= EARLY_WEIGHT:
             self._arrived.set()
         if not self._is_paused and self._backlog.is_filled(1):
             self._is_paused = True
@@ -126,22 +110,23 @@ class Ingestion:
         self, acknowledge: Callable[[Sequence[object]], None], pause: Callable[[], None], resume: Callable[[], None]
     ) -> AsyncIterator[None]:
         """Commit what is accepted; on leaving, take in hand what waits, commit and acknowledge it."""
-        self._acknowledge, self._pause, self._resume = acknowledge, pause, resume
+        self._settling.acknowledge, self._pause, self._resume = acknowledge, pause, resume
         async with asyncio.TaskGroup() as tasks:
-            committing = tasks.create_task(self._commit_for_ever(), name="ingestion")
+            settling = tasks.create_task(self._settling.settle_for_ever(), name="settling")
+            deciding = tasks.create_task(self._decide_for_ever(), name="ingestion")
             yield
             self._is_stopping = True
             self._arrived.set()
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                await committing
+                await deciding
+            settling.cancel()
 
     async def settled(self) -> None:
         """Wait until all that was taken so far is committed and remembered, however long the disk is full."""
         # What the broker takes in a turn of the loop it hands over when that turn is over.
         await asyncio.sleep(0)
         wanted = self._turns_accepted
-        while self._turns_settled < wanted:
-            await self._batch_settled.wait()
+        await self._settling.until(lambda: self._settling.turns_settled >= wanted)
 
     # What pages and scripts call.
 
@@ -159,12 +144,12 @@ class Ingestion:
         await self._asked(work, is_first=False)
 
     async def first(self, work: Work) -> None:
-        """The same, in a transaction of its own ahead of the messages that wait, unless these wait too long."""
+        """The same, in a transaction of its own ahead of the messages that wait, unless these have waited too long."""
         await self._asked(work, is_first=True)
 
     async def _asked(self, work: Work, *, is_first: bool) -> None:
-        if self._trouble:
-            raise UnwritableError(self._trouble)
+        if self._settling.trouble:
+            raise UnwritableError(self._settling.trouble)
         waiting = self.company.ask(work, is_first=is_first)
         self._arrived.set()
         await waiting
@@ -180,7 +165,7 @@ class Ingestion:
     def rates(self) -> Rates:
         """How fast messages come and how long they wait."""
         now = self._clock()
-        oldest_at = self._backlog.oldest_at if self._in_hand_at is None else self._in_hand_at
+        oldest_at = self._backlog.oldest_at if self._settling.oldest_at is None else self._settling.oldest_at
         return Rates(
             messages_per_second=self._meter.per_second(now),
             lag_ms=0 if oldest_at is None else max(0, now - oldest_at),
@@ -190,33 +175,45 @@ class Ingestion:
     def status(self) -> Status:
         """Say whether messages get to the disk."""
         rates = self.rates()
-        summary = self._trouble or f"{rates.messages_per_second:.0f} messages/s, p95 {rates.lag_p95_ms} ms to disk"
+        summary = (
+            self._settling.trouble or f"{rates.messages_per_second:.0f} messages/s, p95 {rates.lag_p95_ms} ms to disk"
+        )
         return Status(
-            ok=not self._trouble,
+            ok=not self._settling.trouble,
             summary=summary,
             details={
                 "messages_per_second": round(rates.messages_per_second, 1),
                 "lag_ms": rates.lag_ms,
                 "lag_p95_ms": rates.lag_p95_ms,
-                "backlog_messages": self._backlog.message_count,
+                "backlog_messages": self._backlog.message_count + self._settling.message_count,
                 "committed_messages": self._meter.committed_count,
             },
         )
 
     # The way of a batch.
 
-    async def _commit_for_ever(self) -> None:
-        while not (self._is_stopping and not self._backlog):
+    async def _decide_for_ever(self) -> None:
+        while True:
             await self._wait_for_batch()
             if self._backlog or self._mishaps or self.company:
-                await self._commit_batch()
-                # Whoever waited for it may ask for more, which may come first.
-                await asyncio.sleep(0)
-        if self._mishaps or self.company:
-            await self._commit_batch()
+                await self._decide_batch()
+            elif self._settling.is_idle:
+                # It is stopping: otherwise it had waited for more.
+                return
+            else:
+                await self._settling.until(lambda: self._settling.is_idle)
+            # Whoever waited for it may ask for more, and the broker hands over what it has made of it.
+            await asyncio.sleep(0)
 
     async def _wait_for_batch(self) -> None:
-        """Wait for the first turn, and then for the company it may get until the interval is over."""
+        """Wait for the first turn, and then for the company it may get until the interval is over.
+
+        While a batch is on its way to the disk, or is being settled, only a full one follows it.
+        """
+        settling = self._settling
+        await self._wait_until(
+            lambda: settling.is_idle or self.company.has_first or (settling.has_room and self._is_full()), None
+        )
         await self._wait_until(lambda: bool(self._backlog or self._mishaps or self.company), None)
         if not self._backlog and not self.company:
             await self._wait_until(lambda: bool(self._backlog or self.company), MISHAP_INTERVAL_S)
@@ -235,129 +232,101 @@ class Ingestion:
 
     def _is_enough(self) -> bool:
         """Whether a batch waits no longer for company."""
-        return self._backlog.weight >= self._config.batch_messages or self.company.has_first
+        return self._is_full() or self.company.has_first
+
+    def _is_full(self) -> bool:
+        return self._backlog.is_batch(self._config.batch_messages)
 
     async def _wait_until(self, is_enough: Callable[[], bool], timeout_s: float | None) -> None:
-        """Wait for enough to have arrived, for the time to be over or for the process to stop."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while not (is_enough() or self._is_stopping):
-                    self._arrived.clear()
-                    await self._arrived.wait()
+        """Wait for enough to have arrived, for the time to be over or for the process to stop.
 
-    async def _commit_batch(self) -> None:
-        begun = (loop := asyncio.get_running_loop()).time()
-        is_first = self._overtakes()
-        batch = self._backlog.take(0 if is_first else self._config.batch_messages)
-        settled = self._turns_accepted - len(self._backlog)
-        self._in_hand_at = batch.arrived_at
-        decision = await self._decide(batch)
-        noted, self._mishaps = self._mishaps, Tally()
-        outcome = decision.outcome()
-        lap = self.stages.lap(batch.waits, outcome.sheaves, self._clock(), loop.time())
-        load = self.company.take_first() if is_first else self.company.take(decision.requests)
-        whole = outcome.extended(load.reports, noted.mishaps())
-        committed = await self._commit(whole, batch.changes, load)
-        lap.committed(self._clock(), loop.time())
-        self._rooms.note(batch.messages, max(committed.records, default=0))
-        self._in_hand_at = None
-        self._known.merge(decision)
-        acknowledged_at = await self._answer(batch, outcome, committed, lap)
-        self._settle(settled)
-        self._tell(load, decision.requests, committed)
-        if batch.waits and batch.arrived_at is not None:
-            # With what it took to tell: who asked something waits for that, too.
-            work_ms = (loop.time() - begun) * 1_000
-            self._meter.committed(batch.message_count, acknowledged_at - batch.arrived_at, work_ms)
-        self._announce(whole, committed)
+        What comes meanwhile is decided piece by piece, while it is still near.
+        """
+        is_over = False
+
+        def end() -> None:
+            nonlocal is_over
+            is_over = True
+            self._arrived.set()
+
+        timer = asyncio.get_running_loop().call_later(timeout_s or 0, end) if timeout_s is not None else None
+        try:
+            while not (is_over or is_enough() or self._is_stopping):
+                if self._backlog.waiting_weight >= EARLY_WEIGHT and await self._decide(EARLY_WEIGHT):
+                    await asyncio.sleep(0)
+                    continue
+                self._arrived.clear()
+                await self._arrived.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _decide_batch(self) -> None:
+        """Decide the next batch, and have it committed and settled.
+
+        One that others go with, or with a request, is alone on its way: an errand is done with what was remembered, and
+        told, of all that was decided before it, and what comes after it is decided with what it left.
+        """
+        begun_s = asyncio.get_running_loop().time()
+        settling = self._settling
+        if self.company.has_first and not self._is_overtaken():
+            self._put(NO_BATCH, None, self.company.take_first(), begun_s)
+            await settling.until(lambda: not settling.has_first)
+            return
+        if self._is_alone():
+            await settling.until(lambda: settling.is_idle)
+        await self._decide(self._config.batch_messages)
+        await settling.until(lambda: settling.is_idle or (settling.has_room and not self._is_alone()))
+        is_alone = self._is_alone()
+        decision, self._decision = self._decision or Decision(self._known), None
+        load = self.company.take(decision.requests) if is_alone else Load([], [])
+        self._put(self._backlog.take(), decision, load, begun_s)
         if self._is_paused and not self._backlog.is_filled(2):
             self._is_paused = False
             self._resume()
+        if is_alone:
+            await settling.until(lambda: settling.is_idle)
 
-    def _overtakes(self) -> bool:
-        """Whether something comes before the messages that wait."""
+    def _put(self, batch: Batch, decision: Decision | None, load: Load, begun_s: float) -> None:
+        outcome = Outcome((), (), ()) if decision is None else decision.outcome()
+        lap = self.stages.lap(batch.waits, outcome.sheaves, self._clock(), asyncio.get_running_loop().time())
+        noted, self._mishaps = self._mishaps, Tally()
+        whole = outcome.extended(load.reports, noted.mishaps())
+        turn_count = 0 if decision is None else self._turns_accepted - len(self._backlog)
+        self._settling.put(Decided(batch, decision, outcome, whole, load, lap, begun_s, turn_count))
+
+    def _is_alone(self) -> bool:
+        is_asked = self._decision is not None and bool(self._decision.requests)
+        return is_asked or self.company.has_more or (self.company.has_first and self._is_overtaken())
+
+    def _hear_requests(self, requests: Sequence[Message]) -> None:
+        self.requested(requests)
+
+    def _is_overtaken(self) -> bool:
+        """Whether messages have waited for so long that nothing goes first.
+
+        Not while batches wait decided: one of them follows whatever goes first, so that is never in their way for long.
+        """
         oldest_at = self._backlog.oldest_at
+        if oldest_at is None or self._settling.has_waiting:
+            return False
         # A clock that was set ahead only lets messages go first.
-        is_fresh = oldest_at is None or 0 <= self._clock() - oldest_at < OVERTAKEN_MS
-        return self.company.has_first and is_fresh
+        return not 0 <= self._clock() - oldest_at < OVERTAKEN_MS
 
-    def _tell(self, load: Load, requests: Sequence[Message], committed: Committed) -> None:
-        load.finish(committed.results)
-        if requests:
-            self.requested(requests)
+    async def _decide(self, weight: int) -> bool:
+        """Decide what comes next, as much as is left of a batch at most; whether there was anything.
 
-    def _settle(self, turn_count: int) -> None:
-        """Tell whoever waits for a batch to be on disk."""
-        self._turns_settled = turn_count
-        self._batch_settled.set()
-        self._batch_settled = asyncio.Event()
-
-    async def _decide(self, batch: Batch) -> Decision:
-        """Decide piece by piece, so that the loop gets its turn."""
-        decision = Decision(self._known)
-        for _ in decision.deciding(batch.items):
-            await asyncio.sleep(0)
-        return decision
-
-    async def _commit(self, outcome: Outcome, changes: Mapping[ChangeKey, Change], load: Load) -> Committed:
-        """Commit, however long the disk is full: nothing is acknowledged and reading pauses meanwhile.
-
-        Who waits for an errand is told instead, and the errand is left out. Raises what else SQLite says, such as an
-        I/O error: that ends the process.
+        Piece by piece, so that the loop gets its turn.
         """
-        while True:
-            try:
-                committed = await self._database.write(
-                    write, outcome, changes, tuple(load.errands), self._rooms.registry.name_of, self._clock()
-                )
-            except UnwritableError as error:
-                if not self._trouble:
-                    log.error("commit failed, retried until it succeeds error=%s", error)  # noqa: TRY400  no traceback
-                self._trouble = str(error)
-                load.give_up(error)
-                await asyncio.sleep(RETRY_S)
-            else:
-                if self._trouble:
-                    log.info("commits succeed again")
-                self._trouble = ""
-                return committed
-
-    async def _answer(self, batch: Batch, outcome: Outcome, committed: Committed, lap: Lap) -> int:
-        """Acknowledge what is on disk, and remember it; gives when it was acknowledged.
-
-        Whoever is answered finds it: one record is remembered in the same turn of the loop, several before.
-        """
-        is_one = len(committed.records) <= 1
-        if not is_one:
-            await self._remember(outcome, committed)
-        if batch.receipts:
-            self._acknowledge(batch.receipts)
-        acknowledged_at = self._clock()
-        lap.acknowledged(asyncio.get_running_loop().time())
-        if is_one:
-            await self._remember(outcome, committed)
-        return acknowledged_at
-
-    async def _remember(self, outcome: Outcome, committed: Committed) -> None:
-        """Remember record by record: what is sealed between two of them is sealed up to a record's end."""
-        for place, (log_id, record) in enumerate(committed.records.items()):
-            if place:
+        waited = self._backlog.waiting_weight
+        items = self._backlog.begin(weight, self._config.batch_messages)
+        is_any = self._backlog.waiting_weight < waited
+        if items:
+            # Not before: it is told now what batches before it changed that are not remembered.
+            decision = self._decision = self._decision or Decision(self._known)
+            for _ in decision.deciding(items):
                 await asyncio.sleep(0)
-            self._rooms.telemetry.absorb(record.reports, log_id)
-        for sheaf in outcome.sheaves:
-            for _ in self.quality.taking(sheaf, outcome.observed):
-                await asyncio.sleep(0)
-
-    def _announce(self, outcome: Outcome, committed: Committed) -> None:
-        events: list[object] = []
-        if committed.records:
-            events.append(ReportsCommitted(committed.counts()))
-        events += announcements(committed.events)
-        events += [NoticesQueued(tenant_id) for tenant_id in committed.notice_tenants]
-        for tenant_id in {mishap.tenant_id for mishap in outcome.mishaps}:
-            devices = {mishap.device_id for mishap in outcome.mishaps if mishap.tenant_id == tenant_id}
-            events.append(ProblemsWritten(tenant_id, tuple(sorted(devices))))
-        self._bus.announce(events)
+        return is_any
 
     def _note_refused(self, event: Refused) -> None:
         """Write a refusal down where its owner looks: at the device it claims to be, if there is one."""
@@ -373,22 +342,6 @@ class Ingestion:
             reason = f"client identifier {event.client_id[:64]!r}: {reason}"
         self._mishaps.note(Mishap(tenant_id, device_id, event.kind, reason, event.at))
         self._arrived.set()
-
-
-class Rooms(msgspec.Struct, frozen=True):
-    """The rooms whose knowledge a batch is decided with, and which hear of its commit."""
-
-    registry: Registry
-    alerts: Alerts
-    telemetry: Telemetry
-    type_of: Callable[[int, str], DeviceType | None] = lambda *_: None
-    """Tells what is known of all devices of a device's type."""
-    note: Callable[[Sequence[Message], int], None] = lambda *_: None
-    """Hears of messages that were committed, as far as they were kept, and of the newest log id of that, 0 for none."""
-    mapping: MappingBook = msgspec.field(default_factory=MappingBook)
-    """What on other topics is telemetry."""
-    keeps_messages: Callable[[], bool] = lambda: False
-    """Tells whether messages are kept as they came: then none is read before it is decided."""
 
 
 def _known(rooms: Rooms, config: IngestionConfig) -> Known:

@@ -22,7 +22,7 @@ TOLD = {
     "gateway.stage_committed_p95_seconds": "what 95 of 100 messages took at most from being decided to the disk",
     "gateway.stage_acknowledged_p95_seconds": "what 95 of 100 messages then took at most to be acknowledged",
     "gateway.event_age_p95_seconds": "how old 95 of 100 reports were at most when stored, by clocks that are believed",
-    "gateway.backlog_messages": "messages that wait to be decided",
+    "gateway.backlog_messages": "messages that wait for their commit",
     "gateway.disk_days_left": f"days until the disk budget is used up; {NEVER_DAYS} when that will not be",
     "gateway.disk_free_bytes": "free on the disk of the data folder",
     "gateway.consumer_lag_seconds": "how far the consumer that is furthest behind lags; 0 without consumers",

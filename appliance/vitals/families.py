@@ -78,7 +78,7 @@ _DETAILS = (
         "backlog_messages",
         "headworks_ingestion_backlog_messages",
         Kind.GAUGE,
-        "Messages that wait to be decided.",
+        "Messages that wait for their commit.",
     ),
     _Detail(
         "telemetry",

@@ -25,7 +25,8 @@ from appliance.health import Health
 from appliance.ingestion.declaring.service import Units
 from appliance.ingestion.importing.service import Importing
 from appliance.ingestion.mapping.service import MappingRules
-from appliance.ingestion.service import Ingestion, Rooms
+from appliance.ingestion.service import Ingestion
+from appliance.ingestion.settling.service import Rooms
 from appliance.instant import HOUR_MS, Clock, to_text
 from appliance.monitoring import MetricsConfig
 from appliance.notifications.mailbox import MailboxChannel

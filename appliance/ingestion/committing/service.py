@@ -140,7 +140,12 @@ class Company:
 
     def __bool__(self) -> bool:
         """Whether there is something that no message carries."""
-        return bool(self._load.brought or self._load.errands or self._first)
+        return self.has_more or self.has_first
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something that goes with the next batch."""
+        return bool(self._load.brought or self._load.errands)
 
     @property
     def has_first(self) -> bool:
@@ -158,6 +163,11 @@ class Company:
         waiting = asyncio.get_running_loop().create_future()
         (self._first if is_first else self._load.errands).append(Errand(work, waiting))
         return waiting
+
+    def give_up(self, error: Exception) -> None:
+        """Tell those who wait for an errand that it cannot be done now."""
+        self._load.give_up(error)
+        self.take_first().give_up(error)
 
     def take_first(self) -> Load:
         """Only what need not wait for messages."""

@@ -34,6 +34,7 @@ class Gateway:
         self.newest: dict[ReadingKey, int] = {}
         self.known = Known(self.book, self.zone_of, lambda *key: self.newest.get(key), TOLERANCES, self.held_at)
         self.outcomes: list[Outcome] = []
+        self.waiting: list[Decision] = []
 
     @staticmethod
     def zone_of(_: int, device_id: str) -> str:
@@ -51,7 +52,17 @@ class Gateway:
         return decision
 
     def commit(self, messages: Sequence[Item]) -> Outcome:
-        decision = self.decide(messages)
+        self.put(self.decide(messages))
+        return self.remember()
+
+    def put(self, decision: Decision) -> None:
+        """Have a batch wait for its commit."""
+        self.waiting.append(decision)
+        self.known.unremembered.append(decision)
+
+    def remember(self) -> Outcome:
+        """Commit and remember the oldest batch that waits."""
+        decision = self.waiting.pop(0)
         outcome = decision.outcome()
         self.known.merge(decision)
         for report in outcome.reports:
@@ -59,6 +70,7 @@ class Gateway:
                 key = (report.tenant_id, report.device_id, metric)
                 self.newest[key] = max(self.newest.get(key, 0), report.at)
         self.outcomes.append(outcome)
+        self.known.unremembered.popleft()
         return outcome
 
     def total(self) -> Outcome:

@@ -13,7 +13,8 @@ from appliance.bus import Bus
 from appliance.config import AlertsConfig, IngestionConfig, TelemetryConfig
 from appliance.ingestion.committing.service import Company, Room, write
 from appliance.ingestion.model import Outcome
-from appliance.ingestion.service import Ingestion, Rooms
+from appliance.ingestion.service import Ingestion
+from appliance.ingestion.settling.service import Rooms
 from appliance.registry.service import Registry
 from appliance.store.database import Database
 from appliance.telemetry.service import Telemetry

@@ -43,10 +43,20 @@ def filled(turns: Sequence[Turn]) -> Backlog:
     return backlog
 
 
+def taken_out(backlog: Backlog, weight: int, piece: int = 1_000_000) -> Batch:
+    """A batch, taken in hand in pieces."""
+    items: list[object] = []
+    while more := backlog.begin(piece, weight):
+        items += more
+    batch = backlog.take()
+    assert items == batch.items
+    return batch
+
+
 def batches(backlog: Backlog, weights: Sequence[int]) -> list[Batch]:
-    found = [backlog.take(weight) for weight in weights]
+    found = [taken_out(backlog, weight, weight // 3 + 1) for weight in weights]
     while backlog:
-        found.append(backlog.take(1))
+        found.append(taken_out(backlog, 1))
     return found
 
 
@@ -68,7 +78,7 @@ def test_who_asks_is_known_as_long_as_it_waits(topics: list[str], weights: list[
     backlog = filled([turn([message(b"", topic=topic)]) for topic in topics])
     gone = 0
     for weight in [0, *weights]:
-        gone += len(backlog.take(weight).messages)
+        gone += len(taken_out(backlog, weight).messages)
         assert backlog.asked_at == next((NOW + place for place in range(gone, len(topics)) if asking[place]), None)
 
 
@@ -99,7 +109,7 @@ def test_a_turn_is_in_one_batch_whole(turns: list[Turn], weight: int) -> None:
     end = 0
     while backlog:
         oldest_at = backlog.oldest_at
-        batch = backlog.take(weight)
+        batch = taken_out(backlog, weight)
         assert batch.arrived_at == oldest_at
         end += len(batch.messages)
         assert end in ends
@@ -107,21 +117,21 @@ def test_a_turn_is_in_one_batch_whole(turns: list[Turn], weight: int) -> None:
 
 def test_a_batch_ends_with_the_turn_that_fills_it() -> None:
     backlog = filled([turn([message(b"1")] * 3), turn([message(b"2")] * 3), turn([message(b"3")])])
-    assert [len(backlog.take(weight).messages) for weight in (3, 2, 5)] == [3, 3, 1]
-    assert backlog.take(5) == Batch([], {}, [], None, {})
+    assert [len(taken_out(backlog, weight).messages) for weight in (3, 2, 5)] == [3, 3, 1]
+    assert taken_out(backlog, 5) == Batch([], {}, [], None, {})
 
 
 def test_a_batch_ends_with_the_turn_that_makes_it_too_large() -> None:
     large = turn([message(b"x" * (BATCH_BYTES // 2))])
     backlog = filled([turn([message(b"1")]), large, large, turn([message(b"2")]), large])
-    assert [len(backlog.take(100).messages) for _ in range(3)] == [3, 2, 0]
+    assert [len(taken_out(backlog, 100).messages) for _ in range(3)] == [3, 2, 0]
 
 
 def test_what_a_later_turn_says_of_a_row_is_what_counts() -> None:
     first: dict[ChangeKey, Change] = {("identifier", 1, 5): IdentifierTaken(1, 5)}
     last: dict[ChangeKey, Change] = {("identifier", 1, 5): IdentifierTaken(2, 5)}
     given_turns = [turn(changes=first), turn(changes=last)]
-    assert filled(given_turns).take(5).changes == last
+    assert taken_out(filled(given_turns), 5).changes == last
     assert given_turns[0].changes == {("identifier", 1, 5): IdentifierTaken(1, 5)}
 
 
@@ -158,10 +168,10 @@ def test_what_was_read_counts_as_what_it_takes() -> None:
     assert not backlog.is_filled(1)
     backlog.add(turn(messages), NOW, Items([Sheaf(1, [report()] * 100)], []))
     assert backlog.is_filled(1)
-    batch = backlog.take(1)
+    batch = taken_out(backlog, 1)
     assert (batch.items, batch.message_count, batch.messages) == ([sheaf], len(sheaf), [])
 
 
 def test_how_long_each_message_waits_is_known() -> None:
     backlog = filled([turn([message(b"", arrived_at=NOW - age) for age in (5, 3, 5)]), turn([message(b"")])])
-    assert backlog.take(9).waits == {NOW - 5: 2, NOW - 3: 1, NOW: 1}
+    assert taken_out(backlog, 9).waits == {NOW - 5: 2, NOW - 3: 1, NOW: 1}

@@ -55,6 +55,30 @@ def test_a_batch_split_at_any_border_comes_to_the_same_as_the_whole(steps: list[
 
 
 @settings(deadline=None, max_examples=60)
+@given(sent, st.lists(st.integers(0, 30), max_size=5), st.lists(st.integers(0, 3), min_size=6, max_size=6))
+def test_a_batch_is_decided_on_those_that_wait_as_on_those_that_are_committed(
+    steps: list[Sent], borders: list[int], behind: list[int]
+) -> None:
+    messages = messages_of(steps)
+    prompt, slow = Gateway(), Gateway()
+    for gateway in (prompt, slow):
+        gateway.commit(messages_of([Sent(device_id, 1, 1) for device_id in ("pump", "valve") * (2 * OFTEN)]))
+    for (start, end), waiting_count in zip(
+        itertools.pairwise([0, *sorted(borders), len(messages)]), behind, strict=False
+    ):
+        # Some come twice.
+        batch = messages[max(start - 2, 0) : end]
+        prompt.commit(batch)
+        slow.put(slow.decide(batch))
+        while len(slow.waiting) > waiting_count:
+            slow.remember()
+    while slow.waiting:
+        slow.remember()
+    assert slow.outcomes == prompt.outcomes
+    assert slow.book.states() == prompt.book.states()
+
+
+@settings(deadline=None, max_examples=60)
 @given(sent, st.lists(st.integers(0, 30), max_size=5))
 def test_a_batch_taken_in_slices_comes_to_the_same_as_at_once(steps: list[Sent], borders: list[int]) -> None:
     messages = messages_of(steps)

@@ -50,12 +50,16 @@ class Book:
         return [self.takes(number, sent([number, value], 1 + place)) for place, number in enumerate(numbers)]
 
 
-def kept(told: Sequence[Message], cuts: Sequence[int] = ()) -> list[dict[str, Any]]:
-    """The values that are kept of messages in batches."""
+def kept(told: Sequence[Message], cuts: Sequence[int] = (), behind: int = 0) -> list[dict[str, Any]]:
+    """The values that are kept of messages in batches, of which so many wait for their commit."""
     gateway = Gateway()
     borders = [0, *sorted(cuts), len(told)]
     for start, end in pairwise(borders):
-        gateway.commit(told[start:end])
+        gateway.put(gateway.decide(told[start:end]))
+        if len(gateway.waiting) > behind:
+            gateway.remember()
+    while gateway.waiting:
+        gateway.remember()
     return [dict(one.values) for outcome in gateway.outcomes for one in outcome.reports]
 
 
@@ -63,9 +67,9 @@ def kept(told: Sequence[Message], cuts: Sequence[int] = ()) -> list[dict[str, An
 steps = st.lists(st.tuples(st.sampled_from([1, 1, 2]), st.sampled_from(["heard", "unheard", "lost"])), max_size=30)
 
 
-@given(steps, st.booleans(), st.lists(st.integers(0, 60), max_size=5))
+@given(steps, st.booleans(), st.lists(st.integers(0, 60), max_size=5), st.integers(0, 4))
 def test_what_a_correct_client_says_is_kept_once_each(
-    told: list[tuple[int, str]], is_numbered: bool, cuts: list[int]
+    told: list[tuple[int, str]], is_numbered: bool, cuts: list[int], behind: int
 ) -> None:
     """Whatever gets lost, PUBLISH or PUBACK, and however little the device has to say that is new."""
     arrived: list[Message] = []
@@ -84,8 +88,14 @@ def test_what_a_correct_client_says_is_kept_once_each(
         again = [msgspec.structs.replace(each, is_redelivery=True) for each in open_messages]
         arrived += again
         del open_messages[: value * 2]
-    cuts = [min(cut, len(arrived)) for cut in cuts]
-    assert len(kept(arrived, cuts)) == len(said)
+    cuts = [cut % (len(arrived) + 1) for cut in cuts]
+    assert len(kept(arrived, cuts, behind)) == len(said)
+
+
+def test_a_message_that_waits_for_its_commit_is_known_when_it_comes_again() -> None:
+    first = sent({"a": 1}, 1)
+    again = msgspec.structs.replace(first, is_redelivery=True)
+    assert kept([first, again, again], [1, 2], behind=3) == [{"a": 1}]
 
 
 @given(st.lists(st.sampled_from([1, 2]), max_size=30), st.none() | st.integers(0, 3))

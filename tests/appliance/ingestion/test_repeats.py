@@ -1,3 +1,5 @@
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +25,39 @@ values = st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from([1, 1.0, T
 reports = st.lists(st.builds(report, values, st.integers(0, 2), st.none() | st.integers(0, 2)), max_size=12)
 
 
+def identities(held: Iterable[Report], moment: object) -> list[Identity]:
+    return [identity_of(one) for one in held if (one.tenant_id, one.device_id, one.at) == moment]
+
+
 @given(reports, st.integers(0, 12))
 def test_what_is_held_and_what_is_in_the_batch_are_alike(told: list[Report], split: int) -> None:
     """However a stream is cut by commits and restarts, the same is left out."""
     whole = Batch(lambda *_: (), Redeliveries().overlay())
     expected = [whole.take(one) for one in told]
-    committed = told[:split]
-
-    def held_at(_tenant: int, _device: str, at: int) -> list[Identity]:
-        return [identity_of(one) for one in committed if one.at == at]
-
-    later = Batch(held_at, Redeliveries().overlay())
+    later = Batch(lambda *moment: identities(told[:split], moment), Redeliveries().overlay())
     assert [later.take(one) for one in told[split:]] == expected[split:]
+
+
+@given(reports, st.lists(st.integers(0, 12), min_size=3, max_size=3))
+def test_what_waits_for_its_commit_is_known_as_what_is_held(told: list[Report], borders: list[int]) -> None:
+    """And so it is while some of it is held already."""
+    whole = Batch(lambda *_: (), Redeliveries().overlay())
+    expected = [whole.take(one) for one in told]
+    committed, first, second = sorted(borders)
+    held: list[Report] = []
+    waiting: list[Batch] = []
+    found = []
+
+    def held_at(*moment: object) -> list[Identity]:
+        return identities(held, moment)
+
+    for start, end in itertools.pairwise((0, committed, first, second, 12)):
+        batch = Batch(held_at, Redeliveries().overlay(), waiting)
+        found += [batch.take(one) for one in told[start:end]]
+        waiting.append(batch)
+        # The commit of the first batch ends while the third is decided.
+        held = told[:end] if start == 0 else told[:first] if end == second else held
+    assert found == expected
 
 
 @given(reports)
