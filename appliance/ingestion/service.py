@@ -43,7 +43,7 @@ EARLY_WEIGHT = 256
 class Ingestion:
     """The owner of what devices publish."""
 
-    def __init__(self, database: Database, rooms: "Rooms", bus: Bus, config: IngestionConfig, clock: Clock) -> None:
+    def __init__(self, database: Database, rooms: Rooms, bus: Bus, config: IngestionConfig, clock: Clock) -> None:
         self._database = database
         self._rooms = rooms
         self._bus = bus

@@ -127,6 +127,17 @@ def test_a_batch_ends_with_the_turn_that_makes_it_too_large() -> None:
     assert [len(taken_out(backlog, 100).messages) for _ in range(3)] == [3, 2, 0]
 
 
+def test_there_is_enough_for_a_batch_by_weight_or_by_bytes() -> None:
+    backlog = filled([turn([message(b"1")] * 3)])
+    assert (backlog.is_batch(4), backlog.is_batch(3)) == (False, True)
+    backlog.begin(3, 3)
+    assert backlog.is_batch(3)
+    backlog.add(turn([message(b"x" * BATCH_BYTES)]), NOW, unread([message(b"x" * BATCH_BYTES)]))
+    assert backlog.is_batch(1_000)
+    backlog.take()
+    assert backlog.is_batch(1_000)
+
+
 def test_what_a_later_turn_says_of_a_row_is_what_counts() -> None:
     first: dict[ChangeKey, Change] = {("identifier", 1, 5): IdentifierTaken(1, 5)}
     last: dict[ChangeKey, Change] = {("identifier", 1, 5): IdentifierTaken(2, 5)}
