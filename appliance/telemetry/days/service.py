@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from appliance.instant import DAY_MS
 from appliance.store.folder import DatabaseFolder
 from appliance.telemetry import queries
+from appliance.telemetry.chunk import Header, header
 from appliance.telemetry.day_file import DamagedDayError, DayDevice, StoredChunk, day_number
 from appliance.telemetry.days.missing import Missing
 from appliance.telemetry.days.queries import read_chunks_of_many, read_devices, read_order
@@ -25,6 +26,7 @@ from appliance.telemetry.rows import Rows
 from appliance.telemetry.wanted import Check
 
 T = TypeVar("T")
+SeenOfChunk = TypeVar("SeenOfChunk", Glance, Header)
 
 RECENT_BYTES = 24 * 1024 * 1024
 """Of what was asked for lately: enough for a day of one series of twenty devices."""
@@ -47,11 +49,11 @@ Covered = dict[tuple[int, str, int], int]
 """By tenant, device and day: the log id up to which everything is in the day file."""
 
 
-class Seen(NamedTuple):
+class Seen(NamedTuple, Generic[SeenOfChunk]):
     """What is seen of a device in its chunks of a day."""
 
     device: tuple[int, str]
-    glances: list[Glance]
+    chunks: list[SeenOfChunk]
     is_whole: bool
     """The day is there, and all of its chunks that were asked for could be read."""
 
@@ -137,7 +139,7 @@ class Days:
     ) -> dict[str, Readings]:
         """The readings of a device on one day within a span, those in memory too."""
         [sealed] = self._looked_at(check, [device], day, span, lambda blob: self._recent.look(blob, metrics))
-        return merge([*sealed.glances, *memory], metrics, *span, check)
+        return merge([*sealed.chunks, *memory], metrics, *span, check)
 
     def looked_at(
         self,
@@ -153,7 +155,7 @@ class Days:
         Of chunks the moments are unpacked, and the rest of those that it asks for.
         """
         [sealed] = self._looked_at(check, [device], day, span, lambda blob: Glance(blob, ()))
-        return look(check, [*sealed.glances, *memory])
+        return look(check, [*sealed.chunks, *memory])
 
     def in_order(self, _check: Check, day: int, devices: Collection[tuple[int, str]]) -> list[tuple[int, str]]:
         """Devices in the order in which their chunks lie on a day: those side by side are quickly read together."""
@@ -161,9 +163,15 @@ class Days:
 
     def glances(
         self, check: Check, devices: Collection[tuple[int, str]], day: int, span: tuple[int, int]
-    ) -> Iterator[Seen]:
+    ) -> Iterator[Seen[Glance]]:
         """Of each of many devices what is seen of every metric in its chunks of a day that reach into a span."""
         return self._looked_at(check, devices, day, span, lambda blob: Glance(blob, _EVERY_METRIC))
+
+    def headers(
+        self, check: Check, devices: Collection[tuple[int, str]], day: int, span: tuple[int, int]
+    ) -> Iterator[Seen[Header]]:
+        """What the same chunks say of themselves: nothing of them is unpacked."""
+        return self._looked_at(check, devices, day, span, header)
 
     def last_log_ids(self, day: int) -> dict[tuple[int, str], int]:
         """Of each device of a day: the log id up to which everything is in its chunks. Raises `ChunkError`."""
@@ -196,15 +204,15 @@ class Days:
         devices: Collection[tuple[int, str]],
         day: int,
         span: tuple[int, int],
-        look: Callable[[bytes], Glance],
-    ) -> Iterator[Seen]:
+        look: Callable[[bytes], SeenOfChunk],
+    ) -> Iterator[Seen[SeenOfChunk]]:
         """Devices with what is seen in their chunks, but for those that are damaged or being erased."""
         check()
         path = self.path(day)
         self.touched.add(day)
         found, is_day_whole = self._chunks(day, devices, span)
         for device, chunks in found.items():
-            seen: list[Glance] = []
+            seen: list[SeenOfChunk] = []
             is_whole = is_day_whole
             erased_through = self.erased.get(device, 0)
             for chunk_id, blob in chunks:

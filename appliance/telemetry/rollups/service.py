@@ -28,6 +28,7 @@ from appliance.telemetry.open_chunk import OpenChunk
 from appliance.telemetry.open_chunks import OpenChunks, hours_of
 from appliance.telemetry.packing import ChunkError
 from appliance.telemetry.rollups import computing, months, queries
+from appliance.telemetry.rollups.looking import Looking
 from appliance.telemetry.rollups.model import DamagedRollUpsError, Found, HourRow, MonthFile, Progress
 from appliance.telemetry.rollups.reading import queries as reading
 from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale
@@ -362,14 +363,9 @@ class RollUps:
         self, check: Check, day: int, known: int, held: Mapping[Device, Collection[int]], open_from: int
     ) -> list[Found]:
         """The roll-ups of hours that chunks reach into which are newer than a log id. Runs in a thread."""
-        found = []
-        for device, parts, is_whole in self._days.glances(check, held, day, (day * DAY_MS, (day + 1) * DAY_MS)):
-            newer = [part for part in parts if part.last_log_id > known]
-            hours = hours_of(newer)
-            left = {hour for hour in hours if hour >= open_from or hour in held[device]}
-            rows = computing.hour_rows(device, parts, hours - left, is_certain=is_whole)
-            found.append(Found(device, rows, left, min((part.last_log_id for part in newer), default=0)))
-        return found
+        looking, (start, end) = Looking(known, held, open_from), (day * DAY_MS, (day + 1) * DAY_MS)
+        headers = self._days.headers(check, held, day, (start, end))
+        return looking.found(headers, lambda due, first: self._days.glances(check, due, day, (first, end)))
 
     def _paths(self) -> list[Path]:
         """Every file of a month, the last month first."""

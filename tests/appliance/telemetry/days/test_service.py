@@ -75,12 +75,25 @@ async def test_a_day_that_cannot_be_read_is_named_once(gateway: Gateway, days: D
     assert {each.split()[0] for each in days.damages} == {"2026-01-31.db", "more"}
 
 
+def test_headers_tell_what_chunks_say_of_themselves(days: Days) -> None:
+    devices = [(1, "a"), (1, "b")]
+    [a, b] = days.headers(is_wanted, devices, DAY, (DAY * DAY_MS, NOON + 2))
+    assert [
+        [(each.report_count, each.first_at, each.last_at, each.last_log_id) for each in seen.chunks] for seen in (a, b)
+    ] == [
+        [(1, NOON, NOON, 1)],
+        [(1, NOON + 1, NOON + 1, 1)],
+    ]
+    days.erase((1, "a"), 1)
+    assert [len(each.chunks) for each in days.headers(is_wanted, devices, DAY, (DAY * DAY_MS, NOON + 2))] == [0, 1]
+
+
 async def test_a_device_is_not_seen_whole_when_not_all_of_its_chunks_can_be_read(gateway: Gateway, days: Days) -> None:
     devices = [(1, "a"), (1, "b")]
 
     def seen(day: int) -> dict[str, tuple[int, bool]]:
         found = days.glances(is_wanted, devices, day, (day * DAY_MS, (day + 1) * DAY_MS))
-        return {each.device[1]: (len(each.glances), each.is_whole) for each in found}
+        return {each.device[1]: (len(each.chunks), each.is_whole) for each in found}
 
     assert seen(DAY) == {"a": (2, True), "b": (1, True)}
     assert seen(DAY - 1) == {"a": (0, False), "b": (0, False)}
