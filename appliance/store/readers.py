@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 Check = Callable[[], None]
 
-LONGEST_PAUSE_S = 0.25
+PAUSE_SHARE = 3
+"""A pause is so many times as long as the work before it."""
+LONGEST_PAUSE_S = 1.0
 """After one piece of work: a stop waits for it."""
 
 
@@ -58,7 +60,7 @@ class Readers:
     async def run_leisurely(
         self, function: Callable[Concatenate[Check, P], T], *arguments: P.args, **named: P.kwargs
     ) -> T:
-        """As `run`, with a pause afterwards of the same length, if that is short: for a piece of much work.
+        """As `run`, with a pause afterwards that is longer than the work, as far as that is short: for a piece of much.
 
         A busy thread leaves the loop little of the interpreter: of every call to OpenSSL it comes back late.
         """
@@ -67,7 +69,7 @@ class Readers:
             begun = time()
             result = await turn.run(function, *arguments, **named)
             took_s = time() - begun
-        await asyncio.sleep(min(LONGEST_PAUSE_S, took_s))
+        await asyncio.sleep(min(LONGEST_PAUSE_S, PAUSE_SHARE * took_s))
         return result
 
     @contextlib.asynccontextmanager

@@ -2,9 +2,10 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from pathlib import Path
 
 from appliance.telemetry import rollup_record
 from appliance.telemetry.packing import ChunkError
@@ -145,6 +146,12 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
     with _damage_told():
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return bool(busy == 0)
+
+
+def left_unsynced(paths: Iterable[Path]) -> set[str]:
+    """The months whose file was not closed in order."""
+    logs = [(path, path.with_name(f"{path.name}-wal")) for path in paths]
+    return {path.stem for path, wal in logs if wal.exists() and wal.stat().st_size}
 
 
 def _number_of(connection: sqlite3.Connection, tenant_id: int, device_id: str) -> int:

@@ -11,7 +11,6 @@ Rules:
 import asyncio
 import contextlib
 import logging
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -31,8 +30,8 @@ from appliance.telemetry.rollups import computing, months, queries
 from appliance.telemetry.rollups.looking import Looking
 from appliance.telemetry.rollups.model import DamagedRollUpsError, Found, HourRow, MonthFile, Progress
 from appliance.telemetry.rollups.reading import queries as reading
-from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale
-from appliance.telemetry.wanted import Check
+from appliance.telemetry.rollups.stale import Device, DeviceHour, Stale, by_device
+from appliance.telemetry.wanted import Check, is_wanted
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +103,7 @@ class RollUps:
             if last_log_id > known or day not in progress:
                 self.stale.doubts[day] = known
         self._partial = {day for day, each in progress.items() if not each.is_whole}
-        self._unsynced_months = await asyncio.to_thread(self._left_unsynced)
+        self._unsynced_months = await asyncio.to_thread(lambda: queries.left_unsynced(self._paths()))
         await asyncio.to_thread(self._name_what_was_set_aside, progress)
         return max((each.last_log_id for each in progress.values()), default=0)
 
@@ -160,14 +159,18 @@ class RollUps:
 
     async def roll_until(self, stop: asyncio.Event, interval_ms: int) -> None:
         """Compute what is due again and again."""
-        trouble = ""
-        is_due = False
+
+        def check() -> None:
+            if stop.is_set():
+                raise StoppedError
+
+        trouble, is_due = "", False
         while not stop.is_set():
             try:
                 # At once after the start: before they were looked at, files of roll-ups answer slowly.
                 await self.check_files(stop.is_set)
                 if is_due:
-                    await self.roll()
+                    await self.roll(check)
             # What the disk does not give now, or no file descriptor is left for, it may give later.
             except (OSError, UnwritableError) as error:
                 if not trouble:
@@ -179,17 +182,19 @@ class RollUps:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), interval_ms / SECOND_MS)
 
-    async def roll(self) -> None:
-        """Compute every roll-up that is due."""
+    async def roll(self, check: Check = is_wanted) -> None:
+        """Compute every roll-up that is due, or as many as there is time for until the check raises `StoppedError`."""
         async with self._rolling:
             try:
                 for month in list(self._broken):
                     await self._make_again(month)
-                await self._roll_what_is_over()
-                for day in sorted(self.stale.doubts, reverse=True):
-                    await self._settle(day)
+                with contextlib.suppress(StoppedError):
+                    await self._roll_what_is_over(check)
+                    for day in sorted(self.stale.doubts, reverse=True):
+                        await self._settle(day, check)
                 await self._note_progress()
-                await self._roll_days()
+                with contextlib.suppress(StoppedError):
+                    await self._roll_days(check)
                 for month in sorted(self._unsynced_months):
                     await self._checkpoint(month)
             except DamagedRollUpsError as error:
@@ -241,13 +246,14 @@ class RollUps:
         """Where the file of a month lies, whether or not it exists."""
         return self._files.path(months.file_name(month))
 
-    async def _roll_what_is_over(self) -> None:
+    async def _roll_what_is_over(self, check: Check) -> None:
         """Compute what is stale of hours that are over and of which memory holds nothing."""
         now = self._clock()
         for day in self.stale.days_over(now):
             for batch in await self._readers.run(self._batches, day, self.stale.over(day, now)):
                 held = {device: self._chunks.hours(*device) for device in batch}
                 free = {device: hours - held[device] for device, hours in batch.items() if hours - held[device]}
+                check()
                 if free:
                     await self._roll_batch(day, free)
 
@@ -263,7 +269,7 @@ class RollUps:
         self.stale.finish(taken)
         self._changed.add(day)
 
-    async def _settle(self, day: int) -> None:
+    async def _settle(self, day: int, check: Check) -> None:
         """Look at the chunks of a day that is in doubt, and compute what they reach into."""
         known = self.stale.doubts[day]
         try:
@@ -274,6 +280,7 @@ class RollUps:
             return
         devices = [device for device, log_id in last_log_ids.items() if log_id > known]
         for some in portions_of(sorted(devices), DEVICES_PER_TRANSACTION):
+            check()
             await self._look_at(day, known, some)
         del self.stale.doubts[day]
         self._changed.add(day)
@@ -303,7 +310,7 @@ class RollUps:
         if await file.maintain(queries.checkpoint):
             self._unsynced_months.discard(month)
 
-    async def _roll_days(self) -> None:
+    async def _roll_days(self, check: Check) -> None:
         """Compute the roll-ups of days that are over."""
         now = self._clock()
         for day in sorted(self._partial):
@@ -312,6 +319,7 @@ class RollUps:
                 continue
             number: int | None = 0
             while number is not None:
+                check()
                 number = await self._write(day, queries.insert_days, day, number, DEVICES_PER_TRANSACTION)
             self._partial.discard(day)
 
@@ -342,11 +350,7 @@ class RollUps:
 
     def _batches(self, check: Check, day: int, over: Mapping[int, Iterable[Device]]) -> list[dict[Device, set[int]]]:
         """The hours of devices, some devices at a time that lie side by side in the day. Runs in a thread."""
-        hours: dict[Device, set[int]] = defaultdict(set)
-        for hour, devices in over.items():
-            check()
-            for device in devices:
-                hours[device].add(hour)
+        hours = by_device(over, check)
         order = self._days.in_order(check, day, hours)
         starts = range(0, len(order), DEVICES_PER_TRANSACTION)
         return [{each: hours[each] for each in order[start : start + DEVICES_PER_TRANSACTION]} for start in starts]
@@ -377,11 +381,6 @@ class RollUps:
             month = day_files.stem_of(path)
             if months.is_month(month) and self.note_lost(month, known):
                 self._days.note_damage(f"{path.name} of roll-ups was damaged and set aside")
-
-    def _left_unsynced(self) -> set[str]:
-        """The months whose file was not closed in order."""
-        logs = [(path, path.with_name(f"{path.name}-wal")) for path in self._paths()]
-        return {path.stem for path, wal in logs if wal.exists() and wal.stat().st_size}
 
     def _all_progress(self) -> dict[int, Progress]:
         return {day: each for path in self._paths() for day, each in self._progress(path.stem).items()}

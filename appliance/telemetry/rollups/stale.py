@@ -8,10 +8,12 @@ Rules:
 - The oldest log id that is not rolled up is never told too high: it says from where on to look after a crash.
 """
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from appliance.instant import DAY_MS, HOUR_MS
+from appliance.telemetry.wanted import Check
 
 HOURS_PER_DAY = DAY_MS // HOUR_MS
 
@@ -122,3 +124,13 @@ class Stale:
         if day in self.doubts:
             oldest.append(self.doubts[day] + 1)
         return min(oldest, default=None)
+
+
+def by_device(over: Mapping[int, Iterable[Device]], check: Check) -> dict[Device, set[int]]:
+    """The hours of each device, out of the devices of each hour. There may be many."""
+    hours: dict[Device, set[int]] = defaultdict(set)
+    for hour, devices in over.items():
+        check()
+        for device in devices:
+            hours[device].add(hour)
+    return hours

@@ -99,40 +99,6 @@ async def test_progress_stays_behind_what_is_in_memory_stale_or_not_on_disk(gate
     assert progress(gateway)[DAY].last_log_id == 5
 
 
-async def test_a_start_after_a_clean_end_computes_nothing_again(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
-    async with gateway.running():
-        await gateway.take(report("a"))
-        await gateway.telemetry.seal_all()
-        gateway.now += 2 * DAY_MS
-        await gateway.telemetry.rollups.roll()
-    async with gateway.running():
-        assert gateway.telemetry.rollups.stale.doubts == {}
-        assert gateway.telemetry.rollups.stale.is_clean(DAY)
-
-
-async def test_what_was_sealed_and_not_rolled_up_before_a_restart_is_rolled_up_after_it(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path)
-    async with gateway.running():
-        await gateway.take(report("a"), report("b"))
-        await gateway.telemetry.seal_all()
-        gateway.now += HOUR_MS
-        await gateway.telemetry.rollups.roll()
-        await gateway.take(report("a", NOON + MINUTE_MS), report("a", NOON + HOUR_MS))
-        await gateway.telemetry.seal_all()
-    async with gateway.running():
-        rollups = gateway.telemetry.rollups
-        assert rollups.stale.doubts == {DAY: 1}
-        assert await count(gateway) == 2
-        await rollups.roll()
-        assert rollups.stale.doubts == {}
-        # The hour after noon is not over.
-        assert rollups.stale.hours((1, "a"), NOON_HOUR - 12, NOON_HOUR + 12) == {NOON_HOUR + 1}
-        assert rollups.stale.is_clean(DAY) is False
-        assert progress(gateway)[DAY].last_log_id == 1
-        assert await count(gateway) == 2
-
-
 async def test_lost_roll_ups_are_made_again_newest_day_first(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path)
     async with gateway.running():

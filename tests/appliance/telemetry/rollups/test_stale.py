@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from appliance.instant import HOUR_MS
-from appliance.telemetry.rollups.stale import HOURS_PER_DAY, Device, DeviceHour, Stale
+from appliance.telemetry.rollups.stale import HOURS_PER_DAY, Device, DeviceHour, Stale, by_device
+from appliance.telemetry.wanted import is_wanted
 
 DAY = 20_000
 FIRST = DAY * HOURS_PER_DAY
@@ -91,3 +92,7 @@ def test_what_was_found_damaged_is_stale_and_holds_no_log_record() -> None:
     stale.mark((1, "a"), [FIRST], None)
     assert stale.hours((1, "a"), FIRST, FIRST + 1) == {FIRST}
     assert stale.oldest_log_id(DAY) is None
+
+
+def test_hours_are_told_by_device() -> None:
+    assert by_device({1: [(1, "a"), (2, "a")], 3: [(1, "a")], 4: []}, is_wanted) == {(1, "a"): {1, 3}, (2, "a"): {1}}
