@@ -146,6 +146,8 @@ class Client:
     def lost(self, reason: str) -> None:
         """Hear that the connection is gone."""
         self._taker.leave(self, reason)
+        # Later, because it may be in the midst of what it publishes.
+        self._exchange.soon(self._publisher.end)
 
     # What the broker calls.
 

@@ -72,6 +72,10 @@ class Publisher:
         """Go on with a session."""
         self._carried = set(session.taken_identifiers or ())
 
+    def end(self) -> None:
+        """Let go of the client, whose connection is gone: two that hold each other stay until garbage is collected."""
+        del self._client
+
     def publish(self, session: Session, packet: Publish, now: int) -> None:
         """Take a PUBLISH; `now` is UTC milliseconds. Raises `ProtocolError`, `Undecided`."""
         exchange = self._exchange

@@ -74,6 +74,8 @@ class Workers(Generic[S]):
                 if not self._is_told and (self._given.empty() or len(self._returned) >= TOGETHER):
                     self._is_told = True
                     self._loop.call_soon_threadsafe(self._take_back)
+                # Nobody is kept, with a socket and all, while this waits for the next one.
+                del one
 
     def _take_back(self) -> None:
         # First this, then the look: who comes back in between tells again.

@@ -1,10 +1,14 @@
 """One connection: its packets in their order, what it may ask for, and what ends it."""
 
 import asyncio
+import gc
+import ssl
 
 import pytest
 
+from broker.client import Client
 from broker.codec import encode
+from broker.connection import Connection
 from broker.limits import Limits
 from broker.packets import (
     V5,
@@ -25,7 +29,9 @@ from broker.packets import (
     Will,
 )
 from broker.ports import ALLOWED, Allowed, Denied, Pending, Principal
+from broker.publisher import Publisher
 from broker.reason_codes import ReasonCode
+from tests.broker.house import House
 from tests.broker.stage import KEPT, PATIENCE_S, Stage, kinds, payloads, staged, turn
 from tests.broker.stored import FakeStore
 
@@ -326,3 +332,33 @@ class TestBounds:
                 stage.broker.publish(stage.say("t", bytes(300), qos))
                 stage.broker.publish(stage.say("t", b"small", qos))
             assert payloads(await line.heard()) == [b"small", b"small"]
+
+
+@pytest.mark.parametrize("is_farewell", [True, False])
+async def test_one_whose_connection_is_gone_takes_no_memory_until_garbage_is_collected(
+    tls_house: House, *, is_farewell: bool
+) -> None:
+    def there() -> list[object]:
+        kinds = (Client, Publisher, Connection, ssl.SSLSocket)
+        return [one for one in gc.get_objects() if isinstance(one, kinds)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(there())
+        wire = await tls_house.client("c")
+        await wire.subscribe(("u", 1))
+        await wire.publish("t")
+        assert len(there()) >= before + 4
+        if is_farewell:
+            await wire.send(Disconnect())
+            await wire.until_closed()
+        else:
+            wire.abort()
+        await tls_house.owner.until(lambda owner: bool(owner.left))
+        await turn()
+        # They know who waited for an answer.
+        tls_house.owner.turns.clear()
+        assert len(there()) == before
+    finally:
+        gc.enable()
