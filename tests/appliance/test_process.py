@@ -2,6 +2,8 @@ import asyncio
 import contextlib
 import socket
 import sqlite3
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from appliance.process import (
 from broker.plugins.ports import Mode
 from broker.ports import Credentials, Denied, Principal
 from tests.appliance.examples import clock, stored
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 async def test_storage_the_registry_and_accounts_open_together_and_keep_what_they_know(tmp_path: Path) -> None:
@@ -91,3 +95,24 @@ async def test_without_systemd_there_is_no_watchdog(tmp_path: Path, monkeypatch:
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     async with stored(tmp_path) as database, alive(partial(_writer_answers, database)):
         assert len(asyncio.all_tasks()) == 1
+
+
+def test_much_that_stays_is_looked_at_for_garbage_in_small_pieces() -> None:
+    program = """
+import gc
+from appliance.process import settle_memory
+
+settle_memory()
+looked_at = []
+def note(phase, info):
+    if phase == "start":
+        looked_at.append(sum(len(gc.get_objects(each)) for each in range(info["generation"] + 1)))
+gc.callbacks.append(note)
+kept = [[] for _ in range(1_000_000)]
+print(len(looked_at), max(looked_at), sum(looked_at))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    count, most, together = map(int, done.stdout.split())
+    assert count > 40
+    assert most < 100_000
+    assert together < 2_500_000
