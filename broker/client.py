@@ -147,7 +147,7 @@ class Client:
         """Hear that the connection is gone."""
         self._taker.leave(self, reason)
         # Later, because it may be in the midst of what it publishes.
-        self._exchange.soon(self._publisher.end)
+        self._exchange.soon(self._let_go)
 
     # What the broker calls.
 
@@ -269,6 +269,14 @@ class Client:
         """The same for one of thousands that must be out at once: the broker may hear of it later."""
         self._say_why(code, reason)
         self.stream.cut_off(reason)
+
+    def _let_go(self) -> None:
+        """Let go of whatever holds it in turn: they would stay until garbage is collected."""
+        self._publisher.end()
+        self._watchers = ()
+        if self.decoder.failure is not None:
+            # It tells of the call that raised it.
+            self.decoder.failure.with_traceback(None)
 
     def _say_why(self, code: ReasonCode, reason: str) -> None:
         self.ended_by = code

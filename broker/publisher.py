@@ -73,7 +73,7 @@ class Publisher:
         self._carried = set(session.taken_identifiers or ())
 
     def end(self) -> None:
-        """Let go of the client, whose connection is gone: two that hold each other stay until garbage is collected."""
+        """Let go of the client, whose connection is gone. Nothing else may be called after that."""
         del self._client
 
     def publish(self, session: Session, packet: Publish, now: int) -> None:

@@ -334,14 +334,17 @@ class TestBounds:
             assert payloads(await line.heard()) == [b"small", b"small"]
 
 
-@pytest.mark.parametrize("is_farewell", [True, False])
+@pytest.mark.parametrize("is_watched", [False, True])
+@pytest.mark.parametrize("ending", [encode(Disconnect()), b"\x36\x05\0\1t\0\1", None])
 async def test_one_whose_connection_is_gone_takes_no_memory_until_garbage_is_collected(
-    tls_house: House, *, is_farewell: bool
+    tls_house: House, *, ending: bytes | None, is_watched: bool
 ) -> None:
     def there() -> list[object]:
         kinds = (Client, Publisher, Connection, ssl.SSLSocket)
         return [one for one in gc.get_objects() if isinstance(one, kinds)]
 
+    if is_watched:
+        tls_house.broker.packet_observers.append(Unmoved())
     gc.collect()
     gc.disable()
     try:
@@ -350,15 +353,26 @@ async def test_one_whose_connection_is_gone_takes_no_memory_until_garbage_is_col
         await wire.subscribe(("u", 1))
         await wire.publish("t")
         assert len(there()) >= before + 4
-        if is_farewell:
-            await wire.send(Disconnect())
-            await wire.until_closed()
-        else:
+        if ending is None:
             wire.abort()
+        else:
+            await wire.send(ending)
+            await wire.until_closed()
         await tls_house.owner.until(lambda owner: bool(owner.left))
         await turn()
         # They know who waited for an answer.
         tls_house.owner.turns.clear()
-        assert len(there()) == before
+        async with asyncio.timeout(PATIENCE_S):
+            # The thread that made the handshake may still be about to let go.
+            while len(there()) > before:  # noqa: ASYNC110  memory tells nobody when it is free
+                await asyncio.sleep(0)
     finally:
         gc.enable()
+
+
+class Unmoved:
+    """Watches packets and does nothing about it."""
+
+    def packet_received(self, principal: Principal | None, client_id: str, packet: Packet) -> None: ...
+
+    def packet_sent(self, principal: Principal | None, client_id: str, packet: Packet) -> None: ...

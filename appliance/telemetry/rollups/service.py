@@ -155,6 +155,8 @@ class RollUps:
                     self._days.note_damage(str(error))
                     continue
                 for some in portions_of(sorted(there), DEVICES_PER_TRANSACTION):
+                    if is_stopping():
+                        raise StoppedError
                     await self._look_at(day, 0, some)
 
     async def roll_until(self, stop: asyncio.Event, interval_ms: int) -> None:
