@@ -60,7 +60,7 @@ class Decision:
         self._observed: list[Observed] = []
         self._tally = Tally()
         self.redelivered = known.redeliveries.overlay([one.redelivered for one in earlier])
-        self.repeats = Batch(known.held_at, self.redelivered, [one.repeats for one in earlier])
+        self.repeats = Batch(known.held, self.redelivered, [one.repeats for one in earlier])
 
     def deciding(self, items: Sequence[Item]) -> Iterator[None]:
         """Decide about these messages, after those before them, piece by piece, so that the loop gets its turn.

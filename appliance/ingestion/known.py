@@ -1,7 +1,7 @@
 """What deciding needs to know: as of the last commit, and of what is decided since."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from appliance.alerts.book import Book, Overlay
@@ -9,10 +9,9 @@ from appliance.ingestion.mapping.book import MappingBook
 from appliance.ingestion.payload import Tolerances
 from appliance.ingestion.redeliveries import Overlay as Redelivered
 from appliance.ingestion.redeliveries import Redeliveries
-from appliance.ingestion.repeats import Batch
+from appliance.ingestion.repeats import Batch, Held, NothingHeld
 from appliance.ingestion.usual import Usual
 from appliance.registry.catalogue.model import DeviceType
-from appliance.telemetry.rows import Identity
 
 ReadingKey = tuple[int, str, str]
 """Tenant, device, metric."""
@@ -36,19 +35,18 @@ class Known:
         zone_of: Callable[[int, str], str],
         newest_at: Callable[[int, str, str], int | None],
         tolerances: Tolerances,
-        held_at: Callable[[int, str, int], Sequence[Identity]] = lambda *_: (),
+        held: Held | None = None,
         type_of: Callable[[int, str], DeviceType | None] = lambda *_: None,
     ) -> None:
         """Ask the rooms around.
 
-        `newest_at` tells the moment of the newest committed reading of a metric, None when there is none; `held_at`
-        tells what the reports of a device and moment are known by, as far as memory holds them; `type_of` tells
-        what is known of all devices of a device's type.
+        `newest_at` tells the moment of the newest committed reading of a metric, None when there is none; `held` are
+        all reports that memory holds; `type_of` tells what is known of all devices of a device's type.
         """
         self.book = book
         self.zone_of = zone_of
         self.tolerances = tolerances
-        self.held_at = held_at
+        self.held = held or NothingHeld()
         self.type_of = type_of
         self.usual = Usual(tolerances)
         """What most messages are like; nothing that is decided depends on it."""

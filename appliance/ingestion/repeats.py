@@ -6,7 +6,9 @@ told itself can come again: of a device without a clock it is told by the messag
 `redeliveries.py` says.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import repeat
+from typing import Protocol
 
 from appliance.ingestion.redeliveries import Overlay
 from appliance.telemetry.model import Report, TimeSource
@@ -53,26 +55,73 @@ Moment = tuple[int, str, int]
 """Tenant, device, UTC milliseconds."""
 
 
+class Held(Protocol):
+    """What memory holds of all devices, and what is on its way to it."""
+
+    def identities_at(self, tenant_id: int, device_id: str, at: int, /) -> Sequence[Identity]:
+        """What the reports of a device and moment are known by, as far as memory holds them."""
+
+    def expect(self, tenant_id: int, device_id: str, at: int, /) -> bool:
+        """Whether a moment is later than all that is held or expected of its device; it is expected from now on."""
+
+    def expect_all(self, sheaf: Sheaf, /) -> int:
+        """Expect reports of a sheaf from the first on, as long as `expect` would say yes; give how many these are."""
+
+
+class NothingHeld:
+    """As if nothing had ever come."""
+
+    def identities_at(self, _tenant_id: int, _device_id: str, _at: int) -> Sequence[Identity]:
+        """Nothing is known."""
+        return ()
+
+    def expect(self, _tenant_id: int, _device_id: str, _at: int) -> bool:
+        """Leave it to the batch."""
+        return False
+
+    def expect_all(self, _sheaf: Sheaf) -> int:
+        """Leave them to the batch."""
+        return 0
+
+
+class Came:
+    """The reports of a batch by device and moment."""
+
+    __slots__ = ("_by_moment", "_sheaves")
+
+    def __init__(self) -> None:
+        self._by_moment: dict[Moment, Report | Packed | Earlier] = {}
+        self._sheaves: list[tuple[Sheaf, int]] = []
+        """Of which the first so many are not found by their moment yet: nearly always nobody asks."""
+
+    def put(self, moment: Moment, report: Report | Packed | Earlier) -> None:
+        """Have what came at a moment found."""
+        self._by_moment[moment] = report
+
+    def put_all(self, sheaf: Sheaf, count: int) -> None:
+        """Have the first reports of a sheaf found, each at a moment of which nothing came before."""
+        self._sheaves.append((sheaf, count))
+
+    def get(self, moment: Moment) -> Report | Packed | Earlier | None:
+        """What came at a moment."""
+        for sheaf, count in self._sheaves:
+            moments = zip(repeat(sheaf.tenant_id), sheaf.device_ids[:count], sheaf.at()[:count], strict=False)
+            self._by_moment.update(zip(moments, zip(repeat(sheaf), range(count), strict=False), strict=True))
+        self._sheaves.clear()
+        return self._by_moment.get(moment)
+
+
 class Batch:
-    """The reports of a batch that is not committed, by device and moment."""
+    """What the reports of a batch that is not committed repeat."""
 
-    def __init__(
-        self,
-        held_at: Callable[[int, str, int], Sequence[Identity]],
-        redelivered: Overlay,
-        earlier: Iterable["Batch"] = (),
-    ) -> None:
-        """`held_at` tells what the committed reports of a device and moment are known by, as far as memory goes.
-
-        `earlier` are the batches before this one that are not remembered yet, in their order.
-        """
+    def __init__(self, held: Held, redelivered: Overlay, earlier: Iterable["Batch"] = ()) -> None:
+        """`earlier` are the batches before this one that are not remembered yet, in their order."""
         self.message: Message | None = None
         """The one whose reports are taken."""
         self._redelivered = redelivered
-        self._held_at = held_at
-        self.known: dict[Moment, Report | Packed | Earlier] = {}
-        """What came, by its moment."""
-        self._before = [one.known for one in earlier][::-1]
+        self._held = held
+        self.came = Came()
+        self._before = [one.came for one in earlier][::-1]
         self.compared_count = 0
         """How many held values were looked at so far: for wide reports of one moment, very many."""
 
@@ -81,38 +130,43 @@ class Batch:
 
         These are taken. What came before of the others is for `take` to say, one by one.
         """
-        tenant_id, count = sheaf.tenant_id, 0
-        for device_id, at in zip(sheaf.device_ids, sheaf.at(), strict=True):
+        # Devices tell one moment after the other: nearly always this is all.
+        count = self._held.expect_all(sheaf)
+        self.came.put_all(sheaf, count)
+        if count == len(sheaf):
+            return count
+        moments = zip(repeat(sheaf.tenant_id), sheaf.device_ids, sheaf.at(), strict=False)
+        for place, moment in enumerate(moments):
             try:
-                if not self.is_new(tenant_id, device_id, at, sheaf, count):
-                    break
+                if place >= count and not self.is_new(*moment, sheaf, place):
+                    return place
             except Exception:  # noqa: BLE001  where this report is taken it is raised again, and told
-                break
-            count += 1
-        return count
+                return place
+        return len(sheaf)
 
     def is_new(self, tenant_id: int, device_id: str, at: int, sheaf: Sheaf, place: int) -> bool:
         """Whether nothing came before of a device and moment; then the report in that place of a sheaf is taken."""
         moment = tenant_id, device_id, at
-        if moment in self.known or self._held_at(tenant_id, device_id, at):
+        if not self._held.expect(*moment) and (self._found(moment) is not None or self._held.identities_at(*moment)):
             return False
-        if self._before and self._found(moment) is not None:
-            return False
-        self.known[moment] = sheaf, place
+        self.came.put(moment, (sheaf, place))
         return True
 
     def take(self, report: Report) -> tuple[Collection[str], str]:
         """Take a report; give the metrics that came before, and one of them that had another value then, or nothing."""
         if report.time_source is not _DEVICE:
             return self._take_unstamped(report)
-        tenant_id, device_id, at = moment = report.tenant_id, report.device_id, report.at
+        moment = report.tenant_id, report.device_id, report.at
+        if self._held.expect(*moment):
+            self.came.put(moment, report)
+            return (), ""
         known = self._found(moment)
         if known is None:
             # What is remembered meanwhile came in a batch before this one: what is held of a moment is asked once.
-            held = self._held_at(tenant_id, device_id, at)
+            held = self._held.identities_at(*moment)
             if not held:
                 # Most moments come once: nothing is made of them.
-                self.known[moment] = report
+                self.came.put(moment, report)
                 return (), ""
             known = Earlier(held)
             self.compared_count += sum([len(values) for _, _, values in held])
@@ -122,14 +176,14 @@ class Batch:
             sheaf, place = known
             known = Earlier([identity_of(sheaf[place])])
         # One that a batch before this made goes on in both: that batch takes nothing any more.
-        self.known[moment] = known
+        self.came.put(moment, known)
         found = known.repeated(report)
         known.add(identity_of(report))
         return found
 
     def _found(self, moment: Moment) -> Report | Packed | Earlier | None:
         """What came before of a device and moment in this batch, or in one before it."""
-        known = self.known.get(moment)
+        known = self.came.get(moment)
         for before in self._before:
             if known is not None:
                 break

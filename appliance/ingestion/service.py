@@ -347,7 +347,7 @@ class Ingestion:
 def _known(rooms: Rooms, config: IngestionConfig) -> Known:
     """What deciding needs to know of these rooms."""
     registry, telemetry = rooms.registry, rooms.telemetry
-    asked = (telemetry.newest_at, tolerances_of(config), telemetry.identities_at, rooms.type_of)
+    asked = (telemetry.newest_at, tolerances_of(config), telemetry.open_chunks, rooms.type_of)
     known = Known(rooms.alerts.book, registry.zone_of, *asked)
     known.mapping, known.redeliveries.held = rooms.mapping, telemetry.newest_unstamped
     return known

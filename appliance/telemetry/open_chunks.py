@@ -23,7 +23,7 @@ from appliance.telemetry.rows import Identity, Rows
 from appliance.telemetry.run import Run
 from appliance.telemetry.sealing_order import oldest, turn_at
 from appliance.telemetry.sheaf import Group, Sheaf
-from appliance.telemetry.strip import Strip
+from appliance.telemetry.strip import NEVER, Strip
 
 LOOKED_AT = 1_000
 """So many reports at most are looked at to find some."""
@@ -53,6 +53,8 @@ class OpenChunks:
         """By tenant and device: where reports are laid that are like those before them."""
         self._by_name: dict[int, list[tuple[str, Newest]]] = {}
         """What is known of the devices of a tenant, as long as none comes or goes."""
+        self._expected_at: dict[tuple[int, str], int] = {}
+        """The latest moment that is expected of a device that was not heard of yet."""
         self.sealing: list[OpenChunk] = []
         """Chunks on their way to a day file, in the order in which they must get there."""
         self.report_count = 0
@@ -156,6 +158,7 @@ class OpenChunks:
             # Under the very name that reports have which are like those before them: it need not be compared then.
             device_id = intern(device_id)
             device = self._devices[tenant_id, device_id] = OpenDevice(tenant_id, device_id)
+            device.newest.strip.expected_at = self._expected_at.pop((tenant_id, device_id), NEVER)
             self._by_name.pop(tenant_id, None)
             self.tenants.add(tenant_id)
         return device
@@ -168,6 +171,10 @@ class OpenChunks:
             self._strips.get(tenant_id, _NO_STRIPS).pop(device_id, None)
             self.sealing = [chunk for chunk in self.sealing if chunk.device is not device]
             self.report_count -= sum(part.count for part in device.parts())
+            expected_at, newest_at = device.newest.strip.expected_at, device.newest.at
+            if newest_at is None or expected_at > newest_at:
+                # It is on its way still.
+                self._expected_at[tenant_id, device_id] = expected_at
 
     def newest(self, tenant_id: int, device_id: str) -> Newest | None:
         """The newest values of a device; None when it was never heard of."""
@@ -230,15 +237,42 @@ class OpenChunks:
         )
         return list(islice(found, count))
 
+    def expect(self, tenant_id: int, device_id: str, at: int) -> bool:
+        """Whether a moment is later than all that memory holds of its device, and than all that was expected before.
+
+        From now on it is expected: a report of that moment was decided about, and is on its way.
+        """
+        key, device = (tenant_id, device_id), self._devices.get((tenant_id, device_id))
+        if device is None:
+            is_later = at > self._expected_at.get(key, NEVER)
+            if is_later:
+                self._expected_at[key] = at
+            return is_later
+        strip, newest_at = device.newest.strip, device.newest.at
+        if at <= strip.expected_at:
+            return False
+        strip.expected_at = at
+        return newest_at is None or at > newest_at
+
+    def expect_all(self, sheaf: Sheaf) -> int:
+        """Expect reports of a sheaf, from the first on, as long as they are later; give how many these are.
+
+        It may end before one that a strip would not take: `expect` tells about any.
+        """
+        strips, count = self._strips.get(sheaf.tenant_id, _NO_STRIPS), 0
+        for device_id, at in zip(sheaf.device_ids, sheaf.at(), strict=True):
+            strip = strips.get(device_id)
+            if strip is None or not (strip.expected_at < at < strip.ends_at and strip.newest_at < at):
+                break
+            strip.expected_at = at
+            count += 1
+        return count
+
     def identities_at(self, tenant_id: int, device_id: str, at: int) -> list[Identity]:
         """What tells the reports of a device and moment from all others, as far as memory holds them.
 
         In the order of the log; of very many the first.
         """
-        strip = self._strips.get(tenant_id, _NO_STRIPS).get(device_id)
-        if strip is not None and strip.newest_at < at < strip.ends_at:
-            # Asked about every report.
-            return []
         device = self._devices.get((tenant_id, device_id))
         if device is None or device.newest.at is None or at > device.newest.at:
             return []

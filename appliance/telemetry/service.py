@@ -61,7 +61,7 @@ class Telemetry:
         self._database = database
         self._clock = clock
         self._chunks = OpenChunks(config)
-        self.identities_at, self.newest_unstamped = self._chunks.identities_at, self._chunks.newest_unstamped
+        self.open_chunks, self.newest_unstamped = self._chunks, self._chunks.newest_unstamped
         """What tells reports of a device from all others, as far as memory holds them."""
         self._files = DatabaseFolder(
             folder / "days",

@@ -10,6 +10,7 @@ Rules:
 - It is for the loop alone. Whoever hands what a device sent to another thread has its strip filed before.
 """
 
+from functools import lru_cache
 from typing import Protocol
 
 from appliance.instant import DAY_MS
@@ -22,8 +23,8 @@ STRIP_ROWS = 16
 """Reports that lie side by side, at most."""
 
 _NOTHING = bytearray()
-_NEVER = -(1 << 63)
-"""When a strip ends that takes nothing."""
+NEVER = -(1 << 63)
+"""Before every moment."""
 
 
 class Target(Protocol):
@@ -58,6 +59,12 @@ class _Nowhere:
 _NOWHERE = _Nowhere()
 
 
+@lru_cache(8)
+def _end_of(day: int) -> int:
+    """When a day is over: the same piece of memory for all devices, of which each report is compared with it."""
+    return (day + 1) * DAY_MS
+
+
 class Strip:
     """Reports that are not filed yet."""
 
@@ -70,6 +77,7 @@ class Strip:
         "_topic",
         "_watcher",
         "ends_at",
+        "expected_at",
         "extra_cells",
         "newest_at",
         "shape",
@@ -84,7 +92,9 @@ class Strip:
         """Where its reports are to be filed, while it takes any."""
         self.newest_at = 0
         """The moment of the newest report of the device, while anything is taken."""
-        self.ends_at = _NEVER
+        self.expected_at = NEVER
+        """The latest moment of which a report was decided about, and may be on its way here."""
+        self.ends_at = NEVER
         """Moments from this one on are not taken."""
         self.used = 0
         """How many bytes of the buffer hold reports."""
@@ -108,7 +118,7 @@ class Strip:
         self._client_id = relative(report.client_id, report.device_id)
         self._time_source = report.time_source
         self.newest_at = report.at
-        self.ends_at = (target.rows.day + 1) * DAY_MS
+        self.ends_at = _end_of(target.rows.day)
         size = shape.row_bytes * STRIP_ROWS
         if len(self._buffer) != size:
             self._buffer = bytearray(size)
@@ -190,10 +200,10 @@ class Strip:
         self.target.note_filed(first, self.newest_at)
         self._watcher.note_filed(rows, self.newest_at, last_seen_at)
         if rows.count > self._limit:
-            self.ends_at = _NEVER
+            self.ends_at = NEVER
 
     def end(self) -> None:
         """File all of its reports, and take none until it begins anew: most devices are silent for longer than this."""
         self.settle()
-        self.ends_at = _NEVER
+        self.ends_at = NEVER
         self.target, self._buffer = _NOWHERE, _NOTHING

@@ -1,6 +1,7 @@
 """A gateway that only decides, as the tests of deciding need it."""
 
 from collections.abc import Sequence
+from itertools import repeat, takewhile
 
 from appliance.alerts.book import Book
 from appliance.alerts.model import Severity
@@ -32,7 +33,8 @@ class Gateway:
         self.book = Book(COOLDOWNS)
         self.book.load(LIMITS, {})
         self.newest: dict[ReadingKey, int] = {}
-        self.known = Known(self.book, self.zone_of, lambda *key: self.newest.get(key), TOLERANCES, self.held_at)
+        self.known = Known(self.book, self.zone_of, lambda *key: self.newest.get(key), TOLERANCES, self)
+        self.expected_at: dict[tuple[int, str], int] = {}
         self.outcomes: list[Outcome] = []
         self.waiting: list[Decision] = []
 
@@ -42,9 +44,19 @@ class Gateway:
             raise LookupError(device_id)
         return "north" if device_id == "valve" else ""
 
-    def held_at(self, *moment: object) -> list[Identity]:
+    def identities_at(self, *moment: object) -> list[Identity]:
         reports = [report for outcome in self.outcomes for report in outcome.reports]
         return [identity_of(report) for report in reports if (report.tenant_id, report.device_id, report.at) == moment]
+
+    def expect(self, tenant_id: int, device_id: str, at: int) -> bool:
+        held = [report.at for outcome in self.outcomes for report in outcome.reports if report.device_id == device_id]
+        is_later = at > max(held, default=-1) and at > self.expected_at.get((tenant_id, device_id), -1)
+        self.expected_at[tenant_id, device_id] = max(at, self.expected_at.get((tenant_id, device_id), -1))
+        return is_later
+
+    def expect_all(self, sheaf: Sheaf) -> int:
+        moments = zip(repeat(sheaf.tenant_id), sheaf.device_ids, sheaf.at(), strict=False)
+        return sum(1 for _ in takewhile(lambda moment: self.expect(*moment), moments))
 
     def decide(self, messages: Sequence[Item]) -> Decision:
         decision = Decision(self.known)

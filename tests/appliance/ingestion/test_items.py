@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from appliance.ingestion.decide import Decision
 from appliance.ingestion.items import EARLY_BYTES, EARLY_MESSAGES, FEW, KEPT_VALUES, Item, read, unread
 from appliance.ingestion.pieces import OBJECT_WEIGHT, PIECE_WEIGHT
+from appliance.ingestion.repeats import NothingHeld
 from appliance.ingestion.usual import OFTEN
 from appliance.registry.catalogue.model import DeviceType
 from appliance.telemetry import log_record
@@ -138,14 +139,14 @@ def test_very_many_that_came_before_are_looked_at_piece_by_piece(is_typed: bool)
 
 def test_what_cannot_be_compared_costs_no_other_anything() -> None:
     gateway = usual_gateway()
-    held_at = gateway.known.held_at
 
-    def failing(tenant_id: int, device_id: str, at: int) -> Sequence[Identity]:
-        if device_id == "valve":
-            raise LookupError
-        return held_at(tenant_id, device_id, at)
+    class Failing(NothingHeld):
+        def identities_at(self, tenant_id: int, device_id: str, at: int) -> Sequence[Identity]:
+            if device_id == "valve":
+                raise LookupError
+            return super().identities_at(tenant_id, device_id, at)
 
-    gateway.known.held_at = failing
+    gateway.known.held = Failing()
     topics = [TOPICS[0], TOPICS[1], TOPICS[0], TOPICS[0]]
     messages = [
         message({"timestamp": NOW - place, "readings": {"pressure": 1.0}}, topic=topic)
